@@ -1,0 +1,48 @@
+# Two commands a newcomer needs: `make quickstart` and `make test`. Everything else is for builders.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: quickstart test slow browser lint types imports check install lock clean help
+
+help:  ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "adapterlab needs Python >= 3.11, this is " + sys.version.split()[0])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (first time only; a few minutes)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+install: $(STAMP)  ## make the virtual environment and install everything, pinned
+
+quickstart: $(STAMP)  ## run the main job: a real sweep on a real backbone
+	@$(BIN)/platform submit specs/quickstart.toml
+
+test: $(STAMP)  ## run the default tests
+	@$(BIN)/python -m pytest -q
+
+slow: $(STAMP)  ## run the slow tests
+	@$(BIN)/python -m pytest -q -m slow
+
+browser: $(STAMP)  ## run the tests that drive a real browser
+	@$(BIN)/python -m pytest -q -m browser
+
+lint: $(STAMP)  ## check style and format
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(STAMP)  ## check types
+	@$(BIN)/mypy
+
+imports: $(STAMP)  ## check that floors go one way
+	@$(BIN)/lint-imports
+
+check: lint types imports test  ## what to run before a commit
+
+lock: $(STAMP)  ## write constraints.txt from what is installed
+	@$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//' | grep -v '^-e' > constraints.txt
+
+clean:  ## remove the virtual environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist

@@ -1,0 +1,23 @@
+"""adapterlab: a declarative sweep platform for adapter transfer.
+
+The public Python API; each name is imported when first used, so that ``import adapterlab`` is cheap.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from adapterlab.api import load_spec, open_catalog, plan, report, submit
+
+__version__ = "0.1.0"
+
+__all__ = ["__version__", "load_spec", "open_catalog", "plan", "report", "submit"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from adapterlab import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'adapterlab' has no attribute {name!r}")

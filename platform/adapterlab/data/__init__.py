@@ -1,0 +1,1 @@
+"""Tasks, splits, preprocessing, metrics; and where a backbone's files are."""

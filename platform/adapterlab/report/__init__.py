@@ -1,0 +1,1 @@
+"""Tables, heatmaps and significance from what the catalog knows."""

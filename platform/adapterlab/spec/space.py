@@ -1,0 +1,84 @@
+"""Search dimensions as data: a fixed value, a range, or a list of choices."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+
+class Frozen(BaseModel):
+    """Base of every part of a spec: immutable, unknown keys refused, no silent conversions."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class FloatRange(Frozen):
+    """A range to sample from, for example ``{ low = 1e-4, high = 1e-2, log = true }``."""
+
+    low: float
+    """Smallest value, inclusive."""
+    high: float
+    """Largest value, inclusive."""
+    log: bool = False
+    """Sample the logarithm uniformly; needs ``low > 0``."""
+
+    @model_validator(mode="after")
+    def _check_order(self) -> FloatRange:
+        if self.low >= self.high:
+            raise ValueError(f"low must be less than high, got low = {self.low}, high = {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"log = true needs low > 0, got low = {self.low}")
+        return self
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the greatest value."""
+        return self.low, self.high
+
+
+class Choices(Frozen):
+    """A list of values to choose from, for example ``{ choices = [0.0, 0.1, 0.3] }``."""
+
+    choices: Annotated[tuple[float, ...], Field(strict=False, min_length=1)]
+    """The values; no duplicates."""
+
+    @model_validator(mode="after")
+    def _check_distinct(self) -> Choices:
+        if len(set(self.choices)) != len(self.choices):
+            raise ValueError(f"choices must be distinct, got {list(self.choices)}")
+        return self
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the greatest value."""
+        return min(self.choices), max(self.choices)
+
+
+def _space_tag(value: Any) -> str:
+    if isinstance(value, dict):
+        return "choices" if "choices" in value else "range"
+    if isinstance(value, FloatRange):
+        return "range"
+    return "choices" if isinstance(value, Choices) else "value"
+
+
+Space = Annotated[
+    Annotated[float, Tag("value")]
+    | Annotated[FloatRange, Tag("range")]
+    | Annotated[Choices, Tag("choices")],
+    Discriminator(_space_tag),
+]
+"""A search dimension: a number (fixed), a :class:`FloatRange` or :class:`Choices`."""
+
+
+def bounds_of(space: float | FloatRange | Choices) -> tuple[float, float]:
+    """Return the least and the greatest value a dimension can take."""
+    return space.bounds if isinstance(space, FloatRange | Choices) else (space, space)
+
+
+def is_fixed(space: float | FloatRange | Choices) -> bool:
+    """Return whether a dimension can take one value only."""
+    return len(space.choices) == 1 if isinstance(space, Choices) else not isinstance(space, FloatRange)

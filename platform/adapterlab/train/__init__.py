@@ -1,0 +1,1 @@
+"""The only core floor that imports torch: frozen backbone, lanes, loop."""
