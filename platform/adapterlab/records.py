@@ -267,6 +267,10 @@ class LaneResult:
     """Why it failed or was pruned."""
     tensors: Mapping[str, Any] = field(default_factory=dict)
     """Best epoch's trained tensors by name (torch, CPU)."""
+    test_metrics: Mapping[str, float] | None = None
+    """Metrics of the best epoch on the test split; ``None`` unless the lane was to see it."""
+    test_outputs: Any = None
+    """Outputs on the test split in row order, numpy (N, n_labels); ``None`` likewise."""
 
     @property
     def best(self) -> EpochResult | None:

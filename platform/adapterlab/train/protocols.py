@@ -11,7 +11,7 @@ Shapes: ``L`` layers, ``d`` hidden size, ``T`` source adapters, ``r`` inner widt
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from adapterlab.records import BackboneShape
+from adapterlab.train.passes import Pass
 
 Tensors = dict[str, Tensor]
 """Named tensors of one adapter, transfer or head, e.g. ``{"layer.0.down.weight": …}``."""
@@ -44,7 +45,7 @@ class MethodLayer(Protocol):
     """Torch side of an adapter method."""
 
     site: str
-    """Where the adapter's output is added: ``"ffn"`` (after the feed-forward block)."""
+    """Where the output is added, a name the backbone knows: ``"ffn"``, after the feed-forward block."""
 
     def initial(self, settings: Any, shape: BackboneShape, generator: torch.Generator) -> Tensors:
         """Return freshly initialised tensors of one adapter, all layers, float32."""
@@ -62,15 +63,14 @@ class MethodLayer(Protocol):
 class CombinerLayer(Protocol):
     """Torch side of a combiner. It sees a :class:`FrozenPool` and nothing else of the method."""
 
-    def initial(
-        self,
-        combiner: str,
-        shape: BackboneShape,
-        sources: int,
-        init_scale: float,
-        generator: torch.Generator,
-    ) -> Tensors:
-        """Return freshly initialised trainable tensors, all layers, float32."""
+    def initial(self, size: tuple[int, int, int], init_scale: float, generator: torch.Generator) -> Tensors:
+        """Return freshly initialised trainable tensors, all layers, float32.
+
+        Args:
+            size: What the combiner's ``coefficient_shape`` gave, (L or 1, T, d or 1).
+            init_scale: Where coefficients start, in units of 1/T.
+            generator: The lane's random numbers.
+        """
 
     def forward(
         self,
@@ -95,5 +95,32 @@ class CombinerLayer(Protocol):
             generator: The lane's random numbers; ``None`` in evaluation.
         """
 
-    def coefficients(self, tensors: Tensors, layers: int) -> Tensor:
+    def coefficients(self, tensors: Tensors) -> Tensor:
         """Return the learned coefficients as (L or 1, T, d or 1), for storing and drawing."""
+
+
+class Backbone(Protocol):
+    """A frozen backbone on one device, forward over a pass of many lanes."""
+
+    shape: BackboneShape
+    dtype: torch.dtype
+    device: torch.device
+
+    @property
+    def max_length(self) -> int:
+        """Longest row in tokens."""
+
+    def forward(
+        self,
+        batch: Pass,
+        residual: Callable[[int, Tensor], Tensor] | None = None,
+        generators: Sequence[torch.Generator | None] | None = None,
+    ) -> Tensor:
+        """Return the last hidden states of every lane, packed, (N, d).
+
+        Args:
+            batch: The lanes' rectangles.
+            residual: ``residual(layer, x)`` gives what is added at the method's site, (N, d) -> (N, d);
+                ``None``: the plain backbone.
+            generators: The lanes' streams for the backbone's own dropout; ``None`` entries: off.
+        """

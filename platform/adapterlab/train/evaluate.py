@@ -1,0 +1,90 @@
+"""Evaluation of several lanes in one pass, without gradients or dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from adapterlab.data import metrics
+from adapterlab.records import Examples, TaskFacts
+from adapterlab.train import head
+from adapterlab.train.adaptation import Seat, residual_of
+from adapterlab.train.passes import Pass, Rectangle, evaluation_rectangles
+from adapterlab.train.protocols import Backbone
+
+MAX_TOKENS = 4096
+"""Token rows of one lane in an evaluation pass: enough to fill a processor, little memory."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one lane scored on one split."""
+
+    loss: float
+    """Mean over rows."""
+    metrics: dict[str, float]
+    outputs: NDArray[np.float64]
+    """Head outputs in row order, (N, C)."""
+
+
+@torch.inference_mode()
+def evaluate(
+    backbone: Backbone, seats: Sequence[Seat], examples: Sequence[Examples], facts: Sequence[TaskFacts]
+) -> list[Evaluation]:
+    """Evaluate lanes together, each on its own split.
+
+    Args:
+        backbone: The shared frozen backbone.
+        seats: The lanes, with the tensors to evaluate; generators must be ``None``.
+        examples: The split of each lane.
+        facts: The task of each lane.
+    """
+    queues = [evaluation_rectangles(split, MAX_TOKENS) for split in examples]
+    outputs = [
+        torch.empty(len(split), task.n_labels, dtype=backbone.dtype)
+        for split, task in zip(examples, facts, strict=True)
+    ]
+    losses = [0.0] * len(seats)
+    open_lanes = list(range(len(seats)))
+    while open_lanes:
+        drawn = {lane: rectangle for lane in open_lanes if (rectangle := next(queues[lane], None))}
+        open_lanes = list(drawn)
+        if not drawn:
+            break
+        rectangles = [drawn[lane].to(backbone.device) for lane in open_lanes]
+        for lane, rectangle, out in zip(
+            open_lanes,
+            rectangles,
+            _outputs(backbone, [seats[i] for i in open_lanes], rectangles),
+            strict=True,
+        ):
+            total = head.loss(facts[lane].problem_type, out, rectangle.labels, reduction="sum")
+            losses[lane] += total.item()
+            outputs[lane][torch.from_numpy(rectangle.rows)] = out.cpu()
+    return [
+        Evaluation(
+            loss=losses[lane] / len(examples[lane]),
+            metrics=metrics.compute(
+                facts[lane].metrics,
+                predictions=metrics.predictions_of(outputs[lane].numpy(), facts[lane].problem_type),
+                labels=examples[lane].labels,
+            ),
+            outputs=outputs[lane].double().numpy(),
+        )
+        for lane in range(len(seats))
+    ]
+
+
+def _outputs(
+    backbone: Backbone, seats: Sequence[Seat], rectangles: Sequence[Rectangle]
+) -> list[torch.Tensor]:
+    batch = Pass(tuple(rectangles))
+    hidden = backbone.forward(batch, residual_of(seats, batch.slices))
+    return [
+        head.forward(seat.tensors, hidden[rows].view(*one.token_ids.shape, -1)[:, 0], 0.0, None)
+        for seat, one, rows in zip(seats, rectangles, batch.slices, strict=True)
+    ]

@@ -1,0 +1,180 @@
+"""A lane: one independent training run, wherever it is trained.
+
+A lane owns its tensors, optimizer, schedule, data order, random numbers and early stopping. Nothing
+of it depends on the lanes it shares a pass with.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from adapterlab.records import EpochResult, LaneResult, State, TaskData, TrainSettings
+from adapterlab.train import head
+from adapterlab.train.adaptation import Adaptation, Seat
+from adapterlab.train.passes import Rectangle, epoch_batches, gather
+from adapterlab.train.protocols import Tensors
+from adapterlab.train.rng import stream
+
+
+@dataclass(eq=False)
+class Lane:
+    """One training run in progress.
+
+    Use :func:`adapterlab.train.source.source_lane` or
+    :func:`adapterlab.train.transfer.transfer_lane` to make one.
+    """
+
+    name: str
+    task: TaskData
+    adaptation: Adaptation
+    settings: TrainSettings
+    seed: int
+    tensors: Tensors
+    """Trainable leaves, adapter or coefficients and head, on the backbone's device."""
+    sees_test: bool = False
+    """Whether its best epoch is evaluated once on the test split; only final runs do."""
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    epochs: list[EpochResult] = field(default_factory=list)
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        self._order = stream(self.seed, "order")
+        self._dropout = stream(self.seed, "dropout", device=self.device)
+        self._head_dropout = stream(self.seed, "head dropout", device=self.device)
+        self._backbone_dropout = stream(self.seed, "backbone dropout", device=self.device)
+        self.optimizer = torch.optim.AdamW(
+            self.tensors.values(),
+            lr=self.settings.lr,
+            weight_decay=self.settings.weight_decay,
+            foreach=True,
+        )
+        self._steps_an_epoch = math.ceil(len(self.task.train) / self.settings.batch_size)
+        self._step = 0
+        self._epoch_loss = 0.0
+        self._batches = self._draw()
+        self._best: tuple[float, int, Tensors] | None = None
+
+    # -- one step ---------------------------------------------------------------------------------
+
+    def next_rectangle(self) -> Rectangle:
+        """Return the lane's next batch, on its device."""
+        return gather(self.task.train, next(self._batches)).to(self.device)
+
+    def seat(self) -> Seat:
+        """Return the lane's place in a training pass."""
+        return Seat(
+            self.adaptation,
+            self.tensors,
+            self._dropout,
+            self._backbone_dropout if self.settings.backbone_dropout else None,
+        )
+
+    def loss(self, hidden: Tensor, rectangle: Rectangle) -> Tensor:
+        """Return the training loss of the lane's rows.
+
+        Args:
+            hidden: Last hidden states of the rectangle, (B, S, d).
+            rectangle: The rows they belong to.
+        """
+        outputs = head.forward(self.tensors, hidden[:, 0], self.settings.head_dropout, self._head_dropout)
+        return head.loss(self.task.facts.problem_type, outputs, rectangle.labels)
+
+    def update(self, loss: Tensor) -> None:
+        """Clip, set the scheduled rate and take one AdamW step; gradients must be there.
+
+        A loss or gradient that is not finite ends the lane with a reason and changes nothing.
+        """
+        norm = torch.nn.utils.clip_grad_norm_(self.tensors.values(), self.settings.max_grad_norm)
+        if not (math.isfinite(value := loss.item()) and math.isfinite(norm.item())):
+            self.reason = (
+                f"diverged in step {self._step + 1} of epoch {len(self.epochs) + 1}: "
+                f"loss {value}, gradient norm {norm.item()}"
+            )
+        else:
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.settings.lr * self._rate(self._step)
+            self.optimizer.step()
+            self._epoch_loss += value
+        self.optimizer.zero_grad(set_to_none=True)
+        self._step += 1
+
+    @property
+    def epoch_ended(self) -> bool:
+        """Whether the last step was the last of its epoch."""
+        return self._step > 0 and self._step % self._steps_an_epoch == 0
+
+    # -- one epoch --------------------------------------------------------------------------------
+
+    def close_epoch(
+        self, validation_loss: float, metrics: Mapping[str, float], seconds: float
+    ) -> EpochResult:
+        """Record an epoch's validation and keep its weights if it is the best so far."""
+        result = EpochResult(
+            epoch=len(self.epochs) + 1,
+            train_loss=self._epoch_loss / self._steps_an_epoch,
+            validation_loss=validation_loss,
+            metrics=dict(metrics),
+            seconds=seconds,
+        )
+        self.epochs.append(result)
+        self._epoch_loss = 0.0
+        if not math.isfinite(validation_loss):
+            self.reason = f"validation loss of epoch {result.epoch} is {validation_loss}"
+            return result
+        score = self._score(result)
+        if self._best is None or score > self._best[0]:
+            kept = {name: tensor.detach().clone() for name, tensor in self.tensors.items()}
+            self._best = (score, result.epoch, kept)
+        return result
+
+    @property
+    def finished(self) -> bool:
+        """Whether the lane has had its epochs, or has not improved for ``patience`` of them."""
+        if self.reason is not None or len(self.epochs) >= self.settings.max_epochs:
+            return True
+        return self._best is not None and len(self.epochs) - self._best[1] >= self.settings.patience
+
+    # -- the end ----------------------------------------------------------------------------------
+
+    @property
+    def best_tensors(self) -> Tensors:
+        """The best epoch's tensors; the present ones before the first epoch ended."""
+        return self.tensors if self._best is None else self._best[2]
+
+    def result(self, state: State, *, reason: str | None = None) -> LaneResult:
+        """Return what remains of the lane."""
+        return LaneResult(
+            name=self.name,
+            state=state,
+            epochs=tuple(self.epochs),
+            best_epoch=None if self._best is None else self._best[1],
+            reason=reason or self.reason,
+            tensors={name: tensor.detach().cpu() for name, tensor in self.best_tensors.items()},
+        )
+
+    # -- inner ------------------------------------------------------------------------------------
+
+    def _draw(self) -> Iterator[NDArray[np.int64]]:
+        """Yield batches of rows, epoch after epoch."""
+        while True:
+            yield from epoch_batches(self.task.train.lengths, self.settings.batch_size, self._order)
+
+    def _score(self, result: EpochResult) -> float:
+        if self.settings.select_by == "metric":
+            return result.metrics[self.task.facts.metric]
+        return -result.validation_loss
+
+    def _rate(self, step: int) -> float:
+        """Return the share of the peak rate for a step: linear warm-up, then linear decay to 0."""
+        total = self.settings.max_epochs * self._steps_an_epoch
+        warmup = int(self.settings.warmup_ratio * total)
+        if step < warmup:
+            return step / warmup
+        return (total - step) / (total - warmup)

@@ -1,0 +1,122 @@
+"""The loop: many lanes, one frozen backbone, one pass a step.
+
+while lanes are left:
+    fill free places with new lanes
+    one pass: forward over all lanes, one backward, one AdamW step a lane
+    lanes whose epoch ended: evaluate them together, report, keep the best weights
+    lanes that are finished, pruned or diverged leave; their places are filled again
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import torch
+
+from adapterlab.records import EpochResult, LaneResult, State
+from adapterlab.train.adaptation import Seat, residual_of
+from adapterlab.train.evaluate import evaluate
+from adapterlab.train.lane import Lane
+from adapterlab.train.passes import Pass
+from adapterlab.train.protocols import Backbone
+
+OnEpoch = Callable[[Lane, EpochResult], bool]
+"""Called after each epoch of a lane; ``False`` prunes it."""
+
+
+def train_lanes(
+    backbone: Backbone, next_lane: Callable[[], Lane | None], *, capacity: int, on_epoch: OnEpoch
+) -> Iterator[LaneResult]:
+    """Train lanes until there are no more, yielding each one's result when it leaves.
+
+    Args:
+        backbone: The shared frozen backbone.
+        next_lane: Gives a lane for a free place, or ``None`` when there is none right now; asked
+            again whenever a place is free.
+        capacity: Most lanes in one pass, >= 1.
+        on_epoch: Told of every epoch of every lane; its answer prunes.
+
+    Yields:
+        Results in the order lanes end: complete, pruned, or failed with a reason.
+    """
+    active: list[Lane] = []
+    started: dict[Lane, float] = {}
+    while True:
+        while len(active) < capacity and (lane := next_lane()) is not None:
+            active.append(lane)
+            started[lane] = time.monotonic()
+        if not active:
+            return
+        active.sort(key=lambda lane: lane.adaptation.group)  # groups side by side; stable
+        train_step(backbone, active)
+
+        ended = [lane for lane in active if lane.reason is None and lane.epoch_ended]
+        pruned = _close_epochs(backbone, ended, started, on_epoch)
+        leaving = [
+            lane for lane in active if lane in pruned or lane.reason or (lane in ended and lane.finished)
+        ]
+        active = [lane for lane in active if lane not in leaving]
+        yield from _results(backbone, leaving, pruned)
+
+
+def train_step(backbone: Backbone, lanes: Sequence[Lane]) -> None:
+    """Advance every lane by one step with one forward and one backward pass."""
+    rectangles = [lane.next_rectangle() for lane in lanes]
+    batch = Pass(tuple(rectangles))
+    seats = [lane.seat() for lane in lanes]
+    hidden = backbone.forward(
+        batch, residual_of(seats, batch.slices), [seat.backbone_generator for seat in seats]
+    )
+    losses = [
+        lane.loss(hidden[rows].view(*one.token_ids.shape, -1), one)
+        for lane, one, rows in zip(lanes, rectangles, batch.slices, strict=True)
+    ]
+    # Lanes share no parameter, so the gradient of the sum is each lane's own gradient.
+    torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+    for lane, loss in zip(lanes, losses, strict=True):
+        lane.update(loss.detach())
+
+
+def _close_epochs(
+    backbone: Backbone, ended: Sequence[Lane], started: dict[Lane, float], on_epoch: OnEpoch
+) -> set[Lane]:
+    """Evaluate lanes whose epoch ended, tell the caller, and return those it prunes."""
+    if not ended:
+        return set()
+    evaluations = evaluate(
+        backbone,
+        [Seat(lane.adaptation, lane.tensors) for lane in ended],
+        [lane.task.validation for lane in ended],
+        [lane.task.facts for lane in ended],
+    )
+    pruned: set[Lane] = set()
+    for lane, evaluation in zip(ended, evaluations, strict=True):
+        now = time.monotonic()
+        result = lane.close_epoch(evaluation.loss, evaluation.metrics, now - started[lane])
+        started[lane] = now
+        if not on_epoch(lane, result) and not lane.finished:
+            pruned.add(lane)
+    return pruned
+
+
+def _results(backbone: Backbone, leaving: Sequence[Lane], pruned: set[Lane]) -> Iterator[LaneResult]:
+    """Yield the results of lanes that leave; final runs see the test split here, once."""
+    complete = [lane for lane in leaving if lane.reason is None and lane not in pruned]
+    for lane in leaving:
+        if lane not in complete:
+            yield lane.result(State.PRUNED if lane in pruned else State.FAILED)
+    tested = [lane for lane in complete if lane.sees_test]
+    evaluations = evaluate(
+        backbone,
+        [Seat(lane.adaptation, lane.best_tensors) for lane in tested],
+        [lane.task.test for lane in tested],
+        [lane.task.facts for lane in tested],
+    )
+    scores = dict(zip(tested, evaluations, strict=True))
+    for lane in complete:
+        result = lane.result(State.COMPLETE)
+        if lane in scores:
+            result = replace(result, test_metrics=scores[lane].metrics, test_outputs=scores[lane].outputs)
+        yield result

@@ -1,0 +1,135 @@
+"""Rectangles of rows, and how several lanes' rectangles share one pass.
+
+A lane brings ``B_k`` rows padded to its own ``S_k`` tokens. A pass lays the rectangles one after
+another, ``N = Σ B_k·S_k`` token rows: every product with frozen weights runs once over all of them,
+and whatever belongs to a lane runs on that lane's slice. No lane is padded to another's length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from adapterlab.records import Examples
+
+_MEGABATCH = 8
+"""Batches whose rows are sorted by length together: enough to make rows of a batch alike in
+length, few enough that the make-up of batches stays random."""
+_LENGTH_JITTER = 0.1
+"""Relative noise on lengths while sorting, so that small data sets do not repeat their batches."""
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """Some rows of one lane, padded to their own longest row."""
+
+    token_ids: Tensor
+    """(B, S), int64; padding is 0 and masked."""
+    type_ids: Tensor
+    """(B, S), int64."""
+    lengths: Tensor
+    """Real tokens of each row, (B,), int64."""
+    labels: Tensor
+    """(B,), class ids or targets."""
+    rows: NDArray[np.int64]
+    """Which rows of the split these are, (B,)."""
+
+    @cached_property
+    def mask(self) -> Tensor | None:
+        """True at real tokens, (B, S); ``None`` when nothing is padded."""
+        size = self.token_ids.shape[1]
+        if bool((self.lengths == size).all()):
+            return None
+        return torch.arange(size, device=self.lengths.device)[None, :] < self.lengths[:, None]
+
+    @property
+    def tokens(self) -> int:
+        """Token rows it takes in a pass, padding included: B · S."""
+        return self.token_ids.numel()
+
+    def to(self, device: torch.device) -> Rectangle:
+        """Return the same rows on another device."""
+        if self.token_ids.device == device:
+            return self
+        return Rectangle(
+            token_ids=self.token_ids.to(device, non_blocking=True),
+            type_ids=self.type_ids.to(device, non_blocking=True),
+            lengths=self.lengths.to(device, non_blocking=True),
+            labels=self.labels.to(device, non_blocking=True),
+            rows=self.rows,
+        )
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Several lanes' rectangles, laid one after another."""
+
+    rectangles: tuple[Rectangle, ...]
+
+    @cached_property
+    def slices(self) -> tuple[slice, ...]:
+        """Each rectangle's rows in the packed tensor."""
+        ends = np.cumsum([0, *(one.tokens for one in self.rectangles)])
+        return tuple(slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True))
+
+    @property
+    def tokens(self) -> int:
+        """Token rows in all, ``N``."""
+        return sum(one.tokens for one in self.rectangles)
+
+
+def gather(examples: Examples, rows: NDArray[np.int64]) -> Rectangle:
+    """Return the given rows as a rectangle padded to their own longest."""
+    lengths = examples.lengths[rows]
+    size = int(lengths.max())
+    columns = np.arange(size)
+    inside = columns[None, :] < lengths[:, None]
+    index = np.where(inside, examples.offsets[rows][:, None] + columns[None, :], 0)
+    token_ids = np.where(inside, examples.token_ids[index], 0)
+    type_ids = np.where(inside, examples.type_ids[index], 0)
+    return Rectangle(
+        token_ids=torch.from_numpy(token_ids.astype(np.int64)),
+        type_ids=torch.from_numpy(type_ids.astype(np.int64)),
+        lengths=torch.from_numpy(lengths.astype(np.int64)),
+        labels=torch.from_numpy(np.ascontiguousarray(examples.labels[rows])),
+        rows=rows,
+    )
+
+
+def epoch_batches(
+    lengths: NDArray[np.int64], batch_size: int, generator: torch.Generator
+) -> list[NDArray[np.int64]]:
+    """Return one epoch's batches: every row once, in random order, rows of like length together.
+
+    Args:
+        lengths: Tokens of each row, (N,).
+        batch_size: Rows a batch; the last one may be smaller.
+        generator: The lane's order stream.
+    """
+    order = torch.randperm(len(lengths), generator=generator).numpy()
+    noise = 1 + _LENGTH_JITTER * (2 * torch.rand(len(lengths), generator=generator).numpy() - 1)
+    batches: list[NDArray[np.int64]] = []
+    for start in range(0, len(order), _MEGABATCH * batch_size):
+        rows = order[start : start + _MEGABATCH * batch_size]
+        rows = rows[np.argsort(-(lengths[rows] * noise[rows]), kind="stable")]
+        batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    shuffled = torch.randperm(len(batches), generator=generator).tolist()
+    return [batches[i] for i in shuffled]
+
+
+def evaluation_rectangles(examples: Examples, max_tokens: int) -> Iterator[Rectangle]:
+    """Yield every row once, sorted by length, in rectangles of at most ``max_tokens`` tokens."""
+    order = np.argsort(examples.lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        end = start + 1
+        while end < len(order) and (end + 1 - start) * examples.lengths[order[end]] <= max_tokens:
+            end += 1
+        yield gather(examples, order[start:end])
+        start = end

@@ -1,0 +1,55 @@
+"""Stage 2: a lane that learns to combine a frozen pool, and its head, on a target."""
+
+from __future__ import annotations
+
+from adapterlab.records import TaskData, TrainSettings
+from adapterlab.train.adaptation import Combination, SourcePool
+from adapterlab.train.lane import Lane
+from adapterlab.train.protocols import Backbone, CombinerLayer
+from adapterlab.train.rng import stream
+from adapterlab.train.source import trainable
+
+
+def transfer_lane(
+    backbone: Backbone,
+    pool: SourcePool,
+    combiner: CombinerLayer,
+    coefficient_shape: tuple[int, int, int],
+    task: TaskData,
+    settings: TrainSettings,
+    *,
+    init_scale: float,
+    dropout: float,
+    seed: int,
+    name: str,
+    sees_test: bool = False,
+) -> Lane:
+    """Return a lane with fresh coefficients and a fresh head.
+
+    Args:
+        backbone: The frozen backbone.
+        pool: The frozen source adapters, in coefficient order.
+        combiner: Torch side of the combiner.
+        coefficient_shape: (L or 1, T, d or 1).
+        task: The target task.
+        settings: How to train.
+        init_scale: Coefficients start at N(init_scale / T, 0.001).
+        dropout: Probability on the coefficients, in [0, 1).
+        seed: Seed of init, data order and dropout.
+        name: Shown in progress and results.
+        sees_test: Whether the best epoch is evaluated once on the test split.
+
+    Raises:
+        DataError: A row is longer than the backbone can take.
+    """
+    tensors = combiner.initial(coefficient_shape, init_scale, stream(seed, "combiner init"))
+    return Lane(
+        name=name,
+        task=task,
+        adaptation=Combination(pool, combiner, dropout),
+        settings=settings,
+        seed=seed,
+        tensors=trainable(backbone, task, tensors, seed),
+        sees_test=sees_test,
+        device=backbone.device,
+    )

@@ -1,0 +1,1 @@
+"""Bottleneck adapters: the Pfeiffer placement (one adapter a layer, after the feed-forward block)."""

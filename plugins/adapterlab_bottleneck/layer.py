@@ -1,0 +1,66 @@
+"""The Pfeiffer adapter's mathematics.
+
+Shapes: ``N`` token rows, ``d`` hidden size, ``r`` bottleneck width, ``T`` adapters, ``L`` layers.
+
+Source: AdapterFusion (arXiv 2005.00247), section 4.1; ScaLearn (arXiv 2310.01217), section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from adapterlab.records import BackboneShape
+from adapterlab.train.protocols import FrozenPool, Tensors
+
+site = "ffn"
+"""The output is added after the feed-forward block."""
+
+_INIT_STD = 0.02  # Source: methods of both papers, init "bert": weights N(0, 0.02), biases 0
+_ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu}
+
+
+def initial(settings: Any, shape: BackboneShape, generator: torch.Generator) -> Tensors:
+    """Return one adapter's tensors for every layer: weights N(0, 0.02), biases 0."""
+    d, r = shape.hidden_size, settings.width(shape.hidden_size)
+    tensors: Tensors = {}
+    for layer in range(shape.layers):
+        tensors[f"layer.{layer}.down.weight"] = _normal((r, d), generator)
+        tensors[f"layer.{layer}.down.bias"] = torch.zeros(r)
+        tensors[f"layer.{layer}.up.weight"] = _normal((d, r), generator)
+        tensors[f"layer.{layer}.up.bias"] = torch.zeros(d)
+    return tensors
+
+
+def forward(settings: Any, tensors: Tensors, layer: int, x: Tensor) -> Tensor:
+    """Return ``u = W_up σ(W_down x + b_down) + b_up``, (N, d) -> (N, d)."""
+    activation = _ACTIVATIONS[settings.non_linearity]
+    h = activation(F.linear(x, tensors[f"layer.{layer}.down.weight"], tensors[f"layer.{layer}.down.bias"]))
+    return F.linear(h, tensors[f"layer.{layer}.up.weight"], tensors[f"layer.{layer}.up.bias"])
+
+
+def stack(settings: Any, pool: Sequence[Mapping[str, Tensor]], layer: int) -> FrozenPool:  # noqa: ARG001
+    """Stack one layer of T adapters: down-projections side by side, up-projections kept apart."""
+    return FrozenPool(
+        inner={
+            "weight": torch.cat([one[f"layer.{layer}.down.weight"] for one in pool]),  # (T·r, d)
+            "bias": torch.cat([one[f"layer.{layer}.down.bias"] for one in pool]),  # (T·r,)
+        },
+        up=torch.stack([one[f"layer.{layer}.up.weight"] for one in pool]),  # (T, d, r)
+        bias=torch.stack([one[f"layer.{layer}.up.bias"] for one in pool]),  # (T, d)
+    )
+
+
+def inner(settings: Any, pool: FrozenPool, x: Tensor) -> Tensor:
+    """Return all T bottleneck activations with one product, (N, d) -> (N, T·r)."""
+    activation = _ACTIVATIONS[settings.non_linearity]
+    h: Tensor = activation(F.linear(x, pool.inner["weight"], pool.inner["bias"]))
+    return h
+
+
+def _normal(size: tuple[int, int], generator: torch.Generator) -> Tensor:
+    return torch.empty(size).normal_(0.0, _INIT_STD, generator=generator)

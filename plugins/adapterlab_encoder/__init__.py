@@ -1,0 +1,1 @@
+"""Post-LayerNorm encoders (BERT, RoBERTa, XLM-R) run frozen, for many lanes at once."""

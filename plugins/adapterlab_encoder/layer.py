@@ -1,0 +1,317 @@
+"""The frozen post-LayerNorm encoder, forward over a pass of many lanes.
+
+Weights never change, so they are prepared once (query, key and value as one product) and no
+gradient is ever computed for them. All products run over the packed rows of every lane; attention,
+which must not look from one lane into another, runs lane by lane on contiguous views. Dropout
+inside the frozen backbone, where wanted, is drawn from each lane's own generator.
+
+Shapes: ``N`` packed token rows, ``B`` rows, ``S`` tokens, ``H`` heads, ``d`` hidden size.
+
+Source: BERT (arXiv 1810.04805), RoBERTa (arXiv 1907.11692), XLM-R (arXiv 1911.02116).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from adapterlab.errors import BackboneError
+from adapterlab.records import BackboneShape
+from adapterlab.train.passes import Pass, Rectangle
+from adapterlab.train.rng import dropout
+
+_PREFIXES = ("", "bert.", "roberta.")
+_POSITION_OFFSET = {"bert": False, "roberta": True, "xlm-roberta": True}
+"""Whether positions start behind the padding id (``cumsum + pad_id``) or at 0."""
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "relu": F.relu,
+    "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
+    "gelu_pytorch_tanh": lambda x: F.gelu(x, approximate="tanh"),
+}
+
+Residual = Callable[[int, Tensor], Tensor]
+"""``residual(layer, x)`` gives what is added after layer's feed-forward block, (N, d) -> (N, d)."""
+Generators = Sequence[torch.Generator | None]
+"""One dropout stream a lane; ``None``: no backbone dropout for that lane."""
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """The numbers of a ``config.json`` that this family reads."""
+
+    architecture: str
+    shape: BackboneShape
+    layer_norm_eps: float
+    activation: str
+    hidden_dropout: float
+    attention_dropout: float
+    pad_token_id: int
+    max_positions: int
+    """Rows of the position table."""
+    type_vocab_size: int
+
+    @property
+    def max_length(self) -> int:
+        """Longest row in tokens."""
+        offset = self.pad_token_id + 1 if _POSITION_OFFSET[self.architecture] else 0
+        return self.max_positions - offset
+
+
+@dataclass(frozen=True)
+class _Block:
+    """One layer's frozen weights, prepared."""
+
+    qkv: tuple[Tensor, Tensor]  # (3d, d), (3d,)
+    attention_out: tuple[Tensor, Tensor]
+    attention_norm: tuple[Tensor, Tensor]
+    up: tuple[Tensor, Tensor]
+    down: tuple[Tensor, Tensor]
+    norm: tuple[Tensor, Tensor]
+
+
+def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Encoder:
+    """Load a frozen encoder from ``config.json`` and ``model.safetensors``.
+
+    Args:
+        folder: Where the files are.
+        dtype: Precision of weights and activations.
+        device: Where to hold them.
+
+    Raises:
+        BackboneError: The architecture is not of this family, or tensors are missing or misshapen.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    index = folder / "model.safetensors.index.json"
+    files = sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.exists() else None
+    weights: dict[str, Tensor] = {}
+    for name in files or ["model.safetensors"]:
+        try:
+            weights |= load_file(folder / name)
+        except (OSError, SafetensorError) as error:
+            raise BackboneError(
+                f"{folder / name}: cannot read weights: {error}",
+                remedy="Delete the folder's copy and fetch the model again.",
+            ) from error
+    return Encoder(read_config(folder), weights, dtype=dtype, device=device)
+
+
+def read_config(folder: Path) -> EncoderConfig:
+    """Read what this family needs of ``config.json``; absent values get the architecture's defaults.
+
+    Raises:
+        BackboneError: The architecture is not of this family, or has parts it cannot run.
+    """
+    from transformers import AutoConfig
+
+    return config_of(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
+
+
+def config_of(config: object) -> EncoderConfig:
+    """Translate a transformers config.
+
+    Raises:
+        BackboneError: The architecture is not of this family, or has parts it cannot run.
+    """
+    read = vars(config).get
+    architecture = str(getattr(config, "model_type", ""))
+    if architecture not in _POSITION_OFFSET:
+        raise BackboneError(
+            f"{architecture!r} is not a post-LayerNorm encoder",
+            remedy=f"Use one of: {', '.join(_POSITION_OFFSET)}.",
+        )
+    for part, wanted in {"is_decoder": False, "add_cross_attention": False}.items():
+        if read(part, wanted) != wanted:
+            raise BackboneError(f"{architecture} with {part} = {read(part)} is not supported")
+    if read("position_embedding_type", "absolute") != "absolute":
+        raise BackboneError(f"position_embedding_type = {read('position_embedding_type')!r} is not supported")
+    activation = str(read("hidden_act"))
+    if activation not in _ACTIVATIONS:
+        raise BackboneError(f"hidden_act = {activation!r} is not supported; known: {', '.join(_ACTIVATIONS)}")
+    return EncoderConfig(
+        architecture=architecture,
+        shape=BackboneShape(
+            layers=int(read("num_hidden_layers")),
+            hidden_size=int(read("hidden_size")),
+            heads=int(read("num_attention_heads")),
+            intermediate_size=int(read("intermediate_size")),
+        ),
+        layer_norm_eps=float(read("layer_norm_eps")),
+        activation=activation,
+        hidden_dropout=float(read("hidden_dropout_prob")),
+        attention_dropout=float(read("attention_probs_dropout_prob")),
+        pad_token_id=int(read("pad_token_id") or 0),
+        max_positions=int(read("max_position_embeddings")),
+        type_vocab_size=int(read("type_vocab_size")),
+    )
+
+
+class Encoder:
+    """A frozen encoder. Its only trainable parts are what a ``residual`` adds.
+
+    Args:
+        config: Shape and constants.
+        weights: Tensors by their Hugging Face names, with or without the ``bert.``/``roberta.`` prefix.
+        dtype: Precision to hold and compute in.
+        device: Where to hold them and compute.
+
+    Raises:
+        BackboneError: A tensor is missing or has another shape than the config says.
+    """
+
+    def __init__(
+        self,
+        config: EncoderConfig,
+        weights: Mapping[str, Tensor],
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.config = config
+        self.shape = config.shape
+        self.dtype = dtype
+        self.device = torch.device(device)
+        read = _reader(weights, dtype, self.device)
+        d, inner = self.shape.hidden_size, self.shape.intermediate_size
+        self._words = read("embeddings.word_embeddings.weight", (None, d))
+        self._positions = read("embeddings.position_embeddings.weight", (config.max_positions, d))
+        self._types = read("embeddings.token_type_embeddings.weight", (config.type_vocab_size, d))
+        self._norm = (read("embeddings.LayerNorm.weight", (d,)), read("embeddings.LayerNorm.bias", (d,)))
+        self._blocks = [self._read_block(read, layer, d, inner) for layer in range(self.shape.layers)]
+
+    @staticmethod
+    def _read_block(read: Callable[..., Tensor], layer: int, d: int, inner: int) -> _Block:
+        def pair(name: str, rows: int, *columns: int) -> tuple[Tensor, Tensor]:
+            base = f"encoder.layer.{layer}.{name}"
+            return read(f"{base}.weight", (rows, *columns)), read(f"{base}.bias", (rows,))
+
+        parts = [pair(f"attention.self.{name}", d, d) for name in ("query", "key", "value")]
+        return _Block(
+            qkv=(torch.cat([weight for weight, _ in parts]), torch.cat([bias for _, bias in parts])),
+            attention_out=pair("attention.output.dense", d, d),
+            attention_norm=pair("attention.output.LayerNorm", d),
+            up=pair("intermediate.dense", inner, d),
+            down=pair("output.dense", d, inner),
+            norm=pair("output.LayerNorm", d),
+        )
+
+    @property
+    def max_length(self) -> int:
+        """Longest row in tokens."""
+        return self.config.max_length
+
+    def forward(
+        self,
+        batch: Pass,
+        residual: Residual | None = None,
+        generators: Generators | None = None,
+    ) -> Tensor:
+        """Return the last hidden states of every lane, packed.
+
+        Args:
+            batch: The lanes' rectangles.
+            residual: What is added after each feed-forward block; ``None``: the plain backbone.
+            generators: Dropout streams by lane; ``None``: no backbone dropout at all.
+
+        Returns:
+            Hidden states, (N, d).
+        """
+        streams: Generators = generators or [None] * len(batch.rectangles)
+        h = self._embed(batch, streams)
+        for layer, block in enumerate(self._blocks):
+            attended = F.linear(self._attend(block, h, batch, streams), *block.attention_out)
+            a = self._layer_norm(self._drop(attended, batch, streams) + h, block.attention_norm)
+            inner = _ACTIVATIONS[self.config.activation](F.linear(a, *block.up))
+            z = self._drop(F.linear(inner, *block.down), batch, streams) + a  # f + a
+            h = self._layer_norm(z, block.norm)
+            if residual is not None:
+                # The pre-trained LayerNorm is applied twice: once to make the adapter's input, and
+                # once over f + a + u. Source: AdapterFusion, "original_ln_before" of the official code.
+                h = self._layer_norm(z + residual(layer, h), block.norm)
+        return h
+
+    def _embed(self, batch: Pass, streams: Generators) -> Tensor:
+        token_ids = torch.cat([one.token_ids.flatten() for one in batch.rectangles])
+        positions = torch.cat([self._position_ids(one).flatten() for one in batch.rectangles])
+        h = F.embedding(token_ids, self._words) + F.embedding(positions, self._positions)
+        if self.config.type_vocab_size > 1:
+            type_ids = torch.cat([one.type_ids.flatten() for one in batch.rectangles])
+            h = h + F.embedding(type_ids, self._types)
+        else:
+            h = h + self._types[0]
+        return self._drop(self._layer_norm(h, self._norm), batch, streams)
+
+    def _position_ids(self, rectangle: Rectangle) -> Tensor:
+        rows, size = rectangle.token_ids.shape
+        positions = torch.arange(size, device=rectangle.token_ids.device).expand(rows, size)
+        if not _POSITION_OFFSET[self.config.architecture]:
+            return positions
+        real = positions < rectangle.lengths[:, None]
+        return torch.where(real, positions + 1, 0) + self.config.pad_token_id
+
+    def _attend(self, block: _Block, h: Tensor, batch: Pass, streams: Generators) -> Tensor:
+        heads, d = self.shape.heads, self.shape.hidden_size
+        qkv = F.linear(h, *block.qkv)  # (N, 3d), once for all lanes
+        parts = []
+        for rectangle, rows, stream in zip(batch.rectangles, batch.slices, streams, strict=True):
+            b, s = rectangle.token_ids.shape
+            q, k, v = qkv[rows].view(b, s, 3, heads, d // heads).permute(2, 0, 3, 1, 4)  # (B, H, S, d/H)
+            mask = None if rectangle.mask is None else rectangle.mask[:, None, None, :]
+            attended = _attention(q, k, v, mask, self.config.attention_dropout, stream)
+            parts.append(attended.transpose(1, 2).reshape(b * s, d))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _drop(self, x: Tensor, batch: Pass, streams: Generators) -> Tensor:
+        if self.config.hidden_dropout == 0 or all(stream is None for stream in streams):
+            return x
+        p = self.config.hidden_dropout
+        return torch.cat(
+            [dropout(x[rows], p, stream) for rows, stream in zip(batch.slices, streams, strict=True)]
+        )
+
+    def _layer_norm(self, x: Tensor, norm: tuple[Tensor, Tensor]) -> Tensor:
+        return F.layer_norm(x, (self.shape.hidden_size,), *norm, eps=self.config.layer_norm_eps)
+
+
+def _attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, p: float, stream: torch.Generator | None
+) -> Tensor:
+    """Return attention over (B, H, S, d/H); explicit only where the lane drops probabilities."""
+    if stream is None or p == 0:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    return dropout(scores.softmax(-1), p, stream) @ v
+
+
+def _reader(weights: Mapping[str, Tensor], dtype: torch.dtype, device: torch.device) -> Callable[..., Tensor]:
+    """Return a function that reads a tensor by name, whatever the checkpoint's prefix or age."""
+
+    def read(name: str, shape: tuple[int | None, ...]) -> Tensor:
+        aged = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+        for candidate in (prefix + form for prefix in _PREFIXES for form in (name, aged)):
+            if candidate in weights:
+                tensor = weights[candidate]
+                break
+        else:
+            raise BackboneError(
+                f"the weights have no tensor {name!r}",
+                remedy="Use the encoder's own safetensors file, not a head's or an adapter's.",
+            )
+        if tensor.dim() != len(shape) or any(
+            want not in (None, got) for want, got in zip(shape, tensor.shape, strict=True)
+        ):
+            raise BackboneError(f"{name}: expected shape {shape}, got {tuple(tensor.shape)}")
+        return tensor.detach().to(device=device, dtype=dtype).contiguous()
+
+    return read

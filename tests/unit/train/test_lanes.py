@@ -1,0 +1,163 @@
+"""A lane's run does not depend on which lanes it shared a pass with."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adapterlab.errors import DataError
+from adapterlab.records import State, TrainSettings
+from adapterlab.train.adaptation import SourcePool
+from adapterlab.train.loop import train_lanes
+from adapterlab.train.rng import stream
+from adapterlab.train.source import source_lane
+from adapterlab.train.transfer import transfer_lane
+from adapterlab_bottleneck import layer as pfeiffer
+from adapterlab_scalearn import layer as scalearn
+from tiny_models import random_encoder, random_task
+
+METHOD = SimpleNamespace(non_linearity="relu", width=lambda d: 4)
+ENCODER = random_encoder(layers=2, d=16, dropout=0.1)
+TRAIN = TrainSettings(lr=5e-3, max_epochs=2, patience=2, batch_size=6)
+
+
+def pool_of(count: int) -> SourcePool:
+    adapters = [pfeiffer.initial(METHOD, ENCODER.shape, stream(i, "pool")) for i in range(count)]
+    adapters = [{name: 10 * tensor for name, tensor in one.items()} for one in adapters]
+    return SourcePool.build(pfeiffer, METHOD, adapters, ENCODER)
+
+
+POOLS = {count: pool_of(count) for count in (1, 2, 3)}
+
+
+def make_lane(recipe):
+    """Return a fresh lane of a recipe (kind, seed, task size, labels, dropout, epochs)."""
+    kind, seed, rows, n_labels, dropout, epochs = recipe
+    task = random_task(rows=rows, n_labels=n_labels, seed=seed % 3, longest=4 + seed % 9)
+    training = TrainSettings(lr=5e-3, max_epochs=epochs, patience=epochs, batch_size=6)
+    name = repr(recipe)
+    if kind == "source":
+        return source_lane(ENCODER, pfeiffer, METHOD, task, training, seed=seed, name=name)
+    size = (2 if kind == "per layer" else 1, 1 + seed % 3, 16 if n_labels > 1 else 1)
+    return transfer_lane(
+        ENCODER, POOLS[1 + seed % 3], scalearn, size, task, training,
+        init_scale=2.0, dropout=dropout, seed=seed, name=name, sees_test=True,
+    )  # fmt: skip
+
+
+def run(recipes, capacity):
+    """Train lanes of the recipes; return results by name."""
+    waiting = [make_lane(recipe) for recipe in recipes]
+    results = train_lanes(
+        ENCODER, lambda: waiting.pop(0) if waiting else None, capacity=capacity, on_epoch=lambda *_: True
+    )
+    return {result.name: result for result in results}
+
+
+RECIPES = st.tuples(
+    st.sampled_from(["source", "per layer", "shared"]),
+    st.integers(0, 50),
+    st.integers(3, 14),
+    st.sampled_from([1, 2, 3]),
+    st.sampled_from([0.0, 0.3]),
+    st.integers(1, 3),
+)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.lists(RECIPES, min_size=2, max_size=6, unique=True), st.integers(2, 5))
+def test_a_lane_equals_the_same_run_alone(recipes, capacity):
+    """Random kinds, pools, shapes, joins and leaves; all dropout on."""
+    together = run(recipes, capacity)
+    for recipe in recipes:
+        alone = run([recipe], 1)[repr(recipe)]
+        shared = together[repr(recipe)]
+        assert shared.state == alone.state
+        assert shared.best_epoch == alone.best_epoch
+        for name, tensor in alone.tensors.items():
+            torch.testing.assert_close(shared.tensors[name], tensor, rtol=0, atol=1e-9)
+        for left, right in zip(shared.epochs, alone.epochs, strict=True):
+            assert left.validation_loss == pytest.approx(right.validation_loss, abs=1e-9)
+
+
+def test_a_diverging_lane_fails_with_a_reason_and_harms_no_other():
+    good, bad = ("source", 1, 12, 2, 0.0, 3), ("source", 2, 12, 2, 0.0, 3)
+    alone = run([good], 1)[repr(good)]
+    lanes = [make_lane(good), make_lane(bad)]
+    with torch.no_grad():
+        lanes[1].tensors["layer.0.up.weight"].fill_(float("nan"))
+    results = {one.name: one for one in train_lanes(
+        ENCODER, lambda: lanes.pop(0) if lanes else None, capacity=2, on_epoch=lambda *_: True
+    )}  # fmt: skip
+    assert results[repr(bad)].state is State.FAILED
+    assert "diverged in step 1 of epoch 1" in results[repr(bad)].reason
+    for name, tensor in alone.tensors.items():
+        torch.testing.assert_close(results[repr(good)].tensors[name], tensor, rtol=0, atol=1e-9)
+
+
+def test_a_pruned_lane_leaves_and_its_place_is_filled():
+    recipes = [("source", seed, 12, 2, 0.0, 3) for seed in range(3)]
+    waiting = [make_lane(recipe) for recipe in recipes]
+    results = list(
+        train_lanes(
+            ENCODER,
+            lambda: waiting.pop(0) if waiting else None,
+            capacity=1,
+            on_epoch=lambda lane, epoch: lane.seed != 0,
+        )
+    )
+    assert [one.state for one in results] == [State.PRUNED, State.COMPLETE, State.COMPLETE]
+    assert len(results[0].epochs) == 1
+    assert results[0].test_metrics is None
+
+
+def test_training_learns_a_learnable_task():
+    lane = source_lane(
+        ENCODER, pfeiffer, METHOD, random_task(rows=60),
+        TrainSettings(lr=1e-2, max_epochs=12, patience=12, batch_size=10, backbone_dropout=False),
+        seed=0, name="learner",
+    )  # fmt: skip
+    lanes = [lane]
+    (result,) = train_lanes(
+        ENCODER, lambda: lanes.pop() if lanes else None, capacity=1, on_epoch=lambda *_: True
+    )
+    assert result.epochs[-1].train_loss < 0.7 * result.epochs[0].train_loss
+
+
+def test_early_stopping_keeps_the_best_epoch():
+    training = TrainSettings(lr=0.5, max_epochs=30, patience=2, batch_size=6)
+    lane = source_lane(ENCODER, pfeiffer, METHOD, random_task(), training, seed=0, name="wild")
+    lanes = [lane]
+    (result,) = train_lanes(
+        ENCODER, lambda: lanes.pop() if lanes else None, capacity=1, on_epoch=lambda *_: True
+    )
+    losses = [epoch.validation_loss for epoch in result.epochs]
+    assert result.best_epoch == 1 + int(np.argmin(losses))
+    assert len(losses) == result.best_epoch + 2
+
+
+def test_only_what_is_trainable_moves_and_only_final_runs_see_test():
+    recipe = ("per layer", 4, 12, 2, 0.3, 2)
+    before = [block.qkv[0].clone() for block in ENCODER._blocks]
+    result = run([recipe], 1)[repr(recipe)]
+    assert all(torch.equal(a, block.qkv[0]) for a, block in zip(before, ENCODER._blocks, strict=True))
+    assert set(result.tensors) == {
+        "omega", "head.dense.weight", "head.dense.bias", "head.out.weight", "head.out.bias"
+    }  # fmt: skip
+    assert result.test_metrics is not None
+    assert result.test_outputs.shape == (11, 2)
+
+
+def test_the_schedule_decays_linearly_to_zero():
+    lane = make_lane(("source", 1, 12, 2, 0.0, 2))
+    assert [lane._rate(step) for step in range(4)] == pytest.approx([1.0, 0.75, 0.5, 0.25])
+
+
+def test_rows_longer_than_the_backbone_are_refused():
+    with pytest.raises(DataError, match=r"has \d+ tokens, the backbone takes 64"):
+        source_lane(ENCODER, pfeiffer, METHOD, random_task(longest=200), TRAIN, seed=0, name="long")

@@ -1,0 +1,205 @@
+"""Our modules, loaded with the official code's weights, give the official code's numbers (float64)."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from adapterlab.records import BackboneShape
+from adapterlab.train import head
+from adapterlab.train.adaptation import Combination, OwnAdapter, Seat, SourcePool, residual_of
+from adapterlab.train.passes import Pass, Rectangle
+from adapterlab_bottleneck import layer as pfeiffer
+from adapterlab_encoder.layer import Encoder, EncoderConfig
+from adapterlab_scalearn import layer as scalearn
+
+VARIANTS = {
+    "scalearn": ("vector", True),
+    "scalearn_uniform": ("scalar", True),
+    "scalearn_pp": ("vector", False),
+    "scalearn_uniform_pp": ("scalar", False),
+}
+SETTINGS = SimpleNamespace(non_linearity="relu", width=lambda d: d // 4)
+CLOSE = {"rtol": 0, "atol": 1e-9}
+
+
+@pytest.fixture(scope="module")
+def official(reference_fixtures):
+    """The reference arrays and a model built from the official weights."""
+    base = dict(np.load(reference_fixtures / "tiny_base.npz"))
+    numbers = json.loads((reference_fixtures / "tiny_base.json").read_text())
+    tensors = {name: torch.from_numpy(np.asarray(array)) for name, array in base.items()}
+    config = EncoderConfig(
+        architecture="roberta",
+        shape=BackboneShape(
+            numbers["num_hidden_layers"],
+            numbers["hidden_size"],
+            numbers["num_attention_heads"],
+            numbers["intermediate_size"],
+        ),
+        layer_norm_eps=numbers["layer_norm_eps"],
+        activation=numbers["hidden_act"],
+        hidden_dropout=0.0,
+        attention_dropout=0.0,
+        pad_token_id=numbers["pad_token_id"],
+        max_positions=numbers["max_position_embeddings"],
+        type_vocab_size=numbers["type_vocab_size"],
+    )
+    encoder = Encoder(config, tensors, dtype=torch.float64)
+    pool = [
+        {
+            name.removeprefix(f"adapter.{adapter}."): tensor.double()
+            for name, tensor in tensors.items()
+            if name.startswith(f"adapter.{adapter}.")
+        }
+        for adapter in numbers["adapter_names"]
+    ]
+    mask = tensors["attention_mask"]
+    rectangle = Rectangle(
+        token_ids=tensors["input_ids"],
+        type_ids=torch.zeros_like(tensors["input_ids"]),
+        lengths=mask.sum(1),
+        labels=tensors["labels"],
+        rows=np.arange(len(mask)),
+    )
+    return SimpleNamespace(
+        base=tensors,
+        encoder=encoder,
+        pool=pool,
+        rectangle=rectangle,
+        outputs=dict(np.load(reference_fixtures / "official_outputs.npz")),
+    )
+
+
+def hidden_states(official, adaptation=None, tensors=None, generator=None):
+    batch = Pass((official.rectangle,))
+    residual = None
+    if adaptation is not None:
+        residual = residual_of([Seat(adaptation, tensors, generator)], batch.slices)
+    return official.encoder.forward(batch, residual).view(*official.rectangle.token_ids.shape, -1)
+
+
+def combination(official, dropout=0.0):
+    pool = SourcePool.build(pfeiffer, SETTINGS, official.pool, official.encoder)
+    return Combination(pool, scalearn, dropout)
+
+
+def omega(official, variant):
+    kind, per_layer = VARIANTS[variant]
+    if not per_layer:
+        return official.base[f"omega.{kind}.shared"].double()[None]
+    layers = range(official.encoder.shape.layers)
+    return torch.stack([official.base[f"omega.{kind}.layer.{layer}"].double() for layer in layers])
+
+
+def classifier(official):
+    return {
+        "head.dense.weight": official.base["classifier.dense.weight"].double(),
+        "head.dense.bias": official.base["classifier.dense.bias"].double(),
+        "head.out.weight": official.base["classifier.out_proj.weight"].double(),
+        "head.out.bias": official.base["classifier.out_proj.bias"].double(),
+    }
+
+
+def expect(official, name):
+    return torch.from_numpy(np.asarray(official.outputs[name])).double()
+
+
+def test_the_plain_backbone_agrees(official):
+    torch.testing.assert_close(hidden_states(official), expect(official, "none/last_hidden_state"), **CLOSE)
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_a_single_adapter_agrees(official, index):
+    states = hidden_states(official, OwnAdapter(pfeiffer, SETTINGS), official.pool[index])
+    torch.testing.assert_close(states, expect(official, f"single_a{index}/last_hidden_state"), **CLOSE)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_folded_combination_agrees(official, variant):
+    states = hidden_states(official, combination(official), {"omega": omega(official, variant)})
+    torch.testing.assert_close(states, expect(official, f"{variant}/last_hidden_state"), **CLOSE)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_outputs_and_loss_agree(official, variant):
+    states = hidden_states(official, combination(official), {"omega": omega(official, variant)})
+    logits = head.forward(classifier(official), states[:, 0], 0.0, None)
+    loss = torch.nn.functional.cross_entropy(logits, official.rectangle.labels)
+    torch.testing.assert_close(logits, expect(official, f"{variant}/logits"), **CLOSE)
+    torch.testing.assert_close(loss, expect(official, f"{variant}/loss").reshape(()), **CLOSE)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_gradients_agree(official, variant):
+    parameter = omega(official, variant).requires_grad_()
+    states = hidden_states(official, combination(official), {"omega": parameter})
+    (states * official.base["grad_seed"].double()).mean().backward()
+    for index, gradient in enumerate(parameter.grad):
+        wanted = expect(official, f"{variant}/grad_hidden/omega.{index}")
+        torch.testing.assert_close(gradient, wanted, **CLOSE)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_ten_training_steps_agree(official, variant):
+    """The official optimizer adds eps before bias correction; it is written out here."""
+    parameters = {"omega": omega(official, variant)} | classifier(official)
+    parameters = {name: tensor.clone().requires_grad_() for name, tensor in parameters.items()}
+    m = {name: torch.zeros_like(tensor) for name, tensor in parameters.items()}
+    v = {name: torch.zeros_like(tensor) for name, tensor in parameters.items()}
+    adaptation, losses = combination(official), []
+    for step in range(10):
+        states = hidden_states(official, adaptation, parameters)
+        logits = head.forward(parameters, states[:, 0], 0.0, None)
+        loss = torch.nn.functional.cross_entropy(logits, official.rectangle.labels)
+        losses.append(loss.detach())
+        gradients = dict(zip(parameters, torch.autograd.grad(loss, list(parameters.values())), strict=True))
+        norm = torch.sqrt(sum((g**2).sum() for g in gradients.values()))
+        scale = min(1.0, 1.0 / (norm.item() + 1e-6))
+        lr = 6e-3 * (1 - step / 10)
+        for name, tensor in parameters.items():
+            g = gradients[name] * scale
+            m[name] = 0.9 * m[name] + 0.1 * g
+            v[name] = 0.999 * v[name] + 0.001 * g * g
+            rate = lr * (1 - 0.999 ** (step + 1)) ** 0.5 / (1 - 0.9 ** (step + 1))
+            tensor.data -= rate * m[name] / (v[name].sqrt() + 1e-8)
+    torch.testing.assert_close(
+        torch.stack(losses), expect(official, f"{variant}/train10/losses"), rtol=0, atol=1e-8
+    )
+    for index, layer in enumerate(parameters["omega"].detach()):
+        wanted = expect(official, f"{variant}/train10/omega_final.{index}")
+        torch.testing.assert_close(layer, wanted, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_dropout_is_on_the_coefficients(official, variant):
+    """With the reference's keep mask in place of a drawn one, the states agree."""
+    kind, per_layer = VARIANTS[variant]
+    masks = [
+        official.base[f"dropmask.{kind}.layer.{layer}"].double()
+        for layer in range(official.encoder.shape.layers)
+    ]
+    values = omega(official, variant)
+    dropped = torch.stack([values[i if per_layer else 0] * mask / 0.7 for i, mask in enumerate(masks)])
+    states = hidden_states(official, combination(official), {"omega": dropped})
+    wanted = expect(official, f"{variant}/fixed_dropmask/last_hidden_state")
+    torch.testing.assert_close(states, wanted, **CLOSE)
+
+
+def test_drawn_dropout_zeroes_single_coefficients_and_scales_the_rest(official):
+    pool = combination(official).pool.layers[0]
+    generator = torch.Generator().manual_seed(5)
+    mirror = torch.Generator().manual_seed(5)
+    values = omega(official, "scalearn")
+    h = torch.randn(4, pool.up.shape[0] * pool.up.shape[2], dtype=torch.float64)
+    dropped = scalearn.forward({"omega": values}, 0, pool, h, h, dropout=0.3, generator=generator)
+    keep = torch.empty_like(values[0]).bernoulli_(0.7, generator=mirror) / 0.7
+    by_hand = scalearn.forward(
+        {"omega": (values[0] * keep)[None]}, 0, pool, h, h, dropout=0.0, generator=None
+    )
+    torch.testing.assert_close(dropped, by_hand, **CLOSE)
+    assert 0 < int((keep == 0).sum()) < keep.numel()
