@@ -1,0 +1,162 @@
+"""Backbones on a Hugging Face hub: the local cache first, then a pinned revision, safetensors only.
+
+``HF_HOME``, ``HF_HUB_CACHE``, ``HF_HUB_OFFLINE``, ``HF_TOKEN`` and ``HF_ENDPOINT`` mean what they
+mean everywhere, because huggingface_hub reads them. Neither a token nor credentials inside an
+endpoint's address appear in a message.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import urlsplit
+
+from filelock import FileLock
+
+from adapterlab.errors import BackboneError, NotFoundError, UnavailableError
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+WANTED = (
+    "config.json",
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "model-*-of-*.safetensors",
+    "added_tokens.json",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "special_tokens_map.json",
+    "spiece.model",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "vocab.txt",
+)
+"""The only files ever fetched; none of them is code or a pickle."""
+
+
+def cached_folder(repository: str, revision: str) -> Path | None:
+    """Return the snapshot of a revision in the local cache if it is whole, without any network."""
+    try:
+        from huggingface_hub import constants
+    except ImportError:
+        return None
+    folder = _snapshot(Path(constants.HF_HUB_CACHE), repository, revision)
+    return folder if _is_whole(folder) else None
+
+
+def download(repository: str, revision: str, *, locks: Path) -> Path:
+    """Fetch a revision into the Hugging Face cache and return its snapshot folder.
+
+    Args:
+        repository: ``<owner>/<name>``.
+        revision: Commit, 40 hexadecimal digits.
+        locks: Folder of this machine's lock files: processes that want the same model wait for one.
+
+    Raises:
+        NotFoundError: The repository, the revision or huggingface_hub does not exist here.
+        UnavailableError: The hub cannot be reached, refuses for now, or sent half a file.
+        BackboneError: The repository holds no safetensors weights.
+    """
+    try:
+        from huggingface_hub import HfApi, constants
+    except ImportError:
+        raise NotFoundError(
+            f"huggingface_hub is not installed, so {repository} cannot be fetched",
+            remedy="Run: pip install 'adapterlab[data]'",
+        ) from None
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / f"hub--{repository.replace('/', '--')}.lock"):
+        present = cached_folder(repository, revision)
+        if present is not None:
+            return present
+        if constants.is_offline_mode():
+            raise UnavailableError(
+                f"{repository}@{revision[:8]} is not in the cache {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE is set",
+                remedy="Fetch it once where the hub can be reached, or name another cache in HF_HOME.",
+            )
+        api = HfApi()
+        try:
+            folder = Path(api.snapshot_download(repository, revision=revision, allow_patterns=list(WANTED)))
+        except Exception as error:  # noqa: BLE001 - whatever the client raises is told in our words
+            _explain(error, repository, revision, api)
+    if not _is_whole(folder):
+        _explain_lack(api, repository, revision)
+    return folder
+
+
+def _snapshot(cache: Path, repository: str, revision: str) -> Path:
+    return cache / f"models--{repository.replace('/', '--')}" / "snapshots" / revision
+
+
+def _is_whole(folder: Path) -> bool:
+    from adapterlab.data.weights import weight_files
+
+    try:
+        return (folder / "config.json").is_file() and bool(weight_files(folder))
+    except BackboneError:
+        return False  # an index whose shards are not all there yet
+
+
+def _explain(error: Exception, repository: str, revision: str, api: HfApi) -> NoReturn:
+    from huggingface_hub import errors
+
+    name, host = f"{repository}@{revision[:8]}", _host(api)
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(error, errors.HFValidationError):
+        raise NotFoundError(
+            f"{repository!r} is no repository name", remedy="Write hub:<owner>/<name>."
+        ) from None
+    if isinstance(error, errors.RevisionNotFoundError):
+        raise NotFoundError(
+            f"{repository} has no revision {revision} on {host}",
+            remedy="Take the commit from the repository's history on the hub.",
+        ) from None
+    if isinstance(error, errors.RepositoryNotFoundError) or status in (401, 403, 404):
+        raise NotFoundError(
+            f"{repository} cannot be read on {host}: it does not exist, or is private or gated (HTTP {status})",
+            remedy="Check the name; for a private or gated model set HF_TOKEN to a token that may read it.",
+        ) from None
+    if status == 429:
+        wait = getattr(error, "response").headers.get("retry-after")  # noqa: B009 - typed as absent
+        raise UnavailableError(
+            f"{host} answers that we ask too often (HTTP 429) for {name}",
+            remedy=f"Wait {f'{wait} s' if wait else 'a few minutes'} and submit again; HF_TOKEN raises the limit.",
+        ) from None
+    if status is not None:
+        raise UnavailableError(
+            f"{host} answers HTTP {status} for {name}",
+            remedy="Try again later, or name a mirror in HF_ENDPOINT.",
+        ) from None
+    if "onsistency check" in str(error) or type(error).__name__ in ("RemoteProtocolError", "ReadError"):
+        raise UnavailableError(
+            f"{host} sent only part of a file of {name}; nothing of it was kept", remedy="Submit again."
+        ) from None
+    raise UnavailableError(
+        f"{name} cannot be fetched from {host} ({type(error).__name__})",
+        remedy="Check the network and HF_ENDPOINT, or fetch it elsewhere and name that cache in HF_HOME.",
+    ) from None
+
+
+def _explain_lack(api: HfApi, repository: str, revision: str) -> NoReturn:
+    """Say why a snapshot lacks what a backbone needs."""
+    try:
+        listed = [str(name) for name in api.list_repo_files(repository, revision=revision)]
+    except Exception as error:  # noqa: BLE001
+        _explain(error, repository, revision, api)
+    pickles = [name for name in listed if name.endswith((".bin", ".pt", ".pth", ".ckpt"))]
+    if "config.json" in listed and pickles:
+        raise BackboneError(
+            f"{repository}@{revision[:8]} holds only {', '.join(pickles)}, which are pickles and never read",
+            remedy="Take a revision with model.safetensors; many repositories have a pull request that adds it.",
+        )
+    raise BackboneError(
+        f"{repository}@{revision[:8]} holds no config.json with model.safetensors",
+        remedy="Name the repository of a whole model.",
+    )
+
+
+def _host(api: HfApi) -> str:
+    """Return the hub's host, without credentials an address may hold."""
+    return urlsplit(str(api.endpoint)).hostname or "the hub"
