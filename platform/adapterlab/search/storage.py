@@ -1,0 +1,281 @@
+"""The Optuna storage: one schema, created once under a lock, opened by every worker.
+
+Optuna creates its tables without a lock: of 8 processes that open a fresh database together, 6
+crash on SQLite and 7 on PostgreSQL. So :func:`initialise` runs once, before any worker, under a
+lock that works between processes (a lock file for SQLite, an advisory lock for PostgreSQL), and
+:func:`open_storage` never creates anything. ``optuna-dashboard`` opens the same URL.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+import sqlalchemy
+from filelock import FileLock, Timeout
+from optuna.storages import BaseStorage, RDBStorage
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from adapterlab.errors import ConflictError, UnavailableError, UsageError
+
+BUSY_TIMEOUT_S = 60.0
+"""How long one statement waits for SQLite's write lock. Writes take milliseconds; 64 workers queue."""
+
+LOCK_TIMEOUT_S = 120.0
+"""How long to wait for somebody else's schema upgrade or proposal before giving up."""
+
+_CONNECT_TIMEOUT_S = 10
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def initialise(url: str, locks: Path) -> None:
+    """Create the schema of the studies, or upgrade it; safe when many processes do it at once.
+
+    Args:
+        url: ``sqlite:///…`` or ``postgresql+psycopg://…``.
+        locks: Folder of this machine's lock files.
+
+    Raises:
+        ConflictError: The database belongs to something else, or to a newer Optuna.
+        UnavailableError: It cannot be reached, or somebody holds its lock for too long.
+        UsageError: The URL is malformed or names an unsupported database.
+    """
+    parsed = _parse(url)
+    if (file := _sqlite_file(parsed)) is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    with database_lock(url, "schema", locks), reaching(url):
+        _refuse_foreign_tables(url)
+        storage = RDBStorage(_escaped(url), _engine_options(parsed), skip_compatibility_check=True)
+        try:
+            _upgrade(storage, url)
+            if file is not None:
+                # Readers (the dashboard) then never block writers; the mode is kept in the file.
+                with storage.engine.connect() as connection:
+                    connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        finally:
+            close(storage)
+
+
+def open_storage(url: str) -> BaseStorage:
+    """Open the studies; finished trials are cached in memory.
+
+    Raises:
+        UnavailableError: It cannot be reached or was never initialised.
+        ConflictError: Its schema does not fit the installed Optuna.
+        UsageError: The URL is malformed or names an unsupported database.
+    """
+    parsed = _parse(url)
+    file = _sqlite_file(parsed)
+    if file is not None and not file.is_file():
+        raise _not_initialised(url)
+    with reaching(url):
+        if not _has_studies(url):
+            raise _not_initialised(url)
+        try:
+            storage = RDBStorage(_escaped(url), _engine_options(parsed), skip_table_creation=True)
+        except RuntimeError as error:
+            raise ConflictError(
+                f"{visible(url)}: the schema of the studies does not fit Optuna {optuna.__version__}: {error}",
+                remedy="Run `platform db upgrade`.",
+            ) from error
+        if file is not None:
+            _relax_durability(storage)
+    return optuna.storages.get_storage(storage)
+
+
+def close(storage: BaseStorage) -> None:
+    """Give a storage's connections back."""
+    storage.remove_session()
+    backend = getattr(storage, "_backend", storage)
+    if isinstance(backend, RDBStorage):
+        backend.engine.dispose()
+
+
+@contextmanager
+def database_lock(url: str, name: str, locks: Path | None = None) -> Iterator[None]:
+    """Hold a lock that all processes using this database agree on.
+
+    PostgreSQL: an advisory lock, which dies with the connection. SQLite: a lock file, which the
+    operating system frees when its owner dies.
+
+    Args:
+        url: The database.
+        name: What is locked, for example a study's name.
+        locks: Folder of lock files; ``None``: beside the SQLite file.
+
+    Raises:
+        UnavailableError: The database cannot be reached, or the lock was not free in time.
+    """
+    parsed = _parse(url)
+    file = _sqlite_file(parsed)
+    if file is None:
+        with _advisory_lock(url, name):
+            yield
+        return
+    folder = file.parent if locks is None else locks
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"studies-{_number_of(f'{file} {name}'):016x}.lock"
+    try:
+        lock = FileLock(path, timeout=LOCK_TIMEOUT_S).acquire()
+    except Timeout as error:
+        raise _held_too_long(url, name) from error
+    with lock:
+        yield
+
+
+@contextmanager
+def reaching(url: str) -> Iterator[None]:
+    """Turn database failures inside the block into one clear error without the password."""
+    try:
+        yield
+    except ImportError as error:
+        raise UnavailableError(
+            f"{visible(url)}: its database driver is not installed ({error})",
+            remedy='Install it: pip install "adapterlab[postgres]".',
+        ) from error
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        cause = error.__cause__ or error
+        reason = str(getattr(cause, "orig", None) or cause).strip().splitlines()
+        raise UnavailableError(
+            f"{visible(url)}: the studies cannot be used: {reason[0] if reason else type(cause).__name__}",
+            remedy="Check that the database is up, the URL is right and the disk is not full; then submit again.",
+        ) from error
+
+
+def visible(url: str) -> str:
+    """Return the URL as it may be shown: without its password."""
+    return _parse(url).render_as_string(hide_password=True)
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise UsageError(
+            "the URL of the studies is malformed; expected sqlite:///… or postgresql+psycopg://…"
+        ) from error
+    if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
+        raise UsageError(
+            f"studies cannot be kept in {parsed.get_backend_name()}; "
+            "expected sqlite:///… or postgresql+psycopg://…"
+        )
+    if parsed.get_backend_name() == "sqlite" and parsed.database in {None, "", ":memory:"}:
+        raise UsageError("studies need a file, sqlite:///path/to/studies.db: workers are processes")
+    return parsed
+
+
+def _sqlite_file(parsed: URL) -> Path | None:
+    if parsed.get_backend_name() != "sqlite" or parsed.database is None:
+        return None
+    return Path(parsed.database).absolute()
+
+
+def _engine_options(parsed: URL) -> dict[str, Any]:
+    if parsed.get_backend_name() == "sqlite":
+        return {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
+    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": _CONNECT_TIMEOUT_S}}
+
+
+def _escaped(url: str) -> str:
+    # RDBStorage formats the URL as a template; a password may hold braces.
+    return url.replace("{", "{{").replace("}", "}}")
+
+
+def _relax_durability(storage: RDBStorage) -> None:
+    """Skip one fsync a write: a killed process loses nothing, a power cut the last trials only."""
+
+    def set_pragma(connection: Any, _record: Any) -> None:
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    sqlalchemy.event.listen(storage.engine, "connect", set_pragma)
+    close(storage)
+
+
+@contextmanager
+def _connect(url: str) -> Iterator[sqlalchemy.Connection]:
+    engine = sqlalchemy.create_engine(
+        url, poolclass=sqlalchemy.NullPool, isolation_level="AUTOCOMMIT", **_probe_options(_parse(url))
+    )
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def _probe_options(parsed: URL) -> dict[str, Any]:
+    return {"connect_args": _engine_options(parsed)["connect_args"]}
+
+
+def _has_studies(url: str) -> bool:
+    with _connect(url) as connection:
+        names = set(sqlalchemy.inspect(connection).get_table_names())
+    return {"studies", "version_info", "alembic_version"} <= names
+
+
+def _refuse_foreign_tables(url: str) -> None:
+    """Optuna's migrations own the table ``alembic_version``: they cannot share a database."""
+    with _connect(url) as connection:
+        names = set(sqlalchemy.inspect(connection).get_table_names())
+    if "alembic_version" in names and "version_info" not in names:
+        raise ConflictError(
+            f"{visible(url)}: this database already holds the tables of something else",
+            remedy="Give the studies a database of their own (store.studies or ADAPTERLAB_STUDIES).",
+        )
+
+
+def _upgrade(storage: RDBStorage, url: str) -> None:
+    current, head = storage.get_current_version(), storage.get_head_version()
+    if current == head:
+        return
+    if current not in storage.get_all_versions():
+        raise ConflictError(
+            f"{visible(url)}: the schema of the studies ({current}) is unknown to Optuna {optuna.__version__}",
+            remedy="Upgrade Optuna, or give the studies a database of their own.",
+        )
+    storage.upgrade()
+
+
+@contextmanager
+def _advisory_lock(url: str, name: str) -> Iterator[None]:
+    key = _number_of(name) - 2**63  # PostgreSQL's keys are signed
+    with reaching(url):
+        engine = sqlalchemy.create_engine(
+            url, poolclass=sqlalchemy.NullPool, isolation_level="AUTOCOMMIT", **_probe_options(_parse(url))
+        )
+        connection = engine.connect()
+    try:
+        with reaching(url):
+            connection.exec_driver_sql(f"SET lock_timeout = {int(LOCK_TIMEOUT_S * 1000)}")
+            try:
+                connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:key)"), {"key": key})
+            except sqlalchemy.exc.OperationalError as error:
+                raise _held_too_long(url, name) from error
+        yield
+    finally:
+        # Closing the connection frees the lock, whatever state the block left it in.
+        connection.close()
+        engine.dispose()
+
+
+def _number_of(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+
+
+def _held_too_long(url: str, name: str) -> UnavailableError:
+    return UnavailableError(
+        f"{visible(url)}: the lock on {name!r} was not free within {LOCK_TIMEOUT_S:.0f} s",
+        remedy="Another process holds it; stop that process or wait, then submit again.",
+    )
+
+
+def _not_initialised(url: str) -> UnavailableError:
+    return UnavailableError(
+        f"{visible(url)}: there are no studies here yet", remedy="Run `platform db upgrade` first."
+    )

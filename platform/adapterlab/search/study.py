@@ -1,0 +1,422 @@
+"""One study: ask for settings, report epochs, tell results; exact whatever crashes.
+
+The database is the truth: a trial is created with its settings and its worker in one transaction,
+pruned is PRUNED with its intermediate values, a value that is not a number is FAIL with a reason,
+and a worker that died finds its unfinished trials again under the same numbers. So a study ends
+with exactly its budget of trials and none left running.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from adapterlab.errors import ConflictError, NotFoundError
+from adapterlab.records import State
+from adapterlab.search import storage as database
+from adapterlab.search.propose import Proposer, Spaces, pruner_of
+from adapterlab.spec.space import Choices, FloatRange
+
+Guard = Callable[[], AbstractContextManager[Any]]
+"""Makes a lock that all workers of a study share; held while a proposal is made and written."""
+
+WORKER = "worker"
+"""Trial attribute: who trains it; ``None`` when it waits to be taken over."""
+REASON = "reason"
+"""Trial attribute: why it failed."""
+SEARCH = "search"
+"""Study attribute: the space, sampler, seed and direction it was made with."""
+
+_REASON_LENGTH = 1000
+
+_STATES = {
+    TrialState.WAITING: State.PENDING,
+    TrialState.RUNNING: State.RUNNING,
+    TrialState.COMPLETE: State.COMPLETE,
+    TrialState.PRUNED: State.PRUNED,
+    TrialState.FAIL: State.FAILED,
+}
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """What is stored of one trial."""
+
+    number: int
+    """0 for the first."""
+    state: State
+    settings: Mapping[str, float]
+    """Every dimension, fixed ones included."""
+    value: float | None
+    """The objective; ``None`` unless complete."""
+    intermediate: Mapping[int, float]
+    """The objective after each epoch, by epoch."""
+    reason: str | None
+    """Why it failed."""
+    worker: str | None
+    """Who trains or trained it."""
+    attributes: Mapping[str, Any]
+    """Whatever else was noted."""
+    seconds: float | None
+    """From its creation to its end; ``None`` while it runs."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One setting to train."""
+
+    number: int
+    """The trial's number in its study."""
+    settings: Mapping[str, float]
+    """Every dimension, fixed ones included."""
+    taken_over: bool
+    """Whether an earlier worker began it and died."""
+    attributes: Mapping[str, Any]
+    """What was noted of it before, for example by the worker that died."""
+    _study: StudySearch = field(repr=False, compare=False)
+    _seen: dict[int, float] = field(default_factory=dict, repr=False, compare=False)
+
+    def report(self, value: float, epoch: int) -> bool:
+        """Store the objective after an epoch and return whether to stop this trial now.
+
+        A value that is not finite fails the trial at once. Reporting an epoch again overwrites it.
+
+        Args:
+            value: The validation metric.
+            epoch: 1 for the first.
+
+        Returns:
+            True when the trial cannot win any more, or has failed: stop it and, unless it failed,
+            tell it pruned.
+        """
+        return self._study._report(self.number, self._seen, float(value), epoch)
+
+
+class StudySearch:
+    """One study in the storage. Make it with :meth:`open`; use it from one thread."""
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        storage: BaseStorage,
+        proposer: Proposer,
+        *,
+        url: str,
+        trials: int,
+        guard: Guard,
+    ) -> None:
+        self.name: str = study.study_name
+        self._study = study
+        self._storage = storage
+        self._study_id = storage.get_study_id_from_name(self.name)
+        self._proposer = proposer
+        self._url = url
+        self._guard = guard
+        self._handed_out: set[int] = set()
+        self.budget = trials if proposer.size is None else min(trials, proposer.size)
+        """Trials this study ends with: as asked, or as many as there are distinct settings."""
+
+    @classmethod
+    def open(
+        cls,
+        storage_url: str,
+        name: str,
+        *,
+        spaces: Spaces,
+        direction: str = "maximize",
+        sampler: str = "tpe",
+        pruner: str = "median",
+        seed: int = 0,
+        trials: int,
+        attributes: Mapping[str, Any] | None = None,
+        guard: Guard | None = None,
+        locks: Path | None = None,
+    ) -> StudySearch:
+        """Open a study, creating it when it is new. The storage must be initialised.
+
+        Opening with more ``trials`` than before extends the study; nothing is proposed twice.
+
+        Args:
+            storage_url: Database of the studies.
+            name: The study's own name; unique in the storage.
+            spaces: The dimensions: fixed values, ranges and choices.
+            direction: ``"maximize"`` or ``"minimize"``.
+            sampler: ``"tpe"``, ``"random"`` or ``"grid"``.
+            pruner: ``"median"`` or ``"none"``.
+            seed: Seed of the proposals.
+            trials: Trials in all; fewer when there are fewer distinct settings.
+            attributes: JSON-able facts to show in the dashboard (target, combiner, …).
+            guard: Makes the lock shared by the study's workers; absent: a lock file (SQLite) or an
+                advisory lock (PostgreSQL) of the study's name.
+            locks: Folder of lock files, when ``guard`` is absent; absent: beside the SQLite file.
+
+        Raises:
+            ConflictError: A study of this name has another space, direction, sampler or seed.
+            UnavailableError: The storage cannot be reached or was never initialised.
+            ValueError: An unknown sampler, pruner or direction, or ``trials < 1``.
+        """
+        if trials < 1:
+            raise ValueError(f"trials must be at least 1, got {trials}")
+        proposer = Proposer(name, spaces, direction=direction, sampler=sampler, seed=seed)
+        shared = guard or (lambda: database.database_lock(storage_url, f"study {name}", locks))
+        storage = database.open_storage(storage_url)
+        made_with = _description(spaces, direction, sampler, seed)
+        with database.reaching(storage_url), shared():
+            study = optuna.create_study(
+                storage=storage,
+                study_name=name,
+                direction=direction,
+                pruner=pruner_of(pruner),
+                load_if_exists=True,
+            )
+            known = study.user_attrs
+            if SEARCH in known and known[SEARCH] != made_with:
+                raise ConflictError(
+                    f"study {name!r} exists with another search: {json.dumps(known[SEARCH])}; "
+                    f"now asked for: {json.dumps(made_with)}",
+                    remedy="Give the changed search a name of its own.",
+                )
+            for key, value in {**(attributes or {}), SEARCH: made_with}.items():
+                if key not in known or known[key] != value:
+                    study.set_user_attr(key, value)
+        return cls(study, storage, proposer, url=storage_url, trials=trials, guard=shared)
+
+    def __enter__(self) -> StudySearch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the database connections back."""
+        database.close(self._storage)
+
+    def ask(self, worker: str) -> Proposal | None:
+        """Return the next setting to train, or ``None`` when the budget is spent.
+
+        A worker that comes back after a crash first gets, by number, the trials it left running
+        (and those nobody owns); then new ones while fewer than the budget exist.
+
+        Args:
+            worker: Stable id of the asking worker: the same after its restart, no other's.
+        """
+        with database.reaching(self._url), self._guard():
+            trials = self._trials()
+            stale = next((trial for trial in trials if self._is_stale(trial, worker)), None)
+            if stale is not None:
+                return self._hand_out_again(stale, worker, trials)
+            if _count(trials) >= self.budget:
+                return None
+            settings = self._proposer.propose(len(trials), trials)
+            draft = create_trial(
+                state=TrialState.RUNNING,
+                params=settings,
+                distributions=self._proposer.distributions,
+                user_attrs={WORKER: worker},
+            )
+            trial_id = self._storage.create_new_trial(self._study_id, template_trial=draft)
+            number = self._storage.get_trial_number_from_id(trial_id)
+        self._handed_out.add(number)
+        return Proposal(number, settings, taken_over=False, attributes={}, _study=self)
+
+    def take_over(self, worker: str | None = None) -> int:
+        """Let anybody's next ``ask`` continue running trials whose worker is gone for good.
+
+        Args:
+            worker: Whose trials; ``None``: everybody's, for a new owner of the whole study.
+
+        Returns:
+            How many trials were set free.
+        """
+        with database.reaching(self._url), self._guard():
+            freed = [
+                trial
+                for trial in self._trials()
+                if trial.state is TrialState.RUNNING
+                and (worker is None or trial.user_attrs.get(WORKER) == worker)
+            ]
+            for trial in freed:
+                self._storage.set_trial_user_attr(self._id_of(trial.number), WORKER, None)
+        self._handed_out -= {trial.number for trial in freed}
+        return len(freed)
+
+    def annotate(self, number: int, **attributes: Any) -> None:
+        """Note JSON-able facts of a running trial, for example its MLflow run; ended ones stay as they are."""
+        with database.reaching(self._url):
+            trial_id = self._id_of(number)
+            for key, value in attributes.items():
+                try:
+                    self._storage.set_trial_user_attr(trial_id, key, value)
+                except optuna.exceptions.UpdateFinishedTrialError:
+                    return
+
+    def tell_complete(self, number: int, value: float) -> State:
+        """End a trial with its objective; not a finite number means failed. Ended trials stay as they are.
+
+        Returns:
+            The state the trial has now.
+        """
+        if not math.isfinite(value):
+            return self.tell_failed(number, f"the objective is {value}")
+        return self._end(number, TrialState.COMPLETE, value=float(value))
+
+    def tell_pruned(self, number: int) -> State:
+        """End a trial as pruned; its intermediate values stay. Returns the state it has now."""
+        return self._end(number, TrialState.PRUNED)
+
+    def tell_failed(self, number: int, reason: str) -> State:
+        """End a trial without a result, for a reason. Returns the state it has now."""
+        return self._end(number, TrialState.FAIL, reason=reason)
+
+    def best(self) -> TrialRecord | None:
+        """Return the best complete trial, the earliest of equals; ``None`` while none is complete."""
+        complete = [trial for trial in self.trials() if trial.value is not None]
+        sign = -1.0 if self._study.direction is optuna.study.StudyDirection.MAXIMIZE else 1.0
+        return min(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number), default=None)
+
+    def trials(self) -> list[TrialRecord]:
+        """Return every trial, by number."""
+        with database.reaching(self._url):
+            return [_record(trial) for trial in self._trials()]
+
+    @property
+    def finished(self) -> bool:
+        """Whether the budget is spent and no trial runs."""
+        with database.reaching(self._url):
+            trials = self._trials()
+        running = any(trial.state is TrialState.RUNNING for trial in trials)
+        return _count(trials) >= self.budget and not running
+
+    def _trials(self) -> list[FrozenTrial]:
+        trials: list[FrozenTrial] = self._storage.get_all_trials(self._study_id, deepcopy=False)
+        return trials
+
+    def _id_of(self, number: int) -> int:
+        try:
+            trial_id: int = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+        except KeyError as error:
+            raise NotFoundError(f"study {self.name!r} has no trial {number}") from error
+        return trial_id
+
+    def _is_stale(self, trial: FrozenTrial, worker: str) -> bool:
+        return (
+            trial.state is TrialState.RUNNING
+            and trial.number not in self._handed_out
+            and trial.user_attrs.get(WORKER) in {None, worker}
+        )
+
+    def _hand_out_again(self, trial: FrozenTrial, worker: str, trials: Sequence[FrozenTrial]) -> Proposal:
+        trial_id = self._id_of(trial.number)
+        settings = {**trial.params}
+        missing = self._proposer.distributions.keys() - settings.keys()
+        if missing:  # made by another tool's `ask`, which stores one setting at a time
+            drawn = self._proposer.propose(trial.number, trials)
+            for name in sorted(missing):
+                distribution = self._proposer.distributions[name]
+                internal = distribution.to_internal_repr(drawn[name])
+                self._storage.set_trial_param(trial_id, name, internal, distribution)
+                settings[name] = drawn[name]
+        self._storage.set_trial_user_attr(trial_id, WORKER, worker)
+        self._handed_out.add(trial.number)
+        noted = {key: value for key, value in trial.user_attrs.items() if key not in {WORKER, REASON}}
+        return Proposal(trial.number, settings, taken_over=True, attributes=noted, _study=self)
+
+    def _report(self, number: int, seen: dict[int, float], value: float, epoch: int) -> bool:
+        if epoch < 1:
+            raise ValueError(f"epochs count from 1, got {epoch}")
+        if not math.isfinite(value):
+            self.tell_failed(number, f"the objective is {value} after epoch {epoch}")
+            return True
+        with database.reaching(self._url):
+            trial_id = self._id_of(number)
+            trial = self._storage.get_trial(trial_id)
+            if trial.state.is_finished():
+                return True  # somebody else ended it; nothing this worker finds can count
+            if trial.intermediate_values.get(epoch) != value:
+                self._storage.set_trial_intermediate_value(trial_id, epoch, value)
+            seen[epoch] = value
+            # The pruner judges this run alone: later epochs of a run that died are not its own.
+            trial.intermediate_values = dict(seen)
+            stop: bool = self._study.pruner.prune(self._study, trial)
+            return stop
+
+    def _end(
+        self, number: int, state: TrialState, *, value: float | None = None, reason: str | None = None
+    ) -> State:
+        with database.reaching(self._url):
+            trial_id = self._id_of(number)
+            try:
+                if reason is not None and not self._storage.get_trial(trial_id).state.is_finished():
+                    self._storage.set_trial_user_attr(trial_id, REASON, reason[:_REASON_LENGTH])
+                self._study.tell(number, value, state=state, skip_if_finished=True)
+            except optuna.exceptions.UpdateFinishedTrialError:
+                pass  # another process ended it in between: the first one counts
+            return _STATES[self._storage.get_trial(trial_id).state]
+
+
+def read_trials(storage_url: str, name: str) -> list[TrialRecord]:
+    """Return the trials of a study by name, without opening it for search.
+
+    Raises:
+        NotFoundError: There is no such study.
+        UnavailableError: The storage cannot be reached or was never initialised.
+    """
+    storage = database.open_storage(storage_url)
+    try:
+        with database.reaching(storage_url):
+            try:
+                study_id = storage.get_study_id_from_name(name)
+            except KeyError as error:
+                raise NotFoundError(f"{database.visible(storage_url)}: no study {name!r}") from error
+            return [_record(trial) for trial in storage.get_all_trials(study_id, deepcopy=False)]
+    finally:
+        database.close(storage)
+
+
+def _count(trials: Sequence[FrozenTrial]) -> int:
+    """Count what the budget pays for: all but trials another tool enqueued, which nobody here runs."""
+    return sum(trial.state is not TrialState.WAITING for trial in trials)
+
+
+def _record(trial: FrozenTrial) -> TrialRecord:
+    complete = trial.state is TrialState.COMPLETE
+    failed = trial.state is TrialState.FAIL
+    duration = trial.duration
+    return TrialRecord(
+        number=trial.number,
+        state=_STATES[trial.state],
+        settings=dict(trial.params),
+        value=trial.value if complete else None,
+        intermediate=dict(sorted(trial.intermediate_values.items())),
+        reason=trial.user_attrs.get(REASON) if failed else None,
+        worker=trial.user_attrs.get(WORKER),
+        attributes={key: value for key, value in trial.user_attrs.items() if key not in {WORKER, REASON}},
+        seconds=None if duration is None else duration.total_seconds(),
+    )
+
+
+def _description(spaces: Spaces, direction: str, sampler: str, seed: int) -> dict[str, Any]:
+    return {
+        "spaces": {name: _plain(space) for name, space in spaces.items()},
+        "direction": direction,
+        "sampler": sampler,
+        "seed": seed,
+    }
+
+
+def _plain(space: float | FloatRange | Choices) -> Any:
+    if isinstance(space, FloatRange | Choices):
+        return space.model_dump(mode="json")
+    return float(space)
