@@ -69,6 +69,11 @@ class BackboneShape:
     intermediate_size: int = 3072
     """Inner width of the feed-forward block."""
 
+    def head_parameters(self, outputs: int) -> int:
+        """Return the two-layer head's size, ``d² + d + d·C + C``: 592,130 for d = 768 and C = 2."""
+        d = self.hidden_size
+        return d * d + d + d * outputs + outputs
+
 
 @dataclass(frozen=True)
 class BackboneFacts:
@@ -236,8 +241,8 @@ class Step:
     trainable_parameters: int | None = None
     """Parameters of the method or combiner (heads not counted, as in the papers)."""
     head_parameters: int | None = None
-    train_tokens: int | None = None
-    """Rough number of token passes it costs, for the estimate of time."""
+    train_rows: int | None = None
+    """Most rows it trains on, over all epochs and trials; for the estimate of time."""
 
 
 @dataclass(frozen=True)

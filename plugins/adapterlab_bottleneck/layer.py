@@ -7,7 +7,7 @@ Source: AdapterFusion (arXiv 2005.00247), section 4.1; ScaLearn (arXiv 2310.0121
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ site = "ffn"
 """The output is added after the feed-forward block."""
 
 _INIT_STD = 0.02  # Source: methods of both papers, init "bert": weights N(0, 0.02), biases 0
-_ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu}
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu}
 
 
 def initial(settings: Any, shape: BackboneShape, generator: torch.Generator) -> Tensors:
@@ -58,8 +58,7 @@ def stack(settings: Any, pool: Sequence[Mapping[str, Tensor]], layer: int) -> Fr
 def inner(settings: Any, pool: FrozenPool, x: Tensor) -> Tensor:
     """Return all T bottleneck activations with one product, (N, d) -> (N, T·r)."""
     activation = _ACTIVATIONS[settings.non_linearity]
-    h: Tensor = activation(F.linear(x, pool.inner["weight"], pool.inner["bias"]))
-    return h
+    return activation(F.linear(x, pool.inner["weight"], pool.inner["bias"]))
 
 
 def _normal(size: tuple[int, int], generator: torch.Generator) -> Tensor:

@@ -17,6 +17,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -122,7 +123,7 @@ def config_of(config: object) -> EncoderConfig:
     Raises:
         BackboneError: The architecture is not of this family, or has parts it cannot run.
     """
-    read = vars(config).get
+    read: Callable[..., Any] = vars(config).get
     architecture = str(getattr(config, "model_type", ""))
     if architecture not in _POSITION_OFFSET:
         raise BackboneError(

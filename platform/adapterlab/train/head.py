@@ -20,11 +20,6 @@ from adapterlab.train.rng import dropout
 _INIT_STD = 0.02
 
 
-def parameters(hidden_size: int, outputs: int) -> int:
-    """Return the head's parameters, ``d² + d + d·C + C``: 592,130 for roberta-base and 2 classes."""
-    return hidden_size**2 + hidden_size + hidden_size * outputs + outputs
-
-
 def initial(hidden_size: int, outputs: int, generator: torch.Generator) -> Tensors:
     """Return a fresh head: weights N(0, 0.02), biases 0."""
     return {

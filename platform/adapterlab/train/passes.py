@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -76,7 +77,7 @@ class Pass:
     def slices(self) -> tuple[slice, ...]:
         """Each rectangle's rows in the packed tensor."""
         ends = np.cumsum([0, *(one.tokens for one in self.rectangles)])
-        return tuple(slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True))
+        return tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
 
     @property
     def tokens(self) -> int:
