@@ -6,13 +6,13 @@ comments, and ``docs/reference/spec.md`` is generated from the attribute docstri
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from adapterlab.spec.space import Choices, FloatRange, Frozen, Space, bounds_of
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 TaskName = Annotated[str, Field(pattern=r"^[a-z0-9_]+/[a-z0-9_]+$")]
@@ -54,7 +54,7 @@ class BackboneSpec(Frozen):
     @model_validator(mode="after")
     def _check_revision(self) -> BackboneSpec:
         if self.source.startswith("hub:") and self.revision is None:
-            raise ValueError("a hub backbone needs revision = \"<commit>\", so that a key means one thing")
+            raise ValueError('a hub backbone needs revision = "<commit>", so that a key means one thing')
         if not self.source.startswith("hub:") and self.revision is not None:
             raise ValueError("revision is for hub backbones only")
         return self
@@ -262,11 +262,9 @@ class Spec(Frozen):
 
     @model_validator(mode="after")
     def _check_pools(self) -> Spec:
-        if self.pool.target == "exclude" and set(self.pool.tasks) <= set(self.targets.tasks):
-            if len(self.pool.tasks) == 1:
-                raise ValueError(
-                    'pool.target = "exclude" leaves an empty pool for ' + self.pool.tasks[0]
-                )
+        only_source = self.pool.tasks[0] if len(self.pool.tasks) == 1 else None
+        if self.pool.target == "exclude" and only_source in self.targets.tasks:
+            raise ValueError(f'pool.target = "exclude" leaves an empty pool for {only_source}')
         return self
 
     def pool_for(self, target: str) -> tuple[str, ...]:

@@ -66,9 +66,7 @@ def _space_tag(value: Any) -> str:
 
 
 Space = Annotated[
-    Annotated[float, Tag("value")]
-    | Annotated[FloatRange, Tag("range")]
-    | Annotated[Choices, Tag("choices")],
+    Annotated[float, Tag("value")] | Annotated[FloatRange, Tag("range")] | Annotated[Choices, Tag("choices")],
     Discriminator(_space_tag),
 ]
 """A search dimension: a number (fixed), a :class:`FloatRange` or :class:`Choices`."""
