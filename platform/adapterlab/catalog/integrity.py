@@ -1,0 +1,140 @@
+"""Weights that are missing or damaged: found, set aside, and their steps made to do again."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, select, update
+
+from adapterlab.catalog import schema
+from adapterlab.catalog.blobs import Blobs
+from adapterlab.catalog.database import Database, chunks
+from adapterlab.catalog.records import BlobReport
+from adapterlab.catalog.steps import write_progress
+from adapterlab.errors import CorruptBlobError
+from adapterlab.records import State
+
+_WITH_BLOBS = (schema.Adapter, schema.Transfer)
+
+
+def read_or_set_aside(database: Database, blobs: Blobs, digest: str) -> bytes:
+    """Return a blob's bytes; if damaged or missing, set it aside and mark its records corrupt.
+
+    Raises:
+        CorruptBlobError: The blob is damaged or missing; its steps count as not done from now on.
+        UnavailableError: The store cannot be reached; nothing was marked.
+    """
+    try:
+        return blobs.read(digest)
+    except CorruptBlobError as error:
+        aside = blobs.quarantine(digest) if error.details.get("fault") == "damaged" else None
+        keys = database.write(lambda connection: mark_corrupt(connection, blobs, digest))
+        if not keys and _intact(blobs, digest):
+            # Another process wrote it anew meanwhile.
+            return blobs.read(digest)
+        raise CorruptBlobError(
+            error.message,
+            remedy=f"{'It was moved to ' + aside + '. ' if aside else ''}"
+            "Submit the spec again: what needs these weights is trained anew.",
+            **error.details,
+            quarantined=aside,
+            keys=keys,
+        ) from error
+
+
+def mark_corrupt(connection: Connection, blobs: Blobs, digest: str) -> list[str]:
+    """Mark the records of a blob that is not there; return their keys. Does nothing if it is back."""
+    if blobs.exists(digest):
+        return []
+    keys: list[str] = []
+    for table in _WITH_BLOBS:
+        changed = (
+            update(table)
+            .where(table.blob == digest, table.state == schema.COMPLETE)
+            .values(state=schema.CORRUPT)
+            .returning(table.key)
+        )
+        keys.extend(connection.execute(changed).scalars())
+    keys.sort()
+    for chunk in chunks(keys):
+        write_progress(
+            connection, chunk, state=State.PENDING, reason=f"its weights (blob {digest[:12]}) were damaged"
+        )
+    return keys
+
+
+def verify(database: Database, blobs: Blobs, *, deep: bool) -> BlobReport:
+    """Compare the records with the blobs; changes nothing.
+
+    Args:
+        database: The catalog's database.
+        blobs: The store of weights.
+        deep: Read every blob and compare its sha256; otherwise only look whether it is there.
+
+    Raises:
+        UnavailableError: The store or the database cannot be reached.
+    """
+    # Listed before the rows are read: a blob published in between then is no orphan by mistake.
+    stored = set(blobs.digests())
+    needed: dict[str, list[str]] = defaultdict(list)
+    with database.reading() as connection:
+        for table in _WITH_BLOBS:
+            rows = connection.execute(select(table.blob, table.key).where(table.state == schema.COMPLETE))
+            for row in rows:
+                needed[row.blob].append(row.key)
+        noted = {
+            digest
+            for table in _WITH_BLOBS
+            for digest in connection.execute(
+                select(table.blob).where(table.state != schema.COMPLETE)
+            ).scalars()
+        }
+    missing = {digest: _sorted(keys) for digest, keys in needed.items() if digest not in stored}
+    missing = {digest: keys for digest, keys in missing.items() if not _there(blobs, digest)}
+    damaged = (
+        {
+            digest: _sorted(keys)
+            for digest, keys in needed.items()
+            if digest not in missing and not _intact(blobs, digest)
+        }
+        if deep
+        else {}
+    )
+    return BlobReport(
+        checked=len(needed),
+        missing=missing,
+        damaged=damaged,
+        orphans=_sorted(stored - set(needed) - noted),
+        leftovers=tuple(sorted(blobs.leftovers())),
+    )
+
+
+def repair(database: Database, blobs: Blobs, report: BlobReport) -> list[str]:
+    """Set damaged blobs aside and mark the records of a report; return the keys to do again."""
+    keys: list[str] = []
+    for digest in [*report.missing, *report.damaged]:
+        try:
+            read_or_set_aside(database, blobs, digest)
+        except CorruptBlobError as error:
+            keys.extend(error.details.get("keys", []))
+    return sorted(keys)
+
+
+def _there(blobs: Blobs, digest: str) -> bool:
+    try:
+        return blobs.exists(digest)
+    except CorruptBlobError:
+        return False
+
+
+def _intact(blobs: Blobs, digest: str) -> bool:
+    try:
+        blobs.read(digest)
+    except CorruptBlobError:
+        return False
+    return True
+
+
+def _sorted(keys: Sequence[str] | set[str]) -> tuple[str, ...]:
+    return tuple(sorted(keys))

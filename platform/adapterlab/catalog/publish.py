@@ -1,0 +1,321 @@
+"""Rows of a finished step, written in the transaction that checks its claim."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, select, update
+
+from adapterlab.catalog import claims, schema
+from adapterlab.catalog.database import chunks, epoch_now, insert_into
+from adapterlab.catalog.records import (
+    AdapterRecord,
+    Claim,
+    CoefficientRecord,
+    StudyRecord,
+    TransferRecord,
+)
+from adapterlab.catalog.steps import complete_keys
+from adapterlab.errors import NotFoundError
+from adapterlab.fingerprint import Json, canonical_json
+from adapterlab.records import BackboneFacts, State, StepKind, TaskFacts
+
+
+def published_before(connection: Connection, claim: Claim) -> bool:
+    """Return whether this very claim has published already, so that a retry has nothing to do."""
+    row = connection.execute(
+        select(schema.Claim.token, schema.Claim.owner).where(schema.Claim.step_key == claim.key)
+    ).first()
+    released = row is not None and row.token == claim.token and row.owner is None
+    return released and claim.key in complete_keys(connection, [claim.key])
+
+
+def put_adapter(connection: Connection, record: AdapterRecord, claim: Claim) -> AdapterRecord:
+    """Write an adapter with its metrics, and give the claim back.
+
+    Raises:
+        ClaimLostError: The claim no longer holds.
+    """
+    claims.verify(connection, claim)
+    record = replace(record, created_at=record.created_at or _now(connection), state=schema.COMPLETE)
+    _put_surroundings(connection, record)
+    _put(
+        connection,
+        schema.Adapter,
+        {
+            **_shared(record),
+            "method": record.method,
+            "settings": _json(record.settings),
+            "seed": record.seed,
+            "metric_value": _number(record.metric_value),
+            **_training(record),
+        },
+    )
+    measured = {("validation", name): value for name, value in record.metrics.items()}
+    measured |= {("validation", record.metric): record.metric_value}
+    _put_metrics(connection, record, StepKind.SOURCE, measured)
+    claims.finish(connection, claim, State.COMPLETE)
+    return record
+
+
+def put_study(connection: Connection, record: StudyRecord, claim: Claim) -> StudyRecord:
+    """Write a study with its pool, and give the claim back.
+
+    Raises:
+        ClaimLostError: The claim no longer holds.
+        NotFoundError: An adapter of its pool is not in the catalog.
+    """
+    claims.verify(connection, claim)
+    record = replace(record, created_at=record.created_at or _now(connection), state=schema.COMPLETE)
+    pool = [entry.key for entry in record.pool]
+    _require(connection, schema.Adapter, pool, f"study {record.key[:12]}: source adapter")
+    _put_surroundings(connection, record)
+    _put(
+        connection,
+        schema.Study,
+        {
+            **_shared(record),
+            "combiner": record.combiner,
+            "settings": _json(record.settings),
+            "pool": [entry.to_json() for entry in record.pool],
+            "best_trial": record.best_trial,
+            "best_value": _number(record.best_value),
+            "best_settings": _json(record.best_settings),
+            "trials": _json(record.trials),
+            "study_name": record.study_name,
+        },
+    )
+    _put_lineage(connection, record.key, StepKind.STUDY, pool, StepKind.SOURCE)
+    claims.finish(connection, claim, State.COMPLETE)
+    return record
+
+
+def put_transfer(
+    connection: Connection,
+    record: TransferRecord,
+    coefficients: Sequence[CoefficientRecord],
+    claim: Claim,
+) -> TransferRecord:
+    """Write a transfer with its metrics and coefficients, and give the claim back.
+
+    Raises:
+        ClaimLostError: The claim no longer holds.
+        NotFoundError: Its study is not in the catalog.
+        ValueError: A coefficient belongs to another transfer.
+    """
+    strangers = {item.transfer_key for item in coefficients} - {record.key}
+    if strangers:
+        raise ValueError(f"coefficients of {sorted(strangers)} given for transfer {record.key}")
+    claims.verify(connection, claim)
+    record = replace(record, created_at=record.created_at or _now(connection), state=schema.COMPLETE)
+    _require(connection, schema.Study, [record.study_key], f"transfer {record.key[:12]}: study")
+    _put_surroundings(connection, record)
+    _put(
+        connection,
+        schema.Transfer,
+        {
+            **_shared(record),
+            "study_key": record.study_key,
+            "combiner": record.combiner,
+            "settings": _json(record.settings),
+            "seed": record.seed,
+            "validation_value": _number(record.validation_value),
+            "test_value": _number(record.test_value),
+            "coefficient_shape": list(record.coefficient_shape),
+            **_training(record),
+        },
+    )
+    measured = {("validation", name): value for name, value in record.validation.items()}
+    measured |= {("test", name): value for name, value in record.test.items()}
+    _put_metrics(connection, record, StepKind.TRANSFER, measured)
+    _put_coefficients(connection, record.key, coefficients)
+    _put_lineage(connection, record.key, StepKind.TRANSFER, [record.study_key], StepKind.STUDY)
+    claims.finish(connection, claim, State.COMPLETE)
+    return record
+
+
+def put_backbone(connection: Connection, facts: BackboneFacts) -> None:
+    """Write what is known of a backbone; replaces what was known before.
+
+    Raises:
+        ValueError: Its weights' digest is unknown.
+    """
+    if facts.weights_digest is None:
+        raise ValueError(f"{facts.source} has no digest yet: {facts.pending_reason}")
+    known = {
+        "source": facts.source,
+        "architecture": facts.architecture,
+        "layers": facts.shape.layers if facts.shape else None,
+        "hidden_size": facts.shape.hidden_size if facts.shape else None,
+        "tokenizer_digest": facts.tokenizer_digest,
+        "config_digest": facts.config_digest,
+    }
+    insert = insert_into(connection, schema.Backbone).values(
+        digest=facts.weights_digest, created_at=_now(connection), **known
+    )
+    connection.execute(insert.on_conflict_do_update(index_elements=["digest"], set_=known))
+
+
+def put_task(connection: Connection, facts: TaskFacts) -> None:
+    """Write what is known of a task; replaces what was known before.
+
+    Raises:
+        ValueError: Its content's digest is unknown.
+    """
+    if facts.content_digest is None:
+        raise ValueError(f"{facts.task} has no digest yet: {facts.pending_reason}")
+    known = {
+        "problem_type": str(facts.problem_type),
+        "n_labels": facts.n_labels,
+        "metric": facts.metric,
+        "n_train": facts.n_train,
+        "n_validation": facts.n_validation,
+        "n_test": facts.n_test,
+    }
+    insert = insert_into(connection, schema.Task).values(
+        name=facts.task, digest=facts.content_digest, created_at=_now(connection), **known
+    )
+    connection.execute(insert.on_conflict_do_update(index_elements=["name", "digest"], set_=known))
+
+
+Stored = AdapterRecord | StudyRecord | TransferRecord
+
+
+def _shared(record: Stored) -> dict[str, Any]:
+    """Return the columns that all three tables have."""
+    return {
+        "key": record.key,
+        "state": record.state,
+        "backbone_digest": record.backbone_digest,
+        "task": record.task,
+        "task_digest": record.task_digest,
+        "metric": record.metric,
+        "seconds": record.seconds,
+        "train_tokens": record.train_tokens,
+        "run_id": record.run_id,
+        "created_at": record.created_at,
+    }
+
+
+def _training(record: AdapterRecord | TransferRecord) -> dict[str, Any]:
+    """Return the columns of whatever was trained into a blob."""
+    return {
+        "epochs": record.epochs,
+        "best_epoch": record.best_epoch,
+        "blob": record.blob,
+        "blob_bytes": record.blob_bytes,
+        "n_parameters": record.n_parameters,
+        "head_parameters": record.head_parameters,
+        "device": record.device,
+    }
+
+
+def _put(connection: Connection, table: type[schema.Base], row: Mapping[str, Any]) -> None:
+    """Insert a row, or replace the damaged one of the same key; the claim keeps everyone else out."""
+    columns = table.__table__.c
+    changed = connection.execute(update(table).where(columns.key == row["key"]).values(**row))
+    if changed.rowcount == 0:
+        connection.execute(insert_into(connection, table).values(**row))
+
+
+def _put_surroundings(connection: Connection, record: Stored) -> None:
+    """Make sure that the backbone and the task have rows, if only with their digests."""
+    created_at = record.created_at
+    backbone = insert_into(connection, schema.Backbone).values(
+        digest=record.backbone_digest, created_at=created_at
+    )
+    connection.execute(backbone.on_conflict_do_nothing())
+    task = insert_into(connection, schema.Task).values(
+        name=record.task, digest=record.task_digest, created_at=created_at
+    )
+    connection.execute(task.on_conflict_do_nothing())
+
+
+def _put_metrics(
+    connection: Connection, record: Stored, kind: StepKind, measured: Mapping[tuple[str, str], float]
+) -> None:
+    rows = [
+        {
+            "key": record.key,
+            "split": split,
+            "name": name,
+            "kind": str(kind),
+            "task": record.task,
+            "value": _number(value),
+        }
+        for (split, name), value in measured.items()
+    ]
+    _replace_rows(connection, schema.Metric, schema.Metric.key == record.key, rows)
+
+
+def _put_coefficients(connection: Connection, key: str, coefficients: Sequence[CoefficientRecord]) -> None:
+    rows = [
+        {
+            "transfer_key": key,
+            "layer": item.layer,
+            "position": item.position,
+            "adapter_key": item.adapter_key,
+            "source_task": item.source_task,
+            "mean": _number(item.mean),
+            "std": _number(item.std),
+            "minimum": _number(item.minimum),
+            "maximum": _number(item.maximum),
+        }
+        for item in coefficients
+    ]
+    _replace_rows(connection, schema.Coefficient, schema.Coefficient.transfer_key == key, rows)
+
+
+def _put_lineage(
+    connection: Connection, child: str, kind: StepKind, parents: Sequence[str], parent_kind: StepKind
+) -> None:
+    rows = [
+        {
+            "child": child,
+            "position": position,
+            "parent": parent,
+            "child_kind": str(kind),
+            "parent_kind": str(parent_kind),
+        }
+        for position, parent in enumerate(parents)
+    ]
+    _replace_rows(connection, schema.Lineage, schema.Lineage.child == child, rows)
+
+
+def _replace_rows(
+    connection: Connection, table: type[schema.Base], which: Any, rows: Sequence[dict[str, Any]]
+) -> None:
+    connection.execute(delete(table).where(which))
+    if rows:
+        connection.execute(insert_into(connection, table), list(rows))
+
+
+def _require(connection: Connection, table: Any, keys: Sequence[str], what: str) -> None:
+    known: set[str] = set()
+    for chunk in chunks(keys):
+        known.update(connection.execute(select(table.key).where(table.key.in_(chunk))).scalars())
+    missing = sorted(set(keys) - known)
+    if missing:
+        raise NotFoundError(
+            f"{what} {missing[0]} is not in the catalog", remedy="Publish it first.", missing=missing
+        )
+
+
+def _now(connection: Connection) -> datetime:
+    seconds = connection.execute(select(epoch_now())).scalar_one()
+    return datetime.fromtimestamp(float(seconds), UTC)
+
+
+def _number(value: float | None) -> float | None:
+    """Return a float as stored: NaN as NULL, because SQLite has no other way."""
+    return None if value is None or math.isnan(value) else float(value)
+
+
+def _json(value: Mapping[str, Json] | Mapping[str, int]) -> Any:
+    """Return a value as JSON will give it back; refuses NaN, infinities and what is no JSON."""
+    return json.loads(canonical_json(value))

@@ -1,0 +1,352 @@
+"""Reading: filters, pages, look-ups by key or prefix. Every value a person types is a bound parameter."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, or_, select
+
+from adapterlab.catalog import schema
+from adapterlab.catalog.database import chunks
+from adapterlab.catalog.records import (
+    AdapterRecord,
+    BackboneRecord,
+    CoefficientRecord,
+    PoolEntry,
+    StudyRecord,
+    TaskRecord,
+    TransferRecord,
+)
+from adapterlab.errors import NotFoundError, UsageError
+
+Order = Literal["newest", "best"]
+StepRecord = AdapterRecord | StudyRecord | TransferRecord
+
+_MIN_PREFIX = 4
+_HEX = set("0123456789abcdef")
+_MOST_BACKBONES = 500
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """One of the three tables of results, and where its common parts are."""
+
+    table: Any
+    how: str
+    """Column of the method or combiner."""
+    value: str
+    """Column of the leading metric that lists show."""
+    split: str | None
+    """Split of that value in ``metrics``; ``None``: its metrics are not there."""
+    kind: str
+
+
+ADAPTERS = Shelf(schema.Adapter, "method", "metric_value", "validation", "source")
+STUDIES = Shelf(schema.Study, "combiner", "best_value", None, "study")
+TRANSFERS = Shelf(schema.Transfer, "combiner", "test_value", "test", "transfer")
+SHELVES = (ADAPTERS, STUDIES, TRANSFERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """What to look for; ``None`` means anything."""
+
+    task: str | None = None
+    """Full name, or the name without its benchmark."""
+    backbone: str | None = None
+    """Digest, a prefix of it (4 or more digits), or a part of its source."""
+    how: str | None = None
+    """Exact name of the method or combiner."""
+    metric: str | None = None
+    """Name of a metric; absent: each record's leading one."""
+    metric_min: float | None = None
+    """Least value of that metric, inclusive."""
+    seed: int | None = None
+    study: str | None = None
+    """Study key; transfers only."""
+    state: str | None = schema.COMPLETE
+    order: Order | None = None
+    """``"newest"``, or ``"best"``: highest metric first, records without one left out. Absent: best
+    if a metric is asked for, else newest."""
+    limit: int | None = None
+    offset: int = 0
+
+
+def rows(connection: Connection, shelf: Shelf, wanted: Filter) -> list[Row[Any]]:
+    """Return a page of rows.
+
+    Raises:
+        UsageError: Limit or offset is negative, or the least value is not a number.
+    """
+    _check(wanted)
+    statement = _statement(connection, shelf, wanted)
+    return [] if statement is None else list(connection.execute(statement))
+
+
+def _check(wanted: Filter) -> None:
+    if wanted.offset < 0 or (wanted.limit is not None and wanted.limit < 0):
+        raise UsageError(f"limit and offset start at 0, got limit {wanted.limit}, offset {wanted.offset}")
+    if wanted.metric_min is not None and math.isnan(wanted.metric_min):
+        raise UsageError("the least metric value must be a number, got NaN")
+
+
+def _statement(connection: Connection, shelf: Shelf, wanted: Filter) -> Select[Any] | None:
+    """Return the query of a page; ``None`` if nothing can match."""
+    table = shelf.table
+    if not all(map(_storable, (wanted.task, wanted.backbone, wanted.how, wanted.metric, wanted.study))):
+        return None
+    conditions: list[ColumnElement[bool]] = []
+    tasks = None if wanted.task is None else _task_names(connection, wanted.task)
+    if tasks is not None:
+        conditions.append(_one_of(table.task, tasks))
+    if wanted.backbone is not None:
+        digests = _backbone_digests(connection, wanted.backbone)
+        conditions.append(_one_of(table.backbone_digest, digests))
+    exact = {shelf.how: wanted.how, "seed": wanted.seed, "study_key": wanted.study, "state": wanted.state}
+    conditions.extend(getattr(table, name) == value for name, value in exact.items() if value is not None)
+
+    statement, value = select(table.__table__), getattr(table, shelf.value)
+    if wanted.metric is not None and shelf.split is None:
+        conditions.append(table.metric == wanted.metric)
+    elif wanted.metric is not None:
+        statement = statement.join(schema.Metric, schema.Metric.key == table.key)
+        conditions.extend(_measured(shelf, wanted.metric, tasks))
+        value = schema.Metric.value
+    if wanted.metric_min is not None:
+        conditions.append(value >= wanted.metric_min)
+    return _ordered(statement.where(*conditions), table, value, wanted)
+
+
+def _measured(shelf: Shelf, metric: str, tasks: Sequence[str] | None) -> list[ColumnElement[bool]]:
+    table = schema.Metric
+    conditions = [table.name == metric, table.kind == shelf.kind, table.split == shelf.split]
+    # The task is repeated there, so that one index finds and orders the best of a task.
+    return conditions if tasks is None else [*conditions, _one_of(table.task, tasks)]
+
+
+def _ordered(statement: Select[Any], table: Any, value: Any, wanted: Filter) -> Select[Any]:
+    asked = wanted.metric is not None or wanted.metric_min is not None
+    if (wanted.order or ("best" if asked else "newest")) == "best":
+        statement = statement.where(value.is_not(None)).order_by(value.desc(), table.key.desc())
+    else:
+        statement = statement.order_by(table.created_at.desc(), table.key.desc())
+    if wanted.limit is not None or wanted.offset:
+        # SQLite has no OFFSET without LIMIT.
+        statement = statement.limit(2**62 if wanted.limit is None else wanted.limit).offset(wanted.offset)
+    return statement
+
+
+def _storable(text: str | None) -> bool:
+    """Return whether a database could hold this text at all: no NUL, no lone surrogate."""
+    if text is None:
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\x00" not in text
+
+
+def _one_of(column: Any, values: Sequence[str]) -> ColumnElement[bool]:
+    found: ColumnElement[bool] = column == values[0] if len(values) == 1 else column.in_(values)
+    return found
+
+
+def _task_names(connection: Connection, task: str) -> list[str]:
+    if "/" in task:
+        return [task]
+    ending = schema.Task.name.endswith(f"/{task}", autoescape=True)
+    return list(connection.execute(select(schema.Task.name).where(ending).distinct()).scalars())
+
+
+def _backbone_digests(connection: Connection, backbone: str) -> list[str]:
+    matches = [schema.Backbone.source.icontains(backbone, autoescape=True)]
+    if _is_prefix(backbone):
+        matches.append(_prefix(schema.Backbone.digest, backbone))
+    statement = select(schema.Backbone.digest).where(or_(*matches)).limit(_MOST_BACKBONES)
+    return list(connection.execute(statement).scalars())
+
+
+def _is_prefix(text: str) -> bool:
+    return _MIN_PREFIX <= len(text) <= 64 and set(text) <= _HEX
+
+
+def _prefix(column: Any, prefix: str) -> ColumnElement[bool]:
+    # A range, because LIKE would not use the index.
+    rest = 64 - len(prefix)
+    between: ColumnElement[bool] = column.between(prefix + "0" * rest, prefix + "f" * rest)
+    return between
+
+
+# --- Records from rows ------------------------------------------------------------------------
+
+
+def adapters_from(connection: Connection, found: Sequence[Row[Any]]) -> list[AdapterRecord]:
+    """Return adapters with their metrics."""
+    metrics = _metrics(connection, [row.key for row in found])
+    return [
+        AdapterRecord(**_columns(AdapterRecord, row), metrics=metrics[row.key].get("validation", {}))
+        for row in found
+    ]
+
+
+def studies_from(connection: Connection, found: Sequence[Row[Any]]) -> list[StudyRecord]:  # noqa: ARG001
+    """Return studies with their pools."""
+    return [
+        StudyRecord(
+            **{
+                **_columns(StudyRecord, row),
+                "pool": tuple(PoolEntry(entry["key"], entry["task"]) for entry in row.pool),
+            }
+        )
+        for row in found
+    ]
+
+
+def transfers_from(connection: Connection, found: Sequence[Row[Any]]) -> list[TransferRecord]:
+    """Return transfers with their metrics."""
+    metrics = _metrics(connection, [row.key for row in found])
+    return [
+        TransferRecord(
+            **{**_columns(TransferRecord, row), "coefficient_shape": tuple(row.coefficient_shape)},
+            validation=metrics[row.key].get("validation", {}),
+            test=metrics[row.key].get("test", {}),
+        )
+        for row in found
+    ]
+
+
+_READERS: dict[str, Callable[[Connection, Sequence[Row[Any]]], Sequence[StepRecord]]] = {
+    "source": adapters_from,
+    "study": studies_from,
+    "transfer": transfers_from,
+}
+
+
+def _columns(kind: type[Any], row: Row[Any]) -> dict[str, Any]:
+    values = row._mapping
+    found = {item.name: values[item.name] for item in fields(kind) if item.name in values}
+    return {name: math.nan if value is None and name in _NOT_NULL else value for name, value in found.items()}
+
+
+_NOT_NULL = {"metric_value", "best_value", "mean", "std", "minimum", "maximum"}
+"""Numbers whose NULL means NaN."""
+
+
+def _metrics(connection: Connection, keys: Iterable[str]) -> Mapping[str, dict[str, dict[str, float]]]:
+    found: dict[str, dict[str, dict[str, float]]] = defaultdict(dict)
+    for chunk in chunks(keys):
+        statement = select(schema.Metric.__table__).where(schema.Metric.key.in_(chunk))
+        for row in connection.execute(statement.order_by(schema.Metric.name)):
+            value = math.nan if row.value is None else row.value
+            found[row.key].setdefault(row.split, {})[row.name] = value
+    return found
+
+
+def coefficients(connection: Connection, transfer_key: str) -> list[CoefficientRecord]:
+    """Return the coefficient summaries of a transfer, by layer and place in the pool."""
+    table = schema.Coefficient
+    statement = select(table.__table__).where(table.transfer_key == transfer_key)
+    found = connection.execute(statement.order_by(table.layer, table.position))
+    return [CoefficientRecord(**_columns(CoefficientRecord, row)) for row in found]
+
+
+def backbones(connection: Connection) -> list[BackboneRecord]:
+    """Return all backbones, newest first."""
+    statement = select(schema.Backbone.__table__).order_by(schema.Backbone.created_at.desc())
+    return [BackboneRecord(**row._mapping) for row in connection.execute(statement)]
+
+
+def tasks(connection: Connection) -> list[TaskRecord]:
+    """Return all tasks, by name."""
+    statement = select(schema.Task.__table__).order_by(schema.Task.name, schema.Task.created_at)
+    return [TaskRecord(**row._mapping) for row in connection.execute(statement)]
+
+
+# --- One record -------------------------------------------------------------------------------
+
+
+def find(connection: Connection, shelf: Shelf, key: str, state: str | None) -> StepRecord | None:
+    """Return the record of a whole key."""
+    statement = select(shelf.table.__table__).where(shelf.table.key == key)
+    if state is not None:
+        statement = statement.where(shelf.table.state == state)
+    found = connection.execute(statement).all()
+    return _READERS[shelf.kind](connection, found)[0] if found else None
+
+
+def resolve(
+    connection: Connection, text: str, shelves: Sequence[Shelf] = SHELVES, state: str | None = None
+) -> StepRecord:
+    """Return the one record whose key is ``text`` or begins with it.
+
+    Raises:
+        NotFoundError: No record does, or several do; the remedy names the near ones.
+    """
+    if not _is_prefix(text):
+        raise NotFoundError(
+            f"{text[:80]!r} is not a key: expected {_MIN_PREFIX} to 64 hexadecimal digits",
+            remedy="`platform catalog list` shows the keys.",
+        )
+    found = _by_prefix(connection, shelves, text, state)
+    if len(found) == 1:
+        shelf, key = found[0]
+        record = find(connection, shelf, key, state)
+        if record is not None:
+            return record
+    if found:
+        raise NotFoundError(
+            f"{len(found)} or more keys begin with {text!r}", remedy=f"Give more digits: {_listed(found)}."
+        )
+    near = next(
+        (
+            hits
+            for length in range(len(text) - 1, 1, -1)
+            if (hits := _by_prefix(connection, shelves, text[:length], state))
+        ),
+        [],
+    )
+    raise NotFoundError(
+        f"no record with key {text!r}",
+        remedy=f"Near: {_listed(near)}." if near else "`platform catalog list` shows what there is.",
+    )
+
+
+def _by_prefix(
+    connection: Connection, shelves: Sequence[Shelf], prefix: str, state: str | None
+) -> list[tuple[Shelf, str]]:
+    found: list[tuple[Shelf, str]] = []
+    for shelf in shelves:
+        statement = select(shelf.table.key).where(_prefix(shelf.table.key, prefix))
+        if state is not None:
+            statement = statement.where(shelf.table.state == state)
+        keys = connection.execute(statement.order_by(shelf.table.key).limit(3)).scalars()
+        found.extend((shelf, key) for key in keys)
+    return found
+
+
+def _listed(found: Sequence[tuple[Shelf, str]]) -> str:
+    return ", ".join(f"{key[:12]} ({shelf.kind})" for shelf, key in found[:3])
+
+
+# --- Estimates --------------------------------------------------------------------------------
+
+
+def durations(connection: Connection, backbone_digest: str, shelf: Shelf, limit: int) -> tuple[float, ...]:
+    """Return seconds per trained token of past steps on a backbone, newest first."""
+    table = shelf.table
+    statement = (
+        select(table.seconds / func.nullif(table.train_tokens, 0))
+        .where(
+            table.backbone_digest == backbone_digest,
+            table.seconds.is_not(None),
+            table.train_tokens > 0,
+        )
+        .order_by(table.created_at.desc())
+        .limit(limit)
+    )
+    return tuple(float(value) for value in connection.execute(statement).scalars())

@@ -1,0 +1,264 @@
+"""The reading half of the catalog: look-ups, filters, ancestry, estimates."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self, TypeVar, cast
+
+from adapterlab.catalog import lineage, queries, sweeps
+from adapterlab.catalog.blobs import Blobs
+from adapterlab.catalog.database import Database
+from adapterlab.catalog.queries import ADAPTERS, STUDIES, TRANSFERS, Filter, Order, Shelf, StepRecord
+from adapterlab.catalog.records import (
+    AdapterRecord,
+    BackboneRecord,
+    CoefficientRecord,
+    LineageNode,
+    StudyRecord,
+    SweepRecord,
+    TaskRecord,
+    TransferRecord,
+)
+from adapterlab.catalog.schema import COMPLETE
+from adapterlab.records import StepKind
+
+Stored = TypeVar("Stored", AdapterRecord, StudyRecord, TransferRecord)
+
+_SHELF_OF_STEP = {StepKind.SOURCE: ADAPTERS, StepKind.STUDY: STUDIES, StepKind.TRANSFER: TRANSFERS}
+_SHELF_OF_RECORD: dict[type, Shelf] = {
+    AdapterRecord: ADAPTERS,
+    StudyRecord: STUDIES,
+    TransferRecord: TRANSFERS,
+}
+
+
+class ReadableCatalog:
+    """What can be asked of an open catalog.
+
+    ``find`` may miss and gives ``None``; ``get`` raises and also takes a unique beginning of a key.
+    Both see complete records only: a record whose weights were found damaged counts as not there.
+    Every method raises ``UnavailableError`` when the database cannot be reached.
+    """
+
+    def __init__(self, database: Database, blobs: Blobs) -> None:
+        self.database = database
+        self.blobs = blobs
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections; claims stay held."""
+        self.database.close()
+
+    # --- One record ---------------------------------------------------------------------------
+
+    def find_adapter(self, key: str) -> AdapterRecord | None:
+        """Return an adapter by its whole key."""
+        return self._find(AdapterRecord, key)
+
+    def find_study(self, key: str) -> StudyRecord | None:
+        """Return a study by its whole key."""
+        return self._find(StudyRecord, key)
+
+    def find_transfer(self, key: str) -> TransferRecord | None:
+        """Return a transfer by its whole key."""
+        return self._find(TransferRecord, key)
+
+    def get_adapter(self, key: str) -> AdapterRecord:
+        """Return an adapter by its key or a unique beginning of it, 4 or more digits.
+
+        Raises:
+            NotFoundError: There is none, or several; the remedy names the near ones.
+        """
+        return self._get(AdapterRecord, key)
+
+    def get_study(self, key: str) -> StudyRecord:
+        """Return a study, see :meth:`get_adapter`."""
+        return self._get(StudyRecord, key)
+
+    def get_transfer(self, key: str) -> TransferRecord:
+        """Return a transfer, see :meth:`get_adapter`."""
+        return self._get(TransferRecord, key)
+
+    def get(self, key: str) -> StepRecord:
+        """Return whatever record has this key or beginning of a key, damaged ones as well.
+
+        Raises:
+            NotFoundError: There is none, or several; the remedy names the near ones.
+        """
+        with self.database.reading() as connection:
+            return queries.resolve(connection, key)
+
+    def coefficients(self, transfer_key: str) -> list[CoefficientRecord]:
+        """Return a transfer's coefficient summaries, by layer and place in the pool."""
+        with self.database.reading() as connection:
+            return queries.coefficients(connection, transfer_key)
+
+    def lineage(self, key: str) -> LineageNode:
+        """Return a record with its ancestors, down to backbone and tasks, and its descendants.
+
+        Args:
+            key: A key or a unique beginning of it.
+
+        Raises:
+            NotFoundError: There is no such record.
+        """
+        with self.database.reading() as connection:
+            return lineage.tree(connection, queries.resolve(connection, key))
+
+    # --- Lists --------------------------------------------------------------------------------
+
+    def adapters(
+        self,
+        *,
+        task: str | None = None,
+        backbone: str | None = None,
+        method: str | None = None,
+        metric: str | None = None,
+        metric_min: float | None = None,
+        seed: int | None = None,
+        order: Order | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[AdapterRecord]:
+        """Return complete adapters.
+
+        Args:
+            task: Full name of the source task, or its name without the benchmark.
+            backbone: Its digest, 4 or more first digits of it, or a part of its source.
+            method: Adapter method.
+            metric: Name of a validation metric; absent: each adapter's leading one.
+            metric_min: Least value of that metric, inclusive.
+            seed: Seed of training.
+            order: ``"newest"`` or ``"best"``; absent: best if a metric is asked for, else newest.
+            limit: Most records returned; ``None``: all.
+            offset: Records left out at the beginning.
+
+        Raises:
+            UsageError: A number makes no sense.
+        """
+        wanted = Filter(
+            task=task,
+            backbone=backbone,
+            how=method,
+            metric=metric,
+            metric_min=metric_min,
+            seed=seed,
+            order=order,
+            limit=limit,
+            offset=offset,
+        )
+        with self.database.reading() as connection:
+            return queries.adapters_from(connection, queries.rows(connection, ADAPTERS, wanted))
+
+    def studies(
+        self,
+        *,
+        task: str | None = None,
+        backbone: str | None = None,
+        combiner: str | None = None,
+        metric: str | None = None,
+        metric_min: float | None = None,
+        order: Order | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[StudyRecord]:
+        """Return finished studies; arguments as in :meth:`adapters`, the metric is the best trial's."""
+        wanted = Filter(
+            task=task,
+            backbone=backbone,
+            how=combiner,
+            metric=metric,
+            metric_min=metric_min,
+            order=order,
+            limit=limit,
+            offset=offset,
+        )
+        with self.database.reading() as connection:
+            return queries.studies_from(connection, queries.rows(connection, STUDIES, wanted))
+
+    def transfers(
+        self,
+        *,
+        task: str | None = None,
+        backbone: str | None = None,
+        combiner: str | None = None,
+        metric: str | None = None,
+        metric_min: float | None = None,
+        seed: int | None = None,
+        study_key: str | None = None,
+        order: Order | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[TransferRecord]:
+        """Return complete transfers; arguments as in :meth:`adapters`, the metric is the test split's."""
+        wanted = Filter(
+            task=task,
+            backbone=backbone,
+            how=combiner,
+            metric=metric,
+            metric_min=metric_min,
+            seed=seed,
+            study=study_key,
+            order=order,
+            limit=limit,
+            offset=offset,
+        )
+        with self.database.reading() as connection:
+            return queries.transfers_from(connection, queries.rows(connection, TRANSFERS, wanted))
+
+    def backbones(self) -> list[BackboneRecord]:
+        """Return every backbone something is known of, newest first."""
+        with self.database.reading() as connection:
+            return queries.backbones(connection)
+
+    def tasks(self) -> list[TaskRecord]:
+        """Return every task something is known of, by name."""
+        with self.database.reading() as connection:
+            return queries.tasks(connection)
+
+    # --- Sweeps and estimates -----------------------------------------------------------------
+
+    def sweep(self, text: str) -> SweepRecord:
+        """Return a sweep with its steps, by key, by 8 or more first digits, or the latest by name.
+
+        Raises:
+            NotFoundError: There is none; the remedy names the nearest.
+        """
+        with self.database.reading() as connection:
+            return sweeps.find_sweep(connection, text)
+
+    def sweeps(self, *, limit: int | None = None) -> list[SweepRecord]:
+        """Return sweeps without their steps, the one last changed first."""
+        with self.database.reading() as connection:
+            return sweeps.list_sweeps(connection, limit)
+
+    def cancel_requested(self, sweep_key: str) -> bool:
+        """Return whether somebody asked this sweep to stop since it was opened."""
+        with self.database.reading() as connection:
+            return sweeps.cancel_requested(connection, sweep_key)
+
+    def run_id(self, node: str) -> str | None:
+        """Return the MLflow run kept for a node."""
+        with self.database.reading() as connection:
+            return sweeps.run_of(connection, node)
+
+    def durations(self, backbone_digest: str, kind: StepKind, *, limit: int = 100) -> tuple[float, ...]:
+        """Return seconds per trained token of past steps of a kind on a backbone, newest first."""
+        with self.database.reading() as connection:
+            return queries.durations(connection, backbone_digest, _SHELF_OF_STEP[StepKind(kind)], limit)
+
+    def _find(self, kind: type[Stored], key: str) -> Stored | None:
+        with self.database.reading() as connection:
+            return cast("Stored | None", queries.find(connection, _SHELF_OF_RECORD[kind], key, COMPLETE))
+
+    def _get(self, kind: type[Stored], key: str) -> Stored:
+        shelf = _SHELF_OF_RECORD[kind]
+        with self.database.reading() as connection:
+            return cast("Stored", queries.resolve(connection, key, (shelf,), COMPLETE))

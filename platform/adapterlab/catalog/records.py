@@ -1,0 +1,352 @@
+"""What goes into the catalog and comes out of it: frozen, JSON-able values, no SQLAlchemy.
+
+A metric may be NaN (a correlation of constant predictions is): it is stored as NULL, comes back as
+NaN, and is ``null`` in JSON.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, Literal
+
+from adapterlab.fingerprint import Json
+from adapterlab.records import State, StepKind
+
+
+class Record:
+    """Base of the records: knows its JSON form."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as a JSON-able mapping; times as ISO 8601, NaN as ``None``."""
+        return {item.name: _plain(getattr(self, item.name)) for item in fields(self)}  # type: ignore[arg-type]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return value.to_json()
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, tuple | list | set | frozenset):
+        return [_plain(item) for item in value]
+    return value
+
+
+@dataclass(frozen=True)
+class Claim(Record):
+    """The right to do one step, until another owner takes it over; travels to workers as JSON."""
+
+    key: str
+    """The step's key."""
+    token: int
+    """Fencing token, from 1; each new claim of the step has a greater one."""
+    owner: str
+    """JSON text of the owning process, see :func:`adapterlab.catalog.claims.current_owner`."""
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Claim:
+        """Return the claim that :meth:`to_json` described."""
+        return cls(key=value["key"], token=int(value["token"]), owner=value["owner"])
+
+
+@dataclass(frozen=True)
+class Holder(Record):
+    """Who holds a step now."""
+
+    key: str
+    owner: str
+    """JSON text of the owning process."""
+    token: int
+    expires_in_s: float
+    """Seconds until the lease ends, by the database's clock."""
+
+
+@dataclass(frozen=True)
+class StepStatus(Record):
+    """How far one step is."""
+
+    key: str
+    state: State
+    """``complete`` if its result is stored; ``running`` while a lease is live; ``killed`` if its
+    owner went away; else as last written, ``pending`` if nothing was."""
+    owner: str | None = None
+    """JSON text of the process that holds it; ``None`` unless running."""
+    done: int = 0
+    total: int | None = None
+    detail: str | None = None
+    """What it does now, for example ``"epoch 3 of 30"``."""
+    reason: str | None = None
+    """Why it failed, was killed, or must be done again."""
+    updated_at: float | None = None
+    """Seconds since 1970 by the database's clock; ``None`` if nothing was ever written."""
+    attempts: int = 0
+    """How many times it was claimed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterRecord(Record):
+    """A trained source adapter."""
+
+    key: str
+    """Step key, 64 hexadecimal digits."""
+    backbone_digest: str
+    """sha256 of the backbone's weights."""
+    task: str
+    """Full name of the source task, ``"glue/rte"``."""
+    task_digest: str
+    """sha256 of the task's content."""
+    method: str
+    settings: Mapping[str, Json]
+    """The method's settings and the training settings; finite numbers only."""
+    seed: int
+    metric: str
+    """Name of the leading metric."""
+    metric_value: float
+    """The leading metric on validation, at the best epoch."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """All validation metrics."""
+    epochs: int | None = None
+    """Epochs trained."""
+    best_epoch: int | None = None
+    """1 for the first."""
+    n_parameters: int | None = None
+    """Parameters of the adapter, head not counted."""
+    head_parameters: int | None = None
+    seconds: float | None = None
+    """Training time, divided by the lanes that shared the pass."""
+    train_tokens: int | None = None
+    """Token passes of training, for estimates of time."""
+    device: str | None = None
+    run_id: str | None = None
+    """MLflow run."""
+    blob: str = ""
+    """sha256 of the weights; set by the catalog when publishing."""
+    blob_bytes: int = 0
+    """Size of the weights; set by the catalog when publishing."""
+    created_at: datetime | None = None
+    """When it was published; set by the catalog when ``None``."""
+    state: str = "complete"
+    """``complete``, or ``corrupt`` when its weights were found damaged."""
+
+
+@dataclass(frozen=True)
+class PoolEntry(Record):
+    """One source adapter of a pool."""
+
+    key: str
+    task: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRecord(Record):
+    """The finished search of one combiner on one target."""
+
+    key: str
+    task: str
+    """Full name of the target task."""
+    task_digest: str
+    backbone_digest: str
+    combiner: str
+    pool: tuple[PoolEntry, ...]
+    """Source adapters in coefficient order."""
+    metric: str
+    best_trial: int | None
+    """Number of the chosen trial in the Optuna study."""
+    best_value: float
+    """The leading metric on validation of the chosen trial."""
+    best_settings: Mapping[str, Json]
+    """``lr``, ``init_scale`` and ``dropout`` of the chosen trial."""
+    trials: Mapping[str, int] = field(default_factory=dict)
+    """Number of trials by state: ``{"complete": 12, "pruned": 4}``."""
+    settings: Mapping[str, Json] = field(default_factory=dict)
+    """The combiner's own settings."""
+    study_name: str | None = None
+    """Name in the Optuna storage."""
+    seconds: float | None = None
+    train_tokens: int | None = None
+    run_id: str | None = None
+    created_at: datetime | None = None
+    state: str = "complete"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferRecord(Record):
+    """A learned combination with its head: one seed of a study's chosen setting."""
+
+    key: str
+    study_key: str
+    task: str
+    """Full name of the target task."""
+    task_digest: str
+    combiner: str
+    backbone_digest: str
+    seed: int
+    settings: Mapping[str, Json]
+    metric: str
+    """Name of the leading metric."""
+    validation: Mapping[str, float]
+    """Validation metrics by name; holds the leading one."""
+    test: Mapping[str, float]
+    """Test metrics by name; holds the leading one."""
+    coefficient_shape: tuple[int, int, int]
+    """(layers or 1, sources, hidden size or 1)."""
+    epochs: int | None = None
+    best_epoch: int | None = None
+    n_parameters: int | None = None
+    """Parameters of the combination, head not counted."""
+    head_parameters: int | None = None
+    seconds: float | None = None
+    train_tokens: int | None = None
+    device: str | None = None
+    run_id: str | None = None
+    blob: str = ""
+    blob_bytes: int = 0
+    created_at: datetime | None = None
+    state: str = "complete"
+
+    @property
+    def validation_value(self) -> float:
+        """The leading metric on validation; NaN if it was not reported."""
+        return self.validation.get(self.metric, math.nan)
+
+    @property
+    def test_value(self) -> float:
+        """The leading metric on test; NaN if it was not reported."""
+        return self.test.get(self.metric, math.nan)
+
+
+@dataclass(frozen=True)
+class CoefficientRecord(Record):
+    """Summary of one source adapter's scaling coefficients in one layer of a transfer."""
+
+    transfer_key: str
+    layer: int
+    """From 0; 0 only where all layers share their coefficients."""
+    position: int
+    """Place of the source adapter in the pool, from 0."""
+    adapter_key: str
+    source_task: str
+    mean: float
+    """Over the hidden size; the coefficient itself where it is one number."""
+    std: float
+    minimum: float
+    maximum: float
+
+
+@dataclass(frozen=True)
+class MetricRecord(Record):
+    """One metric of an adapter or a transfer."""
+
+    key: str
+    split: str
+    """``"validation"`` or ``"test"``."""
+    name: str
+    value: float
+
+
+@dataclass(frozen=True)
+class BackboneRecord(Record):
+    """A backbone the catalog has something for."""
+
+    digest: str
+    """sha256 of its weights."""
+    source: str | None
+    architecture: str | None
+    layers: int | None
+    hidden_size: int | None
+    tokenizer_digest: str | None
+    config_digest: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class TaskRecord(Record):
+    """A task, with one content, the catalog has something for."""
+
+    name: str
+    digest: str
+    problem_type: str | None
+    n_labels: int | None
+    metric: str | None
+    n_train: int | None
+    n_validation: int | None
+    n_test: int | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class SweepStep(Record):
+    """One step of a sweep."""
+
+    position: int
+    key: str | None
+    kind: StepKind
+    title: str
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SweepRecord(Record):
+    """A submitted spec as a whole."""
+
+    key: str
+    name: str
+    spec: str
+    """The resolved spec, as JSON text."""
+    state: State
+    """As last written; ``killed`` instead of ``running`` when its process is known to be gone."""
+    owner: str | None
+    """JSON text of the process that submitted it last."""
+    created_at: float
+    updated_at: float
+    """Seconds since 1970 by the database's clock."""
+    cancel_requested: bool
+    steps: tuple[SweepStep, ...] = ()
+    """In the order of the plan; empty in lists of sweeps."""
+
+
+@dataclass(frozen=True)
+class LineageNode(Record):
+    """One record in a tree of ancestry."""
+
+    kind: Literal["source", "study", "transfer", "task", "backbone"]
+    key: str
+    """Step key, backbone digest, or task name."""
+    title: str
+    """For people: ``"glue/rte · scalearn · seed 0"``."""
+    state: str | None = None
+    metric: str | None = None
+    value: float | None = None
+    parents: tuple[LineageNode, ...] = ()
+    """What it was made from."""
+    children: tuple[LineageNode, ...] = ()
+    """What was made from it."""
+    hidden_children: int = 0
+    """Children left out because there are too many."""
+
+
+@dataclass(frozen=True)
+class BlobReport(Record):
+    """What ``verify`` found; digests, and the keys that need them."""
+
+    checked: int
+    """Blobs looked at."""
+    missing: Mapping[str, tuple[str, ...]]
+    """Digests without a file, with the step keys that point to them."""
+    damaged: Mapping[str, tuple[str, ...]]
+    """Digests whose file holds other bytes (deep check only)."""
+    orphans: tuple[str, ...]
+    """Files no record points to; harmless, left by a publication that was refused."""
+    leftovers: tuple[str, ...]
+    """Temporary files of writers that were killed."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether every record's weights are there (and intact, if checked deeply)."""
+        return not self.missing and not self.damaged

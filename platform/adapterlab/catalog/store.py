@@ -1,0 +1,353 @@
+"""The catalog: what is already known, who is doing what, and how results get in.
+
+``open_catalog`` gives a :class:`Catalog`; everything goes in and comes out as the frozen values of
+``records.py``. Each method is one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from adapterlab.catalog import claims, integrity, publish, status, steps, sweeps
+from adapterlab.catalog.blobs import open_blobs
+from adapterlab.catalog.database import Database
+from adapterlab.catalog.migrate import ensure_current
+from adapterlab.catalog.owners import current_owner
+from adapterlab.catalog.reading import ReadableCatalog, Stored
+from adapterlab.catalog.records import (
+    AdapterRecord,
+    BlobReport,
+    Claim,
+    CoefficientRecord,
+    Holder,
+    StepStatus,
+    StudyRecord,
+    SweepRecord,
+    TransferRecord,
+)
+from adapterlab.errors import ClaimLostError, NotFoundError
+from adapterlab.records import BackboneFacts, State, Step, TaskFacts
+
+__all__ = ["Catalog", "current_owner", "open_catalog"]
+
+
+def open_catalog(url: str, blobs: str, *, locks: Path, migrate: bool = True) -> Catalog:
+    """Open the catalog; create or upgrade its schema first if needed, once, under a lock.
+
+    Args:
+        url: ``sqlite:///<file>`` or ``postgresql+psycopg://…``.
+        blobs: Folder or fsspec URL of the weights.
+        locks: Folder of this machine's lock files.
+        migrate: Create or upgrade the schema; ``False`` refuses an old one instead.
+
+    Raises:
+        ConflictError: The schema is newer than the code, or old and ``migrate`` is off.
+        UnavailableError: The database cannot be reached, or a package for it is missing.
+        UsageError: The database URL is malformed or of an unsupported kind.
+    """
+    store = open_blobs(blobs)
+    database = Database(url)
+    try:
+        ensure_current(database, locks, migrate=migrate)
+    except BaseException:
+        database.close()
+        raise
+    return Catalog(database, store)
+
+
+class Catalog(ReadableCatalog):
+    """The open catalog. Safe to share between threads; use :func:`open_catalog` to make one.
+
+    Every method raises ``UnavailableError`` when the database or the blob store cannot be reached.
+    """
+
+    # --- Claims -------------------------------------------------------------------------------
+
+    def claim_many(self, keys: Iterable[str], *, owner: str, lease_s: float) -> dict[str, Claim]:
+        """Claim, in one transaction, every step that is neither complete nor held by somebody.
+
+        Args:
+            keys: Step keys.
+            owner: This process, from :func:`current_owner`.
+            lease_s: Seconds until a claim that is not renewed can be taken over.
+
+        Returns:
+            The claims won; the other steps are complete or held. A claimed step's state is running.
+        """
+        wanted, lease_s = steps.checked_keys(keys), claims.checked_lease(lease_s)
+        return self.database.write(lambda connection: claims.claim_many(connection, wanted, owner, lease_s))
+
+    def renew(self, held: Iterable[Claim], lease_s: float) -> set[str]:
+        """Extend leases to ``lease_s`` seconds from now; return the keys that are lost."""
+        mine, lease_s = list(held), claims.checked_lease(lease_s)
+        return self.database.write(lambda connection: claims.renew(connection, mine, lease_s))
+
+    def release(
+        self, held: Iterable[Claim], *, state: State = State.PENDING, reason: str | None = None
+    ) -> None:
+        """Give steps back without a result; their next owner starts anew. Lost claims are ignored.
+
+        Args:
+            held: The claims.
+            state: ``pending``, or ``killed`` when work was stopped on request.
+            reason: Why, for ``platform status``.
+        """
+        mine = list(held)
+        self.database.write(lambda connection: claims.release(connection, mine, state, reason))
+
+    def fail(self, claim: Claim, reason: str) -> None:
+        """Record that a step failed, and give it back; it can be claimed again.
+
+        Raises:
+            ClaimLostError: Somebody else has the step.
+        """
+
+        def work(connection: Connection) -> None:
+            claims.verify(connection, claim)
+            claims.finish(connection, claim, State.FAILED, reason)
+
+        self.database.write(work)
+
+    def check(self, claim: Claim) -> None:
+        """Check that a claim still holds.
+
+        Raises:
+            ClaimLostError: Somebody else has the step, or it was published or released.
+        """
+        with self.database.reading() as connection:
+            claims.verify(connection, claim, lock=False)
+
+    def holder(self, key: str) -> Holder | None:
+        """Return who holds a step now; ``None`` if nobody alive does."""
+        with self.database.reading() as connection:
+            return claims.holders(connection, steps.checked_keys([key])).get(key)
+
+    # --- Progress -----------------------------------------------------------------------------
+
+    def progress(
+        self,
+        key: str,
+        *,
+        state: State = State.RUNNING,
+        done: int = 0,
+        total: int | None = None,
+        detail: str | None = None,
+        claim: Claim | None = None,
+    ) -> None:
+        """Write how far a step is.
+
+        Args:
+            key: The step.
+            state: Its state; ``complete`` is written by publishing only.
+            done: Units done, for example epochs or trials.
+            total: Units in all, if known.
+            detail: What it does now.
+            claim: Checked first, if given.
+
+        Raises:
+            ClaimLostError: The claim no longer holds; nothing was written.
+        """
+        known = steps.checked_keys([key])
+        if state is State.COMPLETE:
+            raise ValueError("a step becomes complete by publishing its result")
+
+        def work(connection: Connection) -> None:
+            if claim is not None:
+                claims.verify(connection, claim)
+            steps.write_progress(connection, known, state=state, done=done, total=total, detail=detail)
+
+        self.database.write(work)
+
+    def status(self, keys: Iterable[str]) -> dict[str, StepStatus]:
+        """Return how far each step is; steps nobody has touched are pending."""
+        known = steps.checked_keys(keys)
+        with self.database.reading() as connection:
+            return status.statuses(connection, known)
+
+    # --- Publishing ---------------------------------------------------------------------------
+
+    def publish_adapter(self, record: AdapterRecord, weights: bytes, claim: Claim) -> AdapterRecord:
+        """Store an adapter's weights, then its row, metrics and state, and give the claim back.
+
+        Nothing is visible before the last step. Publishing again with the same claim returns what
+        is stored.
+
+        Args:
+            record: ``blob``, ``blob_bytes``, ``created_at`` and ``state`` are filled in.
+            weights: A safetensors file.
+            claim: The step's claim.
+
+        Raises:
+            ClaimLostError: Somebody else has the step, or has published it.
+        """
+
+        def put(connection: Connection, blob: str) -> AdapterRecord:
+            stored = replace(record, blob=blob, blob_bytes=len(weights))
+            return publish.put_adapter(connection, stored, claim)
+
+        return self._publish(record, weights, claim, put)
+
+    def publish_study(self, record: StudyRecord, claim: Claim) -> StudyRecord:
+        """Store a finished study with its lineage, and give the claim back.
+
+        Raises:
+            ClaimLostError: Somebody else has the step, or has published it.
+            NotFoundError: An adapter of its pool is not in the catalog.
+        """
+
+        def put(connection: Connection, blob: str) -> StudyRecord:  # noqa: ARG001 - it has no weights
+            return publish.put_study(connection, record, claim)
+
+        return self._publish(record, None, claim, put)
+
+    def publish_transfer(
+        self,
+        record: TransferRecord,
+        weights: bytes,
+        coefficients: Sequence[CoefficientRecord],
+        claim: Claim,
+    ) -> TransferRecord:
+        """Store a transfer's weights, then its row, metrics, coefficients and lineage.
+
+        Args:
+            record: ``blob``, ``blob_bytes``, ``created_at`` and ``state`` are filled in.
+            weights: A safetensors file.
+            coefficients: One summary per layer and source adapter.
+            claim: The step's claim; given back.
+
+        Raises:
+            ClaimLostError: Somebody else has the step, or has published it.
+            NotFoundError: Its study is not in the catalog.
+        """
+
+        def put(connection: Connection, blob: str) -> TransferRecord:
+            stored = replace(record, blob=blob, blob_bytes=len(weights))
+            return publish.put_transfer(connection, stored, coefficients, claim)
+
+        return self._publish(record, weights, claim, put)
+
+    def _publish(
+        self,
+        record: Stored,
+        weights: bytes | None,
+        claim: Claim,
+        put: Callable[[Connection, str], Stored],
+    ) -> Stored:
+        if claim.key != record.key:
+            raise ValueError(f"the claim is for step {claim.key}, the record for {record.key}")
+        steps.checked_keys([record.key])
+        with self.database.reading() as connection:
+            if publish.published_before(connection, claim):
+                return self._get(type(record), record.key)
+            # Before the weights are written, so that a late owner does not leave a blob behind.
+            claims.verify(connection, claim, lock=False)
+        blob = "" if weights is None else self.blobs.write(weights)
+        try:
+            return self.database.write(lambda connection: put(connection, blob))
+        except ClaimLostError:
+            with self.database.reading() as connection:
+                if publish.published_before(connection, claim):
+                    # Another thread of this owner was faster.
+                    return self._get(type(record), record.key)
+            raise
+
+    def record_backbone(self, facts: BackboneFacts) -> None:
+        """Store what is known of a backbone, so that people can find it by name."""
+        self.database.write(lambda connection: publish.put_backbone(connection, facts))
+
+    def record_task(self, facts: TaskFacts) -> None:
+        """Store what is known of a task."""
+        self.database.write(lambda connection: publish.put_task(connection, facts))
+
+    # --- Weights ------------------------------------------------------------------------------
+
+    def read_weights(self, blob: str | AdapterRecord | TransferRecord) -> bytes:
+        """Return weights, checked against their sha256.
+
+        Raises:
+            CorruptBlobError: They are damaged or missing. The file was moved to ``quarantine/`` and
+                the records marked ``corrupt``: their steps count as not done.
+        """
+        digest = blob if isinstance(blob, str) else blob.blob
+        return integrity.read_or_set_aside(self.database, self.blobs, digest)
+
+    def verify(self, *, deep: bool = False) -> BlobReport:
+        """Compare records and blobs without changing anything; ``deep`` reads every blob."""
+        return integrity.verify(self.database, self.blobs, deep=deep)
+
+    def repair(self, report: BlobReport) -> list[str]:
+        """Set aside what a report found, mark its records corrupt; return the steps to do again."""
+        return integrity.repair(self.database, self.blobs, report)
+
+    # --- Sweeps -------------------------------------------------------------------------------
+
+    def open_sweep(
+        self,
+        sweep_key: str,
+        name: str,
+        resolved_spec_json: str,
+        steps_of_plan: Sequence[Step],
+        *,
+        owner: str | None = None,
+    ) -> SweepRecord:
+        """Record a submitted sweep, or open it again; its state becomes running.
+
+        Submitting again forgets an earlier request to cancel.
+
+        Args:
+            sweep_key: Key of the whole spec, 64 hexadecimal digits.
+            name: The spec's name; later sweeps may have the same.
+            resolved_spec_json: The spec with all defaults filled in.
+            steps_of_plan: In the order of the plan; a step's key may still be unknown.
+            owner: The submitting process; ``None``: this one.
+        """
+        steps.checked_keys([sweep_key, *(step.key for step in steps_of_plan if step.key is not None)])
+        who = owner or current_owner()
+
+        def work(connection: Connection) -> SweepRecord:
+            sweeps.open_sweep(connection, sweep_key, name, resolved_spec_json, steps_of_plan, who)
+            return sweeps.find_sweep(connection, sweep_key)
+
+        return self.database.write(work)
+
+    def set_sweep_state(self, sweep_key: str, state: State) -> None:
+        """Write a sweep's state.
+
+        Raises:
+            NotFoundError: There is no such sweep.
+        """
+        if not self.database.write(lambda connection: sweeps.set_state(connection, sweep_key, state)):
+            raise NotFoundError(f"no sweep with key {sweep_key[:80]!r}")
+
+    def request_cancel(self, sweep: str) -> bool:
+        """Ask a sweep to stop, from any machine.
+
+        Args:
+            sweep: Key, beginning of a key, or name.
+
+        Returns:
+            Whether it was running; asking a finished sweep does nothing.
+
+        Raises:
+            NotFoundError: There is no such sweep.
+        """
+
+        def work(connection: Connection) -> bool:
+            return sweeps.request_cancel(connection, sweeps.find_sweep(connection, sweep).key)
+
+        return self.database.write(work)
+
+    def record_run(self, node: str, run_id: str, *, replace: bool = False) -> str:
+        """Keep the MLflow run of a node (a sweep, step or trial), so that a resumed sweep adds to it.
+
+        Returns:
+            The run that is kept: of two processes that record the same node the first one wins,
+            unless ``replace`` is set.
+        """
+        return self.database.write(
+            lambda connection: sweeps.record_run(connection, node, run_id, replace=replace)
+        )
