@@ -85,13 +85,18 @@ def spec_error(faults: Sequence[Fault], name: str) -> SpecError:
     return SpecError(message, faults=[fault.to_json() for fault in in_order], spec=name)
 
 
+def hide_passwords(text: str) -> str:
+    """Black out user and password in every URL of a text, keeping all columns where they are."""
+    return re.sub(r"(?<=://)[^\s/@:\"']*:[^\s\"']+(?=@)", lambda found: "*" * len(found.group()), text)
+
+
 def _without_secrets(fault: Fault) -> Fault:
-    """Black out passwords in database URLs, keeping every column where it is."""
-
-    def hide(text: str) -> str:
-        return re.sub(r"(?<=://)[^\s/@:]*:([^\s/]+)(?=@)", lambda found: "*" * len(found.group()), text)
-
-    return replace(fault, file=hide(fault.file), message=hide(fault.message), source=hide(fault.source))
+    return replace(
+        fault,
+        file=hide_passwords(fault.file),
+        message=hide_passwords(fault.message),
+        source=hide_passwords(fault.source),
+    )
 
 
 def _printable(text: str) -> str:

@@ -59,6 +59,14 @@ class LoadedSpec:
             return self.spec.backbone.source
         return f"folder:{self._absolute(rest, ('backbone', 'source'))}"
 
+    def resolved(self) -> Spec:
+        """Return the spec with its paths absolute, as workers in other folders need it."""
+        data, root = self.spec.data, self.data_root
+        backbone = self.spec.backbone.model_copy(update={"source": self.backbone_source})
+        if root is not None:
+            data = data.model_copy(update={"root": str(root)})
+        return self.spec.model_copy(update={"backbone": backbone, "data": data})
+
     def stores(self) -> home.Stores:
         """Return where state is kept: command line > environment > spec > home folder."""
         spec, store = self.spec, self.spec.store

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, model_validator
 
 
 class Frozen(BaseModel):
@@ -80,3 +80,11 @@ def bounds_of(space: float | FloatRange | Choices) -> tuple[float, float]:
 def is_fixed(space: float | FloatRange | Choices) -> bool:
     """Return whether a dimension can take one value only."""
     return len(space.choices) == 1 if isinstance(space, Choices) else not isinstance(space, FloatRange)
+
+
+_PARSER: TypeAdapter[float | FloatRange | Choices] = TypeAdapter(Space)
+
+
+def parse_space(value: Any) -> float | FloatRange | Choices:
+    """Return a dimension from its JSON form: a number, ``{low, high, log}`` or ``{choices}``."""
+    return _PARSER.validate_python(value)

@@ -1,0 +1,84 @@
+"""The commands by name, and the group that imports one only when it is called.
+
+A module ``adapterlab.cli.<name>`` defines either ``app``, a :class:`typer.Typer` with commands of
+its own, or a function ``command`` with Typer's annotations. A command returns ``None`` for
+success, or its exit code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of ``platform --help``."""
+
+    summary: str
+    section: str
+
+
+SWEEPS, STORES, SETUP = "Sweeps", "Results and stores", "Setting up"
+
+COMMANDS: Mapping[str, Entry] = {
+    "init": Entry("Write a commented starter spec.", SWEEPS),
+    "validate": Entry("Check a spec; show every fault with its line.", SWEEPS),
+    "plan": Entry("Show what a spec would train, what is done already, and what it costs.", SWEEPS),
+    "submit": Entry("Run a spec; run it again to resume or to reuse.", SWEEPS),
+    "status": Entry("Show how far sweeps are.", SWEEPS),
+    "cancel": Entry("Stop a sweep so that it can be resumed.", SWEEPS),
+    "report": Entry("Show a sweep's results as a table.", STORES),
+    "catalog": Entry("List and inspect adapters and transfers, and where they come from.", STORES),
+    "ui": Entry("Open the tracked runs in the browser.", STORES),
+    "db": Entry("Create, upgrade and check the catalog's schema.", STORES),
+    "schema": Entry("Print the spec's JSON Schema, for editors.", SETUP),
+    "doctor": Entry("Check this machine: packages, folders, databases, accelerators.", SETUP),
+}
+
+
+class LazyGroup(TyperGroup):
+    """Lists commands from the table and imports only the one that is called."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        for name, entry in COMMANDS.items():
+            if find_spec(f"adapterlab.cli.{name}") is not None:
+                self.commands[name] = TyperCommand(name=name, help=entry.summary)
+        self._loaded: set[str] = set()
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Find the command that ``args`` begin with, and import it."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is not None and name in COMMANDS and name not in self._loaded:
+            self._loaded.add(name)
+            command = self.commands[name] = _load(name)
+        return name, command, rest
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands in sections, in the order in which one meets them."""
+        names = self.list_commands(ctx)
+        for section in (SWEEPS, STORES, SETUP):
+            rows = [(name, COMMANDS[name].summary) for name in names if COMMANDS[name].section == section]
+            if rows:
+                with formatter.section(section):
+                    formatter.write_dl(rows, col_max=20)
+
+
+def _load(name: str) -> Any:
+    module = import_module(f"adapterlab.cli.{name}")
+    app = getattr(module, "app", None)
+    if app is None:
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        app.command(name=name)(module.command)
+    app.rich_markup_mode = None  # help is plain text; square brackets in it are TOML
+    app._add_completion = False
+    command = typer.main.get_command(app)
+    command.name = name
+    return command

@@ -1,0 +1,207 @@
+"""The entry point: arguments in, an exit code out.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 invalid spec or data, 4 not found, 5 conflict or
+unavailable, 6 partly failed, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from adapterlab.cli.commands import LazyGroup
+from adapterlab.cli.output import emit_json, note
+from adapterlab.errors import AdapterlabError
+from adapterlab.home import home_folder
+from adapterlab.spec.faults import hide_passwords
+
+PROGRAM = "platform"
+DEBUG_VARIABLE = "ADAPTERLAB_DEBUG"
+EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
+
+# Typer vendors Click, and exports of its error tree only the leaves.
+_ClickUsageError: Any = typer.BadParameter.__mro__[1]
+_ClickError: Any = typer.BadParameter.__mro__[2]
+
+app = typer.Typer(
+    cls=LazyGroup,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="--verbose and --quiet may stand anywhere. Exit codes: 0 done, 1 failed, 2 usage, 3 invalid "
+    "spec or data, 4 not found, 5 conflict or unavailable, 6 partly failed, 130 interrupted.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"adapterlab {version('adapterlab')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show debug messages and tracebacks.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show errors only.")] = False,
+) -> None:
+    """Declarative sweeps for adapter transfer.
+
+    A spec (TOML) names a backbone, a source pool, target tasks and a combiner. `submit` trains every
+    source adapter once, searches the combiner for each target, and keeps all of it for the next time.
+    """
+
+
+class Flags(NamedTuple):
+    """What holds for every command, wherever on the line it stands."""
+
+    json: bool
+    verbose: bool
+    quiet: bool
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        arguments: The words after the program's name; those of this process by default.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    flags, words = _flags(words)
+    _prepare_streams()
+    _prepare_logging(flags)
+    try:
+        code = _run(words, flags)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _leave_broken_pipe()
+    return code
+
+
+def _run(words: list[str], flags: Flags) -> int:
+    try:
+        result = typer.main.get_command(app).main(args=words, prog_name=PROGRAM, standalone_mode=False)
+    except AdapterlabError as error:
+        return _report_error(error, flags)
+    except _ClickError as error:
+        return _report_usage(error, flags)
+    except (KeyboardInterrupt, typer.Abort):
+        note("interrupted")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001  the last door: nobody gets a bare traceback
+        return _report_crash(error, flags)
+    return result if isinstance(result, int) else 0
+
+
+def _flags(words: list[str]) -> tuple[Flags, list[str]]:
+    """Take ``--verbose`` and ``--quiet`` out of the words; look for ``--json``, which stays."""
+    end = words.index("--") if "--" in words else len(words)
+    before, after = words[:end], words[end:]
+    verbose = "--verbose" in before or bool(os.environ.get(DEBUG_VARIABLE))
+    flags = Flags(json="--json" in before, verbose=verbose, quiet="--quiet" in before)
+    return flags, [word for word in before if word not in ("--verbose", "--quiet")] + after
+
+
+def _prepare_streams() -> None:
+    """Never die of a letter that the terminal's encoding lacks."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _prepare_logging(flags: Flags) -> None:
+    logger = logging.getLogger("adapterlab")
+    level = logging.DEBUG if flags.verbose else logging.ERROR if flags.quiet else logging.WARNING
+    logger.setLevel(level)
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        logger.addHandler(handler)
+
+
+def _report_error(error: AdapterlabError, flags: Flags) -> int:
+    if flags.json:
+        emit_json(error.to_json())
+    else:
+        note(hide_passwords(str(error)))
+    if flags.verbose:
+        note(_traceback(error))
+    return error.exit_code
+
+
+def _report_usage(error: Any, flags: Flags) -> int:
+    if flags.json:
+        message = error.format_message()
+        emit_json({"error": "UsageError", "message": message, "remedy": None, "exit_code": error.exit_code})
+    elif isinstance(error, _ClickUsageError):
+        error.show()  # usage, a pointer to --help, and the message
+    else:
+        note(f"error: {error.format_message()}")
+    return int(error.exit_code)
+
+
+def _report_crash(error: Exception, flags: Flags) -> int:
+    trace = _traceback(error)
+    kept = _keep(trace)
+    message = hide_passwords(f"{type(error).__name__}: {error}")
+    remedy = f"this is a bug in adapterlab; the traceback is in {kept}" if kept else "rerun with --verbose"
+    if flags.json:
+        emit_json(
+            {
+                "error": "InternalError",
+                "message": message,
+                "remedy": remedy,
+                "traceback": kept,
+                "exit_code": 1,
+            }
+        )
+    else:
+        note(f"internal error: {message}\n  {remedy}")
+    if flags.verbose:
+        note(trace)
+    return 1
+
+
+def _traceback(error: BaseException) -> str:
+    return hide_passwords("".join(traceback.format_exception(error)).rstrip())
+
+
+def _keep(trace: str) -> str | None:
+    """Write a traceback where only its owner can read it, and return the file's name."""
+    name = f"crash-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}.log"
+    command = hide_passwords(" ".join(sys.argv))
+    for folder in (home_folder() / "logs", Path(gettempdir())):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(file, "w", encoding="utf-8", errors="backslashreplace") as stream:
+                stream.write(f"{command}\n{trace}\n")
+        except OSError:
+            continue
+        return str(folder / name)
+    return None
+
+
+def _leave_broken_pipe() -> int:
+    """The reader of our output left (``| head``): say nothing, not even at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return EXIT_BROKEN_PIPE

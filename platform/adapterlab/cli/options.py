@@ -1,0 +1,20 @@
+"""Arguments and options that several commands share, so that they read the same everywhere."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+SpecArgument = Annotated[
+    str, typer.Argument(metavar="SPEC", help="The spec, a TOML file; - reads standard input.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override one key, for example --set search.trials=4; may be given many times.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]

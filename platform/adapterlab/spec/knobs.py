@@ -1,0 +1,127 @@
+"""Every key of a spec as data: name, kind, default, meaning. Pages and templates are made of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from adapterlab.spec.schema import json_schema
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One key."""
+
+    name: str
+    kind: str
+    """What it takes, in words: ``"whole number, at least 1"``."""
+    required: bool
+    default: str | None
+    """As TOML; ``None`` where the key is absent by default."""
+    doc: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of keys."""
+
+    path: str
+    """As in its header, ``"search"``; ``""`` for the keys above all headers."""
+    doc: str
+    required: bool
+    knobs: tuple[Knob, ...]
+
+
+def tables() -> tuple[Table, ...]:
+    """Return the tables of a spec in the order of the model."""
+    schema = json_schema(plugins=False)
+    return tuple(_tables(schema, schema, "", required=True))
+
+
+def table_of(model: type[BaseModel], path: str) -> Table:
+    """Return one model's keys as a table, for example those of a plug-in's settings."""
+    schema = model.model_json_schema()
+    return next(iter(_tables(schema, schema, path, required=False)))
+
+
+def dimension_tables() -> tuple[Table, ...]:
+    """Return what a search dimension may be besides a number."""
+    definitions = json_schema(plugins=False)["$defs"]
+    return tuple(
+        next(iter(_tables(definitions[name], {"$defs": definitions}, title, required=False)))
+        for name, title in (("FloatRange", "range"), ("Choices", "choices"))
+    )
+
+
+def toml(value: Any) -> str:
+    """Return a JSON-able value as TOML, on one line."""
+    if isinstance(value, dict):
+        inside = ", ".join(f"{name} = {toml(item)}" for name, item in value.items())
+        return f"{{ {inside} }}" if inside else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(toml(item) for item in value)}]"
+    if isinstance(value, float):
+        return _float(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _float(value: float) -> str:
+    """Write small numbers the way people write learning rates: 0.0003 as 3e-4."""
+    if value == 0 or abs(value) >= 0.01:
+        return repr(value)
+    mantissa, exponent = f"{value:.15e}".split("e")
+    text = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return text if float(text) == value else repr(value)
+
+
+def _tables(node: dict[str, Any], schema: dict[str, Any], path: str, *, required: bool) -> Iterator[Table]:
+    inner: list[Table] = []
+    knobs: list[Knob] = []
+    needed = node.get("required", ())
+    for name, body in node.get("properties", {}).items():
+        target = schema.get("$defs", {}).get(body["$ref"].rsplit("/", 1)[-1]) if "$ref" in body else None
+        if target is None:
+            knobs.append(_knob(name, body, required=name in needed))
+        else:
+            doc = body.get("description") or target.get("description", "")
+            child = {**target, "description": doc}
+            inner += _tables(child, schema, f"{path}.{name}".lstrip("."), required=name in needed)
+    yield Table(path, _text(node.get("description", "")), required, tuple(knobs))
+    yield from inner
+
+
+def _knob(name: str, body: dict[str, Any], *, required: bool) -> Knob:
+    kind = _kind(body)
+    default = toml(body["default"]) if "default" in body else "{}" if kind == "table" else None
+    return Knob(name, kind, required, default, _text(body.get("description", "")))
+
+
+def _kind(body: dict[str, Any], *, many: bool = False) -> str:
+    if "const" in body:
+        return toml(body["const"])
+    if "enum" in body:
+        return " or ".join(toml(item) for item in body["enum"])
+    if "oneOf" in body:
+        return "number, range or choices"
+    if "anyOf" in body:
+        return " or ".join(_kind(branch) for branch in body["anyOf"])
+    if body.get("type") == "array":
+        return f"list of {_kind(body['items'], many=True)}"
+    one = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}
+    name = one.get(body.get("type", ""), "table")
+    return f"{name}{'s' * many}{_bounds(body)}"
+
+
+def _bounds(body: dict[str, Any]) -> str:
+    words = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    found = [f"{sign} {body[name]:g}" if body[name] < 1e6 else f"{sign} {body[name]}"
+             for name, sign in words.items() if name in body]  # fmt: skip
+    return f", {', '.join(found)}" if found else ""
+
+
+def _text(doc: str) -> str:
+    return " ".join(doc.replace("``", "`").split())

@@ -1,0 +1,79 @@
+"""The reference page of the spec, generated: ``python -m adapterlab.spec.reference docs/reference/spec.md``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from adapterlab.registry import entry_points
+from adapterlab.spec.knobs import Table, dimension_tables, table_of, tables
+
+_HEAD = """\
+# The spec
+
+Every key, what it takes and what it means. This page is generated from the models in
+`platform/adapterlab/spec/model.py` by `python -m adapterlab.spec.reference docs/reference/spec.md`;
+edit those. `platform init` writes all of it as a commented starter, `platform schema` prints it as
+JSON Schema for editors.
+
+A spec is TOML. Relative paths start from the spec's folder. `--set KEY=VALUE` overrides a key on the
+command line, as in `--set search.lr='{ low = 1e-4, high = 1e-2, log = true }'`; the value is TOML, a
+bare word is text, and relative paths there start from the current folder. Unknown keys are errors.
+"""
+
+
+def page() -> str:
+    """Return the page as Markdown."""
+    return "\n".join([_HEAD, *_core(), *_dimensions(), *_plugins()])
+
+
+def _core() -> Iterator[str]:
+    for table in tables():
+        yield f"## {_title(table)}\n"
+        if table.path:
+            yield f"{table.doc}{'' if table.required else ' May be left out.'}\n"
+        yield _rows(table)
+
+
+def _dimensions() -> Iterator[str]:
+    yield "## Search dimensions\n"
+    yield "`search.lr`, `search.init_scale` and `search.dropout` take a number (fixed), a range or choices.\n"
+    for table in dimension_tables():
+        yield f"### A {table.path}\n" if table.path == "range" else "### Choices\n"
+        yield f"{table.doc}\n"
+        yield _rows(table)
+
+
+def _plugins() -> Iterator[str]:
+    yield "## Settings of the adapter methods and combiners\n"
+    yield "Those of the plug-ins that come with adapterlab; others bring their own.\n"
+    for group, table_name, get in (
+        (entry_points.ADAPTER_METHODS, "adapter", entry_points.adapter_method),
+        (entry_points.COMBINERS, "combiner", entry_points.combiner),
+    ):
+        for name in entry_points.names(group):
+            table = table_of(get(name).settings, f"{table_name}.settings")
+            key = "method" if table_name == "adapter" else "kind"
+            yield f'### `[{table_name}.settings]` for `{key} = "{name}"`\n'
+            yield _rows(table) if table.knobs else "It has none.\n"
+
+
+def _title(table: Table) -> str:
+    return f"`[{table.path}]`" if table.path else "Above all tables"
+
+
+def _rows(table: Table) -> str:
+    rows = ["| key | takes | default | meaning |", "|---|---|---|---|"]
+    for knob in table.knobs:
+        default = "**required**" if knob.required else f"`{knob.default}`" if knob.default else "absent"
+        rows.append(f"| `{knob.name}` | {_cell(knob.kind)} | {_cell(default)} | {_cell(knob.doc)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(page(), encoding="utf-8")

@@ -1,0 +1,66 @@
+"""The starter spec of ``platform init``: the keys one chooses first, and all others as comments."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from adapterlab.spec.knobs import Knob, Table, tables, toml
+
+_WIDTH = 100
+
+
+def starter(name: str, chosen: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return a commented spec.
+
+    Args:
+        name: Name of the sweep.
+        chosen: Values to write out, by table and key; ``""`` is the table above all headers. Every
+            key that is not chosen stands as a comment with its default.
+    """
+    lines = [
+        f"# {name}: a sweep of adapterlab. Lines that start with '# ' and a key show that key's default.",
+        "#",
+        "#   platform validate THIS_FILE     check it",
+        "#   platform plan THIS_FILE         see what it would train, and what is there already",
+        "#   platform submit THIS_FILE       run it; run it again to resume, or to reuse",
+        "#",
+        "# Completion in your editor: `platform schema --out adapterlab.schema.json`, then make",
+        "# `#:schema ./adapterlab.schema.json` the first line.",
+        "",
+    ]
+    for table in tables():
+        values = {"name": name, **chosen.get("", {})} if not table.path else chosen.get(table.path, {})
+        lines += _table(table, values)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _table(table: Table, values: Mapping[str, Any]) -> Iterator[str]:
+    # A header stays active, so that a key whose comment sign is taken away lands in its own table.
+    header_alone_is_invalid = not values and any(knob.required for knob in table.knobs)
+    if table.path:
+        yield from _comment(table.doc)
+        yield f"# [{table.path}]" if header_alone_is_invalid else f"[{table.path}]"
+    for knob in table.knobs:
+        yield from _comment(knob.doc, indent="  ")
+        yield _line(knob, values)
+    yield ""
+
+
+def _line(knob: Knob, values: Mapping[str, Any]) -> str:
+    if knob.name in values:
+        return _assignment(knob.name, values[knob.name])
+    return f"# {knob.name} = {knob.default or '(not set)'}"
+
+
+def _assignment(name: str, value: Any) -> str:
+    line = f"{name} = {toml(value)}"
+    if len(line) <= _WIDTH or not isinstance(value, list):
+        return line
+    items = "".join(f"  {toml(item)},\n" for item in value)
+    return f"{name} = [\n{items}]"
+
+
+def _comment(text: str, indent: str = "") -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent=f"# {indent}", subsequent_indent=f"# {indent}")
