@@ -25,6 +25,7 @@ from adapterlab.spec.faults import hide_passwords
 
 _DISTRIBUTION = "adapterlab"
 _LOW_DISK_GIB, _NO_DISK_GIB = 5.0, 0.5
+_MADE_LATER = " (made at first use)"
 _NEEDED_BY = {
     "data": "submit",
     "train": "submit",
@@ -131,7 +132,7 @@ def home_folder(folder: Path) -> Iterator[Check]:
     except OSError as error:
         yield Check("home folder", Verdict.FAIL, f"{there} cannot be written: {error.strerror}", remedy)
         return
-    note = "" if folder.exists() else " (made at first use)"
+    note = "" if folder.exists() else _MADE_LATER
     yield Check("home folder", Verdict.OK, f"{folder}{note}")
     yield _disk(there)
 
@@ -149,12 +150,38 @@ def database(name: str, url: str, home: str) -> Iterator[Check]:
         yield Check(name, Verdict.FAIL, f"{shown}: {reason}", remedy)
 
 
+def catalog(url: str, home: str) -> Iterator[Check]:
+    """Check that the catalog's database answers, and that its schema is one this version can use."""
+    for check in database("catalog", url, home):
+        yield check
+        if check.verdict is not Verdict.OK or check.found.endswith(_MADE_LATER):
+            return
+    from adapterlab.catalog.database import Database
+    from adapterlab.catalog.migrate import schema_status
+
+    status = schema_status(Database(url))
+    if status.newer:
+        remedy = "upgrade adapterlab on this machine"
+        yield Check("catalog schema", Verdict.FAIL, f"{status.current}, newer than this version", remedy)
+    elif status.current is None:
+        yield Check("catalog schema", Verdict.OK, f"none yet{_MADE_LATER}")
+    elif status.at_head:
+        yield Check("catalog schema", Verdict.OK, status.head)
+    else:
+        yield Check(
+            "catalog schema",
+            Verdict.WARN,
+            f"{status.current}, older than {status.head}",
+            "platform db upgrade",
+        )
+
+
 def blobs(place: str) -> Iterator[Check]:
     """Check the folder of weights; of a remote one only that fsspec knows its protocol."""
     if "://" not in place:
         folder = Path(place)
         writable = os.access(folder, os.W_OK) if folder.exists() else True
-        note = "" if folder.exists() else " (made at first use)"
+        note = "" if folder.exists() else _MADE_LATER
         remedy = None if writable else "make it writable, or set ADAPTERLAB_BLOBS"
         yield Check("blobs", Verdict.OK if writable else Verdict.FAIL, f"{place}{note}", remedy)
         return
@@ -255,7 +282,7 @@ def _ask(url: str, home: str) -> str:
             parent = file.parent
             if not parent.is_dir() and str(parent) != home:
                 raise OSError(f"the folder {parent} does not exist")
-            return f"{shown} (made at first use)"
+            return f"{shown}{_MADE_LATER}"
         options: dict[str, int] = {"timeout": 5}
     else:
         options = {"connect_timeout": 10}

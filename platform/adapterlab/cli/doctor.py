@@ -41,7 +41,7 @@ def _all(*, deep: bool) -> Iterable[Check]:
         checks.packages,
         checks.plugins,
         lambda: checks.home_folder(home.home_folder()),
-        lambda: checks.database("catalog", stores.catalog, stores.home),
+        lambda: checks.catalog(stores.catalog, stores.home),
         lambda: checks.database("studies", stores.studies, stores.home),
         lambda: checks.blobs(stores.blobs),
         lambda: checks.tracking(stores.tracking, stores.home, deep=deep),

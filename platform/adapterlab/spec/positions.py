@@ -30,7 +30,7 @@ _STRING = (
 )
 _COMMENT = r"#[^\n]*+"
 _BARE = r"[A-Za-z0-9_-]++"
-_TOKENS = re.compile(
+_TOKENS = (
     rf"(?P<skip>(?:[ \t\n\r]++|{_COMMENT})++)"
     rf"|(?P<string>{_STRING})"
     r"|(?P<mark>[\[\]{}=,.])"
@@ -124,7 +124,7 @@ class _Scanner:
     def __init__(self, text: str) -> None:
         self._tokens = [
             _Token(match.lastgroup or "", match.group(), Span(*match.span()))
-            for match in _TOKENS.finditer(text)
+            for match in re.finditer(_TOKENS, text)
             if match.lastgroup != "skip"
         ]
         self._text = text
