@@ -40,6 +40,16 @@ class Stores:
         """Folder of this machine's lock files."""
         return Path(self.home) / "locks"
 
+    @property
+    def spool(self) -> Path:
+        """Folder where what is logged waits until it is in MLflow."""
+        return Path(self.home) / "spool"
+
+    @property
+    def cache(self) -> Path:
+        """Folder of this machine's digests and tokenised tasks."""
+        return Path(self.home) / "cache"
+
 
 def home_folder() -> Path:
     """Return the home folder: ``$ADAPTERLAB_HOME``, or the user's data folder."""

@@ -272,6 +272,10 @@ class LaneResult:
     """Why it failed or was pruned."""
     tensors: Mapping[str, Any] = field(default_factory=dict)
     """Best epoch's trained tensors by name (torch, CPU)."""
+    seconds: float = 0.0
+    """Its share of the computing: each step's wall time divided by the lanes in it."""
+    train_rows: int = 0
+    """Rows it trained on, over all epochs."""
     test_metrics: Mapping[str, float] | None = None
     """Metrics of the best epoch on the test split; ``None`` unless the lane was to see it."""
     test_outputs: Any = None

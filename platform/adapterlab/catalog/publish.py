@@ -57,6 +57,7 @@ def put_adapter(connection: Connection, record: AdapterRecord, claim: Claim) -> 
         },
     )
     measured = {("validation", name): value for name, value in record.metrics.items()}
+    measured |= {("test", name): value for name, value in record.test.items()}
     measured |= {("validation", record.metric): record.metric_value}
     _put_metrics(connection, record, StepKind.SOURCE, measured)
     claims.finish(connection, claim, State.COMPLETE)
@@ -196,7 +197,7 @@ def _shared(record: Stored) -> dict[str, Any]:
         "task_digest": record.task_digest,
         "metric": record.metric,
         "seconds": record.seconds,
-        "train_tokens": record.train_tokens,
+        "train_rows": record.train_rows,
         "run_id": record.run_id,
         "created_at": record.created_at,
     }

@@ -189,7 +189,11 @@ def adapters_from(connection: Connection, found: Sequence[Row[Any]]) -> list[Ada
     """Return adapters with their metrics."""
     metrics = _metrics(connection, [row.key for row in found])
     return [
-        AdapterRecord(**_columns(AdapterRecord, row), metrics=metrics[row.key].get("validation", {}))
+        AdapterRecord(
+            **_columns(AdapterRecord, row),
+            metrics=metrics[row.key].get("validation", {}),
+            test=metrics[row.key].get("test", {}),
+        )
         for row in found
     ]
 
@@ -337,14 +341,14 @@ def _listed(found: Sequence[tuple[Shelf, str]]) -> str:
 
 
 def durations(connection: Connection, backbone_digest: str, shelf: Shelf, limit: int) -> tuple[float, ...]:
-    """Return seconds per trained token of past steps on a backbone, newest first."""
+    """Return seconds per trained row of past steps on a backbone, newest first."""
     table = shelf.table
     statement = (
-        select(table.seconds / func.nullif(table.train_tokens, 0))
+        select(table.seconds / func.nullif(table.train_rows, 0))
         .where(
             table.backbone_digest == backbone_digest,
             table.seconds.is_not(None),
-            table.train_tokens > 0,
+            table.train_rows > 0,
         )
         .order_by(table.created_at.desc())
         .limit(limit)

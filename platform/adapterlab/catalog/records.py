@@ -111,6 +111,8 @@ class AdapterRecord(Record):
     """The leading metric on validation, at the best epoch."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """All validation metrics."""
+    test: Mapping[str, float] = field(default_factory=dict)
+    """Test metrics by name; the setting is given, so nothing was chosen by them."""
     epochs: int | None = None
     """Epochs trained."""
     best_epoch: int | None = None
@@ -120,8 +122,8 @@ class AdapterRecord(Record):
     head_parameters: int | None = None
     seconds: float | None = None
     """Training time, divided by the lanes that shared the pass."""
-    train_tokens: int | None = None
-    """Token passes of training, for estimates of time."""
+    train_rows: int | None = None
+    """Rows it trained on, over all epochs; for estimates of time."""
     device: str | None = None
     run_id: str | None = None
     """MLflow run."""
@@ -169,7 +171,7 @@ class StudyRecord(Record):
     study_name: str | None = None
     """Name in the Optuna storage."""
     seconds: float | None = None
-    train_tokens: int | None = None
+    train_rows: int | None = None
     run_id: str | None = None
     created_at: datetime | None = None
     state: str = "complete"
@@ -202,7 +204,7 @@ class TransferRecord(Record):
     """Parameters of the combination, head not counted."""
     head_parameters: int | None = None
     seconds: float | None = None
-    train_tokens: int | None = None
+    train_rows: int | None = None
     device: str | None = None
     run_id: str | None = None
     blob: str = ""

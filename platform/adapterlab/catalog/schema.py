@@ -141,7 +141,7 @@ class Adapter(Base):
     n_parameters: Mapped[int | None] = mapped_column(BigInteger)
     head_parameters: Mapped[int | None] = mapped_column(BigInteger)
     seconds: Mapped[float | None]
-    train_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    train_rows: Mapped[int | None] = mapped_column(BigInteger)
     device: Mapped[str | None]
     run_id: Mapped[str | None]
     created_at: Mapped[datetime]
@@ -187,7 +187,7 @@ class Study(Base):
     study_name: Mapped[str | None]
     """Name in the Optuna storage."""
     seconds: Mapped[float | None]
-    train_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    train_rows: Mapped[int | None] = mapped_column(BigInteger)
     run_id: Mapped[str | None]
     created_at: Mapped[datetime]
 
@@ -231,7 +231,7 @@ class Transfer(Base):
     n_parameters: Mapped[int | None] = mapped_column(BigInteger)
     head_parameters: Mapped[int | None] = mapped_column(BigInteger)
     seconds: Mapped[float | None]
-    train_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    train_rows: Mapped[int | None] = mapped_column(BigInteger)
     device: Mapped[str | None]
     run_id: Mapped[str | None]
     created_at: Mapped[datetime]

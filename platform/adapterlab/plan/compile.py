@@ -21,7 +21,7 @@ from adapterlab.fingerprint import Json, digest_of, key_of
 from adapterlab.records import BackboneFacts, Step, StepKind, TaskFacts, TrainSettings
 from adapterlab.registry import entry_points
 from adapterlab.spec.model import SourceSpec, Spec, TrainingSpec
-from adapterlab.spec.space import Choices, is_fixed
+from adapterlab.spec.space import Choices, FloatRange, is_fixed
 
 STEP_VERSIONS: Mapping[StepKind, int] = {StepKind.SOURCE: 1, StepKind.STUDY: 1, StepKind.TRANSFER: 1}
 """Raise a kind's version when the code that does it gives other results; old results stay usable
@@ -245,9 +245,6 @@ def _dump(settings: BaseModel) -> dict[str, Json]:
     return dumped
 
 
-def _space(space: object) -> Json:
-    if isinstance(space, BaseModel):
-        # The order of choices decides what a sampler draws, so it stays as written.
-        return list(space.choices) if isinstance(space, Choices) else _dump(space)
-    assert isinstance(space, float | int)
-    return float(space)
+def _space(space: float | FloatRange | Choices) -> Json:
+    # The order of choices decides what a sampler draws, so it stays as written.
+    return _dump(space) if isinstance(space, BaseModel) else float(space)

@@ -43,6 +43,11 @@ class Lane:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     epochs: list[EpochResult] = field(default_factory=list)
     reason: str | None = None
+    """Why it failed; ``None`` while it is well."""
+    seconds: float = 0.0
+    """Its share of the computing so far."""
+    train_rows: int = 0
+    """Rows it trained on so far."""
 
     def __post_init__(self) -> None:
         self._order = stream(self.seed, "order")
@@ -65,7 +70,9 @@ class Lane:
 
     def next_rectangle(self) -> Rectangle:
         """Return the lane's next batch, on its device."""
-        return gather(self.task.train, next(self._batches)).to(self.device)
+        rows = next(self._batches)
+        self.train_rows += len(rows)
+        return gather(self.task.train, rows).to(self.device)
 
     def seat(self) -> Seat:
         """Return the lane's place in a training pass."""
@@ -156,6 +163,8 @@ class Lane:
             epochs=tuple(self.epochs),
             best_epoch=None if self._best is None else self._best[1],
             reason=reason or self.reason,
+            seconds=self.seconds,
+            train_rows=self.train_rows,
             tensors={name: tensor.detach().cpu() for name, tensor in self.best_tensors.items()},
         )
 

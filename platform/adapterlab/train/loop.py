@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -50,7 +51,8 @@ def train_lanes(
         if not active:
             return
         active.sort(key=lambda lane: lane.adaptation.group)  # groups side by side; stable
-        train_step(backbone, active)
+        with _shared_time(active):
+            train_step(backbone, active)
 
         ended = [lane for lane in active if lane.reason is None and lane.epoch_ended]
         pruned = _close_epochs(backbone, ended, started, on_epoch)
@@ -79,18 +81,28 @@ def train_step(backbone: Backbone, lanes: Sequence[Lane]) -> None:
         lane.update(loss.detach())
 
 
+@contextmanager
+def _shared_time(lanes: Sequence[Lane]) -> Iterator[None]:
+    """Charge the time of a block to the lanes that share it, in equal parts."""
+    start = time.monotonic()
+    yield
+    for lane in lanes:
+        lane.seconds += (time.monotonic() - start) / len(lanes)
+
+
 def _close_epochs(
     backbone: Backbone, ended: Sequence[Lane], started: dict[Lane, float], on_epoch: OnEpoch
 ) -> set[Lane]:
     """Evaluate lanes whose epoch ended, tell the caller, and return those it prunes."""
     if not ended:
         return set()
-    evaluations = evaluate(
-        backbone,
-        [Seat(lane.adaptation, lane.tensors) for lane in ended],
-        [lane.task.validation for lane in ended],
-        [lane.task.facts for lane in ended],
-    )
+    with _shared_time(ended):
+        evaluations = evaluate(
+            backbone,
+            [Seat(lane.adaptation, lane.tensors) for lane in ended],
+            [lane.task.validation for lane in ended],
+            [lane.task.facts for lane in ended],
+        )
     pruned: set[Lane] = set()
     for lane, evaluation in zip(ended, evaluations, strict=True):
         now = time.monotonic()

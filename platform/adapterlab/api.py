@@ -1,0 +1,260 @@
+"""The Python API: everything the command line does, as functions.
+
+import adapterlab
+
+spec = adapterlab.load_spec("specs/quickstart.toml", ["search.trials=4"])
+print(adapterlab.plan(spec).counts)
+outcome = adapterlab.submit(spec)
+print(adapterlab.report(outcome.name).to_json())
+with adapterlab.open_catalog() as catalog:
+    for adapter in catalog.adapters(task="synthetic/nli"):
+        print(adapter.key, adapter.metric_value)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapterlab import home
+from adapterlab.data.backbone import backbone_facts
+from adapterlab.data.tasks import task_facts
+from adapterlab.plan.compile import Facts, Plan, compile_plan
+from adapterlab.plan.estimate import Estimate, estimate
+from adapterlab.records import State, Step, StepKind
+from adapterlab.spec.load import LoadedSpec, load_spec
+
+if TYPE_CHECKING:
+    from adapterlab.catalog.records import StepStatus
+    from adapterlab.catalog.store import Catalog
+    from adapterlab.cluster.progress import SweepView
+    from adapterlab.cluster.schedule import Outcome
+    from adapterlab.report.summary import Summary
+
+__all__ = [
+    "PlannedSweep",
+    "cancel",
+    "load_spec",
+    "open_catalog",
+    "plan",
+    "report",
+    "status",
+    "submit",
+]
+
+
+@dataclass(frozen=True)
+class PlannedSweep:
+    """A plan, with what the catalog says of each step."""
+
+    plan: Plan
+    statuses: dict[str, StepStatus]
+    """By step key; steps whose key is unknown are absent."""
+    estimate: Estimate
+
+    def state(self, step: Step) -> State:
+        """Return a step's state; pending while its key is unknown."""
+        return self.statuses[step.key].state if step.key in self.statuses else State.PENDING
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Number of steps by kind and state."""
+        counted: dict[str, dict[str, int]] = {}
+        for step in self.plan.steps:
+            of_kind = counted.setdefault(str(step.kind), {})
+            state = str(self.state(step))
+            of_kind[state] = of_kind.get(state, 0) + 1
+        return counted
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as a JSON-able mapping."""
+        return {
+            "name": self.plan.name,
+            "key": self.plan.key,
+            "counts": self.counts,
+            "estimate_s": self.estimate.seconds,
+            "estimate_basis": self.estimate.basis,
+            "pending": list(self.plan.pending),
+            "steps": [
+                {
+                    "kind": str(step.kind),
+                    "title": step.title,
+                    "key": step.key,
+                    "state": str(self.state(step)),
+                    "trainable_parameters": step.trainable_parameters,
+                    "head_parameters": step.head_parameters,
+                    "needs": list(step.needs),
+                }
+                for step in self.plan.steps
+            ],
+        }
+
+
+def open_catalog(url: str | None = None, *, blobs: str | None = None) -> Catalog:
+    """Open the catalog, creating or upgrading its schema when needed.
+
+    Args:
+        url: Database URL; absent: the environment's or the home folder's.
+        blobs: Folder or fsspec URL of the weights; absent likewise.
+
+    Raises:
+        UnavailableError: The database cannot be reached.
+        ConflictError: Its schema is newer than this code.
+    """
+    from adapterlab.catalog.store import open_catalog as open_at
+
+    stores = home.stores(catalog=url, blobs=blobs)
+    return open_at(url or stores.catalog, blobs or stores.blobs, locks=stores.locks)
+
+
+def compile_spec(loaded: LoadedSpec, *, download: bool = False) -> Plan:
+    """Return a spec's plan, looking at its data and backbone but not at the catalog.
+
+    Args:
+        loaded: From :func:`load_spec`.
+        download: Whether to fetch a hub backbone that is not on this machine.
+
+    Raises:
+        DataError: A data file is malformed.
+        BackboneError: The backbone is not what the spec says.
+    """
+    spec, stores = loaded.spec, loaded.stores()
+    tasks = dict.fromkeys((*spec.pool.tasks, *spec.targets.tasks))
+    facts = Facts(
+        backbone=backbone_facts(spec.backbone, folder=loaded.folder, cache=stores.cache, download=download),
+        tasks={task: task_facts(task, root=loaded.data_root, cache=stores.cache) for task in tasks},
+    )
+    return compile_plan(spec, facts)
+
+
+def plan(spec: LoadedSpec | str | Path, overrides: Sequence[str] = ()) -> PlannedSweep:
+    """Say what a spec would do: what is done, in flight, to train; parameters; an estimate of time.
+
+    Nothing is trained, downloaded or written but this machine's cache of digests.
+
+    Args:
+        spec: A loaded spec or its path.
+        overrides: ``key=value`` pairs, when ``spec`` is a path.
+    """
+    loaded = _loaded(spec, overrides)
+    compiled = compile_spec(loaded)
+    stores = loaded.stores()
+    keys = [step.key for step in compiled.steps if step.key is not None]
+    if _is_new(stores.catalog):
+        return PlannedSweep(compiled, {}, _estimate(compiled, loaded, compiled.steps, None))
+    with open_catalog(stores.catalog, blobs=stores.blobs) as catalog:
+        statuses = catalog.status(keys)
+        missing = [
+            step
+            for step in compiled.steps
+            if step.key is None or statuses[step.key].state is not State.COMPLETE
+        ]
+        return PlannedSweep(compiled, statuses, _estimate(compiled, loaded, missing, catalog))
+
+
+def submit(
+    spec: LoadedSpec | str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    watch: Callable[[SweepView], None] | None = None,
+) -> Outcome:
+    """Run a spec to its end. Run it again to resume it, or to reuse what is there.
+
+    Args:
+        spec: A loaded spec or its path.
+        overrides: ``key=value`` pairs, when ``spec`` is a path.
+        watch: Shown how far the sweep is about twice a second, from another thread.
+
+    Raises:
+        SpecError: The spec is invalid.
+        NotFoundError: Its data or backbone is not at hand.
+        PartialFailureError: Some steps failed; the rest is kept.
+        CancelledError: It was cancelled.
+        UnavailableError: A store or the cluster cannot be reached.
+    """
+    from adapterlab.cluster.schedule import run_sweep
+
+    loaded = _loaded(spec, overrides)
+    return run_sweep(
+        compile_spec(loaded, download=True),
+        loaded.resolved(),
+        stores=loaded.stores(),
+        spec_toml=loaded.text,
+        data_root=loaded.data_root,
+        watch=watch,
+    )
+
+
+def status(sweep: str | None = None) -> list[SweepView]:
+    """Return how far a sweep is, or all sweeps, the latest first.
+
+    Raises:
+        NotFoundError: There is no sweep of that name or key.
+    """
+    from adapterlab.cluster.progress import view_sweep
+
+    with open_catalog() as catalog:
+        found = [catalog.sweep(sweep)] if sweep else [catalog.sweep(one.key) for one in catalog.sweeps()]
+        return [view_sweep(catalog, one) for one in found]
+
+
+def cancel(sweep: str) -> bool:
+    """Ask a sweep to stop so that it can be resumed; return whether it was running.
+
+    Raises:
+        NotFoundError: There is no sweep of that name or key.
+    """
+    with open_catalog() as catalog:
+        return catalog.request_cancel(sweep)
+
+
+def report(sweep: str) -> Summary:
+    """Return a sweep's results.
+
+    Args:
+        sweep: Its name or key.
+
+    Raises:
+        NotFoundError: There is no such sweep.
+    """
+    from adapterlab.report.summary import summarise
+
+    with open_catalog() as catalog:
+        return summarise(catalog, catalog.sweep(sweep))
+
+
+def _loaded(spec: LoadedSpec | str | Path, overrides: Sequence[str]) -> LoadedSpec:
+    return spec if isinstance(spec, LoadedSpec) else load_spec(str(spec), overrides)
+
+
+def _is_new(url: str) -> bool:
+    """Return whether the catalog is a SQLite file that does not exist yet; planning makes none."""
+    return url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists()
+
+
+def _estimate(
+    compiled: Plan, loaded: LoadedSpec, missing: Sequence[Step], catalog: Catalog | None
+) -> Estimate:
+    import os
+
+    cluster = loaded.spec.cluster
+    digest = compiled.facts.backbone.weights_digest
+    cores = os.cpu_count() or 1
+    workers = cluster.workers or max(1, int(cores / cluster.cpus_per_worker))
+
+    def seconds_per_row(step: Step) -> float | None:
+        if catalog is None or digest is None:
+            return None
+        kind = StepKind.TRANSFER if step.kind is StepKind.STUDY else step.kind
+        past = catalog.durations(digest, kind)
+        return sum(past) / len(past) if past else None
+
+    return estimate(
+        missing,
+        compiled.facts.backbone.shape,
+        workers=workers,
+        gpu=cluster.gpus_per_worker > 0,
+        seconds_per_row=seconds_per_row,
+    )

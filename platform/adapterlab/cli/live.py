@@ -1,0 +1,107 @@
+"""Progress of a sweep: live bars on a terminal, plain lines elsewhere; always on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any
+
+from adapterlab.cli.output import is_interactive, note, stderr
+from adapterlab.cluster.progress import StepView, SweepView
+from adapterlab.records import State, StepKind
+
+_PLAIN_EVERY_S = 5.0
+_SHOWN_STEPS = 8
+
+
+def live_progress() -> AbstractContextManager[Any]:
+    """Return a watcher for ``submit``: call it with each :class:`SweepView`."""
+    return _Bars() if is_interactive(sys.stderr) else _Lines()
+
+
+class _Lines(AbstractContextManager["_Lines"]):
+    """One line when a step changes its state, and now and then how far the running ones are."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, State] = {}
+        self._details: dict[str, tuple[float, str]] = {}
+
+    def __call__(self, view: SweepView) -> None:
+        now = time.monotonic()
+        for one in view.steps:
+            key, state, detail = one.status.key, one.status.state, one.status.detail or ""
+            if state is not State.PENDING and self._states.get(key, State.PENDING) is not state:
+                if not (state is State.COMPLETE and key not in self._states):
+                    reason = f": {one.status.reason}" if one.status.reason else ""
+                    note(f"{one.title}: {state}{reason}")
+                self._details[key] = now, detail
+            elif state is State.RUNNING and detail:
+                said_at, said = self._details.get(key, (0.0, ""))
+                if detail != said and now - said_at >= _PLAIN_EVERY_S:
+                    note(f"{one.title}: {detail}")
+                    self._details[key] = now, detail
+            self._states[key] = state
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+
+class _Bars(AbstractContextManager["_Bars"]):
+    """A bar for each kind of step, and one for each step in work."""
+
+    def __init__(self) -> None:
+        from rich.live import Live
+
+        self._live = Live(console=stderr(), refresh_per_second=4, transient=True)
+        self._started = time.monotonic()
+
+    def __enter__(self) -> _Bars:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def __call__(self, view: SweepView) -> None:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        overall = Table.grid(padding=(0, 2))
+        for kind, title in _TITLES.items():
+            done, total = view.count(kind, State.COMPLETE), view.count(kind)
+            overall.add_row(
+                Text(title, style="bold"),
+                ProgressBar(total=total, completed=done, width=30),
+                f"{done}/{total}",
+            )
+        running = Table.grid(padding=(0, 2))
+        for one in _at_work(view):
+            status = one.status
+            running.add_row(
+                Text(f"  {one.title}"),
+                ProgressBar(total=status.total or 1, completed=status.done, width=20),
+                Text(status.detail or "", style="dim"),
+            )
+        elapsed = int(time.monotonic() - self._started)
+        head = Text(f"{view.name}  {elapsed // 60}:{elapsed % 60:02d}", style="bold cyan")
+        self._live.update(Group(head, overall, running))
+
+
+_TITLES = {
+    StepKind.SOURCE: "source adapters",
+    StepKind.STUDY: "studies",
+    StepKind.TRANSFER: "final runs",
+}
+
+
+def _at_work(view: SweepView) -> list[StepView]:
+    running = [one for one in view.in_state(State.RUNNING) if one.status.detail]
+    return running[:_SHOWN_STEPS]

@@ -1,0 +1,85 @@
+"""``platform plan``: what a spec would do, before it does it."""
+
+from __future__ import annotations
+
+from adapterlab.api import PlannedSweep, plan
+from adapterlab.cli.options import JsonOption, SetOption, SpecArgument
+from adapterlab.cli.output import emit, emit_json, note, table
+from adapterlab.records import State, StepKind
+
+_LABELS = {
+    State.COMPLETE: "cached",
+    State.RUNNING: "in flight",
+    State.PENDING: "to train",
+    State.FAILED: "to retry",
+    State.KILLED: "to resume",
+}
+
+
+def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = False) -> None:
+    """Show what a spec would train, what is done already, and what it costs.
+
+    Nothing is trained, downloaded or written.
+    """
+    planned = plan(spec, overrides or ())
+    if json:
+        emit_json(planned.to_json())
+        return
+    _steps(planned)
+    emit("")
+    emit(_summary(planned))
+    for reason in planned.plan.pending:
+        note(f"not yet known: {reason}")
+
+
+def _steps(planned: PlannedSweep) -> None:
+    rows = []
+    for step in planned.plan.steps:
+        if step.kind is StepKind.TRANSFER:
+            continue
+        finals = [one for one in planned.plan.of_kind(StepKind.TRANSFER) if step.title in one.needs]
+        cached = sum(planned.state(one) is State.COMPLETE for one in finals)
+        search = step.job.get("search")
+        rows.append(
+            (
+                step.title,
+                _LABELS[planned.state(step)],
+                search["trials"] if isinstance(search, dict) else None,
+                f"{cached}/{len(finals)}" if finals else None,
+                _count(step.trainable_parameters),
+                _count(step.head_parameters),
+                step.key[:12] if step.key else "not yet known",
+            )
+        )
+    table(
+        ("step", "state", "trials", "finals cached", "parameters", "head", "key"),
+        rows,
+        right=("trials", "finals cached", "parameters", "head"),
+    )
+
+
+def _summary(planned: PlannedSweep) -> str:
+    parts = []
+    for kind, states in planned.counts.items():
+        described = ", ".join(f"{count} {_LABELS[State(state)]}" for state, count in states.items())
+        parts.append(f"{_plural(kind)}: {described}")
+    return f"{'; '.join(parts)}. Time: {duration(planned.estimate.seconds)} ({planned.estimate.basis})."
+
+
+def _plural(kind: str) -> str:
+    return "studies" if kind == StepKind.STUDY else {"source": "sources", "transfer": "final runs"}[kind]
+
+
+def _count(value: int | None) -> str | None:
+    return None if value is None else f"{value:,}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time a person reads at a glance: ``about 4 min``."""
+    if seconds is None:
+        return "unknown"
+    if seconds < 90:
+        return f"about {seconds:.0f} s"
+    if seconds < 5400:
+        return f"about {seconds / 60:.0f} min"
+    return f"about {seconds / 3600:.1f} h"

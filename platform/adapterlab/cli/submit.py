@@ -1,0 +1,86 @@
+"""``platform submit``: run a spec; run it again to resume it or to reuse what is there."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from adapterlab.api import report, submit
+from adapterlab.cli.live import live_progress
+from adapterlab.cli.options import JsonOption, SetOption, SpecArgument
+from adapterlab.cli.output import emit, emit_json, note
+from adapterlab.cli.report import show
+from adapterlab.records import StepKind
+from adapterlab.spec.load import load_spec
+
+if TYPE_CHECKING:
+    from adapterlab.cluster.schedule import Outcome
+
+
+def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = False) -> None:
+    """Run a spec to its end, and show its results.
+
+    What is done already is not done again. Ctrl-C leaves a sweep that the same command continues.
+    """
+    loaded = load_spec(spec, overrides or ())
+    signal.signal(signal.SIGTERM, _stop)
+    with live_progress() as watch:
+        outcome = submit(loaded, watch=watch)
+    summary = report(outcome.sweep_key)
+    if json:
+        emit_json({"outcome": _to_json(outcome), "report": summary.to_json()})
+        return
+    show(summary)
+    note(_said(outcome))
+    emit("")
+    emit("Next:")
+    emit("  platform ui                         compare the runs in MLflow, in the browser")
+    emit(f"  platform report {loaded.spec.name:<19} this table again; --json for programs")
+    emit("  platform catalog list               the adapters and transfers you now have")
+    emit("  platform catalog show KEY           one of them: settings, metrics, coefficients")
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    del frame
+    raise SystemExit(128 + number)
+
+
+def _said(outcome: Outcome) -> str:
+    if outcome.repaired:
+        note(f"stored weights were damaged and set aside: {', '.join(outcome.repaired)}")
+    if outcome.nothing_to_do:
+        return f"Nothing to train: every step was complete ({outcome.seconds:.1f} s)."
+    parts = [
+        f"{label} {_counted(counts)}"
+        for label, counts in (
+            ("trained", outcome.trained),
+            ("reused", outcome.reused),
+            ("done meanwhile by others:", outcome.followed),
+        )
+        if any(counts.values())
+    ]
+    return f"{'; '.join(parts)} ({outcome.seconds:.0f} s)."
+
+
+def _counted(counts: Any) -> str:
+    words = {
+        StepKind.SOURCE: ("source adapter", "source adapters"),
+        StepKind.STUDY: ("study", "studies"),
+        StepKind.TRANSFER: ("final run", "final runs"),
+    }
+    said = [f"{count} {words[kind][count != 1]}" for kind, count in counts.items() if count]
+    return ", ".join(said)
+
+
+def _to_json(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "sweep": outcome.name,
+        "key": outcome.sweep_key,
+        "seconds": outcome.seconds,
+        "nothing_to_do": outcome.nothing_to_do,
+        "repaired": list(outcome.repaired),
+        "trained": dict(outcome.trained),
+        "reused": dict(outcome.reused),
+        "followed": dict(outcome.followed),
+    }

@@ -1,0 +1,89 @@
+"""Claims a driver holds, kept alive by one thread while workers work.
+
+The driver holds the claims and its workers publish under them: workers die with their driver, so a
+driver that is gone lets everything go, and the fencing token stops whatever is left from publishing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from types import TracebackType
+
+from adapterlab.catalog.records import Claim
+from adapterlab.catalog.store import Catalog, current_owner
+from adapterlab.errors import UnavailableError
+from adapterlab.records import State
+
+_TICK_S = 0.5
+
+
+class Holding:
+    """Holds claims of one sweep; renews them every quarter of the lease.
+
+    Args:
+        catalog: Where claims are.
+        lease_s: Seconds a claim lives without being renewed.
+        on_tick: Called twice a second from the thread, for progress; must not raise.
+    """
+
+    def __init__(self, catalog: Catalog, lease_s: float, on_tick: Callable[[], None]) -> None:
+        self._catalog = catalog
+        self._lease_s = lease_s
+        self._on_tick = on_tick
+        self._owner = current_owner()
+        self._claims: dict[str, Claim] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._keep_alive, name="claims", daemon=True)
+
+    def __enter__(self) -> Holding:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        with self._lock:
+            state = State.PENDING if kind is None else State.KILLED
+            reason = None if kind is None else (str(error).splitlines() or [kind.__name__])[0]
+            self._catalog.release(self._claims.values(), state=state, reason=reason)
+            self._claims.clear()
+
+    def claim(self, keys: Iterable[str]) -> set[str]:
+        """Claim what is free; return the keys newly held."""
+        wanted = [key for key in keys if key not in self._claims]
+        won = self._catalog.claim_many(wanted, owner=self._owner, lease_s=self._lease_s)
+        with self._lock:
+            self._claims |= won
+        return set(won)
+
+    def get(self, key: str) -> Claim | None:
+        """Return the claim on a step, if it is held."""
+        return self._claims.get(key)
+
+    def drop(self, keys: Iterable[str]) -> None:
+        """Forget claims that were given back by publishing or failing."""
+        with self._lock:
+            for key in keys:
+                self._claims.pop(key, None)
+
+    def _keep_alive(self) -> None:
+        waited_s = 0.0
+        while not self._stop.wait(_TICK_S):
+            waited_s += _TICK_S
+            if waited_s >= self._lease_s / 4:
+                waited_s = 0.0
+                self._renew()
+            self._on_tick()
+
+    def _renew(self) -> None:
+        with self._lock:
+            claims = list(self._claims.values())
+        try:
+            lost = self._catalog.renew(claims, self._lease_s)
+        except UnavailableError:
+            return  # the next beat tries again; if the lease ends first, fencing keeps results exact
+        self.drop(lost)

@@ -1,0 +1,370 @@
+"""The driver: do what is missing, follow what others do, start no cluster for nothing.
+
+claim the sweep, or follow the process that has it
+until nothing is missing:
+    claim every missing step that nobody holds
+    train the sources that are ours, then the studies whose sources are there
+    nothing of ours to do, but something missing: wait for its owner
+close the tree of runs: what was reused is shown, nothing stays RUNNING
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from adapterlab.catalog.records import SweepRecord
+from adapterlab.catalog.store import Catalog, open_catalog
+from adapterlab.cluster import jobs
+from adapterlab.cluster.context import Context
+from adapterlab.cluster.holding import Holding
+from adapterlab.cluster.progress import SweepView, view_sweep
+from adapterlab.cluster.reused import show_reused
+from adapterlab.cluster.tree import SweepTree
+from adapterlab.errors import (
+    CancelledError,
+    ClaimLostError,
+    CorruptBlobError,
+    NotFoundError,
+    PartialFailureError,
+    UnavailableError,
+)
+from adapterlab.home import Stores
+from adapterlab.plan.compile import Plan
+from adapterlab.records import State, Step, StepKind
+from adapterlab.spec.model import ClusterSpec, Spec
+
+Watch = Callable[[SweepView], None]
+"""Shown how far the sweep is, about twice a second, from another thread."""
+
+_FOLLOW_POLL_S = 1.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a submit did."""
+
+    sweep_key: str
+    name: str
+    trained: Mapping[StepKind, int]
+    """Steps done by this submit."""
+    reused: Mapping[StepKind, int]
+    """Steps that were complete before."""
+    followed: Mapping[StepKind, int]
+    """Steps another process did meanwhile."""
+    seconds: float
+    repaired: tuple[str, ...] = ()
+    """Titles of steps whose stored weights were damaged and that were done again."""
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """Whether everything was complete before."""
+        return not any(self.trained.values()) and not any(self.followed.values())
+
+
+def run_sweep(
+    plan: Plan,
+    spec: Spec,
+    *,
+    stores: Stores,
+    spec_toml: str,
+    data_root: Path | None,
+    watch: Watch | None = None,
+) -> Outcome:
+    """Do a plan.
+
+    Args:
+        plan: Every step must have a key.
+        spec: The resolved spec it was made from.
+        stores: Where state is kept.
+        spec_toml: The spec as written, kept in MLflow.
+        data_root: Absolute folder of real tasks.
+        watch: Shown progress; ``None``: nobody looks.
+
+    Raises:
+        NotFoundError: Data or a backbone is not at hand, so the plan cannot run.
+        CancelledError: It was cancelled; submitting again continues it.
+        PartialFailureError: Some steps failed; the rest is done and kept.
+        UnavailableError: A store or the cluster cannot be reached.
+    """
+    if plan.key is None:
+        raise NotFoundError(
+            f"{plan.name}: cannot run yet: {'; '.join(plan.pending)}",
+            remedy="`platform plan` shows what is missing.",
+        )
+    with open_catalog(stores.catalog, stores.blobs, locks=stores.locks) as catalog:
+        driver = _Driver(plan, spec, stores, spec_toml, data_root, watch, catalog)
+        return driver.run(plan.key)
+
+
+@dataclass
+class _Driver:
+    plan: Plan
+    spec: Spec
+    stores: Stores
+    spec_toml: str
+    data_root: Path | None
+    watch: Watch | None
+    catalog: Catalog
+    started: float = field(default_factory=time.monotonic)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Steps that failed under this driver, with the reason."""
+
+    # -- the whole --------------------------------------------------------------------------------
+
+    def run(self, key: str) -> Outcome:
+        self.keys = [str(step.key) for step in self.plan.steps]
+        repaired = self._set_damaged_aside()
+        self.before = set(self.keys) - self._missing()
+        self.done_here: set[str] = set()
+        known = self._sweep_record(key)
+        if len(self.before) == len(self.keys) and known is not None and known.state is State.COMPLETE:
+            return self._outcome(key, repaired)
+        with Holding(self.catalog, self.spec.cluster.lease_s, self._tick) as holding:
+            if not self._claim_sweep(holding, key):
+                return self._outcome(key, repaired)
+            self._own(holding, key)
+        return self._outcome(key, repaired)
+
+    def _claim_sweep(self, holding: Holding, key: str) -> bool:
+        """Claim the sweep itself; ``False`` when another process has brought it to its end."""
+        while not holding.claim([key]):
+            record = self._sweep_record(key)
+            if record is not None and record.cancel_requested:
+                raise CancelledError(f"{self.plan.name} was cancelled", remedy="Submit it again to continue.")
+            time.sleep(_FOLLOW_POLL_S)
+        return bool(self._missing()) or not self._is_recorded_complete(key)
+
+    def _own(self, holding: Holding, key: str) -> None:
+        from adapterlab.search import storage as studies
+        from adapterlab.tracking import store as tracking
+
+        stores = self.stores
+        studies.initialise(stores.studies, stores.locks)
+        tracking.initialise(stores.tracking, stores.artifacts, stores.locks)
+        resolved = self.spec.model_dump(mode="json")
+        self.catalog.open_sweep(key, self.plan.name, json.dumps(resolved), self.plan.steps)
+        self.catalog.record_backbone(self.plan.facts.backbone)
+        for task in self.plan.facts.tasks.values():
+            self.catalog.record_task(task)
+        context = self._context(key)
+        with SweepTree.open(context, self.catalog) as tree:
+            run = tree.sweep(self.spec_toml, resolved, _description(self.plan))
+            try:
+                self._work(holding, context)
+            except BaseException as error:
+                state = State.FAILED if isinstance(error, UnavailableError) else State.KILLED
+                self.catalog.set_sweep_state(key, state)
+                tree.tracker.reap(run.node, reason=f"the sweep was stopped: {type(error).__name__}")
+                run.end(state, str(error).splitlines()[0] if str(error) else type(error).__name__)
+                raise
+            show_reused(tree, self.catalog, self.plan)
+            tree.tracker.reap(run.node)
+            state = State.FAILED if self.failed else State.COMPLETE
+            run.end(state, f"{len(self.failed)} steps failed" if self.failed else None)
+            self.catalog.set_sweep_state(key, state)
+        if self.failed:
+            raise self._partial_failure()
+
+    # -- the loop ---------------------------------------------------------------------------------
+
+    def _work(self, holding: Holding, context: Context) -> None:
+        from adapterlab.cluster.session import ray_session
+
+        if not self._missing():
+            return
+        with ray_session(self.spec.cluster, log_folder=Path(self.stores.home) / "logs") as session:
+            while missing := self._open_steps():
+                holding.claim(missing)
+                if sources := jobs.runnable_sources(self.plan, missing, holding.get):
+                    groups = _source_groups(self.spec.cluster, session)
+                    self._dispatch(jobs.source_jobs(sources, holding.get, groups=groups), holding, context)
+                elif studies := jobs.runnable_studies(self.plan, missing, holding.get):
+                    if not self._sources_are_sound(studies):
+                        continue
+                    searched = [step for step in studies if step.key in missing]
+                    if (workers := self.spec.cluster.workers_per_study) > 1 and searched:
+                        self._dispatch(
+                            jobs.trial_jobs(searched, holding.get, workers=workers), holding, context
+                        )
+                    todo = jobs.study_jobs(self.plan, studies, missing, holding.get)
+                    self._dispatch(todo, holding, context)
+                else:
+                    self._check_cancelled()
+                    time.sleep(_FOLLOW_POLL_S)
+
+    def _dispatch(self, todo: list[jobs.Job], holding: Holding, context: Context) -> None:
+        """Run jobs to their end and note what failed."""
+        from adapterlab.cluster.tune import run_workers
+        from adapterlab.cluster.worker import work
+
+        cluster = self.spec.cluster
+        outcomes = run_workers(
+            [{**job, "context": context.to_json()} for job in todo],
+            work,
+            cpus=cluster.cpus_per_worker,
+            gpus=cluster.gpus_per_worker,
+            concurrency=cluster.workers,
+            max_retries=cluster.max_retries,
+            storage=Path(self.stores.home) / "ray",
+            name=f"{self.plan.name}-{context.sweep_key[:8]}",
+            should_stop=self._cancel_requested,
+        )
+        self._check_cancelled()
+        statuses = self.catalog.status(self.keys)
+        for job, outcome in zip(todo, outcomes, strict=True):
+            for key in _keys_of(job):
+                status = statuses[key]
+                if status.state is State.COMPLETE:
+                    self.done_here.add(key)
+                elif status.state is State.FAILED:
+                    self.failed[key] = status.reason or "no reason given"
+                elif (claim := holding.get(key)) is not None and (outcome.error or job["kind"] != "trials"):
+                    self.failed[key] = str(outcome.error or "its worker ended without a result")
+                    with suppress(ClaimLostError):  # then it is somebody else's to report
+                        self.catalog.fail(claim, self.failed[key])
+            holding.drop(key for key in _keys_of(job) if statuses[key].state is not State.RUNNING)
+        holding.drop(self.failed)
+        self.failed |= jobs.blocked(self.plan, self.failed)
+
+    def _open_steps(self) -> set[str]:
+        return self._missing() - self.failed.keys()
+
+    def _missing(self) -> set[str]:
+        statuses = self.catalog.status(self.keys)
+        return {key for key in self.keys if statuses[key].state is not State.COMPLETE}
+
+    # -- soundness --------------------------------------------------------------------------------
+
+    def _set_damaged_aside(self) -> tuple[str, ...]:
+        """Check every stored result of the plan; damaged ones count as missing and are done again."""
+        return tuple(step.title for step in self.plan.steps if self._is_damaged(step))
+
+    def _is_damaged(self, step: Step) -> bool:
+        key = str(step.key)
+        find: dict[StepKind, Callable[[str], Any]] = {
+            StepKind.SOURCE: self.catalog.find_adapter,
+            StepKind.TRANSFER: self.catalog.find_transfer,
+        }
+        record = find[step.kind](key) if step.kind in find else None
+        if record is None:
+            return False
+        try:
+            self.catalog.read_weights(record)
+        except CorruptBlobError:
+            return True
+        return False
+
+    def _sources_are_sound(self, studies: list[Step]) -> bool:
+        """Check the weights the studies read just before they read them."""
+        needed = {need for study in studies for need in study.needs}
+        return not any(self._is_damaged(step) for step in self.plan.steps if step.title in needed)
+
+    # -- progress and cancelling ------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        if self.watch is None:
+            return
+        with suppress(UnavailableError, NotFoundError):
+            self.watch(view_sweep(self.catalog, self.catalog.sweep(str(self.plan.key))))
+
+    def _cancel_requested(self) -> bool:
+        return self.catalog.cancel_requested(str(self.plan.key))
+
+    def _check_cancelled(self) -> None:
+        if self._cancel_requested():
+            raise CancelledError(f"{self.plan.name} was cancelled", remedy="Submit it again to continue.")
+
+    # -- values -----------------------------------------------------------------------------------
+
+    def _sweep_record(self, key: str) -> SweepRecord | None:
+        try:
+            return self.catalog.sweep(key)
+        except NotFoundError:
+            return None
+
+    def _is_recorded_complete(self, key: str) -> bool:
+        record = self._sweep_record(key)
+        return record is not None and record.state is State.COMPLETE
+
+    def _context(self, key: str) -> Context:
+        facts, cluster = self.plan.facts.backbone, self.spec.cluster
+        return Context(
+            sweep_key=key,
+            name=self.plan.name,
+            stores=self.stores,
+            experiment=self.spec.tracking.experiment or f"adapterlab/{self.plan.name}",
+            backbone={
+                "folder": facts.folder,
+                "architecture": facts.architecture,
+                "digest": facts.weights_digest,
+            },
+            data_root=None if self.data_root is None else str(self.data_root),
+            max_length=self.spec.data.max_length,
+            lanes=cluster.lanes,
+            threads=max(1, int(cluster.cpus_per_worker)),
+            gpu=cluster.gpus_per_worker > 0,
+        )
+
+    def _outcome(self, key: str, repaired: tuple[str, ...]) -> Outcome:
+        missing = self._missing()
+        groups = {
+            "trained": self.done_here,
+            "reused": self.before,
+            "followed": set(self.keys) - self.before - self.done_here - missing,
+        }
+        counts = {
+            name: {kind: sum(step.key in keys for step in self.plan.of_kind(kind)) for kind in StepKind}
+            for name, keys in groups.items()
+        }
+        if missing:
+            self.failed |= {
+                step_key: status.reason or str(status.state)
+                for step_key, status in self.catalog.status(missing).items()
+            }
+            raise self._partial_failure()
+        return Outcome(
+            sweep_key=key,
+            name=self.plan.name,
+            seconds=time.monotonic() - self.started,
+            repaired=repaired,
+            **counts,
+        )
+
+    def _partial_failure(self) -> PartialFailureError:
+        titles = {step.key: step.title for step in self.plan.steps}
+        reasons = {titles[key]: reason for key, reason in self.failed.items()}
+        listed = "\n".join(f"  {title}: {reason}" for title, reason in reasons.items())
+        return PartialFailureError(
+            f"{self.plan.name}: {len(reasons)} of {len(self.plan.steps)} steps did not complete:\n{listed}",
+            remedy="The rest is kept. Mend the cause and submit the same spec again.",
+            failed=reasons,
+        )
+
+
+def _keys_of(job: jobs.Job) -> list[str]:
+    steps = job["steps"] if job["kind"] == "sources" else [job["step"], *job.get("finals", [])]
+    return [step["key"] for step in steps]
+
+
+def _source_groups(cluster: ClusterSpec, session: Any) -> int:
+    """Return how many workers train sources side by side."""
+    if cluster.workers is not None:
+        return cluster.workers
+    room = session.cpus / cluster.cpus_per_worker
+    if cluster.gpus_per_worker > 0:
+        room = min(room, session.gpus / cluster.gpus_per_worker)
+    return max(1, int(room))
+
+
+def _description(plan: Plan) -> str:
+    counts = {kind: len(plan.of_kind(kind)) for kind in StepKind}
+    return (
+        f"**{plan.name}**: {counts[StepKind.SOURCE]} source adapters, {counts[StepKind.STUDY]} studies, "
+        f"{counts[StepKind.TRANSFER]} final runs on `{plan.facts.backbone.source}`."
+    )

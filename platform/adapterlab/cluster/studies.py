@@ -1,0 +1,318 @@
+"""Search one combiner on one target, then train the chosen setting over the spec's seeds.
+
+The objective is the validation metric. Trials and seeds are lanes of the same engine on the same
+frozen pool; the test split is seen by final runs only, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from adapterlab.catalog.records import (
+    Claim,
+    CoefficientRecord,
+    PoolEntry,
+    StudyRecord,
+    TransferRecord,
+)
+from adapterlab.cluster.tree import RunRecorder
+from adapterlab.cluster.worker import Worker
+from adapterlab.errors import TrainingError
+from adapterlab.records import EpochResult, LaneResult, State, TaskData, TrainSettings
+from adapterlab.registry.entry_points import adapter_method, combiner
+from adapterlab.search.study import Proposal, StudySearch, TrialRecord
+from adapterlab.spec.space import parse_space
+from adapterlab.train import weights
+from adapterlab.train.adaptation import SourcePool
+from adapterlab.train.lane import Lane
+from adapterlab.train.loop import train_lanes
+from adapterlab.train.transfer import transfer_lane
+
+
+@dataclass
+class _Study:
+    """One study step on this worker."""
+
+    worker: Worker
+    job: Mapping[str, Any]
+    claim: Claim
+
+    @cached_property
+    def task(self) -> TaskData:
+        """The target, tokenised."""
+        return self.worker.load_task(self.job["task"])
+
+    @cached_property
+    def pool(self) -> SourcePool:
+        """The frozen source adapters, read from the catalog and stacked."""
+        catalog = self.worker.catalog
+        records = [catalog.get_adapter(entry["key"]) for entry in self.job["pool"]]
+        adapters = [weights.without_head(weights.from_bytes(catalog.read_weights(one))) for one in records]
+        method = adapter_method(self.job["adapter"]["method"])
+        settings = method.settings.model_validate(self.job["adapter"]["settings"])
+        return SourcePool.build(method.layer(), settings, adapters, self.worker.backbone)  # type: ignore[arg-type]
+
+    def lane(self, settings: Mapping[str, float], *, seed: int, name: str, sees_test: bool = False) -> Lane:
+        """Return a lane that trains one setting with one seed."""
+        layers, sources, width = self.job["coefficient_shape"]
+        return transfer_lane(
+            self.worker.backbone,
+            self.pool,
+            combiner(self.job["combiner"]["name"]).layer(),  # type: ignore[arg-type]
+            (layers, sources, width),
+            self.task,
+            TrainSettings(lr=settings["lr"], **self.job["training"]),
+            init_scale=settings["init_scale"],
+            dropout=settings["dropout"],
+            seed=seed,
+            name=name,
+            sees_test=sees_test,
+        )
+
+    @cached_property
+    def run(self) -> RunRecorder:
+        """The study's own MLflow run."""
+        return self.worker.tree.study(self.claim.key, self.job, self.task.facts)
+
+    def search(self) -> StudySearch:
+        """Open the study's trials."""
+        search, facts = self.job["search"], self.task.facts
+        return StudySearch.open(
+            self.worker.context.stores.studies,
+            self.job["search_key"],
+            spaces={name: parse_space(space) for name, space in search["spaces"].items()},
+            sampler=search["sampler"],
+            pruner=search["pruner"],
+            seed=search["seed"],
+            trials=search["trials"],
+            attributes={
+                "target": facts.task,
+                "combiner": self.job["combiner"]["name"],
+                "metric": facts.metric,
+                "pool": [entry["task"] for entry in self.job["pool"]],
+            },
+            locks=self.worker.context.stores.locks,
+        )
+
+
+def run_trials(worker: Worker, step: Mapping[str, Any]) -> dict[str, Any]:
+    """Train trials of a study beside other workers until its budget is spent."""
+    study = _Study(worker, step["job"], Claim.from_json(step["claim"]))
+    with study.search() as search:
+        _train_trials(study, search)
+    return {}
+
+
+def run_study(worker: Worker, step: Mapping[str, Any], finals: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Finish a study: the trials that are left, its record, and its final runs.
+
+    Args:
+        worker: Where it runs; it owns the study.
+        step: ``{"job": …, "claim": … or None}``; no claim when the study is complete already.
+        finals: ``{"job": …, "claim": …}`` of the final runs to do.
+
+    Returns:
+        Number of final runs by state.
+
+    Raises:
+        TrainingError: No trial of the study completed.
+    """
+    claim = step["claim"] or {"key": step["key"], "token": 0, "owner": ""}
+    study = _Study(worker, step["job"], Claim.from_json(claim))
+    record = worker.catalog.find_study(study.claim.key)
+    if record is None:
+        record = _search(study)
+    return _train_finals(study, record, finals)
+
+
+def _search(study: _Study) -> StudyRecord:
+    with study.search() as search:
+        search.take_over()  # the claim on the study makes every trial of a lost worker this one's
+        _train_trials(study, search)
+        trials, best = search.trials(), search.best()
+    if best is None:
+        reasons = sorted({trial.reason for trial in trials if trial.reason})
+        message = f"{study.job['task']} · {study.job['combiner']['name']}: no trial completed"
+        study.run.end(State.FAILED, message)
+        raise TrainingError(
+            f"{message}: {'; '.join(reasons) or 'all were pruned'}",
+            remedy='Lower the learning rates under [search], or set pruner = "none".',
+        )
+    record = _study_record(study, trials, best)
+    study.worker.catalog.publish_study(record, study.claim)
+    study.run.chosen(best.number, best.settings, record.best_value, study.task.facts.metric)
+    return record
+
+
+def _train_trials(study: _Study, search: StudySearch) -> None:
+    worker, metric = study.worker, study.task.facts.metric
+    training: dict[str, tuple[Proposal, RunRecorder]] = {}
+
+    def next_lane() -> Lane | None:
+        proposal = search.ask(worker.name)
+        if proposal is None:
+            return None
+        run = worker.tree.trial(study.run, study.job, proposal.number, proposal.settings)
+        training[str(proposal.number)] = proposal, run
+        return study.lane(proposal.settings, seed=study.job["search"]["seed"], name=str(proposal.number))
+
+    def on_epoch(lane: Lane, epoch: EpochResult) -> bool:
+        worker.check_cancelled()
+        proposal, run = training[lane.name]
+        run.epoch(epoch)
+        return lane.reason is not None or not proposal.report(epoch.metrics[metric], epoch.epoch)
+
+    _show_progress(study, search)
+    for result in train_lanes(worker.backbone, next_lane, capacity=worker.lanes, on_epoch=on_epoch):
+        proposal, run = training.pop(result.name)
+        state = _tell(search, proposal, result, metric)
+        if result.best is not None:
+            run.outcome(result.best, None, best_epoch=result.best_epoch)
+        run.end(state, result.reason)
+        _show_progress(study, search)
+
+
+def _tell(search: StudySearch, proposal: Proposal, result: LaneResult, metric: str) -> State:
+    if result.state is State.COMPLETE and result.best is not None:
+        return search.tell_complete(proposal.number, result.best.metrics[metric])
+    if result.state is State.PRUNED:
+        return search.tell_pruned(proposal.number)
+    return search.tell_failed(proposal.number, result.reason or "it ended without a result")
+
+
+def _show_progress(study: _Study, search: StudySearch) -> None:
+    ended = [trial for trial in search.trials() if trial.state is not State.RUNNING]
+    best = search.best()
+    detail = f"trial {len(ended)}/{search.budget}"
+    if best is not None:
+        detail += f" · best {study.task.facts.metric} {best.value:.3f}"
+    study.worker.progress(study.claim, len(ended), search.budget, detail)
+
+
+def _study_record(study: _Study, trials: Sequence[TrialRecord], best: TrialRecord) -> StudyRecord:
+    facts, job = study.task.facts, study.job
+    states = [str(trial.state) for trial in trials]
+    return StudyRecord(
+        key=study.claim.key,
+        task=facts.task,
+        task_digest=str(facts.content_digest),
+        backbone_digest=study.worker.context.backbone["digest"],
+        combiner=job["combiner"]["name"],
+        pool=tuple(PoolEntry(entry["key"], entry["task"]) for entry in job["pool"]),
+        metric=facts.metric,
+        best_trial=best.number,
+        best_value=best.value if best.value is not None else float("nan"),
+        best_settings=dict(best.settings),
+        trials={state: states.count(state) for state in sorted(set(states))},
+        settings=job["combiner"]["settings"],
+        study_name=job["search_key"],
+        seconds=sum(trial.seconds or 0.0 for trial in trials),
+        train_rows=sum(len(trial.intermediate) for trial in trials) * len(study.task.train),
+        run_id=study.worker.catalog.run_id(study.run.node),
+    )
+
+
+# -- final runs -----------------------------------------------------------------------------------
+
+
+def _train_finals(study: _Study, record: StudyRecord, finals: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    worker = study.worker
+    waiting = list(finals)
+    training: dict[str, tuple[Claim, int, RunRecorder]] = {}
+    counts: dict[str, int] = {}
+    settings = {name: float(value) for name, value in record.best_settings.items()}  # type: ignore[arg-type]
+
+    def next_lane() -> Lane | None:
+        while waiting:
+            step = waiting.pop(0)
+            claim, seed = Claim.from_json(step["claim"]), step["job"]["seed"]
+            if worker.catalog.find_transfer(claim.key) is None:
+                run = worker.tree.final(study.run, claim.key, study.job, seed, settings, study.task.facts)
+                training[claim.key] = claim, seed, run
+                return study.lane(settings, seed=seed, name=claim.key, sees_test=True)
+        return None
+
+    def on_epoch(lane: Lane, epoch: EpochResult) -> bool:
+        worker.check_cancelled()
+        claim, _, run = training[lane.name]
+        run.epoch(epoch)
+        total = lane.settings.max_epochs
+        worker.progress(claim, epoch.epoch, total, f"epoch {epoch.epoch}/{total}")
+        return True
+
+    for result in train_lanes(worker.backbone, next_lane, capacity=worker.lanes, on_epoch=on_epoch):
+        claim, seed, run = training.pop(result.name)
+        counts[result.state] = counts.get(result.state, 0) + 1
+        if result.state is State.COMPLETE:
+            _publish(study, claim, seed, settings, result, run)
+        else:
+            worker.catalog.fail(claim, result.reason or "no reason given")
+        run.end(result.state, result.reason)
+    study.run.end(State.COMPLETE)
+    return counts
+
+
+def _publish(
+    study: _Study,
+    claim: Claim,
+    seed: int,
+    settings: Mapping[str, float],
+    result: LaneResult,
+    run: RunRecorder,
+) -> None:
+    best, facts, job = result.best, study.task.facts, study.job
+    assert best is not None and result.test_metrics is not None
+    learned = weights.without_head(result.tensors)
+    values = combiner(job["combiner"]["name"]).layer().coefficients(learned).float().numpy()
+    count = sum(tensor.numel() for tensor in learned.values())
+    record = TransferRecord(
+        key=claim.key,
+        study_key=study.claim.key,
+        task=facts.task,
+        task_digest=str(facts.content_digest),
+        combiner=job["combiner"]["name"],
+        backbone_digest=study.worker.context.backbone["digest"],
+        seed=seed,
+        settings=dict(settings),
+        metric=facts.metric,
+        validation=best.metrics,
+        test=result.test_metrics,
+        coefficient_shape=values.shape,
+        epochs=len(result.epochs),
+        best_epoch=result.best_epoch,
+        n_parameters=count,
+        head_parameters=sum(tensor.numel() for tensor in result.tensors.values()) - count,
+        seconds=result.seconds,
+        train_rows=result.train_rows,
+        device=str(study.worker.backbone.device),
+        run_id=study.worker.catalog.run_id(run.node),
+    )
+    data = weights.to_bytes(result.tensors, {"key": claim.key, "task": facts.task, "kind": "transfer"})
+    study.worker.catalog.publish_transfer(record, data, _summaries(claim.key, job, values), claim)
+    run.outcome(best, result.test_metrics, best_epoch=result.best_epoch)
+    run.coefficients(values, [entry["name"] for entry in job["pool"]], job)
+    run.test_outputs(result.test_outputs, study.task.test.labels)
+
+
+def _summaries(key: str, job: Mapping[str, Any], values: np.ndarray[Any, Any]) -> list[CoefficientRecord]:
+    """Return each source's coefficients, layer by layer, as mean, spread and extremes."""
+    return [
+        CoefficientRecord(
+            transfer_key=key,
+            layer=layer,
+            position=position,
+            adapter_key=entry["key"],
+            source_task=entry["task"],
+            mean=float(row.mean()),
+            std=float(row.std()),
+            minimum=float(row.min()),
+            maximum=float(row.max()),
+        )
+        for layer, sources in enumerate(values)
+        for position, (entry, row) in enumerate(zip(job["pool"], sources, strict=True))
+    ]

@@ -1,0 +1,131 @@
+"""A worker: one Ray process that trains a group of sources, or one study with its final runs.
+
+What comes in is a JSON job: the sweep's context, steps and their claims. What goes out is a JSON
+count; results themselves go into the catalog and to MLflow, under the claims the driver holds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adapterlab.catalog.records import Claim
+from adapterlab.catalog.store import Catalog
+from adapterlab.cluster.context import Context
+from adapterlab.cluster.tree import SweepTree
+from adapterlab.errors import BackboneError, CancelledError
+from adapterlab.records import State, TaskData
+from adapterlab.train.protocols import Backbone
+
+_CANCEL_POLL_S = 1.0
+
+
+@dataclass
+class Worker:
+    """What a worker needs for any job: the backbone, the stores and the sweep's run tree."""
+
+    context: Context
+    name: str
+    """Stable across restarts of the same job."""
+    backbone: Backbone
+    catalog: Catalog
+    tree: SweepTree
+    lanes: int
+    """Most lanes in one pass."""
+
+    def __post_init__(self) -> None:
+        self._asked_at = 0.0
+
+    def load_task(self, task: str) -> TaskData:
+        """Return a task tokenised for this backbone."""
+        from adapterlab.data.load import load_task
+
+        context = self.context
+        return load_task(
+            task,
+            root=None if context.data_root is None else Path(context.data_root),
+            backbone_folder=Path(context.backbone["folder"]),
+            max_length=context.max_length,
+            cache=context.stores.cache,
+        )
+
+    def check_cancelled(self) -> None:
+        """Ask, at most once a second, whether the sweep was cancelled.
+
+        Raises:
+            CancelledError: It was; runs in progress are closed as killed and can be resumed.
+        """
+        if time.monotonic() - self._asked_at < _CANCEL_POLL_S:
+            return
+        self._asked_at = time.monotonic()
+        if self.catalog.cancel_requested(self.context.sweep_key):
+            raise CancelledError("the sweep was cancelled", remedy="Submit the same spec to continue it.")
+
+    def progress(self, claim: Claim, done: int, total: int, detail: str) -> None:
+        """Say how far a step is; people see it in ``submit`` and ``status``."""
+        self.catalog.progress(
+            claim.key, state=State.RUNNING, done=done, total=total, detail=detail, claim=claim
+        )
+
+
+def work(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Do one job; the entry point Ray Tune calls.
+
+    Args:
+        job: ``{"kind": "sources" | "trials" | "study", "name": …, "context": …, …}``.
+
+    Returns:
+        Counts of what was done, by state.
+    """
+    from adapterlab.cluster.sources import train_sources
+    from adapterlab.cluster.studies import run_study, run_trials
+
+    with open_worker(Context.from_json(job["context"]), job["name"]) as worker:
+        if job["kind"] == "sources":
+            return train_sources(worker, job["steps"])
+        if job["kind"] == "trials":
+            return run_trials(worker, job["step"])
+        return run_study(worker, job["step"], job["finals"])
+
+
+@contextmanager
+def open_worker(context: Context, name: str) -> Iterator[Worker]:
+    """Load the backbone and open the stores; runs still open when it ends are closed as killed.
+
+    Raises:
+        BackboneError: The weights in the folder are not those the plan was made for.
+    """
+    import torch
+
+    from adapterlab.train.capacity import default_lanes
+
+    torch.set_num_threads(context.threads)
+    device = torch.device("cuda" if context.gpu and torch.cuda.is_available() else "cpu")
+    with context.catalog() as catalog, SweepTree.open(context, catalog) as tree:
+        yield Worker(
+            context=context,
+            name=name,
+            backbone=_load_backbone(context, device),
+            catalog=catalog,
+            tree=tree,
+            lanes=context.lanes or default_lanes(device),
+        )
+
+
+def _load_backbone(context: Context, device: Any) -> Backbone:
+    from adapterlab.data.weights import weights_digest
+    from adapterlab.registry.entry_points import backbone_family
+
+    folder = Path(context.backbone["folder"])
+    found = weights_digest(folder, context.stores.cache)
+    if found != context.backbone["digest"]:
+        raise BackboneError(
+            f"{folder}: the weights have sha256 {found}, the plan was made for {context.backbone['digest']}",
+            remedy="Every machine of the cluster must see the same files; fetch the model again.",
+        )
+    backbone: Backbone = backbone_family(context.backbone["architecture"]).layer().load(folder, device=device)
+    return backbone

@@ -1,0 +1,60 @@
+"""How long a plan will take: from past runs where there are any, else from arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from adapterlab.records import BackboneShape, Step, StepKind
+
+_TOKENS_A_ROW = 40
+"""Typical row of a GLUE task in tokens, padding included; used only without past runs."""
+_FLOPS_PER_S = {"cpu": 4e10, "gpu": 4e13}
+"""What one core, or one card, does of this work in fp32; deliberately on the low side."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Time a plan's missing steps will take."""
+
+    seconds: float | None
+    """Wall time with the given workers; ``None`` when some step's size is unknown."""
+    basis: str
+    """``"measured"``: from past steps on this backbone; ``"rough"``: from arithmetic; or why not."""
+
+
+def estimate(
+    steps: Iterable[Step],
+    shape: BackboneShape | None,
+    *,
+    workers: int,
+    gpu: bool,
+    seconds_per_row: Callable[[Step], float | None],
+) -> Estimate:
+    """Return an estimate for the given steps.
+
+    Args:
+        steps: What is still to do.
+        shape: The backbone's shape, if known.
+        workers: Workers side by side, >= 1.
+        gpu: Whether workers have a GPU.
+        seconds_per_row: Measured seconds for one training row of a step like this; ``None``: no such step yet.
+    """
+    total, measured = 0.0, True
+    for step in steps:
+        if step.train_rows is None or shape is None:
+            return Estimate(None, "a task or the backbone is not at hand yet")
+        rate = seconds_per_row(step)
+        if rate is None:
+            measured = False
+            rate = _rough_seconds_per_row(step.kind, shape, gpu)
+        total += rate * step.train_rows
+    return Estimate(total / workers, "measured" if measured else "rough")
+
+
+def _rough_seconds_per_row(kind: StepKind, shape: BackboneShape, gpu: bool) -> float:
+    # Forward: 2 operations a weight and token; backward through frozen weights: as much again.
+    weights = shape.layers * (4 * shape.hidden_size**2 + 2 * shape.hidden_size * shape.intermediate_size)
+    operations = 4 * weights * _TOKENS_A_ROW
+    early_stop = 1.0 if kind is StepKind.SOURCE else 0.6  # pruned trials and patience save about this much
+    return early_stop * operations / _FLOPS_PER_S["gpu" if gpu else "cpu"]
