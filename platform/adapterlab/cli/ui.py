@@ -1,0 +1,60 @@
+"""``platform ui``: look at the runs in MLflow's UI, on this machine only."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from adapterlab.home import stores
+
+
+def command(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port to listen on.")] = 5000,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; loopback keeps it on this machine.")
+    ] = "127.0.0.1",
+    tracking: Annotated[
+        str | None,
+        typer.Option(
+            help="MLflow tracking URI; default: $MLFLOW_TRACKING_URI, else the home folder's store."
+        ),
+    ] = None,
+) -> None:
+    """Open the MLflow UI for the runs of this home folder.
+
+    Prints the address and serves until Ctrl-C. Where the runs are on a tracking server, prints its
+    address instead.
+    """
+    places = stores()
+    uri = tracking or places.tracking
+    # Imported here: `platform --help` must not pay for it.
+    from adapterlab.tracking import server, store
+
+    if store.is_server(uri):
+        typer.echo(
+            f"The runs are on a tracking server: {server.public_address(uri)}/#/experiments?{server.MODEL_TRAINING}"
+        )
+        return
+    if not server.is_loopback(host):
+        typer.echo(
+            f"warning: {host} can be reached from other machines, and MLflow asks for no password", err=True
+        )
+    log = places.locks.parent / "logs" / "ui.log"
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with server.serve(uri, places.artifacts, host=host, port=port, log=log) as running:
+            typer.echo(f"MLflow UI: {running.url}/#/experiments?{server.MODEL_TRAINING}")
+            for name, link in running.experiments().items():
+                typer.echo(f"  {name}: {link}")
+            typer.echo("Ctrl-C stops it.")
+            sys.stdout.flush()
+            running.process.wait()
+    except KeyboardInterrupt:
+        typer.echo("stopped", err=True)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,94 @@
+"""MLflow's own server, opened where our runs are: model training, names wide enough to read.
+
+MLflow's UI keeps what a person last chose in the browser, and starts in its GenAI half, where an
+experiment of training runs looks empty. This application changes the *first* choice only: it is
+``mlflow.server``'s, plus one script in the page that answers for settings the browser does not have yet.
+It is installed as the MLflow app ``adapterlab``, so a team's server can use it too:
+``mlflow server --app-name adapterlab …``. Importing it starts MLflow's server code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+from mlflow.server.fastapi_app import app as mlflow_app
+
+from adapterlab.tracking.values import STATE_TAG
+
+_Message: TypeAlias = MutableMapping[str, Any]
+_Receive: TypeAlias = Callable[[], Awaitable[_Message]]
+_Send: TypeAlias = Callable[[_Message], Awaitable[None]]
+
+# Keys of mlflow/mlflow:mlflow/server/js@v3.17.2; where a later MLflow names them otherwise, its own
+# first choices apply, and tests/end_to_end/test_mlflow_ui_in_a_browser.py fails.
+_FIRST_CHOICES = {
+    "mlflow.workflowType_v1": json.dumps("machine_learning"),
+    "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true",
+    "mlflow.assistant.panelOpen_v1": "false",
+}
+_NAME_COLUMN = "attributes.`Run Name`"
+_RUN_TABLE = {
+    "selectedColumns": [f"tags.`{STATE_TAG}`", "attributes.`Dataset`"],
+    "columnOrder": [_NAME_COLUMN],
+    "columnWidths": {_NAME_COLUMN: 440},
+}
+_SCRIPT = """<script>(function (choices, table) {
+  var get = Storage.prototype.getItem;
+  Storage.prototype.getItem = function (key) {
+    var kept = get.call(this, key);
+    if (kept !== null || this !== window.localStorage) return kept;
+    if (Object.prototype.hasOwnProperty.call(choices, key)) return choices[key];
+    return /^MLflowLocalStorage-[0-9.]+-ExperimentPage-.*-ReactComponentState$/.test(key) ? table : null;
+  };
+})(%s, %s);</script>""" % (json.dumps(_FIRST_CHOICES), json.dumps(json.dumps(_RUN_TABLE)))  # noqa: UP031 - braces
+_HEADERS_OF_THE_OLD_PAGE = {b"content-length", b"etag", b"last-modified"}
+
+
+class WithFirstChoices:
+    """An ASGI application that adds our script to the page at ``/`` and passes on all else.
+
+    Args:
+        app: The application that serves the page.
+    """
+
+    def __init__(self, app: Callable[[Any, _Receive, _Send], Awaitable[None]]) -> None:
+        self._app = app
+
+    async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
+        """Answer one request, as ASGI asks for it."""
+        if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] != "/":
+            await self._app(scope, receive, send)
+            return
+        # The browser may know the page without our script; ask for it whole.
+        conditions = (b"if-none-match", b"if-modified-since")
+        headers = [(name, value) for name, value in scope["headers"] if name not in conditions]
+        start: _Message = {}
+        body: list[bytes] = []
+
+        async def collect(message: _Message) -> None:
+            if message["type"] == "http.response.start":
+                start.update(message)
+                return
+            body.append(message.get("body", b""))
+            if not message.get("more_body"):
+                await _send_page(start, b"".join(body), send)
+
+        await self._app({**scope, "headers": headers}, receive, collect)
+
+
+async def _send_page(start: _Message, page: bytes, send: _Send) -> None:
+    headers = list(start["headers"])
+    is_page = any(
+        name.lower() == b"content-type" and value.startswith(b"text/html") for name, value in headers
+    )
+    if start["status"] == 200 and is_page:
+        page = page.replace(b"<head>", b"<head>" + _SCRIPT.encode(), 1)
+        headers = [item for item in headers if item[0].lower() not in _HEADERS_OF_THE_OLD_PAGE]
+        headers.append((b"content-length", str(len(page)).encode()))
+    await send({**start, "headers": headers})
+    await send({"type": "http.response.body", "body": page})
+
+
+app = WithFirstChoices(mlflow_app)

@@ -1,0 +1,207 @@
+"""The MLflow UI on this machine, as a child process that ends with us."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import ipaddress
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from adapterlab.errors import AdapterlabError, ConflictError, NotFoundError, UnavailableError
+from adapterlab.tracking import store
+
+APP = "adapterlab"
+"""Our entry in MLflow's ``mlflow.app`` plug-in group; see ``app``."""
+MODEL_TRAINING = "workflowType=machine_learning"
+"""Query that opens any MLflow page in the model-training half, whatever the browser remembers."""
+
+_START_TIMEOUT_S = 60.0
+_STOP_TIMEOUT_S = 5.0
+_LOG_LINES = 12
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running MLflow UI."""
+
+    url: str
+    """For example ``"http://127.0.0.1:5000"``."""
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def experiments(self) -> dict[str, str]:
+        """Return the link of every experiment that has one to show, by name, newest first."""
+        request = urllib.request.Request(  # noqa: S310 - our own http address
+            f"{self.url}/api/2.0/mlflow/experiments/search",
+            data=json.dumps({"max_results": 20, "order_by": ["last_update_time DESC"]}).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with _direct().open(request, timeout=10) as response:
+            found = json.load(response).get("experiments", [])
+        return {
+            item["name"]: experiment_link(self.url, item["experiment_id"])
+            for item in found
+            if item["name"] != "Default"
+        }
+
+
+def experiment_link(url: str, experiment_id: str) -> str:
+    """Return the link to an experiment's runs, in the model-training half of the UI."""
+    return f"{url.rstrip('/')}/#/experiments/{experiment_id}/runs?{MODEL_TRAINING}"
+
+
+@contextmanager
+def serve(uri: str, artifacts: str, *, host: str, port: int, log: Path) -> Iterator[Server]:
+    """Run the MLflow UI for a store until the block ends.
+
+    Args:
+        uri: Tracking URI of a database; it must exist.
+        artifacts: Folder or URL of artifacts.
+        host: Address to listen on; only those who ask for it by a loopback name are answered when it
+            is loopback.
+        port: TCP port, 1 to 65535.
+        log: File for the server's own output.
+
+    Raises:
+        NotFoundError: The store does not exist yet.
+        ConflictError: The port is taken.
+        UnavailableError: The store cannot be reached.
+        AdapterlabError: The server did not start; the message holds the end of its log.
+    """
+    path = store.sqlite_path(uri)
+    if path is not None and not path.is_file():
+        raise NotFoundError(
+            f"no tracking store at {path}",
+            remedy="Run `platform submit` first, or set ADAPTERLAB_HOME to the home folder of your sweeps.",
+        )
+    store.check_answers(uri)
+    check_port(host, port)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            _command(artifacts, host, port),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **_environment(uri)},
+            start_new_session=True,  # Ctrl-C reaches us alone; we then stop the server and its children
+        )
+    try:
+        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        _wait_until_up(url, process, log)
+        yield Server(url=url, process=process, log=log)
+    finally:
+        _stop(process)
+
+
+def check_port(host: str, port: int) -> None:
+    """Make sure we can listen on a port.
+
+    Raises:
+        ConflictError: Somebody else does, or the address is not ours.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConflictError(
+                f"cannot listen on {host}:{port}: {error.strerror or error}",
+                remedy=f"Choose another port, for example: platform ui --port {_free_port(family)}",
+            ) from error
+
+
+def public_address(uri: str) -> str:
+    """Return a tracking server's address as one opens it, without anybody's credentials."""
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach ``host``."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _command(artifacts: str, host: str, port: int) -> list[str]:
+    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port)]
+    # The store's address may hold a password: it goes by environment, since a command line can be read by all.
+    command += ["--workers", "1", "--no-serve-artifacts", "--default-artifact-root", artifacts]
+    if any(entry.name == APP for entry in importlib.metadata.entry_points(group="mlflow.app")):
+        command += ["--app-name", APP]
+    if is_loopback(host):
+        # MLflow's default also answers to private networks' names; against DNS rebinding, fewer is better.
+        command += ["--allowed-hosts", f"localhost:{port},127.0.0.1:{port},[::1]:{port},{host}:{port}"]
+    return command
+
+
+def _environment(uri: str) -> dict[str, str]:
+    return {
+        "MLFLOW_BACKEND_STORE_URI": uri,
+        "MLFLOW_TRACKING_URI": uri,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # spares a second process; GenAI judges only
+    }
+
+
+def _wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            with _direct().open(f"{url}/health", timeout=2) as response:
+                if response.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.1)
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
+    said = "\n    ".join(lines) or "(nothing)"
+    if process.poll() is None:
+        raise UnavailableError(
+            f"the MLflow UI at {url} did not answer within {_START_TIMEOUT_S:.0f} s; its log ends:\n    {said}",
+            remedy=f"See {log}.",
+        )
+    raise AdapterlabError(
+        f"the MLflow UI stopped with exit code {process.returncode}; its log ends:\n    {said}",
+        remedy=f"See {log}.",
+    )
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            break
+        try:
+            process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            continue
+    process.wait()
+
+
+def _free_port(family: socket.AddressFamily) -> int:
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _direct() -> urllib.request.OpenerDirector:
+    # A proxy set for the outside world must not be asked for our own machine.
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -1,0 +1,173 @@
+"""What was handed over but is not yet in MLflow, on disk, so that a crash loses none of it.
+
+Each tracker owns one folder below the spool: a lock file (held while its process lives), ``about.json``
+(which store it writes to), and at most two segments of JSON lines: the one being written to MLflow and
+the one being filled. A segment is removed once everything in it is in MLflow. A folder whose lock is free
+belonged to a process that died; the next tracker on the same store replays it, which is safe because
+every entry can be applied twice.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+_log = logging.getLogger(__name__)
+
+Entry: TypeAlias = dict[str, Any]
+"""One thing to write, JSON-able; ``what`` says which, ``node`` to which run."""
+
+
+class Spool:
+    """The entries of one tracker. Thread-safe.
+
+    Args:
+        folder: Where all spools of this machine are.
+        about: What identifies the store; a leftover is replayed only into the same one.
+    """
+
+    def __init__(self, folder: Path, about: dict[str, str]) -> None:
+        self.owner = f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
+        """Sorts after every earlier owner."""
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        aside = folder / f".{self.owner}"
+        aside.mkdir(mode=0o700)
+        lock = _lock(aside / "lock")
+        if lock is None:
+            raise OSError(f"cannot lock {aside / 'lock'}")
+        self._lock_file = lock
+        (aside / "about.json").write_text(json.dumps(about), encoding="utf-8")
+        self._folder = folder / self.owner
+        aside.rename(self._folder)  # visible to others only once it is locked
+        self._mutex = threading.Lock()
+        self._waiting: list[Entry] = []
+        self._disk_failed = self._closed = False
+        self._number = 0
+        self._segment = self._new_segment()
+
+    def append(self, entry: Entry) -> None:
+        """Keep one entry: on disk when this returns, as far as this process can die."""
+        line = (json.dumps(entry, ensure_ascii=False) + "\n").encode()
+        with self._mutex:
+            self._waiting.append(entry)
+            try:
+                _write_all(self._segment, line)
+            except OSError as error:  # a full disk must not stop training: memory still has it
+                if not self._disk_failed:
+                    _log.warning("%s: cannot keep tracking entries on disk (%s)", self._folder, error)
+                self._disk_failed = True
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def take(self) -> tuple[list[Entry], Path | None]:
+        """Return everything that waits and the segment that holds it; ``discard`` it once applied."""
+        with self._mutex:
+            if not self._waiting or self._closed:
+                return [], None
+            taken, self._waiting = self._waiting, []
+            os.fsync(self._segment)  # from here on it also survives a power cut
+            os.close(self._segment)
+            path = self._path(self._number)
+            self._segment = self._new_segment()
+            return taken, path
+
+    def discard(self, segment: Path) -> None:
+        """Forget a segment: everything in it is in MLflow."""
+        segment.unlink(missing_ok=True)
+
+    def close(self, *, keep: bool) -> None:
+        """Let go of the folder; ``keep`` leaves what is in it for the next tracker to replay."""
+        with self._mutex:
+            self._closed = True
+            os.close(self._segment)
+            if not keep:
+                shutil.rmtree(self._folder, ignore_errors=True)
+            os.close(self._lock_file)
+
+    def leftovers(self) -> Iterator[Leftover]:
+        """Yield what dead processes left for this store, oldest first, each locked for us."""
+        ours = json.loads((self._folder / "about.json").read_text(encoding="utf-8"))
+        for folder in sorted(self._folder.parent.iterdir()):
+            if folder.name.startswith(".") or folder == self._folder or not folder.is_dir():
+                continue
+            lock = _lock(folder / "lock")
+            if lock is None:
+                continue
+            try:
+                if _read_json(folder / "about.json") == ours:
+                    yield Leftover(folder)
+            finally:
+                os.close(lock)
+
+    def _new_segment(self) -> int:
+        self._number += 1
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        return os.open(self._path(self._number), flags, 0o600)
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number:08d}.jsonl"
+
+
+class Leftover:
+    """What one dead process had not yet written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.owner = folder.name
+        self._folder = folder
+
+    def entries(self) -> list[Entry]:
+        """Return its entries in order; a last line cut off by the crash is left out."""
+        found: list[Entry] = []
+        for segment in sorted(self._folder.glob("*.jsonl")):
+            for line in segment.read_bytes().splitlines():
+                try:
+                    entry = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(entry, dict) and "what" in entry and "node" in entry:
+                    found.append(entry)
+        return found
+
+    def remove(self) -> None:
+        """Forget it: everything in it is in MLflow."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _lock(path: Path) -> int | None:
+    # flock, not a library's lock file: the kernel lets go of it with the process, and it stays with the
+    # file while its folder is renamed.
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(handle).st_nlink > 0:
+            return handle
+    except OSError:
+        pass
+    os.close(handle)
+    return None
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

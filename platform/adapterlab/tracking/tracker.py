@@ -1,0 +1,317 @@
+"""A sweep's tree of runs in MLflow: one parent, a run for each piece of work, at any depth.
+
+    with Tracker.open(uri=…, artifacts=…, experiment="quickstart", spool=…) as tracker:
+        tracker.run("<sweep>", name="sweep · quickstart", parent=None)
+        run = tracker.run("<sweep>/source/<key>", name="source · mnli · seed 0", parent="<sweep>")
+        run.metrics({"validation/accuracy": 0.71}, step=1)
+        run.end(State.COMPLETE)
+
+Nothing here waits for MLflow except where it says so; nothing raises because MLflow went away.
+"""
+
+from __future__ import annotations
+
+import atexit
+import base64
+import getpass
+import json
+import re
+import threading
+import time
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from adapterlab.errors import UnavailableError
+from adapterlab.records import State
+from adapterlab.tracking import store
+from adapterlab.tracking.runs import Runs
+from adapterlab.tracking.spool import Spool
+from adapterlab.tracking.values import Dataset, Node, RunIds
+from adapterlab.tracking.writer import Writer
+
+_NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/:@+=,#-]{0,499}")
+_METRIC = re.compile(r"[A-Za-z0-9_. :/-]{1,250}")
+_CLOSE_TIMEOUT_S = 20.0
+_ANSWER_TIMEOUT_S = 60.0
+_OPEN_ENDED = frozenset({State.PENDING, State.RUNNING})
+
+
+class Run:
+    """A handle on one run; cheap, and usable before MLflow has created it."""
+
+    def __init__(self, tracker: Tracker, node: str) -> None:
+        self._tracker = tracker
+        self.node = node
+        """The run's stable identity."""
+
+    @property
+    def id(self) -> str:
+        """MLflow's run id; waits until the run exists there.
+
+        Raises:
+            UnavailableError: The store does not answer.
+        """
+        return self._tracker.run_id(self.node)
+
+    def metrics(self, values: Mapping[str, float], *, step: int, time_ms: int | None = None) -> None:
+        """Hand over one point of each metric; a point (metric, step) that is there already stays.
+
+        Args:
+            values: Metric name to value, for example ``{"validation/accuracy": 0.71}``; MLflow draws
+                what is before the slash as one section. NaN and infinities are allowed.
+            step: Epoch or step, from 0 on.
+            time_ms: When it was measured, in ms since 1970; now if ``None``.
+
+        Raises:
+            ValueError: A name MLflow would refuse.
+        """
+        for name in values:
+            if not _METRIC.fullmatch(name):
+                raise ValueError(f"metric name: got {name!r}; expected letters, digits and _ . - / : space")
+        numbers = {name: float(value) for name, value in values.items()}
+        self._hand_over("metrics", values=numbers, step=int(step), time_ms=time_ms or _now_ms())
+
+    def tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags; names of ours start with ``adapterlab.``."""
+        self._hand_over("tags", tags={key: str(value) for key, value in tags.items()})
+
+    def json(self, name: str, value: Any) -> None:
+        """Store a JSON document beside the run, for example ``"coefficients.json"``."""
+        text = json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n"
+        self._artifact(name, text.encode())
+
+    def text(self, name: str, text: str) -> None:
+        """Store a text beside the run, for example ``"spec.toml"``."""
+        self._artifact(name, text.encode())
+
+    def picture(self, name: str, png: bytes) -> None:
+        """Store a PNG beside the run, for example ``"coefficients.png"``."""
+        self._artifact(name, png)
+
+    def end(self, state: State, reason: str | None = None) -> None:
+        """End the run.
+
+        Args:
+            state: COMPLETE becomes MLflow's FINISHED; FAILED is FAILED; PRUNED and KILLED are both
+                KILLED, told apart by the tag ``adapterlab.state``.
+            reason: Why, for the tag ``adapterlab.state_reason``.
+
+        Raises:
+            ValueError: ``state`` is not an end.
+        """
+        if state in _OPEN_ENDED:
+            raise ValueError(f"a run cannot end as {state}; expected complete, pruned, failed or killed")
+        self._hand_over("end", state=str(state), reason=reason, time_ms=_now_ms())
+
+    def _artifact(self, name: str, data: bytes) -> None:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or not path.name or "\\" in name or "\0" in name:
+            raise ValueError(f"artifact name: got {name!r}; expected a relative path inside the run")
+        self._hand_over("artifact", name=str(path), data=base64.b64encode(data).decode())
+
+    def _hand_over(self, what: str, **fields: Any) -> None:
+        self._tracker._hand_over(what, self.node, **fields)
+
+
+class Tracker:
+    """Writes one experiment's runs. Thread-safe. Make one with :meth:`open`; close it."""
+
+    def __init__(
+        self, *, uri: str, experiment_id: str, runs: Runs, spool: Spool, source_tags: Mapping[str, str]
+    ) -> None:
+        self.uri = uri
+        self.experiment_id = experiment_id
+        """MLflow's id of the experiment, for links."""
+        self._attempt = spool.owner
+        self._runs = runs
+        self._source_tags = dict(source_tags)
+        self._closed = False
+        self._closing = threading.Lock()
+        self._writer = Writer(spool, runs, lambda: store.ping(uri), store.shown(uri))
+        atexit.register(self.close)
+
+    @classmethod
+    def open(
+        cls,
+        *,
+        uri: str,
+        artifacts: str,
+        experiment: str,
+        spool: Path,
+        run_ids: RunIds | None = None,
+        locks: Path | None = None,
+        command: str = "adapterlab",
+        git_commit: str | None = None,
+    ) -> Tracker:
+        """Open the store and the experiment, creating the experiment if nobody has.
+
+        What a process that died had handed over is written first, in the background.
+
+        Args:
+            uri: Tracking URI; a database must have been prepared by ``schema.initialise``.
+            artifacts: Folder or URL of artifacts; unused with a tracking server, which has its own.
+            experiment: Name of the experiment.
+            spool: Folder on this machine where entries wait until they are in MLflow.
+            run_ids: Where run ids are kept as well; the catalog.
+            locks: Folder of this machine's lock files.
+            command: What is shown as the runs' source.
+            git_commit: Commit of the code, if known.
+
+        Raises:
+            UnavailableError: The store does not answer; said within seconds.
+            ConflictError: The experiment was deleted, or the schema does not fit.
+        """
+        store.configure(uri)
+        store.check_answers(uri)
+        with store.translated(uri):
+            from mlflow.tracking import MlflowClient
+
+            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+            experiment_id = store.experiment_id(client, experiment, uri, artifacts)
+        runs = Runs(client, experiment_id, run_ids, locks)
+        about = {"store": store.digest_of_uri(uri), "experiment": experiment}
+        tags = {"mlflow.user": _user(), "mlflow.source.name": command, "mlflow.source.type": "LOCAL"}
+        if git_commit:
+            tags["mlflow.source.git.commit"] = git_commit
+        return cls(
+            uri=uri, experiment_id=experiment_id, runs=runs, spool=Spool(spool, about), source_tags=tags
+        )
+
+    def run(
+        self,
+        node: str,
+        *,
+        name: str,
+        parent: str | None,
+        tags: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+        datasets: Iterable[Dataset] = (),
+        description: str | None = None,
+    ) -> Run:
+        """Start a run, or start it again: the run of ``node`` is found wherever it was made.
+
+        Args:
+            node: Stable identity, for example ``"<sweep key>/source/<step key>"``; the same node is the
+                same run for ever.
+            name: What a person reads; see ``names``.
+            parent: Node of the run above; its run must exist or be created by somebody at this moment.
+            tags: Tags of our own, set again when reopened.
+            params: Parameters; written once, since MLflow never lets them change.
+            datasets: Data sets it reads.
+            description: Markdown shown at the top of the run.
+
+        Raises:
+            ValueError: ``node`` holds a character that MLflow cannot search for.
+        """
+        for identity in (node, *([parent] if parent is not None else [])):
+            if not _NODE.fullmatch(identity):
+                raise ValueError(f"node: got {identity!r}; expected letters, digits and ._/:@+=,# space -")
+        self._hand_over(
+            "open",
+            node,
+            run={
+                "name": name,
+                "parent": parent,
+                "tags": {**self._source_tags, **{key: str(value) for key, value in (tags or {}).items()}},
+                "params": {key: str(value) for key, value in (params or {}).items()},
+                "datasets": [asdict(dataset) for dataset in datasets],
+                "description": description,
+                "start_ms": _now_ms(),
+            },
+        )
+        return Run(self, node)
+
+    def existing(self, node: str) -> Run:
+        """Return a handle on a run without starting it again, to add to it."""
+        return Run(self, node)
+
+    def run_id(self, node: str) -> str:
+        """Return MLflow's id of the node's run, waiting for what was handed over to be written.
+
+        Raises:
+            UnavailableError: The store does not answer, or refused to create it.
+        """
+        self.flush(_ANSWER_TIMEOUT_S)
+        with store.translated(self.uri):
+            found = self._runs.run_id(node)
+        if found is None:
+            why = next((text for text in self.problems if text.startswith(f"{node}:")), "it does not answer")
+            raise UnavailableError(
+                f"MLflow {store.shown(self.uri)} has no run for {node!r}: {why}",
+                remedy="Check that the store runs; what was measured is kept and written later.",
+            )
+        return found
+
+    def tree(self, parent: str) -> list[Node]:
+        """Return every run below ``parent``, at any depth, parents before their children.
+
+        Raises:
+            NotFoundError: ``parent`` has no run.
+            UnavailableError: The store does not answer.
+        """
+        self.flush(_ANSWER_TIMEOUT_S)
+        with store.translated(self.uri):
+            return self._runs.below(parent)
+
+    def reap(
+        self, parent: str, keep: Collection[str] = (), reason: str = "nobody works on it any more"
+    ) -> list[Node]:
+        """End as killed every run below ``parent`` that still says RUNNING, and return them.
+
+        Args:
+            parent: Top of the tree; itself left as it is.
+            keep: Nodes somebody still works on.
+            reason: Why, for the tag ``adapterlab.state_reason``.
+        """
+        stale = [run for run in self.tree(parent) if run.status == "RUNNING" and run.node not in keep]
+        with store.translated(self.uri):
+            for run in stale:
+                self._runs.kill(run, reason, _now_ms())
+        return stale
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What MLflow refused so far, in words."""
+        return tuple(self._writer.problems)
+
+    @property
+    def unwritten(self) -> int:
+        """Entries handed over that are not in MLflow yet."""
+        return self._writer.unwritten
+
+    def flush(self, timeout_s: float = _ANSWER_TIMEOUT_S) -> bool:
+        """Wait until everything handed over is in MLflow; return whether it is."""
+        return self._writer.flush(timeout_s)
+
+    def close(self, timeout_s: float = _CLOSE_TIMEOUT_S) -> None:
+        """Write what is left, for ``timeout_s`` at most; the rest is kept for the next time."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        atexit.unregister(self.close)
+        self._writer.close(timeout_s)
+
+    def __enter__(self) -> Tracker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _hand_over(self, what: str, node: str, **fields: Any) -> None:
+        if self._closed:
+            raise RuntimeError("the tracker is closed")
+        self._writer.hand_over({"what": what, "node": node, "attempt": self._attempt, **fields})
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "unknown"

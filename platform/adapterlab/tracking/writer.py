@@ -1,0 +1,253 @@
+"""The one thread of a process that writes to MLflow, once a second, whatever happens to the store.
+
+Entries are applied in the order they came, those of one run together. A store that does not answer is
+asked again with growing pauses (or when it says it wants to be asked) for as long as the process lives;
+meanwhile entries wait on disk and in memory. An entry the store refuses for good is dropped, remembered in
+``problems`` and logged: training never stops because of tracking.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from adapterlab.errors import NotFoundError
+from adapterlab.records import State
+from adapterlab.tracking.runs import Runs
+from adapterlab.tracking.spool import Entry, Leftover, Spool
+from adapterlab.tracking.store import Answer
+
+INTERVAL_S = 0.5
+"""Longest wait before entries are written; half of what is promised."""
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 30.0
+_GRACE_S = 1.0
+_TRIES = 5
+"""How often an inner fault of a store that does answer is tried again before its entry is given up."""
+_PATIENCE_S = 900.0
+"""How long a store that answers may turn an entry away as busy."""
+_PARENT_WAIT_S = 10.0
+"""How long a run waits for its parent, which another process may still be creating."""
+_PASSING = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED"}
+_NO_VERDICT = re.compile(r"API request to \S+ failed with (exception|timeout)")
+_DEATH_REASON = "its process died before it ended"
+
+_log = logging.getLogger(__name__)
+
+
+class Writer:
+    """Writes what the spool holds into MLflow.
+
+    Args:
+        spool: Where entries wait.
+        runs: Where they go.
+        ping: Asks the store whether it answers.
+        place: The store's address, for messages.
+    """
+
+    def __init__(self, spool: Spool, runs: Runs, ping: Callable[[], Answer], place: str) -> None:
+        self._spool = spool
+        self._runs = runs
+        self._ping = ping
+        self._place = place
+        self._deadline = 0.0
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._idle = threading.Condition()
+        self._handed_over = 0
+        self._finished = 0
+        self.problems: list[str] = []
+        """What the store refused, in words."""
+        self._thread = threading.Thread(target=self._work, name="adapterlab-tracking", daemon=True)
+        self._thread.start()
+
+    def hand_over(self, entry: Entry) -> None:
+        """Take one entry; returns at once."""
+        with self._idle:
+            self._handed_over += 1
+        self._spool.append(entry)
+
+    @property
+    def unwritten(self) -> int:
+        """Entries that are not in MLflow yet."""
+        with self._idle:
+            return self._handed_over - self._finished
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until everything handed over so far is written; return whether it is."""
+        with self._idle:
+            goal = self._handed_over
+            self._wake.set()
+            return self._idle.wait_for(lambda: self._finished >= goal, timeout_s)
+
+    def close(self, timeout_s: float) -> None:
+        """Write what is left, for ``timeout_s`` at most; the rest stays in the spool."""
+        self._deadline = time.monotonic() + timeout_s
+        self._closing.set()
+        self._wake.set()
+        self._thread.join(timeout_s + _GRACE_S)
+        left = self.unwritten
+        if left:
+            _log.warning(
+                "MLflow %s: %d entries could not be written; they are kept, and written when this machine "
+                "opens the store again",
+                self._place,
+                left,
+            )
+        self._spool.close(keep=bool(left))
+
+    def _work(self) -> None:
+        self._replay()
+        while True:
+            self._pause(INTERVAL_S)
+            last = self._closing.is_set()
+            if not self._write_waiting() or last:
+                return
+
+    def _pause(self, seconds: float) -> None:
+        self._wake.wait(seconds)
+        self._wake.clear()
+
+    def _write_waiting(self) -> bool:
+        """Write everything that waits; ``False`` if we are closing and the spool must keep the rest."""
+        entries, segment = self._spool.take()
+        for node, group in _by_run(entries):
+            if not self._apply_patiently(node, group):
+                return False
+        if segment is not None:
+            self._spool.discard(segment)
+        with self._idle:
+            self._finished += len(entries)
+            self._idle.notify_all()
+        return True
+
+    def _apply_patiently(self, node: str, group: list[Entry]) -> bool:
+        """Apply one run's entries, however long the store is away; ``False`` when closing takes too long."""
+        pause_s, faults, away = _FIRST_PAUSE_S, 0, False
+        started = time.monotonic()
+        while True:
+            try:
+                self._apply(node, group)
+            except Exception as error:  # noqa: BLE001 - no fault of a store may reach the training
+                self._runs.forget(node)
+                answer = self._ping()
+                faults += answer.up
+                if answer.up and _hopeless(error, faults, time.monotonic() - started):
+                    return self._apply_one_by_one(node, group, error)
+                if not answer.up and not away:
+                    away = True
+                    _log.warning("MLflow %s %s; training goes on, results wait", self._place, answer.why)
+                if self._closing.is_set() and time.monotonic() > self._deadline:
+                    return False
+                self._pause(max(pause_s, answer.retry_after_s))
+                pause_s = min(pause_s * 2, _FIRST_PAUSE_S if self._closing.is_set() else _LONGEST_PAUSE_S)
+            else:
+                if away:
+                    _log.warning("MLflow %s is back; what waited is written", self._place)
+                return True
+
+    def _apply_one_by_one(self, node: str, group: list[Entry], error: Exception) -> bool:
+        """Lose only what is refused, not what came with it."""
+        if len(group) > 1:
+            return all(self._apply_patiently(node, [entry]) for entry in group)
+        self._refused(node, error)
+        return True
+
+    def _refused(self, node: str, error: Exception) -> None:
+        text = f"{node}: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}"
+        self.problems.append(text)
+        _log.warning("MLflow %s refused an entry of %s", self._place, text)
+
+    def _apply(self, node: str, group: list[Entry]) -> None:
+        points: list[tuple[str, float, int, int]] = []
+        tags: dict[str, str] = {}
+
+        def write() -> None:
+            if points or tags:
+                self._runs.write(node, points, tags)
+                points.clear()
+                tags.clear()
+
+        for entry in group:
+            match entry["what"]:
+                case "metrics":
+                    step, time_ms = entry["step"], entry["time_ms"]
+                    points.extend(
+                        (key, float(value), step, time_ms) for key, value in entry["values"].items()
+                    )
+                case "tags":
+                    tags.update(entry["tags"])
+                case _:
+                    write()
+                    self._apply_one(node, entry)
+        write()
+
+    def _apply_one(self, node: str, entry: Entry) -> None:
+        match entry["what"]:
+            case "open":
+                self._runs.open(node, attempt=entry["attempt"], **entry["run"])
+            case "artifact":
+                self._runs.artifact(node, entry["name"], base64.b64decode(entry["data"]))
+            case "end":
+                self._runs.end(
+                    node, entry["attempt"], State(entry["state"]), entry["reason"], entry["time_ms"]
+                )
+
+    def _replay(self) -> None:
+        """Write what processes that died had handed over, before anything of our own."""
+        for leftover in self._spool.leftovers():
+            entries = leftover.entries()
+            for node, group in _by_run([*entries, *_endings(entries, leftover)]):
+                if not self._apply_patiently(node, group):
+                    return
+            if entries:
+                _log.info("MLflow %s: wrote %d entries a dead process left", self._place, len(entries))
+            leftover.remove()
+
+
+def _by_run(entries: Iterable[Entry]) -> list[tuple[str, list[Entry]]]:
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry["node"], []).append(entry)
+    return list(groups.items())
+
+
+def _endings(entries: list[Entry], leftover: Leftover) -> list[Entry]:
+    """Return an end for every run the dead process had opened and not ended."""
+    last: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        if entry["what"] in {"open", "end"}:
+            last[entry["node"]] = entry
+    now_ms = int(time.time() * 1000)
+    return [
+        {
+            "what": "end",
+            "node": node,
+            "attempt": leftover.owner,
+            "state": str(State.KILLED),
+            "reason": _DEATH_REASON,
+            "time_ms": now_ms,
+        }
+        for node, entry in last.items()
+        if entry["what"] == "open"
+    ]
+
+
+def _hopeless(error: Exception, faults: int, waited_s: float) -> bool:
+    """Whether a store that answers will never take the entry that caused ``error``."""
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, NotFoundError):
+        return waited_s > _PARENT_WAIT_S
+    if isinstance(error, KeyError | TypeError | ValueError):
+        return True  # a leftover of another version, or damaged
+    if not isinstance(error, MlflowException):
+        return faults >= _TRIES
+    if error.error_code in _PASSING or _NO_VERDICT.match(str(error)):
+        return waited_s > _PATIENCE_S
+    return error.error_code != "INTERNAL_ERROR" or faults >= _TRIES
