@@ -61,7 +61,7 @@ def adapter_method(name: str) -> AdapterMethod:
     Raises:
         NotFoundError: None of that name is installed.
     """
-    return cast(AdapterMethod, _load(ADAPTER_METHODS, name))
+    return cast("AdapterMethod", _load(ADAPTER_METHODS, name))
 
 
 def combiner(name: str) -> Combiner:
@@ -70,7 +70,7 @@ def combiner(name: str) -> Combiner:
     Raises:
         NotFoundError: None of that name is installed.
     """
-    return cast(Combiner, _load(COMBINERS, name))
+    return cast("Combiner", _load(COMBINERS, name))
 
 
 def task_suite(name: str) -> TaskSuite:
@@ -79,7 +79,7 @@ def task_suite(name: str) -> TaskSuite:
     Raises:
         NotFoundError: None of that name is installed.
     """
-    return cast(TaskSuite, _load(TASK_SUITES, name))
+    return cast("TaskSuite", _load(TASK_SUITES, name))
 
 
 def task_definition(task: str) -> TaskDefinition:
@@ -102,7 +102,7 @@ def backbone_family(architecture: str) -> BackboneFamily:
     Raises:
         NotFoundError: No installed family runs it.
     """
-    families = [cast(BackboneFamily, _load(BACKBONES, name)) for name in names(BACKBONES)]
+    families = [cast("BackboneFamily", _load(BACKBONES, name)) for name in names(BACKBONES)]
     for family in families:
         if architecture in family.architectures:
             return family

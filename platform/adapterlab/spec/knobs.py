@@ -118,8 +118,7 @@ def _kind(body: dict[str, Any], *, many: bool = False) -> str:
 
 def _bounds(body: dict[str, Any]) -> str:
     words = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    found = [f"{sign} {body[name]:g}" if body[name] < 1e6 else f"{sign} {body[name]}"
-             for name, sign in words.items() if name in body]  # fmt: skip
+    found = [f"{sign} {float(body[name]):.10g}" for name, sign in words.items() if name in body]
     return f", {', '.join(found)}" if found else ""
 
 

@@ -32,6 +32,8 @@ def parse_override(text: str) -> Override:
     if (heavy := oversized(f"{key} = {value}")) is not None:
         return _unreadable(text, heavy[1], None)
     try:
+        if "\n" in key:
+            raise ValueError("a key is one line")
         path = _single_path(tomllib.loads(f"{key.strip()} = 0"))
     except (ValueError, RecursionError):
         return _unreadable(text, f"{show(key)} is not a dotted key", "for example --set search.trials=4")

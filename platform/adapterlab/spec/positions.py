@@ -205,7 +205,7 @@ class _Scanner:
             self._inline_table(path)
         else:
             self._scalar()
-        end = self._tokens[self._next - 1].span.end if self._next else start
+        end = self._tokens[min(self._next, len(self._tokens)) - 1].span.end if self._tokens else start
         self._positions.values[path] = Span(start, max(start, end))
 
     def _list(self, path: Path) -> None:
@@ -248,5 +248,8 @@ class _Scanner:
 def _key_name(token: _Token) -> str:
     if token.kind == "bare":
         return token.text
-    name: str = tomllib.loads(f"key = {token.text}")["key"]
+    try:
+        name: str = tomllib.loads(f"key = {token.text}")["key"]
+    except tomllib.TOMLDecodeError:  # not a valid document; any name does
+        return token.text
     return name

@@ -71,12 +71,12 @@ def complaints_of(model: type[BaseModel], document: Any, root: Path = ()) -> lis
         model.model_validate(document)
     except ValidationError as error:
         items = error.errors(include_url=False)[:_MAX_COMPLAINTS]
-        found = [_complaint(model, document, dict(item)) for item in items]
+        found = [_complaint(model, document, root, dict(item)) for item in items]
     except (OverflowError, ValueError) as error:  # a validator of a plug-in that lets one slip
-        found = [Complaint((), "value", str(error))]
+        found = [Complaint(root, "value", f"{dotted(root)}{error}")]
     else:
         return []
-    return [replace(item, path=(*root, *item.path)) for item in _merge_branches(found)]
+    return _merge_branches(found)
 
 
 def suggest(name: str, known: Iterable[str]) -> str | None:
@@ -108,24 +108,29 @@ def show(value: Any) -> str:
 def _number(value: float) -> str:
     # Python refuses to print whole numbers of thousands of digits.
     return (
-        "a number of thousands of digits" if isinstance(value, int) and abs(value) >= 10**60 else repr(value)
+        "a number of more than 60 digits" if isinstance(value, int) and abs(value) >= 10**60 else repr(value)
     )
 
 
-def _complaint(model: type[BaseModel], document: Any, error: dict[str, Any]) -> Complaint:
+def _bound(value: float) -> str:
+    return str(int(value)) if value == int(value) else repr(value)
+
+
+def _complaint(model: type[BaseModel], document: Any, root: Path, error: dict[str, Any]) -> Complaint:
     kind: str = error["type"]
-    path = _real_path(model, document, error["loc"], missing=kind == "missing")
+    inside = _real_path(model, document, error["loc"], missing=kind == "missing")
+    path = (*root, *inside)
     if kind == "extra_forbidden":
-        return _unknown_key(model, path)
+        return Complaint(path, "key", *_unknown_key(model, inside, root))
     if kind == "missing":
-        doc = _field_doc(model, path)
-        return Complaint(path, "missing", f'missing key "{path[-1]}"', doc)
+        return Complaint(path, "missing", f'missing key "{path[-1]}"', _field_doc(model, inside))
     if kind == "value_error":
         message = str(error["ctx"]["error"]) if "error" in error.get("ctx", {}) else error["msg"]
-        return Complaint(_culprit(document, path, message), "value", f"{dotted(path)}{message}")
+        culprit = (*root, *_culprit(document, inside, message))
+        return Complaint(culprit, "value", f"{dotted(path)}{message}")
     message, hint = _rule(error)
     if kind == "string_pattern_mismatch":
-        hint = _field_doc(model, path)
+        hint = _field_doc(model, inside)
     return Complaint(path, "value", f"{dotted(path)}{message}", hint)
 
 
@@ -138,7 +143,7 @@ def _rule(error: dict[str, Any]) -> tuple[str, str | None]:
         return _choice(value, context["expected"])
     if kind in _BOUNDS:
         words, name = _BOUNDS[kind]
-        rule = f"must be {words} {_number(context[name])}, got {show(value)}"
+        rule = f"must be {words} {_bound(context[name])}, got {show(value)}"
     elif kind == "string_pattern_mismatch":
         rule = f"{show(value)} is not allowed here"
     elif kind == "finite_number":
@@ -178,7 +183,8 @@ def _conversion(kind: str, value: Any) -> str | None:
     return None
 
 
-def _unknown_key(model: type[BaseModel], path: Path) -> Complaint:
+def _unknown_key(model: type[BaseModel], path: Path, root: Path) -> tuple[str, str]:
+    """Return what is wrong and the name that was probably meant, here or in another table."""
     name, table = str(path[-1]), path[:-1]
     known = sorted({key for found in _models_at(model, table) for key in found.model_fields})
     near = suggest(name, known)
@@ -187,8 +193,9 @@ def _unknown_key(model: type[BaseModel], path: Path) -> Complaint:
     elif elsewhere := [place for place in _tables(model) if _has_key(model, place, name)]:
         hint = f"it belongs in {' or '.join(f'[{_join(place)}]' if place else 'the top' for place in elsewhere[:3])}"
     else:
-        hint = f"known here: {', '.join(known)}"
-    return Complaint(path, "key", f'unknown key "{name}"' + (f" in [{_join(table)}]" if table else ""), hint)
+        hint = f"known here: {', '.join(known) or 'nothing'}"
+    where = f" in [{_join((*root, *table))}]" if root or table else ""
+    return f'unknown key "{name}"{where}', hint
 
 
 def _has_key(model: type[BaseModel], table: Path, name: str) -> bool:
@@ -285,10 +292,13 @@ def _merge_branches(found: list[Complaint]) -> list[Complaint]:
 
 
 def _deeper(item: Complaint, found: list[Complaint]) -> bool:
+    """Whether a complaint only echoes one about its own parts.
+
+    A branch of a union says that it wanted another type; a list counts its valid items only.
+    """
     size = len(item.path)
-    return "expected" in item.message and any(
-        len(other.path) > size and other.path[:size] == item.path for other in found
-    )
+    is_echo = "expected" in item.message or "needs at least" in item.message
+    return is_echo and any(len(other.path) > size and other.path[:size] == item.path for other in found)
 
 
 def dotted(path: Path) -> str:
