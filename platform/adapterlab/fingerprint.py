@@ -77,6 +77,6 @@ def _normalise(value: Json) -> Json:
             if not isinstance(name, str):
                 raise ValueError(f"a key's mapping needs text names, got {name!r}")
         return {name: _normalise(item) for name, item in value.items()}
-    if isinstance(value, Sequence):
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
         return [_normalise(item) for item in value]
     raise ValueError(f"a key cannot hold a {type(value).__name__}: {value!r}")

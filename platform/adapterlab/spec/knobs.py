@@ -66,7 +66,7 @@ def toml(value: Any) -> str:
         return f"[{', '.join(toml(item) for item in value)}]"
     if isinstance(value, float):
         return _float(value)
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _float(value: float) -> str:

@@ -1,0 +1,75 @@
+"""Where state lives, and who decides."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from adapterlab import home
+
+VARIABLES = {
+    "catalog": "ADAPTERLAB_CATALOG",
+    "blobs": "ADAPTERLAB_BLOBS",
+    "tracking": "MLFLOW_TRACKING_URI",
+    "studies": "ADAPTERLAB_STUDIES",
+}
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    for name in VARIABLES.values():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def test_by_default_everything_is_in_the_home_folder(bare_environment: Path) -> None:
+    stores = home.stores()
+    assert stores.home == str(bare_environment)
+    for place in (stores.catalog, stores.blobs, stores.tracking, stores.artifacts, stores.studies):
+        assert str(bare_environment) in place
+    assert len(set(stores.to_json().values())) == 6, "no two stores share a place"
+    assert stores.locks == bare_environment / "locks"
+    json.dumps(stores.to_json())
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+def test_the_environment_beats_the_spec_and_the_spec_beats_the_home(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert getattr(home.stores(**{name: "from-spec"}), name) == "from-spec"
+    monkeypatch.setenv(VARIABLES[name], "from-environment")
+    assert getattr(home.stores(**{name: "from-spec"}), name) == "from-environment"
+
+
+def test_an_empty_variable_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADAPTERLAB_CATALOG", "")
+    assert home.stores(catalog="x").catalog == "x"
+
+
+def test_a_relative_home_is_made_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ADAPTERLAB_HOME", "here")
+    assert home.home_folder() == tmp_path / "here"
+
+
+def test_a_tilde_is_the_users_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("ADAPTERLAB_HOME", "~/lab")
+    assert home.home_folder() == tmp_path / "lab"
+
+
+def test_without_the_variable_it_is_the_users_data_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("ADAPTERLAB_HOME")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert home.home_folder() == tmp_path / "data" / "adapterlab"
+
+
+def test_asking_where_state_lives_creates_nothing(bare_environment: Path) -> None:
+    home.stores()
+    home.home_folder()
+    assert not bare_environment.exists()
