@@ -238,7 +238,10 @@ def _put_surroundings(connection: Connection, record: Stored) -> None:
 
 
 def _put_metrics(
-    connection: Connection, record: Stored, kind: StepKind, measured: Mapping[tuple[str, str], float]
+    connection: Connection,
+    record: AdapterRecord | TransferRecord,
+    kind: StepKind,
+    measured: Mapping[tuple[str, str], float],
 ) -> None:
     rows = [
         {
@@ -247,6 +250,8 @@ def _put_metrics(
             "name": name,
             "kind": str(kind),
             "task": record.task,
+            "backbone_digest": record.backbone_digest,
+            "method": record.combiner if isinstance(record, TransferRecord) else record.method,
             "value": _number(value),
         }
         for (split, name), value in measured.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,7 +29,9 @@ StepRecord = AdapterRecord | StudyRecord | TransferRecord
 
 _MIN_PREFIX = 4
 _HEX = set("0123456789abcdef")
-_MOST_BACKBONES = 500
+_MOST_BACKBONES = 100
+_VALUE = "ordering_value"
+_HUGE = 2**62
 
 
 @dataclass(frozen=True)
@@ -83,61 +86,74 @@ def rows(connection: Connection, shelf: Shelf, wanted: Filter) -> list[Row[Any]]
         UsageError: Limit or offset is negative, or the least value is not a number.
     """
     _check(wanted)
-    statement = _statement(connection, shelf, wanted)
-    return [] if statement is None else list(connection.execute(statement))
+    texts = (wanted.task, wanted.backbone, wanted.how, wanted.metric, wanted.study)
+    if not all(map(_storable, texts)):
+        return []
+    tasks: list[str | None] = [None] if wanted.task is None else _task_names(connection, wanted.task)
+    digests: list[str | None] = (
+        [None] if wanted.backbone is None else _backbone_digests(connection, wanted.backbone)
+    )
+    if len(tasks) * len(digests) == 1:
+        page = _page(shelf, wanted, tasks[0], digests[0])
+        return list(connection.execute(page.limit(wanted.limit).offset(wanted.offset)))
+    # One ordered page for each pair, merged: an index gives each of them without sorting, which
+    # it cannot for `task IN (...)`.
+    end = None if wanted.limit is None else wanted.offset + wanted.limit
+    found: list[Row[Any]] = []
+    for task, digest in itertools.product(tasks, digests):
+        found.extend(connection.execute(_page(shelf, wanted, task, digest).limit(end)))
+    place = "created_at" if _order(wanted) == "newest" else _VALUE
+    found.sort(key=lambda row: (row._mapping[place], row.key), reverse=True)
+    return found[wanted.offset : end]
 
 
 def _check(wanted: Filter) -> None:
-    if wanted.offset < 0 or (wanted.limit is not None and wanted.limit < 0):
+    if not (0 <= (wanted.limit or 0) < _HUGE and 0 <= wanted.offset < _HUGE):
         raise UsageError(f"limit and offset start at 0, got limit {wanted.limit}, offset {wanted.offset}")
+    if abs(wanted.seed or 0) >= _HUGE:
+        raise UsageError(f"a seed is less than 2^62, got {wanted.seed}")
     if wanted.metric_min is not None and math.isnan(wanted.metric_min):
         raise UsageError("the least metric value must be a number, got NaN")
 
 
-def _statement(connection: Connection, shelf: Shelf, wanted: Filter) -> Select[Any] | None:
-    """Return the query of a page; ``None`` if nothing can match."""
-    table = shelf.table
-    if not all(map(_storable, (wanted.task, wanted.backbone, wanted.how, wanted.metric, wanted.study))):
-        return None
-    conditions: list[ColumnElement[bool]] = []
-    tasks = None if wanted.task is None else _task_names(connection, wanted.task)
-    if tasks is not None:
-        conditions.append(_one_of(table.task, tasks))
-    if wanted.backbone is not None:
-        digests = _backbone_digests(connection, wanted.backbone)
-        conditions.append(_one_of(table.backbone_digest, digests))
-    exact = {shelf.how: wanted.how, "seed": wanted.seed, "study_key": wanted.study, "state": wanted.state}
-    conditions.extend(getattr(table, name) == value for name, value in exact.items() if value is not None)
+def _order(wanted: Filter) -> Order:
+    asked = wanted.metric is not None or wanted.metric_min is not None
+    return wanted.order or ("best" if asked else "newest")
 
-    statement, value = select(table.__table__), getattr(table, shelf.value)
-    if wanted.metric is not None and shelf.split is None:
-        conditions.append(table.metric == wanted.metric)
+
+def _page(shelf: Shelf, wanted: Filter, task: str | None, digest: str | None) -> Select[Any]:
+    """Return the query for one task and one backbone, in order, without limit."""
+    table = shelf.table
+    # By another metric than the leading one, `metrics` leads and repeats what filters need.
+    measured = wanted.metric is not None and shelf.split is not None
+    filtered, how = (schema.Metric, "method") if measured else (table, shelf.how)
+    value = schema.Metric.value if measured else getattr(table, shelf.value)
+    statement = select(table.__table__, value.label(_VALUE))
+    if measured:
+        statement = statement.join(schema.Metric, schema.Metric.key == table.key).where(
+            schema.Metric.name == wanted.metric,
+            schema.Metric.kind == shelf.kind,
+            schema.Metric.split == shelf.split,
+        )
     elif wanted.metric is not None:
-        statement = statement.join(schema.Metric, schema.Metric.key == table.key)
-        conditions.extend(_measured(shelf, wanted.metric, tasks))
-        value = schema.Metric.value
+        statement = statement.where(table.metric == wanted.metric)
+    exact = {
+        (filtered, "task"): task,
+        (filtered, "backbone_digest"): digest,
+        (filtered, how): wanted.how,
+        (table, "seed"): wanted.seed,
+        (table, "study_key"): wanted.study,
+        (table, "state"): wanted.state,
+    }
+    conditions = [
+        getattr(where, name) == sought for (where, name), sought in exact.items() if sought is not None
+    ]
     if wanted.metric_min is not None:
         conditions.append(value >= wanted.metric_min)
-    return _ordered(statement.where(*conditions), table, value, wanted)
-
-
-def _measured(shelf: Shelf, metric: str, tasks: Sequence[str] | None) -> list[ColumnElement[bool]]:
-    table = schema.Metric
-    conditions = [table.name == metric, table.kind == shelf.kind, table.split == shelf.split]
-    # The task is repeated there, so that one index finds and orders the best of a task.
-    return conditions if tasks is None else [*conditions, _one_of(table.task, tasks)]
-
-
-def _ordered(statement: Select[Any], table: Any, value: Any, wanted: Filter) -> Select[Any]:
-    asked = wanted.metric is not None or wanted.metric_min is not None
-    if (wanted.order or ("best" if asked else "newest")) == "best":
-        statement = statement.where(value.is_not(None)).order_by(value.desc(), table.key.desc())
-    else:
-        statement = statement.order_by(table.created_at.desc(), table.key.desc())
-    if wanted.limit is not None or wanted.offset:
-        # SQLite has no OFFSET without LIMIT.
-        statement = statement.limit(2**62 if wanted.limit is None else wanted.limit).offset(wanted.offset)
-    return statement
+    if _order(wanted) == "best":
+        conditions.append(value.is_not(None))
+    first = value if _order(wanted) == "best" else table.created_at
+    return statement.where(*conditions).order_by(first.desc(), table.key.desc())
 
 
 def _storable(text: str | None) -> bool:
@@ -151,24 +167,21 @@ def _storable(text: str | None) -> bool:
     return "\x00" not in text
 
 
-def _one_of(column: Any, values: Sequence[str]) -> ColumnElement[bool]:
-    found: ColumnElement[bool] = column == values[0] if len(values) == 1 else column.in_(values)
-    return found
-
-
-def _task_names(connection: Connection, task: str) -> list[str]:
+def _task_names(connection: Connection, task: str) -> list[str | None]:
     if "/" in task:
         return [task]
     ending = schema.Task.name.endswith(f"/{task}", autoescape=True)
     return list(connection.execute(select(schema.Task.name).where(ending).distinct()).scalars())
 
 
-def _backbone_digests(connection: Connection, backbone: str) -> list[str]:
+def _backbone_digests(connection: Connection, backbone: str) -> list[str | None]:
     matches = [schema.Backbone.source.icontains(backbone, autoescape=True)]
     if _is_prefix(backbone):
         matches.append(_prefix(schema.Backbone.digest, backbone))
-    statement = select(schema.Backbone.digest).where(or_(*matches)).limit(_MOST_BACKBONES)
-    return list(connection.execute(statement).scalars())
+    statement = select(schema.Backbone.digest, schema.Backbone.source).where(or_(*matches))
+    found = connection.execute(statement.limit(_MOST_BACKBONES)).all()
+    exact: list[str | None] = [row.digest for row in found if backbone in (row.source, row.digest)]
+    return exact or [row.digest for row in found]
 
 
 def _is_prefix(text: str) -> bool:

@@ -1,6 +1,6 @@
 """The first catalog: records of results, claims, progress, sweeps, tracking runs.
 
-Revision: 3f9c1d7a52e4
+Revision: a41c7e90b5d2
 Revises: -
 Created: 2026-11-21
 """
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "3f9c1d7a52e4"
+revision = "a41c7e90b5d2"
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -75,11 +75,23 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement a table or index
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("task", sa.String(), nullable=False),
+        sa.Column("backbone_digest", DIGEST, nullable=False),
+        sa.Column("method", sa.String(), nullable=False),
         sa.Column("value", sa.Float(53), nullable=True),
         sa.PrimaryKeyConstraint("key", "split", "name", name="pk_metrics"),
     )
     op.create_index(
-        "ix_metrics_name_kind_split_task_value", "metrics", ["name", "kind", "split", "task", "value"]
+        "ix_metrics_name_kind_split_backbone_digest_value_method",
+        "metrics",
+        ["name", "kind", "split", "backbone_digest", "value", "method"],
+    )
+    op.create_index(
+        "ix_metrics_name_kind_split_method_value", "metrics", ["name", "kind", "split", "method", "value"]
+    )
+    op.create_index(
+        "ix_metrics_name_kind_split_task_value_method_backbone_digest",
+        "metrics",
+        ["name", "kind", "split", "task", "value", "method", "backbone_digest"],
     )
     op.create_index("ix_metrics_name_kind_split_value", "metrics", ["name", "kind", "split", "value"])
     op.create_table(
@@ -177,8 +189,18 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement a table or index
     op.create_index("ix_adapters_method_created_at", "adapters", ["method", "created_at"])
     op.create_index("ix_adapters_method_metric_value", "adapters", ["method", "metric_value"])
     op.create_index("ix_adapters_metric_value", "adapters", ["metric_value"])
-    op.create_index("ix_adapters_task_created_at", "adapters", ["task", "created_at"])
-    op.create_index("ix_adapters_task_metric_value", "adapters", ["task", "metric_value"])
+    op.create_index("ix_adapters_seed_created_at", "adapters", ["seed", "created_at"])
+    op.create_index("ix_adapters_seed_metric_value", "adapters", ["seed", "metric_value"])
+    op.create_index(
+        "ix_adapters_task_created_at_method_backbone_digest",
+        "adapters",
+        ["task", "created_at", "method", "backbone_digest"],
+    )
+    op.create_index(
+        "ix_adapters_task_metric_value_method_backbone_digest",
+        "adapters",
+        ["task", "metric_value", "method", "backbone_digest"],
+    )
     op.create_table(
         "studies",
         sa.Column("key", DIGEST, nullable=False),
@@ -206,13 +228,31 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement a table or index
         sa.PrimaryKeyConstraint("key", name="pk_studies"),
     )
     op.create_index("ix_studies_backbone_digest_best_value", "studies", ["backbone_digest", "best_value"])
+    op.create_index(
+        "ix_studies_backbone_digest_combiner_best_value",
+        "studies",
+        ["backbone_digest", "combiner", "best_value"],
+    )
+    op.create_index(
+        "ix_studies_backbone_digest_combiner_created_at",
+        "studies",
+        ["backbone_digest", "combiner", "created_at"],
+    )
     op.create_index("ix_studies_backbone_digest_created_at", "studies", ["backbone_digest", "created_at"])
     op.create_index("ix_studies_best_value", "studies", ["best_value"])
     op.create_index("ix_studies_combiner_best_value", "studies", ["combiner", "best_value"])
     op.create_index("ix_studies_combiner_created_at", "studies", ["combiner", "created_at"])
     op.create_index("ix_studies_created_at", "studies", ["created_at"])
-    op.create_index("ix_studies_task_best_value", "studies", ["task", "best_value"])
-    op.create_index("ix_studies_task_created_at", "studies", ["task", "created_at"])
+    op.create_index(
+        "ix_studies_task_best_value_combiner_backbone_digest",
+        "studies",
+        ["task", "best_value", "combiner", "backbone_digest"],
+    )
+    op.create_index(
+        "ix_studies_task_created_at_combiner_backbone_digest",
+        "studies",
+        ["task", "created_at", "combiner", "backbone_digest"],
+    )
     op.create_table(
         "sweep_steps",
         sa.Column("sweep_key", DIGEST, nullable=False),
@@ -276,9 +316,19 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement a table or index
     op.create_index("ix_transfers_combiner_created_at", "transfers", ["combiner", "created_at"])
     op.create_index("ix_transfers_combiner_test_value", "transfers", ["combiner", "test_value"])
     op.create_index("ix_transfers_created_at", "transfers", ["created_at"])
+    op.create_index("ix_transfers_seed_created_at", "transfers", ["seed", "created_at"])
+    op.create_index("ix_transfers_seed_test_value", "transfers", ["seed", "test_value"])
     op.create_index("ix_transfers_study_key", "transfers", ["study_key"])
-    op.create_index("ix_transfers_task_created_at", "transfers", ["task", "created_at"])
-    op.create_index("ix_transfers_task_test_value", "transfers", ["task", "test_value"])
+    op.create_index(
+        "ix_transfers_task_created_at_combiner_backbone_digest",
+        "transfers",
+        ["task", "created_at", "combiner", "backbone_digest"],
+    )
+    op.create_index(
+        "ix_transfers_task_test_value_combiner_backbone_digest",
+        "transfers",
+        ["task", "test_value", "combiner", "backbone_digest"],
+    )
     op.create_index("ix_transfers_test_value", "transfers", ["test_value"])
     op.create_table(
         "coefficients",
