@@ -12,9 +12,9 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, TypeAlias, Union
+from typing import BinaryIO, TypeAlias
 
-Json: TypeAlias = Union[None, bool, int, float, str, Sequence["Json"], Mapping[str, "Json"]]
+Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
 """Anything JSON can say."""
 
 FORMAT_VERSION = 1
@@ -42,7 +42,7 @@ def key_of(kind: str, version: int, inputs: Mapping[str, Json]) -> str:
         version: The version of the code that does it; raise it when results change.
         inputs: Everything that decides the result, and nothing else.
     """
-    document = {"format": FORMAT_VERSION, "kind": kind, "version": version, "inputs": inputs}
+    document: dict[str, Json] = {"format": FORMAT_VERSION, "kind": kind, "version": version, "inputs": inputs}
     return hashlib.sha256(canonical_json(document).encode()).hexdigest()
 
 
@@ -75,7 +75,7 @@ def _normalise(value: Json) -> Json:
     if isinstance(value, Mapping):
         for name in value:
             if not isinstance(name, str):
-                raise ValueError(f"a key's mapping needs text names, got {name!r}")
+                raise ValueError(f"a key's mapping needs text names, got {name!r}")  # noqa: TRY004  as documented
         return {name: _normalise(item) for name, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
         return [_normalise(item) for item in value]
