@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,16 @@ def schema_status(database: Database) -> SchemaStatus:
         UnavailableError: The database cannot be reached.
     """
     return SchemaStatus(database.name, read_version(database, VERSION_TABLE), HEAD_REVISION)
+
+
+def catalog_exists(url: str) -> bool:
+    """Return whether there is a catalog at a URL; creates nothing.
+
+    Raises:
+        UnavailableError: The database cannot be reached.
+    """
+    with closing(Database(url)) as database:
+        return schema_status(database).current is not None
 
 
 def ensure_current(database: Database, locks: Path, *, migrate: bool) -> None:

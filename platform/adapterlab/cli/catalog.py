@@ -1,0 +1,291 @@
+"""``platform catalog``: what is already known, found by task, backbone, method and metric."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from adapterlab.catalog.migrate import catalog_exists
+from adapterlab.catalog.queries import StepRecord
+from adapterlab.catalog.reading import ReadableCatalog
+from adapterlab.catalog.records import AdapterRecord, LineageNode, StudyRecord, TransferRecord
+from adapterlab.catalog.store import open_catalog
+from adapterlab.cli.options import JsonOption
+from adapterlab.cli.output import emit, emit_json, note, table
+from adapterlab.errors import NotFoundError, UsageError
+from adapterlab.home import stores
+
+app = typer.Typer(
+    help="List and inspect adapters and transfers, and where they come from.", no_args_is_help=True
+)
+
+KEY_SHOWN = 12
+"""Digits of a key in tables; ``show`` and ``lineage`` take them."""
+
+_NOTHING_YET = "The catalog is empty. `platform submit SPEC` fills it."
+KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="A key, or its first digits (4 or more).")]
+
+
+class Kind(StrEnum):
+    """What to list."""
+
+    ALL = "all"
+    ADAPTER = "adapter"
+    STUDY = "study"
+    TRANSFER = "transfer"
+
+
+@app.command("list")
+def list_records(
+    task: Annotated[
+        str | None, typer.Option(help="Task: full name (glue/rte) or without its benchmark (rte).")
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Backbone: a part of its name, or first digits of its digest.")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option("--method", "--combiner", help="Adapter method or combiner.")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Compare by this metric instead of each record's leading one.")
+    ] = None,
+    metric_min: Annotated[float | None, typer.Option(help="Least value of the metric, best first.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of training.")] = None,
+    kind: Annotated[Kind, typer.Option(help="What to list; all: adapters and transfers.")] = Kind.ALL,
+    limit: Annotated[int, typer.Option(min=1, help="Most records of a kind.")] = 50,
+    offset: Annotated[int, typer.Option(min=0, help="Records of a kind to leave out at the start.")] = 0,
+    json: JsonOption = False,
+) -> None:
+    """List adapters and transfers, newest first, or best first where a metric is asked for.
+
+    Adapters show their validation metric, transfers their test metric.
+    """
+    if kind is Kind.STUDY and seed is not None:
+        raise UsageError("a study has no seed", remedy="Leave --seed out, or list transfers.")
+    adapters: list[AdapterRecord] = []
+    studies: list[StudyRecord] = []
+    transfers: list[TransferRecord] = []
+    common: dict[str, Any] = {
+        "task": task,
+        "backbone": backbone,
+        "metric": metric,
+        "metric_min": metric_min,
+        "limit": limit,
+        "offset": offset,
+    }
+    with _opened() as catalog:
+        if catalog is not None and kind in (Kind.ALL, Kind.ADAPTER):
+            adapters = catalog.adapters(**common, method=method, seed=seed)
+        if catalog is not None and kind is Kind.STUDY:
+            studies = catalog.studies(**common, combiner=method)
+        if catalog is not None and kind in (Kind.ALL, Kind.TRANSFER):
+            transfers = catalog.transfers(**common, combiner=method, seed=seed)
+    if json:
+        emit_json(_document(kind, adapters, studies, transfers))
+        return
+    _print_adapters(adapters, metric)
+    _print_studies(studies)
+    _print_transfers(transfers, metric, gap=bool(adapters))
+    if not (adapters or studies or transfers):
+        note(_NOTHING_YET if catalog is None else "Nothing matches.")
+    elif limit in (len(adapters), len(studies), len(transfers)):
+        note(f"First {limit} of a kind; --limit and --offset show more.")
+
+
+@app.command()
+def show(key: KeyArgument, json: JsonOption = False) -> None:
+    """Show everything known of one adapter, study or transfer."""
+    with _opened() as catalog:
+        record = _existing(catalog, key).get(key)
+        coefficients = (
+            catalog.coefficients(record.key) if catalog and isinstance(record, TransferRecord) else []
+        )
+    if json:
+        document = {"kind": _kind(record), **record.to_json()}
+        if isinstance(record, TransferRecord):
+            document["coefficients"] = [one.to_json() for one in coefficients]
+        emit_json(document)
+        return
+    _print_fields(record)
+    if coefficients:
+        emit("")
+        table(
+            ("layer", "source", "mean", "std", "min", "max"),
+            [
+                (one.layer, one.source_task, *map(_number, (one.mean, one.std, one.minimum, one.maximum)))
+                for one in coefficients
+            ],
+            title="coefficients",
+            right=("layer", "mean", "std", "min", "max"),
+        )
+
+
+@app.command()
+def lineage(key: KeyArgument, json: JsonOption = False) -> None:
+    """Show what a record was made from, down to backbone and task, and what was made from it."""
+    with _opened() as catalog:
+        node = _existing(catalog, key).lineage(key)
+    if json:
+        emit_json(node.to_json())
+        return
+    emit(_line(node))
+    if node.parents:
+        emit("made from")
+        _print_branches(node, "parents", "")
+    if node.children:
+        emit("used by")
+        _print_branches(node, "children", "")
+
+
+@contextmanager
+def _opened() -> Iterator[ReadableCatalog | None]:
+    """Give the catalog, or ``None`` where there is none yet: looking creates nothing."""
+    where = stores()
+    if not catalog_exists(where.catalog):
+        yield None
+        return
+    with open_catalog(where.catalog, where.blobs, locks=where.locks) as catalog:
+        yield catalog
+
+
+def _existing(catalog: ReadableCatalog | None, key: str) -> ReadableCatalog:
+    if catalog is None:
+        raise NotFoundError(f"no record with key {key[:80]!r}", remedy=_NOTHING_YET)
+    return catalog
+
+
+def _kind(record: StepRecord) -> str:
+    return {AdapterRecord: "adapter", StudyRecord: "study", TransferRecord: "transfer"}[type(record)]
+
+
+def _document(
+    kind: Kind, adapters: list[AdapterRecord], studies: list[StudyRecord], transfers: list[TransferRecord]
+) -> dict[str, object]:
+    document: dict[str, object] = {}
+    if kind in (Kind.ALL, Kind.ADAPTER):
+        document["adapters"] = [one.to_json() for one in adapters]
+    if kind is Kind.STUDY:
+        document["studies"] = [one.to_json() for one in studies]
+    if kind in (Kind.ALL, Kind.TRANSFER):
+        document["transfers"] = [one.to_json() for one in transfers]
+    return document
+
+
+def _print_adapters(adapters: list[AdapterRecord], metric: str | None) -> None:
+    if adapters:
+        table(
+            ("key", "task", "method", "seed", "metric", "validation", "backbone", "created"),
+            [
+                (
+                    one.key[:KEY_SHOWN],
+                    one.task,
+                    one.method,
+                    one.seed,
+                    metric or one.metric,
+                    _number(one.metrics.get(metric or one.metric)),
+                    one.backbone_digest[:KEY_SHOWN],
+                    f"{one.created_at:%Y-%m-%d %H:%M}",
+                )
+                for one in adapters
+            ],
+            title="adapters",
+            right=("seed", "validation"),
+        )
+
+
+def _print_studies(studies: list[StudyRecord]) -> None:
+    if studies:
+        table(
+            ("key", "task", "combiner", "sources", "metric", "best", "settings", "created"),
+            [
+                (
+                    one.key[:KEY_SHOWN],
+                    one.task,
+                    one.combiner,
+                    len(one.pool),
+                    one.metric,
+                    _number(one.best_value),
+                    ", ".join(f"{name} {value}" for name, value in one.best_settings.items()),
+                    f"{one.created_at:%Y-%m-%d %H:%M}",
+                )
+                for one in studies
+            ],
+            title="studies",
+            right=("sources", "best"),
+        )
+
+
+def _print_transfers(transfers: list[TransferRecord], metric: str | None, *, gap: bool) -> None:
+    if not transfers:
+        return
+    if gap:
+        emit("")
+    table(
+        ("key", "task", "combiner", "seed", "metric", "test", "validation", "parameters", "created"),
+        [
+            (
+                one.key[:KEY_SHOWN],
+                one.task,
+                one.combiner,
+                one.seed,
+                metric or one.metric,
+                _number(one.test.get(metric or one.metric)),
+                _number(one.validation.get(metric or one.metric)),
+                one.n_parameters,
+                f"{one.created_at:%Y-%m-%d %H:%M}",
+            )
+            for one in transfers
+        ],
+        title="transfers",
+        right=("seed", "test", "validation", "parameters"),
+    )
+
+
+def _print_fields(record: StepRecord) -> None:
+    rows: list[tuple[str, object]] = [("kind", _kind(record))]
+    for name, value in record.to_json().items():
+        if isinstance(value, dict):
+            rows.extend((f"{name}.{inner}", _cell(item)) for inner, item in value.items())
+        elif name == "pool":
+            rows.extend(
+                (f"pool.{place}", f"{item['task']}  {item['key']}") for place, item in enumerate(value)
+            )
+        else:
+            rows.append((name, _cell(value)))
+    table(("field", "value"), rows)
+
+
+def _cell(value: object) -> object:
+    return _number(value) if isinstance(value, float) else value
+
+
+def _number(value: float | None) -> str | None:
+    """Return a metric as people read it; nothing for one that is not a number."""
+    return (
+        None if value is None or math.isnan(value) else f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
+    )
+
+
+def _line(node: LineageNode) -> str:
+    if node.kind == "task":
+        return f"task {node.title}"
+    value = "" if node.value is None else f" · {node.metric} {_number(node.value)}"
+    state = "" if node.state in (None, "complete") else f" · {node.state}"
+    kind = "adapter" if node.kind == "source" else node.kind
+    return f"{kind} {node.title}{value}{state}  {node.key[:KEY_SHOWN]}"
+
+
+def _print_branches(node: LineageNode, side: str, indent: str) -> None:
+    branches: tuple[LineageNode, ...] = getattr(node, side)
+    hidden = node.hidden_children if side == "children" else 0
+    for place, branch in enumerate(branches):
+        last = place == len(branches) - 1 and not hidden
+        emit(f"{indent}{'└── ' if last else '├── '}{_line(branch)}")
+        _print_branches(branch, side, indent + ("    " if last else "│   "))
+    if hidden:
+        emit(f"{indent}└── and {hidden} more")
