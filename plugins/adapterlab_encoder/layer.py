@@ -12,7 +12,6 @@ Source: BERT (arXiv 1810.04805), RoBERTa (arXiv 1907.11692), XLM-R (arXiv 1911.0
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from adapterlab.data.weights import weight_files
 from adapterlab.errors import BackboneError
 from adapterlab.records import BackboneShape
 from adapterlab.train.passes import Pass, Rectangle
@@ -92,15 +92,13 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.devi
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    index = folder / "model.safetensors.index.json"
-    files = sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.exists() else None
     weights: dict[str, Tensor] = {}
-    for name in files or ["model.safetensors"]:
+    for path in weight_files(folder):
         try:
-            weights |= load_file(folder / name)
+            weights |= load_file(path)
         except (OSError, SafetensorError) as error:
             raise BackboneError(
-                f"{folder / name}: cannot read weights: {error}",
+                f"{path}: cannot read weights: {error}",
                 remedy="Delete the folder's copy and fetch the model again.",
             ) from error
     return Encoder(read_config(folder), weights, dtype=dtype, device=device)

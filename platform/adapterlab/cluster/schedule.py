@@ -142,7 +142,7 @@ class _Driver:
 
     def _own(self, holding: Holding, key: str) -> None:
         from adapterlab.search import storage as studies
-        from adapterlab.tracking import store as tracking
+        from adapterlab.tracking import schema as tracking
 
         stores = self.stores
         studies.initialise(stores.studies, stores.locks)
@@ -178,7 +178,7 @@ class _Driver:
 
         if not self._missing():
             return
-        with ray_session(self.spec.cluster, log_folder=Path(self.stores.home) / "logs") as session:
+        with ray_session(self.spec.cluster.address, log_folder=Path(self.stores.home) / "logs") as session:
             while missing := self._open_steps():
                 holding.claim(missing)
                 if sources := jobs.runnable_sources(self.plan, missing, holding.get):

@@ -97,7 +97,8 @@ def _lane(worker: Worker, source: _Source) -> Lane:
 
 def _publish(worker: Worker, source: _Source, result: LaneResult) -> None:
     best, facts, job = result.best, source.task.facts, source.job
-    assert best is not None and result.test_metrics is not None
+    assert best is not None
+    assert result.test_metrics is not None
     adapter = weights.without_head(result.tensors)
     count = sum(tensor.numel() for tensor in adapter.values())
     record = AdapterRecord(

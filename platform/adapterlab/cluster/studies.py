@@ -266,7 +266,8 @@ def _publish(
     run: RunRecorder,
 ) -> None:
     best, facts, job = result.best, study.task.facts, study.job
-    assert best is not None and result.test_metrics is not None
+    assert best is not None
+    assert result.test_metrics is not None
     learned = weights.without_head(result.tensors)
     values = combiner(job["combiner"]["name"]).layer().coefficients(learned).float().numpy()
     count = sum(tensor.numel() for tensor in learned.values())
@@ -295,7 +296,7 @@ def _publish(
     data = weights.to_bytes(result.tensors, {"key": claim.key, "task": facts.task, "kind": "transfer"})
     study.worker.catalog.publish_transfer(record, data, _summaries(claim.key, job, values), claim)
     run.outcome(best, result.test_metrics, best_epoch=result.best_epoch)
-    run.coefficients(values, [entry["name"] for entry in job["pool"]], job)
+    run.coefficients(values, job, settings["init_scale"])
     run.test_outputs(result.test_outputs, study.task.test.labels)
 
 

@@ -11,7 +11,7 @@ A run is known by its node (sweep key / step key / …), so a resumed sweep adds
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -70,23 +70,28 @@ class RunRecorder:
         self._run.tags({f"adapterlab.best.{name}": names.compact(one) for name, one in settings.items()})
 
     def coefficients(
-        self, values: NDArray[np.float32], sources: Sequence[str], job: Mapping[str, Any]
+        self, values: NDArray[np.float32], job: Mapping[str, Any], init_scale: float
     ) -> None:
         """Store coefficients as data and as a picture, and as metrics where they are few.
 
         Args:
             values: (L or 1, T, d or 1).
-            sources: Names of the T sources.
-            job: The study's job, for the title.
+            job: The study's job, for the names of sources, target and combiner.
+            init_scale: Where they started, in units of 1/T.
         """
         from adapterlab.tracking.pictures import coefficient_heatmap
 
+        sources = [entry["name"] for entry in job["pool"]]
         self._run.json(
             "coefficients.json",
-            {"shape": list(values.shape), "sources": list(sources), "values": values.tolist()},
+            {"shape": list(values.shape), "sources": sources, "values": values.tolist()},
         )
         png = coefficient_heatmap(
-            values, list(sources), target=job["task_name"], combiner=job["combiner"]["name"]
+            values,
+            sources,
+            target=job["task_name"],
+            combiner=job["combiner"]["name"],
+            start=init_scale / len(sources),
         )
         self._run.picture("coefficients.png", png)
         if values.size <= _FEW_COEFFICIENTS:

@@ -17,6 +17,7 @@ from adapterlab.catalog.records import Claim
 from adapterlab.catalog.store import Catalog
 from adapterlab.cluster.context import Context
 from adapterlab.cluster.tree import SweepTree
+from adapterlab.cluster.tune import stop_requested
 from adapterlab.errors import BackboneError, CancelledError
 from adapterlab.records import State, TaskData
 from adapterlab.train.protocols import Backbone
@@ -54,16 +55,16 @@ class Worker:
         )
 
     def check_cancelled(self) -> None:
-        """Ask, at most once a second, whether the sweep was cancelled.
+        """Ask, at most once a second, whether the sweep is to stop.
 
         Raises:
-            CancelledError: It was; runs in progress are closed as killed and can be resumed.
+            CancelledError: It is; runs in progress are closed as killed and can be resumed.
         """
         if time.monotonic() - self._asked_at < _CANCEL_POLL_S:
             return
         self._asked_at = time.monotonic()
-        if self.catalog.cancel_requested(self.context.sweep_key):
-            raise CancelledError("the sweep was cancelled", remedy="Submit the same spec to continue it.")
+        if stop_requested() or self.catalog.cancel_requested(self.context.sweep_key):
+            raise CancelledError("the sweep was stopped on request", remedy="Submit the same spec to continue it.")
 
     def progress(self, claim: Claim, done: int, total: int, detail: str) -> None:
         """Say how far a step is; people see it in ``submit`` and ``status``."""
@@ -117,11 +118,11 @@ def open_worker(context: Context, name: str) -> Iterator[Worker]:
 
 
 def _load_backbone(context: Context, device: Any) -> Backbone:
-    from adapterlab.data.weights import weights_digest
+    from adapterlab.data.weights import weight_files, weights_digest
     from adapterlab.registry.entry_points import backbone_family
 
     folder = Path(context.backbone["folder"])
-    found = weights_digest(folder, context.stores.cache)
+    found = weights_digest(weight_files(folder), context.stores.cache)
     if found != context.backbone["digest"]:
         raise BackboneError(
             f"{folder}: the weights have sha256 {found}, the plan was made for {context.backbone['digest']}",

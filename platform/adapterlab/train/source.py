@@ -22,6 +22,7 @@ def source_lane(
     *,
     seed: int,
     name: str,
+    sees_test: bool = False,
 ) -> Lane:
     """Return a lane with a freshly initialised adapter and head.
 
@@ -33,6 +34,7 @@ def source_lane(
         settings: How to train.
         seed: Seed of init, data order and dropout.
         name: Shown in progress and results.
+        sees_test: Whether the best epoch is evaluated once on the test split.
 
     Raises:
         DataError: A row is longer than the backbone can take.
@@ -45,6 +47,7 @@ def source_lane(
         settings=settings,
         seed=seed,
         tensors=trainable(backbone, task, tensors, seed),
+        sees_test=sees_test,
         device=backbone.device,
     )
 

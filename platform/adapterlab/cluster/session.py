@@ -1,0 +1,436 @@
+"""A Ray session: our own quiet Ray on this machine's loopback, or a connection to a cluster.
+
+A private Ray is started as small as Ray allows, and nothing of it outlives this process:
+
+* it listens on loopback only, with token authentication on and a token of its own in the
+  environment, so that the user's ``~/.ray`` is neither read nor written;
+* it runs without dashboard, log monitor, autoscaler and usage reports;
+* its files live in one private folder with a short path (Unix sockets allow 107 characters), which
+  is removed at the end; folders of sessions that were killed are removed by the next session;
+* its processes die with this process, also on SIGKILL (Linux kills them through ``prctl``). The
+  kernel ties that to the *thread* that started them, so a session is opened in the main thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from adapterlab.errors import ConflictError, UnavailableError, UsageError
+
+CONNECT_TIMEOUT_S = 10.0
+"""How long to wait for a cluster to answer."""
+
+OBJECT_STORE_BYTES = 150 * 2**20
+"""Shared memory of a private Ray. Only small JSON values pass through it."""
+
+_FOLDER_PREFIX = "adapterlab-ray-"
+_OWNER_LOCK = "owner.lock"
+_LONGEST_SOCKET = len("/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")
+_SOCKET_LIMIT = 107
+_ABANDONED_AFTER_S = 60.0
+_EXIT_GRACE_S = 5.0
+_SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "API_KEY", "ACCESS_KEY")
+_TOKEN = secrets.token_hex(32)
+# One token a process: Ray's C++ side reads it once and keeps it.
+
+
+@dataclass(frozen=True)
+class RaySession:
+    """A running Ray, as the caller may need to know it."""
+
+    address: str
+    """``host:port`` of its head."""
+    private: bool
+    """Whether it was started here and ends with the session."""
+    cpus: float
+    """CPU cores of all nodes now."""
+    gpus: float
+    """GPUs of all nodes now."""
+
+
+@contextmanager
+def ray_session(
+    address: str | None = None,
+    *,
+    cpus: int | None = None,
+    gpus: int | None = None,
+    environment: Mapping[str, str] | None = None,
+    log_folder: Path | None = None,
+    quiet: bool = True,
+) -> Iterator[RaySession]:
+    """Start a private Ray, or connect to a cluster; call it in the main thread.
+
+    Args:
+        address: ``"auto"`` or ``host:port`` of a running cluster, which is left running; ``None``
+            starts a private one.
+        cpus: Cores of the private Ray; ``None``: the machine's.
+        gpus: GPUs of the private Ray; ``None``: the machine's.
+        environment: Variables for the workers. On a cluster they are visible to its other users,
+            so names that look like secrets are refused there.
+        log_folder: Where the workers' output is kept after a private session, one sub-folder each.
+        quiet: Keep Ray's own messages off the console.
+
+    Yields:
+        The session.
+
+    Raises:
+        ConflictError: This process has a Ray session already.
+        UnavailableError: The cluster does not answer, refuses us, or Ray cannot start here.
+        UsageError: The address is malformed, or a variable must not be shown to a cluster.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError(
+            "a Ray session must be opened in the main thread: its processes die with the thread"
+        )
+    variables = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_CHDIR_TO_TRIAL_DIR": "0",
+        **(environment or {}),
+    }
+    opened = (
+        _private(variables, cpus, gpus, log_folder, quiet=quiet)
+        if address is None
+        else _connected(address, variables, quiet=quiet)
+    )
+    with opened as session:
+        yield session
+
+
+@contextmanager
+def _private(
+    variables: Mapping[str, str],
+    cpus: int | None,
+    gpus: int | None,
+    log_folder: Path | None,
+    *,
+    quiet: bool,
+) -> Iterator[RaySession]:
+    with ExitStack() as stack:
+        folder = stack.enter_context(_session_folder())
+        # Ray binds to loopback only where it believes clusters to be unsupported.
+        loopback = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_TOKEN": _TOKEN}
+        own_token = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
+        if own_token:
+            del loopback["RAY_AUTH_TOKEN"]
+        if cpus is None and (os.cpu_count() or 1) > 8:
+            loopback["RAY_prestart_worker_first_driver"] = "0"  # else one idle process a core
+        stack.enter_context(_environment({**variables, **loopback}))
+        ray = _import_ray(clusters=False)
+        stack.enter_context(_sigterm_restored())
+        stack.enter_context(_loudness(quiet=quiet))
+        stack.callback(_stop, ray, folder, log_folder)
+        with _sigterm_ends_the_session(), _fewer_processes():
+            try:
+                context = ray.init(
+                    address="local",
+                    num_cpus=cpus,
+                    num_gpus=gpus,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    include_dashboard=False,
+                    log_to_driver=not quiet,
+                    configure_logging=not quiet,
+                    _node_ip_address="127.0.0.1",
+                    _temp_dir=str(folder),
+                )
+            except (OSError, RuntimeError, ValueError, TimeoutError) as error:
+                raise UnavailableError(
+                    f"Ray does not start on this machine: {_first_line(error)}",
+                    remedy="Check free memory and disk space in the temporary folder (TMPDIR), then try again.",
+                ) from error
+        yield _describe(ray, context.address_info["address"], private=True)
+
+
+@contextmanager
+def _connected(address: str, variables: Mapping[str, str], *, quiet: bool) -> Iterator[RaySession]:
+    exposed = sorted(name for name in variables if any(word in name.upper() for word in _SECRET_WORDS))
+    if exposed:
+        raise UsageError(
+            f"{', '.join(exposed)}: a cluster shows the environment of its jobs to all its users",
+            remedy="Set it on the cluster's nodes instead.",
+        )
+    with ExitStack() as stack:
+        stack.enter_context(_environment({"RAY_USAGE_STATS_ENABLED": "0"}))
+        ray = _import_ray(clusters=True)
+        target = _resolve(address)
+        _probe(target)
+        stack.enter_context(_sigterm_restored())
+        stack.enter_context(_loudness(quiet=quiet))
+        stack.callback(ray.shutdown)
+        with _sigterm_ends_the_session():
+            try:
+                ray.init(
+                    address=target,
+                    log_to_driver=not quiet,
+                    configure_logging=not quiet,
+                    runtime_env={"env_vars": dict(variables)},
+                )
+            except (OSError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
+                raise _unusable(target, _first_line(error)) from error
+        yield _describe(ray, target, private=False)
+
+
+def _import_ray(*, clusters: bool) -> Any:
+    import ray
+    from ray._private import ray_constants
+
+    if ray.is_initialized():
+        raise ConflictError("this process has a Ray session already", remedy="End it first.")
+    # Read from the environment when ray was imported, perhaps before us and for the other purpose.
+    ray_constants.ENABLE_RAY_CLUSTER = clusters
+    return ray
+
+
+def _describe(ray: Any, address: str, *, private: bool) -> RaySession:
+    resources = ray.cluster_resources()
+    return RaySession(address, private, float(resources.get("CPU", 0)), float(resources.get("GPU", 0)))
+
+
+def _stop(ray: Any, folder: Path, log_folder: Path | None) -> None:
+    """Stop Ray and make sure that nothing it started is left."""
+    import psutil
+
+    started = psutil.Process().children(recursive=True)
+    of_ray = [process for process in started if _belongs_to(process, folder)]
+    ray.shutdown()
+    _, alive = psutil.wait_procs(of_ray, timeout=_EXIT_GRACE_S)
+    for process in alive:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=_EXIT_GRACE_S)
+    if log_folder is not None:
+        _keep_logs(folder, log_folder)
+
+
+def _belongs_to(process: Any, folder: Path) -> bool:
+    """Tell Ray's processes, which all name the session's folder, from other children of ours."""
+    import psutil
+
+    with suppress(psutil.Error):
+        named = any(str(folder) in part for part in process.cmdline())
+        return named or str(process.name()).startswith("ray::")
+    return False
+
+
+def _keep_logs(folder: Path, log_folder: Path) -> None:
+    for session in folder.glob("session_2*"):
+        kept = log_folder / session.name
+        for file in sorted((session / "logs").glob("*")):
+            if file.is_file() and file.suffix in {".err", ".out"} and file.stat().st_size:
+                kept.mkdir(parents=True, exist_ok=True)
+                with suppress(OSError):
+                    shutil.move(file, kept / file.name)
+
+
+@contextmanager
+def _session_folder() -> Iterator[Path]:
+    parent = Path(tempfile.gettempdir())
+    if len(str(parent)) + 1 + len(_FOLDER_PREFIX) + 8 + _LONGEST_SOCKET > _SOCKET_LIMIT:
+        parent = Path("/tmp")  # noqa: S108  (mkdtemp below makes a private folder)
+    _remove_abandoned(parent)
+    folder = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX, dir=parent))
+    lock = FileLock(folder / _OWNER_LOCK)
+    lock.acquire()
+    try:
+        yield folder
+    finally:
+        lock.release()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Remove folders of sessions whose process was killed: their owner's lock is free."""
+    for folder in parent.glob(f"{_FOLDER_PREFIX}*"):
+        with suppress(OSError, Timeout):
+            facts = folder.stat()
+            if facts.st_uid != os.getuid() or time.time() - facts.st_mtime < _ABANDONED_AFTER_S:
+                continue
+            with FileLock(folder / _OWNER_LOCK, timeout=0):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    # Ray itself writes RAY_AUTH_MODE when it turns authentication on.
+    names = {*variables, "RAY_AUTH_MODE"}
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _sigterm_ends_the_session() -> Iterator[None]:
+    """Let SIGTERM unwind the session in order, whatever handler Ray puts; the old one is back afterwards."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    try:
+        yield
+    finally:
+        # Entered around ``ray.init``, which replaces the handler; the caller's own has precedence.
+        signal.signal(signal.SIGTERM, leave if before in {signal.SIG_DFL, None} else before)
+
+
+@contextmanager
+def _sigterm_restored() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+
+@contextmanager
+def _loudness(*, quiet: bool) -> Iterator[None]:
+    """Keep Ray's log and its printed notices ("A worker died …") off the console."""
+    if not quiet:
+        yield
+        return
+    from ray._private import worker
+
+    logger = logging.getLogger("ray")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with _without(worker, "print_to_stdstream"):
+            yield
+    finally:
+        logger.setLevel(before)
+
+
+@contextmanager
+def _fewer_processes() -> Iterator[None]:
+    """Start Ray without the three helpers a private session has no use for.
+
+    Autoscaler, log monitor and API server are Python processes that cannot be switched off by a
+    setting; without them a session starts and stops in half the time on two cores. Where a later
+    Ray names them differently, they are simply started.
+    """
+    from ray._private.node import Node
+
+    with _without(Node, "start_monitor", "start_log_monitor", "start_api_server"):
+        yield
+
+
+@contextmanager
+def _without(owner: Any, *names: str) -> Iterator[None]:
+    """Let functions of a class or module do nothing while the block runs."""
+
+    def nothing(*_: Any, **__: Any) -> None:
+        return None
+
+    before = {name: vars(owner)[name] for name in names if name in vars(owner)}
+    for name in before:
+        setattr(owner, name, nothing)
+    try:
+        yield
+    finally:
+        for name, function in before.items():
+            setattr(owner, name, function)
+
+
+def _resolve(address: str) -> str:
+    """Return ``host:port`` of a cluster's address as written."""
+    from ray._private import services
+
+    if address == "auto":
+        try:
+            target: str = services.canonicalize_bootstrap_address_or_die("auto")
+        except (ConnectionError, ValueError) as error:
+            raise UnavailableError(
+                'no Ray cluster runs on this machine (cluster.address = "auto")',
+                remedy="Start one (`ray start --head`), give its address as host:port, "
+                "or leave cluster.address out for a private one.",
+            ) from error
+        return target
+    host, separator, port = address.rpartition(":")
+    if not separator or not host or "/" in host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise UsageError(
+            f'cluster.address = {address!r} is no address of a Ray cluster; expected "auto" or host:port, '
+            'for example "10.0.0.1:6379"'
+        )
+    target = services.canonicalize_bootstrap_address(address)
+    return target or address
+
+
+_TRIAL_CONNECTION = """
+import signal, sys
+import ray
+signal.alarm(int(sys.argv[2]))
+try:
+    ray.init(sys.argv[1], log_to_driver=False, configure_logging=False)
+except BaseException as error:
+    lines = str(error).strip().splitlines()
+    print(lines[0] if lines else type(error).__name__)
+    sys.exit(1)
+"""
+
+
+def _probe(target: str) -> None:
+    """Fail within seconds where Ray itself would retry for minutes, complaining on the console.
+
+    Connects from a child first: what answers there may be no Ray, an incompatible one, or one that
+    wants another token.
+    """
+    host, _, port = target.rpartition(":")
+    advice = "Check that the cluster runs, and that this machine may connect to it."
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        raise UnavailableError(
+            f"nothing answers at the Ray cluster's address {target}: {error}", remedy=advice
+        ) from error
+    tried = subprocess.run(
+        [sys.executable, "-c", _TRIAL_CONNECTION, target, str(int(CONNECT_TIMEOUT_S))],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=False,
+    )
+    if tried.returncode == -signal.SIGALRM:
+        raise UnavailableError(
+            f"what listens at {target} did not answer as a Ray cluster within {CONNECT_TIMEOUT_S:.0f} s",
+            remedy=advice,
+        )
+    if tried.returncode != 0:
+        raise _unusable(target, tried.stdout.strip() or f"connecting ended with {tried.returncode}")
+
+
+def _unusable(target: str, reason: str) -> UnavailableError:
+    return UnavailableError(
+        f"the Ray cluster at {target} cannot be used: {reason}",
+        remedy="Submit from one of its nodes, with its version of Ray and its token "
+        "(RAY_AUTH_TOKEN or ~/.ray/auth_token).",
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

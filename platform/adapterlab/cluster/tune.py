@@ -1,0 +1,476 @@
+"""One Ray Tune run whose trials are workers: placed, retried and stopped by Tune, silent otherwise.
+
+A *job* is a JSON-able mapping; a *worker* is the process Tune starts for it. A worker that dies
+(killed, out of memory, crashed) is started again with the same job; a job that raises is over, and
+its error comes back as ours. Tune's files are scratch: the truth is in the stores the jobs write to.
+
+Stopping has two stages. Workers are first asked to stop (they poll :func:`stop_requested`, for
+example once an epoch) and may finish what they hold; those that have not ended after a grace
+period are killed. Ctrl-C and SIGTERM stop in the same way; a second signal stops at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from adapterlab import errors
+from adapterlab.errors import AdapterlabError, CancelledError, TrainingError, UsageError
+from adapterlab.fingerprint import Json
+from adapterlab.records import State
+
+Job = Mapping[str, Json]
+Trainable = Callable[[dict[str, Any]], Mapping[str, Json]]
+"""What a worker runs: the job in, a JSON-able result out. Must be importable on the workers."""
+
+GRACE_S = 15.0
+"""How long workers may take to stop at their next epoch before they are killed."""
+
+_POLL_S = 0.5
+_NAMESPACE = b"adapterlab"
+_QUIET = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON or TensorBoard files
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the signals are ours
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # Tune's own state is never restored
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "1",
+    "TUNE_WARN_THRESHOLD_S": "60",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+}
+
+
+@dataclass(frozen=True)
+class JobOutcome:
+    """How a job ended."""
+
+    index: int
+    """Its place in the sequence given to :func:`run_workers`."""
+    job: Job
+    state: State
+    """Complete, failed, or killed (stopped before its end, or never started)."""
+    result: Mapping[str, Any] | None
+    """What it returned; ``None`` unless complete."""
+    error: AdapterlabError | None
+    """Why it failed or was killed; ``None`` when complete."""
+    attempts: int
+    """Workers started for it: 1, plus one for each that died; 0 when it never started."""
+
+
+def run_workers(
+    jobs: Sequence[Job],
+    trainable: Trainable,
+    *,
+    cpus: float,
+    gpus: float = 0.0,
+    concurrency: int | None = None,
+    max_retries: int = 2,
+    storage: Path,
+    name: str,
+    on_result: Callable[[JobOutcome], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    grace_s: float = GRACE_S,
+) -> list[JobOutcome]:
+    """Run every job in a worker of its own, side by side, in the Ray session that is open.
+
+    Args:
+        jobs: JSON-able mappings; started in this order.
+        trainable: What each worker runs. May raise; our errors come back as they are.
+        cpus: CPU cores of a worker; its thread count as well.
+        gpus: GPUs of a worker; may be a fraction.
+        concurrency: Workers side by side at most; ``None``: as many as there is room for.
+        max_retries: Times a job's worker is started again after it died.
+        storage: Folder for Tune's scratch files; they are removed at the end.
+        name: Name of the run in Ray.
+        on_result: Called here as each job ends, in the order in which they end.
+        should_stop: Polled here twice a second; when true, workers are asked to stop.
+        grace_s: Seconds workers may take to stop before they are killed.
+
+    Returns:
+        One outcome a job, in the order of ``jobs``.
+
+    Raises:
+        CancelledError: SIGINT or SIGTERM arrived; ``details["signal"]`` names it. Outcomes until
+            then went to ``on_result``.
+        UsageError: A worker needs more than the private Ray has.
+    """
+    if not jobs:
+        return []
+    import ray
+    from ray import tune
+
+    texts = [json.dumps(job, allow_nan=False) for job in jobs]
+    run = f"{name}-{uuid.uuid4().hex[:8]}"
+    flag = f"{_NAMESPACE.decode()}/stop/{run}"
+    room = _room(ray, cpus, gpus)
+    side_by_side = min(len(jobs), concurrency or len(jobs), max(1, room or len(jobs)))
+    watch = _Watch(jobs, flag, on_result, should_stop, grace_s)
+
+    def work(config: dict[str, Any]) -> dict[str, str]:
+        return {"outcome": _run_job(texts[config["index"]], trainable, flag, cpus)}
+
+    work.__name__ = work.__qualname__ = "worker"  # what Ray shows of it
+    with _silence(side_by_side), _signals(watch):
+        tuner = tune.Tuner(
+            tune.with_resources(work, tune.PlacementGroupFactory([_bundle(cpus, gpus)])),
+            param_space={"index": tune.grid_search(list(range(len(jobs))))},
+            tune_config=tune.TuneConfig(
+                scheduler=_scheduler(watch),
+                max_concurrent_trials=side_by_side,
+                reuse_actors=True,  # a process that has its libraries loaded takes the next job
+                trial_name_creator=lambda trial: f"worker-{trial.config['index']}",
+                trial_dirname_creator=lambda trial: f"worker-{trial.config['index']}",
+            ),
+            run_config=tune.RunConfig(
+                name=run,
+                storage_path=str(storage.absolute()),
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=max_retries),
+                stop=_stopper(watch),
+            ),
+        )
+        try:
+            tuner.fit()
+        except _Abandon:
+            watch.kill_workers(ray)
+        finally:
+            _lower(flag)
+            shutil.rmtree(storage / run, ignore_errors=True)
+    if watch.failure is not None:
+        raise watch.failure
+    if watch.signal is not None:
+        raise CancelledError(
+            f"stopped by {watch.signal}", remedy="Submit again to continue.", signal=watch.signal
+        )
+    return [watch.outcomes.get(index) or _never_ended(index, job) for index, job in enumerate(jobs)]
+
+
+def stop_requested() -> bool:
+    """Return, inside a worker, whether it shall stop at its next chance. Cheap: asks twice a second."""
+    return _mailbox.stopped()
+
+
+class _Mailbox:
+    """A worker's view of the stop flag, which lives in the cluster's own key-value store."""
+
+    def __init__(self) -> None:
+        self._flag: str | None = None
+        self._asked = 0.0
+        self._stopped = False
+
+    def open(self, flag: str) -> None:
+        self._flag, self._asked, self._stopped = flag, 0.0, False
+
+    def stopped(self) -> bool:
+        if self._flag is None or self._stopped:
+            return self._stopped
+        now = time.monotonic()
+        if now - self._asked >= _POLL_S:
+            self._asked = now
+            self._stopped = _is_raised(self._flag)
+        return self._stopped
+
+
+_mailbox = _Mailbox()
+
+
+def _run_job(text: str, trainable: Trainable, flag: str, cpus: float) -> str:
+    """Run one job in a worker and return its outcome as JSON; nothing a job raises leaves here."""
+    _mailbox.open(flag)
+    os.environ["OMP_NUM_THREADS"] = str(max(1, int(cpus)))
+    try:
+        if _mailbox.stopped():
+            raise CancelledError("stopped before it began")
+        return json.dumps({"result": dict(trainable(json.loads(text)))}, allow_nan=False)
+    except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001  (the door of the process)
+        traceback.print_exc()  # into the worker's log
+        return json.dumps({"error": _packed(error)}, default=str)
+
+
+def _packed(error: BaseException) -> dict[str, Any]:
+    if isinstance(error, AdapterlabError):
+        return {
+            "kind": type(error).__name__,
+            "message": error.message,
+            "remedy": error.remedy,
+            "details": error.details,
+        }
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return {
+        "kind": "TrainingError",
+        "message": f"{type(error).__name__}: {error}{place}",
+        "remedy": None,
+        "details": {"reason": type(error).__name__},
+    }
+
+
+def _unpacked(packed: Mapping[str, Any]) -> AdapterlabError:
+    kind = getattr(errors, packed["kind"], TrainingError)
+    if not (isinstance(kind, type) and issubclass(kind, AdapterlabError)):
+        kind = TrainingError
+    return kind(packed["message"], remedy=packed["remedy"], **packed["details"])
+
+
+class _Abandon(BaseException):
+    """Leaves Tune's loop without its orderly end, which may take minutes."""
+
+
+class _Watch:
+    """What the driver knows of a run: outcomes so far, and whether it is stopping."""
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        flag: str,
+        on_result: Callable[[JobOutcome], None] | None,
+        should_stop: Callable[[], bool] | None,
+        grace_s: float,
+    ) -> None:
+        self.outcomes: dict[int, JobOutcome] = {}
+        self.signal: str | None = None
+        self.failure: Exception | None = None
+        self.trials: list[Any] = []
+        self._jobs = jobs
+        self._flag = flag
+        self._on_result = on_result
+        self._should_stop = should_stop
+        self._grace_s = grace_s
+        self._polled = 0.0
+        self._stopping_since: float | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Tune pickles its settings to restore a run from them; the catalog is our truth, so what
+        # the driver holds (databases, callbacks) stays out.
+        return _Watch, ((), "", None, None, 0.0)
+
+    def on_signal(self, number: int, _frame: FrameType | None) -> None:
+        """Ask for a stop at the first signal, leave at the second."""
+        if self.signal is not None:
+            raise _Abandon
+        self.signal = signal.Signals(number).name
+
+    def step(self) -> bool:
+        """Return whether Tune shall end the run now; called by its loop about ten times a second."""
+        now = time.monotonic()
+        if self._stopping_since is None:
+            if not self._wants_to_stop(now):
+                return False
+            self._stopping_since = now
+            _raise(self._flag)
+        if now - self._stopping_since > self._grace_s:
+            raise _Abandon
+        return not any(trial.status == "RUNNING" for trial in self.trials)
+
+    def told(self, trial: Any, text: str) -> None:
+        """Note what a worker told of its job."""
+        index = trial.config["index"]
+        self._note(_outcome(index, self._jobs[index], text, trial.num_failures + 1))
+
+    def died(self, trial: Any) -> None:
+        """Note a job whose workers died more often than allowed."""
+        if trial.should_recover():
+            return  # Tune starts it again
+        index, attempts = trial.config["index"], trial.num_failures
+        error = _death(trial, attempts)
+        self._note(JobOutcome(index, self._jobs[index], State.FAILED, None, error, attempts))
+
+    def kill_workers(self, ray: Any) -> None:
+        """Kill what did not stop in time."""
+        for trial in self.trials:
+            actor = getattr(trial.temporary_state, "ray_actor", None)
+            if actor is not None:
+                with suppress(Exception):
+                    ray.kill(actor)
+
+    def _note(self, outcome: JobOutcome) -> None:
+        self.outcomes[outcome.index] = outcome
+        if self._on_result is not None and self.failure is None:
+            try:
+                self._on_result(outcome)
+            except Exception as error:  # noqa: BLE001  (raised again once Tune has ended)
+                self.failure = error
+
+    def _wants_to_stop(self, now: float) -> bool:
+        if self.signal is not None or self.failure is not None:
+            return True
+        if self._should_stop is None or now - self._polled < _POLL_S:
+            return False
+        self._polled = now
+        try:
+            return self._should_stop()
+        except Exception as error:  # noqa: BLE001  (raised again once Tune has ended)
+            self.failure = error
+            return True
+
+
+def _scheduler(watch: _Watch) -> Any:
+    """Return the ears of a run. Not a Tune callback: those make Tune import MLflow, for seconds."""
+    from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+    class Listen(FIFOScheduler):  # type: ignore[misc]
+        def on_trial_add(self, controller: Any, trial: Any) -> None:
+            super().on_trial_add(controller, trial)
+            watch.trials.append(trial)
+
+        def on_trial_result(self, _controller: Any, trial: Any, result: dict[str, Any]) -> Any:
+            watch.told(trial, result["outcome"])
+            return TrialScheduler.STOP
+
+        def on_trial_error(self, controller: Any, trial: Any) -> None:
+            super().on_trial_error(controller, trial)
+            watch.died(trial)
+
+    return Listen()
+
+
+def _stopper(watch: _Watch) -> Any:
+    from ray.tune import Stopper
+
+    class Stop(Stopper):  # type: ignore[misc]
+        def __call__(self, *_: Any) -> bool:
+            return False
+
+        def stop_all(self) -> bool:
+            return watch.step()
+
+    return Stop()
+
+
+def _outcome(index: int, job: Job, text: str, attempts: int) -> JobOutcome:
+    told = json.loads(text)
+    if "result" in told:
+        return JobOutcome(index, job, State.COMPLETE, told["result"], None, attempts)
+    error = _unpacked(told["error"])
+    state = State.KILLED if isinstance(error, CancelledError) else State.FAILED
+    return JobOutcome(index, job, state, None, error, attempts)
+
+
+def _death(trial: Any, attempts: int) -> TrainingError:
+    text = ""
+    with suppress(OSError, TypeError):
+        text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+    memory = "OutOfMemory" in text or "running low on memory" in text
+    times = "once" if attempts == 1 else f"{attempts} times"
+    return TrainingError(
+        f"the worker died {times}: {_essence(text)}",
+        remedy="Memory ran out: give workers fewer lanes, or run fewer side by side."
+        if memory
+        else "It was killed or crashed, often for lack of memory; the worker's log tells more.",
+        reason="OutOfMemory" if memory else "WorkerDied",
+    )
+
+
+def _essence(text: str) -> str:
+    """Return the one line of Ray's page that says why a worker is gone."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for words in ("exit detail", "Worker exit", "killed", "died"):
+        for line in lines:
+            if words.lower() in line.lower():
+                return line[:300]
+    return lines[0][:300] if lines else "it left no word"
+
+
+def _never_ended(index: int, job: Job) -> JobOutcome:
+    error = CancelledError("stopped before its end", remedy="Submit again to continue.")
+    return JobOutcome(index, job, State.KILLED, None, error, 0)
+
+
+def _bundle(cpus: float, gpus: float) -> dict[str, float]:
+    return {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}
+
+
+def _room(ray: Any, cpus: float, gpus: float) -> int | None:
+    """Return how many workers fit now; ``None`` where a cluster may grow to make room."""
+    room = 0
+    for node in ray.nodes():
+        have = node["Resources"] if node["Alive"] else {}
+        fits = int(have.get("CPU", 0.0) / cpus + 1e-9)
+        if gpus:
+            fits = min(fits, int(have.get("GPU", 0.0) / gpus + 1e-9))
+        room += fits
+    if room:
+        return room
+    if len(ray.nodes()) == 1 and ray.nodes()[0]["NodeManagerAddress"].startswith("127."):
+        have = ray.nodes()[0]["Resources"]
+        raise UsageError(
+            f"a worker needs {cpus:g} CPU and {gpus:g} GPU; this machine has "
+            f"{have.get('CPU', 0):g} CPU and {have.get('GPU', 0):g} GPU",
+            remedy="Lower cluster.cpus_per_worker or cluster.gpus_per_worker, or set cluster.address.",
+        )
+    return None
+
+
+@contextmanager
+def _silence(side_by_side: int) -> Iterator[None]:
+    """Keep Tune's console output, files and warnings away while the block runs."""
+    variables = {**_QUIET, "TUNE_MAX_PENDING_TRIALS_PG": str(side_by_side)}
+    before = {name: os.environ.get(name) for name in variables}
+    logger = logging.getLogger("ray.tune")
+    level = logger.level
+    os.environ.update(variables)
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _signals(watch: _Watch) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, watch.on_signal) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _raise(flag: str) -> None:
+    from ray.experimental import internal_kv
+
+    with suppress(Exception):
+        internal_kv._internal_kv_put(flag.encode(), b"1", namespace=_NAMESPACE)
+
+
+def _is_raised(flag: str) -> bool:
+    from ray.experimental import internal_kv
+
+    with suppress(Exception):
+        return bool(internal_kv._internal_kv_get(flag.encode(), namespace=_NAMESPACE))
+    return False
+
+
+def _lower(flag: str) -> None:
+    from ray.experimental import internal_kv
+
+    with suppress(Exception):
+        internal_kv._internal_kv_del(flag.encode(), namespace=_NAMESPACE)
