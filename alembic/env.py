@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from alembic import context
-from sqlalchemy import JSON, Connection, text
+from sqlalchemy import Connection, text
 
 from adapterlab.catalog.database import POSTGRES_SCHEMA, Database
-from adapterlab.catalog.schema import VERSION_TABLE, Base, UtcTime
+from adapterlab.catalog.schema import VERSION_TABLE, Base, JsonValue, UtcTime
 from adapterlab.home import stores
 
 
@@ -20,7 +20,7 @@ def render_item(kind: str, item: Any, autogen_context: Any) -> str | Literal[Fal
     """Write plain types into migrations: a migration must not change when a model's type does."""
     if kind == "type" and isinstance(item, UtcTime):
         return "sa.DateTime(timezone=True)"
-    if kind == "type" and isinstance(item, JSON):
+    if kind == "type" and isinstance(item, JsonValue):
         autogen_context.imports.add("from sqlalchemy.dialects import postgresql")
         return 'sa.JSON().with_variant(postgresql.JSONB(), "postgresql")'
     return False

@@ -96,7 +96,7 @@ def _nodes(
     places: dict[str, tuple[str, str]] = {}
     for shelf in SHELVES:
         for chunk in chunks(keys):
-            statement = select(shelf.table.__table__).where(shelf.table.key.in_(chunk))
+            statement = select(shelf.table).where(shelf.columns.key.in_(chunk))
             for row in connection.execute(statement):
                 nodes[row.key] = _node(shelf.kind, row, getattr(row, shelf.how), getattr(row, shelf.value))
                 places[row.key] = (row.task, row.backbone_digest)

@@ -11,12 +11,11 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from sqlalchemy import Connection, inspect, text
 
 from adapterlab.catalog.database import POSTGRES_SCHEMA, Database, read_version
@@ -78,16 +77,6 @@ def schema_status(database: Database) -> SchemaStatus:
         UnavailableError: The database cannot be reached.
     """
     return SchemaStatus(database.name, read_version(database, VERSION_TABLE), HEAD_REVISION)
-
-
-def catalog_exists(url: str) -> bool:
-    """Return whether there is a catalog at a URL; creates nothing.
-
-    Raises:
-        UnavailableError: The database cannot be reached.
-    """
-    with closing(Database(url)) as database:
-        return schema_status(database).current is not None
 
 
 def ensure_current(database: Database, locks: Path, *, migrate: bool) -> None:
@@ -187,6 +176,8 @@ def _lock(database: Database, locks: Path) -> Iterator[None]:
     if database.file is None:
         yield
         return
+    from filelock import FileLock, Timeout
+
     name = hashlib.sha256(str(database.file.resolve()).encode()).hexdigest()[:16]
     try:
         locks.mkdir(parents=True, exist_ok=True)

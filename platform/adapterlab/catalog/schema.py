@@ -27,8 +27,8 @@ from sqlalchemy import (
     String,
     TypeDecorator,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeEngine
 
 HEAD_REVISION = "a41c7e90b5d2"
 """The revision these models describe; compared at every opening, so that Alembic is not imported."""
@@ -66,6 +66,21 @@ class UtcTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class JsonValue(TypeDecorator[Any]):
+    """JSON, as ``jsonb`` on PostgreSQL; imports that dialect only there (it brings asyncio along)."""
+
+    impl = JSON
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return the database's own type."""
+        if dialect.name != "postgresql":
+            return dialect.type_descriptor(JSON())
+        from sqlalchemy.dialects.postgresql import JSONB
+
+        return dialect.type_descriptor(JSONB())
+
+
 class Base(DeclarativeBase):
     """Base of all tables; every constraint has a name, so that migrations can drop it."""
 
@@ -78,8 +93,8 @@ class Base(DeclarativeBase):
         }
     )
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it once
-        dict[str, Any]: JSON().with_variant(JSONB(), "postgresql"),
-        list[Any]: JSON().with_variant(JSONB(), "postgresql"),
+        dict[str, Any]: JsonValue(),
+        list[Any]: JsonValue(),
         datetime: UtcTime(),
         float: Float(53),
     }

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from adapterlab.catalog import claims, integrity, publish, status, steps, sweeps
 from adapterlab.catalog.blobs import open_blobs
 from adapterlab.catalog.database import Database
-from adapterlab.catalog.migrate import ensure_current
+from adapterlab.catalog.migrate import ensure_current, schema_status
 from adapterlab.catalog.owners import current_owner
 from adapterlab.catalog.reading import ReadableCatalog, Stored
 from adapterlab.catalog.records import (
@@ -32,7 +32,7 @@ from adapterlab.catalog.records import (
 from adapterlab.errors import ClaimLostError, NotFoundError
 from adapterlab.records import BackboneFacts, State, Step, TaskFacts
 
-__all__ = ["Catalog", "current_owner", "open_catalog"]
+__all__ = ["Catalog", "current_owner", "open_catalog", "open_existing"]
 
 
 def open_catalog(url: str, blobs: str, *, locks: Path, migrate: bool = True) -> Catalog:
@@ -57,6 +57,26 @@ def open_catalog(url: str, blobs: str, *, locks: Path, migrate: bool = True) -> 
         database.close()
         raise
     return Catalog(database, store)
+
+
+def open_existing(url: str, blobs: str, *, locks: Path) -> Catalog | None:
+    """Open the catalog for looking; ``None`` where there is none yet, and none is created.
+
+    Raises:
+        ConflictError: The schema is newer than the code.
+        UnavailableError: The database cannot be reached.
+        UsageError: The database URL is malformed or of an unsupported kind.
+    """
+    database = Database(url)
+    try:
+        if schema_status(database).current is not None:
+            ensure_current(database, locks, migrate=True)
+            return Catalog(database, open_blobs(blobs))
+    except BaseException:
+        database.close()
+        raise
+    database.close()
+    return None
 
 
 class Catalog(ReadableCatalog):

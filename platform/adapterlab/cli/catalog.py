@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
-from adapterlab.catalog.migrate import catalog_exists
 from adapterlab.catalog.queries import StepRecord
 from adapterlab.catalog.reading import ReadableCatalog
 from adapterlab.catalog.records import AdapterRecord, LineageNode, StudyRecord, TransferRecord
-from adapterlab.catalog.store import open_catalog
+from adapterlab.catalog.store import open_existing
 from adapterlab.cli.options import JsonOption
 from adapterlab.cli.output import emit, emit_json, note, table
 from adapterlab.errors import NotFoundError, UsageError
@@ -146,10 +145,8 @@ def lineage(key: KeyArgument, json: JsonOption = False) -> None:
 def _opened() -> Iterator[ReadableCatalog | None]:
     """Give the catalog, or ``None`` where there is none yet: looking creates nothing."""
     where = stores()
-    if not catalog_exists(where.catalog):
-        yield None
-        return
-    with open_catalog(where.catalog, where.blobs, locks=where.locks) as catalog:
+    catalog = open_existing(where.catalog, where.blobs, locks=where.locks)
+    with catalog or nullcontext():
         yield catalog
 
 
