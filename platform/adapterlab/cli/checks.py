@@ -283,12 +283,13 @@ def _ask(url: str, home: str) -> str:
             if not parent.is_dir() and str(parent) != home:
                 raise OSError(f"the folder {parent} does not exist")
             return f"{shown}{_MADE_LATER}"
-        options: dict[str, int] = {"timeout": 5}
+        # Naming no table, SQLite would not even look into the file.
+        question, options = "SELECT count(*) FROM sqlite_master", {"timeout": 5}
     else:
-        options = {"connect_timeout": 10}
+        question, options = "SELECT 1", {"connect_timeout": 10}
     engine = create_engine(parsed, poolclass=NullPool, connect_args=options)
     with engine.connect() as connection:
-        connection.execute(text("SELECT 1"))
+        connection.execute(text(question))
     return shown
 
 
