@@ -167,7 +167,7 @@ def _connected(address: str, variables: Mapping[str, str], *, quiet: bool) -> It
             remedy="Set it on the cluster's nodes instead.",
         )
     with ExitStack() as stack:
-        stack.enter_context(_environment({"RAY_USAGE_STATS_ENABLED": "0"}))
+        stack.enter_context(_environment({"RAY_USAGE_STATS_ENABLED": "0", **_authentication(address)}))
         ray = _import_ray(clusters=True)
         target = _resolve(address)
         _probe(target)
@@ -193,9 +193,25 @@ def _import_ray(*, clusters: bool) -> Any:
 
     if ray.is_initialized():
         raise ConflictError("this process has a Ray session already", remedy="End it first.")
-    # Read from the environment when ray was imported, perhaps before us and for the other purpose.
+    # Both are read when ray is imported, which may have been before us and for another purpose.
     ray_constants.ENABLE_RAY_CLUSTER = clusters
+    from ray import _raylet
+
+    with suppress(AttributeError):
+        getattr(_raylet, "Config").initialize("")  # noqa: B009  (compiled; its stub does not list it)
     return ray
+
+
+def _authentication(address: str) -> dict[str, str]:
+    """Turn token authentication on where the user has a token meant for this cluster.
+
+    Ray itself does so only for a cluster it finds with ``"auto"``.
+    """
+    given = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
+    found = address == "auto" and (Path.home() / ".ray" / "auth_token").is_file()
+    if "RAY_AUTH_MODE" in os.environ or not (given or found):
+        return {}
+    return {"RAY_AUTH_MODE": "token"}
 
 
 def _describe(ray: Any, address: str, *, private: bool) -> RaySession:
@@ -399,7 +415,10 @@ def _probe(target: str) -> None:
     wants another token.
     """
     host, _, port = target.rpartition(":")
-    advice = "Check that the cluster runs, and that this machine may connect to it."
+    advice = (
+        "Check that the cluster runs and that this machine may connect to it; if it wants a token, "
+        "set RAY_AUTH_TOKEN."
+    )
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
     except OSError as error:
