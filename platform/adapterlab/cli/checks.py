@@ -19,7 +19,6 @@ from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from adapterlab.errors import AdapterlabError
 from adapterlab.registry import entry_points
 from adapterlab.spec.faults import hide_passwords
 
@@ -218,18 +217,14 @@ def tracking(uri: str, home: str, *, deep: bool) -> Iterator[Check]:
 
 
 def processors(*, deep: bool) -> Iterator[Check]:
-    """Report cores, memory and GPUs; whether torch can use the GPUs only when going deep."""
+    """Report cores, memory and GPUs; what torch makes of them only when going deep."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     yield Check("processor", Verdict.OK, f"{cores} cores, {memory_gib:.1f} GiB of memory")
     gpus = _gpus()
-    if not gpus:
-        yield Check("gpu", Verdict.OK, "none; training runs on the processor")
-    elif deep and not _torch_sees_gpu():
-        remedy = "install a build of torch for this driver: https://pytorch.org/get-started"
-        yield Check("gpu", Verdict.WARN, f"{', '.join(gpus)}, but torch cannot use it", remedy)
-    else:
-        yield Check("gpu", Verdict.OK, ", ".join(gpus))
+    yield Check("gpu", Verdict.OK, ", ".join(gpus) or "none; training runs on the processor")
+    if deep:
+        yield _torch(expect_gpu=bool(gpus))
 
 
 def _requirements() -> dict[str, list[str]]:
@@ -307,11 +302,15 @@ def _gpus() -> list[str]:
     )
 
 
-def _torch_sees_gpu() -> bool:
+def _torch(*, expect_gpu: bool) -> Check:
     try:
         import torch
-    except ImportError as error:
-        raise AdapterlabError(
-            f"torch cannot be imported: {error}", remedy="pip install 'adapterlab[train]'"
-        ) from error
-    return torch.cuda.is_available()
+    except (ImportError, OSError) as error:  # OSError: a shared library that cannot be loaded
+        return Check("torch", Verdict.FAIL, f"cannot be imported: {error}", "pip install 'adapterlab[train]'")
+    found = f"{torch.__version__}, {torch.get_num_threads()} threads"
+    if not expect_gpu:
+        return Check("torch", Verdict.OK, found)
+    if not torch.cuda.is_available():
+        remedy = "install a build of torch for this driver: https://pytorch.org/get-started"
+        return Check("torch", Verdict.WARN, f"{found}, but it cannot use the GPU", remedy)
+    return Check("torch", Verdict.OK, f"{found}, CUDA {torch.version.cuda}")

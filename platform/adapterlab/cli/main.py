@@ -110,6 +110,11 @@ def _run(words: list[str], flags: Flags) -> int:
     except (KeyboardInterrupt, typer.Abort):
         note("interrupted")
         return EXIT_INTERRUPTED
+    except SystemExit as left:
+        # Typer leaves like this after completing a shell's word, and when a pipe breaks.
+        if isinstance(left.__context__, BrokenPipeError):
+            raise left.__context__ from None
+        raise
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001  the last door: nobody gets a bare traceback

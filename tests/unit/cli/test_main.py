@@ -211,7 +211,7 @@ def test_a_reader_that_leaves_is_no_error(spec: Path) -> None:
     )  # fmt: skip
     os.close(writer)
     assert process.stderr == b""
-    assert process.returncode in (1, 141)
+    assert process.returncode == 141
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["validate", "SPEC"], ["schema"],
@@ -242,6 +242,21 @@ def test_the_listing_imports_no_database_and_no_spec_either() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip().split("\n")[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("words", "number", "offered"),
+    [
+        ("platform va", 1, "validate"),
+        ("platform validate --js", 2, "--json"),
+        ("platform doctor --d", 2, "--deep"),
+    ],
+)
+def test_the_shell_completes_commands_and_their_options(words: str, number: int, offered: str) -> None:
+    asked = {"_PLATFORM_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(number)}
+    done = run(env={**os.environ, **asked})
+    assert offered in done.stdout.split()
+    assert done.stderr == ""
 
 
 def test_every_listed_command_can_be_loaded_and_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
