@@ -24,6 +24,8 @@ from adapterlab.spec.faults import hide_passwords
 
 _DISTRIBUTION = "adapterlab"
 _LOW_DISK_GIB, _NO_DISK_GIB = 5.0, 0.5
+_DISTRIBUTION_OF = {"sklearn": "scikit-learn"}
+"""Where a module's name is not its package's."""
 _MADE_LATER = " (made at first use)"
 _NEEDED_BY = {
     "data": "submit",
@@ -225,6 +227,15 @@ def processors(*, deep: bool) -> Iterator[Check]:
     yield Check("gpu", Verdict.OK, ", ".join(gpus) or "none; training runs on the processor")
     if deep:
         yield _torch(expect_gpu=bool(gpus))
+
+
+def extra_with(module: str) -> str | None:
+    """Return the extra of ours that brings a module, ``"cluster"`` for ``"ray"``; ``None`` if none does."""
+    package = _DISTRIBUTION_OF.get(module, module).replace("_", "-").lower()
+    for extra, needed in _requirements().items():
+        if extra and package in (_split(requirement)[0].replace("_", "-").lower() for requirement in needed):
+            return extra
+    return None
 
 
 def _requirements() -> dict[str, list[str]]:

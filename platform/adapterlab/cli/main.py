@@ -21,7 +21,7 @@ import typer
 
 from adapterlab.cli.commands import LazyGroup
 from adapterlab.cli.output import emit_json, note
-from adapterlab.errors import AdapterlabError
+from adapterlab.errors import AdapterlabError, NotFoundError
 from adapterlab.home import home_folder
 from adapterlab.spec.faults import hide_passwords
 
@@ -117,6 +117,9 @@ def _run(words: list[str], flags: Flags) -> int:
         raise
     except BrokenPipeError:
         raise
+    except ModuleNotFoundError as error:
+        missing = _missing_package(error)
+        return _report_error(missing, flags) if missing else _report_crash(error, flags)
     except Exception as error:  # noqa: BLE001  the last door: nobody gets a bare traceback
         return _report_crash(error, flags)
     return result if isinstance(result, int) else 0
@@ -157,6 +160,22 @@ def _report_error(error: AdapterlabError, flags: Flags) -> int:
     if flags.verbose:
         note(_traceback(error))
     return error.exit_code
+
+
+def _missing_package(error: ModuleNotFoundError) -> AdapterlabError | None:
+    """Tell a package that an extra would bring from a bug of ours."""
+    from adapterlab.cli.checks import extra_with
+
+    module = (error.name or "").split(".")[0]
+    extra = extra_with(module)
+    if extra is None:
+        return None
+    missing = NotFoundError(
+        f"this needs the package {module!r}, which is not installed",
+        remedy=f"pip install 'adapterlab[{extra}]'",
+    )
+    missing.__cause__ = error
+    return missing
 
 
 def _report_usage(error: Any, flags: Flags) -> int:

@@ -156,6 +156,23 @@ def test_a_bug_is_told_in_one_line_and_its_traceback_is_kept_private(
     assert "hush" not in text + err
 
 
+@pytest.mark.parametrize(
+    ("module", "extra"), [("ray.tune", "cluster"), ("sklearn", "data"), ("torch", "train")]
+)
+def test_a_package_that_is_not_installed_is_named_with_its_extra(
+    module: str, extra: str, capsys: pytest.CaptureFixture[str], failing
+) -> None:
+    failing(ModuleNotFoundError(f"No module named {module!r}", name=module))
+    assert main(["validate"]) == 4
+    assert f"pip install 'adapterlab[{extra}]'" in capsys.readouterr().err
+
+
+def test_a_module_of_ours_that_is_missing_is_a_bug(capsys: pytest.CaptureFixture[str], failing) -> None:
+    failing(ModuleNotFoundError("No module named 'adapterlab.nowhere'", name="adapterlab.nowhere"))
+    assert main(["validate"]) == 1
+    assert "internal error" in capsys.readouterr().err
+
+
 def test_a_bug_without_a_writable_home_still_ends_well(
     capsys: pytest.CaptureFixture[str], failing, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
