@@ -221,7 +221,7 @@ class _Driver:
             for key in _keys_of(job):
                 status = statuses[key]
                 if status.state is State.COMPLETE:
-                    self.done_here.add(key)
+                    self.done_here |= {key} - self.before
                 elif status.state is State.FAILED:
                     self.failed[key] = status.reason or "no reason given"
                 elif (claim := holding.get(key)) is not None and (outcome.error or job["kind"] != "trials"):

@@ -10,6 +10,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from adapterlab.errors import CorruptBlobError
+from adapterlab.fingerprint import canonical_json
 from adapterlab.train.protocols import Tensors
 
 HEAD_PREFIX = "head."
@@ -24,7 +25,9 @@ def to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None =
     """
     return save(
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-        metadata=dict(metadata or {}),
+        # One entry, because safetensors writes several in random order and equal weights must give
+        # equal bytes.
+        metadata={"adapterlab": canonical_json(metadata or {})},
     )
 
 

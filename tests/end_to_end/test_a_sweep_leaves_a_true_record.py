@@ -1,0 +1,191 @@
+"""After one submit, the catalog, MLflow and the stored files say the same."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from tiny_world import environment, platform
+
+from adapterlab.catalog.store import open_catalog
+from adapterlab.data.metrics import compute
+from adapterlab.records import StepKind
+from adapterlab.train import weights
+
+
+@pytest.fixture
+def catalog(finished):
+    home = finished.home
+    with open_catalog(f"sqlite:///{home / 'catalog.db'}", str(home / "blobs"), locks=home / "locks") as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def runs(finished):
+    """All MLflow runs of the sweep's experiment, as (run, artifacts folder)."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{finished.home / 'mlflow.db'}")
+    (experiment,) = [one for one in client.search_experiments() if one.name != "Default"]
+    return client, client.search_runs([experiment.experiment_id], max_results=1000)
+
+
+def test_the_output_shows_the_table_and_what_to_do_next(finished):
+    assert "own adapter" in finished.output
+    assert "scalearn_uniform" in finished.output
+    assert "platform ui" in finished.output
+    assert "trained 2 source adapters, 2 studies, 4 final runs" in finished.output
+
+
+def test_the_tree_is_complete_and_nothing_is_running(runs):
+    _, found = runs
+    kinds = [run.data.tags["adapterlab.kind"] for run in found]
+    assert {kind: kinds.count(kind) for kind in set(kinds)} == {
+        "sweep": 1,
+        "source": 2,
+        "study": 2,
+        "trial": 6,
+        "final": 4,
+    }
+    assert {run.info.status for run in found} <= {"FINISHED", "KILLED"}
+    killed = [run for run in found if run.info.status == "KILLED"]
+    assert all(run.data.tags["adapterlab.state"] == "pruned" for run in killed)
+    assert len({run.data.tags["adapterlab.node"] for run in found}) == len(found)
+
+
+def test_names_say_what_a_run_is(runs):
+    _, found = runs
+    names = {run.info.run_name for run in found}
+    assert "source · cb · seed 0" in names
+    assert "rte · scalearn · final · seed 1" in names
+    trials = [run.info.run_name for run in found if run.data.tags["adapterlab.kind"] == "trial"]
+    assert all(" · lr " in name and " · init 2 · dropout 0" in name for name in trials)
+
+
+def test_every_epoch_is_there_once(runs):
+    client, found = runs
+    (source,) = [run for run in found if run.info.run_name == "source · rte · seed 0"]
+    for metric in ("train/loss", "validation/loss", "validation/accuracy"):
+        steps = [point.step for point in client.get_metric_history(source.info.run_id, metric)]
+        assert steps == sorted(set(steps))
+        assert steps[0] == 1
+
+
+def test_coefficients_agree_in_mlflow_the_catalog_and_the_weights(catalog, runs, tmp_path):
+    client, found = runs
+    transfers = list(catalog.transfers(limit=None))
+    assert len(transfers) == 4
+    for transfer in transfers:
+        stored = weights.from_bytes(catalog.read_weights(transfer))["omega"].numpy()
+        assert stored.shape == tuple(transfer.coefficient_shape)
+        (run,) = [one for one in found if one.data.tags.get("adapterlab.step_key") == transfer.key]
+        path = client.download_artifacts(run.info.run_id, "coefficients.json", str(tmp_path))
+        logged = json.loads(open(path).read())
+        np.testing.assert_allclose(np.array(logged["values"]), stored, rtol=1e-6)
+        assert logged["sources"] == ["cb", "rte"]
+        for one in catalog.coefficients(transfer.key):
+            row = stored[one.layer, one.position].astype(np.float64)
+            assert one.mean == pytest.approx(row.mean(), rel=1e-5)
+            assert (one.minimum, one.maximum) == pytest.approx((row.min(), row.max()), rel=1e-6)
+        assert "coefficients.png" in [file.path for file in client.list_artifacts(run.info.run_id)]
+
+
+def test_test_metrics_recomputed_from_the_stored_outputs_agree(catalog, runs, tmp_path):
+    client, found = runs
+    for transfer in catalog.transfers(limit=None):
+        (run,) = [one for one in found if one.data.tags.get("adapterlab.step_key") == transfer.key]
+        path = client.download_artifacts(run.info.run_id, "test_outputs.json", str(tmp_path))
+        stored = json.loads(open(path).read())
+        predictions = np.array(stored["outputs"]).argmax(1)
+        again = compute(["accuracy"], predictions=predictions, labels=np.array(stored["labels"]))
+        assert again["accuracy"] == transfer.test["accuracy"]
+        assert run.data.metrics["test/accuracy"] == transfer.test["accuracy"]
+
+
+def test_the_study_chose_the_best_complete_trial(catalog, finished):
+    from adapterlab.search.study import read_trials
+
+    for study in catalog.studies(limit=None):
+        trials = read_trials(f"sqlite:///{finished.home / 'studies.db'}", study.study_name)
+        complete = [trial for trial in trials if trial.value is not None]
+        assert len(trials) == 3
+        assert study.best_value == max(trial.value for trial in complete)
+        assert study.best_settings == dict(trials[study.best_trial].settings)
+
+
+def test_lineage_leads_from_a_transfer_to_its_sources(catalog):
+    transfer = next(iter(catalog.transfers(limit=1)))
+    text = json.dumps(catalog.lineage(transfer.key).to_json())
+    for adapter in catalog.adapters(limit=None):
+        assert adapter.key in text
+
+
+def test_a_second_submit_trains_nothing(finished):
+    again = platform(finished.home, "submit", str(finished.spec), "--json")
+    assert again.returncode == 0, again.stderr
+    outcome = json.loads(again.stdout)["outcome"]
+    assert outcome["nothing_to_do"]
+    assert outcome["reused"] == {"source": 2, "study": 2, "transfer": 4}
+
+
+def test_report_and_status_agree_with_the_catalog(finished, catalog):
+    report = json.loads(platform(finished.home, "report", "tiny", "--json").stdout)
+    cells = {(cell["target"], cell["combiner"]): cell for cell in report["cells"]}
+    values = [one.test["accuracy"] for one in catalog.transfers(limit=None) if one.combiner == "scalearn"]
+    assert cells["glue/rte", "scalearn"]["mean"] == pytest.approx(np.mean(values))
+    assert cells["glue/rte", "scalearn"]["std"] == pytest.approx(np.std(values, ddof=1))
+    (status,) = json.loads(platform(finished.home, "status", "--json").stdout)
+    assert status["state"] == "complete"
+    assert {step["state"] for step in status["steps"]} == {"complete"}
+
+
+def test_plan_says_that_everything_is_cached(finished):
+    plan = json.loads(platform(finished.home, "plan", str(finished.spec), "--json").stdout)
+    assert plan["counts"] == {
+        "source": {"complete": 2},
+        "study": {"complete": 2},
+        "transfer": {"complete": 4},
+    }
+
+
+def test_a_changed_spec_trains_only_what_is_new(finished, tmp_path):
+    home = tmp_path / "home"
+    shutil.copytree(finished.home, home)
+    more = platform(home, "submit", str(finished.spec), "--json", "--set", "final.seeds=[0, 1, 2]")
+    assert more.returncode == 0, more.stderr
+    outcome = json.loads(more.stdout)["outcome"]
+    assert outcome["trained"] == {"source": 0, "study": 0, "transfer": 2}
+    assert outcome["reused"] == {"source": 2, "study": 2, "transfer": 4}
+
+
+def test_a_damaged_blob_is_set_aside_and_trained_again(finished, tmp_path):
+    home = tmp_path / "home"
+    shutil.copytree(finished.home, home)
+    with open_catalog(f"sqlite:///{home / 'catalog.db'}", str(home / "blobs"), locks=home / "locks") as one:
+        (adapter,) = one.adapters(task="superglue/cb")
+    (blob,) = (home / "blobs").rglob(f"{adapter.blob}*")
+    blob.write_bytes(blob.read_bytes()[:-1] + b"\x00")
+    again = platform(home, "submit", str(finished.spec), "--json")
+    assert again.returncode == 0, again.stderr
+    outcome = json.loads(again.stdout)["outcome"]
+    assert outcome["repaired"] == ["source · cb · seed 0"]
+    assert outcome["trained"] == {"source": 1, "study": 0, "transfer": 0}
+    with open_catalog(f"sqlite:///{home / 'catalog.db'}", str(home / "blobs"), locks=home / "locks") as one:
+        assert one.get_adapter(adapter.key).blob == adapter.blob  # the same training gives the same bytes
+
+
+def test_the_python_api_does_what_the_command_does(finished, monkeypatch):
+    import adapterlab
+
+    for name, value in environment(finished.home).items():
+        monkeypatch.setenv(name, value)
+    spec = adapterlab.load_spec(str(finished.spec))
+    assert adapterlab.plan(spec).counts["source"] == {"complete": 2}
+    outcome = adapterlab.submit(spec)
+    assert outcome.nothing_to_do
+    assert outcome.reused[StepKind.TRANSFER] == 4
+    assert len(adapterlab.report("tiny").cells) == 3
+    with adapterlab.open_catalog() as catalog:
+        assert len(list(catalog.adapters())) == 2
