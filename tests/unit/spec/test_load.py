@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from adapterlab.errors import NotFoundError, SpecError
 from adapterlab.spec.load import LoadedSpec, load_spec
@@ -335,3 +337,48 @@ def test_letters_that_move_a_cursor_are_not_printed(write) -> None:
         load_spec(write('name = "\\u001b[31m"\n' + GOOD.split("\n", 1)[1] + "x = 1 # \x7f"))
     assert "\x1b" not in str(caught.value)
     assert "\x7f" not in str(caught.value)
+
+
+SPELLED_OUT = (
+    GOOD
+    + """\
+[search]
+lr = { low = 1e-4, high = 1e-2, log = true }
+dropout = { choices = [0.1, 0.3] }
+[combiner]
+kind = ["scalearn", "scalearn_pp"]
+[adapter.settings]
+reduction_factor = 16
+[final]
+seeds = [0, 1]
+"""
+)
+edits = st.lists(
+    st.tuples(
+        st.integers(0, len(SPELLED_OUT)),
+        st.integers(0, 12),
+        st.sampled_from(["", "x", "=", "[", "]", "{", "}", '"', "\n", "#", ".", "1", "-", "\\", "true", "nan", "\x00",
+                         "\r", "é", "[[x]]", "a.b = 1\n", "'''", '"""', "1e999", "9" * 5000, "2024-01-01"]),
+    ),
+    min_size=1,
+    max_size=4,
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(edits)
+def test_a_damaged_spec_loads_or_is_refused_but_never_crashes(
+    write, changes: list[tuple[int, int, str]]
+) -> None:
+    text = SPELLED_OUT
+    for start, length, new in changes:
+        text = text[:start] + new + text[start + length :]
+    path = write(text)
+    try:
+        load_spec(path)
+    except SpecError as error:
+        lines = text.replace("\r\n", "\n").split("\n")
+        for fault in error.details["faults"]:
+            assert 1 <= fault["line"] <= len(lines)
+            assert 1 <= fault["column"] <= len(lines[fault["line"] - 1]) + 1
+            assert fault["message"]
