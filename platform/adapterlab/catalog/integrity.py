@@ -45,7 +45,7 @@ def read_or_set_aside(database: Database, blobs: Blobs, digest: str) -> bytes:
 
 def mark_corrupt(connection: Connection, blobs: Blobs, digest: str) -> list[str]:
     """Mark the records of a blob that is not there; return their keys. Does nothing if it is back."""
-    if blobs.exists(digest):
+    if _there(blobs, digest):
         return []
     keys: list[str] = []
     for table in _WITH_BLOBS:

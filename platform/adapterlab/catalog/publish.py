@@ -42,7 +42,12 @@ def put_adapter(connection: Connection, record: AdapterRecord, claim: Claim) -> 
         ClaimLostError: The claim no longer holds.
     """
     claims.verify(connection, claim)
-    record = replace(record, created_at=record.created_at or _now(connection), state=schema.COMPLETE)
+    record = replace(
+        record,
+        metrics={**record.metrics, record.metric: record.metric_value},
+        created_at=record.created_at or _now(connection),
+        state=schema.COMPLETE,
+    )
     _put_surroundings(connection, record)
     _put(
         connection,
@@ -58,7 +63,6 @@ def put_adapter(connection: Connection, record: AdapterRecord, claim: Claim) -> 
     )
     measured = {("validation", name): value for name, value in record.metrics.items()}
     measured |= {("test", name): value for name, value in record.test.items()}
-    measured |= {("validation", record.metric): record.metric_value}
     _put_metrics(connection, record, StepKind.SOURCE, measured)
     claims.finish(connection, claim, State.COMPLETE)
     return record

@@ -32,6 +32,7 @@ _HEX = set("0123456789abcdef")
 _MOST_BACKBONES = 100
 _VALUE = "ordering_value"
 _HUGE = 2**62
+_LONGEST_NAME = 4096
 
 
 @dataclass(frozen=True)
@@ -166,9 +167,11 @@ def _page(shelf: Shelf, wanted: Filter, task: str | None, digest: str | None) ->
 
 
 def _storable(text: str | None) -> bool:
-    """Return whether a database could hold this text at all: no NUL, no lone surrogate."""
+    """Return whether a name could be this text at all: no NUL, no lone surrogate, not endless."""
     if text is None:
         return True
+    if len(text) > _LONGEST_NAME:
+        return False
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -180,7 +183,9 @@ def _task_names(connection: Connection, task: str) -> list[str | None]:
     if "/" in task:
         return [task]
     ending = _TASK.name.endswith(f"/{task}", autoescape=True)
-    return list(connection.execute(select(_TASK.name).where(ending).distinct()).scalars())
+    found = connection.execute(select(_TASK.name).where(ending).distinct()).scalars()
+    # SQLite's LIKE knows no case.
+    return [name for name in found if name.endswith(f"/{task}")]
 
 
 def _backbone_digests(connection: Connection, backbone: str) -> list[str | None]:
