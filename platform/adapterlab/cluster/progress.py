@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from adapterlab.catalog.records import StepStatus, SweepRecord, SweepStep
@@ -57,5 +57,12 @@ def view_sweep(catalog: Catalog, sweep: SweepRecord) -> SweepView:
 
 def _views(steps: Sequence[SweepStep], statuses: Mapping[str, StepStatus]) -> tuple[StepView, ...]:
     return tuple(
-        StepView(step.title, step.kind, statuses[step.key]) for step in steps if step.key is not None
+        StepView(step.title, step.kind, _seen(statuses[step.key])) for step in steps if step.key is not None
     )
+
+
+def _seen(status: StepStatus) -> StepStatus:
+    """A step its driver holds but no worker has begun is waiting, to an onlooker."""
+    if status.state is State.RUNNING and status.detail is None:
+        return replace(status, state=State.PENDING, owner=None)
+    return status

@@ -1,0 +1,90 @@
+"""Contract tests of a plug-in's light side: inherit a case class, set ``plugin``, run pytest.
+
+    class TestMySuite(TaskSuiteContract):
+        plugin = MY_SUITE
+
+The torch side of methods and combiners has its cases in ``train/contracts.py``.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from adapterlab.records import BackboneShape, ProblemType
+from adapterlab.registry.protocols import AdapterMethod, Combiner, TaskSuite
+
+SHAPE = BackboneShape(layers=3, hidden_size=32, heads=4, intermediate_size=64)
+"""A small shape the cases use."""
+
+
+class AdapterMethodContract:
+    """What every adapter method keeps."""
+
+    plugin: AdapterMethod
+
+    def test_it_says_what_it_is(self) -> None:
+        """Name, version and settings are there, and settings refuse unknown keys."""
+        _check_described(self.plugin)
+
+    def test_counts_grow_with_layers(self) -> None:
+        """Twice the layers never has fewer parameters."""
+        settings = self.plugin.settings()
+        one = self.plugin.trainable_parameters(settings, SHAPE)
+        double = BackboneShape(2 * SHAPE.layers, SHAPE.hidden_size, SHAPE.heads, SHAPE.intermediate_size)
+        assert 0 < one <= self.plugin.trainable_parameters(settings, double)
+
+
+class CombinerContract:
+    """What every combiner keeps."""
+
+    plugin: Combiner
+
+    def test_it_says_what_it_is(self) -> None:
+        """Name, version and settings are there, and settings refuse unknown keys."""
+        _check_described(self.plugin)
+
+    def test_its_coefficients_name_every_source(self) -> None:
+        """The shape is (L or 1, T, d or 1) for any number of sources."""
+        for sources in (1, 2, 7):
+            layers, count, width = self.plugin.coefficient_shape(SHAPE, sources)
+            assert layers in {1, SHAPE.layers}
+            assert count == sources
+            assert width in {1, SHAPE.hidden_size}
+
+
+class TaskSuiteContract:
+    """What every task suite keeps."""
+
+    plugin: TaskSuite
+
+    def test_its_tasks_can_be_read_and_scored(self) -> None:
+        """Each definition has one or two text columns, labels that fit its type, and metrics."""
+        assert self.plugin.definitions()
+        for name, task in self.plugin.definitions().items():
+            assert task.name == name
+            assert 1 <= len(task.text) <= 2
+            assert task.metrics
+            regression = task.problem_type is ProblemType.REGRESSION
+            assert not task.labels if regression else len(task.labels) >= 2
+
+    def test_generated_rows_are_the_same_every_time(self) -> None:
+        """A generated split is deterministic, and its parts do not share a text."""
+        if not self.plugin.generates():
+            return
+        for name, task in self.plugin.definitions().items():
+            train, again = (list(self.plugin.rows(name, "train")) for _ in range(2))
+            assert train == again
+            test = list(self.plugin.rows(name, "validation"))
+            texts = {tuple(row[column] for column in task.text) for row in train}
+            assert not texts & {tuple(row[column] for column in task.text) for row in test}
+
+
+def _check_described(plugin: Any) -> None:
+    assert plugin.name
+    assert plugin.version >= 1
+    assert plugin.settings.model_config.get("extra") == "forbid"
+    assert plugin.settings.model_config.get("frozen")
+    assert plugin.settings() == plugin.settings()
+    module = sys.modules[type(plugin).__module__]
+    assert "torch" not in vars(module), "the light side must not import torch"
