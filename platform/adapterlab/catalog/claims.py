@@ -45,9 +45,10 @@ def claim_many(connection: Connection, keys: Sequence[str], owner: str, lease_s:
     tokens: dict[str, int] = {}
     for chunk in chunks(open_keys):
         tokens.update(_take(connection, chunk, owner, lease_s))
-    # PostgreSQL: a step may have been completed while this transaction waited for its claim.
+    # PostgreSQL: a step may have been completed while this transaction waited for its claim. The new
+    # token was seen by nobody, so it is taken back: the publisher's own must stay the last.
     for key in complete_keys(connection, sorted(tokens)):
-        _clear(connection, key, tokens.pop(key))
+        _clear(connection, key, tokens.pop(key), token_before=True)
     for chunk in chunks(sorted(tokens)):
         write_progress(connection, chunk, state=State.RUNNING)
     return {key: Claim(key=key, token=token, owner=owner) for key, token in tokens.items()}
@@ -160,11 +161,11 @@ def _take(connection: Connection, keys: Sequence[str], owner: str, lease_s: floa
     return {row.step_key: row.token for row in connection.execute(statement)}
 
 
-def _clear(connection: Connection, key: str, token: int) -> None:
+def _clear(connection: Connection, key: str, token: int, *, token_before: bool = False) -> None:
     connection.execute(
         update(schema.Claim)
         .where(and_(schema.Claim.step_key == key, schema.Claim.token == token))
-        .values(owner=None, expires_at=0.0)
+        .values(owner=None, expires_at=0.0, token=token - 1 if token_before else token)
     )
 
 

@@ -102,7 +102,8 @@ def test_writing_replaces_a_damaged_file(place):
 
 
 @pytest.mark.parametrize(
-    "digest", ["", "../../etc/passwd", "a" * 63, "A" * 64, "a" * 64 + "/..", "a" * 64 + "\n", "é" * 64, "/" * 64]
+    "digest",
+    ["", "../../etc/passwd", "a" * 63, "A" * 64, "a" * 64 + "/..", "a" * 64 + "\n", "é" * 64, "/" * 64],
 )
 def test_a_digest_that_is_none_never_becomes_a_path(place, digest):
     blobs = open_blobs(place)

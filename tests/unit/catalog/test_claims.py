@@ -6,12 +6,12 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from catalogs import BOTH_DATABASES, LEASE_S, adapter, key, let_leases_expire, open_at, put_adapter, sql
 
 from adapterlab.catalog.records import Claim
 from adapterlab.catalog.store import current_owner
 from adapterlab.errors import ClaimLostError
 from adapterlab.records import State
+from catalogs import BOTH_DATABASES, LEASE_S, adapter, key, let_leases_expire, open_at, put_adapter, sql
 
 pytestmark = pytest.mark.parametrize("catalog_url", BOTH_DATABASES, indirect=True)
 

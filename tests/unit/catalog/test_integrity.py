@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from catalogs import BOTH_DATABASES, LEASE_S, adapter, key, put_adapter, put_study, put_transfer, sql
 
 from adapterlab.catalog.store import current_owner
 from adapterlab.errors import CorruptBlobError, NotFoundError, UnavailableError
 from adapterlab.records import State
+from catalogs import BOTH_DATABASES, LEASE_S, adapter, key, put_adapter, put_study, put_transfer, sql
 
 pytestmark = pytest.mark.parametrize("catalog_url", BOTH_DATABASES, indirect=True)
 

@@ -6,6 +6,10 @@ import math
 from dataclasses import replace
 
 import pytest
+
+from adapterlab.catalog.store import current_owner
+from adapterlab.errors import ClaimLostError, NotFoundError, UnavailableError
+from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, State, TaskFacts
 from catalogs import (
     BOTH_DATABASES,
     LEASE_S,
@@ -20,10 +24,6 @@ from catalogs import (
     study,
     transfer,
 )
-
-from adapterlab.catalog.store import current_owner
-from adapterlab.errors import ClaimLostError, NotFoundError, UnavailableError
-from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, State, TaskFacts
 
 pytestmark = pytest.mark.parametrize("catalog_url", BOTH_DATABASES, indirect=True)
 
@@ -50,8 +50,10 @@ def test_a_study_and_a_transfer_come_back_as_they_went_in(catalog):
     put_adapter(catalog, "b")
     stored_study = put_study(catalog, "s", "a", "b")
     stored = put_transfer(catalog, "t", "s", "a", "b")
-    assert catalog.find_study(key("s")) == stored_study == replace(
-        study("s", "a", "b"), created_at=stored_study.created_at
+    assert (
+        catalog.find_study(key("s"))
+        == stored_study
+        == replace(study("s", "a", "b"), created_at=stored_study.created_at)
     )
     assert catalog.find_transfer(key("t")) == stored
     assert (stored.validation_value, stored.test_value) == (0.8, 0.75)

@@ -6,6 +6,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from adapterlab.errors import NotFoundError, UsageError
+from adapterlab.records import BackboneFacts, StepKind
 from catalogs import (
     BOTH_DATABASES,
     adapter,
@@ -16,11 +21,6 @@ from catalogs import (
     put_transfer,
     sql,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
-from adapterlab.errors import NotFoundError, UsageError
-from adapterlab.records import BackboneFacts, StepKind
 
 pytestmark = pytest.mark.parametrize("catalog_url", BOTH_DATABASES, indirect=True)
 
