@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_world import environment, platform
 
 from adapterlab.catalog.store import open_catalog
 from adapterlab.data.metrics import compute
 from adapterlab.records import StepKind
 from adapterlab.train import weights
+from tiny_world import environment, platform
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_coefficients_agree_in_mlflow_the_catalog_and_the_weights(catalog, runs,
         assert stored.shape == tuple(transfer.coefficient_shape)
         (run,) = [one for one in found if one.data.tags.get("adapterlab.step_key") == transfer.key]
         path = client.download_artifacts(run.info.run_id, "coefficients.json", str(tmp_path))
-        logged = json.loads(open(path).read())
+        logged = json.loads(Path(path).read_text())
         np.testing.assert_allclose(np.array(logged["values"]), stored, rtol=1e-6)
         assert logged["sources"] == ["cb", "rte"]
         for one in catalog.coefficients(transfer.key):
@@ -97,7 +98,7 @@ def test_test_metrics_recomputed_from_the_stored_outputs_agree(catalog, runs, tm
     for transfer in catalog.transfers(limit=None):
         (run,) = [one for one in found if one.data.tags.get("adapterlab.step_key") == transfer.key]
         path = client.download_artifacts(run.info.run_id, "test_outputs.json", str(tmp_path))
-        stored = json.loads(open(path).read())
+        stored = json.loads(Path(path).read_text())
         predictions = np.array(stored["outputs"]).argmax(1)
         again = compute(["accuracy"], predictions=predictions, labels=np.array(stored["labels"]))
         assert again["accuracy"] == transfer.test["accuracy"]

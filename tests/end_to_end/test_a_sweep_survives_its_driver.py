@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
-from tiny_world import platform, start_platform, write_world
 
 from adapterlab.catalog.store import open_catalog
 from adapterlab.search.study import read_trials
+from tiny_world import platform, start_platform, write_world
 
 EXPECTED_RUNS = {"sweep": 1, "source": 2, "study": 2, "trial": 6, "final": 4}
 

@@ -9,10 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-WORDS = [
-    *("the a cat dog bird fish sees hears likes chases big small red green quick slow".split()),
-    *("not never always and or today tomorrow here there".split()),
-]
+_TEXT = """
+    the a cat dog bird fish sees hears likes chases big small red green quick slow
+    not never always and or today tomorrow here there
+"""
+WORDS = _TEXT.split()
 SPEC = """\
 name = "tiny"
 
@@ -146,4 +147,4 @@ def start_platform(home: Path, *arguments: str) -> subprocess.Popen[str]:
 
 def command(*arguments: str) -> list[str]:
     """Return the command line of ``platform`` in this Python."""
-    return [sys.executable, "-c", "from adapterlab.cli.main import main; main()", *arguments]
+    return [sys.executable, "-m", "adapterlab.cli", *arguments]
