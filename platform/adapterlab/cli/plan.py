@@ -27,7 +27,7 @@ def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = 
         return
     _steps(planned)
     emit("")
-    emit(_summary(planned))
+    emit(summary_line(planned))
     for reason in planned.plan.pending:
         note(f"not yet known: {reason}")
 
@@ -58,7 +58,8 @@ def _steps(planned: PlannedSweep) -> None:
     )
 
 
-def _summary(planned: PlannedSweep) -> str:
+def summary_line(planned: PlannedSweep) -> str:
+    """Return how many steps are cached, in flight and to train, and the time they will take."""
     parts = []
     for kind, states in planned.counts.items():
         described = ", ".join(f"{count} {_LABELS[State(state)]}" for state, count in states.items())

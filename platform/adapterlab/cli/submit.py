@@ -6,10 +6,11 @@ import signal
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from adapterlab.api import report, submit
+from adapterlab.api import plan, report, submit
 from adapterlab.cli.live import live_progress
 from adapterlab.cli.options import JsonOption, SetOption, SpecArgument
 from adapterlab.cli.output import emit, emit_json, note
+from adapterlab.cli.plan import summary_line
 from adapterlab.cli.report import show
 from adapterlab.records import StepKind
 from adapterlab.spec.load import load_spec
@@ -25,6 +26,7 @@ def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = 
     """
     loaded = load_spec(spec, overrides or ())
     signal.signal(signal.SIGTERM, _stop)
+    note(f"{loaded.spec.name}: {summary_line(plan(loaded))}")
     with live_progress() as watch:
         outcome = submit(loaded, watch=watch)
     summary = report(outcome.sweep_key)

@@ -13,7 +13,6 @@ A private Ray is started as small as Ray allows, and nothing of it outlives this
 
 from __future__ import annotations
 
-import logging
 import os
 import secrets
 import shutil
@@ -28,11 +27,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from adapterlab.cluster.surroundings import (
+    environment as set_environment,
+)
+from adapterlab.cluster.surroundings import (
+    fewer_processes,
+    loudness,
+    sigterm_ends_the_session,
+    sigterm_restored,
+)
 from adapterlab.errors import ConflictError, UnavailableError, UsageError
 
 CONNECT_TIMEOUT_S = 10.0
@@ -132,12 +139,12 @@ def _private(
             del loopback["RAY_AUTH_TOKEN"]
         if cpus is None and (os.cpu_count() or 1) > 8:
             loopback["RAY_prestart_worker_first_driver"] = "0"  # else one idle process a core
-        stack.enter_context(_environment({**variables, **loopback}))
+        stack.enter_context(set_environment({**variables, **loopback}))
         ray = _import_ray(clusters=False)
-        stack.enter_context(_sigterm_restored())
-        stack.enter_context(_loudness(quiet=quiet))
+        stack.enter_context(sigterm_restored())
+        stack.enter_context(loudness(quiet=quiet))
         stack.callback(_stop, ray, folder, log_folder)
-        with _sigterm_ends_the_session(), _fewer_processes():
+        with sigterm_ends_the_session(), fewer_processes():
             try:
                 context = ray.init(
                     address="local",
@@ -167,14 +174,14 @@ def _connected(address: str, variables: Mapping[str, str], *, quiet: bool) -> It
             remedy="Set it on the cluster's nodes instead.",
         )
     with ExitStack() as stack:
-        stack.enter_context(_environment({"RAY_USAGE_STATS_ENABLED": "0", **_authentication(address)}))
+        stack.enter_context(set_environment({"RAY_USAGE_STATS_ENABLED": "0", **_authentication(address)}))
         ray = _import_ray(clusters=True)
         target = _resolve(address)
         _probe(target)
-        stack.enter_context(_sigterm_restored())
-        stack.enter_context(_loudness(quiet=quiet))
+        stack.enter_context(sigterm_restored())
+        stack.enter_context(loudness(quiet=quiet))
         stack.callback(ray.shutdown)
-        with _sigterm_ends_the_session():
+        with sigterm_ends_the_session():
             try:
                 ray.init(
                     address=target,
@@ -280,95 +287,6 @@ def _remove_abandoned(parent: Path) -> None:
                 continue
             with FileLock(folder / _OWNER_LOCK, timeout=0):
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    # Ray itself writes RAY_AUTH_MODE when it turns authentication on.
-    names = {*variables, "RAY_AUTH_MODE"}
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _sigterm_ends_the_session() -> Iterator[None]:
-    """Let SIGTERM unwind the session in order, whatever handler Ray puts; the old one is back afterwards."""
-    before = signal.getsignal(signal.SIGTERM)
-
-    def leave(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    try:
-        yield
-    finally:
-        # Entered around ``ray.init``, which replaces the handler; the caller's own has precedence.
-        signal.signal(signal.SIGTERM, leave if before in {signal.SIG_DFL, None} else before)
-
-
-@contextmanager
-def _sigterm_restored() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
-
-
-@contextmanager
-def _loudness(*, quiet: bool) -> Iterator[None]:
-    """Keep Ray's log and its printed notices ("A worker died …") off the console."""
-    if not quiet:
-        yield
-        return
-    from ray._private import worker
-
-    logger = logging.getLogger("ray")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with _without(worker, "print_to_stdstream"):
-            yield
-    finally:
-        logger.setLevel(before)
-
-
-@contextmanager
-def _fewer_processes() -> Iterator[None]:
-    """Start Ray without the three helpers a private session has no use for.
-
-    Autoscaler, log monitor and API server are Python processes that cannot be switched off by a
-    setting; without them a session starts and stops in half the time on two cores. Where a later
-    Ray names them differently, they are simply started.
-    """
-    from ray._private.node import Node
-
-    with _without(Node, "start_monitor", "start_log_monitor", "start_api_server"):
-        yield
-
-
-@contextmanager
-def _without(owner: Any, *names: str) -> Iterator[None]:
-    """Let functions of a class or module do nothing while the block runs."""
-
-    def nothing(*_: Any, **__: Any) -> None:
-        return None
-
-    before = {name: vars(owner)[name] for name in names if name in vars(owner)}
-    for name in before:
-        setattr(owner, name, nothing)
-    try:
-        yield
-    finally:
-        for name, function in before.items():
-            setattr(owner, name, function)
 
 
 def _resolve(address: str) -> str:

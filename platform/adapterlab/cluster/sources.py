@@ -85,7 +85,7 @@ def _lane(worker: Worker, source: _Source) -> Lane:
     method = adapter_method(source.job["adapter"]["method"])
     return source_lane(
         worker.backbone,
-        method.layer(),  # type: ignore[arg-type]  # a module with the protocol's functions
+        method.layer(),
         method.settings.model_validate(source.job["adapter"]["settings"]),
         source.task,
         TrainSettings(**source.job["training"]),

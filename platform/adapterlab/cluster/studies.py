@@ -55,7 +55,7 @@ class _Study:
         adapters = [weights.without_head(weights.from_bytes(catalog.read_weights(one))) for one in records]
         method = adapter_method(self.job["adapter"]["method"])
         settings = method.settings.model_validate(self.job["adapter"]["settings"])
-        return SourcePool.build(method.layer(), settings, adapters, self.worker.backbone)  # type: ignore[arg-type]
+        return SourcePool.build(method.layer(), settings, adapters, self.worker.backbone)
 
     def lane(self, settings: Mapping[str, float], *, seed: int, name: str, sees_test: bool = False) -> Lane:
         """Return a lane that trains one setting with one seed."""
@@ -63,7 +63,7 @@ class _Study:
         return transfer_lane(
             self.worker.backbone,
             self.pool,
-            combiner(self.job["combiner"]["name"]).layer(),  # type: ignore[arg-type]
+            combiner(self.job["combiner"]["name"]).layer(),
             (layers, sources, width),
             self.task,
             TrainSettings(lr=settings["lr"], **self.job["training"]),
@@ -225,7 +225,7 @@ def _train_finals(study: _Study, record: StudyRecord, finals: Sequence[Mapping[s
     waiting = list(finals)
     training: dict[str, tuple[Claim, int, RunRecorder]] = {}
     counts: dict[str, int] = {}
-    settings = {name: float(value) for name, value in record.best_settings.items()}  # type: ignore[arg-type]
+    settings = {name: float(str(value)) for name, value in record.best_settings.items()}
 
     def next_lane() -> Lane | None:
         while waiting:

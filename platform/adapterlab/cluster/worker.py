@@ -100,12 +100,9 @@ def open_worker(context: Context, name: str) -> Iterator[Worker]:
     Raises:
         BackboneError: The weights in the folder are not those the plan was made for.
     """
-    import torch
+    from adapterlab.train.device import default_lanes, prepare
 
-    from adapterlab.train.capacity import default_lanes
-
-    torch.set_num_threads(context.threads)
-    device = torch.device("cuda" if context.gpu and torch.cuda.is_available() else "cpu")
+    device = prepare(threads=context.threads, gpu=context.gpu)
     with context.catalog() as catalog, SweepTree.open(context, catalog) as tree:
         yield Worker(
             context=context,

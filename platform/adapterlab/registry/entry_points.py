@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from functools import cache
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
 from adapterlab.errors import NotFoundError
@@ -23,7 +23,7 @@ BACKBONES = "adapterlab.backbones"
 
 
 @cache
-def _installed() -> EntryPoints:
+def _installed() -> Any:
     # One walk over all installed packages for all groups; each walk costs a cold start 10 ms.
     return entry_points()
 

@@ -121,7 +121,7 @@ def summarise(catalog: Catalog, sweep: SweepRecord) -> Summary:
                 seeds=tuple(one.seed for one in runs),
                 expected_seeds=finals_each,
                 parameters=runs[0].n_parameters if runs else None,
-                settings={name: float(value) for name, value in study.best_settings.items()},  # type: ignore[arg-type]
+                settings={name: float(str(value)) for name, value in study.best_settings.items()},
                 seconds=sum(one.seconds or 0.0 for one in runs) if runs else None,
             )
         )
