@@ -67,7 +67,7 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 class JsonValue(TypeDecorator[Any]):
-    """JSON, as ``jsonb`` on PostgreSQL; imports that dialect only there (it brings asyncio along)."""
+    """JSON, as ``jsonb`` on PostgreSQL; imports that dialect only there."""
 
     impl = JSON
     cache_ok = True

@@ -13,7 +13,7 @@ from adapterlab.catalog.store import current_owner, open_catalog
 from adapterlab.errors import UnavailableError, UsageError
 from catalogs import BOTH_DATABASES, LEASE_S, key, open_at, put_adapter
 
-SECRET = "canary-s3cret"  # noqa: S105
+SECRET = "canary-s3cret"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,224 @@
+"""``platform catalog`` and ``platform db`` as people run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from adapterlab.cli.main import main
+from adapterlab.records import BackboneFacts
+from catalogs import BACKBONE, key, open_at, put_adapter, put_study, put_transfer
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty home folder."""
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(tmp_path / "home"))
+    for name in ("ADAPTERLAB_CATALOG", "ADAPTERLAB_BLOBS"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def filled(home):
+    """A home with two adapters, a study and a transfer."""
+    with open_at(f"sqlite:///{home / 'catalog.db'}", home) as catalog:
+        put_adapter(catalog, "a", created_at=START)
+        put_adapter(
+            catalog,
+            "b",
+            task="glue/cola",
+            task_digest=key("cola"),
+            method="lora",
+            metric_value=float("nan"),
+            metrics={},
+            created_at=START + timedelta(minutes=1),
+        )
+        put_study(catalog, "s", "a", "b", created_at=START)
+        put_transfer(catalog, "t", "s", "a", "b", created_at=START)
+        catalog.record_backbone(BackboneFacts("package:mini", "bert", None, BACKBONE, None, None, None))
+    return home
+
+
+@pytest.fixture
+def run(capsys):
+    """Run ``platform`` with these words; return exit code, standard output and error."""
+
+    def run_words(*words):
+        code = main(list(words))
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run_words
+
+
+def test_an_empty_home_is_an_empty_list_and_stays_empty(home, run):
+    code, out, err = run("catalog", "list")
+    assert (code, out) == (0, "")
+    assert "The catalog is empty" in err
+    assert json.loads(run("catalog", "list", "--json")[1]) == {"adapters": [], "transfers": []}
+    assert run("catalog", "show", "abcd")[0] == 4
+    assert not home.exists()
+
+
+def test_list_shows_adapters_and_transfers(filled, run):
+    code, out, err = run("catalog", "list")
+    assert (code, err) == (0, "")
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[0] == ["adapters"]
+    assert lines[1] == ["key", "task", "method", "seed", "metric", "validation", "backbone", "created"]
+    shown = BACKBONE[:12]
+    assert lines[2] == [key("b")[:12], "glue/cola", "lora", "0", "accuracy", shown, "2026-01-01", "00:01"]
+    assert lines[3][:6] == [key("a")[:12], "glue/rte", "pfeiffer", "0", "accuracy", "0.7"]
+    assert lines[5] == ["transfers"]
+    assert lines[7][:7] == [key("t")[:12], "glue/cb", "scalearn", "0", "accuracy", "0.75", "0.8"]
+
+
+@pytest.mark.parametrize(
+    ("words", "adapters", "transfers"),
+    [
+        ((), "ba", "t"),
+        (("--task", "rte"), "a", ""),
+        (("--task", "cb"), "", "t"),
+        (("--backbone", "mini"), "ba", "t"),
+        (("--backbone", "nothing"), "", ""),
+        (("--method", "lora"), "b", ""),
+        (("--combiner", "scalearn"), "", "t"),
+        (("--metric-min", "0.7"), "a", "t"),
+        (("--metric-min", "0.72"), "", "t"),
+        (("--metric", "f1"), "a", "t"),
+        (("--seed", "0", "--limit", "1"), "b", "t"),
+        (("--offset", "1"), "a", ""),
+        (("--kind", "adapter"), "ba", None),
+        (("--kind", "transfer"), None, "t"),
+        (("--task", "'; DROP TABLE adapters; --"), "", ""),
+    ],
+)
+def test_filters(filled, run, words, adapters, transfers):
+    code, out, _ = run("catalog", "list", "--json", *words)
+    document = json.loads(out)
+    names = {key(name): name for name in "abst"}
+    found = {kind: "".join(names[one["key"]] for one in records) for kind, records in document.items()}
+    expected = {"adapters": adapters, "transfers": transfers}
+    assert (code, found) == (0, {kind: value for kind, value in expected.items() if value is not None})
+
+
+def test_studies_are_listed_when_asked_for(filled, run):
+    assert json.loads(run("catalog", "list", "--kind", "study", "--json")[1])["studies"][0]["key"] == key("s")
+    assert "dropout 0.3, init_scale 2.0, lr 0.006" in run("catalog", "list", "--kind", "study")[1]
+    assert run("catalog", "list", "--kind", "study", "--seed", "0")[0] == 2
+
+
+def test_more_than_fits_is_said_on_the_error_stream(filled, run):
+    _, _, err = run("catalog", "list", "--limit", "1")
+    assert "--limit and --offset show more" in err
+    assert "Nothing matches" in run("catalog", "list", "--task", "nothing")[2]
+
+
+def test_show_gives_everything_of_one_record(filled, run):
+    code, out, _ = run("catalog", "show", key("t")[:8])
+    assert code == 0
+    assert "coefficients" in out
+    document = json.loads(run("catalog", "show", key("t"), "--json")[1])
+    assert (document["kind"], document["test"]) == ("transfer", {"accuracy": 0.75, "f1": 0.5})
+    assert len(document["coefficients"]) == 4
+    study = json.loads(run("catalog", "show", key("s"), "--json")[1])
+    assert [entry["task"] for entry in study["pool"]] == ["glue/rte", "glue/rte"]
+    assert json.loads(run("catalog", "show", key("b"), "--json")[1])["metric_value"] is None
+
+
+def test_an_unknown_key_exits_with_4_also_in_json(filled, run):
+    code, out, err = run("catalog", "show", "0000ffff")
+    assert (code, out) == (4, "")
+    assert "no record with key '0000ffff'" in err
+    code, out, _ = run("catalog", "lineage", "not a key", "--json")
+    assert (code, json.loads(out)["error"]) == (4, "NotFoundError")
+
+
+def test_lineage_draws_the_tree(filled, run):
+    code, out, _ = run("catalog", "lineage", key("s"))
+    assert code == 0
+    assert out.splitlines() == [
+        f"study glue/cb · scalearn · accuracy 0.8  {key('s')[:12]}",
+        "made from",
+        f"├── adapter glue/rte · pfeiffer · seed 0 · accuracy 0.7  {key('a')[:12]}",
+        "│   ├── task glue/rte",
+        f"│   └── backbone package:mini  {BACKBONE[:12]}",
+        f"├── adapter glue/cola · lora · seed 0  {key('b')[:12]}",
+        "│   ├── task glue/cola",
+        f"│   └── backbone package:mini  {BACKBONE[:12]}",
+        "└── task glue/cb",
+        "used by",
+        f"└── transfer glue/cb · scalearn · seed 0 · accuracy 0.75  {key('t')[:12]}",
+    ]
+    tree = json.loads(run("catalog", "lineage", key("s"), "--json")[1])
+    assert [len(tree["parents"]), len(tree["children"])] == [3, 1]
+
+
+def test_markup_in_a_name_is_shown_as_it_is(home, run):
+    with open_at(f"sqlite:///{home / 'catalog.db'}", home) as catalog:
+        put_adapter(catalog, "a", task="glue/[red]x[/red]", method="<script>")
+    out = run("catalog", "list")[1]
+    assert "glue/[red]x[/red]" in out
+    assert "<script>" in out
+
+
+def test_an_unreachable_database_exits_with_5_without_its_password(home, run, monkeypatch):
+    pytest.importorskip("psycopg")
+    monkeypatch.setenv("ADAPTERLAB_CATALOG", "postgresql://me:canary@127.0.0.1:1/db")
+    for words in (("catalog", "list"), ("db", "upgrade"), ("db", "status"), ("catalog", "list", "--json")):
+        code, out, err = run(*words)
+        assert code == 5
+        assert "canary" not in out + err
+
+
+def test_db_creates_once_and_says_where_it_stands(home, run):
+    assert "no catalog yet" in run("db", "status")[1]
+    assert not home.exists()
+    assert "created at" in run("db", "upgrade")[1]
+    assert "already" in run("db", "upgrade")[1]
+    code, out, _ = run("db", "status", "--json")
+    assert (code, json.loads(out)["at_head"]) == (0, True)
+    assert run("db", "current")[0] == 0
+
+
+def test_db_refuses_a_schema_that_is_newer(filled, run):
+    with sqlite3.connect(filled / "catalog.db") as connection:
+        connection.execute("UPDATE catalog_version SET version_num = 'ffffffffffff'")
+    connection.close()
+    assert run("db", "status")[0] == 5
+    assert run("db", "upgrade")[0] == 5
+    code, _, err = run("catalog", "list")
+    assert code == 5
+    assert "Upgrade adapterlab" in err
+
+
+def test_a_reader_that_leaves_early_is_no_error(filled):
+    command = f"{sys.executable} -c 'from adapterlab.cli.main import main; raise SystemExit(main())'"
+    with open_at(f"sqlite:///{filled / 'catalog.db'}", filled) as catalog:
+        for number in range(100):
+            put_adapter(catalog, f"n{number}")
+    done = subprocess.run(
+        ["bash", "-c", f"{command} catalog list --json --limit 1000 | head -n 1"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "ADAPTERLAB_HOME": str(filled)},
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("{\n", "")
+
+
+def test_listing_waits_for_no_writer(filled, run):
+    writer = sqlite3.connect(filled / "catalog.db", isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    writer.execute("UPDATE adapters SET seed = 9")
+    assert len(json.loads(run("catalog", "list", "--json")[1])["adapters"]) == 2
+    writer.close()
