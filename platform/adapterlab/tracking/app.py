@@ -28,11 +28,11 @@ _FIRST_CHOICES = {
     "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true",
     "mlflow.assistant.panelOpen_v1": "false",
 }
-_NAME_COLUMN = "attributes.`Run Name`"
+_NAME_COLUMN, _STATE_COLUMN = "attributes.`Run Name`", f"tags.`{STATE_TAG}`"
 _RUN_TABLE = {
-    "selectedColumns": [f"tags.`{STATE_TAG}`", "attributes.`Dataset`"],
-    "columnOrder": [_NAME_COLUMN],
-    "columnWidths": {_NAME_COLUMN: 440},
+    "selectedColumns": [_STATE_COLUMN, "attributes.`Dataset`"],
+    "columnOrder": [_NAME_COLUMN, "runDateAndNestInfo", _STATE_COLUMN, "duration", "attributes.`Dataset`"],
+    "columnWidths": {_NAME_COLUMN: 440, _STATE_COLUMN: 130},
 }
 _SCRIPT = """<script>(function (choices, table) {
   var get = Storage.prototype.getItem;

@@ -126,8 +126,7 @@ class _Drawing:
         from matplotlib import colormaps
 
         axes = self._axes[row]
-        colours = colormaps["RdBu_r"].copy()
-        colours.set_bad(_NO_VALUE)
+        colours = colormaps["RdBu_r"].with_extremes(bad=_NO_VALUE)
         image = axes.imshow(np.ma.masked_invalid(means), cmap=colours, norm=norm, aspect="auto")
         rows, columns = means.shape
         axes.set_xticks([])

@@ -7,7 +7,7 @@ what lets a resumed sweep add to the tree it left. Calls may come from several t
 from __future__ import annotations
 
 import hashlib
-import json
+import logging
 import math
 import tempfile
 import threading
@@ -21,6 +21,7 @@ import filelock
 
 from adapterlab.errors import NotFoundError
 from adapterlab.records import State
+from adapterlab.tracking.entities import NOTE_TAG, PARENT_TAG, chunks, cut, dataset_inputs, node_of
 from adapterlab.tracking.values import (
     ATTEMPT_TAG,
     MLFLOW_STATUS,
@@ -37,15 +38,12 @@ if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
     from mlflow.tracking import MlflowClient
 
-PARENT_TAG = "mlflow.parentRunId"
-NOTE_TAG = "mlflow.note.content"
-NAME_TAG = "mlflow.runName"
+_log = logging.getLogger(__name__)
 
 _METRICS_PER_CALL = 1000
 _ITEMS_PER_CALL = 100
 _PARAM_CHARACTERS = 6000
 _TAG_CHARACTERS = 8000
-_DIGEST_CHARACTERS = 32
 _RUNS_PER_PAGE = 1000
 _OLDEST_FIRST = ["attributes.start_time ASC"]
 _LOCK_TIMEOUT_S = 60.0
@@ -84,7 +82,8 @@ class Runs:
         self, client: MlflowClient, experiment_id: str, run_ids: RunIds | None, locks: Path | None
     ) -> None:
         self._client = client
-        self._experiment_id = experiment_id
+        self.experiment_id = experiment_id
+        """MLflow's id of the experiment."""
         self._run_ids = run_ids
         self._locks = locks
         self._known: dict[str, _Known] = {}
@@ -128,7 +127,7 @@ class Runs:
             known.attempt = attempt
             self._write_params(known, params)
             if datasets:
-                self._client.log_inputs(known.run_id, datasets=list(_dataset_inputs(datasets)))
+                self._client.log_inputs(known.run_id, datasets=list(dataset_inputs(datasets)))
 
     def write(
         self, node: str, points: Iterable[tuple[str, float, int, int]], tags: Mapping[str, str]
@@ -178,8 +177,9 @@ class Runs:
             now = self._client.get_run(known.run_id).data.tags
             if attempt < now.get(ATTEMPT_TAG, ""):
                 return False
-            tags = {STATE_TAG: str(state), **({REASON_TAG: reason} if reason else {})}
-            self._log_batches(known, [], {k: v for k, v in tags.items() if known.tags.get(k) != v})
+            if reason is None and REASON_TAG in now:
+                self._client.delete_tag(known.run_id, REASON_TAG)
+            self._log_batches(known, [], {STATE_TAG: str(state), **({REASON_TAG: reason} if reason else {})})
             self._client.set_terminated(known.run_id, MLFLOW_STATUS[state], end_ms)
             known.points.clear()
             known.looked_up.clear()
@@ -199,17 +199,20 @@ class Runs:
         while level:
             parent, parent_id = level.pop(0)
             for run in children.get(parent_id, []):
-                found.append(_node(run, parent))
+                found.append(node_of(run, parent))
                 level.append((found[-1].node, run.info.run_id))
         return found
 
-    def kill(self, run: Node, reason: str, end_ms: int) -> None:
-        """End a run that nobody works on any more."""
+    def kill(self, run: Node, reason: str, end_ms: int) -> bool:
+        """End a run that nobody works on any more; return ``False`` if it has ended meanwhile."""
         with self._mutex:
+            if self._client.get_run(run.run_id).info.status != _RUNNING:
+                return False
             known = self._get(run.node)
             self._log_batches(known, [], {STATE_TAG: str(State.KILLED), REASON_TAG: reason})
             self._client.set_terminated(run.run_id, MLFLOW_STATUS[State.KILLED], end_ms)
             known.created_here = False
+            return True
 
     def forget(self, node: str) -> None:
         """Drop what is remembered of a node, so that it is looked up again."""
@@ -232,23 +235,45 @@ class Runs:
             return known
 
     def _find(self, node: str) -> MlflowRun | None:
+        run = self._valid(node, self._kept(node))
+        if run is None:
+            by_tag = f"tags.`{NODE_TAG}` = '{node}'"
+            run = next(self._search(by_tag, order_by=_OLDEST_FIRST, limit=1), None)
+            if run is not None:
+                self._keep(node, run.info.run_id)
+        return run
+
+    def _valid(self, node: str, run_id: str | None) -> MlflowRun | None:
+        """Return the run of that id if it is there, not deleted, and the node's."""
         from mlflow.exceptions import MlflowException
 
-        kept = self._run_ids.get(node) if self._run_ids else None
-        if kept is not None:
-            try:
-                run = self._client.get_run(kept)
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                    raise
-            else:
-                alive = run.info.lifecycle_stage == "active"
-                if alive and run.data.tags.get(NODE_TAG) == node:
-                    return run
-        found = next(self._search(f"tags.`{NODE_TAG}` = '{node}'", order_by=_OLDEST_FIRST, limit=1), None)
-        if found is not None and self._run_ids:
-            self._run_ids.put(node, found.info.run_id)
-        return found
+        if run_id is None:
+            return None
+        try:
+            run = self._client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+        fits = run.info.lifecycle_stage == "active" and run.data.tags.get(NODE_TAG) == node
+        return run if fits else None
+
+    def _kept(self, node: str) -> str | None:
+        if self._run_ids is None:
+            return None
+        try:
+            return self._run_ids.get(node)
+        except Exception as error:  # noqa: BLE001 - runs are found by their tag as well
+            _log.warning("cannot look up the run of %s (%s)", node, error)
+            return None
+
+    def _keep(self, node: str, run_id: str) -> None:
+        if self._run_ids is None:
+            return
+        try:
+            self._run_ids.put(node, run_id)
+        except Exception as error:  # noqa: BLE001 - runs are found by their tag as well
+            _log.warning("cannot keep the run of %s (%s)", node, error)
 
     def _create(
         self, node: str, attempt: str, name: str, parent: str | None, tags: dict[str, str], start_ms: int
@@ -257,11 +282,16 @@ class Runs:
         if parent is not None:
             above = self._get(parent)
             tags |= {PARENT_TAG: above.run_id, ROOT_TAG: above.root}
-        tags = {key: _cut(value, _TAG_CHARACTERS) for key, value in tags.items()}
-        run = self._client.create_run(self._experiment_id, start_time=start_ms, tags=tags, run_name=name)
-        if self._run_ids:
-            self._run_ids.put(node, run.info.run_id)
-        known = _Known(run.info.run_id, tags[ROOT_TAG], attempt, True, tags, set())
+        tags = {key: cut(value, _TAG_CHARACTERS) for key, value in tags.items()}
+        run = self._client.create_run(self.experiment_id, start_time=start_ms, tags=tags, run_name=name)
+        self._keep(node, run.info.run_id)
+        kept = self._kept(node)
+        if kept != run.info.run_id and (first := self._valid(node, kept)) is not None:
+            # Another machine made the node's run at this very moment, and was first.
+            self._client.delete_run(run.info.run_id)
+            known = _known(first)
+        else:
+            known = _Known(run.info.run_id, tags[ROOT_TAG], attempt, True, tags, set())
         self._known[node] = known
         return known
 
@@ -276,22 +306,22 @@ class Runs:
         from mlflow.entities import Param
 
         missing = [key for key in params if key not in known.params]
-        for keys in _chunks(missing, _ITEMS_PER_CALL):
-            batch = [Param(key, _cut(params[key], _PARAM_CHARACTERS)) for key in keys]
+        for keys in chunks(missing, _ITEMS_PER_CALL):
+            batch = [Param(key, cut(params[key], _PARAM_CHARACTERS)) for key in keys]
             self._client.log_batch(known.run_id, params=batch)
             known.params.update(keys)
 
     def _log_batches(self, known: _Known, metrics: Sequence[Any], tags: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag
 
-        tag_batches = list(_chunks(list(tags.items()), _ITEMS_PER_CALL))
-        metric_batches = list(_chunks(metrics, _METRICS_PER_CALL))
+        tag_batches = list(chunks(list(tags.items()), _ITEMS_PER_CALL))
+        metric_batches = list(chunks(metrics, _METRICS_PER_CALL))
         for number in range(max(len(tag_batches), len(metric_batches))):
             some = tag_batches[number] if number < len(tag_batches) else []
             self._client.log_batch(
                 known.run_id,
                 metrics=metric_batches[number] if number < len(metric_batches) else [],
-                tags=[RunTag(key, _cut(value, _TAG_CHARACTERS)) for key, value in some],
+                tags=[RunTag(key, cut(value, _TAG_CHARACTERS)) for key, value in some],
             )
             known.tags.update(some)
 
@@ -308,7 +338,7 @@ class Runs:
         page = None
         while True:
             found = self._client.search_runs(
-                [self._experiment_id],
+                [self.experiment_id],
                 query,
                 max_results=limit or _RUNS_PER_PAGE,
                 order_by=order_by,
@@ -336,45 +366,3 @@ def _known(run: MlflowRun) -> _Known:
     tags = dict(run.data.tags)
     root = tags.get(ROOT_TAG) or tags.get(NODE_TAG) or ""
     return _Known(str(run.info.run_id), root, tags.get(ATTEMPT_TAG) or "", False, tags, set(run.data.params))
-
-
-def _node(run: MlflowRun, parent: str) -> Node:
-    tags = run.data.tags
-    status = str(run.info.status)
-    return Node(
-        node=tags.get(NODE_TAG, run.info.run_id),
-        run_id=run.info.run_id,
-        name=tags.get(NAME_TAG, ""),
-        parent=parent,
-        status=status,
-        state=State(tags[STATE_TAG]) if tags.get(STATE_TAG) in set(State) else State.RUNNING,
-        reason=tags.get(REASON_TAG),
-    )
-
-
-def _dataset_inputs(datasets: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    # MLflow joins inputs of one name and digest, whatever their context, so splits get names of their own.
-    names = [(item["name"], item["digest"]) for item in datasets]
-    for item in datasets:
-        shared = names.count((item["name"], item["digest"])) > 1
-        yield DatasetInput(
-            Dataset(
-                name=f"{item['name']}/{item['context']}" if shared else item["name"],
-                digest=item["digest"][:_DIGEST_CHARACTERS],
-                source_type="adapterlab",
-                source=json.dumps({"uri": item["source"]}),
-                profile=json.dumps({"num_rows": item["rows"]}) if item.get("rows") is not None else None,
-            ),
-            [InputTag("mlflow.data.context", item["context"])],
-        )
-
-
-def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
-
-
-def _cut(text: str, characters: int) -> str:
-    return text if len(text) <= characters else text[: characters - 1] + "…"

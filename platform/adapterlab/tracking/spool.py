@@ -32,10 +32,12 @@ class Spool:
 
     Args:
         folder: Where all spools of this machine are.
-        about: What identifies the store; a leftover is replayed only into the same one.
+        store: Short name of the store; a leftover is replayed only into the same one.
+        experiment: Name of the experiment the entries belong to.
     """
 
-    def __init__(self, folder: Path, about: dict[str, str]) -> None:
+    def __init__(self, folder: Path, store: str, experiment: str) -> None:
+        self._store = store
         self.owner = f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
         """Sorts after every earlier owner."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -45,6 +47,7 @@ class Spool:
         if lock is None:
             raise OSError(f"cannot lock {aside / 'lock'}")
         self._lock_file = lock
+        about = {"store": store, "experiment": experiment}
         (aside / "about.json").write_text(json.dumps(about), encoding="utf-8")
         self._folder = folder / self.owner
         aside.rename(self._folder)  # visible to others only once it is locked
@@ -62,9 +65,7 @@ class Spool:
             try:
                 _write_all(self._segment, line)
             except OSError as error:  # a full disk must not stop training: memory still has it
-                if not self._disk_failed:
-                    _log.warning("%s: cannot keep tracking entries on disk (%s)", self._folder, error)
-                self._disk_failed = True
+                self._warn_of_disk(error)
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -75,11 +76,15 @@ class Spool:
             if not self._waiting or self._closed:
                 return [], None
             taken, self._waiting = self._waiting, []
-            os.fsync(self._segment)  # from here on it also survives a power cut
+            try:
+                os.fsync(self._segment)  # from here on it also survives a power cut
+                segment = self._new_segment()
+            except OSError as error:
+                self._warn_of_disk(error)
+                return taken, None  # the old segment goes on being filled; entries may be applied twice
             os.close(self._segment)
-            path = self._path(self._number)
-            self._segment = self._new_segment()
-            return taken, path
+            self._segment = segment
+            return taken, self._path(self._number - 1)
 
     def discard(self, segment: Path) -> None:
         """Forget a segment: everything in it is in MLflow."""
@@ -96,23 +101,26 @@ class Spool:
 
     def leftovers(self) -> Iterator[Leftover]:
         """Yield what dead processes left for this store, oldest first, each locked for us."""
-        ours = json.loads((self._folder / "about.json").read_text(encoding="utf-8"))
-        for folder in sorted(self._folder.parent.iterdir()):
-            if folder.name.startswith(".") or folder == self._folder or not folder.is_dir():
-                continue
-            lock = _lock(folder / "lock")
-            if lock is None:
+        for folder in _owners(self._folder.parent):
+            if folder == self._folder or (lock := _lock(folder / "lock")) is None:
                 continue
             try:
-                if _read_json(folder / "about.json") == ours:
-                    yield Leftover(folder)
+                about = _read_json(folder / "about.json")
+                if isinstance(about, dict) and about.get("store") == self._store:
+                    yield Leftover(folder, str(about.get("experiment")))
             finally:
                 os.close(lock)
 
     def _new_segment(self) -> int:
-        self._number += 1
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        return os.open(self._path(self._number), flags, 0o600)
+        handle = os.open(self._path(self._number + 1), flags, 0o600)
+        self._number += 1
+        return handle
+
+    def _warn_of_disk(self, error: OSError) -> None:
+        if not self._disk_failed:
+            _log.warning("%s: cannot keep tracking entries on disk (%s)", self._folder, error)
+        self._disk_failed = True
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:08d}.jsonl"
@@ -121,8 +129,10 @@ class Spool:
 class Leftover:
     """What one dead process had not yet written."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, experiment: str) -> None:
         self.owner = folder.name
+        self.experiment = experiment
+        """The experiment its entries belong to."""
         self._folder = folder
 
     def entries(self) -> list[Entry]:
@@ -141,6 +151,22 @@ class Leftover:
     def remove(self) -> None:
         """Forget it: everything in it is in MLflow."""
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def something_waits(folder: Path) -> bool:
+    """Whether a dead process left entries there that the next tracker will write; costs no mlflow."""
+    for owner in _owners(folder):
+        if (lock := _lock(owner / "lock")) is not None:
+            os.close(lock)
+            if any(segment.stat().st_size for segment in owner.glob("*.jsonl")):
+                return True
+    return False
+
+
+def _owners(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def _lock(path: Path) -> int | None:

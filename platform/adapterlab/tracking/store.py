@@ -145,6 +145,7 @@ def ping(uri: str) -> Answer:
         return Answer(up=True)
     if uri.startswith("databricks"):
         return Answer(up=True)
+    from mlflow.exceptions import MlflowException
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
 
@@ -154,11 +155,11 @@ def ping(uri: str) -> Answer:
             "/health",
             "GET",
             max_retries=0,
-            retry_codes=[],
+            retry_codes=frozenset(),
             raise_on_status=False,
             timeout=_CONNECT_TIMEOUT_S,
         )
-    except Exception as error:  # noqa: BLE001 - whatever goes wrong here means: not reachable
+    except (MlflowException, OSError) as error:
         return Answer(up=False, why=f"does not answer ({_innermost(error)})")
     if response.status_code >= 500 or response.status_code == 429:
         wait = response.headers.get("Retry-After", "")

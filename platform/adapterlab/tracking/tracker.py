@@ -15,15 +15,16 @@ import atexit
 import base64
 import getpass
 import json
+import logging
 import re
 import threading
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from adapterlab.errors import UnavailableError
+from adapterlab.errors import AdapterlabError, UnavailableError
 from adapterlab.records import State
 from adapterlab.tracking import store
 from adapterlab.tracking.runs import Runs
@@ -35,6 +36,8 @@ _NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/:@+=,#-]{0,499}")
 _METRIC = re.compile(r"[A-Za-z0-9_. :/-]{1,250}")
 _CLOSE_TIMEOUT_S = 20.0
 _ANSWER_TIMEOUT_S = 60.0
+_log = logging.getLogger(__name__)
+
 _OPEN_ENDED = frozenset({State.PENDING, State.RUNNING})
 
 
@@ -119,17 +122,24 @@ class Tracker:
     """Writes one experiment's runs. Thread-safe. Make one with :meth:`open`; close it."""
 
     def __init__(
-        self, *, uri: str, experiment_id: str, runs: Runs, spool: Spool, source_tags: Mapping[str, str]
+        self,
+        *,
+        uri: str,
+        experiment: str,
+        runs_of: Callable[[str], Runs],
+        spool: Spool,
+        source_tags: Mapping[str, str],
     ) -> None:
         self.uri = uri
-        self.experiment_id = experiment_id
+        self._runs = runs_of(experiment)
+        self.experiment_id = self._runs.experiment_id
         """MLflow's id of the experiment, for links."""
         self._attempt = spool.owner
-        self._runs = runs
         self._source_tags = dict(source_tags)
+        self._last_start_ms = 0
         self._closed = False
-        self._closing = threading.Lock()
-        self._writer = Writer(spool, runs, lambda: store.ping(uri), store.shown(uri))
+        self._mutex = threading.Lock()
+        self._writer = Writer(spool, runs_of, experiment, lambda: store.ping(uri), store.shown(uri))
         atexit.register(self.close)
 
     @classmethod
@@ -169,14 +179,23 @@ class Tracker:
             from mlflow.tracking import MlflowClient
 
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-            experiment_id = store.experiment_id(client, experiment, uri, artifacts)
-        runs = Runs(client, experiment_id, run_ids, locks)
-        about = {"store": store.digest_of_uri(uri), "experiment": experiment}
+            number = store.experiment_id(client, experiment, uri, artifacts)
+        known = {experiment: Runs(client, number, run_ids, locks)}
+
+        def runs_of(name: str) -> Runs:
+            if name not in known:
+                known[name] = Runs(client, store.experiment_id(client, name, uri, artifacts), run_ids, locks)
+            return known[name]
+
         tags = {"mlflow.user": _user(), "mlflow.source.name": command, "mlflow.source.type": "LOCAL"}
         if git_commit:
             tags["mlflow.source.git.commit"] = git_commit
         return cls(
-            uri=uri, experiment_id=experiment_id, runs=runs, spool=Spool(spool, about), source_tags=tags
+            uri=uri,
+            experiment=experiment,
+            runs_of=runs_of,
+            spool=Spool(spool, store.digest_of_uri(uri), experiment),
+            source_tags=tags,
         )
 
     def run(
@@ -218,7 +237,7 @@ class Tracker:
                 "params": {key: str(value) for key, value in (params or {}).items()},
                 "datasets": [asdict(dataset) for dataset in datasets],
                 "description": description,
-                "start_ms": _now_ms(),
+                "start_ms": self._start_ms(),
             },
         )
         return Run(self, node)
@@ -233,7 +252,7 @@ class Tracker:
         Raises:
             UnavailableError: The store does not answer, or refused to create it.
         """
-        self.flush(_ANSWER_TIMEOUT_S)
+        self._writer.settle(_ANSWER_TIMEOUT_S)
         with store.translated(self.uri):
             found = self._runs.run_id(node)
         if found is None:
@@ -251,7 +270,7 @@ class Tracker:
             NotFoundError: ``parent`` has no run.
             UnavailableError: The store does not answer.
         """
-        self.flush(_ANSWER_TIMEOUT_S)
+        self._writer.settle(_ANSWER_TIMEOUT_S)
         with store.translated(self.uri):
             return self._runs.below(parent)
 
@@ -260,16 +279,22 @@ class Tracker:
     ) -> list[Node]:
         """End as killed every run below ``parent`` that still says RUNNING, and return them.
 
+        A store that does not answer is a warning: nothing of a sweep depends on it.
+
         Args:
             parent: Top of the tree; itself left as it is.
             keep: Nodes somebody still works on.
             reason: Why, for the tag ``adapterlab.state_reason``.
         """
-        stale = [run for run in self.tree(parent) if run.status == "RUNNING" and run.node not in keep]
-        with store.translated(self.uri):
-            for run in stale:
-                self._runs.kill(run, reason, _now_ms())
-        return stale
+        try:
+            stale = [run for run in self.tree(parent) if run.status == "RUNNING" and run.node not in keep]
+            with store.translated(self.uri):
+                return [run for run in stale if self._runs.kill(run, reason, _now_ms())]
+        except AdapterlabError as error:
+            _log.warning(
+                "runs below %s may go on saying RUNNING until the next submit: %s", parent, error.message
+            )
+            return []
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -287,7 +312,7 @@ class Tracker:
 
     def close(self, timeout_s: float = _CLOSE_TIMEOUT_S) -> None:
         """Write what is left, for ``timeout_s`` at most; the rest is kept for the next time."""
-        with self._closing:
+        with self._mutex:
             if self._closed:
                 return
             self._closed = True
@@ -299,6 +324,12 @@ class Tracker:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _start_ms(self) -> int:
+        """Return the time, a ms later than the last: MLflow shows runs of one ms in any order."""
+        with self._mutex:
+            self._last_start_ms = max(_now_ms(), self._last_start_ms + 1)
+            return self._last_start_ms
 
     def _hand_over(self, what: str, node: str, **fields: Any) -> None:
         if self._closed:

@@ -71,12 +71,12 @@ class Node:
 class RunIds(Protocol):
     """Keeps which MLflow run stands for a node; the catalog implements it.
 
-    It is a short cut and a second witness: without it, or when it is wrong, runs are found by their tag.
-    Calls come from a background thread.
+    It is a short cut, and between machines it decides who was first. Without it, or where it is wrong,
+    runs are found by their tag. Calls come from a background thread; what they raise is logged.
     """
 
     def get(self, node: str) -> str | None:
         """Return the run id kept for ``node``, if any."""
 
     def put(self, node: str, run_id: str) -> None:
-        """Keep ``run_id`` for ``node``, replacing what was kept."""
+        """Keep ``run_id`` for ``node``, unless one is kept already: the first one stays."""

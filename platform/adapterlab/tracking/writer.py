@@ -26,7 +26,9 @@ INTERVAL_S = 0.5
 """Longest wait before entries are written; half of what is promised."""
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
+_LONGEST_RETRY_AFTER_S = 300.0
 _GRACE_S = 1.0
+_AWAY_PATIENCE_S = 3.0
 _TRIES = 5
 """How often an inner fault of a store that does answer is tried again before its entry is given up."""
 _PATIENCE_S = 900.0
@@ -45,17 +47,27 @@ class Writer:
 
     Args:
         spool: Where entries wait.
-        runs: Where they go.
+        runs_of: Returns the runs of an experiment by its name; leftovers may be of another one.
+        experiment: The experiment of what is handed over.
         ping: Asks the store whether it answers.
         place: The store's address, for messages.
     """
 
-    def __init__(self, spool: Spool, runs: Runs, ping: Callable[[], Answer], place: str) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        runs_of: Callable[[str], Runs],
+        experiment: str,
+        ping: Callable[[], Answer],
+        place: str,
+    ) -> None:
         self._spool = spool
-        self._runs = runs
+        self._runs_of = runs_of
+        self._experiment = experiment
         self._ping = ping
         self._place = place
         self._deadline = 0.0
+        self._away_since: float | None = None
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._idle = threading.Condition()
@@ -85,8 +97,22 @@ class Writer:
             self._wake.set()
             return self._idle.wait_for(lambda: self._finished >= goal, timeout_s)
 
+    def settle(self, timeout_s: float) -> bool:
+        """As ``flush``, but give up after a few seconds once the store is known to be away."""
+        deadline = time.monotonic() + timeout_s
+        while not self.flush(_FIRST_PAUSE_S):
+            since = self._away_since
+            if time.monotonic() > deadline or (since and time.monotonic() - since > _AWAY_PATIENCE_S):
+                return False
+        return True
+
     def close(self, timeout_s: float) -> None:
-        """Write what is left, for ``timeout_s`` at most; the rest stays in the spool."""
+        """Write what is left, for ``timeout_s`` at most; the rest stays in the spool.
+
+        A store that was away before is asked only for a few seconds more.
+        """
+        if self._away_since is not None:
+            timeout_s = min(timeout_s, _AWAY_PATIENCE_S)
         self._deadline = time.monotonic() + timeout_s
         self._closing.set()
         self._wake.set()
@@ -102,12 +128,16 @@ class Writer:
         self._spool.close(keep=bool(left))
 
     def _work(self) -> None:
-        self._replay()
-        while True:
-            self._pause(INTERVAL_S)
-            last = self._closing.is_set()
-            if not self._write_waiting() or last:
-                return
+        try:
+            self._replay()
+            last = False
+            while not last:
+                self._pause(INTERVAL_S)
+                last = self._closing.is_set()
+                if not self._write_waiting():
+                    return
+        except Exception:  # noqa: BLE001 - a thread has nobody above it
+            _log.exception("tracking has stopped by a fault of its own; entries are kept on disk")
 
     def _pause(self, seconds: float) -> None:
         self._wake.wait(seconds)
@@ -117,7 +147,7 @@ class Writer:
         """Write everything that waits; ``False`` if we are closing and the spool must keep the rest."""
         entries, segment = self._spool.take()
         for node, group in _by_run(entries):
-            if not self._apply_patiently(node, group):
+            if not self._apply_patiently(self._experiment, node, group):
                 return False
         if segment is not None:
             self._spool.discard(segment)
@@ -126,35 +156,43 @@ class Writer:
             self._idle.notify_all()
         return True
 
-    def _apply_patiently(self, node: str, group: list[Entry]) -> bool:
+    def _apply_patiently(self, experiment: str, node: str, group: list[Entry]) -> bool:
         """Apply one run's entries, however long the store is away; ``False`` when closing takes too long."""
-        pause_s, faults, away = _FIRST_PAUSE_S, 0, False
+        pause_s, faults = _FIRST_PAUSE_S, 0
         started = time.monotonic()
         while True:
             try:
-                self._apply(node, group)
+                runs = self._runs_of(experiment)
+                try:
+                    _apply(runs, node, group)
+                except Exception:
+                    runs.forget(node)
+                    raise
             except Exception as error:  # noqa: BLE001 - no fault of a store may reach the training
-                self._runs.forget(node)
                 answer = self._ping()
                 faults += answer.up
                 if answer.up and _hopeless(error, faults, time.monotonic() - started):
-                    return self._apply_one_by_one(node, group, error)
-                if not answer.up and not away:
-                    away = True
+                    return self._apply_one_by_one(experiment, node, group, error)
+                if not answer.up and self._away_since is None:
+                    self._away_since = time.monotonic()
                     _log.warning("MLflow %s %s; training goes on, results wait", self._place, answer.why)
                 if self._closing.is_set() and time.monotonic() > self._deadline:
                     return False
-                self._pause(max(pause_s, answer.retry_after_s))
+                if answer.retry_after_s:
+                    self._closing.wait(min(answer.retry_after_s, _LONGEST_RETRY_AFTER_S))
+                else:
+                    self._pause(pause_s)
                 pause_s = min(pause_s * 2, _FIRST_PAUSE_S if self._closing.is_set() else _LONGEST_PAUSE_S)
             else:
-                if away:
-                    _log.warning("MLflow %s is back; what waited is written", self._place)
+                if self._away_since is not None:
+                    self._away_since = None
+                    _log.warning("MLflow %s is back; what waited is being written", self._place)
                 return True
 
-    def _apply_one_by_one(self, node: str, group: list[Entry], error: Exception) -> bool:
+    def _apply_one_by_one(self, experiment: str, node: str, group: list[Entry], error: Exception) -> bool:
         """Lose only what is refused, not what came with it."""
         if len(group) > 1:
-            return all(self._apply_patiently(node, [entry]) for entry in group)
+            return all(self._apply_patiently(experiment, node, [entry]) for entry in group)
         self._refused(node, error)
         return True
 
@@ -163,51 +201,46 @@ class Writer:
         self.problems.append(text)
         _log.warning("MLflow %s refused an entry of %s", self._place, text)
 
-    def _apply(self, node: str, group: list[Entry]) -> None:
-        points: list[tuple[str, float, int, int]] = []
-        tags: dict[str, str] = {}
-
-        def write() -> None:
-            if points or tags:
-                self._runs.write(node, points, tags)
-                points.clear()
-                tags.clear()
-
-        for entry in group:
-            match entry["what"]:
-                case "metrics":
-                    step, time_ms = entry["step"], entry["time_ms"]
-                    points.extend(
-                        (key, float(value), step, time_ms) for key, value in entry["values"].items()
-                    )
-                case "tags":
-                    tags.update(entry["tags"])
-                case _:
-                    write()
-                    self._apply_one(node, entry)
-        write()
-
-    def _apply_one(self, node: str, entry: Entry) -> None:
-        match entry["what"]:
-            case "open":
-                self._runs.open(node, attempt=entry["attempt"], **entry["run"])
-            case "artifact":
-                self._runs.artifact(node, entry["name"], base64.b64decode(entry["data"]))
-            case "end":
-                self._runs.end(
-                    node, entry["attempt"], State(entry["state"]), entry["reason"], entry["time_ms"]
-                )
-
     def _replay(self) -> None:
         """Write what processes that died had handed over, before anything of our own."""
         for leftover in self._spool.leftovers():
             entries = leftover.entries()
             for node, group in _by_run([*entries, *_endings(entries, leftover)]):
-                if not self._apply_patiently(node, group):
+                if not self._apply_patiently(leftover.experiment, node, group):
                     return
             if entries:
                 _log.info("MLflow %s: wrote %d entries a dead process left", self._place, len(entries))
             leftover.remove()
+
+
+def _apply(runs: Runs, node: str, group: list[Entry]) -> None:
+    """Write the entries of one run, points and tags that follow one another together."""
+    points: list[tuple[str, float, int, int]] = []
+    tags: dict[str, str] = {}
+
+    def write() -> None:
+        if points or tags:
+            runs.write(node, points, tags)
+            points.clear()
+            tags.clear()
+
+    for entry in group:
+        match entry["what"]:
+            case "metrics":
+                step, time_ms = entry["step"], entry["time_ms"]
+                points.extend((key, float(value), step, time_ms) for key, value in entry["values"].items())
+            case "tags":
+                tags.update(entry["tags"])
+            case "open":
+                write()
+                runs.open(node, attempt=entry["attempt"], **entry["run"])
+            case "artifact":
+                write()
+                runs.artifact(node, entry["name"], base64.b64decode(entry["data"]))
+            case "end":
+                write()
+                runs.end(node, entry["attempt"], State(entry["state"]), entry["reason"], entry["time_ms"])
+    write()
 
 
 def _by_run(entries: Iterable[Entry]) -> list[tuple[str, list[Entry]]]:

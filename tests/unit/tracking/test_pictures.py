@@ -1,0 +1,64 @@
+"""Heatmaps are PNGs of a size that fits what they show."""
+
+import struct
+import threading
+
+import numpy as np
+import pytest
+
+from adapterlab.tracking.pictures import coefficient_heatmap
+
+
+def _size(png: bytes) -> tuple[int, int]:
+    assert png.startswith(b"\x89PNG\r\n\x1a\n")
+    return struct.unpack(">II", png[16:24])
+
+
+def _draw(shape, **settings):
+    layers, count, width = shape
+    values = np.random.default_rng(0).normal(2 / count, 0.1, (layers, count, width))
+    return coefficient_heatmap(
+        values, [f"glue/task{i}" for i in range(count)], target="glue/task0", combiner="scalearn", **settings
+    )
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 1), (6, 6, 1), (12, 6, 384), (1, 16, 768), (24, 16, 1)])
+def test_heatmap_is_a_png_that_grows_with_layers_and_sources(shape):
+    width, height = _size(_draw(shape))
+    layers, count, _ = shape
+    assert width > 100 * count
+    assert height > 50 * layers
+
+
+def test_heatmap_survives_values_that_are_not_numbers():
+    values = np.full((2, 3, 1), np.nan)
+    values[0, 0, 0] = np.inf
+    assert _size(coefficient_heatmap(values, ["a", "b", "c"], target="a", combiner="x"))
+
+
+def test_heatmap_of_equal_values_is_drawn():
+    assert _size(coefficient_heatmap(np.zeros((2, 2, 1)), ["a", "b"], target="a", combiner="x", start=0.0))
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (2, 2, 1), (0, 3, 1)])
+def test_heatmap_refuses_a_shape_that_does_not_fit_the_sources(shape):
+    with pytest.raises(ValueError, match="3 sources"):
+        coefficient_heatmap(np.zeros(shape), ["a", "b", "c"], target="a", combiner="x")
+
+
+def test_white_is_where_training_started():
+    """The same values look different when they started elsewhere."""
+    assert _draw((2, 2, 1), start=1.0) != _draw((2, 2, 1), start=0.0)
+
+
+def test_heatmaps_drawn_in_threads_are_the_same_as_alone():
+    alone = [_draw((layers, 3, 1)) for layers in range(1, 5)]
+    together: dict[int, bytes] = {}
+    threads = [
+        threading.Thread(target=lambda n=n: together.__setitem__(n, _draw((n, 3, 1)))) for n in range(1, 5)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [together[n] for n in range(1, 5)] == alone
