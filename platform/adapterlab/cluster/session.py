@@ -6,9 +6,10 @@ A private Ray is started as small as Ray allows, and nothing of it outlives this
   environment, so that the user's ``~/.ray`` is neither read nor written;
 * it runs without dashboard, log monitor, autoscaler and usage reports;
 * its files live in one private folder with a short path (Unix sockets allow 107 characters), which
-  is removed at the end; folders of sessions that were killed are removed by the next session;
-* its processes die with this process, also on SIGKILL (Linux kills them through ``prctl``). The
-  kernel ties that to the *thread* that started them, so a session is opened in the main thread.
+  is removed at the end;
+* its processes die with this process, also on SIGKILL: Linux kills Ray's main ones, and a small
+  script that watches this process (``keeper``) kills the rest and removes the folder. The kernel
+  ties the first to the *thread* that started Ray, so a session is opened in the main thread.
 """
 
 from __future__ import annotations
@@ -31,14 +32,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from adapterlab.cluster.surroundings import (
-    environment as set_environment,
-)
+from adapterlab.cluster import keeper
 from adapterlab.cluster.surroundings import (
     fewer_processes,
     loudness,
     sigterm_ends_the_session,
     sigterm_restored,
+    variables_set,
 )
 from adapterlab.errors import ConflictError, UnavailableError, UsageError
 
@@ -48,6 +48,9 @@ CONNECT_TIMEOUT_S = 10.0
 OBJECT_STORE_BYTES = 150 * 2**20
 """Shared memory of a private Ray. Only small JSON values pass through it."""
 
+KEPT_LOGS = 20
+"""Sessions whose logs are kept in a log folder."""
+
 _FOLDER_PREFIX = "adapterlab-ray-"
 _OWNER_LOCK = "owner.lock"
 _LONGEST_SOCKET = len("/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")
@@ -55,8 +58,8 @@ _SOCKET_LIMIT = 107
 _ABANDONED_AFTER_S = 60.0
 _EXIT_GRACE_S = 5.0
 _SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "API_KEY", "ACCESS_KEY")
-_TOKEN = secrets.token_hex(32)
 # One token a process: Ray's C++ side reads it once and keeps it.
+_TOKEN = secrets.token_hex(32)
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,8 @@ def ray_session(
         gpus: GPUs of the private Ray; ``None``: the machine's.
         environment: Variables for the workers. On a cluster they are visible to its other users,
             so names that look like secrets are refused there.
-        log_folder: Where the workers' output is kept after a private session, one sub-folder each.
+        log_folder: Where the workers' output is kept after a private session: a sub-folder for each
+            of the last 20.
         quiet: Keep Ray's own messages off the console.
 
     Yields:
@@ -132,6 +136,7 @@ def _private(
 ) -> Iterator[RaySession]:
     with ExitStack() as stack:
         folder = stack.enter_context(_session_folder())
+        stack.enter_context(_kept(folder))
         # Ray binds to loopback only where it believes clusters to be unsupported.
         loopback = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_TOKEN": _TOKEN}
         own_token = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
@@ -139,7 +144,7 @@ def _private(
             del loopback["RAY_AUTH_TOKEN"]
         if cpus is None and (os.cpu_count() or 1) > 8:
             loopback["RAY_prestart_worker_first_driver"] = "0"  # else one idle process a core
-        stack.enter_context(set_environment({**variables, **loopback}))
+        stack.enter_context(variables_set({**variables, **loopback}))
         ray = _import_ray(clusters=False)
         stack.enter_context(sigterm_restored())
         stack.enter_context(loudness(quiet=quiet))
@@ -174,7 +179,7 @@ def _connected(address: str, variables: Mapping[str, str], *, quiet: bool) -> It
             remedy="Set it on the cluster's nodes instead.",
         )
     with ExitStack() as stack:
-        stack.enter_context(set_environment({"RAY_USAGE_STATS_ENABLED": "0", **_authentication(address)}))
+        stack.enter_context(variables_set({"RAY_USAGE_STATS_ENABLED": "0", **_authentication(address)}))
         ray = _import_ray(clusters=True)
         target = _resolve(address)
         _probe(target)
@@ -228,28 +233,27 @@ def _describe(ray: Any, address: str, *, private: bool) -> RaySession:
 
 def _stop(ray: Any, folder: Path, log_folder: Path | None) -> None:
     """Stop Ray and make sure that nothing it started is left."""
-    import psutil
-
-    started = psutil.Process().children(recursive=True)
-    of_ray = [process for process in started if _belongs_to(process, folder)]
     ray.shutdown()
-    _, alive = psutil.wait_procs(of_ray, timeout=_EXIT_GRACE_S)
-    for process in alive:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(alive, timeout=_EXIT_GRACE_S)
+    keeper.end_processes(folder, _EXIT_GRACE_S)
     if log_folder is not None:
         _keep_logs(folder, log_folder)
 
 
-def _belongs_to(process: Any, folder: Path) -> bool:
-    """Tell Ray's processes, which all name the session's folder, from other children of ours."""
-    import psutil
-
-    with suppress(psutil.Error):
-        named = any(str(folder) in part for part in process.cmdline())
-        return named or str(process.name()).startswith("ray::")
-    return False
+@contextmanager
+def _kept(folder: Path) -> Iterator[None]:
+    """Have a script watch this process, and clean up after it should it be killed."""
+    script = subprocess.Popen(
+        [sys.executable, "-I", "-S", keeper.__file__, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # out of reach of Ctrl-C
+    )
+    try:
+        yield
+    finally:
+        with suppress(OSError, subprocess.TimeoutExpired):
+            script.communicate(b".", timeout=_EXIT_GRACE_S)
 
 
 def _keep_logs(folder: Path, log_folder: Path) -> None:
@@ -260,6 +264,9 @@ def _keep_logs(folder: Path, log_folder: Path) -> None:
                 kept.mkdir(parents=True, exist_ok=True)
                 with suppress(OSError):
                     shutil.move(file, kept / file.name)
+    # Ray's names begin with the date: the oldest come first.
+    for old in sorted(log_folder.glob("session_2*"))[:-KEPT_LOGS]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager

@@ -25,17 +25,18 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from adapterlab import errors
-from adapterlab.errors import AdapterlabError, CancelledError, TrainingError, UsageError
+from adapterlab.cluster.outcomes import Job, JobOutcome, death_of, never_ended, outcome_of, packed
+from adapterlab.cluster.surroundings import variables_set
+from adapterlab.errors import CancelledError, UsageError
 from adapterlab.fingerprint import Json
 from adapterlab.records import State
 
-Job = Mapping[str, Json]
+__all__ = ["GRACE_S", "Job", "JobOutcome", "Trainable", "run_workers", "stop_requested"]
+
 Trainable = Callable[[dict[str, Any]], Mapping[str, Json]]
 """What a worker runs: the job in, a JSON-able result out. Must be importable on the workers."""
 
@@ -55,23 +56,6 @@ _QUIET = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
 }
-
-
-@dataclass(frozen=True)
-class JobOutcome:
-    """How a job ended."""
-
-    index: int
-    """Its place in the sequence given to :func:`run_workers`."""
-    job: Job
-    state: State
-    """Complete, failed, or killed (stopped before its end, or never started)."""
-    result: Mapping[str, Any] | None
-    """What it returned; ``None`` unless complete."""
-    error: AdapterlabError | None
-    """Why it failed or was killed; ``None`` when complete."""
-    attempts: int
-    """Workers started for it: 1, plus one for each that died; 0 when it never started."""
 
 
 def run_workers(
@@ -148,8 +132,8 @@ def run_workers(
         )
         try:
             tuner.fit()
-        except _Abandon:
-            watch.kill_workers(ray)
+        except (_Abandon, KeyboardInterrupt):
+            watch.abandon()
         finally:
             _lower(flag)
             shutil.rmtree(storage / run, ignore_errors=True)
@@ -159,7 +143,7 @@ def run_workers(
         raise CancelledError(
             f"stopped by {watch.signal}", remedy="Submit again to continue.", signal=watch.signal
         )
-    return [watch.outcomes.get(index) or _never_ended(index, job) for index, job in enumerate(jobs)]
+    return [watch.outcomes.get(index) or never_ended(index, job) for index, job in enumerate(jobs)]
 
 
 def stop_requested() -> bool:
@@ -201,32 +185,7 @@ def _run_job(text: str, trainable: Trainable, flag: str, cpus: float) -> str:
         return json.dumps({"result": dict(trainable(json.loads(text)))}, allow_nan=False)
     except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001  (the door of the process)
         traceback.print_exc()  # into the worker's log
-        return json.dumps({"error": _packed(error)}, default=str)
-
-
-def _packed(error: BaseException) -> dict[str, Any]:
-    if isinstance(error, AdapterlabError):
-        return {
-            "kind": type(error).__name__,
-            "message": error.message,
-            "remedy": error.remedy,
-            "details": error.details,
-        }
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return {
-        "kind": "TrainingError",
-        "message": f"{type(error).__name__}: {error}{place}",
-        "remedy": None,
-        "details": {"reason": type(error).__name__},
-    }
-
-
-def _unpacked(packed: Mapping[str, Any]) -> AdapterlabError:
-    kind = getattr(errors, packed["kind"], TrainingError)
-    if not (isinstance(kind, type) and issubclass(kind, AdapterlabError)):
-        kind = TrainingError
-    return kind(packed["message"], remedy=packed["remedy"], **packed["details"])
+        return json.dumps({"error": packed(error)}, default=str)
 
 
 class _Abandon(BaseException):
@@ -248,11 +207,13 @@ class _Watch:
         self.signal: str | None = None
         self.failure: Exception | None = None
         self.trials: list[Any] = []
+        self.controller: Any = None
         self._jobs = jobs
         self._flag = flag
         self._on_result = on_result
         self._should_stop = should_stop
         self._grace_s = grace_s
+        self._signals = 0
         self._polled = 0.0
         self._stopping_since: float | None = None
 
@@ -262,10 +223,11 @@ class _Watch:
         return _Watch, ((), "", None, None, 0.0)
 
     def on_signal(self, number: int, _frame: FrameType | None) -> None:
-        """Ask for a stop at the first signal, leave at the second."""
-        if self.signal is not None:
-            raise _Abandon
-        self.signal = signal.Signals(number).name
+        """Ask for a stop at the first signal, for the end at the second; the third is Python's own."""
+        self._signals += 1
+        self.signal = self.signal or signal.Signals(number).name
+        if self._signals > 2:
+            raise KeyboardInterrupt
 
     def step(self) -> bool:
         """Return whether Tune shall end the run now; called by its loop about ten times a second."""
@@ -275,30 +237,29 @@ class _Watch:
                 return False
             self._stopping_since = now
             _raise(self._flag)
-        if now - self._stopping_since > self._grace_s:
+        # Raised here and not in the signal's handler, which may run inside Ray's compiled code.
+        if self._signals > 1 or now - self._stopping_since > self._grace_s:
             raise _Abandon
         return not any(trial.status == "RUNNING" for trial in self.trials)
 
     def told(self, trial: Any, text: str) -> None:
         """Note what a worker told of its job."""
         index = trial.config["index"]
-        self._note(_outcome(index, self._jobs[index], text, trial.num_failures + 1))
+        self._note(outcome_of(index, self._jobs[index], text, trial.num_failures + 1))
 
     def died(self, trial: Any) -> None:
         """Note a job whose workers died more often than allowed."""
         if trial.should_recover():
             return  # Tune starts it again
         index, attempts = trial.config["index"], trial.num_failures
-        error = _death(trial, attempts)
+        error = death_of(trial, attempts)
         self._note(JobOutcome(index, self._jobs[index], State.FAILED, None, error, attempts))
 
-    def kill_workers(self, ray: Any) -> None:
-        """Kill what did not stop in time."""
-        for trial in self.trials:
-            actor = getattr(trial.temporary_state, "ray_actor", None)
-            if actor is not None:
-                with suppress(Exception):
-                    ray.kill(actor)
+    def abandon(self) -> None:
+        """Kill what did not stop in time, and free its place in the cluster."""
+        with suppress(Exception):
+            self.controller._actor_manager.cleanup()
+        self.controller = None
 
     def _note(self, outcome: JobOutcome) -> None:
         self.outcomes[outcome.index] = outcome
@@ -329,6 +290,7 @@ def _scheduler(watch: _Watch) -> Any:
         def on_trial_add(self, controller: Any, trial: Any) -> None:
             super().on_trial_add(controller, trial)
             watch.trials.append(trial)
+            watch.controller = controller
 
         def on_trial_result(self, _controller: Any, trial: Any, result: dict[str, Any]) -> Any:
             watch.told(trial, result["outcome"])
@@ -352,45 +314,6 @@ def _stopper(watch: _Watch) -> Any:
             return watch.step()
 
     return Stop()
-
-
-def _outcome(index: int, job: Job, text: str, attempts: int) -> JobOutcome:
-    told = json.loads(text)
-    if "result" in told:
-        return JobOutcome(index, job, State.COMPLETE, told["result"], None, attempts)
-    error = _unpacked(told["error"])
-    state = State.KILLED if isinstance(error, CancelledError) else State.FAILED
-    return JobOutcome(index, job, state, None, error, attempts)
-
-
-def _death(trial: Any, attempts: int) -> TrainingError:
-    text = ""
-    with suppress(OSError, TypeError):
-        text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
-    memory = "OutOfMemory" in text or "running low on memory" in text
-    times = "once" if attempts == 1 else f"{attempts} times"
-    return TrainingError(
-        f"the worker died {times}: {_essence(text)}",
-        remedy="Memory ran out: give workers fewer lanes, or run fewer side by side."
-        if memory
-        else "It was killed or crashed, often for lack of memory; the worker's log tells more.",
-        reason="OutOfMemory" if memory else "WorkerDied",
-    )
-
-
-def _essence(text: str) -> str:
-    """Return the one line of Ray's page that says why a worker is gone."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    for words in ("exit detail", "Worker exit", "killed", "died"):
-        for line in lines:
-            if words.lower() in line.lower():
-                return line[:300]
-    return lines[0][:300] if lines else "it left no word"
-
-
-def _never_ended(index: int, job: Job) -> JobOutcome:
-    error = CancelledError("stopped before its end", remedy="Submit again to continue.")
-    return JobOutcome(index, job, State.KILLED, None, error, 0)
 
 
 def _bundle(cpus: float, gpus: float) -> dict[str, float]:
@@ -421,23 +344,19 @@ def _room(ray: Any, cpus: float, gpus: float) -> int | None:
 @contextmanager
 def _silence(side_by_side: int) -> Iterator[None]:
     """Keep Tune's console output, files and warnings away while the block runs."""
-    variables = {**_QUIET, "TUNE_MAX_PENDING_TRIALS_PG": str(side_by_side)}
-    before = {name: os.environ.get(name) for name in variables}
     logger = logging.getLogger("ray.tune")
     level = logger.level
-    os.environ.update(variables)
     logger.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+        with (
+            variables_set({**_QUIET, "TUNE_MAX_PENDING_TRIALS_PG": str(side_by_side)}),
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(sys.stderr),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:
         logger.setLevel(level)
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @contextmanager

@@ -1,0 +1,104 @@
+"""How a job ended, and how its error crosses from the worker's process to ours."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adapterlab import errors
+from adapterlab.errors import AdapterlabError, CancelledError, TrainingError
+from adapterlab.fingerprint import Json
+from adapterlab.records import State
+
+Job = Mapping[str, Json]
+"""What a worker shall do, JSON-able."""
+
+
+@dataclass(frozen=True)
+class JobOutcome:
+    """How a job ended."""
+
+    index: int
+    """Its place in the sequence given to :func:`run_workers`."""
+    job: Job
+    state: State
+    """Complete, failed, or killed (stopped before its end, or never started)."""
+    result: Mapping[str, Any] | None
+    """What it returned; ``None`` unless complete."""
+    error: AdapterlabError | None
+    """Why it failed or was killed; ``None`` when complete."""
+    attempts: int
+    """Workers started for it: 1, plus one for each that died; 0 when it never started."""
+
+
+def packed(error: BaseException) -> dict[str, Any]:
+    """Return an error as a JSON-able mapping: ours whole, others by class, message and line."""
+    if isinstance(error, AdapterlabError):
+        return {
+            "kind": type(error).__name__,
+            "message": error.message,
+            "remedy": error.remedy,
+            "details": error.details,
+        }
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return {
+        "kind": "TrainingError",
+        "message": f"{type(error).__name__}: {error}{place}",
+        "remedy": None,
+        "details": {"reason": type(error).__name__},
+    }
+
+
+def _unpacked_error(packed: Mapping[str, Any]) -> AdapterlabError:
+    kind = getattr(errors, packed["kind"], TrainingError)
+    if not (isinstance(kind, type) and issubclass(kind, AdapterlabError)):
+        kind = TrainingError
+    return kind(packed["message"], remedy=packed["remedy"], **packed["details"])
+
+
+def outcome_of(index: int, job: Job, text: str, attempts: int) -> JobOutcome:
+    """Return the outcome a worker told in JSON, as ``result`` or as ``error``."""
+    told = json.loads(text)
+    if "result" in told:
+        return JobOutcome(index, job, State.COMPLETE, told["result"], None, attempts)
+    error = _unpacked_error(told["error"])
+    state = State.KILLED if isinstance(error, CancelledError) else State.FAILED
+    return JobOutcome(index, job, state, None, error, attempts)
+
+
+def death_of(trial: Any, attempts: int) -> TrainingError:
+    """Return why a Tune trial's worker is gone, in one line instead of Ray's page."""
+    text = ""
+    with suppress(OSError, TypeError):
+        text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+    memory = "OutOfMemory" in text or "running low on memory" in text
+    times = "once" if attempts == 1 else f"{attempts} times"
+    return TrainingError(
+        f"the worker died {times}: {_essence(text)}",
+        remedy="Memory ran out: give workers fewer lanes, or run fewer side by side."
+        if memory
+        else "It was killed or crashed, often for lack of memory; the worker's log tells more.",
+        reason="OutOfMemory" if memory else "WorkerDied",
+    )
+
+
+def _essence(text: str) -> str:
+    """Return the one line of Ray's page that says why a worker is gone."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for words in ("exit detail", "Worker exit", "killed", "died"):
+        for line in lines:
+            if words.lower() in line.lower():
+                return line[:300]
+    return lines[0][:300] if lines else "it left no word"
+
+
+def never_ended(index: int, job: Job) -> JobOutcome:
+    """Return the outcome of a job that was stopped before it could say anything."""
+    error = CancelledError("stopped before its end", remedy="Submit again to continue.")
+    return JobOutcome(index, job, State.KILLED, None, error, 0)

@@ -1,0 +1,134 @@
+"""Workers on a real Ray: each job ends once, with its result or the reason it has none."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ray import cloudpickle
+
+from adapterlab.cluster.session import ray_session
+from adapterlab.cluster.tune import run_workers
+from adapterlab.errors import CancelledError, DataError, TrainingError, UsageError
+from adapterlab.records import State
+
+
+def load_driver():
+    """Load the driver's file so that what it defines travels to the workers by value."""
+    specification = importlib.util.spec_from_file_location(
+        "ray_driver", Path(__file__).with_name("ray_driver.py")
+    )
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module
+    specification.loader.exec_module(module)
+    cloudpickle.register_pickle_by_value(module)
+    return module
+
+
+work = load_driver().work
+
+
+@pytest.fixture(scope="module")
+def session():
+    """One private Ray for this file."""
+    with ray_session(cpus=2) as opened:
+        yield opened
+
+
+def run(session, folder, jobs, **options):
+    named = [{"name": str(index), "folder": str(folder), **job} for index, job in enumerate(jobs)]
+    return run_workers(named, work, **{"cpus": 1, "storage": folder / "tune", "name": "test", **options})
+
+
+def test_outcomes_come_in_the_order_of_the_jobs_with_results_and_reasons(session, tmp_path, capfd):
+    ended: list[int] = []
+    jobs = [
+        {"seconds": 1},
+        {"raises": "ours"},
+        {"kills": 1},
+        {"raises": "theirs"},
+        {"raises": "exit"},
+        {"raises": "nothing JSON can say"},
+    ]
+    outcomes = run(session, tmp_path, jobs, on_result=lambda outcome: ended.append(outcome.index))
+    assert [outcome.index for outcome in outcomes] == list(range(6))
+    assert sorted(ended) == list(range(6))
+    complete, failed = State.COMPLETE, State.FAILED
+    assert [outcome.state for outcome in outcomes] == [complete, failed, complete, failed, failed, failed]
+    assert outcomes[0].result == {"name": "0", "attempt": 0, "threads": "1"}
+    ours = outcomes[1].error
+    assert isinstance(ours, DataError)
+    assert (ours.message, ours.remedy, ours.details) == ("train.jsonl:3: no label", "Add one.", {"line": 3})
+    assert outcomes[2].result["attempt"] == 1
+    assert [outcome.attempts for outcome in outcomes] == [1, 1, 2, 1, 1, 1]
+    assert all(isinstance(outcome.error, TrainingError) for outcome in outcomes[3:])
+    assert outcomes[3].error.message.startswith("ZeroDivisionError: division by zero (ray_driver.py:")
+    assert outcomes[4].error.details["reason"] == "SystemExit"
+    assert "not JSON serializable" in outcomes[5].error.message
+    assert capfd.readouterr() == ("", "")
+    assert list((tmp_path / "tune").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_more_often_than_allowed_fails_its_job_only(session, tmp_path):
+    lost, fine = run(session, tmp_path, [{"kills": 9}, {"kills": 1}], max_retries=1)
+    assert (lost.state, lost.attempts, lost.error.details["reason"]) == (State.FAILED, 2, "WorkerDied")
+    assert lost.error.message.startswith("the worker died 2 times: ")
+    assert "\n" not in lost.error.message
+    assert (fine.state, fine.attempts) == (State.COMPLETE, 2)
+
+
+@pytest.mark.slow
+def test_a_requested_stop_reaches_running_workers_and_starts_no_more(session, tmp_path):
+    begun = tmp_path / "begun-1"
+    outcomes = run(
+        session,
+        tmp_path,
+        [{}, {"seconds": 100}, {"seconds": 100}],
+        concurrency=1,
+        should_stop=begun.exists,
+    )
+    assert [outcome.state for outcome in outcomes] == [State.COMPLETE, State.KILLED, State.KILLED]
+    assert isinstance(outcomes[1].error, CancelledError)
+    assert outcomes[1].error.message == "stopped at the end of an epoch"
+    assert not (tmp_path / "begun-2").exists()
+
+
+@pytest.mark.slow
+def test_workers_that_ignore_the_stop_are_killed_and_the_session_stays_usable(session, tmp_path):
+    begun = tmp_path / "begun-0"
+    jobs = [{"seconds": 1000, "stubborn": True}]
+    (outcome,) = run(session, tmp_path, jobs, should_stop=begun.exists, grace_s=1)
+    assert outcome.state is State.KILLED
+    (again,) = run(session, tmp_path, [{"name": "again"}], cpus=2)
+    assert (again.state, again.result["threads"]) == (State.COMPLETE, "2")
+
+
+@pytest.mark.slow
+def test_an_error_in_the_callers_hook_comes_out(session, tmp_path):
+    def fail(_outcome):
+        raise OSError("disk full")
+
+    begins = time.monotonic()
+    with pytest.raises(OSError, match="disk full"):
+        run(session, tmp_path, [{}, {"seconds": 100}], on_result=fail)
+    assert time.monotonic() - begins < 90
+
+
+def test_a_worker_larger_than_the_machine_is_refused(session, tmp_path):
+    with pytest.raises(UsageError, match="needs 3 CPU"):
+        run(session, tmp_path, [{}], cpus=3)
+    with pytest.raises(UsageError, match="1 GPU"):
+        run(session, tmp_path, [{}], gpus=1)
+
+
+def test_no_jobs_are_no_work(tmp_path):
+    assert run(None, tmp_path, []) == []
+
+
+def test_a_job_that_json_cannot_say_is_refused_before_anything_starts(tmp_path):
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        run(None, tmp_path, [{"name": {1}}])
