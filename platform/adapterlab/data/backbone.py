@@ -34,7 +34,6 @@ TOKENIZER_PARTS = (
     "vocab.txt",
 )
 """What decides a tokenizer where there is no ``tokenizer.json``."""
-_VOCABULARIES = {"vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model"}
 _BOOKKEEPING = ("_name_or_path", "transformers_version")
 """Keys of a config that name its origin and decide nothing."""
 
@@ -78,7 +77,7 @@ def tokenizer_digest(folder: Path, cache: Path) -> str:
     if (folder / TOKENIZER_FILE).is_file():
         return digest_of({TOKENIZER_FILE: file_digest(cache, folder / TOKENIZER_FILE)})
     parts = [folder / name for name in TOKENIZER_PARTS if (folder / name).is_file()]
-    if not {path.name for path in parts} & _VOCABULARIES:
+    if not {path.name for path in parts} & set(hub.TOKENIZERS):
         raise BackboneError(
             f"{folder}: no tokenizer, expected {TOKENIZER_FILE} or a vocabulary",
             remedy="Save the tokenizer beside the weights: AutoTokenizer.from_pretrained(…).save_pretrained(folder).",

@@ -7,12 +7,16 @@ endpoint's address appear in a message.
 
 from __future__ import annotations
 
+import json
+import sys
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 from filelock import FileLock
 
+from adapterlab.data.weights import weight_files
 from adapterlab.errors import BackboneError, NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
@@ -34,6 +38,8 @@ WANTED = (
     "vocab.txt",
 )
 """The only files ever fetched; none of them is code or a pickle."""
+TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model")
+"""Files any one of which makes a tokenizer."""
 
 
 def cached_folder(repository: str, revision: str) -> Path | None:
@@ -42,8 +48,8 @@ def cached_folder(repository: str, revision: str) -> Path | None:
         from huggingface_hub import constants
     except ImportError:
         return None
-    folder = _snapshot(Path(constants.HF_HUB_CACHE), repository, revision)
-    return folder if _is_whole(folder) else None
+    store = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
+    return store / "snapshots" / revision if _is_whole(store, revision) else None
 
 
 def download(repository: str, revision: str, *, locks: Path) -> Path:
@@ -61,6 +67,7 @@ def download(repository: str, revision: str, *, locks: Path) -> Path:
     """
     try:
         from huggingface_hub import HfApi, constants
+        from huggingface_hub.utils import disable_progress_bars
     except ImportError:
         raise NotFoundError(
             f"huggingface_hub is not installed, so {repository} cannot be fetched",
@@ -76,34 +83,56 @@ def download(repository: str, revision: str, *, locks: Path) -> Path:
                 f"{repository}@{revision[:8]} is not in the cache {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE is set",
                 remedy="Fetch it once where the hub can be reached, or name another cache in HF_HOME.",
             )
+        if not sys.stderr.isatty():
+            disable_progress_bars()
         api = HfApi()
         try:
+            siblings = api.model_info(repository, revision=revision).siblings or ()
+            _check_listed([sibling.rfilename for sibling in siblings], repository, revision)
             folder = Path(api.snapshot_download(repository, revision=revision, allow_patterns=list(WANTED)))
+        except BackboneError:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever the client raises is told in our words
             _explain(error, repository, revision, api)
-    if not _is_whole(folder):
-        _explain_lack(api, repository, revision)
     return folder
 
 
-def _snapshot(cache: Path, repository: str, revision: str) -> Path:
-    return cache / f"models--{repository.replace('/', '--')}" / "snapshots" / revision
+def _is_whole(store: Path, revision: str) -> bool:
+    """Tell whether a snapshot has all its files: a fetch that was cut off leaves some of them.
 
-
-def _is_whole(folder: Path) -> bool:
-    from adapterlab.data.weights import weight_files
-
+    The client keeps the revision's list of files beside it; a cache filled by other means may lack
+    that list, and must hold at least a config, weights and a tokenizer.
+    """
+    folder = store / "snapshots" / revision
+    listed = _kept_list(store / "trees" / f"{revision}.json")
+    wanted = [name for name in listed if any(fnmatchcase(name, pattern) for pattern in WANTED)]
+    if not all((folder / name).is_file() for name in (*wanted, "config.json")):
+        return False
+    if not wanted and not any((folder / name).is_file() for name in TOKENIZERS):
+        return False
     try:
-        return (folder / "config.json").is_file() and bool(weight_files(folder))
+        return bool(weight_files(folder))
     except BackboneError:
         return False  # an index whose shards are not all there yet
+
+
+def _kept_list(path: Path) -> tuple[str, ...]:
+    """Read the list of files huggingface_hub keeps of a revision; empty if there is none.
+
+    Source: huggingface_hub 2.4, ``_tree_cache.py`` (format version 1).
+    """
+    try:
+        return tuple(json.loads(path.read_bytes())["files"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ()
 
 
 def _explain(error: Exception, repository: str, revision: str, api: HfApi) -> NoReturn:
     from huggingface_hub import errors
 
     name, host = f"{repository}@{revision[:8]}", _host(api)
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    response = _response_of(error)
+    status = None if response is None else response.status_code
     if isinstance(error, errors.HFValidationError):
         raise NotFoundError(
             f"{repository!r} is no repository name", remedy="Write hub:<owner>/<name>."
@@ -119,7 +148,7 @@ def _explain(error: Exception, repository: str, revision: str, api: HfApi) -> No
             remedy="Check the name; for a private or gated model set HF_TOKEN to a token that may read it.",
         ) from None
     if status == 429:
-        wait = getattr(error, "response").headers.get("retry-after")  # noqa: B009 - typed as absent
+        wait = response.headers.get("retry-after")
         raise UnavailableError(
             f"{host} answers that we ask too often (HTTP 429) for {name}",
             remedy=f"Wait {f'{wait} s' if wait else 'a few minutes'} and submit again; HF_TOKEN raises the limit.",
@@ -139,12 +168,11 @@ def _explain(error: Exception, repository: str, revision: str, api: HfApi) -> No
     ) from None
 
 
-def _explain_lack(api: HfApi, repository: str, revision: str) -> NoReturn:
-    """Say why a snapshot lacks what a backbone needs."""
-    try:
-        listed = [str(name) for name in api.list_repo_files(repository, revision=revision)]
-    except Exception as error:  # noqa: BLE001
-        _explain(error, repository, revision, api)
+def _check_listed(listed: list[str], repository: str, revision: str) -> None:
+    """Check that a repository holds a model we read, before anything large is fetched."""
+    whole = {"model.safetensors", "model.safetensors.index.json"} & set(listed)
+    if "config.json" in listed and whole:
+        return
     pickles = [name for name in listed if name.endswith((".bin", ".pt", ".pth", ".ckpt"))]
     if "config.json" in listed and pickles:
         raise BackboneError(
@@ -155,6 +183,16 @@ def _explain_lack(api: HfApi, repository: str, revision: str) -> NoReturn:
         f"{repository}@{revision[:8]} holds no config.json with model.safetensors",
         remedy="Name the repository of a whole model.",
     )
+
+
+def _response_of(error: BaseException | None) -> Any:
+    """Return the HTTP response behind an error, which the client may have wrapped; ``None`` without."""
+    while error is not None:
+        response = getattr(error, "response", None)
+        if response is not None:
+            return response
+        error = error.__cause__
+    return None
 
 
 def _host(api: HfApi) -> str:

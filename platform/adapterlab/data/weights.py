@@ -33,7 +33,7 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
         return ()
     try:
         names = sorted({str(name) for name in json.loads(index.read_bytes())["weight_map"].values()})
-    except (ValueError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BackboneError(
             f"{index}: not an index of shards ({error})", remedy="Fetch the model again."
         ) from None
