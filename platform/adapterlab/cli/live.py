@@ -25,11 +25,15 @@ class _Lines(AbstractContextManager["_Lines"]):
     """One line when a step changes its state, and now and then how far the running ones are."""
 
     def __init__(self) -> None:
+        self._phase = ""
         self._states: dict[str, State] = {}
         self._details: dict[str, tuple[float, str]] = {}
 
     def __call__(self, view: SweepView) -> None:
         now = time.monotonic()
+        if view.phase != self._phase:
+            self._phase = view.phase
+            note(f"{view.name}: {view.phase}")
         for one in view.steps:
             key, state, detail = one.status.key, one.status.state, one.status.detail or ""
             if state is not State.PENDING and self._states.get(key, State.PENDING) is not state:
@@ -92,6 +96,8 @@ class _Bars(AbstractContextManager["_Bars"]):
             )
         elapsed = int(time.monotonic() - self._started)
         head = Text(f"{view.name}  {elapsed // 60}:{elapsed % 60:02d}", style="bold cyan")
+        if not running.rows and view.phase:
+            running.add_row(Text(f"  {view.phase} …", style="dim"))
         self._live.update(Group(head, overall, running))
 
 

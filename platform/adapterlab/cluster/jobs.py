@@ -65,12 +65,21 @@ def runnable_sources(plan: Plan, missing: Collection[str], held: HeldClaim) -> l
     return [step for step in plan.of_kind(StepKind.SOURCE) if step.key in missing and held(str(step.key))]
 
 
-def runnable_studies(plan: Plan, missing: Collection[str], held: HeldClaim) -> list[Step]:
-    """Return the studies with something to do that is ours, and whose sources are all there."""
+def runnable_studies(
+    plan: Plan, missing: Collection[str], held: HeldClaim, *, coming: Collection[str] = ()
+) -> list[Step]:
+    """Return the studies with something to do that is ours, and whose sources are there or coming.
+
+    Args:
+        plan: The plan.
+        missing: Keys of the steps that are not complete.
+        held: Gives the claim on a step, if it is ours.
+        coming: Keys of source steps that start before the studies do.
+    """
     keys = {step.title: step.key for step in plan.steps}
     ready = []
     for study in plan.of_kind(StepKind.STUDY):
-        if any(keys[need] in missing for need in study.needs):
+        if any(keys[need] in missing and keys[need] not in coming for need in study.needs):
             continue
         finals = [step.key for step in plan.of_kind(StepKind.TRANSFER) if step.job["study"] == study.key]
         if study.key in missing:

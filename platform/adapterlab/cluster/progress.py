@@ -28,6 +28,8 @@ class SweepView:
     key: str
     state: State
     steps: tuple[StepView, ...]
+    phase: str = ""
+    """What the driver does while no step is in work; empty for onlookers."""
 
     def count(self, kind: StepKind, *states: State) -> int:
         """Return the number of steps of a kind, in any of the states if some are given."""

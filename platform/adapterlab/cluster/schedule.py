@@ -14,9 +14,9 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adapterlab.catalog.records import SweepRecord
 from adapterlab.catalog.store import Catalog, open_catalog
@@ -38,6 +38,9 @@ from adapterlab.home import Stores
 from adapterlab.plan.compile import Plan
 from adapterlab.records import State, Step, StepKind
 from adapterlab.spec.model import ClusterSpec, Spec
+
+if TYPE_CHECKING:
+    from adapterlab.cluster.tune import JobOutcome
 
 Watch = Callable[[SweepView], None]
 """Shown how far the sweep is, about twice a second, from another thread."""
@@ -114,6 +117,10 @@ class _Driver:
     started: float = field(default_factory=time.monotonic)
     failed: dict[str, str] = field(default_factory=dict)
     """Steps that failed under this driver, with the reason."""
+    searched: set[str] = field(default_factory=set)
+    """Studies whose trials several workers have shared already."""
+    phase: str = "preparing the stores"
+    """What the driver does while no step is in work."""
 
     # -- the whole --------------------------------------------------------------------------------
 
@@ -163,6 +170,7 @@ class _Driver:
                 tree.tracker.reap(run.node, reason=f"the sweep was stopped: {type(error).__name__}")
                 run.end(state, str(error).splitlines()[0] if str(error) else type(error).__name__)
                 raise
+            self.phase = "closing the run tree"
             show_reused(tree, self.catalog, self.plan)
             tree.tracker.reap(run.node)
             state = State.FAILED if self.failed else State.COMPLETE
@@ -178,25 +186,40 @@ class _Driver:
 
         if not self._missing():
             return
+        self.phase = "starting Ray"
         with ray_session(self.spec.cluster.address, log_folder=Path(self.stores.home) / "logs") as session:
+            self.phase = "starting workers"
             while missing := self._open_steps():
                 holding.claim(missing)
-                if sources := jobs.runnable_sources(self.plan, missing, holding.get):
-                    groups = _source_groups(self.spec.cluster, session)
-                    self._dispatch(jobs.source_jobs(sources, holding.get, groups=groups), holding, context)
-                elif studies := jobs.runnable_studies(self.plan, missing, holding.get):
-                    if not self._sources_are_sound(studies):
-                        continue
-                    searched = [step for step in studies if step.key in missing]
-                    if (workers := self.spec.cluster.workers_per_study) > 1 and searched:
-                        self._dispatch(
-                            jobs.trial_jobs(searched, holding.get, workers=workers), holding, context
-                        )
-                    todo = jobs.study_jobs(self.plan, studies, missing, holding.get)
+                todo = self._next_jobs(holding, missing, session)
+                if todo:
                     self._dispatch(todo, holding, context)
-                else:
+                elif todo is not None:
+                    self.phase = "waiting for steps another process has"
                     self._check_cancelled()
                     time.sleep(_FOLLOW_POLL_S)
+
+    def _next_jobs(self, holding: Holding, missing: set[str], session: Any) -> list[jobs.Job] | None:
+        """Return what can start now; empty: nothing of ours; ``None``: look again, something changed."""
+        sources = jobs.runnable_sources(self.plan, missing, holding.get)
+        several = self.spec.cluster.workers_per_study > 1
+        # On a private Ray studies queue behind their sources in one run, so that processes that have
+        # their libraries loaded go on; on a shared cluster a waiting study would block a place.
+        coming = {str(step.key) for step in sources} if session.private and not several else set()
+        studies = []
+        if coming or not sources:
+            studies = jobs.runnable_studies(self.plan, missing, holding.get, coming=coming)
+        if not self._sources_are_sound(studies, missing):
+            return None
+        if several and (searched := [one for one in studies if one.key in missing - self.searched]):
+            self.searched |= {str(one.key) for one in searched}
+            workers = self.spec.cluster.workers_per_study
+            return jobs.trial_jobs(searched, holding.get, workers=workers)
+        groups = _source_groups(self.spec.cluster, session)
+        return [
+            *jobs.source_jobs(sources, holding.get, groups=groups),
+            *jobs.study_jobs(self.plan, studies, missing, holding.get),
+        ]
 
     def _dispatch(self, todo: list[jobs.Job], holding: Holding, context: Context) -> None:
         """Run jobs to their end and note what failed."""
@@ -204,7 +227,7 @@ class _Driver:
         from adapterlab.cluster.worker import work
 
         cluster = self.spec.cluster
-        outcomes = run_workers(
+        run_workers(
             [{**job, "context": context.to_json()} for job in todo],
             work,
             cpus=cluster.cpus_per_worker,
@@ -214,23 +237,28 @@ class _Driver:
             storage=Path(self.stores.home) / "ray",
             name=f"{self.plan.name}-{context.sweep_key[:8]}",
             should_stop=self._cancel_requested,
+            on_result=lambda outcome: self._note(outcome, holding),
         )
         self._check_cancelled()
-        statuses = self.catalog.status(self.keys)
-        for job, outcome in zip(todo, outcomes, strict=True):
-            for key in _keys_of(job):
-                status = statuses[key]
-                if status.state is State.COMPLETE:
-                    self.done_here |= {key} - self.before
-                elif status.state is State.FAILED:
-                    self.failed[key] = status.reason or "no reason given"
-                elif (claim := holding.get(key)) is not None and (outcome.error or job["kind"] != "trials"):
-                    self.failed[key] = str(outcome.error or "its worker ended without a result")
-                    with suppress(ClaimLostError):  # then it is somebody else's to report
-                        self.catalog.fail(claim, self.failed[key])
-            holding.drop(key for key in _keys_of(job) if statuses[key].state is not State.RUNNING)
-        holding.drop(self.failed)
         self.failed |= jobs.blocked(self.plan, self.failed)
+
+    def _note(self, outcome: JobOutcome, holding: Holding) -> None:
+        """Note how a job's steps ended, at once: studies may be waiting for them."""
+        keys = _keys_of(outcome.job)
+        statuses = self.catalog.status(keys)
+        for key in keys:
+            status, claim = statuses[key], holding.get(key)
+            if status.state is State.COMPLETE:
+                self.done_here |= {key} - self.before
+            elif status.state is State.FAILED:
+                self.failed[key] = status.reason or "no reason given"
+            elif outcome.state is State.KILLED or (outcome.error is None and outcome.job["kind"] == "trials"):
+                continue  # stopped on request, or a share of a study that goes on
+            elif claim is not None:
+                self.failed[key] = str(outcome.error or "its worker ended without a result")
+                with suppress(ClaimLostError):  # then it is somebody else's to report
+                    self.catalog.fail(claim, self.failed[key])
+        holding.drop(key for key in keys if statuses[key].state is not State.RUNNING or key in self.failed)
 
     def _open_steps(self) -> set[str]:
         return self._missing() - self.failed.keys()
@@ -260,10 +288,11 @@ class _Driver:
             return True
         return False
 
-    def _sources_are_sound(self, studies: list[Step]) -> bool:
-        """Check the weights the studies read just before they read them."""
+    def _sources_are_sound(self, studies: list[Step], missing: set[str]) -> bool:
+        """Check the stored weights the studies read just before they read them."""
         needed = {need for study in studies for need in study.needs}
-        return not any(self._is_damaged(step) for step in self.plan.steps if step.title in needed)
+        stored = [step for step in self.plan.steps if step.title in needed and step.key not in missing]
+        return not any(self._is_damaged(step) for step in stored)
 
     # -- progress and cancelling ------------------------------------------------------------------
 
@@ -271,7 +300,8 @@ class _Driver:
         if self.watch is None:
             return
         with suppress(UnavailableError, NotFoundError):
-            self.watch(view_sweep(self.catalog, self.catalog.sweep(str(self.plan.key))))
+            view = view_sweep(self.catalog, self.catalog.sweep(str(self.plan.key)))
+            self.watch(replace(view, phase=self.phase))
 
     def _cancel_requested(self) -> bool:
         return self.catalog.cancel_requested(str(self.plan.key))
@@ -347,7 +377,7 @@ class _Driver:
         )
 
 
-def _keys_of(job: jobs.Job) -> list[str]:
+def _keys_of(job: Mapping[str, Any]) -> list[str]:
     steps = job["steps"] if job["kind"] == "sources" else [job["step"], *job.get("finals", [])]
     return [step["key"] for step in steps]
 

@@ -6,6 +6,7 @@ frozen pool; the test split is seen by final runs only, once.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,6 +34,8 @@ from adapterlab.train.lane import Lane
 from adapterlab.train.loop import train_lanes
 from adapterlab.train.transfer import transfer_lane
 
+_SOURCE_POLL_S = 0.5
+
 
 @dataclass
 class _Study:
@@ -46,6 +49,24 @@ class _Study:
     def task(self) -> TaskData:
         """The target, tokenised."""
         return self.worker.load_task(self.job["task"])
+
+    def wait_for_sources(self) -> None:
+        """Wait until every source adapter is in the catalog; they are in training beside us.
+
+        Raises:
+            TrainingError: One of them failed.
+            CancelledError: The sweep is to stop.
+        """
+        keys = [entry["key"] for entry in self.job["pool"]]
+        while True:
+            statuses = self.worker.catalog.status(keys)
+            for entry in self.job["pool"]:
+                if statuses[entry["key"]].state is State.FAILED:
+                    raise TrainingError(f"needs source {entry['task']}, which failed")
+            if all(one.state is State.COMPLETE for one in statuses.values()):
+                return
+            self.worker.check_cancelled()
+            time.sleep(_SOURCE_POLL_S)
 
     @cached_property
     def pool(self) -> SourcePool:
@@ -124,6 +145,7 @@ def run_study(worker: Worker, step: Mapping[str, Any], finals: Sequence[Mapping[
     """
     claim = step["claim"] or {"key": step["key"], "token": 0, "owner": ""}
     study = _Study(worker, step["job"], Claim.from_json(claim))
+    study.wait_for_sources()
     record = worker.catalog.find_study(study.claim.key)
     if record is None:
         record = _search(study)

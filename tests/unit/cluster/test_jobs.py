@@ -29,6 +29,7 @@ def test_sources_are_dealt_by_size_to_the_workers_there_are():
 def test_a_study_waits_for_every_source_it_reads():
     missing = ALL - {SOURCES[0].key, SOURCES[1].key}
     assert jobs.runnable_studies(PLAN, missing, held_by(ALL)) == []
+    assert jobs.runnable_studies(PLAN, missing, held_by(ALL), coming={SOURCES[2].key}) == list(STUDIES)
     missing -= {SOURCES[2].key}
     assert jobs.runnable_studies(PLAN, missing, held_by(ALL)) == list(STUDIES)
 
