@@ -25,50 +25,18 @@ from adapterlab.errors import ConflictError, NotFoundError
 from adapterlab.records import State
 from adapterlab.search import storage as database
 from adapterlab.search.propose import Proposer, Spaces, pruner_of
+from adapterlab.search.trials import REASON, STATES, WORKER, TrialRecord, read_trials, record_of
 from adapterlab.spec.space import Choices, FloatRange
+
+__all__ = ["Guard", "Proposal", "StudySearch", "TrialRecord", "read_trials"]
 
 Guard = Callable[[], AbstractContextManager[Any]]
 """Makes a lock that all workers of a study share; held while a proposal is made and written."""
 
-WORKER = "worker"
-"""Trial attribute: who trains it; ``None`` when it waits to be taken over."""
-REASON = "reason"
-"""Trial attribute: why it failed."""
 SEARCH = "search"
 """Study attribute: the space, sampler, seed and direction it was made with."""
 
 _REASON_LENGTH = 1000
-
-_STATES = {
-    TrialState.WAITING: State.PENDING,
-    TrialState.RUNNING: State.RUNNING,
-    TrialState.COMPLETE: State.COMPLETE,
-    TrialState.PRUNED: State.PRUNED,
-    TrialState.FAIL: State.FAILED,
-}
-
-
-@dataclass(frozen=True)
-class TrialRecord:
-    """What is stored of one trial."""
-
-    number: int
-    """0 for the first."""
-    state: State
-    settings: Mapping[str, float]
-    """Every dimension, fixed ones included."""
-    value: float | None
-    """The objective; ``None`` unless complete."""
-    intermediate: Mapping[int, float]
-    """The objective after each epoch, by epoch."""
-    reason: str | None
-    """Why it failed."""
-    worker: str | None
-    """Who trains or trained it."""
-    attributes: Mapping[str, Any]
-    """Whatever else was noted."""
-    seconds: float | None
-    """From its creation to its end; ``None`` while it runs."""
 
 
 @dataclass(frozen=True)
@@ -289,7 +257,7 @@ class StudySearch:
     def trials(self) -> list[TrialRecord]:
         """Return every trial, by number."""
         with database.reaching(self._url):
-            return [_record(trial) for trial in self._trials()]
+            return [record_of(trial) for trial in self._trials()]
 
     @property
     def finished(self) -> bool:
@@ -363,48 +331,12 @@ class StudySearch:
                 self._study.tell(number, value, state=state, skip_if_finished=True)
             except optuna.exceptions.UpdateFinishedTrialError:
                 pass  # another process ended it in between: the first one counts
-            return _STATES[self._storage.get_trial(trial_id).state]
-
-
-def read_trials(storage_url: str, name: str) -> list[TrialRecord]:
-    """Return the trials of a study by name, without opening it for search.
-
-    Raises:
-        NotFoundError: There is no such study.
-        UnavailableError: The storage cannot be reached or was never initialised.
-    """
-    storage = database.open_storage(storage_url)
-    try:
-        with database.reaching(storage_url):
-            try:
-                study_id = storage.get_study_id_from_name(name)
-            except KeyError as error:
-                raise NotFoundError(f"{database.visible(storage_url)}: no study {name!r}") from error
-            return [_record(trial) for trial in storage.get_all_trials(study_id, deepcopy=False)]
-    finally:
-        database.close(storage)
+            return STATES[self._storage.get_trial(trial_id).state]
 
 
 def _count(trials: Sequence[FrozenTrial]) -> int:
     """Count what the budget pays for: all but trials another tool enqueued, which nobody here runs."""
     return sum(trial.state is not TrialState.WAITING for trial in trials)
-
-
-def _record(trial: FrozenTrial) -> TrialRecord:
-    complete = trial.state is TrialState.COMPLETE
-    failed = trial.state is TrialState.FAIL
-    duration = trial.duration
-    return TrialRecord(
-        number=trial.number,
-        state=_STATES[trial.state],
-        settings=dict(trial.params),
-        value=trial.value if complete else None,
-        intermediate=dict(sorted(trial.intermediate_values.items())),
-        reason=trial.user_attrs.get(REASON) if failed else None,
-        worker=trial.user_attrs.get(WORKER),
-        attributes={key: value for key, value in trial.user_attrs.items() if key not in {WORKER, REASON}},
-        seconds=None if duration is None else duration.total_seconds(),
-    )
 
 
 def _description(spaces: Spaces, direction: str, sampler: str, seed: int) -> dict[str, Any]:

@@ -1,0 +1,87 @@
+"""Trials as plain values, read from the storage without opening a study for search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from adapterlab.errors import NotFoundError
+from adapterlab.records import State
+from adapterlab.search import storage as database
+
+WORKER = "worker"
+"""Trial attribute: who trains it; ``None`` when it waits to be taken over."""
+REASON = "reason"
+"""Trial attribute: why it failed."""
+
+STATES: Mapping[TrialState, State] = {
+    TrialState.WAITING: State.PENDING,
+    TrialState.RUNNING: State.RUNNING,
+    TrialState.COMPLETE: State.COMPLETE,
+    TrialState.PRUNED: State.PRUNED,
+    TrialState.FAIL: State.FAILED,
+}
+"""Optuna's states in our words."""
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """What is stored of one trial."""
+
+    number: int
+    """0 for the first."""
+    state: State
+    settings: Mapping[str, float]
+    """Every dimension, fixed ones included."""
+    value: float | None
+    """The objective; ``None`` unless complete."""
+    intermediate: Mapping[int, float]
+    """The objective after each epoch, by epoch."""
+    reason: str | None
+    """Why it failed."""
+    worker: str | None
+    """Who trains or trained it."""
+    attributes: Mapping[str, Any]
+    """Whatever else was noted."""
+    seconds: float | None
+    """From its creation to its end; ``None`` while it runs."""
+
+
+def read_trials(storage_url: str, name: str) -> list[TrialRecord]:
+    """Return the trials of a study by name, without opening it for search.
+
+    Raises:
+        NotFoundError: There is no such study.
+        UnavailableError: The storage cannot be reached or was never initialised.
+    """
+    storage = database.open_storage(storage_url)
+    try:
+        with database.reaching(storage_url):
+            try:
+                study_id = storage.get_study_id_from_name(name)
+            except KeyError as error:
+                raise NotFoundError(f"{database.visible(storage_url)}: no study {name!r}") from error
+            return [record_of(trial) for trial in storage.get_all_trials(study_id, deepcopy=False)]
+    finally:
+        database.close(storage)
+
+
+def record_of(trial: FrozenTrial) -> TrialRecord:
+    """Return an Optuna trial as a plain value; a partial value is no value."""
+    complete = trial.state is TrialState.COMPLETE
+    failed = trial.state is TrialState.FAIL
+    duration = trial.duration
+    return TrialRecord(
+        number=trial.number,
+        state=STATES[trial.state],
+        settings=dict(trial.params),
+        value=trial.value if complete else None,
+        intermediate=dict(sorted(trial.intermediate_values.items())),
+        reason=trial.user_attrs.get(REASON) if failed else None,
+        worker=trial.user_attrs.get(WORKER),
+        attributes={key: value for key, value in trial.user_attrs.items() if key not in {WORKER, REASON}},
+        seconds=None if duration is None else duration.total_seconds(),
+    )
