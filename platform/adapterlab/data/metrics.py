@@ -32,8 +32,11 @@ def _f1_macro(predictions: Any, labels: Any) -> float:
 
 
 def _matthews(predictions: Any, labels: Any) -> float:
+    import numpy as np
     from sklearn.metrics import matthews_corrcoef
 
+    if len(np.unique(np.concatenate([predictions, labels]))) < 2:
+        return 0.0  # scikit-learn answers the same, with a warning
     return float(matthews_corrcoef(labels, predictions))
 
 
@@ -72,8 +75,8 @@ METRICS: Mapping[str, Callable[[Any, Any], float]] = {
     "pearson": _pearson,
     "spearman": _spearman,
 }
-"""Every metric by name: ``accuracy``; ``f1`` of class 1; ``f1_macro``, the mean over the classes;
-``matthews`` correlation in [-1, 1]; ``pearson`` and ``spearman`` correlation in [-1, 1]."""
+"""Every metric by name: ``accuracy``; ``f1`` of class 1; ``f1_macro``, the mean over the
+classes that occur; ``matthews``, ``pearson`` and ``spearman`` correlation in [-1, 1]."""
 
 
 def compute(names: Sequence[str], *, predictions: Any, labels: Any) -> dict[str, float]:

@@ -121,14 +121,14 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 def _record(line: bytes) -> Any:
     try:
-        return json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
+        return json.loads(line.rstrip(b"\r\n").decode("utf-8"), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         raise _RowError(
             f"not UTF-8: byte 0x{error.object[error.start]:02x} at column {error.start + 1}"
         ) from None
     except json.JSONDecodeError as error:
         cut = "; the line has no end: is the file whole?" if not line.endswith(b"\n") else ""
-        raise _RowError(f"broken JSON at column {error.colno}: {error.msg}{cut}") from None
+        raise _RowError(f"broken JSON at column {error.pos + 1}: {error.msg}{cut}") from None
     except RecursionError:
         raise _RowError("broken JSON: nested too deeply") from None
     except ValueError as error:  # a number of more digits than Python converts

@@ -1,0 +1,136 @@
+"""Metrics against their definitions."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from adapterlab.data.metrics import METRICS, compute, direction, predictions_of
+from adapterlab.errors import NotFoundError
+from adapterlab.records import ProblemType
+
+untimed = settings(deadline=None)  # the first example imports scikit-learn
+classes = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=40)
+binary = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=40)
+# grid values: differences and sums are exact, so the definitions can be compared closely
+grid = st.integers(-80, 80).map(lambda value: value / 8)
+numbers = st.lists(st.tuples(grid, grid), min_size=2, max_size=40)
+
+
+def _one(name: str, pairs: list[tuple[float, float]]) -> float:
+    predictions, labels = zip(*pairs, strict=True)
+    return compute([name], predictions=predictions, labels=labels)[name]
+
+
+@untimed
+@given(classes)
+def test_accuracy_is_the_share_of_right_rows(pairs):
+    assert _one("accuracy", pairs) == pytest.approx(sum(p == y for p, y in pairs) / len(pairs))
+
+
+def _f1_of(pairs: list[tuple[int, int]], kind: int) -> float:
+    hit = sum(p == y == kind for p, y in pairs)
+    either = sum(p == kind for p, _ in pairs) + sum(y == kind for _, y in pairs)
+    return 2 * hit / either if either else 0.0
+
+
+@untimed
+@given(binary)
+def test_f1_is_of_class_one(pairs):
+    assert _one("f1", pairs) == pytest.approx(_f1_of(pairs, 1))
+
+
+@untimed
+@given(classes)
+def test_f1_macro_is_the_mean_over_the_classes_that_occur(pairs):
+    kinds = {kind for pair in pairs for kind in pair}
+    assert _one("f1_macro", pairs) == pytest.approx(sum(_f1_of(pairs, kind) for kind in kinds) / len(kinds))
+
+
+@untimed
+@given(binary)
+def test_matthews_is_its_definition(pairs):
+    tp, tn = (sum(p == y == kind for p, y in pairs) for kind in (1, 0))
+    fp, fn = (sum((p, y) == case for p, y in pairs) for case in ((1, 0), (0, 1)))
+    below = math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+    assert _one("matthews", pairs) == pytest.approx((tp * tn - fp * fn) / below if below else 0.0, abs=1e-9)
+
+
+@untimed
+@given(numbers)
+def test_pearson_is_its_definition(pairs):
+    x, y = np.array(pairs).T
+    assume(np.ptp(x) > 0 and np.ptp(y) > 0)
+    x, y = x - x.mean(), y - y.mean()
+    expected = float(x @ y / math.sqrt(float(x @ x) * float(y @ y)))
+    assert _one("pearson", pairs) == pytest.approx(expected, abs=1e-9)
+
+
+@untimed
+@given(numbers)
+def test_spearman_is_pearson_of_the_ranks(pairs):
+    def ranks(values: list[float]) -> list[float]:
+        return [
+            sum(v < value for v in values) + (1 + sum(v == value for v in values)) / 2 for value in values
+        ]
+
+    x, y = (ranks(list(values)) for values in zip(*pairs, strict=True))
+    assert _one("spearman", pairs) == pytest.approx(_one("pearson", list(zip(x, y, strict=True))), abs=1e-9)
+
+
+@untimed
+@given(st.floats(-1e30, 1e30), st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=20))
+def test_a_constant_prediction_correlates_with_nothing_and_warns_of_nothing(constant, labels):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        values = compute(["pearson", "spearman"], predictions=[constant] * len(labels), labels=labels)
+    assert values == {"pearson": 0.0, "spearman": 0.0}
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 0], [1, 1, 1], [0, 1, 1]])
+@pytest.mark.parametrize("predictions", [[0, 0, 0], [1, 1, 1]])
+def test_constant_classes_warn_of_nothing(predictions, labels):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        values = compute(["accuracy", "f1", "f1_macro", "matthews"], predictions=predictions, labels=labels)
+    assert all(math.isfinite(value) for value in values.values())
+
+
+def test_a_value_that_is_not_finite_makes_every_metric_nan():
+    assert all(math.isnan(v) for v in compute(METRICS, predictions=[1.0, math.nan], labels=[0, 1]).values())
+
+
+def test_a_diverged_head_has_no_classes():
+    logits = np.array([[0.1, 0.9], [np.nan, 0.0]], dtype=np.float32)
+    predictions = predictions_of(logits, ProblemType.CLASSIFICATION)
+    assert np.isnan(predictions).all()
+    assert math.isnan(compute(["accuracy"], predictions=predictions, labels=[1, 0])["accuracy"])
+
+
+def test_logits_become_classes_or_numbers():
+    classes_ = predictions_of([[0.1, 0.9, 0.0], [2.0, 1.0, 0.0]], ProblemType.CLASSIFICATION)
+    assert classes_.tolist() == [1, 0]
+    assert predictions_of([[1.5], [-2.0]], ProblemType.REGRESSION).tolist() == [1.5, -2.0]
+
+
+def test_metrics_keep_their_order_and_all_are_better_when_greater():
+    assert list(compute(["f1", "accuracy"], predictions=[1, 0], labels=[1, 1])) == ["f1", "accuracy"]
+    assert {direction(name) for name in METRICS} == {"maximize"}
+
+
+def test_an_unknown_metric_names_the_known():
+    for ask in (lambda: compute(["accurracy"], predictions=[1], labels=[1]), lambda: direction("accurracy")):
+        with pytest.raises(NotFoundError) as caught:
+            ask()
+        assert "accuracy" in caught.value.remedy
+
+
+@pytest.mark.parametrize(("predictions", "labels"), [([1], [1, 0]), ([], []), ([[1]], [[1]])])
+def test_lengths_must_agree(predictions, labels):
+    with pytest.raises(ValueError, match="expected the same"):
+        compute(["accuracy"], predictions=predictions, labels=labels)
