@@ -233,8 +233,9 @@ def _describe(ray: Any, address: str, *, private: bool) -> RaySession:
 
 def _stop(ray: Any, folder: Path, log_folder: Path | None) -> None:
     """Stop Ray and make sure that nothing it started is left."""
+    grace_s = _EXIT_GRACE_S if ray.is_initialized() else 0.0  # it was interrupted while starting
     ray.shutdown()
-    keeper.end_processes(folder, _EXIT_GRACE_S)
+    keeper.end_processes(folder, grace_s)
     if log_folder is not None:
         _keep_logs(folder, log_folder)
 

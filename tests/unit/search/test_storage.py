@@ -40,6 +40,7 @@ def test_eight_processes_may_initialise_a_fresh_sqlite_file_at_once(tmp_path):
     close(open_storage(url))
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 def test_eight_processes_may_initialise_a_fresh_postgresql_database_at_once(postgres_url, tmp_path):
     assert initialise_from_many_processes(postgres_url, tmp_path, 8) == [0] * 8

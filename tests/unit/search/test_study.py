@@ -87,6 +87,7 @@ def test_eight_processes_make_exactly_the_budget(sqlite_url):
     many_processes_make_exactly_their_budget(sqlite_url)
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 def test_eight_processes_make_exactly_the_budget_on_postgresql(postgres_url, tmp_path):
     initialise(postgres_url, tmp_path)
@@ -97,6 +98,7 @@ def test_a_killed_worker_continues_its_trials_under_the_same_numbers(sqlite_url)
     killed_workers_leave_no_trace(sqlite_url)
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 def test_a_killed_worker_continues_its_trials_on_postgresql(postgres_url, tmp_path):
     initialise(postgres_url, tmp_path)
