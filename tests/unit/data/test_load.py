@@ -80,10 +80,10 @@ def test_regression_targets_are_float32(tmp_path, model_folder, cache):
 
 
 def test_the_authors_padding_is_ignored_and_max_length_counts_special_tokens(root, model_folder, cache):
-    data = _load(root, model_folder, cache, max_length=11)
+    data = _load(root, model_folder, cache, max_length=12)
     lengths = data.train.lengths
-    assert lengths.max() == 11
-    assert lengths.min() < 11
+    assert lengths.max() == 12
+    assert lengths.min() < 12
     assert 0 not in data.train.token_ids
 
 
