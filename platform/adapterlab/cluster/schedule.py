@@ -224,7 +224,7 @@ class _Driver:
     def _dispatch(self, todo: list[jobs.Job], holding: Holding, context: Context) -> None:
         """Run jobs to their end and note what failed."""
         from adapterlab.cluster.tune import run_workers
-        from adapterlab.cluster.worker import work
+        from adapterlab.cluster.work import work
 
         cluster = self.spec.cluster
         run_workers(

@@ -1,13 +1,9 @@
-"""A worker: one Ray process that trains a group of sources, or one study with its final runs.
-
-What comes in is a JSON job: the sweep's context, steps and their claims. What goes out is a JSON
-count; results themselves go into the catalog and to MLflow, under the claims the driver holds.
-"""
+"""What a worker has at hand for any job: the frozen backbone, the stores, the sweep's run tree."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,33 +60,15 @@ class Worker:
             return
         self._asked_at = time.monotonic()
         if stop_requested() or self.catalog.cancel_requested(self.context.sweep_key):
-            raise CancelledError("the sweep was stopped on request", remedy="Submit the same spec to continue it.")
+            raise CancelledError(
+                "the sweep was stopped on request", remedy="Submit the same spec to continue it."
+            )
 
     def progress(self, claim: Claim, done: int, total: int, detail: str) -> None:
         """Say how far a step is; people see it in ``submit`` and ``status``."""
         self.catalog.progress(
             claim.key, state=State.RUNNING, done=done, total=total, detail=detail, claim=claim
         )
-
-
-def work(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Do one job; the entry point Ray Tune calls.
-
-    Args:
-        job: ``{"kind": "sources" | "trials" | "study", "name": …, "context": …, …}``.
-
-    Returns:
-        Counts of what was done, by state.
-    """
-    from adapterlab.cluster.sources import train_sources
-    from adapterlab.cluster.studies import run_study, run_trials
-
-    with open_worker(Context.from_json(job["context"]), job["name"]) as worker:
-        if job["kind"] == "sources":
-            return train_sources(worker, job["steps"])
-        if job["kind"] == "trials":
-            return run_trials(worker, job["step"])
-        return run_study(worker, job["step"], job["finals"])
 
 
 @contextmanager
