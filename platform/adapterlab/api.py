@@ -254,6 +254,7 @@ def _estimate(
     return estimate(
         missing,
         compiled.facts.backbone.shape,
+        max_length=loaded.spec.data.max_length,
         workers=workers,
         gpu=cluster.gpus_per_worker > 0,
         seconds_per_row=seconds_per_row,

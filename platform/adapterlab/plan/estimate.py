@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from adapterlab.records import BackboneShape, Step, StepKind
 
 _TOKENS_A_ROW = 40
-"""Typical row of a GLUE task in tokens, padding included; used only without past runs."""
+"""Typical row of a GLUE task in tokens, or half the cut where that is less; used only without past runs."""
 _FLOPS_PER_S = {"cpu": 4e10, "gpu": 4e13}
 """What one core, or one card, does of this work in fp32; deliberately on the low side."""
 
@@ -27,6 +27,7 @@ def estimate(
     steps: Iterable[Step],
     shape: BackboneShape | None,
     *,
+    max_length: int,
     workers: int,
     gpu: bool,
     seconds_per_row: Callable[[Step], float | None],
@@ -36,6 +37,7 @@ def estimate(
     Args:
         steps: What is still to do.
         shape: The backbone's shape, if known.
+        max_length: Where rows are cut, in tokens.
         workers: Workers side by side, >= 1.
         gpu: Whether workers have a GPU.
         seconds_per_row: Measured seconds for one training row of a step like this; ``None``: no such step yet.
@@ -47,14 +49,14 @@ def estimate(
         rate = seconds_per_row(step)
         if rate is None:
             measured = False
-            rate = _rough_seconds_per_row(step.kind, shape, gpu)
+            rate = _rough_seconds_per_row(step.kind, shape, min(_TOKENS_A_ROW, max_length // 2), gpu)
         total += rate * step.train_rows
     return Estimate(total / workers, "measured" if measured else "rough")
 
 
-def _rough_seconds_per_row(kind: StepKind, shape: BackboneShape, gpu: bool) -> float:
+def _rough_seconds_per_row(kind: StepKind, shape: BackboneShape, tokens: int, gpu: bool) -> float:
     # Forward: 2 operations a weight and token; backward through frozen weights: as much again.
     weights = shape.layers * (4 * shape.hidden_size**2 + 2 * shape.hidden_size * shape.intermediate_size)
-    operations = 4 * weights * _TOKENS_A_ROW
+    operations = 4 * weights * tokens
     early_stop = 1.0 if kind is StepKind.SOURCE else 0.6  # pruned trials and patience save about this much
     return early_stop * operations / _FLOPS_PER_S["gpu" if gpu else "cpu"]
