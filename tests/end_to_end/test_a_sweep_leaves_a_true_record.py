@@ -177,6 +177,30 @@ def test_a_damaged_blob_is_set_aside_and_trained_again(finished, tmp_path):
         assert one.get_adapter(adapter.key).blob == adapter.blob  # the same training gives the same bytes
 
 
+def test_doctor_finds_lost_weights_and_marks_them_to_be_trained_again(finished, tmp_path):
+    home = tmp_path / "home"
+    shutil.copytree(finished.home, home)
+    lost = next((home / "blobs").rglob("*.safetensors"))
+    lost.unlink()
+    found = json.loads(platform(home, "doctor", "--json").stdout)
+    (weights_check,) = [check for check in found["checks"] if check["name"] == "weights"]
+    assert (weights_check["verdict"], weights_check["found"]) == ("warn", "6 stored, 1 missing, 0 damaged")
+    platform(home, "doctor", "--repair")
+    plan = json.loads(platform(home, "plan", str(finished.spec), "--json").stdout)
+    states = [step["state"] for step in plan["steps"]]
+    assert len(states) - states.count("complete") == 1
+
+
+def test_an_empty_blob_store_is_taken_for_the_wrong_one(finished, tmp_path):
+    home = tmp_path / "home"
+    shutil.copytree(finished.home, home)
+    other = platform(home, "submit", str(finished.spec), "--set", f'store.blobs="{tmp_path / "elsewhere"}"')
+    assert other.returncode == 5
+    assert "store.blobs" in other.stderr
+    again = json.loads(platform(home, "submit", str(finished.spec), "--json").stdout)
+    assert again["outcome"]["nothing_to_do"]
+
+
 def test_the_python_api_does_what_the_command_does(finished, monkeypatch):
     import adapterlab
 

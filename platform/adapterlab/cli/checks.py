@@ -19,6 +19,7 @@ from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
+from adapterlab.errors import AdapterlabError
 from adapterlab.registry import entry_points
 from adapterlab.spec.faults import hide_passwords
 
@@ -175,6 +176,32 @@ def catalog(url: str, home: str) -> Iterator[Check]:
             f"{status.current}, older than {status.head}",
             "platform db upgrade",
         )
+
+
+def weights(catalog_url: str, place: str, home: str, *, deep: bool, repair: bool) -> Iterator[Check]:
+    """Check that every result's weights are stored, and with ``deep`` that they are intact.
+
+    With ``repair``, damaged and missing weights are set aside and their steps count as not done.
+    """
+    from adapterlab.catalog.store import open_existing
+
+    try:
+        catalog = open_existing(catalog_url, place, locks=Path(home) / "locks")
+    except AdapterlabError:
+        return  # the catalog's own check says why
+    if catalog is None:
+        return
+    with catalog:
+        report = catalog.verify(deep=deep or repair)
+        found = f"{report.checked} stored, {len(report.missing)} missing, {len(report.damaged)} damaged"
+        if report.healthy:
+            yield Check("weights", Verdict.OK, found)
+        elif repair:
+            again = catalog.repair(report)
+            yield Check("weights", Verdict.WARN, f"{found}; {len(again)} steps will be trained again")
+        else:
+            remedy = "correct ADAPTERLAB_BLOBS if it is another store; else platform doctor --repair"
+            yield Check("weights", Verdict.WARN, found, remedy)
 
 
 def blobs(place: str) -> Iterator[Check]:

@@ -15,16 +15,22 @@ from adapterlab.cli.output import emit, emit_json, table
 
 DeepOption = Annotated[
     bool,
-    typer.Option("--deep", help="Also import torch and ask the tracking server; takes seconds."),
+    typer.Option(
+        "--deep", help="Also import torch, ask the tracking server and read all weights; takes seconds."
+    ),
+]
+RepairOption = Annotated[
+    bool,
+    typer.Option("--repair", help="Mark results whose weights are lost or damaged to be trained again."),
 ]
 
 
-def command(deep: DeepOption = False, json: JsonOption = False) -> int:
+def command(deep: DeepOption = False, repair: RepairOption = False, json: JsonOption = False) -> int:
     """Check this machine: Python, packages, plug-ins, folders, databases, accelerators.
 
     Exit code 1 when something that every command needs is broken; what only some need is a warning.
     """
-    found = list(_all(deep=deep))
+    found = list(_all(deep=deep, repair=repair))
     failed = sum(check.verdict is Verdict.FAIL for check in found)
     warned = sum(check.verdict is Verdict.WARN for check in found)
     if json:
@@ -34,7 +40,7 @@ def command(deep: DeepOption = False, json: JsonOption = False) -> int:
     return 1 if failed else 0
 
 
-def _all(*, deep: bool) -> Iterable[Check]:
+def _all(*, deep: bool, repair: bool) -> Iterable[Check]:
     stores = home.stores()
     steps: list[Callable[[], Iterable[Check]]] = [
         checks.interpreter,
@@ -44,6 +50,7 @@ def _all(*, deep: bool) -> Iterable[Check]:
         lambda: checks.catalog(stores.catalog, stores.home),
         lambda: checks.database("studies", stores.studies, stores.home),
         lambda: checks.blobs(stores.blobs),
+        lambda: checks.weights(stores.catalog, stores.blobs, stores.home, deep=deep, repair=repair),
         lambda: checks.tracking(stores.tracking, stores.home, deep=deep),
         lambda: checks.processors(deep=deep),
     ]

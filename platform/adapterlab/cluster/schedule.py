@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,11 +25,11 @@ from adapterlab.cluster.context import Context
 from adapterlab.cluster.holding import Holding
 from adapterlab.cluster.progress import SweepView, view_sweep
 from adapterlab.cluster.reused import show_reused
+from adapterlab.cluster.soundness import set_damaged_aside
 from adapterlab.cluster.tree import SweepTree
 from adapterlab.errors import (
     CancelledError,
     ClaimLostError,
-    CorruptBlobError,
     NotFoundError,
     PartialFailureError,
     UnavailableError,
@@ -126,7 +126,7 @@ class _Driver:
 
     def run(self, key: str) -> Outcome:
         self.keys = [str(step.key) for step in self.plan.steps]
-        repaired = self._set_damaged_aside()
+        repaired = self._set_damaged_aside(self.plan.steps)
         self.before = set(self.keys) - self._missing()
         self.done_here: set[str] = set()
         known = self._sweep_record(key)
@@ -209,8 +209,9 @@ class _Driver:
         studies = []
         if coming or not sources:
             studies = jobs.runnable_studies(self.plan, missing, holding.get, coming=coming)
-        if not self._sources_are_sound(studies, missing):
-            return None
+        needed = {need for study in studies for need in study.needs}
+        if self._set_damaged_aside(step for step in self.plan.steps if step.title in needed):
+            return None  # sources were damaged since; they are trained again first
         if several and (searched := [one for one in studies if one.key in missing - self.searched]):
             self.searched |= {str(one.key) for one in searched}
             workers = self.spec.cluster.workers_per_study
@@ -260,39 +261,15 @@ class _Driver:
                     self.catalog.fail(claim, self.failed[key])
         holding.drop(key for key in keys if statuses[key].state is not State.RUNNING or key in self.failed)
 
+    def _set_damaged_aside(self, steps: Iterable[Step]) -> tuple[str, ...]:
+        return set_damaged_aside(self.catalog, steps, blobs=self.stores.blobs)
+
     def _open_steps(self) -> set[str]:
         return self._missing() - self.failed.keys()
 
     def _missing(self) -> set[str]:
         statuses = self.catalog.status(self.keys)
         return {key for key in self.keys if statuses[key].state is not State.COMPLETE}
-
-    # -- soundness --------------------------------------------------------------------------------
-
-    def _set_damaged_aside(self) -> tuple[str, ...]:
-        """Check every stored result of the plan; damaged ones count as missing and are done again."""
-        return tuple(step.title for step in self.plan.steps if self._is_damaged(step))
-
-    def _is_damaged(self, step: Step) -> bool:
-        key = str(step.key)
-        find: dict[StepKind, Callable[[str], Any]] = {
-            StepKind.SOURCE: self.catalog.find_adapter,
-            StepKind.TRANSFER: self.catalog.find_transfer,
-        }
-        record = find[step.kind](key) if step.kind in find else None
-        if record is None:
-            return False
-        try:
-            self.catalog.read_weights(record)
-        except CorruptBlobError:
-            return True
-        return False
-
-    def _sources_are_sound(self, studies: list[Step], missing: set[str]) -> bool:
-        """Check the stored weights the studies read just before they read them."""
-        needed = {need for study in studies for need in study.needs}
-        stored = [step for step in self.plan.steps if step.title in needed and step.key not in missing]
-        return not any(self._is_damaged(step) for step in stored)
 
     # -- progress and cancelling ------------------------------------------------------------------
 
