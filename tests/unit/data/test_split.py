@@ -11,12 +11,13 @@ from adapterlab.data.split import split_indices, validation_rows
 from adapterlab.errors import DataError
 
 
+@pytest.mark.parametrize("rows", [195, 1000, 2490])
 @pytest.mark.parametrize("stratify", [True, False])
-def test_the_cut_is_that_of_the_library_on_the_rows_themselves(stratify):
-    """The official code splits the rows; we split an index column: the same rows must come out."""
+def test_the_cut_is_that_of_the_library_on_the_rows_themselves(stratify, rows):
+    """The official code splits the rows with the public function; the same rows must come out, in order."""
     from datasets import ClassLabel, Dataset, Features, Value
 
-    labels = [0, 1, 1, 0, 1] * 31 + [2] * 40
+    labels = [(0, 1, 1, 2, 1)[index * index % 5] for index in range(rows)]
     texts = [f"row {index}" for index in range(len(labels))]
     features = Features({"sentence": Value("string"), "label": ClassLabel(names=["a", "b", "c"])})
     reference = Dataset.from_dict({"sentence": texts, "label": labels}, features=features).train_test_split(
