@@ -128,7 +128,7 @@ def _kept_list(path: Path) -> tuple[str, ...]:
 
 
 def _explain(error: Exception, repository: str, revision: str, api: HfApi) -> NoReturn:
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
 
     name, host = f"{repository}@{revision[:8]}", _host(api)
     response = _response_of(error)
@@ -161,6 +161,11 @@ def _explain(error: Exception, repository: str, revision: str, api: HfApi) -> No
     if "onsistency check" in str(error) or type(error).__name__ in ("RemoteProtocolError", "ReadError"):
         raise UnavailableError(
             f"{host} sent only part of a file of {name}; nothing of it was kept", remedy="Submit again."
+        ) from None
+    if isinstance(error, OSError) and error.errno is not None:
+        raise UnavailableError(
+            f"{name} cannot be written to the Hugging Face cache {constants.HF_HUB_CACHE}: {error.strerror}",
+            remedy="Make room or give permission there, or name another cache in HF_HOME.",
         ) from None
     raise UnavailableError(
         f"{name} cannot be fetched from {host} ({type(error).__name__})",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 import uuid
 from contextlib import suppress
 from dataclasses import replace
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Raise it when the kept arrays change."""
+_STALE_S = 3600.0
 _SPLITS = ("train", "validation", "test")
 _ARRAYS = ("token_ids", "type_ids", "offsets", "labels")
 
@@ -78,6 +80,7 @@ def load_task(
         with FileLock(folder.with_suffix(".lock")):
             kept = _open(folder, facts)
             if kept is None:
+                _clear_old_drafts(folder)
                 _build(source, backbone_folder, max_length, folder)
                 kept = _open(folder, facts)
     if kept is None:  # the disk loses what was just written
@@ -86,7 +89,7 @@ def load_task(
 
 
 def _open(folder: Path, facts: TaskFacts) -> TaskData | None:
-    """Map the arrays of a kept task; ``None`` if it is absent or damaged (then it is set aside)."""
+    """Map the arrays of a kept task; ``None`` if it is absent, or damaged and so thrown away."""
     import numpy as np
 
     if not folder.is_dir():
@@ -100,8 +103,7 @@ def _open(folder: Path, facts: TaskFacts) -> TaskData | None:
                 raise ValueError(f"{split} is not as long as it was")
             splits[split] = Examples(**arrays)
     except (OSError, ValueError, KeyError, EOFError):
-        with suppress(OSError):
-            folder.rename(folder.with_name(f".damaged.{folder.name}.{uuid.uuid4().hex[:8]}"))
+        _discard(folder)
         return None
     train, validation, test = (splits[split] for split in _SPLITS)
     counted = replace(facts, n_train=len(train), n_validation=len(validation), n_test=len(test))
@@ -146,6 +148,22 @@ def _build(source: TaskSource, backbone_folder: Path, max_length: int, folder: P
             draft.rename(folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _discard(folder: Path) -> None:
+    """Take a folder out of everyone's way at once, then delete it at leisure."""
+    doomed = folder.with_name(f".draft.{folder.name}.damaged.{uuid.uuid4().hex[:8]}")
+    with suppress(OSError):
+        folder.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _clear_old_drafts(folder: Path) -> None:
+    """Delete what killed processes left; a draft of the last hour may be alive on another machine."""
+    for draft in folder.parent.glob(f".draft.{folder.name}.*"):
+        with suppress(OSError):
+            if time.time() - draft.stat().st_mtime > _STALE_S:
+                shutil.rmtree(draft, ignore_errors=True)
 
 
 def _take(rows: Rows, indices: NDArray[np.int64]) -> Rows:

@@ -131,6 +131,14 @@ def test_a_hub_that_is_not_there_is_told_as_such(ask_hub):
     assert "HF_ENDPOINT" in error["remedy"]
 
 
+def test_a_cache_that_cannot_be_written_is_told_as_such(ask_hub, tmp_path):
+    (tmp_path / "file").write_text("")
+    error = ask_hub(HF_HOME=str(tmp_path / "file")).error
+    assert error["error"] == "UnavailableError"
+    assert f"cache {tmp_path}/file" in error["message"]
+    assert "HF_HOME" in error["remedy"]
+
+
 def test_a_repository_of_pickles_is_refused_before_anything_is_fetched(hub, ask_hub):
     del hub.files["model.safetensors"]
     error = ask_hub().error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -116,6 +118,20 @@ def test_a_damaged_entry_is_set_aside_and_made_again(root, model_folder, cache, 
     else:
         path.write_bytes(b"")
     assert _load(root, model_folder, cache).train.token_ids.tolist() == before
+    assert not list((cache / "tokens").glob(".draft*"))
+
+
+def test_what_a_killed_process_left_is_cleared(root, model_folder, cache):
+    _load(root, model_folder, cache)
+    (folder,) = [path for path in (cache / "tokens").iterdir() if path.is_dir()]
+    left, fresh = (folder.with_name(f".draft.{folder.name}.{name}") for name in ("1.old", "2.new"))
+    for draft in (left, fresh):
+        draft.mkdir()
+    os.utime(left, (0, 0))
+    shutil.rmtree(folder)
+    _load(root, model_folder, cache)
+    assert not left.exists()
+    assert fresh.exists()
 
 
 def _load_in_process(arguments: tuple[str, str, str]) -> int:
