@@ -179,6 +179,15 @@ class Examples:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    def first(self, rows: int | None) -> Examples:
+        """Return the first rows, or all of them for ``None``; arrays are shared, not copied."""
+        if rows is None or rows >= len(self):
+            return self
+        end = self.offsets[rows]
+        return Examples(
+            self.token_ids[:end], self.type_ids[:end], self.offsets[: rows + 1], self.labels[:rows]
+        )
+
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each row, (N,)."""

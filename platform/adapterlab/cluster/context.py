@@ -24,6 +24,7 @@ class Context:
     """``folder``, ``architecture`` and ``digest`` of the weights."""
     data_root: str | None
     max_length: int
+    max_train_rows: int | None
     lanes: int | None
     """Lanes in one pass; ``None``: chosen on the worker."""
     threads: int

@@ -313,6 +313,7 @@ class _Driver:
             },
             data_root=None if self.data_root is None else str(self.data_root),
             max_length=self.spec.data.max_length,
+            max_train_rows=self.spec.data.max_train_rows,
             lanes=cluster.lanes,
             threads=max(1, int(cluster.cpus_per_worker)),
             gpu=cluster.gpus_per_worker > 0,

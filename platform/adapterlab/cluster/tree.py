@@ -69,9 +69,7 @@ class RunRecorder:
         self._run.metrics({f"best/{metric}": value, "best/trial": float(number)}, step=0)
         self._run.tags({f"adapterlab.best.{name}": names.compact(one) for name, one in settings.items()})
 
-    def coefficients(
-        self, values: NDArray[np.float32], job: Mapping[str, Any], init_scale: float
-    ) -> None:
+    def coefficients(self, values: NDArray[np.float32], job: Mapping[str, Any], init_scale: float) -> None:
         """Store coefficients as data and as a picture, and as metrics where they are few.
 
         Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +42,14 @@ class Worker:
         from adapterlab.data.load import load_task
 
         context = self.context
-        return load_task(
+        data = load_task(
             task,
             root=None if context.data_root is None else Path(context.data_root),
             backbone_folder=Path(context.backbone["folder"]),
             max_length=context.max_length,
             cache=context.stores.cache,
         )
+        return replace(data, train=data.train.first(context.max_train_rows))
 
     def check_cancelled(self) -> None:
         """Ask, at most once a second, whether the sweep is to stop.

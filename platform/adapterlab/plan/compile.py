@@ -74,7 +74,7 @@ def compile_plan(spec: Spec, facts: Facts) -> Plan:
         for kind in spec.combiner.kinds:
             study = _study_step(spec, facts, target, kind, names, sources)
             steps.append(study)
-            rows = _rows(facts.tasks[target], spec.transfer.max_epochs)
+            rows = _rows(spec, facts.tasks[target], spec.transfer.max_epochs)
             steps += [_transfer_step(study, seed, rows) for seed in spec.final.seeds]
     keys = [step.key for step in steps]
     reasons = (facts.backbone.pending_reason, *(facts.tasks[task].pending_reason for task in names))
@@ -135,7 +135,7 @@ def _source_step(spec: Spec, facts: Facts, task: str, name: str) -> Step:
         },
         trainable_parameters=method.trainable_parameters(settings, shape) if shape else None,
         head_parameters=shape.head_parameters(task_facts.n_labels) if shape else None,
-        train_rows=_rows(task_facts, training.max_epochs),
+        train_rows=_rows(spec, task_facts, training.max_epochs),
     )
 
 
@@ -194,7 +194,7 @@ def _study_step(
         needs=tuple(step.title for step in pool),
         trainable_parameters=(combiner.trainable_parameters(settings, shape, len(pool)) if shape else None),
         head_parameters=shape.head_parameters(task_facts.n_labels) if shape else None,
-        train_rows=_rows(task_facts, spec.transfer.max_epochs * trials),
+        train_rows=_rows(spec, task_facts, spec.transfer.max_epochs * trials),
     )
 
 
@@ -224,7 +224,11 @@ def _common(spec: Spec, facts: Facts, task: str) -> dict[str, Json]:
     return {
         "backbone": facts.backbone.identity(),
         "task": facts.tasks[task].identity(),
-        "preprocessing": {"version": PREPROCESSING_VERSION, "max_length": spec.data.max_length},
+        "preprocessing": {
+            "version": PREPROCESSING_VERSION,
+            "max_length": spec.data.max_length,
+            "max_train_rows": _train_rows_limit(spec, facts.tasks[task]),
+        },
     }
 
 
@@ -236,8 +240,16 @@ def _key(kind: StepKind, inputs: Mapping[str, Json]) -> str:
     return key_of(str(kind), STEP_VERSIONS[kind], inputs)
 
 
-def _rows(facts: TaskFacts, epochs: int) -> int | None:
-    return None if facts.n_train is None else facts.n_train * epochs
+def _train_rows_limit(spec: Spec, facts: TaskFacts) -> int | None:
+    """Return how many train rows are used; ``None`` for all, however that was written."""
+    limit = spec.data.max_train_rows
+    return None if limit is None or facts.n_train is None or limit >= facts.n_train else limit
+
+
+def _rows(spec: Spec, facts: TaskFacts, epochs: int) -> int | None:
+    if facts.n_train is None:
+        return None
+    return epochs * (_train_rows_limit(spec, facts) or facts.n_train)
 
 
 def _dump(settings: BaseModel) -> dict[str, Json]:

@@ -67,6 +67,8 @@ class DataSpec(Frozen):
     """Folder of real tasks, ``<root>/<benchmark>/<task>/{train,validation}.jsonl``; relative to the spec."""
     max_length: Annotated[int, Field(ge=8, le=8192)] = 128
     """Longest row in tokens, special tokens included; longer rows are cut, longest part first."""
+    max_train_rows: Annotated[int, Field(ge=8)] | None = None
+    """Train on the first so many rows of each task's shuffled train split; absent: on all of them."""
 
 
 class PoolSpec(Frozen):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from specs import facts, spec
 
 from adapterlab.plan.compile import compile_plan
 from adapterlab.plan.estimate import estimate
 from adapterlab.records import BackboneShape, StepKind
+from specs import facts, spec
 
 SPEC = spec()
 STEPS = compile_plan(SPEC, facts(SPEC)).steps

@@ -78,7 +78,7 @@ def test_a_missing_tensor_is_named():
     model = hugging_face_model("bert")
     weights = dict(model.state_dict())
     del weights["encoder.layer.1.output.dense.bias"]
-    with pytest.raises(BackboneError, match="encoder.layer.1.output.dense.bias"):
+    with pytest.raises(BackboneError, match=r"encoder\.layer\.1\.output\.dense\.bias"):
         encoder.Encoder(encoder.config_of(model.config), weights)
 
 

@@ -1,0 +1,31 @@
+"""The values that cross doors say what they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from adapterlab.records import BackboneFacts, BackboneShape
+from tiny_models import random_examples
+
+
+@pytest.mark.parametrize("rows", [1, 4, 9, 10, None])
+def test_the_first_rows_are_the_same_rows(rows):
+    examples = random_examples(9, 2, seed=0)
+    first = examples.first(rows)
+    assert len(first) == min(rows or 9, 9)
+    for index in range(len(first)):
+        one = first.token_ids[first.offsets[index] : first.offsets[index + 1]]
+        same = examples.token_ids[examples.offsets[index] : examples.offsets[index + 1]]
+        assert np.array_equal(one, same)
+    assert np.array_equal(first.labels, examples.labels[: len(first)])
+
+
+def test_the_head_of_roberta_base_is_as_large_as_the_papers():
+    assert BackboneShape(12, 768).head_parameters(2) == 592_130
+
+
+def test_a_backbone_without_digests_has_no_identity():
+    unknown = BackboneFacts("hub:x/y", None, None, None, None, None, None, "not downloaded")
+    with pytest.raises(ValueError, match="not downloaded"):
+        unknown.identity()
