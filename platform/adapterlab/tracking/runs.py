@@ -308,7 +308,7 @@ class Runs:
         missing = [key for key in params if key not in known.params]
         for keys in chunks(missing, _ITEMS_PER_CALL):
             batch = [Param(key, cut(params[key], _PARAM_CHARACTERS)) for key in keys]
-            self._client.log_batch(known.run_id, params=batch)
+            self._client.log_batch(known.run_id, params=batch, synchronous=True)
             known.params.update(keys)
 
     def _log_batches(self, known: _Known, metrics: Sequence[Any], tags: Mapping[str, str]) -> None:
@@ -322,6 +322,7 @@ class Runs:
                 known.run_id,
                 metrics=metric_batches[number] if number < len(metric_batches) else [],
                 tags=[RunTag(key, cut(value, _TAG_CHARACTERS)) for key, value in some],
+                synchronous=True,  # whatever MLFLOW_ENABLE_ASYNC_LOGGING says: what returned is written
             )
             known.tags.update(some)
 

@@ -117,7 +117,7 @@ def _upgrade_schema(uri: str, existing: Path | None, artifacts: str) -> None:
     except CommandError as error:
         raise ConflictError(
             f"tracking store {store.shown(uri)}: its schema is unknown to this MLflow ({store.first_line(error)})",
-            remedy="Upgrade MLflow, or use another store.",
+            remedy="Upgrade MLflow, or give it a database of its own.",
         ) from error
     finally:
         engine.dispose()

@@ -115,12 +115,10 @@ def check_answers(uri: str) -> None:
             )
         return
     path = sqlite_path(uri)
-    if path is None:
-        with translated(uri):
-            connect(uri).dispose()
-    elif not has_schema(path):
+    if not (_database_has_schema(uri) if path is None else has_schema(path)):
         raise UnavailableError(
-            f"tracking store {path} has not been prepared", remedy="Call tracking.schema.initialise first."
+            f"tracking store {shown(uri)} has not been prepared",
+            remedy="Call tracking.schema.initialise first.",
         )
 
 
@@ -236,6 +234,17 @@ def connect(uri: str) -> Any:
     engine = sa.create_engine(uri, connect_args=limits, poolclass=sa.NullPool)
     engine.connect().close()
     return engine
+
+
+def _database_has_schema(uri: str) -> bool:
+    import sqlalchemy as sa
+
+    with translated(uri):
+        engine = connect(uri)
+        try:
+            return bool(sa.inspect(engine).has_table("experiments"))
+        finally:
+            engine.dispose()
 
 
 def has_schema(path: Path) -> bool:

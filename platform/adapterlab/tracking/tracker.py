@@ -16,6 +16,7 @@ import base64
 import getpass
 import json
 import logging
+import math
 import re
 import threading
 import time
@@ -38,6 +39,7 @@ _CLOSE_TIMEOUT_S = 20.0
 _ANSWER_TIMEOUT_S = 60.0
 _log = logging.getLogger(__name__)
 
+_READABLE_CHARACTERS = 10_000
 _OPEN_ENDED = frozenset({State.PENDING, State.RUNNING})
 
 
@@ -81,9 +83,15 @@ class Run:
         self._hand_over("tags", tags={key: str(value) for key, value in tags.items()})
 
     def json(self, name: str, value: Any) -> None:
-        """Store a JSON document beside the run, for example ``"coefficients.json"``."""
-        text = json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n"
-        self._artifact(name, text.encode())
+        """Store a JSON document beside the run, for example ``"coefficients.json"``.
+
+        Numbers that are not finite become ``null``, which JSON can say.
+        """
+        value = _without_non_finite(value)
+        text = json.dumps(value, ensure_ascii=False, default=str)
+        if len(text) <= _READABLE_CHARACTERS:  # beyond, one number a line is no easier to read
+            text = json.dumps(value, ensure_ascii=False, default=str, indent=2)
+        self._artifact(name, f"{text}\n".encode())
 
     def text(self, name: str, text: str) -> None:
         """Store a text beside the run, for example ``"spec.toml"``."""
@@ -106,7 +114,7 @@ class Run:
         """
         if state in _OPEN_ENDED:
             raise ValueError(f"a run cannot end as {state}; expected complete, pruned, failed or killed")
-        self._hand_over("end", state=str(state), reason=reason, time_ms=_now_ms())
+        self._hand_over("end", state=str(state), reason=reason, time_ms=self._tracker._end_ms())
 
     def _artifact(self, name: str, data: bytes) -> None:
         path = PurePosixPath(name)
@@ -331,6 +339,9 @@ class Tracker:
             self._last_start_ms = max(_now_ms(), self._last_start_ms + 1)
             return self._last_start_ms
 
+    def _end_ms(self) -> int:
+        return max(_now_ms(), self._last_start_ms)  # no run may end before it starts
+
     def _hand_over(self, what: str, node: str, **fields: Any) -> None:
         if self._closed:
             raise RuntimeError("the tracker is closed")
@@ -339,6 +350,16 @@ class Tracker:
 
 def _now_ms() -> int:
     return int(time.time() * 1000)
+
+
+def _without_non_finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _without_non_finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_non_finite(item) for item in value]
+    return value
 
 
 def _user() -> str:

@@ -86,7 +86,7 @@ def place(tmp_path, prepared_store) -> Place:
 def in_processes():
     """Run a piece of code in ``count`` real processes at once; return what each printed."""
 
-    def run(count: int, code: str, *arguments: str, timeout_s: float = 120) -> list[str]:
+    def run(count: int, code: str, *arguments: str, timeout_s: float = 280) -> list[str]:
         program = f"""
 import os, sys, time
 from adapterlab.tracking import store

