@@ -86,13 +86,14 @@ def test_eight_processes_submit_into_an_empty_home(spec, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_interrupted_with_ctrl_c_and_submitted_again(spec, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_by_a_signal_and_submitted_again(spec, tmp_path, number, code):
     home = tmp_path / "home"
     process = start_platform(home, "submit", str(spec))
     wait_until_training(home)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     output, _ = process.communicate(timeout=90)
-    assert process.returncode == 130, output
+    assert process.returncode == code, output
     (status,) = json.loads(platform(home, "status", "--json").stdout)
     assert status["state"] == "killed"
     assert not [step for step in status["steps"] if step["state"] == "running"]

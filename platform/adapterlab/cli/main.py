@@ -159,7 +159,7 @@ def _report_error(error: AdapterlabError, flags: Flags) -> int:
         note(hide_passwords(str(error)))
     if flags.verbose:
         note(_traceback(error))
-    return error.exit_code
+    return 143 if error.details.get("signal") == "SIGTERM" else error.exit_code
 
 
 def _missing_package(error: ModuleNotFoundError) -> AdapterlabError | None:
