@@ -13,7 +13,7 @@ with adapterlab.open_catalog() as catalog:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,14 +31,21 @@ if TYPE_CHECKING:
     from adapterlab.catalog.store import Catalog
     from adapterlab.cluster.progress import SweepView
     from adapterlab.cluster.schedule import Outcome
+    from adapterlab.export.composing import AdapterReference
+    from adapterlab.export.predicting import Prediction
+    from adapterlab.export.write import Exported
     from adapterlab.report.summary import Summary
+    from adapterlab.train.compose import Composition
 
 __all__ = [
     "PlannedSweep",
     "cancel",
+    "compose",
+    "export",
     "load_spec",
     "open_catalog",
     "plan",
+    "predict",
     "report",
     "status",
     "submit",
@@ -223,6 +230,110 @@ def report(sweep: str) -> Summary:
 
     with open_catalog() as catalog:
         return summarise(catalog, catalog.sweep(sweep))
+
+
+def export(
+    key: str,
+    to: str | Path,
+    *,
+    tolerance: float = 0.0,
+    backbone: str | None = None,
+    name: str | None = None,
+    license: str = "unknown",  # noqa: A002 - the model card's own word
+    base_model: str | None = None,
+    pickles: bool = False,
+) -> Exported:
+    """Write an adapter or a transfer as one plain adapter that AdapterHub's ``adapters`` loads.
+
+    Args:
+        key: Its key, or a unique beginning of it.
+        to: The folder to make; may exist if it is empty.
+        tolerance: Sources none of whose coefficients in a layer is greater are left out of that layer;
+            0 leaves out zeros only and stays exact.
+        backbone: Where the backbone is; absent: where it was when it was trained.
+        name: The adapter's name inside AdapterHub; absent: made of task, combiner and key.
+        license: Licence of the model card, as the hub writes it.
+        base_model: The backbone's name in the model card; absent: its repository, package or folder.
+        pickles: Also write ``.bin`` files, for ``load_adapter`` without ``use_safetensors=True``.
+
+    Raises:
+        ConflictError: The folder exists and is not empty.
+        NotFoundError: There is no such record, or its backbone is not at hand.
+        BackboneError: The backbone is not the one it was trained on.
+        UsageError: It cannot be exported, or a name cannot be used.
+        TrainingError: What was written does not compute what was trained; nothing is left behind.
+        UnavailableError: The folder cannot be written.
+    """
+    from adapterlab.export.write import Wishes
+    from adapterlab.export.write import export as write
+
+    wishes = Wishes(tolerance, name, license, base_model, pickles)
+    with open_catalog() as catalog:
+        return write(catalog, key, Path(to), backbone=backbone, cache=home.stores().cache, wishes=wishes)
+
+
+def predict(
+    what: str | Path, rows: Sequence[Mapping[str, Any]], *, backbone: str | None = None
+) -> list[Prediction]:
+    """Return what a catalogued adapter or transfer, or an exported folder, says of texts.
+
+    Args:
+        what: A key of the catalog, or a unique beginning of it, or a folder.
+        rows: Each with the task's own columns, or ``text`` and perhaps ``text_pair``.
+        backbone: Where the backbone is; absent: where the catalog or the folder says.
+
+    Raises:
+        NotFoundError: There is no such thing, or no backbone for it.
+        DataError: A row or the folder is malformed.
+        BackboneError: The backbone is not the one it was trained on.
+    """
+    from adapterlab.export.predicting import predict as answer
+
+    return answer(what, rows, backbone=backbone, open_catalog=open_catalog, cache=home.stores().cache)
+
+
+def compose(
+    backbone: Any,
+    adapters: Sequence[AdapterReference] | Mapping[str, AdapterReference],
+    combiner: str = "scalearn",
+    coefficients: Any = None,
+    dtype: Any = None,
+) -> Composition:
+    """Return a frozen backbone with combined frozen adapters as a torch module, without any sweep.
+
+    Its ``forward(input_ids, attention_mask=None, token_type_ids=None)`` gives the usual Hugging Face
+    output with ``last_hidden_state``. Its only parameters are the coefficients.
+
+    Args:
+        backbone: A folder, ``package:<pip name>``, ``hub:<owner/name>[@revision]``, ``<owner/name>``, or
+            a loaded ``PreTrainedModel`` (BERT, RoBERTa, XLM-R), of which a frozen copy is taken.
+        adapters: T adapters in coefficient order, or by name: keys of the catalog (a transfer counts as
+            the one adapter it folds into), folders of AdapterHub or of ``platform export``, or tensors
+            ``layer.<l>.{down,up}.{weight,bias}`` (relu).
+        combiner: ``"scalearn"``, ``"scalearn_uniform"``, ``"scalearn_pp"``, ``"scalearn_uniform_pp"``, or
+            any other installed.
+        coefficients: (L, T, d), (L, T, 1), (1, T, d) or (1, T, 1) for these four. A tensor that requires
+            a gradient is used itself; anything else becomes the module's parameter. Absent: what a
+            training run of seed 0 starts from, N(2 / T, 0.001).
+        dtype: A torch dtype; absent: the loaded model's own, or float32.
+
+    Raises:
+        NotFoundError: A backbone, adapter or combiner does not exist.
+        BackboneError: An adapter was made for another backbone.
+        DataError: Tensors or coefficients are of the wrong shape, not finite, or no adapter's.
+        UsageError: An argument is of no known form.
+    """
+    from adapterlab.export.composing import compose as resolve
+
+    return resolve(
+        backbone,
+        adapters,
+        combiner,
+        coefficients,
+        dtype,
+        open_catalog=open_catalog,
+        cache=home.stores().cache,
+    )
 
 
 def _loaded(spec: LoadedSpec | str | Path, overrides: Sequence[str]) -> LoadedSpec:

@@ -44,15 +44,50 @@ def forward(settings: Any, tensors: Tensors, layer: int, x: Tensor) -> Tensor:
 
 
 def stack(settings: Any, pool: Sequence[Mapping[str, Tensor]], layer: int) -> FrozenPool:  # noqa: ARG001
-    """Stack one layer of T adapters: down-projections side by side, up-projections kept apart."""
+    """Stack one layer of T adapters: down-projections side by side, up-projections kept apart.
+
+    Adapters may differ in width: the narrower ones get inner units that nothing reads.
+    """
+    downs = [one[f"layer.{layer}.down.weight"] for one in pool]
+    biases = [one[f"layer.{layer}.down.bias"] for one in pool]
+    ups = [one[f"layer.{layer}.up.weight"] for one in pool]
+    widest = max(up.shape[1] for up in ups)
+    spare = [widest - up.shape[1] for up in ups]
     return FrozenPool(
         inner={
-            "weight": torch.cat([one[f"layer.{layer}.down.weight"] for one in pool]),  # (T·r, d)
-            "bias": torch.cat([one[f"layer.{layer}.down.bias"] for one in pool]),  # (T·r,)
+            # (T·r, d) and (T·r,)
+            "weight": torch.cat(
+                [F.pad(one, (0, 0, 0, more)) for one, more in zip(downs, spare, strict=True)]
+            ),
+            "bias": torch.cat([F.pad(one, (0, more)) for one, more in zip(biases, spare, strict=True)]),
         },
-        up=torch.stack([one[f"layer.{layer}.up.weight"] for one in pool]),  # (T, d, r)
+        up=torch.stack([F.pad(one, (0, more)) for one, more in zip(ups, spare, strict=True)]),  # (T, d, r)
         bias=torch.stack([one[f"layer.{layer}.up.bias"] for one in pool]),  # (T, d)
     )
+
+
+def fold(
+    settings: Any,  # noqa: ARG001 - the protocol's
+    pool: Sequence[Mapping[str, Tensor]],
+    layer: int,
+    omega: Tensor,
+) -> Tensors:
+    """Return one layer of the one adapter that ``Σ_t ω_t ⊙ u_t`` is, of width ``Σ_t r_t``.
+
+    Args:
+        settings: The method's settings.
+        pool: T adapters, of any widths.
+        layer: Index of the layer.
+        omega: Its coefficients, (T, d or 1).
+    """
+    ups = [one[f"layer.{layer}.up.weight"] * omega[t].unsqueeze(-1) for t, one in enumerate(pool)]
+    biases = torch.stack([one[f"layer.{layer}.up.bias"] for one in pool])  # (T, d)
+    return {
+        f"layer.{layer}.down.weight": torch.cat([one[f"layer.{layer}.down.weight"] for one in pool]),
+        f"layer.{layer}.down.bias": torch.cat([one[f"layer.{layer}.down.bias"] for one in pool]),
+        f"layer.{layer}.up.weight": torch.cat(ups, dim=1),
+        f"layer.{layer}.up.bias": (omega * biases).sum(0),
+    }
 
 
 def inner(settings: Any, pool: FrozenPool, x: Tensor) -> Tensor:

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -27,6 +29,7 @@ from adapterlab.errors import BackboneError
 from adapterlab.records import BackboneShape
 from adapterlab.train.passes import Pass, Rectangle
 from adapterlab.train.rng import dropout
+from adapterlab_encoder import inputs
 
 _PREFIXES = ("", "bert.", "roberta.")
 _POSITION_OFFSET = {"bert": False, "roberta": True, "xlm-roberta": True}
@@ -102,6 +105,30 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.devi
                 remedy="Delete the folder's copy and fetch the model again.",
             ) from error
     return Encoder(read_config(folder), weights, dtype=dtype, device=device)
+
+
+def from_model(
+    model: Any, *, dtype: torch.dtype | None = None, device: torch.device | str | None = None
+) -> Encoder:
+    """Return a frozen copy of a loaded transformers model's encoder; heads and poolers are left out.
+
+    Args:
+        model: A ``PreTrainedModel`` of this family, with or without a head.
+        dtype: Precision; ``None``: the model's own.
+        device: Where to hold it; ``None``: where the model is.
+
+    Raises:
+        BackboneError: It is not of this family, or its modules are not the usual ones.
+    """
+    config = config_of(model.config)
+    # Copied, because otherwise those weights that are not rearranged would follow the model's training.
+    weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    return Encoder(
+        config,
+        weights,
+        dtype=model.dtype if dtype is None else dtype,
+        device=model.device if device is None else device,
+    )
 
 
 def read_config(folder: Path) -> EncoderConfig:
@@ -249,7 +276,59 @@ class Encoder:
             h = h + self._types[0]
         return self._drop(self._layer_norm(h, self._norm), batch, streams)
 
+    def to(self, *, dtype: torch.dtype, device: torch.device | str) -> Encoder:
+        """Return the same encoder in another precision or place."""
+
+        def moved(pair: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return tuple(tensor.to(device=device, dtype=dtype) for tensor in pair)
+
+        other = copy(self)
+        other.dtype, other.device = dtype, torch.device(device)
+        other._words, other._positions, other._types = moved((self._words, self._positions, self._types))
+        other._norm = cast("tuple[Tensor, Tensor]", moved(self._norm))
+        other._blocks = [
+            _Block(**{part.name: moved(getattr(block, part.name)) for part in fields(_Block)})  # type: ignore[arg-type]
+            for block in self._blocks
+        ]
+        return other
+
+    def rectangle(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
+    ) -> Rectangle:
+        """Return a batch as transformers' own models take it: any mask, positions counted as there.
+
+        BERT numbers columns, whatever the mask; RoBERTa numbers the tokens that are not the padding
+        token. So padding may stand anywhere, and left padding gives what those models give.
+
+        Args:
+            input_ids: (B, S).
+            attention_mask: 1 where a token may be looked at, (B, S); ``None``: everywhere.
+            token_type_ids: (B, S); ``None``: zeros.
+
+        Raises:
+            DataError: A shape, an id or the mask makes no sense for this backbone.
+        """
+        ids = input_ids.to(self.device)
+        types = torch.zeros_like(ids) if token_type_ids is None else token_type_ids.to(self.device)
+        inputs.check_ids("input_ids", ids, ids, self._words.shape[0])
+        inputs.check_ids("token_type_ids", types, ids, self.config.type_vocab_size)
+        rows, size = ids.shape
+        offset = _POSITION_OFFSET[self.config.architecture]
+        positions = inputs.positions(ids, self.config.pad_token_id if offset else None)
+        inputs.check_positions(positions, self.config.max_positions, self.max_length)
+        return Rectangle(
+            token_ids=ids,
+            type_ids=types,
+            lengths=torch.full((rows,), size, device=self.device),
+            labels=torch.zeros(rows, dtype=torch.int64, device=self.device),
+            rows=np.arange(rows),
+            given_mask=inputs.as_mask(attention_mask, ids),
+            position_ids=positions,
+        )
+
     def _position_ids(self, rectangle: Rectangle) -> Tensor:
+        if rectangle.position_ids is not None:
+            return rectangle.position_ids
         rows, size = rectangle.token_ids.shape
         positions = torch.arange(size, device=rectangle.token_ids.device).expand(rows, size)
         if not _POSITION_OFFSET[self.config.architecture]:

@@ -239,6 +239,11 @@ class ReadableCatalog:
         with self.database.reading() as connection:
             return sweeps.list_sweeps(connection, limit)
 
+    def sweeps_with(self, step_key: str) -> list[SweepRecord]:
+        """Return the sweeps that have a step, without their steps, the one last changed first."""
+        with self.database.reading() as connection:
+            return sweeps.sweeps_with(connection, step_key)
+
     def cancel_requested(self, sweep_key: str) -> bool:
         """Return whether somebody asked this sweep to stop since it was opened."""
         with self.database.reading() as connection:

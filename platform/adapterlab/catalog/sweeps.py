@@ -86,6 +86,17 @@ def list_sweeps(connection: Connection, limit: int | None) -> list[SweepRecord]:
     return [_sweep(connection, row, with_steps=False) for row in rows]
 
 
+def sweeps_with(connection: Connection, step_key: str) -> list[SweepRecord]:
+    """Return the sweeps that have a step, without their steps, the one last changed first."""
+    table, steps = schema.Sweep, schema.SweepStep
+    keys = select(steps.sweep_key).where(steps.step_key == step_key)
+    statement = (
+        select(table.__table__).where(table.key.in_(keys)).order_by(table.updated_at.desc(), table.key)
+    )
+    rows = connection.execute(statement).all()
+    return [_sweep(connection, row, with_steps=False) for row in rows]
+
+
 def set_state(connection: Connection, key: str, state: State) -> bool:
     """Write a sweep's state; return whether there is such a sweep."""
     changed = connection.execute(

@@ -36,6 +36,8 @@ COMMANDS: Mapping[str, Entry] = {
     "cancel": Entry("Stop a sweep so that it can be resumed.", SWEEPS),
     "report": Entry("Show a sweep's results as a table.", STORES),
     "catalog": Entry("List and inspect adapters and transfers, and where they come from.", STORES),
+    "export": Entry("Write an adapter or a transfer as one adapter that AdapterHub loads.", STORES),
+    "predict": Entry("Show what an adapter or a transfer says of texts.", STORES),
     "ui": Entry("Open the tracked runs in the browser.", STORES),
     "db": Entry("Create, upgrade and check the catalog's schema.", STORES),
     "schema": Entry("Print the spec's JSON Schema, for editors.", SETUP),

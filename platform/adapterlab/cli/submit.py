@@ -41,6 +41,7 @@ def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = 
     emit(f"  platform report {loaded.spec.name:<19} this table again; --json for programs")
     emit("  platform catalog list               the adapters and transfers you now have")
     emit("  platform catalog show KEY           one of them: settings, metrics, coefficients")
+    emit("  platform export KEY --to DIR        one of them as a plain adapter for AdapterHub")
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

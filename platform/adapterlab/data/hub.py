@@ -52,6 +52,32 @@ def cached_folder(repository: str, revision: str) -> Path | None:
     return store / "snapshots" / revision if _is_whole(store, revision) else None
 
 
+def commit_of(repository: str, revision: str) -> str:
+    """Return the commit a branch or tag stands for: as the local cache last saw it, else as the hub says.
+
+    Raises:
+        NotFoundError: The repository, the revision or huggingface_hub does not exist here.
+        UnavailableError: The hub cannot be reached, or is not to be asked.
+    """
+    try:
+        from huggingface_hub import HfApi, constants
+    except ImportError:
+        raise _not_installed(repository) from None
+    kept = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "refs" / revision
+    if kept.is_file():
+        return kept.read_text().strip()
+    if constants.is_offline_mode():
+        raise UnavailableError(
+            f"{repository} is not in the cache {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE is set",
+            remedy="Fetch it once where the hub can be reached, or name another cache in HF_HOME.",
+        )
+    api = HfApi()
+    try:
+        return str(api.model_info(repository, revision=revision).sha)
+    except Exception as error:  # noqa: BLE001 - whatever the client raises is told in our words
+        _explain(error, repository, revision, api)
+
+
 def download(repository: str, revision: str, *, locks: Path) -> Path:
     """Fetch a revision into the Hugging Face cache and return its snapshot folder.
 
@@ -69,10 +95,7 @@ def download(repository: str, revision: str, *, locks: Path) -> Path:
         from huggingface_hub import HfApi, constants
         from huggingface_hub.utils import disable_progress_bars
     except ImportError:
-        raise NotFoundError(
-            f"huggingface_hub is not installed, so {repository} cannot be fetched",
-            remedy="Run: pip install 'adapterlab[data]'",
-        ) from None
+        raise _not_installed(repository) from None
     locks.mkdir(parents=True, exist_ok=True)
     with FileLock(locks / f"hub--{repository.replace('/', '--')}.lock"):
         present = cached_folder(repository, revision)
@@ -95,6 +118,13 @@ def download(repository: str, revision: str, *, locks: Path) -> Path:
         except Exception as error:  # noqa: BLE001 - whatever the client raises is told in our words
             _explain(error, repository, revision, api)
     return folder
+
+
+def _not_installed(repository: str) -> NotFoundError:
+    return NotFoundError(
+        f"huggingface_hub is not installed, so {repository} cannot be fetched",
+        remedy="Run: pip install 'adapterlab[data]'",
+    )
 
 
 def _is_whole(store: Path, revision: str) -> bool:

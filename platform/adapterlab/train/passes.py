@@ -40,10 +40,16 @@ class Rectangle:
     """(B,), class ids or targets."""
     rows: NDArray[np.int64]
     """Which rows of the split these are, (B,)."""
+    given_mask: Tensor | None = None
+    """True at the tokens that may be looked at, (B, S), where these are not each row's first ones."""
+    position_ids: Tensor | None = None
+    """(B, S), int64, where positions are not the backbone's usual ones for padding at the end."""
 
     @cached_property
     def mask(self) -> Tensor | None:
         """True at real tokens, (B, S); ``None`` when nothing is padded."""
+        if self.given_mask is not None:
+            return self.given_mask
         size = self.token_ids.shape[1]
         if bool((self.lengths == size).all()):
             return None
@@ -58,12 +64,15 @@ class Rectangle:
         """Return the same rows on another device."""
         if self.token_ids.device == device:
             return self
+        given, positions = self.given_mask, self.position_ids
         return Rectangle(
             token_ids=self.token_ids.to(device, non_blocking=True),
             type_ids=self.type_ids.to(device, non_blocking=True),
             lengths=self.lengths.to(device, non_blocking=True),
             labels=self.labels.to(device, non_blocking=True),
             rows=self.rows,
+            given_mask=None if given is None else given.to(device, non_blocking=True),
+            position_ids=None if positions is None else positions.to(device, non_blocking=True),
         )
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from adapterlab.records import BackboneShape
-from adapterlab.train.passes import Pass
+from adapterlab.train.passes import Pass, Rectangle
 
 Tensors = dict[str, Tensor]
 """Named tensors of one adapter, transfer or head, e.g. ``{"layer.0.down.weight": …}``."""
@@ -109,6 +109,14 @@ class Backbone(Protocol):
     @property
     def max_length(self) -> int:
         """Longest row in tokens."""
+
+    def to(self, *, dtype: torch.dtype, device: torch.device | str) -> Backbone:
+        """Return the same backbone in another precision or place."""
+
+    def rectangle(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
+    ) -> Rectangle:
+        """Return a batch as transformers' models take it, (B, S), with any mask; checked."""
 
     def forward(
         self,

@@ -1,0 +1,113 @@
+"""``platform predict``: what an adapter or transfer says of texts."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from adapterlab.cli.options import JsonOption
+from adapterlab.cli.output import emit_json, table
+from adapterlab.errors import DataError, NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from adapterlab.export.predicting import Prediction
+
+_SHOWN = 60
+"""Letters of a text in the table."""
+
+
+def command(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="KEY_OR_FOLDER", help="Key of an adapter or a transfer, or an exported folder."
+        ),
+    ],
+    file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROWS",
+            help="JSON lines with the task's columns, or text and perhaps text_pair; - reads standard input.",
+        ),
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="One text.")] = None,
+    text_pair: Annotated[str | None, typer.Option(help="The second text of a pair.")] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE", help="Where the backbone is: a folder, package:… or hub:…@…"),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Print the most probable class with its probabilities, or the number, for each text."""
+    if (file is None) == (text is None):
+        raise UsageError(
+            "give either --text or --file", remedy='For example: --text "No." --text-pair "Yes."'
+        )
+    if text_pair is not None and text is None:
+        raise UsageError("--text-pair needs --text")
+    if file is not None:
+        rows = _rows(file)
+    else:
+        rows = [{"text": text} if text_pair is None else {"text": text, "text_pair": text_pair}]
+    from adapterlab.api import predict
+
+    predictions = predict(what, rows, backbone=backbone)
+    if json:
+        emit_json({"predictions": [one.to_json() for one in predictions]})
+    else:
+        _show(predictions)
+
+
+def _rows(file: str) -> list[dict[str, Any]]:
+    if file == "-":
+        return _parsed("standard input", sys.stdin)
+    try:
+        with Path(file).expanduser().open(encoding="utf-8-sig") as stream:
+            return _parsed(file, stream)
+    except OSError as error:
+        raise NotFoundError(f"{file}: cannot be read ({error.strerror or error})") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: not UTF-8 (byte {error.start})") from None
+
+
+def _parsed(where: str, lines: Iterable[str]) -> list[dict[str, Any]]:
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = jsonlib.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{where}:{number}: broken JSON ({error})") from None
+        if not isinstance(row, dict):
+            raise DataError(f"{where}:{number}: expected an object, got {type(row).__name__}")
+        rows.append(row)
+    if not rows:
+        raise DataError(f"{where}: no rows")
+    return rows
+
+
+def _show(predictions: list[Prediction]) -> None:
+    if predictions[0].label is None:
+        cells = [(_cut(one), f"{one.value:.4f}") for one in predictions]
+        table(("text", "value"), cells, right=("value",))
+        return
+    names = list(predictions[0].probabilities)
+    table(
+        ("text", "label", *names),
+        [
+            (_cut(one), one.label, *(f"{one.probabilities[name]:.4f}" for name in names))
+            for one in predictions
+        ],
+        right=names,
+    )
+
+
+def _cut(prediction: Prediction) -> str:
+    text = " | ".join(" ".join(part.split()) for part in prediction.texts)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

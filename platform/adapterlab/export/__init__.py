@@ -1,0 +1,1 @@
+"""Trained things in and out: folders as AdapterHub writes them, compositions, and predictions."""

@@ -1,0 +1,169 @@
+"""A backbone with a combined pool as an ordinary module, without any sweep.
+
+The same engine as in training: the frozen backbone, the stacked pool, and the combiner's folded
+form. Only the combiner's tensors are parameters.
+
+Shapes: ``B`` rows, ``S`` tokens, ``L`` layers, ``T`` sources, ``d`` hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from adapterlab.errors import DataError, UsageError
+from adapterlab.train.adaptation import Combination, Seat, SourcePool, residual_of
+from adapterlab.train.passes import Pass
+from adapterlab.train.protocols import Backbone, CombinerLayer, FrozenPool, MethodLayer
+from adapterlab.train.rng import stream
+
+if TYPE_CHECKING:
+    from transformers.modeling_outputs import BaseModelOutput
+
+INIT_SCALE = 2.0
+"""Where coefficients start when none are given, in units of 1/T. Source: ScaLearn, arXiv 2310.01217."""
+
+
+class Composition(nn.Module):
+    """A frozen backbone whose frozen source adapters are combined; made by :func:`compose`.
+
+    There is no dropout in it, neither in the backbone nor on the coefficients: ``train()`` and
+    ``eval()`` compute the same.
+    """
+
+    def __init__(
+        self, backbone: Backbone, pool: SourcePool, combiner: CombinerLayer, tensors: Mapping[str, Tensor]
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.adaptation = Combination(pool, combiner, dropout=0.0)
+        self._names = {name: name.replace(".", "_") for name in tensors}
+        for name, tensor in tensors.items():
+            setattr(self, self._names[name], tensor)  # a Parameter is registered, others are kept as they are
+
+    @property
+    def coefficients(self) -> Tensor:
+        """The coefficients: the parameter to train, or the tensor that was given with a gradient.
+
+        Raises:
+            UsageError: The combiner has several tensors; see ``named_parameters()``.
+        """
+        if len(self._names) > 1:
+            raise UsageError(f"this combiner has several tensors: {', '.join(self._names.values())}")
+        return next(iter(self._tensors().values()))
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {name: getattr(self, attribute) for name, attribute in self._names.items()}
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Composition:
+        """Move the frozen parts as well, which are no parameters: ``to()``, ``double()``, ``cuda()``."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        here = torch.empty(0, dtype=self.backbone.dtype, device=self.backbone.device)
+        there = fn(here)
+        if (there.dtype, there.device) != (here.dtype, here.device):
+            pool = self.adaptation.pool
+            moved = tuple(
+                FrozenPool({name: fn(one) for name, one in layer.inner.items()}, fn(layer.up), fn(layer.bias))
+                for layer in pool.layers
+            )
+            self.backbone = self.backbone.to(dtype=there.dtype, device=there.device)
+            self.adaptation = replace(self.adaptation, pool=replace(pool, layers=moved))
+        return self
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+    ) -> BaseModelOutput:
+        """Return the last hidden state, (B, S, d), as the usual Hugging Face output.
+
+        Args:
+            input_ids: (B, S).
+            attention_mask: 1 where a token may be looked at, (B, S), padding anywhere; ``None``: everywhere.
+            token_type_ids: (B, S); ``None``: zeros.
+
+        Raises:
+            DataError: A shape, an id or the mask makes no sense for this backbone.
+        """
+        from transformers.modeling_outputs import BaseModelOutput
+
+        rectangle = self.backbone.rectangle(input_ids, attention_mask, token_type_ids)
+        batch = Pass((rectangle,))
+        tensors = {
+            name: tensor.to(dtype=self.backbone.dtype, device=self.backbone.device)
+            for name, tensor in self._tensors().items()
+        }
+        states = self.backbone.forward(batch, residual_of([Seat(self.adaptation, tensors)], batch.slices))
+        return BaseModelOutput(last_hidden_state=states.view(*input_ids.shape, -1))
+
+    def extra_repr(self) -> str:
+        """Return what ``print`` shows."""
+        shape, pool = self.backbone.shape, self.adaptation.pool
+        return f"layers={shape.layers}, hidden_size={shape.hidden_size}, sources={pool.sources}"
+
+
+def compose(
+    backbone: Backbone,
+    method: MethodLayer,
+    settings: Any,
+    adapters: Sequence[Mapping[str, Tensor]],
+    combiner: CombinerLayer,
+    size: tuple[int, int, int],
+    coefficients: Tensor | Mapping[str, Tensor] | None = None,
+) -> Composition:
+    """Return a backbone with a combined pool as a module.
+
+    Args:
+        backbone: The frozen backbone.
+        method: Torch side of the adapters' method.
+        settings: Its settings.
+        adapters: The T source adapters in coefficient order.
+        combiner: Torch side of the combiner.
+        size: What the combiner's ``coefficient_shape`` gives, (L or 1, T, d or 1).
+        coefficients: Its one tensor, or its tensors by name. A tensor that requires a gradient is used
+            itself, so that the gradient reaches it; any other becomes a parameter of the module.
+            ``None``: what a training run of seed 0 starts from, N(2 / T, 0.001).
+
+    Raises:
+        DataError: The coefficients have another shape than the combiner's, or are not finite.
+    """
+    fresh = combiner.initial(size, INIT_SCALE, stream(0, "combiner init"))
+    given = _named(coefficients, fresh)
+    tensors: dict[str, Tensor] = {}
+    for name, wanted in fresh.items():
+        tensor = given.get(name, wanted)
+        if tuple(tensor.shape) != tuple(wanted.shape):
+            raise DataError(
+                f"coefficients: expected shape {tuple(wanted.shape)} = (layers or 1, sources, hidden size or 1), "
+                f"got {tuple(tensor.shape)}"
+            )
+        if not bool(torch.isfinite(tensor).all()):
+            raise DataError("coefficients: some are not finite")
+        tensors[name] = (
+            tensor
+            if tensor.requires_grad
+            else nn.Parameter(tensor.detach().clone().to(dtype=backbone.dtype, device=backbone.device))
+        )
+    pool = SourcePool.build(method, settings, adapters, backbone)
+    return Composition(backbone, pool, combiner, tensors)
+
+
+def _named(
+    coefficients: Tensor | Mapping[str, Tensor] | None, fresh: Mapping[str, Tensor]
+) -> Mapping[str, Tensor]:
+    if coefficients is None:
+        return {}
+    if not isinstance(coefficients, Mapping):
+        if len(fresh) > 1:
+            raise DataError(f"coefficients: this combiner has several tensors, name them: {', '.join(fresh)}")
+        return {next(iter(fresh)): torch.as_tensor(coefficients)}
+    if set(coefficients) != set(fresh):
+        raise DataError(
+            f"coefficients: expected tensors named {', '.join(fresh)}, got {', '.join(coefficients)}"
+        )
+    return {name: torch.as_tensor(tensor) for name, tensor in coefficients.items()}

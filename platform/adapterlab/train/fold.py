@@ -1,0 +1,131 @@
+"""A combination is an adapter: a frozen pool and its coefficients become one adapter of the method.
+
+With a linear last factor, ``u_t = U_t h_t + c_t``, coefficients that do not depend on the token go
+into the weights: ``Σ_t ω_t ⊙ u_t = [diag(ω_1)U_1 | … | diag(ω_T)U_T] h + Σ_t ω_t ⊙ c_t``. The result
+is exact, needs no source adapter any more, and may serve as a source adapter itself.
+
+Shapes: ``L`` layers, ``T`` sources, ``d`` hidden size, ``r_t`` inner widths.
+
+Source: reformulation of ScaLearn (arXiv 2310.01217), equations 3 to 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from adapterlab.errors import DataError, UsageError
+from adapterlab.records import BackboneShape
+from adapterlab.train.protocols import Tensors
+
+
+@runtime_checkable
+class FoldingLayer(Protocol):
+    """Torch side of an adapter method whose combinations are adapters of the same method."""
+
+    def fold(self, settings: Any, pool: Sequence[Mapping[str, Tensor]], layer: int, omega: Tensor) -> Tensors:
+        """Return one layer of the adapter that ``Σ_t ω_t ⊙ u_t`` is; ``omega`` is (T, d or 1)."""
+
+
+@dataclass(frozen=True)
+class Folded:
+    """One adapter that stands for a whole combination."""
+
+    tensors: Tensors
+    """As the method names them; in the precision of the sources."""
+    kept: tuple[tuple[int, ...], ...]
+    """For each layer, the places of the sources that are in it; empty where none is."""
+    sources: int
+    """Adapters in the pool, T."""
+    largest_dropped: float
+    """Greatest absolute coefficient left out; 0 where only zeros were."""
+
+    @property
+    def dropped(self) -> tuple[int, ...]:
+        """Places of the sources that are in no layer at all."""
+        used = {place for places in self.kept for place in places}
+        return tuple(place for place in range(self.sources) if place not in used)
+
+
+def fold(
+    method: Any,
+    settings: Any,
+    adapters: Sequence[Mapping[str, Tensor]],
+    coefficients: Tensor,
+    shape: BackboneShape,
+    *,
+    tolerance: float = 0.0,
+) -> Folded:
+    """Fold a pool under coefficients into one adapter.
+
+    Args:
+        method: Torch side of the adapter method.
+        settings: Its settings.
+        adapters: The T source adapters in coefficient order; their inner widths may differ.
+        coefficients: (L or 1, T, d or 1), the same for every token.
+        shape: Shape of the backbone.
+        tolerance: A source none of whose coefficients in a layer is greater (absolute value) is left
+            out of that layer. 0 leaves out only what contributes nothing, and stays exact.
+
+    Raises:
+        UsageError: The method cannot be folded, or the tolerance is negative.
+        DataError: The coefficients have another shape, or are not finite.
+    """
+    if not isinstance(method, FoldingLayer):
+        name = getattr(method, "__name__", type(method).__name__)
+        raise UsageError(f"combinations of {name} adapters cannot be folded into one: it has no fold()")
+    if not tolerance >= 0:
+        raise UsageError(f"the tolerance must be 0 or more, got {tolerance}")
+    check_coefficients(coefficients, shape, len(adapters))
+    omega = coefficients.detach().double().cpu()
+    tensors: Tensors = {}
+    kept: list[tuple[int, ...]] = []
+    largest = 0.0
+    for layer in range(shape.layers):
+        row = omega[layer if omega.shape[0] > 1 else 0]  # (T, d or 1)
+        size = row.abs().amax(1)
+        places = tuple(int(place) for place in (size > tolerance).nonzero().flatten())
+        largest = max([largest, *(float(size[t]) for t in range(len(size)) if t not in places)])
+        kept.append(places)
+        # A layer that no source is left in keeps the first one, multiplied by zero: adapters have
+        # the same tensors in every layer.
+        pool, weights = (
+            ([adapters[t] for t in places], row[list(places)]) if places else ([adapters[0]], row[:1] * 0)
+        )
+        part = method.fold(settings, [_in_double(one) for one in pool], layer, weights)
+        tensors |= {name: tensor.to(_precision(adapters)) for name, tensor in part.items()}
+    return Folded(tensors, tuple(kept), len(adapters), largest)
+
+
+def check_coefficients(coefficients: Tensor, shape: BackboneShape, sources: int) -> None:
+    """Check that coefficients are finite and of shape (L or 1, T, d or 1).
+
+    Raises:
+        DataError: They are not; the message says the expected shape.
+    """
+    got = tuple(coefficients.shape)
+    layers, width = (1, shape.layers), (1, shape.hidden_size)
+    if len(got) != 3 or got[0] not in layers or got[1] != sources or got[2] not in width:
+        raise DataError(
+            f"coefficients: expected shape ({shape.layers} or 1, {sources}, {shape.hidden_size} or 1) = "
+            f"(layers, sources, hidden size), got {got}"
+        )
+    if not bool(torch.isfinite(coefficients).all()):
+        raise DataError("coefficients: some are not finite")
+
+
+def _in_double(adapter: Mapping[str, Tensor]) -> Tensors:
+    """Products and sums are rounded once, when the result is."""
+    return {name: tensor.detach().double().cpu() for name, tensor in adapter.items()}
+
+
+def _precision(adapters: Sequence[Mapping[str, Tensor]]) -> torch.dtype:
+    kinds = [tensor.dtype for one in adapters for tensor in one.values()]
+    widest = kinds[0]
+    for kind in kinds[1:]:
+        widest = torch.promote_types(widest, kind)
+    return widest

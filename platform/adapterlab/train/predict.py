@@ -1,0 +1,63 @@
+"""Outputs of one lane on rows without labels: for predictions, and for checking an export."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from adapterlab.records import Examples, ProblemType
+from adapterlab.train import head
+from adapterlab.train.adaptation import Seat, residual_of
+from adapterlab.train.evaluate import MAX_TOKENS
+from adapterlab.train.passes import Pass, evaluation_rectangles
+from adapterlab.train.protocols import Backbone
+
+
+@torch.inference_mode()
+def outputs(backbone: Backbone, seat: Seat, examples: Examples) -> NDArray[np.float64]:
+    """Return the head's outputs in row order, (N, C): logits of the classes, or one number.
+
+    Args:
+        backbone: The frozen backbone.
+        seat: What is added to it, and the head's tensors; without generators.
+        examples: The rows; labels are not read.
+    """
+    found: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
+    for rectangle in evaluation_rectangles(examples, MAX_TOKENS):
+        batch = Pass((rectangle.to(backbone.device),))
+        states = backbone.forward(batch, residual_of([seat], batch.slices))
+        first = states.view(*rectangle.token_ids.shape, -1)[:, 0]
+        logits = head.forward(seat.tensors, first, 0.0, None)
+        found.append((rectangle.rows, logits.double().cpu().numpy()))
+    order = np.concatenate([rows for rows, _ in found])
+    gathered: NDArray[np.float64] = np.empty((len(examples), found[0][1].shape[1]))
+    gathered[order] = np.concatenate([values for _, values in found])
+    return gathered
+
+
+def probabilities(logits: NDArray[np.float64], problem_type: ProblemType) -> NDArray[np.float64] | None:
+    """Return class probabilities, (N, C), rows summing to 1; ``None`` for a regression."""
+    if problem_type is ProblemType.REGRESSION:
+        return None
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    chances: NDArray[np.float64] = shifted / shifted.sum(axis=1, keepdims=True)
+    return chances
+
+
+def examples_of(token_ids: Sequence[Sequence[int]], type_ids: Sequence[Sequence[int]]) -> Examples:
+    """Return rows of token ids as one split without labels (zeros).
+
+    Args:
+        token_ids: Ids of each row, at least one row, none of them empty.
+        type_ids: Segment ids of each row.
+    """
+    lengths = [len(row) for row in token_ids]
+    return Examples(
+        token_ids=np.concatenate([np.asarray(row, dtype=np.int32) for row in token_ids]),
+        type_ids=np.concatenate([np.asarray(row, dtype=np.int32) for row in type_ids]),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        labels=np.zeros(len(lengths), dtype=np.int64),
+    )
