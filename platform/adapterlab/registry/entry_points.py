@@ -107,6 +107,4 @@ def backbone_family(architecture: str) -> BackboneFamily:
         if architecture in family.architectures:
             return family
     known = tuple(sorted(name for family in families for name in family.architectures))
-    raise NotFoundError(
-        f"no backbone family runs {architecture!r} models", remedy=near(architecture, known)
-    )
+    raise NotFoundError(f"no backbone family runs {architecture!r} models", remedy=near(architecture, known))

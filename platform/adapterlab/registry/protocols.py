@@ -50,9 +50,7 @@ class Combiner(Protocol):
     def coefficient_shape(self, shape: BackboneShape, sources: int) -> tuple[int, int, int]:
         """Return (layers or 1, sources, hidden size or 1)."""
 
-    def trainable_parameters(
-        self, settings: BaseModel, shape: BackboneShape, sources: int
-    ) -> int:
+    def trainable_parameters(self, settings: BaseModel, shape: BackboneShape, sources: int) -> int:
         """Return the parameters of one transfer, head not counted."""
 
     def layer(self) -> ModuleType:
