@@ -10,12 +10,24 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from adapterlab.api import compose, export, load_spec, open_catalog, plan, predict, report, submit
+    from adapterlab.api import (
+        cancel,
+        compose,
+        export,
+        load_spec,
+        open_catalog,
+        plan,
+        predict,
+        report,
+        status,
+        submit,
+    )
 
 __version__ = "0.1.0"
 
 __all__ = [
     "__version__",
+    "cancel",
     "compose",
     "export",
     "load_spec",
@@ -23,6 +35,7 @@ __all__ = [
     "plan",
     "predict",
     "report",
+    "status",
     "submit",
 ]
 
