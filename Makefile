@@ -22,7 +22,7 @@ quickstart: $(STAMP)  ## run the main job: a real sweep on a real backbone
 	@$(BIN)/platform submit specs/quickstart.toml
 
 test: $(STAMP)  ## run the default tests
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 slow: $(STAMP)  ## run the slow tests
 	@$(BIN)/python -m pytest -q -m slow
