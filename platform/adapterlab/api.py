@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from adapterlab import home
 from adapterlab.data.backbone import backbone_facts
 from adapterlab.data.tasks import task_facts
+from adapterlab.errors import NotFoundError
 from adapterlab.plan.compile import Facts, Plan, compile_plan
 from adapterlab.plan.estimate import Estimate, estimate
 from adapterlab.records import State, Step, StepKind
@@ -268,7 +269,7 @@ def export(
     from adapterlab.export.write import export as write
 
     wishes = Wishes(tolerance, name, license, base_model, pickles)
-    with open_catalog() as catalog:
+    with _filled_catalog() as catalog:
         return write(catalog, key, Path(to), backbone=backbone, cache=home.stores().cache, wishes=wishes)
 
 
@@ -289,7 +290,7 @@ def predict(
     """
     from adapterlab.export.predicting import predict as answer
 
-    return answer(what, rows, backbone=backbone, open_catalog=open_catalog, cache=home.stores().cache)
+    return answer(what, rows, backbone=backbone, open_catalog=_filled_catalog, cache=home.stores().cache)
 
 
 def compose(
@@ -331,9 +332,24 @@ def compose(
         combiner,
         coefficients,
         dtype,
-        open_catalog=open_catalog,
+        open_catalog=_filled_catalog,
         cache=home.stores().cache,
     )
+
+
+def _filled_catalog() -> Catalog:
+    """Open the catalog to look something up; looking creates none.
+
+    Raises:
+        NotFoundError: There is none yet.
+    """
+    from adapterlab.catalog.store import open_existing
+
+    stores = home.stores()
+    catalog = open_existing(stores.catalog, stores.blobs, locks=stores.locks)
+    if catalog is None:
+        raise NotFoundError("the catalog is empty", remedy="`platform submit SPEC` fills it.")
+    return catalog
 
 
 def _loaded(spec: LoadedSpec | str | Path, overrides: Sequence[str]) -> LoadedSpec:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapterlab.catalog.store import Catalog
-from adapterlab.errors import ConflictError, UnavailableError, UsageError
+from adapterlab.errors import AdapterlabError, ConflictError, UnavailableError, UsageError
 from adapterlab.export import adapterhub as hub
 from adapterlab.export import backbones, selftest
 from adapterlab.export.card import CardFacts, card
@@ -125,8 +125,10 @@ def export(
         draft.mkdir()
         exported = _Draft(draft, trained, facts, loaded, folded, name, wishes).write(target)
         _settle(draft, target)
+    except AdapterlabError:
+        raise  # some of ours are OSErrors as well
     except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and target.is_dir():
             raise _taken(target) from error
         raise UnavailableError(
             f"{target}: cannot be written ({error.strerror or error})",
