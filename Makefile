@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: quickstart test slow browser lint types imports check install lock clean help
+.PHONY: quickstart test slow browser adapterhub lint types imports check install lock clean help
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -29,6 +29,9 @@ slow: $(STAMP)  ## run the slow tests
 
 browser: $(STAMP)  ## run the tests that drive a real browser
 	@$(BIN)/python -m pytest -q -m browser
+
+adapterhub: $(STAMP)  ## load exports with AdapterHub's adapters, in an environment of its own
+	@$(BIN)/python -m pytest -q -m adapterhub
 
 lint: $(STAMP)  ## check style and format
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -84,7 +84,7 @@ def write_backbone(folder: Path, architecture: str = "bert", *, layers: int = LA
         add_pooling_layer=False,
     )
     for parameter in model.parameters():
-        parameter.data += 0.2 * torch.randn_like(parameter)
+        parameter.data += 0.05 * torch.randn_like(parameter)
     model.save_pretrained(folder)
 
 
@@ -99,7 +99,7 @@ def adapter_tensors(seed: int, width: int = 4, *, layers: int = LAYERS, d: int =
             "up.weight": (d, width),
             "up.bias": (d,),
         }.items():
-            tensors[f"layer.{layer}.{part}"] = 0.4 * torch.randn(shape, generator=generator)
+            tensors[f"layer.{layer}.{part}"] = 0.2 * torch.randn(shape, generator=generator)
     return tensors
 
 
@@ -107,7 +107,7 @@ def head_tensors(seed: int, outputs: int, *, d: int = HIDDEN):
     """Return one head's tensors under our names."""
     generator = torch.Generator().manual_seed(seed)
     shapes = {"dense.weight": (d, d), "dense.bias": (d,), "out.weight": (outputs, d), "out.bias": (outputs,)}
-    return {f"head.{name}": 0.4 * torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    return {f"head.{name}": 0.2 * torch.randn(shape, generator=generator) for name, shape in shapes.items()}
 
 
 def write_trained(

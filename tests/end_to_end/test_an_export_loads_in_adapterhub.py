@@ -1,0 +1,179 @@
+"""``adapters`` 1.3.0, in an environment of its own, computes from an export what we trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from filelock import FileLock
+
+import adapterlab
+from adapterlab.export import backbones
+from adapterlab.export.catalogued import open_trained
+from adapterlab.export.folder import read_adapter, read_head
+from adapterlab.export.write import Exported
+from adapterlab.train.adaptation import OwnAdapter, Seat
+from adapterlab.train.passes import gather
+from adapterlab.train.predict import outputs
+from adapterlab_bottleneck import layer as pfeiffer
+from adapterlab_bottleneck.plugin import PfeifferSettings
+from tiny_models import random_examples
+from tiny_trained import COMBINERS, Trained, write_trained
+
+pytestmark = [pytest.mark.adapterhub, pytest.mark.timeout(1800)]
+
+CONSTRAINTS = Path(__file__).with_name("adapterhub-constraints.txt")
+LOADER = Path(__file__).parents[1] / "support" / "adapterhub_loader.py"
+SAFE = {"use_safetensors": True}
+NAMES = [*COMBINERS, "stsb", "source", "tolerance", "pickles", "an4", "an4_v2"]
+ROWS = random_examples(12, 2, seed=4, vocab=25)
+
+
+@pytest.fixture(scope="session")
+def hub_python() -> Path:
+    """Python of an environment with ``adapters``; kept beside the temporary files for the next run."""
+    mark = hashlib.sha256(CONSTRAINTS.read_bytes() + sys.version.encode()).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"adapterlab-adapterhub-{mark}"
+    python = folder / "bin" / "python"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "complete").exists():
+            venv.create(folder, with_pip=True, clear=True)
+            # torch is named in the same command, so that no other build of it is fetched.
+            wanted = ["adapters==1.3.0", "torch==2.13.0"]
+            subprocess.run(
+                [
+                    python,
+                    "-m",
+                    "pip",
+                    "install",
+                    "--quiet",
+                    "--disable-pip-version-check",
+                    "-c",
+                    CONSTRAINTS,
+                    *wanted,
+                ],
+                check=True,
+            )
+            (folder / "complete").touch()
+    return python
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Exports of one architecture, and what ``adapters`` made of them."""
+
+    world: Trained
+    folders: dict[str, Path]
+    keys: dict[str, str]
+    exported: dict[str, Exported]
+    float32: dict[str, dict]
+    float64: dict[str, dict]
+    version: str
+
+
+@pytest.fixture(scope="module", params=["bert", "roberta", "xlm-roberta"])
+def loaded(request, hub_python, tmp_path_factory) -> Loaded:
+    """Export everything, then load all of it into one model in the other environment."""
+    folder = tmp_path_factory.mktemp(request.param)
+    world = write_trained(folder, request.param)
+    keys = {name: world.transfers[name] for name in (*COMBINERS, "stsb")}
+    keys |= {"source": world.sources[1], "tolerance": keys["scalearn_uniform"], "pickles": keys["scalearn"]}
+    keys |= {"an4": world.sources[0], "an4_v2": keys["scalearn_pp"]}
+    chosen = {"tolerance": {"tolerance": 0.5}, "pickles": {"pickles": True}}
+    folders = {name: folder / name for name in NAMES}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ADAPTERLAB_HOME", str(world.home))
+        exported = {
+            name: adapterlab.export(keys[name], folders[name], name=name, **chosen.get(name, {}))
+            for name in NAMES
+        }
+    for path in folders["pickles"].glob("*.safetensors"):
+        path.unlink()  # the plain call must do with the pickles alone
+    jobs = [
+        {
+            "folder": str(folders[name]),
+            "arguments": {} if name == "pickles" else SAFE,
+            "precision": precision,
+            "again": precision == "double",
+        }
+        for precision in ("float", "double")
+        for name in NAMES
+    ]
+    work = {"backbone": str(world.backbone), "rows": batch(request.param), "jobs": jobs}
+    done = subprocess.run(
+        [hub_python, LOADER], input=json.dumps(work), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    both = [dict(zip(NAMES, part, strict=True)) for part in np.array_split(said["answers"], 2)]
+    return Loaded(world, folders, keys, exported, both[0], both[1], said["version"])
+
+
+def batch(architecture):
+    """The rows as transformers wants them: padded, with masks."""
+    rectangle = gather(ROWS, np.arange(len(ROWS)))
+    mask = torch.arange(rectangle.token_ids.shape[1])[None] < rectangle.lengths[:, None]
+    pad = 0 if architecture == "bert" else 1
+    types = rectangle.type_ids if architecture == "bert" else torch.zeros_like(rectangle.type_ids)
+    ids = torch.where(mask, rectangle.token_ids.clamp(min=4), pad)
+    return {
+        "input_ids": ids.tolist(),
+        "attention_mask": mask.long().tolist(),
+        "token_type_ids": types.tolist(),
+    }
+
+
+def ours(loaded, name, dtype):
+    """What we compute: the exported adapter where sources were dropped, else what was trained."""
+    backbone = backbones.load(
+        backbones.locate(loaded.world.backbone, cache=loaded.world.home / "cache"), dtype=dtype
+    )
+    if name == "tolerance":
+        tensors = {**read_adapter(loaded.folders[name]).tensors, **read_head(loaded.folders[name]).tensors}
+        seat = Seat(
+            OwnAdapter(pfeiffer, PfeifferSettings()), {k: one.to(dtype) for k, one in tensors.items()}
+        )
+    else:
+        with loaded.world.open() as catalog:
+            seat = open_trained(catalog, loaded.keys[name]).seat(backbone)
+    bert = backbone.config.architecture == "bert"
+    rows = type(ROWS)(
+        ROWS.token_ids.clip(min=4), ROWS.type_ids if bert else 0 * ROWS.type_ids, ROWS.offsets, ROWS.labels
+    )
+    return outputs(backbone, seat, rows)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_gives_our_logits(loaded, name):
+    theirs = loaded.float32[name]
+    assert theirs["name"] == name
+    assert theirs["missing_keys"] == theirs["unexpected_keys"] == []
+    wanted = ours(loaded, name, torch.float32)
+    assert np.ptp(wanted, axis=0).min() > 0.1, "rows differ, so that agreeing means something"
+    np.testing.assert_allclose(theirs["logits"], wanted, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_gives_our_logits_in_double_precision(loaded, name):
+    """The same formula, not only near it: what remains is the rounding of folded weights to float32."""
+    exact = name in ("source", "an4", "tolerance")
+    wanted = ours(loaded, name, torch.float64)
+    np.testing.assert_allclose(loaded.float64[name]["logits"], wanted, rtol=0, atol=1e-11 if exact else 2e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_makes_bottlenecks_of_our_widths(loaded, name):
+    assert tuple(loaded.float32[name]["widths"]) == loaded.exported[name].widths
+
+
+def test_the_version_is_the_one_the_format_is_of(loaded):
+    assert loaded.version == "1.3.0"

@@ -1,0 +1,44 @@
+"""Runs in AdapterHub's own environment: loads exports with ``adapters`` and prints their logits.
+
+Standard input: ``{"backbone": …, "rows": [{"input_ids", "attention_mask", "token_type_ids"}],
+"jobs": [{"folder", "arguments", "precision", "again"}]}``. Standard output: one JSON list, an entry a job.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+
+logging.disable(logging.CRITICAL)
+
+import torch  # noqa: E402
+from adapters import AutoAdapterModel, __version__  # type: ignore[import-not-found]  # noqa: E402
+
+
+def main() -> None:
+    """Do all jobs, each on the same model, so that adapters meet those loaded before."""
+    torch.set_num_threads(1)
+    work = json.load(sys.stdin)
+    model = AutoAdapterModel.from_pretrained(work["backbone"]).eval()
+    batch = {name: torch.tensor(values) for name, values in work["rows"].items()}
+    answers = [run(model, batch, job) for job in work["jobs"]]
+    json.dump({"version": __version__, "answers": answers}, sys.stdout)
+
+
+def run(model, batch, job):
+    """Load one export and return what it says."""
+    info: dict[str, list[str]] = {}
+    model.float()
+    name = model.load_adapter(job["folder"], set_active=True, loading_info=info, **job["arguments"])
+    if job["again"]:
+        model.set_active_adapters(name)  # a name that is there already is overwritten, but not activated
+    getattr(model, job["precision"])()
+    with torch.no_grad():
+        logits = model(**batch).logits
+    adapter = model.get_adapter(name)
+    widths = [adapter[layer]["output_adapter"].adapter_down[0].out_features for layer in sorted(adapter)]
+    return {"name": name, "logits": logits.double().tolist(), "widths": widths, **info}
+
+
+main()
