@@ -41,7 +41,7 @@ def locate(source: str | Path, *, cache: Path) -> BackboneFacts:
     """
     text = str(source)
     kind, _, rest = text.partition(":")
-    if isinstance(source, Path) or Path(text).expanduser().is_dir():
+    if isinstance(source, Path) or (text and Path(text).expanduser().is_dir()):
         return _facts(f"folder:{Path(text).expanduser().absolute()}", None, cache)
     if kind in ("package", "folder") and rest:
         return _facts(text, None, cache)

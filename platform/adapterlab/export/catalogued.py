@@ -126,7 +126,7 @@ def open_trained(catalog: Catalog, key: str) -> Trained:
         combiner=record.combiner if isinstance(record, TransferRecord) else None,
         learned=weights.without_head(tensors) if transfer else {},
         head=head,
-        answers=answers_of(catalog, record, outputs=len(head["head.out.bias"])),
+        answers=answers_of(catalog, record, outputs=len(head.get("head.out.bias", ()))),
         backbone_source=_backbone_source(catalog, record.backbone_digest, spec),
         max_length=None if spec is None else spec["data"]["max_length"],
     )

@@ -140,7 +140,7 @@ def _resolve(
     if isinstance(reference, Mapping):
         return _from_tensors(name, reference, base)
     folder = Path(reference).expanduser()
-    if folder.is_dir():
+    if reference and folder.is_dir():
         return _from_folder(folder)
     if isinstance(reference, str) and _KEY.fullmatch(reference):
         return _from_catalog(reference, base, open_catalog)

@@ -89,7 +89,7 @@ def predict(
     if not rows:
         return []
     folder = Path(what).expanduser()
-    if folder.is_dir():
+    if what and folder.is_dir():
         model = _from_folder(folder, backbone, cache)
     elif isinstance(what, str) and _KEY.fullmatch(what):
         model = _from_catalog(what, backbone, open_catalog, cache)
@@ -119,6 +119,8 @@ def _answered(
 def _from_catalog(key: str, backbone: str | None, open_catalog: Callable[[], Catalog], cache: Path) -> _Model:
     with open_catalog() as catalog:
         trained = open_trained(catalog, key)
+    if not trained.head:
+        raise NotFoundError(f"{trained.kind} {trained.record.key[:12]} has no head, so it cannot answer")
     facts = backbones.locate(need_source(trained, backbone), cache=cache)
     name = f"{trained.kind} {trained.record.key[:12]}"
     backbones.check_digest(facts, trained.record.backbone_digest, name)

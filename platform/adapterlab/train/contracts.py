@@ -12,6 +12,7 @@ import torch
 
 from adapterlab.registry.contracts import SHAPE
 from adapterlab.registry.protocols import AdapterMethod, Combiner
+from adapterlab.train.fold import fold
 from adapterlab.train.protocols import CombinerLayer, FrozenPool, MethodLayer, Tensors
 from adapterlab.train.rng import stream
 
@@ -51,6 +52,21 @@ class MethodLayerContract:
                 folded = h[:, t] @ stacked.up[t].T + stacked.bias[t]
                 alone = layer.forward(settings, adapter, index, x)
                 torch.testing.assert_close(folded, alone, rtol=0, atol=_TOLERANCE)
+
+    def test_a_folded_pool_is_one_adapter(self) -> None:
+        """A method that folds: one adapter of its own computes ``Σ_t ω_t ⊙ u_t``."""
+        settings, layer = self.plugin.settings(), _layer(self.plugin)
+        if not hasattr(layer, "fold"):
+            return
+        pool = adapters_of(self.plugin, 3)
+        omega = torch.randn(SHAPE.layers, 3, SHAPE.hidden_size, dtype=torch.float64, generator=stream(2, "o"))
+        folded = fold(layer, settings, pool, omega, SHAPE).tensors
+        x = torch.randn(_ROWS, SHAPE.hidden_size, dtype=torch.float64, generator=stream(1, "x"))
+        for index in range(SHAPE.layers):
+            apart = [layer.forward(settings, adapter, index, x) for adapter in pool]
+            wanted = (omega[index] * torch.stack(apart, 1)).sum(1)
+            got = layer.forward(settings, folded, index, x)
+            torch.testing.assert_close(got, wanted, rtol=_TOLERANCE, atol=_TOLERANCE)
 
 
 class CombinerLayerContract:

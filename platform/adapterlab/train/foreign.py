@@ -7,6 +7,7 @@ knows tensors and nothing else, and never otherwise.
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from io import BytesIO
@@ -50,7 +51,9 @@ def pickled(tensors: Mapping[str, Tensor]) -> bytes:
 
 def _unpickled(path: Path, data: bytes) -> Any:
     try:
-        return torch.load(BytesIO(data), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickles that torch.save did not write: refused or read
+            return torch.load(BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise DataError(
             f"{path}: not plain tensors; nothing in it was run",

@@ -92,3 +92,11 @@ def test_the_first_run_of_a_node_is_kept_unless_replaced(catalog):
     assert catalog.run_id("step") == "run-1"
     assert catalog.record_run("step", "run-3", replace=True) == "run-3"
     assert catalog.run_id("step") == "run-3"
+
+
+def test_sweeps_are_found_by_a_step_the_last_changed_first(catalog):
+    opened(catalog, sweep="one")
+    opened(catalog, name="other", sweep="two")
+    assert {one.name for one in catalog.sweeps_with(key("a"))} == {"glue", "other"}
+    assert catalog.sweeps_with(key("a"))[0].steps == ()
+    assert catalog.sweeps_with(key("b")) == []

@@ -241,7 +241,7 @@ def test_coefficients_of_another_variant_are_refused_with_the_expected_shape(ber
         adapterlab.compose(bert, [adapter_tensors(0), adapter_tensors(1)], variant, torch.ones(size))
 
 
-@pytest.mark.parametrize("reference", ["nowhere", "abc", "/no/such/folder", "0123456789"])
+@pytest.mark.parametrize("reference", ["", "nowhere", "abc", "/no/such/folder", "0123456789"])
 def test_a_reference_to_nothing_is_refused(bert, reference, tmp_path, monkeypatch):
     monkeypatch.setenv("ADAPTERLAB_HOME", str(tmp_path))
     with pytest.raises(NotFoundError):
