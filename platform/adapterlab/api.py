@@ -218,18 +218,21 @@ def cancel(sweep: str) -> bool:
         return catalog.request_cancel(sweep)
 
 
-def report(sweep: str) -> Summary:
+def report(sweep: str, *, stores: home.Stores | None = None) -> Summary:
     """Return a sweep's results.
 
     Args:
         sweep: Its name or key.
+        stores: Where state is kept, ``LoadedSpec.stores()`` for a spec's own; absent: the
+            environment's or the home folder's.
 
     Raises:
         NotFoundError: There is no such sweep.
     """
     from adapterlab.report.summary import summarise
 
-    with open_catalog() as catalog:
+    chosen = stores or home.stores()
+    with open_catalog(chosen.catalog, blobs=chosen.blobs) as catalog:
         return summarise(catalog, catalog.sweep(sweep))
 
 

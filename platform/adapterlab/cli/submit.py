@@ -29,7 +29,7 @@ def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = 
     note(f"{loaded.spec.name}: {summary_line(plan(loaded))}")
     with live_progress() as watch:
         outcome = submit(loaded, watch=watch)
-    summary = report(outcome.sweep_key)
+    summary = report(outcome.sweep_key, stores=loaded.stores())
     if json:
         emit_json({"outcome": _to_json(outcome), "report": summary.to_json()})
         return
