@@ -36,8 +36,10 @@ class _Lines(AbstractContextManager["_Lines"]):
             note(f"{view.name}: {view.phase}")
         for one in view.steps:
             key, state, detail = one.status.key, one.status.state, one.status.detail or ""
-            if state is not State.PENDING and self._states.get(key, State.PENDING) is not state:
-                if not (state is State.COMPLETE and key not in self._states):
+            news = state is not State.PENDING and self._states.get(key, State.PENDING) is not state
+            if news:
+                # What was so before this submit is in the plan's summary already.
+                if state is State.RUNNING or key in self._states:
                     reason = f": {one.status.reason}" if one.status.reason else ""
                     note(f"{one.title}: {state}{reason}")
                 self._details[key] = now, detail
