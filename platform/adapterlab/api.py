@@ -146,13 +146,16 @@ def plan(spec: LoadedSpec | str | Path, overrides: Sequence[str] = ()) -> Planne
         spec: A loaded spec or its path.
         overrides: ``key=value`` pairs, when ``spec`` is a path.
     """
+    from adapterlab.catalog.store import open_existing
+
     loaded = _loaded(spec, overrides)
     compiled = compile_spec(loaded)
     stores = loaded.stores()
     keys = [step.key for step in compiled.steps if step.key is not None]
-    if _is_new(stores.catalog):
+    catalog = open_existing(stores.catalog, stores.blobs, locks=stores.locks)
+    if catalog is None:
         return PlannedSweep(compiled, {}, _estimate(compiled, loaded, compiled.steps, None))
-    with open_catalog(stores.catalog, blobs=stores.blobs) as catalog:
+    with catalog:
         statuses = catalog.status(keys)
         missing = [
             step
@@ -357,11 +360,6 @@ def _filled_catalog() -> Catalog:
 
 def _loaded(spec: LoadedSpec | str | Path, overrides: Sequence[str]) -> LoadedSpec:
     return spec if isinstance(spec, LoadedSpec) else load_spec(str(spec), overrides)
-
-
-def _is_new(url: str) -> bool:
-    """Return whether the catalog is a SQLite file that does not exist yet; planning makes none."""
-    return url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists()
 
 
 def _estimate(

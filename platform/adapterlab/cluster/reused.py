@@ -6,6 +6,7 @@ from typing import Any
 
 from adapterlab.catalog.records import AdapterRecord, StudyRecord, TransferRecord
 from adapterlab.catalog.store import Catalog
+from adapterlab.cluster.stored import stored_result
 from adapterlab.cluster.tree import RunRecorder, SweepTree
 from adapterlab.plan.compile import Plan
 from adapterlab.records import State, Step, StepKind
@@ -17,19 +18,12 @@ def show_reused(tree: SweepTree, catalog: Catalog, plan: Plan) -> None:
         key = str(step.key)
         if catalog.run_id(tree.node(key)) is not None:
             continue
-        record = _record(catalog, step)
+        record = stored_result(catalog, step)
         if record is None:
             continue
         run = _open(tree, plan, step)
         run.reused(record.run_id, _numbers(record))
         run.end(State.COMPLETE)
-
-
-def _record(catalog: Catalog, step: Step) -> AdapterRecord | StudyRecord | TransferRecord | None:
-    key = str(step.key)
-    if step.kind is StepKind.SOURCE:
-        return catalog.find_adapter(key)
-    return catalog.find_study(key) if step.kind is StepKind.STUDY else catalog.find_transfer(key)
 
 
 def _open(tree: SweepTree, plan: Plan, step: Step) -> RunRecorder:

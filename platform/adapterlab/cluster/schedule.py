@@ -18,7 +18,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapterlab.catalog.records import SweepRecord
 from adapterlab.catalog.store import Catalog, open_catalog
 from adapterlab.cluster import jobs
 from adapterlab.cluster.context import Context
@@ -129,8 +128,7 @@ class _Driver:
         repaired = self._set_damaged_aside(self.plan.steps)
         self.before = set(self.keys) - self._missing()
         self.done_here: set[str] = set()
-        known = self._sweep_record(key)
-        if len(self.before) == len(self.keys) and known is not None and known.state is State.COMPLETE:
+        if len(self.before) == len(self.keys) and self._is_recorded_complete(key):
             self._write_what_waits(key)
             return self._outcome(key, repaired)
         with Holding(self.catalog, self.spec.cluster.lease_s, self._tick) as holding:
@@ -150,9 +148,7 @@ class _Driver:
     def _claim_sweep(self, holding: Holding, key: str) -> bool:
         """Claim the sweep itself; ``False`` when another process has brought it to its end."""
         while not holding.claim([key]):
-            record = self._sweep_record(key)
-            if record is not None and record.cancel_requested:
-                raise CancelledError(f"{self.plan.name} was cancelled", remedy="Submit it again to continue.")
+            self._check_cancelled()
             time.sleep(_FOLLOW_POLL_S)
         return bool(self._missing()) or not self._is_recorded_complete(key)
 
@@ -298,15 +294,11 @@ class _Driver:
 
     # -- values -----------------------------------------------------------------------------------
 
-    def _sweep_record(self, key: str) -> SweepRecord | None:
-        try:
-            return self.catalog.sweep(key)
-        except NotFoundError:
-            return None
-
     def _is_recorded_complete(self, key: str) -> bool:
-        record = self._sweep_record(key)
-        return record is not None and record.state is State.COMPLETE
+        try:
+            return self.catalog.sweep(key).state is State.COMPLETE
+        except NotFoundError:
+            return False
 
     def _context(self, key: str) -> Context:
         facts, cluster = self.plan.facts.backbone, self.spec.cluster

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from adapterlab.catalog.records import AdapterRecord, TransferRecord
 from adapterlab.catalog.store import Catalog
+from adapterlab.cluster.stored import stored_result
 from adapterlab.errors import ConflictError, CorruptBlobError
 from adapterlab.records import Step, StepKind
 
@@ -25,7 +25,8 @@ def set_damaged_aside(catalog: Catalog, steps: Iterable[Step], *, blobs: str) ->
     Raises:
         ConflictError: The catalog has results, but the blob store is empty: it is another one.
     """
-    stored = {step.title: record for step in steps if (record := _record(catalog, step)) is not None}
+    results = {step.title: stored_result(catalog, step) for step in steps if step.kind is not StepKind.STUDY}
+    stored = {title: one for title, one in results.items() if isinstance(one, AdapterRecord | TransferRecord)}
     if stored and next(iter(catalog.blobs.digests()), None) is None:
         raise ConflictError(
             f"the catalog has {len(stored)} results of this plan, but the blob store {blobs} is empty",
@@ -33,17 +34,6 @@ def set_damaged_aside(catalog: Catalog, steps: Iterable[Step], *, blobs: str) ->
             "for good, `platform doctor --repair` marks them to be trained again.",
         )
     return tuple(title for title, record in stored.items() if _is_damaged(catalog, record))
-
-
-def _record(catalog: Catalog, step: Step) -> AdapterRecord | TransferRecord | None:
-    find: dict[StepKind, Any] = {
-        StepKind.SOURCE: catalog.find_adapter,
-        StepKind.TRANSFER: catalog.find_transfer,
-    }
-    record: AdapterRecord | TransferRecord | None = (
-        find[step.kind](str(step.key)) if step.kind in find else None
-    )
-    return record
 
 
 def _is_damaged(catalog: Catalog, record: AdapterRecord | TransferRecord) -> bool:
