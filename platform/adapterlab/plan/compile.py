@@ -23,7 +23,7 @@ from adapterlab.registry import entry_points
 from adapterlab.spec.model import SourceSpec, Spec, TrainingSpec
 from adapterlab.spec.space import Choices, FloatRange, is_fixed
 
-STEP_VERSIONS: Mapping[StepKind, int] = {StepKind.SOURCE: 1, StepKind.STUDY: 1, StepKind.TRANSFER: 1}
+STEP_VERSIONS: Mapping[StepKind, int] = {StepKind.SOURCE: 2, StepKind.STUDY: 2, StepKind.TRANSFER: 1}
 """Raise a kind's version when the code that does it gives other results; old results stay usable
 under their own keys."""
 PREPROCESSING_VERSION = 1

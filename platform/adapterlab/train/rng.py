@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import hashlib
 
+import numpy as np
 import torch
+
+_FAST_FROM = 4096
+"""Entries from which drawing many numbers at once pays for seeding a generator."""
+_LEVELS = 1 << 16
 
 
 def stream(seed: int, *names: str | int, device: torch.device | str = "cpu") -> torch.Generator:
@@ -31,10 +36,28 @@ def dropout(x: torch.Tensor, probability: float, generator: torch.Generator | No
 
     Args:
         x: Any tensor.
-        probability: In [0, 1).
+        probability: In [0, 1); on a CPU, large tensors use the nearest multiple of 2⁻¹⁶.
         generator: The lane's numbers, on the device of ``x``; ``None`` means evaluation, and ``x`` comes back as it is.
     """
     if generator is None or probability == 0:
         return x
-    keep = torch.empty_like(x, requires_grad=False).bernoulli_(1 - probability, generator=generator)
-    return x * keep.mul_(1 / (1 - probability))
+    if x.device.type == "cpu" and x.numel() >= _FAST_FROM:
+        keep, share = _cpu_mask(x, probability, generator)
+    else:
+        share = 1 - probability
+        keep = torch.empty_like(x, requires_grad=False).bernoulli_(share, generator=generator)
+    return x * keep.mul_(1 / share)
+
+
+def _cpu_mask(x: torch.Tensor, probability: float, generator: torch.Generator) -> tuple[torch.Tensor, float]:
+    """Return a mask of ones and zeros like ``x``, and the share of ones it was drawn with.
+
+    Torch draws one 64-bit number an entry on a CPU, and that alone costs a fifth of a training step;
+    16 bits decide as well. NumPy's generator is seeded from the lane's, so a mask is the lane's own.
+    """
+    seed = int(torch.empty((), dtype=torch.int64).random_(generator=generator))
+    # random_raw, because a bit generator's own stream never changes between versions of NumPy.
+    bits = np.random.SFC64(seed).random_raw(-(-x.numel() // 4)).view(np.uint16)
+    dropped = round(probability * _LEVELS)
+    keep = torch.from_numpy((bits[: x.numel()] >= dropped).view(np.uint8)).view(x.shape)
+    return keep.to(x.dtype), 1 - dropped / _LEVELS
