@@ -7,7 +7,7 @@ JSON-able parts, so that it can travel between processes. Shapes: ``L`` layers, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -54,6 +54,21 @@ class ProblemType(StrEnum):
     """One of ``n_labels`` classes; cross-entropy."""
     REGRESSION = "regression"
     """One number; mean squared error."""
+    MULTI_LABEL = "multi_label"
+    """Any number of ``n_labels`` labels; binary cross-entropy, mean over rows and labels."""
+    MULTIPLE_CHOICE = "multiple_choice"
+    """One of several continuations of the same text; one output each, cross-entropy over them."""
+
+
+class Splits(StrEnum):
+    """Where a task's three splits come from."""
+
+    HOLDOUT = "holdout"
+    """A tenth of train validates; the public validation split is the test split."""
+    OWN = "own"
+    """The benchmark's own train, validation and test splits, as they are."""
+    SHARED = "shared"
+    """All of train trains; the public validation split both validates and tests (ReCoRD)."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +139,8 @@ class TaskFacts:
     """Full name, ``<benchmark>/<task>``, for example ``"glue/rte"``."""
     problem_type: ProblemType
     n_labels: int
-    """Outputs of the head: classes, or 1 for regression."""
+    """Outputs of the head: classes or labels, 1 for regression and multiple choice; 0 while labels
+    that are read from the data are not known."""
     labels: tuple[str, ...]
     """Class names in the order of their ids; empty for regression."""
     metrics: tuple[str, ...]
@@ -136,6 +152,12 @@ class TaskFacts:
     n_test: int | None = None
     pending_reason: str | None = None
     """Why the digest is missing, in words for ``platform plan``."""
+    choices: int = 1
+    """Sequences of one example: 1, or the choices of a multiple-choice task."""
+    max_length: int | None = None
+    """The task's own longest row in tokens, where the papers' differs from their common 128."""
+    overlaps: tuple[str, ...] = ()
+    """Full names of tasks that share rows or texts with this one."""
 
     @property
     def metric(self) -> str:
@@ -165,34 +187,58 @@ class TaskFacts:
 
 @dataclass(frozen=True)
 class Examples:
-    """One tokenised split, flat: row ``i`` is ``token_ids[offsets[i]:offsets[i + 1]]``."""
+    """One tokenised split, flat. An example is one sequence of tokens, or ``choices`` of them.
+
+    Sequence ``c`` of example ``i`` is number ``i * choices + c``; sequence ``j`` is
+    ``token_ids[offsets[j]:offsets[j + 1]]``. Shapes: ``N`` examples, ``M = N * choices`` sequences.
+    """
 
     token_ids: NDArray[np.int32]
-    """All rows' token ids, special tokens included, one after another."""
+    """All sequences' token ids, special tokens included, one after another."""
     type_ids: NDArray[np.int32]
     """Segment ids (0 or 1), same shape as ``token_ids``."""
     offsets: NDArray[np.int64]
-    """Row starts and the end, (N + 1,)."""
+    """Sequence starts and the end, (M + 1,)."""
     labels: NDArray[np.float32] | NDArray[np.int64]
-    """Class ids (int64) or regression targets (float32), (N,)."""
+    """Class ids or right choices (int64) or regression targets (float32), (N,); 0 or 1 for each
+    label of a multi-label task (float32), (N, C)."""
+    choices: int = 1
+    """Sequences of an example, >= 1."""
+    groups: NDArray[np.int64] | None = None
+    """Which examples are scored together (answers of one question), (N,); ``None``: each alone."""
+    extras: Sequence[Mapping[str, Json]] | None = None
+    """What else metrics need of each example, N mappings; ``None``: nothing."""
 
     def __len__(self) -> int:
-        return len(self.offsets) - 1
+        return (len(self.offsets) - 1) // self.choices
 
     def first(self, rows: int | None) -> Examples:
-        """Return the first rows, or all of them for ``None``; arrays are shared, not copied."""
+        """Return the first examples, or all of them for ``None``; arrays are shared, not copied."""
         if rows is None or rows >= len(self):
             return self
-        end = self.offsets[rows]
+        sequences = rows * self.choices
+        end = self.offsets[sequences]
         return Examples(
-            self.token_ids[:end], self.type_ids[:end], self.offsets[: rows + 1], self.labels[:rows]
+            self.token_ids[:end],
+            self.type_ids[:end],
+            self.offsets[: sequences + 1],
+            self.labels[:rows],
+            self.choices,
+            None if self.groups is None else self.groups[:rows],
+            None if self.extras is None else self.extras[:rows],
         )
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each row, (N,)."""
+        """Tokens of each sequence, (M,)."""
         lengths: NDArray[np.int64] = self.offsets[1:] - self.offsets[:-1]
         return lengths
+
+    @property
+    def example_lengths(self) -> NDArray[np.int64]:
+        """Tokens of each example's longest sequence, (N,)."""
+        longest: NDArray[np.int64] = self.lengths.reshape(-1, self.choices).max(axis=1)
+        return longest
 
 
 @dataclass(frozen=True)
@@ -288,7 +334,8 @@ class LaneResult:
     test_metrics: Mapping[str, float] | None = None
     """Metrics of the best epoch on the test split; ``None`` unless the lane was to see it."""
     test_outputs: Any = None
-    """Outputs on the test split in row order, numpy (N, n_labels); ``None`` likewise."""
+    """Outputs on the test split in row order, numpy (N, n_labels), or (N, choices) for multiple
+    choice; ``None`` likewise."""
 
     @property
     def best(self) -> EpochResult | None:

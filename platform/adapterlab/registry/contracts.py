@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from adapterlab.records import BackboneShape, ProblemType
-from adapterlab.registry.protocols import AdapterMethod, Combiner, TaskSuite
+from adapterlab.registry.protocols import AdapterMethod, Combiner, TaskSuite, fill_template
 
 SHAPE = BackboneShape(layers=3, hidden_size=32, heads=4, intermediate_size=64)
 """A small shape the cases use."""
@@ -59,14 +59,21 @@ class TaskSuiteContract:
     plugin: TaskSuite
 
     def test_its_tasks_can_be_read_and_scored(self) -> None:
-        """Each definition has one or two text columns, labels that fit its type, and metrics."""
+        """Each definition has texts, choices and labels that fit its type, and metrics."""
         assert self.plugin.definitions()
         for name, task in self.plugin.definitions().items():
             assert task.name == name
-            assert 1 <= len(task.text) <= 2
             assert task.metrics
-            regression = task.problem_type is ProblemType.REGRESSION
-            assert not task.labels if regression else len(task.labels) >= 2
+            assert task.columns
+            choice = task.problem_type is ProblemType.MULTIPLE_CHOICE
+            assert len(task.text) in ((0, 1) if choice else (1, 2))
+            assert len(task.choices) >= 2 if choice else not task.choices
+            if task.problem_type is ProblemType.REGRESSION:
+                assert not task.labels
+            elif choice:
+                assert len(task.labels) == len(task.choices)
+            elif task.labels:
+                assert len(set(task.labels)) == len(task.labels) >= 2
 
     def test_generated_rows_are_the_same_every_time(self) -> None:
         """A generated split is deterministic, and its parts do not share a text."""
@@ -76,8 +83,9 @@ class TaskSuiteContract:
             train, again = (list(self.plugin.rows(name, "train")) for _ in range(2))
             assert train == again
             test = list(self.plugin.rows(name, "validation"))
-            texts = {tuple(row[column] for column in task.text) for row in train}
-            assert not texts & {tuple(row[column] for column in task.text) for row in test}
+            templates = (*task.text, *task.choices)
+            texts = {tuple(fill_template(one, row) for one in templates) for row in train}
+            assert not texts & {tuple(fill_template(one, row) for one in templates) for row in test}
 
 
 def _check_described(plugin: Any) -> None:

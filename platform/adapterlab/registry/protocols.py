@@ -7,13 +7,14 @@ torch is behind ``layer()``, called on a worker only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from string import Formatter
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
-from adapterlab.records import BackboneShape, ProblemType
+from adapterlab.records import BackboneShape, ProblemType, Splits
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -57,19 +58,72 @@ class Combiner(Protocol):
         """Import and return the torch side, see ``train/protocols.py``."""
 
 
+Row = Mapping[str, Any]
+"""One row as it is written somewhere: columns by name."""
+Prepare = Callable[[Row], Iterable[Row]]
+"""Makes the columns a task reads from those a row has; may yield several rows, or none."""
+
+
+@dataclass(frozen=True)
+class HubLocation:
+    """Where a task's rows are on a hub of data sets."""
+
+    repo: str
+    """``owner/name``, for example ``"nyu-mll/glue"``."""
+    config: str | None = None
+    """Configuration (subset); ``None``: the only one."""
+    train: str = "train"
+    validation: str = "validation"
+    test: str = "test"
+    """Names of the splits there; for a holdout task ``validation`` is read as its test split."""
+    revision: str | None = None
+    """Commit to read; ``None``: what the main branch stands for when it is first fetched."""
+
+
+@dataclass(frozen=True)
+class FolderLocation:
+    """Where a task's rows are below the folder of its benchmark."""
+
+    folder: str
+    """Folder below the benchmark's, for example ``"winogrande"`` for every size of it."""
+    train: str = "train"
+    validation: str = "validation"
+    test: str = "test"
+    """File names without their ending."""
+
+
+@dataclass(frozen=True)
+class Join:
+    """Columns that lie once in a file beside a split's own, ``<split>.<name>.jsonl``, if it is there."""
+
+    name: str
+    """Middle of the file's name, for example ``"paragraphs"`` for ``train.paragraphs.jsonl``."""
+    on: str
+    """Where a row names its line of that file, as a path with dots: ``"idx.paragraph"``."""
+    key: str
+    """Column of that file it is equal to; the file's other columns are added where a row lacks them."""
+
+
 @dataclass(frozen=True)
 class TaskDefinition:
-    """How one task is read and scored; the same for every place its rows come from."""
+    """How one task is read and scored; the same for every place its rows come from.
+
+    A *template* is the name of a column, or a text with columns' names in braces:
+    ``"{word}: {sentence1}"``; ``{{`` and ``}}`` stand for braces.
+    """
 
     name: str
     """Task name inside its benchmark, for example ``"rte"``."""
     text: tuple[str, ...]
-    """Columns of the first and, for pairs, the second sequence; one or two names."""
+    """Templates of the first and, for pairs, the second sequence. Of a multiple-choice task: what is
+    common to all choices, one template, or none if ``choices`` are whole."""
     label: str
-    """Column of the label."""
+    """Column of the label: a class's id or name; a number; for multi-label a list of ids or names;
+    for multiple choice the right choice's number, from 0, or its name."""
     problem_type: ProblemType
     labels: tuple[str, ...]
-    """Class names in the order of their ids; empty for regression."""
+    """Class names in the order of their ids; names of the choices for multiple choice. Empty for
+    regression; empty otherwise: the names that occur in train, sorted."""
     metrics: tuple[str, ...]
     """Names known to ``data.metrics``; the first leads."""
     stratify: bool = True
@@ -77,6 +131,66 @@ class TaskDefinition:
     description: str = ""
     citation: str = ""
     licence: str = ""
+    choices: tuple[str, ...] = ()
+    """Templates of each choice, for multiple choice: its second sequence, or, without ``text``, all."""
+    groups: str | None = None
+    """Template whose value rows that are scored together share; ``None``: each row alone."""
+    extras: tuple[str, ...] = ()
+    """Columns (JSON-able values) kept for metrics, see ``Examples.extras``."""
+    splits: Splits = Splits.HOLDOUT
+    """Where the three splits come from."""
+    max_length: int | None = None
+    """Longest row in tokens where the papers' differs from their common 128; takes the place of
+    ``data.max_length`` while that is at its default."""
+    truncate: Literal["longest_first", "only_first", "only_second"] = "longest_first"
+    """Which sequence is cut when a row is too long."""
+    prepare: Prepare | None = None
+    """Derives columns before templates are filled. Whoever changes it raises the suite's version."""
+    joins: tuple[Join, ...] = ()
+    """Files beside a split's own; joined before ``prepare``."""
+    hub: HubLocation | None = None
+    """Where its rows are on a hub; ``None``: nowhere that is known."""
+    place: FolderLocation | None = None
+    """Where its rows are below the benchmark's folder; ``None``: in a folder of the task's name."""
+    overlaps: tuple[str, ...] = ()
+    """Full names of tasks that share rows or texts with it: seeing one in training is seeing it."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column it reads, each once, in order: of texts, choices, group, extras and label."""
+        templates = (*self.text, *self.choices, *(() if self.groups is None else (self.groups,)))
+        read = [name for template in templates for name in template_columns(template)]
+        return tuple(dict.fromkeys((*read, *self.extras, self.label)))
+
+
+def template_columns(template: str) -> tuple[str, ...]:
+    """Return the columns a template reads, in order; a text without braces is one column's name.
+
+    Raises:
+        ValueError: Its braces do not match, or hold something other than a name.
+    """
+    if "{" not in template and "}" not in template:
+        return (template,)
+    names: list[str] = []
+    for _, name, form, conversion in Formatter().parse(template):
+        if name is None:
+            continue
+        if not name.isidentifier() or form or conversion:
+            raise ValueError(f"template {template!r}: {name!r} is no column's name")
+        names.append(name)
+    return tuple(names)
+
+
+def fill_template(template: str, row: Row) -> Any:
+    """Return a column's value as it is, or a text with its columns' values written in.
+
+    Raises:
+        KeyError: The row lacks a column.
+        ValueError: The template is malformed.
+    """
+    if "{" not in template and "}" not in template:
+        return row[template]
+    return template.format_map({name: row[name] for name in template_columns(template)})
 
 
 @runtime_checkable
