@@ -17,11 +17,13 @@ from torch import Tensor
 from adapterlab.records import BackboneShape
 from adapterlab.train.protocols import FrozenPool, Tensors
 
-site = "ffn"
-"""The output is added after the feed-forward block."""
-
 _INIT_STD = 0.02  # Source: methods of both papers, init "bert": weights N(0, 0.02), biases 0
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu}
+
+
+def sites(settings: Any) -> tuple[str, ...]:  # noqa: ARG001 - the protocol's
+    """Return where the output is added: after the feed-forward block."""
+    return ("ffn",)
 
 
 def initial(settings: Any, shape: BackboneShape, generator: torch.Generator) -> Tensors:
@@ -36,14 +38,26 @@ def initial(settings: Any, shape: BackboneShape, generator: torch.Generator) -> 
     return tensors
 
 
-def forward(settings: Any, tensors: Tensors, layer: int, x: Tensor) -> Tensor:
+def forward(
+    settings: Any,
+    tensors: Tensors,
+    site: str,  # noqa: ARG001 - it has one
+    layer: int,
+    x: Tensor,
+    y: Tensor,  # noqa: ARG001 - linear sites'
+) -> Tensor:
     """Return ``u = W_up σ(W_down x + b_down) + b_up``, (N, d) -> (N, d)."""
     activation = _ACTIVATIONS[settings.non_linearity]
     h = activation(F.linear(x, tensors[f"layer.{layer}.down.weight"], tensors[f"layer.{layer}.down.bias"]))
     return F.linear(h, tensors[f"layer.{layer}.up.weight"], tensors[f"layer.{layer}.up.bias"])
 
 
-def stack(settings: Any, pool: Sequence[Mapping[str, Tensor]], layer: int) -> FrozenPool:  # noqa: ARG001
+def stack(
+    settings: Any,  # noqa: ARG001 - the protocol's
+    pool: Sequence[Mapping[str, Tensor]],
+    site: str,  # noqa: ARG001
+    layer: int,
+) -> FrozenPool:
     """Stack one layer of T adapters: down-projections side by side, up-projections kept apart.
 
     Adapters may differ in width: the narrower ones get inner units that nothing reads.
@@ -69,6 +83,7 @@ def stack(settings: Any, pool: Sequence[Mapping[str, Tensor]], layer: int) -> Fr
 def fold(
     settings: Any,  # noqa: ARG001 - the protocol's
     pool: Sequence[Mapping[str, Tensor]],
+    site: str,  # noqa: ARG001
     layer: int,
     omega: Tensor,
 ) -> Tensors:
@@ -77,6 +92,7 @@ def fold(
     Args:
         settings: The method's settings.
         pool: T adapters, of any widths.
+        site: Its one site.
         layer: Index of the layer.
         omega: Its coefficients, (T, d or 1).
     """

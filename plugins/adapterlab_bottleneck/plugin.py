@@ -35,6 +35,12 @@ class Pfeiffer:
     name = "pfeiffer"
     version = 1
     settings: type[BaseModel] = PfeifferSettings
+    combinable = True
+    exclusive = False
+
+    def sites(self, settings: BaseModel) -> tuple[str, ...]:  # noqa: ARG002 - the same for all
+        """Return its one site, after the feed-forward block."""
+        return ("ffn",)
 
     def trainable_parameters(self, settings: BaseModel, shape: BackboneShape) -> int:
         """Return ``L · (2·d·r + r + d)``: 894,528 at roberta-base shape with the defaults."""

@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,6 +29,7 @@ from adapterlab.data.weights import weight_files
 from adapterlab.errors import BackboneError
 from adapterlab.records import BackboneShape
 from adapterlab.train.passes import Pass, Rectangle
+from adapterlab.train.protocols import Hook, Tensors
 from adapterlab.train.rng import dropout
 from adapterlab_encoder import inputs
 
@@ -41,8 +43,10 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu_pytorch_tanh": lambda x: F.gelu(x, approximate="tanh"),
 }
 
-Residual = Callable[[int, Tensor], Tensor]
-"""``residual(layer, x)`` gives what is added after layer's feed-forward block, (N, d) -> (N, d)."""
+_Read = Callable[[str, tuple[int | None, ...]], Tensor]
+"""Gives a tensor by its name, checked to have a shape (``None``: any size)."""
+_Added = Callable[[str, Tensor, Tensor], Tensor]
+"""``added(site, x, y)`` gives ``y`` with what the lanes add at a site of the layer."""
 Generators = Sequence[torch.Generator | None]
 """One dropout stream a lane; ``None``: no backbone dropout for that lane."""
 
@@ -182,7 +186,7 @@ def config_of(config: object) -> EncoderConfig:
 
 
 class Encoder:
-    """A frozen encoder. Its only trainable parts are what a ``residual`` adds.
+    """A frozen encoder. Its only trainable parts are what a hook adds.
 
     Args:
         config: Shape and constants.
@@ -206,8 +210,10 @@ class Encoder:
         self.shape = config.shape
         self.dtype = dtype
         self.device = torch.device(device)
-        read = _reader(weights, dtype, self.device)
-        d, inner = self.shape.hidden_size, self.shape.intermediate_size
+        self._prepare(_reader(weights, dtype, self.device))
+
+    def _prepare(self, read: _Read) -> None:
+        config, d, inner = self.config, self.shape.hidden_size, self.shape.intermediate_size
         self._words = read("embeddings.word_embeddings.weight", (None, d))
         self._positions = read("embeddings.position_embeddings.weight", (config.max_positions, d))
         self._types = read("embeddings.token_type_embeddings.weight", (config.type_vocab_size, d))
@@ -215,7 +221,7 @@ class Encoder:
         self._blocks = [self._read_block(read, layer, d, inner) for layer in range(self.shape.layers)]
 
     @staticmethod
-    def _read_block(read: Callable[..., Tensor], layer: int, d: int, inner: int) -> _Block:
+    def _read_block(read: _Read, layer: int, d: int, inner: int) -> _Block:
         def pair(name: str, rows: int, *columns: int) -> tuple[Tensor, Tensor]:
             base = f"encoder.layer.{layer}.{name}"
             return read(f"{base}.weight", (rows, *columns)), read(f"{base}.bias", (rows,))
@@ -238,14 +244,14 @@ class Encoder:
     def forward(
         self,
         batch: Pass,
-        residual: Residual | None = None,
+        hook: Hook | None = None,
         generators: Generators | None = None,
     ) -> Tensor:
         """Return the last hidden states of every lane, packed.
 
         Args:
             batch: The lanes' rectangles.
-            residual: What is added after each feed-forward block; ``None``: the plain backbone.
+            hook: Gives what is added at the sites it names; ``None``: the plain backbone.
             generators: Dropout streams by lane; ``None``: no backbone dropout at all.
 
         Returns:
@@ -254,15 +260,18 @@ class Encoder:
         streams: Generators = generators or [None] * len(batch.rectangles)
         h = self._embed(batch, streams)
         for layer, block in enumerate(self._blocks):
-            attended = F.linear(self._attend(block, h, batch, streams), *block.attention_out)
-            a = self._layer_norm(self._drop(attended, batch, streams) + h, block.attention_norm)
-            inner = _ACTIVATIONS[self.config.activation](F.linear(a, *block.up))
-            z = self._drop(F.linear(inner, *block.down), batch, streams) + a  # f + a
+            added = partial(_added, hook, layer)
+            attended = F.linear(self._attend(block, h, batch, streams, added), *block.attention_out)
+            attended = self._drop(attended, batch, streams)
+            a = self._layer_norm(added("attention.out", attended, attended) + h, block.attention_norm)
+            inner = _ACTIVATIONS[self.config.activation](added("ffn.up", a, F.linear(a, *block.up)))
+            f = self._drop(F.linear(inner, *block.down), batch, streams)
+            z = added("ffn.out", f, f) + a
             h = self._layer_norm(z, block.norm)
-            if residual is not None:
+            if hook is not None and "ffn" in hook.sites:
                 # The pre-trained LayerNorm is applied twice: once to make the adapter's input, and
                 # once over f + a + u. Source: AdapterFusion, "original_ln_before" of the official code.
-                h = self._layer_norm(z + residual(layer, h), block.norm)
+                h = self._layer_norm(added("ffn", h, z), block.norm)
         return h
 
     def _embed(self, batch: Pass, streams: Generators) -> Tensor:
@@ -290,6 +299,43 @@ class Encoder:
             _Block(**{part.name: moved(getattr(block, part.name)) for part in fields(_Block)})  # type: ignore[arg-type]
             for block in self._blocks
         ]
+        return other
+
+    def weights(self) -> Tensors:
+        """Return copies of all tensors by their Hugging Face names, without a model prefix."""
+        found: Tensors = {
+            "embeddings.word_embeddings.weight": self._words,
+            "embeddings.position_embeddings.weight": self._positions,
+            "embeddings.token_type_embeddings.weight": self._types,
+        }
+        pairs = {"embeddings.LayerNorm": self._norm}
+        for layer, block in enumerate(self._blocks):
+            base = f"encoder.layer.{layer}."
+            thirds = zip(block.qkv[0].chunk(3), block.qkv[1].chunk(3), strict=True)
+            pairs |= {
+                f"{base}attention.self.{name}": third
+                for name, third in zip(("query", "key", "value"), thirds, strict=True)
+            }
+            pairs |= {
+                f"{base}attention.output.dense": block.attention_out,
+                f"{base}attention.output.LayerNorm": block.attention_norm,
+                f"{base}intermediate.dense": block.up,
+                f"{base}output.dense": block.down,
+                f"{base}output.LayerNorm": block.norm,
+            }
+        for name, (weight, bias) in pairs.items():
+            found |= {f"{name}.weight": weight, f"{name}.bias": bias}
+        return {name: tensor.detach().clone() for name, tensor in found.items()}
+
+    def with_weights(self, weights: Mapping[str, Tensor]) -> Encoder:
+        """Return this encoder with other tensors, through which gradients flow.
+
+        Args:
+            weights: Named as :meth:`weights` names them, in this encoder's precision and place; more
+                are passed over.
+        """
+        other = copy(self)
+        other._prepare(lambda name, _shape: weights[name])
         return other
 
     def rectangle(
@@ -336,13 +382,18 @@ class Encoder:
         real = positions < rectangle.lengths[:, None]
         return torch.where(real, positions + 1, 0) + self.config.pad_token_id
 
-    def _attend(self, block: _Block, h: Tensor, batch: Pass, streams: Generators) -> Tensor:
+    def _attend(self, block: _Block, h: Tensor, batch: Pass, streams: Generators, added: _Added) -> Tensor:
         heads, d = self.shape.heads, self.shape.hidden_size
-        qkv = F.linear(h, *block.qkv)  # (N, 3d), once for all lanes
+        # One product (N, d) -> (N, 3d) for all lanes; what is added onto a third leaves the others views.
+        thirds = F.linear(h, *block.qkv).chunk(3, dim=1)
+        sites = ("attention.query", "attention.key", "attention.value")
+        qkv = [added(site, h, third) for site, third in zip(sites, thirds, strict=True)]
         parts = []
         for rectangle, rows, stream in zip(batch.rectangles, batch.slices, streams, strict=True):
             b, s = rectangle.token_ids.shape
-            q, k, v = qkv[rows].view(b, s, 3, heads, d // heads).permute(2, 0, 3, 1, 4)  # (B, H, S, d/H)
+            q, k, v = (
+                one[rows].view(b, s, heads, d // heads).transpose(1, 2) for one in qkv
+            )  # (B, H, S, d/H)
             mask = None if rectangle.mask is None else rectangle.mask[:, None, None, :]
             attended = _attention(q, k, v, mask, self.config.attention_dropout, stream)
             parts.append(attended.transpose(1, 2).reshape(b * s, d))
@@ -360,6 +411,14 @@ class Encoder:
         return F.layer_norm(x, (self.shape.hidden_size,), *norm, eps=self.config.layer_norm_eps)
 
 
+def _added(hook: Hook | None, layer: int, site: str, x: Tensor, y: Tensor) -> Tensor:
+    """Return ``y`` with what the hook adds at a site; ``y`` itself where no lane uses the site."""
+    if hook is None or site not in hook.sites:
+        return y
+    addition = hook(site, layer, x, y)
+    return y if addition is None else y + addition
+
+
 def _attention(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, p: float, stream: torch.Generator | None
 ) -> Tensor:
@@ -372,7 +431,7 @@ def _attention(
     return dropout(scores.softmax(-1), p, stream) @ v
 
 
-def _reader(weights: Mapping[str, Tensor], dtype: torch.dtype, device: torch.device) -> Callable[..., Tensor]:
+def _reader(weights: Mapping[str, Tensor], dtype: torch.dtype, device: torch.device) -> _Read:
     """Return a function that reads a tensor by name, whatever the checkpoint's prefix or age."""
 
     def read(name: str, shape: tuple[int | None, ...]) -> Tensor:

@@ -13,12 +13,12 @@ Where it ran, on how many lanes, under which name, is in no key.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import BaseModel
 
 from adapterlab.fingerprint import Json, digest_of, key_of
-from adapterlab.records import BackboneFacts, Step, StepKind, TaskFacts, TrainSettings
+from adapterlab.records import BackboneFacts, BackboneShape, Step, StepKind, TaskFacts, TrainSettings
 from adapterlab.registry import entry_points
 from adapterlab.spec.model import SourceSpec, Spec, TrainingSpec
 from adapterlab.spec.space import Choices, FloatRange, is_fixed
@@ -170,7 +170,7 @@ def _study_step(
         }
         search_key = key_of("search", STEP_VERSIONS[StepKind.STUDY], inputs)
         key = _key(StepKind.STUDY, {**inputs, "trials": trials})
-    shape = facts.backbone.shape
+    shape = _points_of(spec, facts.backbone.shape)
     task_facts = facts.tasks[target]
     coefficients = list(combiner.coefficient_shape(shape, len(pool))) if shape else None
     return Step(
@@ -196,6 +196,13 @@ def _study_step(
         head_parameters=shape.head_parameters(task_facts.n_labels) if shape else None,
         train_rows=_rows(spec, task_facts, spec.transfer.max_epochs * trials),
     )
+
+
+def _points_of(spec: Spec, shape: BackboneShape | None) -> BackboneShape | None:
+    """Return a shape whose layers are the attachment points of the pool's adapters, as combiners count."""
+    method = entry_points.adapter_method(spec.adapter.method)
+    sites = len(method.sites(method.settings.model_validate(spec.adapter.settings)))
+    return None if shape is None else replace(shape, layers=shape.layers * sites)
 
 
 def _transfer_step(study: Step, seed: int, train_rows: int | None) -> Step:

@@ -7,7 +7,7 @@ torch is behind ``layer()``, called on a worker only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from string import Formatter
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -30,9 +30,19 @@ class AdapterMethod(Protocol):
     """Raise it when results change; part of every key."""
     settings: type[BaseModel]
     """Frozen model of ``[adapter.settings]``; unknown keys refused."""
+    combinable: bool
+    """Whether adapters can be stacked into a pool: a linear last factor, every site of the hidden size."""
+    exclusive: bool
+    """Whether it trains the backbone's own weights, so that its lanes cannot share a pass."""
 
-    def trainable_parameters(self, settings: BaseModel, shape: BackboneShape) -> int:
-        """Return the parameters of one adapter, head not counted."""
+    def sites(self, settings: BaseModel) -> tuple[str, ...]:
+        """Return where an adapter attaches in each layer, names of ``train/protocols.py``'s ``Hook``.
+
+        With S sites an adapter has L·S attachment points, layer by layer.
+        """
+
+    def trainable_parameters(self, settings: BaseModel, shape: BackboneShape) -> int | None:
+        """Return the parameters of one adapter, head not counted; ``None`` if the shape does not say."""
 
     def layer(self) -> ModuleType:
         """Import and return the torch side, see ``train/protocols.py``."""
@@ -40,68 +50,64 @@ class AdapterMethod(Protocol):
 
 @runtime_checkable
 class Combiner(Protocol):
-    """What mixes frozen source adapters for a target."""
+    """What mixes frozen source adapters for a target.
+
+    May be a :class:`ChecksPools`, :class:`Expands` or :class:`ReadsModels` as well.
+    """
 
     name: str
     """Name in specs, for example ``"scalearn_uniform"``."""
     version: int
     settings: type[BaseModel]
     """Frozen model of ``[combiner.settings]``."""
+    dimensions: Mapping[str, Any]
+    """What a study of it searches, with each dimension's default as it would stand under ``[search]``:
+    a number, ``{"low", "high", "log"}`` or ``{"choices"}``. Always holds ``"lr"``; ``"init_scale"`` and
+    ``"dropout"`` where it has a use for them. Others are neither searched nor in a key."""
+    token_dependent: bool
+    """Whether coefficients differ from token to token; such combinations do not fold into one adapter."""
 
     def coefficient_shape(self, shape: BackboneShape, sources: int) -> tuple[int, int, int]:
-        """Return (layers or 1, sources, hidden size or 1)."""
+        """Return (layers or 1, sources, hidden size or 1); of means over tokens where they differ."""
 
     def trainable_parameters(self, settings: BaseModel, shape: BackboneShape, sources: int) -> int:
-        """Return the parameters of one transfer, head not counted."""
+        """Return the parameters of one transfer, head not counted; may be 0."""
 
-    def layer(self) -> ModuleType:
-        """Import and return the torch side, see ``train/protocols.py``."""
-
-
-Row = Mapping[str, Any]
-"""One row as it is written somewhere: columns by name."""
-Prepare = Callable[[Row], Iterable[Row]]
-"""Makes the columns a task reads from those a row has; may yield several rows, or none."""
+    def layer(self) -> Any:
+        """Import and return the torch side, a ``CombinerLayer`` of ``train/protocols.py``."""
 
 
-@dataclass(frozen=True)
-class HubLocation:
-    """Where a task's rows are on a hub of data sets."""
+@runtime_checkable
+class ChecksPools(Protocol):
+    """A combiner that does not fit every pool."""
 
-    repo: str
-    """``owner/name``, for example ``"nyu-mll/glue"``."""
-    config: str | None = None
-    """Configuration (subset); ``None``: the only one."""
-    train: str = "train"
-    validation: str = "validation"
-    test: str = "test"
-    """Names of the splits there; for a holdout task ``validation`` is read as its test split."""
-    revision: str | None = None
-    """Commit to read; ``None``: what the main branch stands for when it is first fetched."""
+    def complaint(self, settings: BaseModel, pool: Sequence[str], target: str) -> str | None:
+        """Return what is wrong with combining a pool for a target, in words; ``None``: nothing.
+
+        Args:
+            settings: The combiner's.
+            pool: Full names of the source tasks, in coefficient order.
+            target: Full name of the target task.
+        """
 
 
-@dataclass(frozen=True)
-class FolderLocation:
-    """Where a task's rows are below the folder of its benchmark."""
+@runtime_checkable
+class Expands(Protocol):
+    """A combiner one of whose settings can stand for several studies, for example a grid."""
 
-    folder: str
-    """Folder below the benchmark's, for example ``"winogrande"`` for every size of it."""
-    train: str = "train"
-    validation: str = "validation"
-    test: str = "test"
-    """File names without their ending."""
+    def points(self, settings: BaseModel) -> Sequence[tuple[str, BaseModel]]:
+        """Return each study's label (``""``: none is needed) and settings; one pair at least."""
 
 
-@dataclass(frozen=True)
-class Join:
-    """Columns that lie once in a file beside a split's own, ``<split>.<name>.jsonl``, if it is there."""
+@runtime_checkable
+class ReadsModels(Protocol):
+    """A combiner that reads other models than the backbone."""
 
-    name: str
-    """Middle of the file's name, for example ``"paragraphs"`` for ``train.paragraphs.jsonl``."""
-    on: str
-    """Where a row names its line of that file, as a path with dots: ``"idx.paragraph"``."""
-    key: str
-    """Column of that file it is equal to; the file's other columns are added where a row lacks them."""
+    def models(self, settings: BaseModel) -> Mapping[str, str]:
+        """Return the models by the setting that names them: ``package:``, ``folder:`` or ``hub:…@<commit>``.
+
+        In keys the models' digests stand in place of their names.
+        """
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,16 @@ over the group's rows, the rest lane by lane.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from adapterlab.errors import UsageError
+from adapterlab.train.passes import Pass, Rectangle
 from adapterlab.train.protocols import Backbone, CombinerLayer, FrozenPool, MethodLayer
 
 
@@ -23,18 +26,28 @@ class Adaptation(Protocol):
     def group(self) -> int:
         """Lanes of equal group may share :meth:`shared`."""
 
-    def shared(self, layer: int, x: Tensor) -> Tensor | None:
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Where something is added, as the backbone names them; in the order of the points."""
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether the lane trains the backbone's own weights, so that its passes are its own."""
+
+    def shared(self, site: str, layer: int, x: Tensor) -> Tensor | None:
         """Return what lanes of a group have in common, for their rows together; ``None``: nothing."""
 
     def forward(
         self,
         tensors: Mapping[str, Tensor],
+        site: str,
         layer: int,
         x: Tensor,
+        y: Tensor,
         shared: Tensor | None,
         generator: torch.Generator | None,
     ) -> Tensor:
-        """Return what is added at the site for one lane's rows, (N_k, d) -> (N_k, d)."""
+        """Return what is added at a site for one lane's rows: x (N_k, d), y (N_k, e) -> (N_k, e)."""
 
 
 @dataclass(frozen=True)
@@ -46,33 +59,51 @@ class OwnAdapter:
 
     @property
     def group(self) -> int:
-        """Own adapters share nothing, so all of them are one group."""
+        """Own adapters share nothing, so all of them are one group, whatever their methods."""
         return 0
 
-    def shared(self, layer: int, x: Tensor) -> None:
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The method's sites."""
+        return self.method.sites(self.settings)
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether the method trains the backbone's own weights."""
+        return trains_backbone(self.method)
+
+    def shared(self, site: str, layer: int, x: Tensor) -> None:
         """Return nothing: every weight is the lane's own."""
-        del layer, x
+        del site, layer, x
 
     def forward(
         self,
         tensors: Mapping[str, Tensor],
+        site: str,
         layer: int,
         x: Tensor,
+        y: Tensor,
         shared: Tensor | None,
         generator: torch.Generator | None,
     ) -> Tensor:
         """Return the adapter's output."""
         del shared, generator  # the adapter has no dropout of its own
-        return self.method.forward(self.settings, dict(tensors), layer, x)
+        return self.method.forward(self.settings, dict(tensors), site, layer, x, y)
+
+
+def trains_backbone(method: MethodLayer) -> bool:
+    """Return whether a method's tensors are the backbone's own weights, as in full fine-tuning."""
+    return bool(getattr(method, "exclusive", False))
 
 
 @dataclass(frozen=True)
 class SourcePool:
-    """T frozen adapters, stacked layer by layer; shared by every lane that combines them."""
+    """T frozen adapters, stacked point by point; shared by every lane that combines them."""
 
     method: MethodLayer
     settings: Any
-    layers: tuple[FrozenPool, ...]
+    points: tuple[FrozenPool, ...]
+    """By attachment point, ``layer · S + index of the site``."""
 
     @classmethod
     def build(
@@ -82,18 +113,38 @@ class SourcePool:
         adapters: Sequence[Mapping[str, Tensor]],
         backbone: Backbone,
     ) -> SourcePool:
-        """Stack adapters in coefficient order, in the backbone's precision and on its device."""
+        """Stack adapters in coefficient order, in the backbone's precision and on its device.
+
+        Raises:
+            UsageError: The method's adapters cannot be combined.
+        """
+        if not hasattr(method, "stack"):
+            name = getattr(method, "__name__", type(method).__name__)
+            raise UsageError(f"adapters of {name} cannot be combined: their output has no linear last factor")
         placed = [
             {name: tensor.to(device=backbone.device, dtype=backbone.dtype) for name, tensor in one.items()}
             for one in adapters
         ]
-        stacked = (method.stack(settings, placed, layer) for layer in range(backbone.shape.layers))
+        stacked = (
+            method.stack(settings, placed, site, layer)
+            for layer in range(backbone.shape.layers)
+            for site in method.sites(settings)
+        )
         return cls(method, settings, tuple(stacked))
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The method's sites."""
+        return self.method.sites(self.settings)
+
+    def point(self, site: str, layer: int) -> int:
+        """Return the index of an attachment point."""
+        return layer * len(self.sites) + self.sites.index(site)
 
     @property
     def sources(self) -> int:
         """Number of adapters, T."""
-        return self.layers[0].up.shape[0]
+        return self.points[0].up.shape[0]
 
 
 @dataclass(frozen=True)
@@ -110,24 +161,39 @@ class Combination:
         """Lanes on the very same pool share its inner products."""
         return id(self.pool)
 
-    def shared(self, layer: int, x: Tensor) -> Tensor:
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Where the pool's adapters attach."""
+        return self.pool.sites
+
+    @property
+    def exclusive(self) -> bool:
+        """Combinations leave the backbone frozen."""
+        return False
+
+    def shared(self, site: str, layer: int, x: Tensor) -> Tensor:
         """Return the pool's inner activations, (N, d) -> (N, T·r)."""
-        return self.pool.method.inner(self.pool.settings, self.pool.layers[layer], x)
+        pool = self.pool
+        return pool.method.inner(pool.settings, pool.points[pool.point(site, layer)], x)
 
     def forward(
         self,
         tensors: Mapping[str, Tensor],
+        site: str,
         layer: int,
         x: Tensor,
+        y: Tensor,
         shared: Tensor | None,
         generator: torch.Generator | None,
     ) -> Tensor:
         """Return the combined output of the pool."""
+        del y  # outputs of a pool depend on the sites' inputs alone
         assert shared is not None
+        point = self.pool.point(site, layer)
         return self.combiner.forward(
             dict(tensors),
-            layer,
-            self.pool.layers[layer],
+            point,
+            self.pool.points[point],
             x,
             shared,
             dropout=self.dropout,
@@ -147,29 +213,69 @@ class Seat:
     """Stream of the frozen backbone's own dropout; ``None``: off."""
 
 
-def residual_of(seats: Sequence[Seat], slices: Sequence[slice]) -> Callable[[int, Tensor], Tensor]:
-    """Return the function a backbone calls at its sites for a pass of these seats.
+@dataclass(frozen=True)
+class PassHook:
+    """What the lanes of one pass add to the backbone; see :class:`~adapterlab.train.protocols.Hook`."""
 
-    Args:
-        seats: The lanes, those of equal group side by side.
-        slices: Their rows in the packed tensor.
-    """
-    groups: list[list[int]] = []
-    for index, seat in enumerate(seats):
-        if groups and seats[groups[-1][0]].adaptation.group == seat.adaptation.group:
-            groups[-1].append(index)
-        else:
-            groups.append([index])
+    seats: Sequence[Seat]
+    """The lanes, those of equal group side by side."""
+    slices: Sequence[slice]
+    """Their rows in the packed tensor."""
 
-    def residual(layer: int, x: Tensor) -> Tensor:
+    @cached_property
+    def sites(self) -> frozenset[str]:
+        """Where some lane adds something."""
+        return frozenset(site for seat in self.seats for site in seat.adaptation.sites)
+
+    @cached_property
+    def _groups(self) -> list[list[int]]:
+        groups: list[list[int]] = []
+        for index, seat in enumerate(self.seats):
+            if groups and self.seats[groups[-1][0]].adaptation.group == seat.adaptation.group:
+                groups[-1].append(index)
+            else:
+                groups.append([index])
+        return groups
+
+    def __call__(self, site: str, layer: int, x: Tensor, y: Tensor) -> Tensor | None:
+        """Return what is added at a site, zeros for lanes that do not attach there."""
         outputs: list[Tensor] = []
-        for group in groups:
-            start, end = slices[group[0]].start, slices[group[-1]].stop
-            shared = seats[group[0]].adaptation.shared(layer, x[start:end])
+        for group in self._groups:
+            start, end = self.slices[group[0]].start, self.slices[group[-1]].stop
+            first = self.seats[group[0]].adaptation
+            shared = first.shared(site, layer, x[start:end]) if site in first.sites else None
             for index in group:
-                seat, rows = seats[index], slices[index]
+                seat, rows = self.seats[index], self.slices[index]
+                if site not in seat.adaptation.sites:
+                    outputs.append(y.new_zeros(rows.stop - rows.start, y.shape[1]))
+                    continue
                 part = None if shared is None else shared[rows.start - start : rows.stop - start]
-                outputs.append(seat.adaptation.forward(seat.tensors, layer, x[rows], part, seat.generator))
+                outputs.append(
+                    seat.adaptation.forward(seat.tensors, site, layer, x[rows], y[rows], part, seat.generator)
+                )
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
-    return residual
+
+def hidden_states(backbone: Backbone, seats: Sequence[Seat], rectangles: Sequence[Rectangle]) -> list[Tensor]:
+    """Return the last hidden states of each lane, (B_k, S_k, d).
+
+    Lanes share one pass; a lane that trains the backbone's own weights has one of its own.
+
+    Args:
+        backbone: The shared frozen backbone.
+        seats: The lanes, those of equal group side by side.
+        rectangles: Their rows.
+    """
+    alone = [[i] for i, seat in enumerate(seats) if seat.adaptation.exclusive]
+    together = [i for i, seat in enumerate(seats) if not seat.adaptation.exclusive]
+    found: dict[int, Tensor] = {}
+    for places in [together, *alone] if together else alone:
+        batch = Pass(tuple(rectangles[i] for i in places))
+        sharing = [seats[i] for i in places]
+        base = backbone.with_weights(sharing[0].tensors) if sharing[0].adaptation.exclusive else backbone
+        packed = base.forward(
+            batch, PassHook(sharing, batch.slices), [seat.backbone_generator for seat in sharing]
+        )
+        for i, rows in zip(places, batch.slices, strict=True):
+            found[i] = packed[rows].view(*rectangles[i].token_ids.shape, -1)
+    return [found[i] for i in range(len(seats))]

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from adapterlab.errors import DataError, UsageError
-from adapterlab.train.adaptation import Combination, Seat, SourcePool, residual_of
-from adapterlab.train.passes import Pass
+from adapterlab.train.adaptation import Combination, Seat, SourcePool, hidden_states
 from adapterlab.train.protocols import Backbone, CombinerLayer, FrozenPool, MethodLayer
 from adapterlab.train.rng import stream
 
@@ -68,10 +67,10 @@ class Composition(nn.Module):
             pool = self.adaptation.pool
             moved = tuple(
                 FrozenPool({name: fn(one) for name, one in layer.inner.items()}, fn(layer.up), fn(layer.bias))
-                for layer in pool.layers
+                for layer in pool.points
             )
             self.backbone = self.backbone.to(dtype=there.dtype, device=there.device)
-            self.adaptation = replace(self.adaptation, pool=replace(pool, layers=moved))
+            self.adaptation = replace(self.adaptation, pool=replace(pool, points=moved))
         return self
 
     def forward(
@@ -93,13 +92,12 @@ class Composition(nn.Module):
         from transformers.modeling_outputs import BaseModelOutput
 
         rectangle = self.backbone.rectangle(input_ids, attention_mask, token_type_ids)
-        batch = Pass((rectangle,))
         tensors = {
             name: tensor.to(dtype=self.backbone.dtype, device=self.backbone.device)
             for name, tensor in self._tensors().items()
         }
-        states = self.backbone.forward(batch, residual_of([Seat(self.adaptation, tensors)], batch.slices))
-        return BaseModelOutput(last_hidden_state=states.view(*input_ids.shape, -1))
+        (states,) = hidden_states(self.backbone, [Seat(self.adaptation, tensors)], [rectangle])
+        return BaseModelOutput(last_hidden_state=states)
 
     def extra_repr(self) -> str:
         """Return what ``print`` shows."""

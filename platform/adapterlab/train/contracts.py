@@ -45,12 +45,12 @@ class MethodLayerContract:
         settings, layer = self.plugin.settings(), _layer(self.plugin)
         pool = adapters_of(self.plugin, 3)
         x = torch.randn(_ROWS, SHAPE.hidden_size, dtype=torch.float64, generator=stream(1, "x"))
-        for index in range(SHAPE.layers):
-            stacked = layer.stack(settings, pool, index)
+        for site, index in _points(layer, settings):
+            stacked = layer.stack(settings, pool, site, index)
             h = layer.inner(settings, stacked, x).view(_ROWS, len(pool), -1)
             for t, adapter in enumerate(pool):
                 folded = h[:, t] @ stacked.up[t].T + stacked.bias[t]
-                alone = layer.forward(settings, adapter, index, x)
+                alone = layer.forward(settings, adapter, site, index, x, x)
                 torch.testing.assert_close(folded, alone, rtol=0, atol=_TOLERANCE)
 
     def test_a_folded_pool_is_one_adapter(self) -> None:
@@ -59,13 +59,14 @@ class MethodLayerContract:
         if not hasattr(layer, "fold"):
             return
         pool = adapters_of(self.plugin, 3)
-        omega = torch.randn(SHAPE.layers, 3, SHAPE.hidden_size, dtype=torch.float64, generator=stream(2, "o"))
+        points = _points(layer, settings)
+        omega = torch.randn(len(points), 3, SHAPE.hidden_size, dtype=torch.float64, generator=stream(2, "o"))
         folded = fold(layer, settings, pool, omega, SHAPE).tensors
         x = torch.randn(_ROWS, SHAPE.hidden_size, dtype=torch.float64, generator=stream(1, "x"))
-        for index in range(SHAPE.layers):
-            apart = [layer.forward(settings, adapter, index, x) for adapter in pool]
-            wanted = (omega[index] * torch.stack(apart, 1)).sum(1)
-            got = layer.forward(settings, folded, index, x)
+        for point, (site, index) in enumerate(points):
+            apart = [layer.forward(settings, adapter, site, index, x, x) for adapter in pool]
+            wanted = (omega[point] * torch.stack(apart, 1)).sum(1)
+            got = layer.forward(settings, folded, site, index, x, x)
             torch.testing.assert_close(got, wanted, rtol=_TOLERANCE, atol=_TOLERANCE)
 
 
@@ -128,6 +129,10 @@ def _random_pool(sources: int) -> tuple[FrozenPool, torch.Tensor]:
     bias = torch.randn(sources, d, dtype=torch.float64, generator=generator)
     h = torch.randn(_ROWS, sources * r, dtype=torch.float64, generator=generator)
     return FrozenPool(inner={}, up=up, bias=bias), h
+
+
+def _points(layer: MethodLayer, settings: Any) -> list[tuple[str, int]]:
+    return [(site, index) for index in range(SHAPE.layers) for site in layer.sites(settings)]
 
 
 def _layer(plugin: AdapterMethod | Combiner) -> Any:

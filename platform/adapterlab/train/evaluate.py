@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from adapterlab.data import metrics
 from adapterlab.records import Examples, TaskFacts
 from adapterlab.train import head
-from adapterlab.train.adaptation import Seat, residual_of
-from adapterlab.train.passes import Pass, Rectangle, evaluation_rectangles
+from adapterlab.train.adaptation import Seat, hidden_states
+from adapterlab.train.passes import Rectangle, evaluation_rectangles
 from adapterlab.train.protocols import Backbone
 
 MAX_TOKENS = 4096
@@ -82,9 +82,8 @@ def evaluate(
 def _outputs(
     backbone: Backbone, seats: Sequence[Seat], rectangles: Sequence[Rectangle]
 ) -> list[torch.Tensor]:
-    batch = Pass(tuple(rectangles))
-    hidden = backbone.forward(batch, residual_of(seats, batch.slices))
+    states = hidden_states(backbone, seats, rectangles)
     return [
-        head.forward(seat.tensors, hidden[rows].view(*one.token_ids.shape, -1)[:, 0], 0.0, None)
-        for seat, one, rows in zip(seats, rectangles, batch.slices, strict=True)
+        head.forward(seat.tensors, hidden[:, 0], 0.0, None)
+        for seat, hidden in zip(seats, states, strict=True)
     ]

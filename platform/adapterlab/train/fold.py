@@ -12,7 +12,7 @@ Source: reformulation of ScaLearn (arXiv 2310.01217), equations 3 to 6.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -25,10 +25,15 @@ from adapterlab.train.protocols import Tensors
 
 @runtime_checkable
 class FoldingLayer(Protocol):
-    """Torch side of an adapter method whose combinations are adapters of the same method."""
+    """Torch side of an adapter method whose combinations are adapters, of the same method or a plainer one."""
 
-    def fold(self, settings: Any, pool: Sequence[Mapping[str, Tensor]], layer: int, omega: Tensor) -> Tensors:
-        """Return one layer of the adapter that ``Σ_t ω_t ⊙ u_t`` is; ``omega`` is (T, d or 1)."""
+    def sites(self, settings: Any) -> tuple[str, ...]:
+        """Return the sites where outputs are added."""
+
+    def fold(
+        self, settings: Any, pool: Sequence[Mapping[str, Tensor]], site: str, layer: int, omega: Tensor
+    ) -> Tensors:
+        """Return one point of the adapter that ``Σ_t ω_t ⊙ u_t`` is; ``omega`` is (T, d or 1)."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Folded:
     tensors: Tensors
     """As the method names them; in the precision of the sources."""
     kept: tuple[tuple[int, ...], ...]
-    """For each layer, the places of the sources that are in it; empty where none is."""
+    """For each attachment point, the places of the sources that are in it; empty where none is."""
     sources: int
     """Adapters in the pool, T."""
     largest_dropped: float
@@ -46,7 +51,7 @@ class Folded:
 
     @property
     def dropped(self) -> tuple[int, ...]:
-        """Places of the sources that are in no layer at all."""
+        """Places of the sources that are at no point at all."""
         used = {place for places in self.kept for place in places}
         return tuple(place for place in range(self.sources) if place not in used)
 
@@ -66,10 +71,10 @@ def fold(
         method: Torch side of the adapter method.
         settings: Its settings.
         adapters: The T source adapters in coefficient order; their inner widths may differ.
-        coefficients: (L or 1, T, d or 1), the same for every token.
+        coefficients: (L·S or 1, T, d or 1), the same for every token; S: the method's sites.
         shape: Shape of the backbone.
-        tolerance: A source none of whose coefficients in a layer is greater (absolute value) is left
-            out of that layer. 0 leaves out only what contributes nothing, and stays exact.
+        tolerance: A source none of whose coefficients at a point is greater (absolute value) is left
+            out there. 0 leaves out only what contributes nothing, and stays exact.
 
     Raises:
         UsageError: The method cannot be folded, or the tolerance is negative.
@@ -80,23 +85,25 @@ def fold(
         raise UsageError(f"combinations of {name} adapters cannot be folded into one: it has no fold()")
     if not tolerance >= 0:
         raise UsageError(f"the tolerance must be 0 or more, got {tolerance}")
-    check_coefficients(coefficients, shape, len(adapters))
+    sites = method.sites(settings)
+    points = [(site, layer) for layer in range(shape.layers) for site in sites]
+    check_coefficients(coefficients, replace(shape, layers=len(points)), len(adapters))
     omega = coefficients.detach().double().cpu()
     tensors: Tensors = {}
     kept: list[tuple[int, ...]] = []
     largest = 0.0
-    for layer in range(shape.layers):
-        row = omega[layer if omega.shape[0] > 1 else 0]  # (T, d or 1)
+    for point, (site, layer) in enumerate(points):
+        row = omega[point if omega.shape[0] > 1 else 0]  # (T, d or 1)
         size = row.abs().amax(1)
         places = tuple(int(place) for place in (size > tolerance).nonzero().flatten())
         largest = max([largest, *(float(size[t]) for t in range(len(size)) if t not in places)])
         kept.append(places)
-        # A layer that no source is left in keeps the first one, multiplied by zero: adapters have
-        # the same tensors in every layer.
+        # A point that no source is left at keeps the first one, multiplied by zero: adapters have
+        # the same tensors at every point.
         pool, weights = (
             ([adapters[t] for t in places], row[list(places)]) if places else ([adapters[0]], row[:1] * 0)
         )
-        part = method.fold(settings, [_in_double(one) for one in pool], layer, weights)
+        part = method.fold(settings, [_in_double(one) for one in pool], site, layer, weights)
         tensors |= {name: tensor.to(_precision(adapters)) for name, tensor in part.items()}
     return Folded(tensors, tuple(kept), len(adapters), largest)
 

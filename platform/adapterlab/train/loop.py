@@ -17,10 +17,9 @@ from dataclasses import replace
 import torch
 
 from adapterlab.records import EpochResult, LaneResult, State
-from adapterlab.train.adaptation import Seat, residual_of
+from adapterlab.train.adaptation import Seat, hidden_states
 from adapterlab.train.evaluate import evaluate
 from adapterlab.train.lane import Lane
-from adapterlab.train.passes import Pass
 from adapterlab.train.protocols import Backbone
 
 OnEpoch = Callable[[Lane, EpochResult], bool]
@@ -45,7 +44,7 @@ def train_lanes(
     active: list[Lane] = []
     started: dict[Lane, float] = {}
     while True:
-        while len(active) < capacity and (lane := next_lane()) is not None:
+        while _has_place(active, capacity) and (lane := next_lane()) is not None:
             active.append(lane)
             started[lane] = time.monotonic()
         if not active:
@@ -66,19 +65,21 @@ def train_lanes(
 def train_step(backbone: Backbone, lanes: Sequence[Lane]) -> None:
     """Advance every lane by one step with one forward and one backward pass."""
     rectangles = [lane.next_rectangle() for lane in lanes]
-    batch = Pass(tuple(rectangles))
-    seats = [lane.seat() for lane in lanes]
-    hidden = backbone.forward(
-        batch, residual_of(seats, batch.slices), [seat.backbone_generator for seat in seats]
-    )
-    losses = [
-        lane.loss(hidden[rows].view(*one.token_ids.shape, -1), one)
-        for lane, one, rows in zip(lanes, rectangles, batch.slices, strict=True)
-    ]
+    states = hidden_states(backbone, [lane.seat() for lane in lanes], rectangles)
+    losses = [lane.loss(hidden, one) for lane, hidden, one in zip(lanes, states, rectangles, strict=True)]
     # Lanes share no parameter, so the gradient of the sum is each lane's own gradient.
     torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
     for lane, loss in zip(lanes, losses, strict=True):
         lane.update(loss.detach())
+
+
+def _has_place(active: Sequence[Lane], capacity: int) -> bool:
+    """Return whether a lane may join; one that trains the backbone's own weights is the last to join.
+
+    It holds the whole backbone several times over (weights, gradients, moments), so there is never
+    more than one of them.
+    """
+    return len(active) < capacity and not any(lane.adaptation.exclusive for lane in active)
 
 
 @contextmanager

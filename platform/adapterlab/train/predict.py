@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from adapterlab.records import Examples, ProblemType
 from adapterlab.train import head
-from adapterlab.train.adaptation import Seat, residual_of
+from adapterlab.train.adaptation import Seat, hidden_states
 from adapterlab.train.evaluate import MAX_TOKENS
-from adapterlab.train.passes import Pass, evaluation_rectangles
+from adapterlab.train.passes import evaluation_rectangles
 from adapterlab.train.protocols import Backbone
 
 
@@ -27,10 +27,8 @@ def outputs(backbone: Backbone, seat: Seat, examples: Examples) -> NDArray[np.fl
     """
     found: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
     for rectangle in evaluation_rectangles(examples, MAX_TOKENS):
-        batch = Pass((rectangle.to(backbone.device),))
-        states = backbone.forward(batch, residual_of([seat], batch.slices))
-        first = states.view(*rectangle.token_ids.shape, -1)[:, 0]
-        logits = head.forward(seat.tensors, first, 0.0, None)
+        (states,) = hidden_states(backbone, [seat], [rectangle.to(backbone.device)])
+        logits = head.forward(seat.tensors, states[:, 0], 0.0, None)
         found.append((rectangle.rows, logits.double().cpu().numpy()))
     order = np.concatenate([rows for rows, _ in found])
     gathered: NDArray[np.float64] = np.empty((len(examples), found[0][1].shape[1]))

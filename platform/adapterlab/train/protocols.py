@@ -11,7 +11,7 @@ Shapes: ``L`` layers, ``d`` hidden size, ``T`` source adapters, ``r`` inner widt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,9 +25,32 @@ Tensors = dict[str, Tensor]
 """Named tensors of one adapter, transfer or head, e.g. ``{"layer.0.down.weight": …}``."""
 
 
+class Hook(Protocol):
+    """What a backbone calls at its named sites, in every layer.
+
+    The sites of encoders:
+
+    - ``"ffn"``: ``x = LN(f + a)``, ``y = f + a``; the layer's output becomes ``LN(f + a + u)``, so that
+      with ``u = 0`` it is the plain layer;
+    - ``"attention.out"``, ``"ffn.out"``: ``x = y`` = the sub-block's output after its dropout, before
+      the residual and its LayerNorm;
+    - ``"attention.query"``, ``"attention.key"``, ``"attention.value"``, ``"ffn.up"``: a linear map,
+      ``x`` its input and ``y = W x + b`` before any activation.
+
+    What the hook returns is added onto ``y``.
+    """
+
+    @property
+    def sites(self) -> frozenset[str]:
+        """Where some lane adds something; a backbone calls nowhere else."""
+
+    def __call__(self, site: str, layer: int, x: Tensor, y: Tensor) -> Tensor | None:
+        """Return what is added, (N, y's width), zeros on the rows of lanes without the site; or nothing."""
+
+
 @dataclass(frozen=True)
 class FrozenPool:
-    """One layer of T frozen source adapters, stacked so that all are one.
+    """T frozen source adapters at one attachment point, stacked so that all are one.
 
     The method's non-linear inner part maps (N, d) to (N, T·r); what remains is linear:
     ``u_t = up[t] h_t + bias[t]``.
@@ -42,19 +65,24 @@ class FrozenPool:
 
 
 class MethodLayer(Protocol):
-    """Torch side of an adapter method."""
+    """Torch side of an adapter method.
 
-    site: str
-    """Where the output is added, a name the backbone knows: ``"ffn"``, after the feed-forward block."""
+    An adapter attaches at points, (layer, site) pairs in layer-major order: with S sites, point
+    ``layer · S + index of the site``. Only a method with a linear last factor and sites of the hidden
+    size can be stacked and combined; others need no ``stack`` and ``inner``.
+    """
+
+    def sites(self, settings: Any) -> tuple[str, ...]:
+        """Return the sites where outputs are added, as :class:`Hook` names them."""
 
     def initial(self, settings: Any, shape: BackboneShape, generator: torch.Generator) -> Tensors:
         """Return freshly initialised tensors of one adapter, all layers, float32."""
 
-    def forward(self, settings: Any, tensors: Tensors, layer: int, x: Tensor) -> Tensor:
-        """Return the adapter's output ``u`` (before any residual) for ``x``, (N, d) -> (N, d)."""
+    def forward(self, settings: Any, tensors: Tensors, site: str, layer: int, x: Tensor, y: Tensor) -> Tensor:
+        """Return the adapter's output ``u`` (before any residual): x (N, d) and y (N, e) -> (N, e)."""
 
-    def stack(self, settings: Any, pool: Sequence[Tensors], layer: int) -> FrozenPool:
-        """Stack one layer of T adapters' tensors."""
+    def stack(self, settings: Any, pool: Sequence[Tensors], site: str, layer: int) -> FrozenPool:
+        """Stack T adapters' tensors at one point."""
 
     def inner(self, settings: Any, pool: FrozenPool, x: Tensor) -> Tensor:
         """Return the stacked inner activations, (N, d) -> (N, T·r)."""
@@ -87,8 +115,8 @@ class CombinerLayer(Protocol):
 
         Args:
             tensors: The lane's own tensors.
-            layer: Index of the layer.
-            pool: The layer's frozen adapters.
+            layer: Index of the attachment point; of the layer where the method has one site.
+            pool: The point's frozen adapters.
             x: The lane's input to the adapters, (N_k, d).
             h: The lane's slice of the inner activations, (N_k, T·r).
             dropout: Probability on the coefficients.
@@ -113,6 +141,12 @@ class Backbone(Protocol):
     def to(self, *, dtype: torch.dtype, device: torch.device | str) -> Backbone:
         """Return the same backbone in another precision or place."""
 
+    def weights(self) -> Tensors:
+        """Return copies of all its tensors by their Hugging Face names, without a model prefix."""
+
+    def with_weights(self, weights: Mapping[str, Tensor]) -> Backbone:
+        """Return this backbone with other tensors, through which gradients flow."""
+
     def rectangle(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
     ) -> Rectangle:
@@ -121,14 +155,13 @@ class Backbone(Protocol):
     def forward(
         self,
         batch: Pass,
-        residual: Callable[[int, Tensor], Tensor] | None = None,
+        hook: Hook | None = None,
         generators: Sequence[torch.Generator | None] | None = None,
     ) -> Tensor:
         """Return the last hidden states of every lane, packed, (N, d).
 
         Args:
             batch: The lanes' rectangles.
-            residual: ``residual(layer, x)`` gives what is added at the method's site, (N, d) -> (N, d);
-                ``None``: the plain backbone.
+            hook: Gives what is added at the sites it names; ``None``: the plain backbone.
             generators: The lanes' streams for the backbone's own dropout; ``None`` entries: off.
         """

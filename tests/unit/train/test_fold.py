@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from adapterlab.errors import DataError, UsageError
 from adapterlab.records import BackboneShape
-from adapterlab.train.adaptation import Combination, OwnAdapter, Seat, SourcePool, residual_of
+from adapterlab.train.adaptation import Combination, OwnAdapter, Seat, SourcePool, hidden_states
 from adapterlab.train.fold import fold
 from adapterlab.train.passes import Pass, gather
 from adapterlab_bottleneck import layer as pfeiffer
@@ -41,7 +41,7 @@ def random_omega(size, seed=0):
 
 def combined(pool, omega, kind, layer, x):
     """What the engine computes in training, unfolded."""
-    stacked = pfeiffer.stack(kind, pool, layer)
+    stacked = pfeiffer.stack(kind, pool, "ffn", layer)
     h = pfeiffer.inner(kind, stacked, x)
     return scalearn.forward({"omega": omega}, layer, stacked, x, h, dropout=0.0, generator=None)
 
@@ -49,7 +49,7 @@ def combined(pool, omega, kind, layer, x):
 def by_hand(pool, omega, kind, layer, x):
     """What the papers write: every source's output, scaled and summed."""
     row = omega[layer if omega.shape[0] > 1 else 0]
-    return sum(row[t] * pfeiffer.forward(kind, one, layer, x) for t, one in enumerate(pool))
+    return sum(row[t] * pfeiffer.forward(kind, one, "ffn", layer, x, x) for t, one in enumerate(pool))
 
 
 @settings(max_examples=60, deadline=None)
@@ -70,7 +70,7 @@ def test_one_adapter_computes_what_the_pool_computes(widths, layers, d, per_laye
     folded = fold(pfeiffer, chosen, pool, omega, shape)
     x = torch.randn(5, d, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     for layer in range(layers):
-        got = pfeiffer.forward(chosen, folded.tensors, layer, x)
+        got = pfeiffer.forward(chosen, folded.tensors, "ffn", layer, x, x)
         torch.testing.assert_close(got, combined(pool, omega, chosen, layer, x), **CLOSE)
         torch.testing.assert_close(got, by_hand(pool, omega, chosen, layer, x), **CLOSE)
         assert folded.tensors[f"layer.{layer}.down.bias"].shape == (sum(widths),)
@@ -84,7 +84,7 @@ def test_a_pool_of_one_and_of_sixty_four(sources):
     folded = fold(pfeiffer, RELU, pool, omega, shape).tensors
     x = torch.randn(7, 16, dtype=torch.float64)
     for layer in range(2):
-        got = pfeiffer.forward(RELU, folded, layer, x)
+        got = pfeiffer.forward(RELU, folded, "ffn", layer, x, x)
         torch.testing.assert_close(got, combined(pool, omega, RELU, layer, x), rtol=1e-12, atol=1e-12)
     assert folded["layer.1.up.weight"].shape == (16, 3 * sources)
 
@@ -94,13 +94,13 @@ def test_through_the_whole_backbone():
     pool = [adapter(4, 3, 16, t) for t in range(3)]
     omega = random_omega((3, 3, 1))
     folded = fold(pfeiffer, RELU, pool, omega, encoder.shape).tensors
-    batch = Pass((gather(random_examples(6, 2, seed=1), np.arange(6)),))
+    rectangle = gather(random_examples(6, 2, seed=1), np.arange(6))
     stacked = SourcePool.build(pfeiffer, RELU, pool, encoder)
     apart = Seat(Combination(stacked, scalearn, 0.0), {"omega": omega})
     one = Seat(OwnAdapter(pfeiffer, RELU), folded)
-    states = [encoder.forward(batch, residual_of([seat], batch.slices)) for seat in (apart, one)]
+    states = [hidden_states(encoder, [seat], [rectangle])[0] for seat in (apart, one)]
     torch.testing.assert_close(states[0], states[1], **CLOSE)
-    assert not torch.allclose(states[0], encoder.forward(batch))
+    assert not torch.allclose(states[0], encoder.forward(Pass((rectangle,))).view_as(states[0]))
 
 
 def test_a_folded_combination_can_be_a_source_again():
@@ -112,8 +112,8 @@ def test_a_folded_combination_can_be_a_source_again():
     x = torch.randn(4, 8, dtype=torch.float64)
     for layer in range(2):
         wanted = outer[layer, 0] * by_hand(pool[:2], inner, RELU, layer, x)
-        wanted = wanted + outer[layer, 1] * pfeiffer.forward(RELU, pool[2], layer, x)
-        torch.testing.assert_close(pfeiffer.forward(RELU, twice, layer, x), wanted, **CLOSE)
+        wanted = wanted + outer[layer, 1] * pfeiffer.forward(RELU, pool[2], "ffn", layer, x, x)
+        torch.testing.assert_close(pfeiffer.forward(RELU, twice, "ffn", layer, x, x), wanted, **CLOSE)
 
 
 def test_sources_that_contribute_nothing_are_left_out_exactly():
@@ -128,9 +128,9 @@ def test_sources_that_contribute_nothing_are_left_out_exactly():
     assert folded.largest_dropped == 0
     x = torch.randn(4, 8, dtype=torch.float64)
     for layer in range(2):
-        got = pfeiffer.forward(RELU, folded.tensors, layer, x)
+        got = pfeiffer.forward(RELU, folded.tensors, "ffn", layer, x, x)
         torch.testing.assert_close(got, by_hand(pool, omega, RELU, layer, x), **CLOSE)
-    assert not pfeiffer.forward(RELU, folded.tensors, 1, x).any()
+    assert not pfeiffer.forward(RELU, folded.tensors, "ffn", 1, x, x).any()
 
 
 def test_a_tolerance_leaves_out_small_coefficients_and_says_how_large_they_were():

@@ -11,7 +11,15 @@ import torch
 
 from adapterlab.records import BackboneShape
 from adapterlab.train import head
-from adapterlab.train.adaptation import Combination, OwnAdapter, Seat, SourcePool, residual_of
+from adapterlab.train.adaptation import (
+    Combination,
+    OwnAdapter,
+    Seat,
+    SourcePool,
+)
+from adapterlab.train.adaptation import (
+    hidden_states as lane_states,
+)
 from adapterlab.train.passes import Pass, Rectangle
 from adapterlab_bottleneck import layer as pfeiffer
 from adapterlab_encoder.layer import Encoder, EncoderConfig
@@ -76,11 +84,11 @@ def official(reference_fixtures):
 
 
 def hidden_states(official, adaptation=None, tensors=None, generator=None):
-    batch = Pass((official.rectangle,))
-    residual = None
-    if adaptation is not None:
-        residual = residual_of([Seat(adaptation, tensors, generator)], batch.slices)
-    return official.encoder.forward(batch, residual).view(*official.rectangle.token_ids.shape, -1)
+    if adaptation is None:
+        plain = official.encoder.forward(Pass((official.rectangle,)))
+        return plain.view(*official.rectangle.token_ids.shape, -1)
+    seat = Seat(adaptation, tensors, generator)
+    return lane_states(official.encoder, [seat], [official.rectangle])[0]
 
 
 def combination(official, dropout=0.0):
@@ -191,7 +199,7 @@ def test_dropout_is_on_the_coefficients(official, variant):
 
 
 def test_drawn_dropout_zeroes_single_coefficients_and_scales_the_rest(official):
-    pool = combination(official).pool.layers[0]
+    pool = combination(official).pool.points[0]
     generator = torch.Generator().manual_seed(5)
     mirror = torch.Generator().manual_seed(5)
     values = omega(official, "scalearn")
