@@ -111,6 +111,22 @@ class ReadsModels(Protocol):
 
 
 @dataclass(frozen=True)
+class Original:
+    """How a task's original distribution looks, where it differs from the hub's columns."""
+
+    applies: Callable[[Row], bool] | None = None
+    """Whether a row is in the original form; ``None``: whether it has every column of ``marks``."""
+    convert: Prepare | None = None
+    """Gives such a row the hub's columns; may yield several rows. ``None``: they are the same."""
+    marks: tuple[str, ...] = ()
+    """Columns that tell a delimited file to be the original one, whose quotes are text."""
+    header: tuple[str, ...] = ()
+    """Columns of a TSV file that has no header."""
+    lenient: bool = False
+    """Leave out rows that lack columns, as the hub does."""
+
+
+@dataclass(frozen=True)
 class TaskDefinition:
     """How one task is read and scored; the same for every place its rows come from.
 
@@ -158,6 +174,10 @@ class TaskDefinition:
     """Where its rows are on a hub; ``None``: nowhere that is known."""
     place: FolderLocation | None = None
     """Where its rows are below the benchmark's folder; ``None``: in a folder of the task's name."""
+    original: Original | None = None
+    """How its original distribution looks; ``None``: as on the hub."""
+    allow_empty: bool = False
+    """Whether one of a row's texts may be empty, as in QQP; all of them never."""
     overlaps: tuple[str, ...] = ()
     """Full names of tasks that share rows or texts with it: seeing one in training is seeing it."""
 
