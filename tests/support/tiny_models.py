@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -63,6 +65,52 @@ def random_examples(rows: int, n_labels: int, *, seed: int, longest=12, vocab=40
     first = tokens[offsets[:-1]]
     labels = first.astype(np.float32) / vocab if n_labels == 1 else (first % n_labels).astype(np.int64)
     return Examples(tokens, (tokens % 2).astype(np.int32), offsets.astype(np.int64), labels)
+
+
+def random_choices(rows: int, choices: int, *, seed: int, longest=12, vocab=40) -> Examples:
+    """Return random examples of several sequences; the one with the greatest first token is right."""
+    flat = random_examples(rows * choices, 2, seed=seed, longest=longest, vocab=vocab)
+    first = flat.token_ids[flat.offsets[:-1]].reshape(rows, choices)
+    return replace(flat, labels=first.argmax(axis=1).astype(np.int64), choices=choices)
+
+
+def random_label_sets(rows: int, labels: int, *, seed: int, longest=12, vocab=40) -> Examples:
+    """Return random rows with any number of labels each; label ``c`` is bit ``c`` of the first token."""
+    flat = random_examples(rows, 2, seed=seed, longest=longest, vocab=vocab)
+    first = flat.token_ids[flat.offsets[:-1]]
+    bits = (first[:, None] >> np.arange(labels)) & 1  # (N,) -> (N, C)
+    return replace(flat, labels=bits.astype(np.float32))
+
+
+def random_choice_task(*, rows=20, choices=3, seed=0, longest=12) -> TaskData:
+    """Return a small random multiple-choice task."""
+    facts = TaskFacts(
+        task="suite/choices",
+        problem_type=ProblemType.MULTIPLE_CHOICE,
+        n_labels=1,
+        labels=tuple(f"choice{i}" for i in range(choices)),
+        metrics=("accuracy",),
+        content_digest="1" * 64,
+        choices=choices,
+    )
+    parts = (random_choices(n, choices, seed=seed + i, longest=longest) for i, n in enumerate((rows, 9, 11)))
+    return TaskData(facts, *parts)
+
+
+def random_label_task(*, rows=20, labels=4, seed=0, longest=12) -> TaskData:
+    """Return a small random multi-label task."""
+    facts = TaskFacts(
+        task="suite/labels",
+        problem_type=ProblemType.MULTI_LABEL,
+        n_labels=labels,
+        labels=tuple(f"label{i}" for i in range(labels)),
+        metrics=("f1_macro", "subset_accuracy"),
+        content_digest="2" * 64,
+    )
+    parts = (
+        random_label_sets(n, labels, seed=seed + i, longest=longest) for i, n in enumerate((rows, 9, 11))
+    )
+    return TaskData(facts, *parts)
 
 
 def random_task(name="suite/task", *, rows=20, n_labels=2, seed=0, longest=12) -> TaskData:

@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from adapterlab.data import grouped
 from adapterlab.errors import NotFoundError
-from adapterlab.records import ProblemType
+from adapterlab.records import Examples, ProblemType
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+_CLASSES = ProblemType.CLASSIFICATION
+_LABELS = ProblemType.MULTI_LABEL
+_CHOICES = ProblemType.MULTIPLE_CHOICE
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One way to score predictions; greater is better."""
+
+    compute: Callable[[Any, Any], float]
+    """Takes predictions and labels; a grouped one takes :class:`grouped.Scored` and nothing."""
+    problem_types: frozenset[ProblemType]
+    """What it is defined for."""
+    is_grouped: bool = False
+    """Whether it needs groups, outputs or extras beside predictions and labels."""
 
 
 def _accuracy(predictions: Any, labels: Any) -> float:
@@ -25,10 +44,11 @@ def _f1(predictions: Any, labels: Any) -> float:
     return float(f1_score(labels, predictions, average="binary", pos_label=1, zero_division=0.0))
 
 
-def _f1_macro(predictions: Any, labels: Any) -> float:
-    from sklearn.metrics import f1_score
+def _averaged(name: str, average: str, predictions: Any, labels: Any) -> float:
+    import sklearn.metrics
 
-    return float(f1_score(labels, predictions, average="macro", zero_division=0.0))
+    function = getattr(sklearn.metrics, name)
+    return float(function(labels, predictions, average=average, zero_division=0.0))
 
 
 def _matthews(predictions: Any, labels: Any) -> float:
@@ -67,25 +87,83 @@ def _flat(values: NDArray[np.float64]) -> bool:
     return bool(values.max() - values.min() <= 1e-12 * abs(values).max())
 
 
-METRICS: Mapping[str, Callable[[Any, Any], float]] = {
-    "accuracy": _accuracy,
-    "f1": _f1,
-    "f1_macro": _f1_macro,
-    "matthews": _matthews,
-    "pearson": _pearson,
-    "spearman": _spearman,
+def _metric(function: Callable[..., float], *kinds: ProblemType, is_grouped: bool = False) -> Metric:
+    return Metric(function, frozenset(kinds), is_grouped)
+
+
+METRICS: Mapping[str, Metric] = {
+    "accuracy": _metric(_accuracy, _CLASSES, _CHOICES),
+    "f1": _metric(_f1, _CLASSES),
+    "f1_macro": _metric(partial(_averaged, "f1_score", "macro"), _CLASSES, _LABELS),
+    "f1_micro": _metric(partial(_averaged, "f1_score", "micro"), _CLASSES, _LABELS),
+    "precision_macro": _metric(partial(_averaged, "precision_score", "macro"), _CLASSES, _LABELS),
+    "recall_macro": _metric(partial(_averaged, "recall_score", "macro"), _CLASSES, _LABELS),
+    "subset_accuracy": _metric(_accuracy, _LABELS),
+    "matthews": _metric(_matthews, _CLASSES),
+    "pearson": _metric(_pearson, ProblemType.REGRESSION),
+    "spearman": _metric(_spearman, ProblemType.REGRESSION),
+    "group_accuracy": _metric(grouped.group_accuracy, _CLASSES, is_grouped=True),
+    "entity_f1": _metric(grouped.entity_f1, _CLASSES, is_grouped=True),
+    "entity_em": _metric(grouped.entity_em, _CLASSES, is_grouped=True),
 }
-"""Every metric by name: ``accuracy``; ``f1`` of class 1; ``f1_macro``, the mean over the
-classes that occur; ``matthews``, ``pearson`` and ``spearman`` correlation in [-1, 1]."""
+"""Every metric by name: ``accuracy``; ``f1`` of class 1; ``f1_macro``, ``precision_macro`` and
+``recall_macro``, means over the classes that occur or over all labels; ``f1_micro``, over all
+decisions together; ``subset_accuracy``, the share of rows all of whose labels are right; ``matthews``,
+``pearson`` and ``spearman`` correlation in [-1, 1]; ``group_accuracy``, ``entity_f1`` and
+``entity_em``, see :mod:`adapterlab.data.grouped`."""
 
 
-def compute(names: Sequence[str], *, predictions: Any, labels: Any) -> dict[str, float]:
+def metrics_for(problem_type: ProblemType) -> tuple[str, ...]:
+    """Return the metrics that are defined for a problem type, the common one first; no grouped ones."""
+    return tuple(
+        name for name, one in METRICS.items() if problem_type in one.problem_types and not one.is_grouped
+    )
+
+
+def score(
+    names: Sequence[str], outputs: NDArray[Any], examples: Examples, problem_type: ProblemType
+) -> dict[str, float]:
+    """Return metrics of a head's outputs on a split.
+
+    Args:
+        names: Metrics to compute, keys of :data:`METRICS`.
+        outputs: (N, C); (N, 1) for regression, (N, choices) for multiple choice.
+        examples: The N examples, with their labels, groups and extras.
+        problem_type: What the outputs are.
+
+    Raises:
+        NotFoundError: A metric is unknown.
+        ValueError: A metric is not defined for these labels, or there is no example.
+    """
+    return compute(
+        names,
+        predictions=predictions_of(outputs, problem_type),
+        labels=examples.labels,
+        outputs=outputs,
+        groups=examples.groups,
+        extras=examples.extras,
+    )
+
+
+def compute(
+    names: Sequence[str],
+    *,
+    predictions: Any,
+    labels: Any,
+    outputs: Any = None,
+    groups: Any = None,
+    extras: Sequence[Mapping[str, Any]] | None = None,
+) -> dict[str, float]:
     """Return metrics by name.
 
     Args:
         names: Metrics to compute, keys of :data:`METRICS`.
-        predictions: Class ids or regression outputs, (N,); see :func:`predictions_of`.
-        labels: Class ids or regression targets, (N,).
+        predictions: Class ids, choices or regression outputs, (N,); 0 or 1 a label, (N, C), for
+            multi-label; see :func:`predictions_of`.
+        labels: Likewise.
+        outputs: The head's outputs, (N, C); only grouped metrics read them.
+        groups: Group of each row, (N,); ``None``: each row alone.
+        extras: What grouped metrics need of each row, N mappings.
 
     Returns:
         The metrics in the order of ``names``. A correlation with a constant is 0, an F1 without any
@@ -93,7 +171,7 @@ def compute(names: Sequence[str], *, predictions: Any, labels: Any) -> dict[str,
 
     Raises:
         NotFoundError: A metric is unknown.
-        ValueError: The lengths differ, or there is no row.
+        ValueError: The shapes differ, there is no row, or a metric is not defined for such labels.
     """
     import numpy as np
 
@@ -101,33 +179,49 @@ def compute(names: Sequence[str], *, predictions: Any, labels: Any) -> dict[str,
     if unknown:
         raise NotFoundError(f"no metric named {unknown[0]!r}", remedy=f"Known: {', '.join(METRICS)}.")
     predictions, labels = np.asarray(predictions), np.asarray(labels)
-    if predictions.shape != labels.shape or predictions.ndim != 1 or not len(labels):
+    if predictions.shape != labels.shape or predictions.ndim not in (1, 2) or not len(labels):
         raise ValueError(
-            f"predictions {predictions.shape} and labels {labels.shape}: expected the same (N,), N > 0"
+            f"predictions {predictions.shape} and labels {labels.shape}: "
+            "expected the same (N,), or (N, C) for multi-label, N > 0"
         )
     if not np.isfinite(predictions).all():
         return dict.fromkeys(names, float("nan"))
-    return {name: METRICS[name](predictions, labels) for name in names}
+    if labels.ndim == 2:
+        single = [name for name in names if _LABELS not in METRICS[name].problem_types]
+        if single:
+            raise ValueError(f"metric {single[0]!r} is not defined for multi-label rows")
+        labels = labels.astype(np.int64)
+    scored = grouped.Scored(predictions, labels, outputs, groups, extras)
+    return {
+        name: METRICS[name].compute(scored, None)
+        if METRICS[name].is_grouped
+        else METRICS[name].compute(predictions, labels)
+        for name in names
+    }
 
 
 def predictions_of(logits: Any, problem_type: ProblemType) -> NDArray[Any]:
     """Return predictions from a head's outputs.
 
     Args:
-        logits: (N, n_labels); (N, 1) for regression.
+        logits: (N, n_labels); (N, 1) for regression, (N, choices) for multiple choice.
         problem_type: What the outputs are.
 
     Returns:
-        Class ids (int64) or numbers (float64), (N,). If an output of any row is not finite, every
-        prediction is ``nan`` (float64): a diverged run has no classes, and must not seem to.
+        Class ids or choices (int64) or numbers (float64), (N,); for multi-label 1 where the sigmoid
+        is above 0.5, else 0 (int64), (N, C). If an output of any row is not finite, every prediction
+        is ``nan`` (float64): a diverged run has no classes, and must not seem to.
     """
     import numpy as np
 
     logits = np.asarray(logits)
+    multi_label = problem_type is ProblemType.MULTI_LABEL
     if not np.isfinite(logits).all():
-        return np.full(len(logits), np.nan)
+        return np.full(logits.shape if multi_label else len(logits), np.nan)
     if problem_type is ProblemType.REGRESSION:
         return np.asarray(logits.reshape(len(logits)), dtype=np.float64)
+    if multi_label:
+        return np.asarray(logits > 0, dtype=np.int64)  # sigmoid(z) > 0.5
     return np.asarray(logits.argmax(axis=-1), dtype=np.int64)
 
 

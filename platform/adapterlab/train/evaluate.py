@@ -25,10 +25,10 @@ class Evaluation:
     """What one lane scored on one split."""
 
     loss: float
-    """Mean over rows."""
+    """Mean over examples."""
     metrics: dict[str, float]
     outputs: NDArray[np.float64]
-    """Head outputs in row order, (N, C)."""
+    """Head outputs in the examples' order, (N, C); for multiple choice one a choice, (N, K)."""
 
 
 @torch.inference_mode()
@@ -45,7 +45,7 @@ def evaluate(
     """
     queues = [evaluation_rectangles(split, MAX_TOKENS) for split in examples]
     outputs = [
-        torch.empty(len(split), task.n_labels, dtype=backbone.dtype)
+        torch.empty(len(split), task.n_labels * split.choices, dtype=backbone.dtype)
         for split, task in zip(examples, facts, strict=True)
     ]
     losses = [0.0] * len(seats)
@@ -64,14 +64,12 @@ def evaluate(
         ):
             total = head.loss(facts[lane].problem_type, out, rectangle.labels, reduction="sum")
             losses[lane] += total.item()
-            outputs[lane][torch.from_numpy(rectangle.rows)] = out.cpu()
+            outputs[lane][torch.from_numpy(rectangle.rows)] = out.cpu().view(len(rectangle.rows), -1)
     return [
         Evaluation(
             loss=losses[lane] / len(examples[lane]),
-            metrics=metrics.compute(
-                facts[lane].metrics,
-                predictions=metrics.predictions_of(outputs[lane].numpy(), facts[lane].problem_type),
-                labels=examples[lane].labels,
+            metrics=metrics.score(
+                facts[lane].metrics, outputs[lane].numpy(), examples[lane], facts[lane].problem_type
             ),
             outputs=outputs[lane].double().numpy(),
         )

@@ -1,6 +1,7 @@
-"""The classification head: two layers on the first token, for classes or one number.
+"""The classification head: two layers on the first token, for classes, labels, choices or one number.
 
-Shapes: ``B`` rows, ``d`` hidden size, ``C`` outputs (classes, or 1 for regression).
+Shapes: ``B`` examples, ``d`` hidden size, ``C`` outputs (classes or labels; 1 for regression and for
+multiple choice, whose examples have ``K`` sequences each, ``K = 1`` else).
 
 Source: RoBERTa's classification head, used in both stages; methods of ScaLearn (arXiv 2310.01217).
 """
@@ -39,12 +40,12 @@ def forward(
 
     Args:
         tensors: The lane's tensors; only ``head.*`` are read.
-        first: State of each row's first token, (B, d).
+        first: State of each sequence's first token, (B·K, d).
         p: Dropout probability, in [0, 1).
         generator: The lane's dropout stream; ``None`` in evaluation.
 
     Returns:
-        Logits or predictions, (B, C).
+        Logits or predictions, (B·K, C).
     """
     x = dropout(first, p, generator)
     x = torch.tanh(F.linear(x, tensors["head.dense.weight"], tensors["head.dense.bias"]))
@@ -53,14 +54,23 @@ def forward(
 
 
 def loss(problem_type: ProblemType, outputs: Tensor, labels: Tensor, *, reduction: str = "mean") -> Tensor:
-    """Return cross-entropy for classes, squared error for regression.
+    """Return the loss of a task's outputs.
+
+    Squared error for regression; cross-entropy over classes, or over an example's choices; for
+    multi-label tasks binary cross-entropy, of an example its mean over the labels.
 
     Args:
         problem_type: What the labels are.
-        outputs: (B, C).
-        labels: Class ids or targets, (B,).
-        reduction: ``"mean"`` or ``"sum"`` over rows.
+        outputs: (B·K, C).
+        labels: Class ids, right choices or targets, (B,); 0 or 1 a label, (B, C), for multi-label.
+        reduction: ``"mean"`` or ``"sum"`` over examples.
+
+    Source: ScaLearn (arXiv 2310.01217), methods: MSE for STS-B, BCE with logits for HumSet, and
+    cross-entropy over the scores of COPA's two choices.
     """
     if problem_type is ProblemType.REGRESSION:
         return F.mse_loss(outputs.squeeze(-1), labels.to(outputs.dtype), reduction=reduction)
-    return F.cross_entropy(outputs, labels, reduction=reduction)
+    if problem_type is ProblemType.MULTI_LABEL:
+        each = F.binary_cross_entropy_with_logits(outputs, labels.to(outputs.dtype), reduction=reduction)
+        return each / outputs.shape[1] if reduction == "sum" else each
+    return F.cross_entropy(outputs.view(len(labels), -1), labels, reduction=reduction)  # (B·K, 1) -> (B, K)

@@ -173,7 +173,7 @@ class Lane:
     def _draw(self) -> Iterator[NDArray[np.int64]]:
         """Yield batches of rows, epoch after epoch."""
         while True:
-            yield from epoch_batches(self.task.train.lengths, self.settings.batch_size, self._order)
+            yield from epoch_batches(self.task.train.example_lengths, self.settings.batch_size, self._order)
 
     def _score(self, result: EpochResult) -> float:
         if self.settings.select_by == "metric":

@@ -1,6 +1,7 @@
 """Rectangles of rows, and how several lanes' rectangles share one pass.
 
-A lane brings ``B_k`` rows padded to its own ``S_k`` tokens. A pass lays the rectangles one after
+A lane brings ``B_k`` rows padded to its own ``S_k`` tokens; an example of several choices brings as
+many rows, one below the other, and is never split. A pass lays the rectangles one after
 another, ``N = Σ B_k·S_k`` token rows: every product with frozen weights runs once over all of them,
 and whatever belongs to a lane runs on that lane's slice. No lane is padded to another's length.
 """
@@ -37,9 +38,9 @@ class Rectangle:
     lengths: Tensor
     """Real tokens of each row, (B,), int64."""
     labels: Tensor
-    """(B,), class ids or targets."""
+    """Labels of the examples, (E,) or (E, C); ``E`` is ``B``, or ``B`` by the choices of an example."""
     rows: NDArray[np.int64]
-    """Which rows of the split these are, (B,)."""
+    """Which examples of the split these are, (E,)."""
     given_mask: Tensor | None = None
     """True at the tokens that may be looked at, (B, S), where these are not each row's first ones."""
     position_ids: Tensor | None = None
@@ -95,12 +96,15 @@ class Pass:
 
 
 def gather(examples: Examples, rows: NDArray[np.int64]) -> Rectangle:
-    """Return the given rows as a rectangle padded to their own longest."""
-    lengths = examples.lengths[rows]
+    """Return the given examples as a rectangle padded to their own longest sequence."""
+    sequences = rows
+    if examples.choices > 1:  # (E,) -> (E·K,)
+        sequences = (rows[:, None] * examples.choices + np.arange(examples.choices)).reshape(-1)
+    lengths = examples.lengths[sequences]
     size = int(lengths.max())
     columns = np.arange(size)
     inside = columns[None, :] < lengths[:, None]
-    index = np.where(inside, examples.offsets[rows][:, None] + columns[None, :], 0)
+    index = np.where(inside, examples.offsets[sequences][:, None] + columns[None, :], 0)
     token_ids = np.where(inside, examples.token_ids[index], 0)
     type_ids = np.where(inside, examples.type_ids[index], 0)
     return Rectangle(
@@ -115,11 +119,11 @@ def gather(examples: Examples, rows: NDArray[np.int64]) -> Rectangle:
 def epoch_batches(
     lengths: NDArray[np.int64], batch_size: int, generator: torch.Generator
 ) -> list[NDArray[np.int64]]:
-    """Return one epoch's batches: every row once, in random order, rows of like length together.
+    """Return one epoch's batches: every example once, in random order, rows of like length together.
 
     Args:
-        lengths: Tokens of each row, (N,).
-        batch_size: Rows a batch; the last one may be smaller.
+        lengths: Tokens of each example's longest sequence, (N,).
+        batch_size: Examples a batch; the last one may be smaller.
         generator: The lane's order stream.
     """
     order = torch.randperm(len(lengths), generator=generator).numpy()
@@ -134,12 +138,17 @@ def epoch_batches(
 
 
 def evaluation_rectangles(examples: Examples, max_tokens: int) -> Iterator[Rectangle]:
-    """Yield every row once, sorted by length, in rectangles of at most ``max_tokens`` tokens."""
-    order = np.argsort(examples.lengths, kind="stable")
+    """Yield every example once, sorted by length, in rectangles of at most ``max_tokens`` tokens.
+
+    An example that is longer than that by itself is a rectangle of its own.
+    """
+    lengths = examples.example_lengths
+    order = np.argsort(lengths, kind="stable")
+    widest = max_tokens // examples.choices
     start = 0
     while start < len(order):
         end = start + 1
-        while end < len(order) and (end + 1 - start) * examples.lengths[order[end]] <= max_tokens:
+        while end < len(order) and (end + 1 - start) * lengths[order[end]] <= widest:
             end += 1
         yield gather(examples, order[start:end])
         start = end

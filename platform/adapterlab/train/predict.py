@@ -18,7 +18,9 @@ from adapterlab.train.protocols import Backbone
 
 @torch.inference_mode()
 def outputs(backbone: Backbone, seat: Seat, examples: Examples) -> NDArray[np.float64]:
-    """Return the head's outputs in row order, (N, C): logits of the classes, or one number.
+    """Return the head's outputs in the examples' order, (N, C): logits of classes or labels, or one number.
+
+    For examples of several choices it is one logit a choice, (N, K).
 
     Args:
         backbone: The frozen backbone.
@@ -29,7 +31,7 @@ def outputs(backbone: Backbone, seat: Seat, examples: Examples) -> NDArray[np.fl
     for rectangle in evaluation_rectangles(examples, MAX_TOKENS):
         (states,) = hidden_states(backbone, [seat], [rectangle.to(backbone.device)])
         logits = head.forward(seat.tensors, states[:, 0], 0.0, None)
-        found.append((rectangle.rows, logits.double().cpu().numpy()))
+        found.append((rectangle.rows, logits.double().cpu().view(len(rectangle.rows), -1).numpy()))
     order = np.concatenate([rows for rows, _ in found])
     gathered: NDArray[np.float64] = np.empty((len(examples), found[0][1].shape[1]))
     gathered[order] = np.concatenate([values for _, values in found])
@@ -37,25 +39,35 @@ def outputs(backbone: Backbone, seat: Seat, examples: Examples) -> NDArray[np.fl
 
 
 def probabilities(logits: NDArray[np.float64], problem_type: ProblemType) -> NDArray[np.float64] | None:
-    """Return class probabilities, (N, C), rows summing to 1; ``None`` for a regression."""
+    """Return probabilities, (N, C), or ``None`` for a regression.
+
+    Of classes and of choices they sum to 1 in each row; of a multi-label task each is its label's own.
+    """
     if problem_type is ProblemType.REGRESSION:
         return None
+    if problem_type is ProblemType.MULTI_LABEL:
+        own: NDArray[np.float64] = np.exp(-np.logaddexp(0.0, -logits))  # sigmoid, without overflow
+        return own
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     chances: NDArray[np.float64] = shifted / shifted.sum(axis=1, keepdims=True)
     return chances
 
 
-def examples_of(token_ids: Sequence[Sequence[int]], type_ids: Sequence[Sequence[int]]) -> Examples:
+def examples_of(
+    token_ids: Sequence[Sequence[int]], type_ids: Sequence[Sequence[int]], choices: int = 1
+) -> Examples:
     """Return rows of token ids as one split without labels (zeros).
 
     Args:
-        token_ids: Ids of each row, at least one row, none of them empty.
-        type_ids: Segment ids of each row.
+        token_ids: Ids of each sequence, at least one, none of them empty.
+        type_ids: Segment ids of each sequence.
+        choices: Sequences of an example, which follow one another.
     """
     lengths = [len(row) for row in token_ids]
     return Examples(
         token_ids=np.concatenate([np.asarray(row, dtype=np.int32) for row in token_ids]),
         type_ids=np.concatenate([np.asarray(row, dtype=np.int32) for row in type_ids]),
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        labels=np.zeros(len(lengths), dtype=np.int64),
+        labels=np.zeros(len(lengths) // choices, dtype=np.int64),
+        choices=choices,
     )

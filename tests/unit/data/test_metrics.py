@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from adapterlab.data.metrics import METRICS, compute, direction, predictions_of
+from adapterlab.data.metrics import METRICS, compute, direction, metrics_for, predictions_of
 from adapterlab.errors import NotFoundError
 from adapterlab.records import ProblemType
 
@@ -130,7 +130,51 @@ def test_an_unknown_metric_names_the_known():
         assert "accuracy" in caught.value.remedy
 
 
-@pytest.mark.parametrize(("predictions", "labels"), [([1], [1, 0]), ([], []), ([[1]], [[1]])])
+@pytest.mark.parametrize(("predictions", "labels"), [([1], [1, 0]), ([], []), ([[[1]]], [[[1]]])])
 def test_lengths_must_agree(predictions, labels):
     with pytest.raises(ValueError, match="expected the same"):
         compute(["accuracy"], predictions=predictions, labels=labels)
+
+
+def _label_sets(width=3):
+    row = st.lists(st.integers(0, 1), min_size=width, max_size=width)
+    return st.lists(st.tuples(row, row), min_size=1, max_size=30)
+
+
+@untimed
+@given(_label_sets())
+def test_multi_label_metrics_are_their_definitions(pairs):
+    predictions, labels = (np.array(side) for side in zip(*pairs, strict=True))
+    names = metrics_for(ProblemType.MULTI_LABEL)
+    values = compute(names, predictions=predictions, labels=labels)
+    hits, said, true = (
+        part.sum(axis=0) for part in (predictions & labels, predictions, labels)
+    )  # (N, C) -> (C,)
+
+    def share(above, below):
+        return float(np.mean([a / b if b else 0.0 for a, b in zip(above, below, strict=True)]))
+
+    assert values["precision_macro"] == pytest.approx(share(hits, said))
+    assert values["recall_macro"] == pytest.approx(share(hits, true))
+    assert values["f1_macro"] == pytest.approx(share(2 * hits, said + true))
+    below = said.sum() + true.sum()
+    assert values["f1_micro"] == pytest.approx(2 * hits.sum() / below if below else 0.0)
+    assert values["subset_accuracy"] == pytest.approx(np.mean((predictions == labels).all(axis=1)))
+
+
+def test_a_label_is_predicted_where_its_sigmoid_is_above_a_half():
+    logits = np.array([[0.0, 1e-6, -1e-6], [5.0, -5.0, 0.1]])
+    assert predictions_of(logits, ProblemType.MULTI_LABEL).tolist() == [[0, 1, 0], [1, 0, 1]]
+    diverged = predictions_of([[np.inf, 0.0]], ProblemType.MULTI_LABEL)
+    assert diverged.shape == (1, 2)
+    assert math.isnan(compute(["f1_macro"], predictions=diverged, labels=[[1.0, 0.0]])["f1_macro"])
+
+
+def test_a_metric_of_classes_refuses_label_sets():
+    with pytest.raises(ValueError, match="'matthews' is not defined for multi-label"):
+        compute(["f1_macro", "matthews"], predictions=[[1, 0]], labels=[[1, 0]])
+
+
+@pytest.mark.parametrize("kind", ProblemType)
+def test_every_problem_type_has_metrics(kind):
+    assert metrics_for(kind)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapterlab.train.passes import epoch_batches, evaluation_rectangles, gather
-from tiny_models import random_examples
+from tiny_models import random_choices, random_examples
 
 
 @settings(max_examples=50, deadline=None)
@@ -48,3 +48,26 @@ def test_a_rectangle_holds_the_rows_tokens_and_zeros_behind_them():
         assert rectangle.token_ids[i, : len(wanted)].tolist() == wanted.tolist()
         assert rectangle.token_ids[i, len(wanted) :].sum() == 0
         assert rectangle.labels[i] == examples.labels[row]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 30), st.integers(2, 5), st.integers(1, 200))
+def test_an_example_of_several_choices_is_never_split(rows, choices, budget):
+    examples = random_choices(rows, choices, seed=rows)
+    rectangles = list(evaluation_rectangles(examples, budget))
+    assert sorted(np.concatenate([one.rows for one in rectangles]).tolist()) == list(range(rows))
+    for one in rectangles:
+        assert len(one.token_ids) == len(one.rows) * choices
+        assert one.tokens <= budget or len(one.rows) == 1
+
+
+def test_the_choices_of_an_example_lie_one_below_the_other():
+    examples = random_choices(6, 3, seed=1)
+    rows = np.array([5, 0])
+    rectangle = gather(examples, rows)
+    for i, row in enumerate(rows):
+        assert rectangle.labels[i] == examples.labels[row]
+        for choice in range(3):
+            sequence = row * 3 + choice
+            wanted = examples.token_ids[examples.offsets[sequence] : examples.offsets[sequence + 1]]
+            assert rectangle.token_ids[3 * i + choice, : len(wanted)].tolist() == wanted.tolist()
