@@ -110,6 +110,52 @@ class ReadsModels(Protocol):
         """
 
 
+Row = Mapping[str, Any]
+"""One row as it is written somewhere: columns by name."""
+Prepare = Callable[[Row], Iterable[Row]]
+"""Makes the columns a task reads from those a row has; may yield several rows, or none."""
+
+
+@dataclass(frozen=True)
+class HubLocation:
+    """Where a task's rows are on a hub of data sets."""
+
+    repo: str
+    """``owner/name``, for example ``"nyu-mll/glue"``."""
+    config: str | None = None
+    """Configuration (subset); ``None``: the only one."""
+    train: str = "train"
+    validation: str = "validation"
+    test: str = "test"
+    """Names of the splits there; for a holdout task ``validation`` is read as its test split."""
+    revision: str | None = None
+    """Commit to read; ``None``: what the main branch stands for when it is first fetched."""
+
+
+@dataclass(frozen=True)
+class FolderLocation:
+    """Where a task's rows are below the folder of its benchmark."""
+
+    folder: str
+    """Folder below the benchmark's, for example ``"winogrande"`` for every size of it."""
+    train: str = "train"
+    validation: str = "validation"
+    test: str = "test"
+    """File names without their ending."""
+
+
+@dataclass(frozen=True)
+class Join:
+    """Columns that lie once in a file beside a split's own, ``<split>.<name>.jsonl``, if it is there."""
+
+    name: str
+    """Middle of the file's name, for example ``"paragraphs"`` for ``train.paragraphs.jsonl``."""
+    on: str
+    """Where a row names its line of that file, as a path with dots: ``"idx.paragraph"``."""
+    key: str
+    """Column of that file it is equal to; the file's other columns are added where a row lacks them."""
+
+
 @dataclass(frozen=True)
 class Original:
     """How a task's original distribution looks, where it differs from the hub's columns."""
