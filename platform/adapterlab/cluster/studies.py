@@ -92,8 +92,15 @@ class _Study:
             dropout=settings["dropout"],
             seed=seed,
             name=name,
+            combiner_settings=self.combiner_settings,
             sees_test=sees_test,
         )
+
+    @cached_property
+    def combiner_settings(self) -> Any:
+        """The combiner's settings, validated."""
+        described = self.job["combiner"]
+        return combiner(described["name"]).settings.model_validate(described["settings"])
 
     @cached_property
     def run(self) -> RunRecorder:
@@ -291,7 +298,13 @@ def _publish(
     assert best is not None
     assert result.test_metrics is not None
     learned = weights.without_head(result.tensors)
-    values = combiner(job["combiner"]["name"]).layer().coefficients(learned).float().numpy()
+    values = (
+        combiner(job["combiner"]["name"])
+        .layer()
+        .coefficients(study.combiner_settings, learned)
+        .float()
+        .numpy()
+    )
     count = sum(tensor.numel() for tensor in learned.values())
     record = TransferRecord(
         key=claim.key,

@@ -15,9 +15,10 @@ from adapterlab.export.answers import Answers, answers_of
 from adapterlab.records import BackboneShape
 from adapterlab.registry.entry_points import adapter_method, combiner
 from adapterlab.train import weights
-from adapterlab.train.adaptation import Adaptation, Combination, OwnAdapter, Seat, SourcePool
+from adapterlab.train.adaptation import Adaptation, OwnAdapter, Seat
+from adapterlab.train.combination import Combination, pool_for
 from adapterlab.train.fold import Folded, fold
-from adapterlab.train.protocols import Backbone, Tensors
+from adapterlab.train.protocols import AveragingLayer, Backbone, Tensors
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Trained:
     sources: tuple[PoolEntry, ...]
     combiner: str | None
     """``None`` for a source adapter."""
+    combiner_settings: Any
+    """The combiner's settings, validated; ``None`` for a source adapter."""
     learned: Tensors
     """The combiner's tensors; empty for a source adapter."""
     head: Tensors
@@ -55,13 +58,24 @@ class Trained:
             return placed(
                 OwnAdapter(layer, self.method_settings), {**self.adapters[0], **self.head}, backbone
             )
-        pool = SourcePool.build(layer, self.method_settings, self.adapters, backbone)
-        mixed = Combination(pool, combiner(self.combiner).layer(), dropout=0.0)
+        mixer = combiner(self.combiner).layer()
+        pool = pool_for(
+            mixer,
+            self.combiner_settings,
+            self.learned,
+            layer,
+            self.method_settings,
+            self.adapters,
+            backbone,
+        )
+        mixed = Combination(pool, mixer, dropout=0.0, settings=self.combiner_settings)
         return placed(mixed, {**self.learned, **self.head}, backbone)
 
     def coefficients(self) -> Any:
         """Return the effective coefficients, a tensor (L or 1, T, d or 1); ``None`` for a source adapter."""
-        return None if self.combiner is None else combiner(self.combiner).layer().coefficients(self.learned)
+        if self.combiner is None:
+            return None
+        return combiner(self.combiner).layer().coefficients(self.combiner_settings, self.learned)
 
     def folded(self, shape: BackboneShape, tolerance: float = 0.0) -> Folded:
         """Return it as one adapter, see :func:`adapterlab.train.fold.fold`.
@@ -74,6 +88,18 @@ class Trained:
         if coefficients is None:
             everything = tuple((0,) for _ in range(shape.layers))
             return Folded(dict(self.adapters[0]), everything, 1, 0.0)
+        assert self.combiner is not None
+        plugin = combiner(self.combiner)
+        if plugin.token_dependent:
+            raise UsageError(
+                f"{self.combiner} weighs its sources for every token anew, so it is no single adapter",
+                remedy="Fold a transfer of a ScaLearn variant, or run this one with its sources.",
+            )
+        mixer = plugin.layer()
+        if isinstance(mixer, AveragingLayer):
+            one = mixer.reduce(self.combiner_settings, self.learned, self.adapters)
+            used = tuple(int(t) for t in coefficients.abs().amax((0, 2)).nonzero().flatten())
+            return Folded(one, (used,) * shape.layers, len(self.adapters), 0.0)
         layer = adapter_method(self.method).layer()
         return fold(layer, self.method_settings, self.adapters, coefficients, shape, tolerance=tolerance)
 
@@ -124,6 +150,7 @@ def open_trained(catalog: Catalog, key: str) -> Trained:
         adapters=tuple(weights.without_head(one) for one in read),
         sources=tuple(PoolEntry(one.key, one.task) for one in sources),
         combiner=record.combiner if isinstance(record, TransferRecord) else None,
+        combiner_settings=_combiner_settings(catalog, record) if isinstance(record, TransferRecord) else None,
         learned=weights.without_head(tensors) if transfer else {},
         head=head,
         answers=answers_of(catalog, record, outputs=len(head.get("head.out.bias", ()))),
@@ -134,6 +161,15 @@ def open_trained(catalog: Catalog, key: str) -> Trained:
 
 def _pool(catalog: Catalog, record: TransferRecord) -> list[AdapterRecord]:
     return [catalog.get_adapter(entry.key) for entry in catalog.get_study(record.study_key).pool]
+
+
+def _combiner_settings(catalog: Catalog, record: TransferRecord) -> Any:
+    """Return the settings of a transfer's combiner, which its study keeps."""
+    study = catalog.get_study(record.study_key)
+    settings = study.settings
+    if study.combiner != record.combiner:  # the study chose among several
+        settings = dict(settings.get(record.combiner) or {})  # type: ignore[arg-type]
+    return combiner(record.combiner).settings.model_validate(settings)
 
 
 def _one_method(sources: Sequence[AdapterRecord]) -> tuple[str, Any]:

@@ -94,6 +94,8 @@ def compose(
         plugin.layer(),
         plugin.coefficient_shape(base.shape, len(sources)),
         coefficients,
+        combiner_settings=plugin.settings(),
+        names=[name for name, _ in references],
     )
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from adapterlab.errors import UsageError
 from adapterlab.train.passes import Pass, Rectangle
-from adapterlab.train.protocols import Backbone, CombinerLayer, FrozenPool, MethodLayer
+from adapterlab.train.protocols import Backbone, FrozenPool, MethodLayer
 
 
 class Adaptation(Protocol):
@@ -48,6 +48,12 @@ class Adaptation(Protocol):
         generator: torch.Generator | None,
     ) -> Tensor:
         """Return what is added at a site for one lane's rows: x (N_k, d), y (N_k, e) -> (N_k, e)."""
+
+    def penalty(self, tensors: Mapping[str, Tensor]) -> Tensor | None:
+        """Return a term of the lane's loss that does not depend on its rows; ``None``: there is none."""
+
+    def decays(self, name: str) -> bool:
+        """Return whether weight decay acts on a tensor."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,15 @@ class OwnAdapter:
         """Return the adapter's output."""
         del shared, generator  # the adapter has no dropout of its own
         return self.method.forward(self.settings, dict(tensors), site, layer, x, y)
+
+    def penalty(self, tensors: Mapping[str, Tensor]) -> None:
+        """Return nothing: the loss is the task's alone."""
+        del tensors
+
+    def decays(self, name: str) -> bool:
+        """Return true: weight decay acts on every tensor."""
+        del name
+        return True
 
 
 def trains_backbone(method: MethodLayer) -> bool:
@@ -145,60 +160,6 @@ class SourcePool:
     def sources(self) -> int:
         """Number of adapters, T."""
         return self.points[0].up.shape[0]
-
-
-@dataclass(frozen=True)
-class Combination:
-    """Stage 2: the lane learns how to combine a frozen pool."""
-
-    pool: SourcePool
-    combiner: CombinerLayer
-    dropout: float
-    """Probability on the coefficients, in [0, 1)."""
-
-    @property
-    def group(self) -> int:
-        """Lanes on the very same pool share its inner products."""
-        return id(self.pool)
-
-    @property
-    def sites(self) -> tuple[str, ...]:
-        """Where the pool's adapters attach."""
-        return self.pool.sites
-
-    @property
-    def exclusive(self) -> bool:
-        """Combinations leave the backbone frozen."""
-        return False
-
-    def shared(self, site: str, layer: int, x: Tensor) -> Tensor:
-        """Return the pool's inner activations, (N, d) -> (N, T·r)."""
-        pool = self.pool
-        return pool.method.inner(pool.settings, pool.points[pool.point(site, layer)], x)
-
-    def forward(
-        self,
-        tensors: Mapping[str, Tensor],
-        site: str,
-        layer: int,
-        x: Tensor,
-        y: Tensor,
-        shared: Tensor | None,
-        generator: torch.Generator | None,
-    ) -> Tensor:
-        """Return the combined output of the pool."""
-        del y  # outputs of a pool depend on the sites' inputs alone
-        assert shared is not None
-        point = self.pool.point(site, layer)
-        return self.combiner.forward(
-            dict(tensors),
-            point,
-            self.pool.points[point],
-            x,
-            shared,
-            dropout=self.dropout,
-            generator=generator,
-        )
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,17 @@ import torch
 from torch import Tensor, nn
 
 from adapterlab.errors import DataError, UsageError
-from adapterlab.train.adaptation import Combination, Seat, SourcePool, hidden_states
-from adapterlab.train.protocols import Backbone, CombinerLayer, FrozenPool, MethodLayer
+from adapterlab.train.adaptation import Seat, SourcePool, hidden_states
+from adapterlab.train.combination import Combination, pool_for
+from adapterlab.train.protocols import (
+    Backbone,
+    CombinerLayer,
+    FixedLayer,
+    FrozenPool,
+    MethodLayer,
+    PoolContext,
+    Tensors,
+)
 from adapterlab.train.rng import stream
 
 if TYPE_CHECKING:
@@ -35,14 +44,22 @@ class Composition(nn.Module):
     """
 
     def __init__(
-        self, backbone: Backbone, pool: SourcePool, combiner: CombinerLayer, tensors: Mapping[str, Tensor]
+        self,
+        backbone: Backbone,
+        pool: SourcePool,
+        combiner: CombinerLayer,
+        settings: Any,
+        tensors: Mapping[str, Tensor],
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.adaptation = Combination(pool, combiner, dropout=0.0)
+        self.adaptation = Combination(pool, combiner, dropout=0.0, settings=settings)
         self._names = {name: name.replace(".", "_") for name in tensors}
         for name, tensor in tensors.items():
-            setattr(self, self._names[name], tensor)  # a Parameter is registered, others are kept as they are
+            if tensor.requires_grad:
+                setattr(self, self._names[name], tensor)  # a Parameter is registered, others stay as they are
+            else:
+                self.register_buffer(self._names[name], tensor)
 
     @property
     def coefficients(self) -> Tensor:
@@ -51,7 +68,7 @@ class Composition(nn.Module):
         Raises:
             UsageError: The combiner has several tensors; see ``named_parameters()``.
         """
-        if len(self._names) > 1:
+        if len(self._names) != 1:
             raise UsageError(f"this combiner has several tensors: {', '.join(self._names.values())}")
         return next(iter(self._tensors().values()))
 
@@ -113,6 +130,9 @@ def compose(
     combiner: CombinerLayer,
     size: tuple[int, int, int],
     coefficients: Tensor | Mapping[str, Tensor] | None = None,
+    *,
+    combiner_settings: Any = None,
+    names: Sequence[str] = (),
 ) -> Composition:
     """Return a backbone with a combined pool as a module.
 
@@ -124,31 +144,67 @@ def compose(
         combiner: Torch side of the combiner.
         size: What the combiner's ``coefficient_shape`` gives, (L or 1, T, d or 1).
         coefficients: Its one tensor, or its tensors by name. A tensor that requires a gradient is used
-            itself, so that the gradient reaches it; any other becomes a parameter of the module.
-            ``None``: what a training run of seed 0 starts from, N(2 / T, 0.001).
+            itself, so that the gradient reaches it; any other becomes a parameter of the module, or a
+            buffer where the combiner's coefficients are fixed. ``None``: what a training run of seed 0
+            starts from, N(2 / T, 0.001) for scaling coefficients.
+        combiner_settings: The combiner's settings, validated.
+        names: Names of the adapters, the target's own last, for combiners that ask for them.
 
     Raises:
         DataError: The coefficients have another shape than the combiner's, or are not finite.
+        UsageError: The combiner's coefficients must be given.
     """
-    fresh = combiner.initial(size, INIT_SCALE, stream(0, "combiner init"))
-    given = _named(coefficients, fresh)
-    tensors: dict[str, Tensor] = {}
-    for name, wanted in fresh.items():
-        tensor = given.get(name, wanted)
-        if tuple(tensor.shape) != tuple(wanted.shape):
+    if isinstance(combiner, FixedLayer):
+        tensors = _fixed(combiner, combiner_settings, size, coefficients, names)
+    else:
+        fresh = combiner.initial(
+            combiner_settings, size, backbone.shape.hidden_size, INIT_SCALE, stream(0, "combiner init")
+        )
+        tensors = {
+            name: tensor if tensor.requires_grad else nn.Parameter(_placed(tensor, backbone))
+            for name, tensor in _checked(_named(coefficients, fresh), fresh).items()
+        }
+    pool = pool_for(combiner, combiner_settings, tensors, method, settings, adapters, backbone)
+    placed = {
+        name: tensor if tensor.requires_grad else _placed(tensor, backbone)
+        for name, tensor in tensors.items()
+    }
+    return Composition(backbone, pool, combiner, combiner_settings, placed)
+
+
+def _fixed(
+    combiner: FixedLayer,
+    settings: Any,
+    size: tuple[int, int, int],
+    coefficients: Tensor | Mapping[str, Tensor] | None,
+    names: Sequence[str],
+) -> Tensors:
+    if coefficients is None:
+        sources = tuple(names) or tuple(f"adapter {number}" for number in range(size[1]))
+        return combiner.fixed(settings, size, PoolContext(sources, target=sources[-1]))
+    wanted = {"omega": torch.empty(size)}
+    return _checked(_named(coefficients, wanted), wanted)
+
+
+def _placed(tensor: Tensor, backbone: Backbone) -> Tensor:
+    return tensor.detach().clone().to(dtype=backbone.dtype, device=backbone.device)
+
+
+def _checked(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Tensors:
+    """Return the given tensors, the wanted ones where none is given, if their shapes are the wanted ones."""
+    tensors = {name: given.get(name, fresh) for name, fresh in wanted.items()}
+    for name, tensor in tensors.items():
+        if tuple(tensor.shape) != tuple(wanted[name].shape):
+            what = (
+                "(layers or 1, sources, hidden size or 1)" if name == "omega" else "what the combiner makes"
+            )
             raise DataError(
-                f"coefficients: expected shape {tuple(wanted.shape)} = (layers or 1, sources, hidden size or 1), "
-                f"got {tuple(tensor.shape)}"
+                f"{'coefficients' if name == 'omega' else name}: expected shape "
+                f"{tuple(wanted[name].shape)} = {what}, got {tuple(tensor.shape)}"
             )
         if not bool(torch.isfinite(tensor).all()):
             raise DataError("coefficients: some are not finite")
-        tensors[name] = (
-            tensor
-            if tensor.requires_grad
-            else nn.Parameter(tensor.detach().clone().to(dtype=backbone.dtype, device=backbone.device))
-        )
-    pool = SourcePool.build(method, settings, adapters, backbone)
-    return Composition(backbone, pool, combiner, tensors)
+    return tensors
 
 
 def _named(

@@ -6,14 +6,24 @@ class TestMyMethod(MethodLayerContract):
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
 
 from adapterlab.registry.contracts import SHAPE
-from adapterlab.registry.protocols import AdapterMethod, Combiner
+from adapterlab.registry.protocols import AdapterMethod, Combiner, Expands, ReadsModels
 from adapterlab.train.fold import fold
-from adapterlab.train.protocols import CombinerLayer, FrozenPool, MethodLayer, Tensors
+from adapterlab.train.protocols import (
+    MEAN_COEFFICIENTS,
+    AveragingLayer,
+    CombinerLayer,
+    FixedLayer,
+    FrozenPool,
+    MethodLayer,
+    PoolContext,
+    Tensors,
+)
 from adapterlab.train.rng import stream
 
 _ROWS = 5
@@ -71,44 +81,125 @@ class MethodLayerContract:
 
 
 class CombinerLayerContract:
-    """What the engine relies on in a combiner whose coefficients do not depend on the token."""
+    """What the engine relies on in a combiner; has cases of its own for each kind of coefficients.
+
+    A combiner that reads other models takes its fixed coefficients from equal shares here.
+    """
 
     plugin: Combiner
 
     def test_tensors_are_as_many_as_it_counts(self) -> None:
         """``trainable_parameters`` is what ``initial`` makes."""
-        size = self.plugin.coefficient_shape(SHAPE, 3)
-        tensors = _layer(self.plugin).initial(size, 2.0, stream(0, "contract"))
-        wanted = self.plugin.trainable_parameters(self.plugin.settings(), SHAPE, 3)
-        assert sum(one.numel() for one in tensors.values()) == wanted
+        settings = settings_of(self.plugin)
+        wanted = self.plugin.trainable_parameters(settings, SHAPE, 3)
+        assert sum(one.numel() for one in _initial(self.plugin, 3).values()) == wanted
 
-    def test_folded_equals_unfolded(self) -> None:
-        """The output is ``Σ_t ω_t ⊙ (up[t] h_t + bias[t])`` with the coefficients it reports."""
-        for sources in (1, 2, 5):
-            pool, h = _random_pool(sources)
-            layer = cast("CombinerLayer", self.plugin.layer())
-            size = self.plugin.coefficient_shape(SHAPE, sources)
-            tensors = {
-                name: torch.randn(one.shape, dtype=torch.float64, generator=stream(sources, name))
-                for name, one in layer.initial(size, 2.0, stream(0, "contract")).items()
-            }
-            omega = layer.coefficients(tensors)
-            assert tuple(omega.shape) == size
-            for index in range(SHAPE.layers):
-                got = layer.forward(tensors, index, pool, h, h, dropout=0.0, generator=None)
-                weights = omega[index if size[0] > 1 else 0]
-                parts = h.view(_ROWS, sources, -1)
-                outputs = torch.einsum("ntr,tdr->ntd", parts, pool.up) + pool.bias
-                torch.testing.assert_close(got, (weights * outputs).sum(1), rtol=0, atol=_TOLERANCE)
+    def test_the_same_seed_gives_the_same_tensors(self) -> None:
+        """Initialisation draws from the given generator only."""
+        one, two = (_initial(self.plugin, 3) for _ in range(2))
+        assert one.keys() == two.keys()
+        assert all(torch.equal(one[name], two[name]) for name in one)
 
     def test_evaluation_draws_no_dropout(self) -> None:
         """Without a generator the dropout probability has no effect."""
-        pool, h = _random_pool(2)
-        layer = cast("CombinerLayer", self.plugin.layer())
-        size = self.plugin.coefficient_shape(SHAPE, 2)
-        tensors = {name: one.double() for name, one in layer.initial(size, 2.0, stream(0, "c")).items()}
-        plain = layer.forward(tensors, 0, pool, h, h, dropout=0.0, generator=None)
-        assert torch.equal(plain, layer.forward(tensors, 0, pool, h, h, dropout=0.9, generator=None))
+        tensors = _random_tensors(self.plugin, 2)
+        plain = _forward(self.plugin, tensors, 2, 0, dropout=0.0)
+        assert torch.equal(plain, _forward(self.plugin, tensors, 2, 0, dropout=0.9))
+
+    def test_folded_equals_unfolded(self) -> None:
+        """The output is ``Σ_t ω_t ⊙ (up[t] h_t + bias[t])`` with the coefficients it reports."""
+        averages = isinstance(self.plugin.layer(), AveragingLayer)
+        if self.plugin.token_dependent or averages:
+            return
+        for sources in (1, 2, 5):
+            pool, h = _random_pool(sources)
+            tensors = _random_tensors(self.plugin, sources)
+            omega = self.plugin.layer().coefficients(settings_of(self.plugin), tensors)
+            assert tuple(omega.shape) == self.plugin.coefficient_shape(SHAPE, sources)
+            outputs = _outputs(pool, h)
+            for point in range(SHAPE.layers):
+                got = _forward(self.plugin, tensors, sources, point)
+                weights = omega[point if omega.shape[0] > 1 else 0]
+                torch.testing.assert_close(got, (weights * outputs).sum(1), rtol=1e-12, atol=_TOLERANCE)
+
+    def test_token_dependent_coefficients_are_observed(self) -> None:
+        """Coefficients that differ by token are handed to ``observe``, (N, T), one sum a token."""
+        if not self.plugin.token_dependent:
+            return
+        for sources in (1, 3):
+            seen: list[torch.Tensor] = []
+            tensors = _random_tensors(self.plugin, sources)
+            plain = _forward(self.plugin, tensors, sources, 0)
+            watched = _forward(self.plugin, tensors, sources, 0, observe=seen.append)
+            assert torch.equal(plain, watched)
+            (one,) = seen
+            assert one.shape == (_ROWS, sources)
+            means = one.mean(0)[None, :, None].expand(SHAPE.layers, -1, -1)
+            reported = self.plugin.layer().coefficients(
+                settings_of(self.plugin), {**tensors, MEAN_COEFFICIENTS: means}
+            )
+            assert torch.equal(reported, means)
+            assert tuple(reported.shape) == self.plugin.coefficient_shape(SHAPE, sources)
+
+    def test_one_adapter_made_of_equal_ones_is_that_adapter(self) -> None:
+        """A combiner that averages parameters leaves equal adapters as they are."""
+        layer = self.plugin.layer()
+        if not isinstance(layer, AveragingLayer):
+            return
+        adapter = {"up": torch.randn(4, 3, dtype=torch.float64, generator=stream(0, "adapter"))}
+        reduced = layer.reduce(settings_of(self.plugin), _random_tensors(self.plugin, 3), [adapter] * 3)
+        torch.testing.assert_close(reduced["up"], adapter["up"], rtol=1e-12, atol=_TOLERANCE)
+
+
+def settings_of(plugin: Combiner) -> Any:
+    """Return a combiner's default settings; of a grid its first point's."""
+    settings = plugin.settings()
+    return plugin.points(settings)[0][1] if isinstance(plugin, Expands) else settings
+
+
+def _initial(plugin: Combiner, sources: int) -> Tensors:
+    layer = cast("CombinerLayer", plugin.layer())
+    size = plugin.coefficient_shape(SHAPE, sources)
+    return layer.initial(settings_of(plugin), size, SHAPE.hidden_size, 2.0, stream(0, "contract"))
+
+
+def _random_tensors(plugin: Combiner, sources: int) -> Tensors:
+    """Return every tensor the combiner works with, the trainable ones random."""
+    layer, size = plugin.layer(), plugin.coefficient_shape(SHAPE, sources)
+    tensors = {
+        name: torch.randn(one.shape, dtype=torch.float64, generator=stream(sources, name))
+        for name, one in _initial(plugin, sources).items()
+    }
+    if isinstance(plugin, ReadsModels):
+        tensors["omega"] = torch.full(size, 1 / sources, dtype=torch.float64)
+    elif isinstance(layer, FixedLayer):
+        names = (*(f"suite/task_{number}" for number in range(sources - 1)), "suite/target")
+        fixed = layer.fixed(settings_of(plugin), size, PoolContext(names, "suite/target"))
+        tensors |= {name: one.double() for name, one in fixed.items()}
+    return tensors
+
+
+def _forward(
+    plugin: Combiner,
+    tensors: Tensors,
+    sources: int,
+    point: int,
+    *,
+    dropout: float = 0.0,
+    observe: Callable[[torch.Tensor], None] | None = None,
+) -> torch.Tensor:
+    layer = cast("CombinerLayer", plugin.layer())
+    pool, h = _random_pool(1 if isinstance(layer, AveragingLayer) else sources)
+    x = torch.randn(_ROWS, SHAPE.hidden_size, dtype=torch.float64, generator=stream(1, "x"))
+    return layer.forward(
+        settings_of(plugin), tensors, point, pool, x, h, dropout=dropout, generator=None, observe=observe
+    )
+
+
+def _outputs(pool: FrozenPool, h: torch.Tensor) -> torch.Tensor:
+    """Return each source's own output, (N, T, d)."""
+    parts = h.view(len(h), pool.up.shape[0], -1)
+    return torch.einsum("ntr,tdr->ntd", parts, pool.up) + pool.bias
 
 
 def adapters_of(plugin: AdapterMethod, count: int) -> list[Tensors]:

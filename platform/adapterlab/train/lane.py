@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,12 +55,7 @@ class Lane:
         self._dropout = stream(self.seed, "dropout", device=self.device)
         self._head_dropout = stream(self.seed, "head dropout", device=self.device)
         self._backbone_dropout = stream(self.seed, "backbone dropout", device=self.device)
-        self.optimizer = torch.optim.AdamW(
-            self.tensors.values(),
-            lr=self.settings.lr,
-            weight_decay=self.settings.weight_decay,
-            foreach=True,
-        )
+        self.optimizer = torch.optim.AdamW(self._groups(), lr=self.settings.lr, foreach=True)
         self._steps_an_epoch = math.ceil(len(self.task.train) / self.settings.batch_size)
         self._step = 0
         self._epoch_loss = 0.0
@@ -84,14 +80,16 @@ class Lane:
         )
 
     def loss(self, hidden: Tensor, rectangle: Rectangle) -> Tensor:
-        """Return the training loss of the lane's rows.
+        """Return the training loss of the lane's rows, with the adaptation's own term if it has one.
 
         Args:
             hidden: Last hidden states of the rectangle, (B, S, d).
             rectangle: The rows they belong to.
         """
         outputs = head.forward(self.tensors, hidden[:, 0], self.settings.head_dropout, self._head_dropout)
-        return head.loss(self.task.facts.problem_type, outputs, rectangle.labels)
+        loss = head.loss(self.task.facts.problem_type, outputs, rectangle.labels)
+        penalty = self.adaptation.penalty(self.tensors)
+        return loss if penalty is None else loss + penalty
 
     def update(self, loss: Tensor) -> None:
         """Clip, set the scheduled rate and take one AdamW step; gradients must be there.
@@ -106,7 +104,7 @@ class Lane:
             )
         else:
             for group in self.optimizer.param_groups:
-                group["lr"] = self.settings.lr * self._rate(self._step)
+                group["lr"] = self.settings.lr * group["factor"] * self._rate(self._step)
             self.optimizer.step()
             self._epoch_loss += value
         self.optimizer.zero_grad(set_to_none=True)
@@ -169,6 +167,18 @@ class Lane:
         )
 
     # -- inner ------------------------------------------------------------------------------------
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Return the optimizer's groups: tensors alike in weight decay and in their share of the rate."""
+        groups: dict[tuple[bool, float], list[Tensor]] = {}
+        for name, tensor in self.tensors.items():
+            kind = self.adaptation.decays(name), self.adaptation.lr_factor(name)
+            groups.setdefault(kind, []).append(tensor)
+        decay = self.settings.weight_decay
+        return [
+            {"params": tensors, "weight_decay": decay if decays else 0.0, "factor": factor}
+            for (decays, factor), tensors in groups.items()
+        ]
 
     def _draw(self) -> Iterator[NDArray[np.int64]]:
         """Yield batches of rows, epoch after epoch."""

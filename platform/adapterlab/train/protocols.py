@@ -11,9 +11,10 @@ Shapes: ``L`` layers, ``d`` hidden size, ``T`` source adapters, ``r`` inner widt
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -89,42 +90,133 @@ class MethodLayer(Protocol):
 
 
 class CombinerLayer(Protocol):
-    """Torch side of a combiner. It sees a :class:`FrozenPool` and nothing else of the method."""
+    """Torch side of a combiner. It sees a :class:`FrozenPool` and nothing else of the method.
 
-    def initial(self, size: tuple[int, int, int], init_scale: float, generator: torch.Generator) -> Tensors:
-        """Return freshly initialised trainable tensors, all layers, float32.
+    ``settings`` are those of the light side, validated. A combiner may be a :class:`PenalisedLayer`,
+    :class:`FixedLayer`, :class:`AveragingLayer` or :class:`UndecayedLayer` as well.
+    """
+
+    def initial(
+        self,
+        settings: Any,
+        size: tuple[int, int, int],
+        hidden_size: int,
+        init_scale: float,
+        generator: torch.Generator,
+    ) -> Tensors:
+        """Return freshly initialised trainable tensors, all points, float32; may be none at all.
 
         Args:
+            settings: The combiner's.
             size: What the combiner's ``coefficient_shape`` gave, (L or 1, T, d or 1).
+            hidden_size: ``d``.
             init_scale: Where coefficients start, in units of 1/T.
             generator: The lane's random numbers.
         """
 
     def forward(
         self,
-        tensors: Tensors,
-        layer: int,
+        settings: Any,
+        tensors: Mapping[str, Tensor],
+        point: int,
         pool: FrozenPool,
         x: Tensor,
         h: Tensor,
         *,
         dropout: float,
         generator: torch.Generator | None,
+        observe: Callable[[Tensor], None] | None = None,
     ) -> Tensor:
-        """Return ``Σ_t ω_t ⊙ u_t`` for one lane.
+        """Return ``Σ_t ω_t ⊙ u_t`` for one lane, (N_k, d).
 
         Args:
-            tensors: The lane's own tensors.
-            layer: Index of the attachment point; of the layer where the method has one site.
+            settings: The combiner's.
+            tensors: The lane's own tensors and those that are fixed.
+            point: Index of the attachment point; of the layer where the method has one site.
             pool: The point's frozen adapters.
             x: The lane's input to the adapters, (N_k, d).
             h: The lane's slice of the inner activations, (N_k, T·r).
-            dropout: Probability on the coefficients.
+            dropout: Probability of the combiner's dropout.
             generator: The lane's random numbers; ``None`` in evaluation.
+            observe: Takes the coefficients of each token, (N_k, T); only where they differ by token.
         """
 
-    def coefficients(self, tensors: Tensors) -> Tensor:
-        """Return the learned coefficients as (L or 1, T, d or 1), for storing and drawing."""
+    def coefficients(self, settings: Any, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Return the effective coefficients as (L or 1, T, d or 1), for storing, drawing and folding.
+
+        Where coefficients differ from token to token: their means, which evaluation put under
+        ``MEAN_COEFFICIENTS``.
+        """
+
+
+MEAN_COEFFICIENTS = "mean_coefficients"
+"""Name, among a transfer's tensors, of coefficients averaged over tokens, (L, T, 1)."""
+
+
+@runtime_checkable
+class PenalisedLayer(Protocol):
+    """A combiner with a term of its own in the loss."""
+
+    def penalty(self, settings: Any, tensors: Mapping[str, Tensor]) -> Tensor | None:
+        """Return the term, a scalar; ``None``: nothing with these settings."""
+
+
+@runtime_checkable
+class UndecayedLayer(Protocol):
+    """A combiner some of whose tensors weight decay would harm."""
+
+    def decays(self, name: str) -> bool:
+        """Return whether weight decay acts on a tensor."""
+
+
+@runtime_checkable
+class FixedLayer(Protocol):
+    """A combiner with tensors that are decided before training and kept beside the trained ones."""
+
+    def fixed(self, settings: Any, size: tuple[int, int, int], pool: PoolContext) -> Tensors:
+        """Return the fixed tensors, float32.
+
+        Raises:
+            AdapterlabError: They cannot be made for this pool.
+        """
+
+
+@runtime_checkable
+class AveragingLayer(Protocol):
+    """A combiner that makes one adapter of the pool's before training, by their parameters."""
+
+    def reduce(
+        self, settings: Any, tensors: Mapping[str, Tensor], adapters: Sequence[Mapping[str, Tensor]]
+    ) -> Tensors:
+        """Return the one adapter; ``tensors`` are the fixed ones."""
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """Another model a combiner reads."""
+
+    folder: Path
+    digest: str
+    """Over weights, tokenizer and config."""
+
+
+@dataclass(frozen=True)
+class PoolContext:
+    """What a combiner may know of a pool and of the machine before training."""
+
+    sources: tuple[str, ...]
+    """Full names of the source tasks, in coefficient order."""
+    target: str
+    """Full name of the target task."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """What decides a task's training texts, by full name."""
+    texts: Callable[[str], Sequence[str]] = field(default=lambda _: ())
+    """Training texts of a task, the sequences of a row joined by a space."""
+    models: Mapping[str, ModelFolder] = field(default_factory=dict)
+    """The models the combiner reads, by the setting that names them."""
+    cache: Path | None = None
+    """Folder of this machine's caches."""
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
 
 class Backbone(Protocol):

@@ -34,7 +34,7 @@ from adapterlab.train.predict import outputs
 from adapterlab_bottleneck import layer as pfeiffer
 from adapterlab_bottleneck.plugin import PfeifferSettings
 from adapterlab_encoder import layer as encoder
-from adapterlab_scalearn import layer as scalearn
+from adapterlab_scalearn.layer import ScaLearnLayer
 from tiny_models import random_examples
 from tiny_trained import COMBINERS, write_backbone
 
@@ -236,7 +236,9 @@ def test_of_two_exports_into_one_folder_one_wins(world, tmp_path):
 
 def test_what_does_not_compute_what_was_trained_never_appears(world, tmp_path, monkeypatch):
     """As it would be with a combiner whose coefficients depend on the token."""
-    monkeypatch.setattr(scalearn, "coefficients", lambda tensors: tensors["omega"].detach() * 1.01)
+    monkeypatch.setattr(
+        ScaLearnLayer, "coefficients", lambda _, settings, tensors: tensors["omega"].detach() * 1.01
+    )
     for settings in ({}, {"tolerance": 0.01}):
         with pytest.raises(TrainingError, match="logits differ by"):
             adapterlab.export(world.transfers["scalearn"], tmp_path / "out", **settings)

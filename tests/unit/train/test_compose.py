@@ -12,7 +12,7 @@ from adapterlab.errors import DataError
 from adapterlab.train.compose import compose
 from adapterlab_bottleneck import layer as pfeiffer
 from adapterlab_encoder import layer as encoder
-from adapterlab_scalearn import layer as scalearn
+from adapterlab_scalearn.layer import ScaLearnLayer
 from tiny_trained import adapter_tensors
 
 RELU = SimpleNamespace(non_linearity="relu")
@@ -46,7 +46,7 @@ def composed(model, coefficients=None, *, sources=2, dtype=None, size=(2, None, 
         pfeiffer,
         RELU,
         [adapter_tensors(seed) for seed in range(sources)],
-        scalearn,
+        ScaLearnLayer(),
         size,
         coefficients,
     )

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from adapterlab.errors import DataError, UsageError
 from adapterlab.records import BackboneShape
-from adapterlab.train.adaptation import Combination, OwnAdapter, Seat, SourcePool, hidden_states
+from adapterlab.train.adaptation import OwnAdapter, Seat, SourcePool, hidden_states
+from adapterlab.train.combination import Combination
 from adapterlab.train.fold import fold
 from adapterlab.train.passes import Pass, gather
 from adapterlab_bottleneck import layer as pfeiffer
-from adapterlab_scalearn import layer as scalearn
+from adapterlab_scalearn.layer import ScaLearnLayer
 from tiny_models import random_encoder, random_examples
 
 RELU = SimpleNamespace(non_linearity="relu")
@@ -43,7 +44,7 @@ def combined(pool, omega, kind, layer, x):
     """What the engine computes in training, unfolded."""
     stacked = pfeiffer.stack(kind, pool, "ffn", layer)
     h = pfeiffer.inner(kind, stacked, x)
-    return scalearn.forward({"omega": omega}, layer, stacked, x, h, dropout=0.0, generator=None)
+    return ScaLearnLayer().forward(None, {"omega": omega}, layer, stacked, x, h, dropout=0.0, generator=None)
 
 
 def by_hand(pool, omega, kind, layer, x):
@@ -96,7 +97,7 @@ def test_through_the_whole_backbone():
     folded = fold(pfeiffer, RELU, pool, omega, encoder.shape).tensors
     rectangle = gather(random_examples(6, 2, seed=1), np.arange(6))
     stacked = SourcePool.build(pfeiffer, RELU, pool, encoder)
-    apart = Seat(Combination(stacked, scalearn, 0.0), {"omega": omega})
+    apart = Seat(Combination(stacked, ScaLearnLayer(), 0.0), {"omega": omega})
     one = Seat(OwnAdapter(pfeiffer, RELU), folded)
     states = [hidden_states(encoder, [seat], [rectangle])[0] for seat in (apart, one)]
     torch.testing.assert_close(states[0], states[1], **CLOSE)

@@ -18,7 +18,8 @@ from adapterlab.train.rng import stream
 from adapterlab.train.source import source_lane
 from adapterlab.train.transfer import transfer_lane
 from adapterlab_bottleneck import layer as pfeiffer
-from adapterlab_scalearn import layer as scalearn
+from adapterlab_scalearn.layer import ScaLearnLayer
+from adapterlab_scalearn.plugin import ScaLearnSettings
 from tiny_models import random_encoder, random_task
 
 METHOD = SimpleNamespace(non_linearity="relu", width=lambda d: 4)
@@ -45,8 +46,9 @@ def make_lane(recipe):
         return source_lane(ENCODER, pfeiffer, METHOD, task, training, seed=seed, name=name)
     size = (2 if kind == "per layer" else 1, 1 + seed % 3, 16 if n_labels > 1 else 1)
     return transfer_lane(
-        ENCODER, POOLS[1 + seed % 3], scalearn, size, task, training,
-        init_scale=2.0, dropout=dropout, seed=seed, name=name, sees_test=True,
+        ENCODER, POOLS[1 + seed % 3], ScaLearnLayer(), size, task, training,
+        init_scale=2.0, dropout=dropout, seed=seed, name=name, combiner_settings=ScaLearnSettings(),
+        sees_test=True,
     )  # fmt: skip
 
 
