@@ -69,6 +69,8 @@ class Splits(StrEnum):
     """The benchmark's own train, validation and test splits, as they are."""
     SHARED = "shared"
     """All of train trains; the public validation split both validates and tests (ReCoRD)."""
+    CUT = "cut"
+    """A tenth of train tests, a tenth of the rest validates: for data that comes in one piece."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +85,22 @@ class BackboneShape:
     """Attention heads; divides ``hidden_size``."""
     intermediate_size: int = 3072
     """Inner width of the feed-forward block."""
+    embedding_rows: int | None = None
+    """Rows of all embedding tables (words, positions, token types) together, if known."""
 
     def head_parameters(self, outputs: int) -> int:
         """Return the two-layer head's size, ``d² + d + d·C + C``: 592,130 for d = 768 and C = 2."""
         d = self.hidden_size
         return d * d + d + d * outputs + outputs
+
+    @property
+    def encoder_parameters(self) -> int | None:
+        """All weights of a BERT-like encoder, no pooler: 124,055,040 for roberta-base; ``None``: not known."""
+        if self.embedding_rows is None:
+            return None
+        d, inner = self.hidden_size, self.intermediate_size
+        block = 4 * (d * d + d) + 2 * d * inner + inner + d + 4 * d
+        return self.embedding_rows * d + 2 * d + self.layers * block
 
 
 @dataclass(frozen=True)
