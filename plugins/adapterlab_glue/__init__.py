@@ -1,1 +1,1 @@
-"""Task suites of the papers whose rows come from a folder: GLUE, SuperGLUE, AdapterFusion's SICK."""
+"""GLUE's eight tasks of the papers, and WNLI."""

@@ -9,11 +9,15 @@ Source: ScaLearn (arXiv 2310.01217) and CPJKU/ScaLearn@81d77ea8 for columns, spl
 from __future__ import annotations
 
 from adapterlab.records import ProblemType
-from adapterlab.registry.protocols import TaskDefinition
+from adapterlab.registry.protocols import HubLocation, TaskDefinition
 
 _CLASSES = ProblemType.CLASSIFICATION
 _ENTAILED = ("entailment", "not_entailment")
-_BINARY = ("no", "yes")
+
+
+def _hub(config: str, validation: str = "validation") -> HubLocation:
+    return HubLocation("nyu-mll/glue", config, validation=validation)
+
 
 GLUE = (
     TaskDefinition(
@@ -26,6 +30,7 @@ GLUE = (
         description="Is the sentence acceptable English?",
         citation="Warstadt et al. 2019, Neural Network Acceptability Judgments",
         licence="no formal licence; research use",
+        hub=_hub("cola"),
     ),
     TaskDefinition(
         name="sst2",
@@ -37,6 +42,8 @@ GLUE = (
         description="Is the film review's sentence positive?",
         citation="Socher et al. 2013, Recursive Deep Models for Semantic Compositionality",
         licence="no formal licence; research use",
+        hub=_hub("sst2"),
+        overlaps=("other/mr", "other/sst2_sentence"),
     ),
     TaskDefinition(
         name="mrpc",
@@ -48,6 +55,8 @@ GLUE = (
         description="Do two sentences of news say the same?",
         citation="Dolan and Brockett 2005, Automatically Constructing a Corpus of Sentential Paraphrases",
         licence="Microsoft Research Paraphrase Corpus data licence",
+        hub=_hub("mrpc"),
+        overlaps=("glue/stsb",),
     ),
     TaskDefinition(
         name="qqp",
@@ -59,6 +68,7 @@ GLUE = (
         description="Do two questions on Quora ask the same?",
         citation="Iyer et al. 2017, First Quora Dataset Release: Question Pairs",
         licence="Quora's terms; non-commercial",
+        hub=_hub("qqp"),
     ),
     TaskDefinition(
         name="stsb",
@@ -71,6 +81,8 @@ GLUE = (
         description="How alike are two sentences, from 0 to 5?",
         citation="Cer et al. 2017, SemEval-2017 Task 1",
         licence="CC BY-SA 4.0 and terms of each source",
+        hub=_hub("stsb"),
+        overlaps=("glue/mrpc",),
     ),
     TaskDefinition(
         name="mnli",
@@ -82,6 +94,7 @@ GLUE = (
         description="Does the premise entail or contradict the hypothesis? Tested on the matched genres.",
         citation="Williams et al. 2018, A Broad-Coverage Challenge Corpus for Sentence Understanding",
         licence="OANC, CC BY-SA 3.0, CC BY 3.0 by genre",
+        hub=_hub("mnli", "validation_matched"),
     ),
     TaskDefinition(
         name="qnli",
@@ -93,6 +106,7 @@ GLUE = (
         description="Does the sentence answer the question?",
         citation="Rajpurkar et al. 2016, SQuAD; recast by Wang et al. 2018, GLUE",
         licence="CC BY-SA 4.0",
+        hub=_hub("qnli"),
     ),
     TaskDefinition(
         name="rte",
@@ -104,6 +118,8 @@ GLUE = (
         description="Does the first text entail the second?",
         citation="Dagan et al. 2006; Bar Haim et al. 2006; Giampiccolo et al. 2007; Bentivogli et al. 2009",
         licence="no formal licence; research use",
+        hub=_hub("rte"),
+        overlaps=("superglue/rte",),
     ),
     TaskDefinition(
         name="wnli",
@@ -115,57 +131,7 @@ GLUE = (
         description="Does the sentence with its pronoun resolved follow? Not in the papers' tables.",
         citation="Levesque et al. 2012, The Winograd Schema Challenge; recast by Wang et al. 2018, GLUE",
         licence="CC BY 4.0",
-    ),
-)
-
-SUPERGLUE = (
-    TaskDefinition(
-        name="boolq",
-        text=("question", "passage"),
-        label="label",
-        problem_type=_CLASSES,
-        labels=_BINARY,
-        metrics=("accuracy",),
-        description="Does the passage answer the question with yes?",
-        citation="Clark et al. 2019, BoolQ",
-        licence="CC BY-SA 3.0",
-    ),
-    TaskDefinition(
-        name="cb",
-        text=("premise", "hypothesis"),
-        label="label",
-        problem_type=_CLASSES,
-        labels=("entailment", "contradiction", "neutral"),
-        metrics=("accuracy", "f1_macro"),
-        stratify=False,
-        description="How far is the writer committed to an embedded clause?",
-        citation="de Marneffe et al. 2019, The CommitmentBank",
-        licence="no formal licence; research use",
-    ),
-    TaskDefinition(
-        name="rte",
-        text=("premise", "hypothesis"),
-        label="label",
-        problem_type=_CLASSES,
-        labels=_ENTAILED,
-        metrics=("accuracy",),
-        description="Does the premise entail the hypothesis? The same rows as glue/rte.",
-        citation="Dagan et al. 2006; Bar Haim et al. 2006; Giampiccolo et al. 2007; Bentivogli et al. 2009",
-        licence="no formal licence; research use",
-    ),
-)
-"""Those that are plain classification of one or two columns."""
-
-ADAPTERFUSION = (
-    TaskDefinition(
-        name="sick",
-        text=("sentence_A", "sentence_B"),
-        label="label",
-        problem_type=_CLASSES,
-        labels=("entailment", "neutral", "contradiction"),
-        metrics=("accuracy",),
-        description="Does the first sentence entail or contradict the second?",
-        citation="Marelli et al. 2014, A SICK Cure for the Evaluation of Compositional Distributional Models",
-        licence="CC BY-NC-SA 3.0",
+        hub=_hub("wnli"),
+        overlaps=("superglue/wsc",),
     ),
 )

@@ -41,6 +41,9 @@ class AdapterMethod(Protocol):
         With S sites an adapter has L·S attachment points, layer by layer.
         """
 
+    def folds_into(self, settings: BaseModel) -> tuple[str, BaseModel] | None:
+        """Return the method and settings of the one adapter a combination is; ``None``: it does not fold."""
+
     def trainable_parameters(self, settings: BaseModel, shape: BackboneShape) -> int | None:
         """Return the parameters of one adapter, head not counted; ``None`` if the shape does not say."""
 
@@ -113,7 +116,8 @@ class ReadsModels(Protocol):
 Row = Mapping[str, Any]
 """One row as it is written somewhere: columns by name."""
 Prepare = Callable[[Row], Iterable[Row]]
-"""Makes the columns a task reads from those a row has; may yield several rows, or none."""
+"""Makes the columns a task reads from those a row has; may yield several rows, or none. A row that
+lacks a column or is malformed raises ``KeyError``, ``TypeError`` or ``ValueError``; readers name the row."""
 
 
 @dataclass(frozen=True)

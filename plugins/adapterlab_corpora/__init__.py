@@ -1,0 +1,1 @@
+"""Further corpora: review sentences, counterfactual inference, calls for help after disasters."""

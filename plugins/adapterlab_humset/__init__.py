@@ -1,0 +1,1 @@
+"""HumSet's five multi-label tasks."""

@@ -1,0 +1,1 @@
+"""SuperGLUE's eight tasks, formatted as in ScaLearn."""

@@ -1,0 +1,8 @@
+"""The plug-in object behind the entry point ``superglue``."""
+
+from __future__ import annotations
+
+from adapterlab.registry.suites import FolderSuite
+from adapterlab_superglue import tasks
+
+SUPERGLUE = FolderSuite("superglue", 1, tasks.SUPERGLUE)
