@@ -232,11 +232,11 @@ def report(sweep: str, *, stores: home.Stores | None = None) -> Summary:
     Raises:
         NotFoundError: There is no such sweep.
     """
-    from adapterlab.report.summary import summarise
+    from adapterlab.report.collect import summarise
 
     chosen = stores or home.stores()
     with open_catalog(chosen.catalog, blobs=chosen.blobs) as catalog:
-        return summarise(catalog, catalog.sweep(sweep))
+        return summarise(catalog, catalog.sweep(sweep), cache=chosen.cache)
 
 
 def export(

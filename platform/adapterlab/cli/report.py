@@ -2,36 +2,92 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from adapterlab.api import report
 from adapterlab.cli.options import JsonOption
-from adapterlab.cli.output import emit, emit_json, stdout
-from adapterlab.report.render import influence_table, markdown, result_table
+from adapterlab.cli.output import emit, emit_json, note, stdout
+from adapterlab.errors import UsageError
+from adapterlab.report import render
+from adapterlab.report.grids import Grid, grids
+from adapterlab.report.significance import Significance, compare
 from adapterlab.report.summary import Summary
 
 
 def command(
     sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="Name or key of a submitted sweep.")],
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROW", help="Compare every row with this one: permutation tests paired over seeds."
+        ),
+    ] = None,
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help=f"One of {', '.join(render.FORMATS)}.")
+    ] = "text",
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="The same as --format markdown.")] = False,
+    digits: Annotated[int, typer.Option(min=0, max=4, help="Decimals of scores in per cent.")] = 1,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to", metavar="DIR", help="Write all formats, the numbers and pictures into a folder."
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Show a sweep's results: test metric of each method on each target, mean and deviation over seeds."""
+    """Show a sweep's results: test metric of each method on each target, mean and deviation over seeds.
+
+    Then what each method trains and how long that took, which differences chance explains (--against),
+    and the sources with the largest coefficients.
+    """
+    form = "markdown" if as_markdown else form
+    if form not in render.FORMATS:
+        raise UsageError(f"no format {form!r}", remedy=f"Known: {', '.join(render.FORMATS)}.")
     summary = report(sweep)
+    significance = None if against is None else compare(summary, against)
+    tables = grids(summary, significance, digits=digits)
+    if to is not None:
+        _write(Path(to).expanduser(), summary, tables, significance)
     if json:
-        emit_json(summary.to_json())
-    elif as_markdown:
-        emit(markdown(summary))
+        from adapterlab.report.write import document
+
+        emit_json(document(summary, significance))
+    elif form == "text":
+        _show(tables)
     else:
-        show(summary)
+        emit(_formatted(form, summary, tables, significance).rstrip("\n"))
 
 
 def show(summary: Summary) -> None:
     """Print the tables for a person."""
+    _show(grids(summary))
+
+
+def _show(tables: list[Grid]) -> None:
     console = stdout()
-    console.print(result_table(summary))
-    influences = influence_table(summary)
-    if influences is not None:
-        console.print(influences)
+    for place, grid in enumerate(tables):
+        if place:
+            console.print()
+        console.print(render.drawn(grid))
+        for sentence in grid.notes:
+            console.print(sentence, style="dim", markup=False)
+
+
+def _formatted(form: str, summary: Summary, tables: list[Grid], significance: Significance | None) -> str:
+    if form == "markdown":
+        return render.markdown(tables)
+    if form == "latex":
+        return render.latex(tables)
+    if form == "html":
+        return render.page(summary.sweep, tables)
+    return render.cells_csv(summary, significance)
+
+
+def _write(folder: Path, summary: Summary, tables: list[Grid], significance: Significance | None) -> None:
+    from adapterlab.report.write import write_report
+
+    files = write_report(folder, summary, tables, significance)
+    note(f"wrote {len(files)} files into {folder}: {', '.join(files)}")

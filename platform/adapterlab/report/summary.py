@@ -1,54 +1,106 @@
-"""A sweep's results as numbers: one cell for each target and combiner, over seeds.
+"""A sweep's results as numbers: one cell for each row (a combiner or a baseline) and target, over seeds.
 
-Read from the catalog alone, so it works while a sweep runs and long after, on any machine.
+What is missing is part of the result: a seed that failed, or has not ended, is a gap that is shown;
+a value that is not finite is never averaged away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from statistics import fmean, stdev
 from typing import Any
 
-from adapterlab.catalog.records import AdapterRecord, SweepRecord, TransferRecord
-from adapterlab.catalog.store import Catalog
-from adapterlab.records import StepKind
-
 OWN_ADAPTER = "own adapter"
-"""Row of the target's own source adapter (stage 1 alone), the baseline of every combination."""
+"""Row of the target's own source adapter (stage 1 alone) in sweeps without baselines of their own."""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A run that gave no value."""
+
+    seed: int | None
+    """``None`` where not even a study is there to name seeds."""
+    state: str
+    """How far it is: ``"pending"``, ``"running"``, ``"failed"``, ``"killed"``."""
+    reason: str | None = None
+    """Why, as far as it is known."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One combiner on one target."""
+    """One row on one target."""
 
     target: str
     """Full task name."""
     combiner: str
+    """The row: name of a combiner or of a baseline."""
     metric: str
+    """The leading metric; empty while nothing is known of it."""
     test: tuple[float, ...]
     """The leading metric on test, one value a seed, by seed."""
     validation: tuple[float, ...]
     """The same on validation."""
     seeds: tuple[int, ...]
     expected_seeds: int
-    """Final runs the spec asks for."""
+    """Runs the spec asks for."""
     parameters: int | None
     """Trained parameters, head not counted."""
-    settings: Mapping[str, float]
+    settings: Mapping[str, Any]
     """The chosen setting."""
     seconds: float | None
-    """Computing of the final runs."""
+    """Computing of the runs in the cell."""
+    is_baseline: bool = False
+    head_parameters: int | None = None
+    search_seconds: float | None = None
+    """Computing of the study that chose the setting; ``None`` for a baseline."""
+    gaps: tuple[Gap, ...] = ()
+    """Runs without a value."""
+
+    @property
+    def undefined(self) -> tuple[int, ...]:
+        """Seeds whose metric on test is no finite number."""
+        return tuple(
+            seed for seed, value in zip(self.seeds, self.test, strict=True) if not math.isfinite(value)
+        )
 
     @property
     def mean(self) -> float | None:
-        """Mean over seeds on test."""
-        return fmean(self.test) if self.test else None
+        """Mean over seeds on test; ``None`` without values, or if one of them is not finite."""
+        return fmean(self.test) if self.test and not self.undefined else None
 
     @property
     def std(self) -> float | None:
         """Sample standard deviation over seeds on test; ``None`` for fewer than two."""
-        return stdev(self.test) if len(self.test) > 1 else None
+        return stdev(self.test) if len(self.test) > 1 and not self.undefined else None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every run the spec asks for has a finite value."""
+        return self.mean is not None and not self.gaps and len(self.test) >= self.expected_seeds
+
+    @property
+    def by_seed(self) -> dict[int, float]:
+        """The finite values on test, by seed."""
+        return {
+            seed: value for seed, value in zip(self.seeds, self.test, strict=True) if math.isfinite(value)
+        }
+
+
+@dataclass(frozen=True)
+class Average:
+    """One row over all targets."""
+
+    mean: float | None
+    """Mean of the targets' means; ``None`` if a target has none: targets are never left out."""
+    std: float | None
+    """Sample standard deviation, over the seeds all targets share, of a seed's mean over targets."""
+    by_seed: Mapping[int, float]
+    """A seed's mean over the targets, for the seeds that all targets share."""
+    is_whole: bool
+    """Whether every target's cell is whole."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +115,27 @@ class Influence:
 
 
 @dataclass(frozen=True)
+class LayerInfluence:
+    """One source's coefficients in one layer of one transfer."""
+
+    target: str
+    combiner: str
+    seed: int
+    layer: int
+    """From 0; the only one where all layers share their coefficients."""
+    source: str
+    position: int
+    """Place of the source in the pool, from 0."""
+    mean: float
+    """Over the hidden dimensions; the coefficient itself where it is one number."""
+    std: float
+    minimum: float
+    maximum: float
+    is_vector: bool
+    """Whether there is one coefficient for each hidden dimension."""
+
+
+@dataclass(frozen=True)
 class Summary:
     """All results of one sweep."""
 
@@ -70,98 +143,74 @@ class Summary:
     key: str
     state: str
     cells: tuple[Cell, ...]
-    influences: tuple[Influence, ...]
+    influences: tuple[Influence, ...] = ()
+    layers: tuple[LayerInfluence, ...] = field(default=(), repr=False)
+    backbone_parameters: int | None = None
+    """Parameters of the encoder, embeddings and pooler included; ``None`` if it is not at hand."""
 
-    @property
+    @cached_property
     def targets(self) -> tuple[str, ...]:
         """Targets in the order of the spec."""
         return tuple(dict.fromkeys(cell.target for cell in self.cells))
 
-    @property
+    @cached_property
     def combiners(self) -> tuple[str, ...]:
-        """Rows in the order of the spec, the baseline first."""
+        """Rows in the order of the spec, the baselines first."""
         return tuple(dict.fromkeys(cell.combiner for cell in self.cells))
 
     def cell(self, target: str, combiner: str) -> Cell | None:
         """Return one cell, if it is there."""
         return next((one for one in self.cells if (one.target, one.combiner) == (target, combiner)), None)
 
+    def metric(self, target: str) -> str:
+        """Return a target's leading metric; empty if nothing is known of it yet."""
+        return next((cell.metric for cell in self.cells if cell.target == target and cell.metric), "")
+
+    def row(self, combiner: str) -> tuple[Cell | None, ...]:
+        """Return a row's cells in the order of the targets."""
+        return tuple(self.cell(target, combiner) for target in self.targets)
+
+    def average(self, combiner: str) -> Average:
+        """Return a row's average over all targets."""
+        cells = self.row(combiner)
+        known = [cell for cell in cells if cell is not None]
+        means = [cell.mean for cell in known if cell.mean is not None]
+        shared = (
+            set.intersection(*(set(cell.by_seed) for cell in known)) if len(known) == len(cells) else set()
+        )
+        by_seed = {seed: fmean(cell.by_seed[seed] for cell in known) for seed in sorted(shared)}
+        whole = len(known) == len(cells) and all(cell.is_whole for cell in known)
+        return Average(
+            mean=fmean(means) if means and len(means) == len(cells) else None,
+            std=stdev(by_seed.values()) if len(by_seed) > 1 else None,
+            by_seed=by_seed,
+            is_whole=whole,
+        )
+
     def to_json(self) -> dict[str, Any]:
-        """Return the summary as a JSON-able mapping, with means and deviations."""
+        """Return the summary as a JSON-able mapping, with means, deviations and averages."""
         cells = [{**asdict(cell), "mean": cell.mean, "std": cell.std} for cell in self.cells]
+        averages = [
+            {"combiner": row, **asdict(self.average(row))} for row in self.combiners if len(self.targets) > 1
+        ]
         return {
             "sweep": self.sweep,
             "key": self.key,
             "state": self.state,
+            "backbone_parameters": self.backbone_parameters,
             "cells": cells,
+            "averages": averages,
             "influences": [asdict(one) for one in self.influences],
         }
 
 
-def summarise(catalog: Catalog, sweep: SweepRecord) -> Summary:
-    """Return the results a sweep has so far."""
-    adapters = _found(catalog.find_adapter(key) for key in _keys(sweep, StepKind.SOURCE))
-    studies = {key: catalog.find_study(key) for key in _keys(sweep, StepKind.STUDY)}
-    transfers = _found(catalog.find_transfer(key) for key in _keys(sweep, StepKind.TRANSFER))
-    finals_each = len(_keys(sweep, StepKind.TRANSFER)) // max(1, len(studies))
+def ranked(values: Sequence[float | None], digits: int = 1) -> list[int | None]:
+    """Return places from 1 (greatest); ``None`` for what has no value. Equal as shown is equal in place.
 
-    targets = dict.fromkeys(study.task for study in studies.values() if study)
-    cells = [_baseline(adapter) for adapter in adapters if adapter.task in targets]
-    for key, study in studies.items():
-        if study is None:
-            continue
-        runs = sorted((one for one in transfers if one.study_key == key), key=lambda one: one.seed)
-        cells.append(
-            Cell(
-                target=study.task,
-                combiner=study.combiner,
-                metric=study.metric,
-                test=tuple(one.test_value for one in runs),
-                validation=tuple(one.validation_value for one in runs),
-                seeds=tuple(one.seed for one in runs),
-                expected_seeds=finals_each,
-                parameters=runs[0].n_parameters if runs else None,
-                settings={name: float(str(value)) for name, value in study.best_settings.items()},
-                seconds=sum(one.seconds or 0.0 for one in runs) if runs else None,
-            )
-        )
-    return Summary(
-        sweep=sweep.name,
-        key=sweep.key,
-        state=str(sweep.state),
-        cells=tuple(cells),
-        influences=tuple(_influences(catalog, transfers)),
-    )
-
-
-def _keys(sweep: SweepRecord, kind: StepKind) -> list[str]:
-    return [step.key for step in sweep.steps if step.kind is kind and step.key is not None]
-
-
-def _found(records: Iterable[Any]) -> list[Any]:
-    return [record for record in records if record is not None]
-
-
-def _baseline(adapter: AdapterRecord) -> Cell:
-    value = adapter.test.get(adapter.metric)
-    return Cell(
-        target=adapter.task,
-        combiner=OWN_ADAPTER,
-        metric=adapter.metric,
-        test=() if value is None else (value,),
-        validation=(adapter.metric_value,),
-        seeds=(adapter.seed,),
-        expected_seeds=1,
-        parameters=adapter.n_parameters,
-        settings={},
-        seconds=adapter.seconds,
-    )
-
-
-def _influences(catalog: Catalog, transfers: Iterable[TransferRecord]) -> Iterable[Influence]:
-    values: dict[tuple[str, str, str], list[float]] = {}
-    for transfer in transfers:
-        for one in catalog.coefficients(transfer.key):
-            values.setdefault((transfer.task, transfer.combiner, one.source_task), []).append(one.mean)
-    for (target, combiner, source), means in values.items():
-        yield Influence(target, combiner, source, fmean(means))
+    Args:
+        values: Metrics in [-1, 1]; all known metrics are better when greater.
+        digits: Decimals shown of the per cent.
+    """
+    shown = [None if value is None else round(100 * value, digits) for value in values]
+    order = sorted({value for value in shown if value is not None}, reverse=True)
+    return [None if value is None else 1 + order.index(value) for value in shown]

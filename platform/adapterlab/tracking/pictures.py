@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,16 +17,33 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_DPI = 150
+DPI = 150
 _CELL_WIDTH_IN = 0.74
 _CELL_HEIGHT_IN = 0.36
-_TALL_CELL_HEIGHT_IN = 0.5
+_TALL_CELL_HEIGHT_IN = 0.6
 _SMALLEST_WIDTH_IN = 3.4
+_WIDEST_IN, _TALLEST_IN = 18.0, 24.0
+"""Beyond these a matrix gets smaller cells instead of a larger page."""
+_LEAST_CELL_IN = 0.2
+_WRITABLE_IN = (0.46, 0.24)
+"""Least width and height of a cell that a number is written in."""
 _LEAST_REACH = 0.1
 """Least half-width of the colour scale relative to its centre, so that noise does not look like a result."""
-_INK = "#1f2933"
-_FAINT = "#7b8794"
+INK = "#1f2933"
+FAINT = "#7b8794"
 _NO_VALUE = "#d9dde2"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How coefficients vary within a cell, all (rows, columns)."""
+
+    deviation: NDArray[Any]
+    """Standard deviation."""
+    over: str
+    """Over what, for the legend: ``"384 dimensions"``, ``"5 seeds"``."""
+    least: NDArray[Any] | None = None
+    greatest: NDArray[Any] | None = None
 
 
 def coefficient_heatmap(
@@ -34,12 +53,13 @@ def coefficient_heatmap(
     target: str,
     combiner: str,
     start: float | None = None,
+    what: str = "scaling coefficients",
 ) -> bytes:
     """Draw a transfer's scaling coefficients as layers × sources, and return a PNG.
 
     Where there is one coefficient a layer and source, its value is written in the cell; where there is
-    a vector, the mean over the hidden dimensions and, below it, their standard deviation. White is where
-    training started: red cells were turned up, blue ones down. The last row is the mean over layers.
+    a vector, the mean over the hidden dimensions and, below it, their standard deviation and range. White
+    is where training started: red cells were turned up, blue ones down. The last row is the mean over layers.
 
     Args:
         coefficients: Coefficients, (L or 1, T, d or 1).
@@ -47,6 +67,7 @@ def coefficient_heatmap(
         target: Target task, for the title; its own source is printed bold.
         combiner: Combiner, for the title.
         start: The value all coefficients started from (``init_scale / T``); their median if ``None``.
+        what: What the numbers are; ``"mean attention"`` for a combiner that depends on the token.
 
     Raises:
         ValueError: The shape does not fit the sources.
@@ -56,9 +77,58 @@ def coefficient_heatmap(
         raise ValueError(
             f"coefficients: got shape {values.shape}; expected (layers, {len(sources)} sources, hidden size or 1)"
         )
-    layers, count, width = values.shape
-    means = values.mean(axis=2)  # (L, T, d) -> (L, T)
-    spreads = values.std(axis=2) if width > 1 else None
+    layers, _, width = values.shape
+    spread = None
+    if width > 1:
+        extremes = values.min(axis=2), values.max(axis=2)
+        spread = Spread(values.std(axis=2), f"{width} dimensions", *extremes)
+    return source_heatmap(
+        values.mean(axis=2),
+        sources,
+        rows=[str(layer) for layer in range(1, layers + 1)] if layers > 1 else ["all"],
+        title=f"{target} · {combiner}",
+        what=what,
+        spread=spread,
+        start=start,
+        own=target,
+    )
+
+
+def source_heatmap(
+    means: NDArray[Any],
+    sources: Sequence[str],
+    *,
+    rows: Sequence[str],
+    title: str,
+    what: str = "scaling coefficients",
+    spread: Spread | None = None,
+    start: float | None = None,
+    own: str = "",
+    axis: str = "layer",
+    summary: bool = True,
+) -> bytes:
+    """Draw numbers as rows × sources, and return a PNG; values are written where they fit.
+
+    Args:
+        means: (rows, sources); NaN where there is none.
+        sources: Names of the sources.
+        rows: Names of the rows: layers, or targets.
+        title: First line.
+        what: What the numbers are.
+        spread: How they vary within a cell.
+        start: The value that is white; the median if ``None``.
+        own: The target, whose own source is printed bold.
+        axis: What rows are.
+        summary: Whether the mean over rows is drawn below, where there are several.
+
+    Raises:
+        ValueError: The shape does not fit the names.
+    """
+    means = np.asarray(means, dtype=np.float64)
+    if means.shape != (len(rows), len(sources)) or not means.size:
+        raise ValueError(
+            f"means: got shape {means.shape}; expected ({len(rows)} rows, {len(sources)} sources)"
+        )
     finite = means[np.isfinite(means)]
     centre = start if start is not None else float(np.median(finite)) if finite.size else 0.0
     reach = float(np.abs(finite - centre).max()) if finite.size else 0.0
@@ -67,23 +137,18 @@ def coefficient_heatmap(
     from matplotlib.colors import TwoSlopeNorm
 
     norm = TwoSlopeNorm(centre, centre - reach, centre + reach)
-    summary = means.mean(axis=0, keepdims=True) if layers > 1 else None  # (L, T) -> (1, T)
-    drawing = _Drawing(layers, count, tall=spreads is not None, summary=summary is not None)
-    digits = _digits(reach)
-    names = _short_names(sources)
-    own = [source.rsplit("/", 1)[-1] == target.rsplit("/", 1)[-1] for source in sources]
-    labels = [str(layer) for layer in range(1, layers + 1)] if layers > 1 else ["all"]
-    image = drawing.matrix(0, means, spreads, norm, labels, digits)
-    if summary is not None:
-        drawing.matrix(1, summary, None, norm, ["mean"], digits)
-    drawing.label(names, own)
-    what = (
-        "scaling coefficients"
-        if spreads is None
-        else f"scaling coefficients, mean ± sd over {width} dimensions"
-    )
+    whole = summary and len(rows) > 1
+    drawing = _Drawing(*means.shape, tall=spread is not None, summary=whole, longest_row=max(map(len, rows)))
+    digits = digits_for(reach)
+    bold = [source.rsplit("/", 1)[-1] == own.rsplit("/", 1)[-1] for source in sources]
+    image = drawing.matrix(0, means, spread, norm, rows, digits, axis)
+    if whole:
+        drawing.matrix(1, _mean_of_rows(means), None, norm, ["mean"], digits, axis)
+    drawing.label(short_names(sources), bold)
+    if spread is not None:
+        what = f"{what}, mean ± sd over {spread.over}"
     origin = "where training started" if start is not None else "their median"
-    drawing.title(f"{target} · {combiner}", what, f"white = {centre:.{digits}f}, {origin}")
+    drawing.title(title, what, f"white = {centre:.{digits}f}, {origin}")
     drawing.colour_bar(image, centre, reach)
     return drawing.png()
 
@@ -91,36 +156,45 @@ def coefficient_heatmap(
 class _Drawing:
     """One figure: a matrix, an optional summary row below it, a colour bar on the right."""
 
-    def __init__(self, layers: int, sources: int, *, tall: bool, summary: bool) -> None:
+    def __init__(self, rows: int, sources: int, *, tall: bool, summary: bool, longest_row: int) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        cell_height = _TALL_CELL_HEIGHT_IN if tall else _CELL_HEIGHT_IN
-        width = max(_SMALLEST_WIDTH_IN, sources * _CELL_WIDTH_IN)
-        heights = [layers * cell_height, *([_CELL_HEIGHT_IN] if summary else [])]
+        usual = _TALL_CELL_HEIGHT_IN if tall else _CELL_HEIGHT_IN
+        cell_height = _fitted(usual, rows, _TALLEST_IN)
+        cell_width = _fitted(_CELL_WIDTH_IN, sources, _WIDEST_IN)
+        width = max(_SMALLEST_WIDTH_IN, sources * cell_width)
+        heights = [rows * cell_height, *([_CELL_HEIGHT_IN] if summary else [])]
         gap = 0.12 if summary else 0.0
-        self._tall = tall
-        self._figure = Figure(figsize=(width + 2.0, sum(heights) + gap + 2.0), dpi=_DPI, facecolor="white")
+        self._wide = width / sources >= _WRITABLE_IN[0]
+        self._high = cell_height >= _WRITABLE_IN[1]
+        self._tall = cell_height >= _TALL_CELL_HEIGHT_IN
+        left = 0.35 + max(0.4, 0.08 * longest_row)
+        self._left = left
+        self._figure = Figure(
+            figsize=(left + width + 1.25, sum(heights) + gap + 2.0), dpi=DPI, facecolor="white"
+        )
         FigureCanvasAgg(self._figure)
         self._whole_width, self._whole_height = self._figure.get_size_inches()
         top = self._whole_height - 0.95
         self._axes = []
         for height in heights:
             top -= height
-            self._axes.append(self._place(0.75, top, width, height))
+            self._axes.append(self._place(left, top, width, height))
             top -= gap
-        self._bar = self._place(0.75 + width + 0.2, self._whole_height - 0.95 - heights[0], 0.14, heights[0])
+        self._bar = self._place(left + width + 0.2, self._whole_height - 0.95 - heights[0], 0.14, heights[0])
         if heights[0] < 1.0:  # a lone row is too low for a readable bar
-            self._bar.set_position(self._fraction(0.75 + width + 0.2, self._whole_height - 1.95, 0.14, 1.2))
+            self._bar.set_position(self._fraction(left + width + 0.2, self._whole_height - 1.95, 0.14, 1.2))
 
     def matrix(
         self,
         row: int,
         means: NDArray[Any],
-        spreads: NDArray[Any] | None,
+        spread: Spread | None,
         norm: Any,
         labels: Sequence[str],
         digits: int,
+        axis: str,
     ) -> Any:
         """Draw cells and their values; return the image."""
         from matplotlib import colormaps
@@ -130,7 +204,7 @@ class _Drawing:
         image = axes.imshow(np.ma.masked_invalid(means), cmap=colours, norm=norm, aspect="auto")
         rows, columns = means.shape
         axes.set_xticks([])
-        axes.set_yticks(range(rows), labels, fontsize=8, color=_INK)
+        axes.set_yticks(range(rows), labels, fontsize=8, color=INK)
         axes.tick_params(length=0)
         axes.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
         axes.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
@@ -139,17 +213,18 @@ class _Drawing:
         for spine in axes.spines.values():
             spine.set_visible(False)
         if row == 0:
-            axes.set_ylabel("layer", fontsize=9, color=_FAINT)
-        for y in range(rows):
-            for x in range(columns):
-                self._write_cell(image, x, y, means, spreads, digits)
+            axes.set_ylabel(axis, fontsize=9, color=FAINT)
+        if self._wide and (self._high or row > 0):
+            for y in range(rows):
+                for x in range(columns):
+                    self._write_cell(image, x, y, means, spread, digits)
         return image
 
     def label(self, names: Sequence[str], own: Sequence[bool]) -> None:
         """Write the sources below the last row; the target's own is bold."""
         axes = self._axes[-1]
-        slanted = max(map(len, names)) > 8
-        axes.set_xticks(range(len(names)), names, fontsize=9, color=_INK)
+        slanted = max(map(len, names)) > 8 or not self._wide
+        axes.set_xticks(range(len(names)), names, fontsize=9, color=INK)
         for text, is_own in zip(axes.get_xticklabels(), own, strict=True):
             if slanted:
                 text.set(rotation=35, ha="right", rotation_mode="anchor")
@@ -158,11 +233,11 @@ class _Drawing:
 
     def title(self, title: str, what: str, legend: str) -> None:
         """Write what one looks at, and how to read it."""
-        left = 0.75 / self._whole_width
+        left = self._left / self._whole_width
         for text, below_in, size, colour, weight in (
-            (title, 0.3, 12.5, _INK, "bold"),
-            (what, 0.53, 9, _INK, "normal"),
-            (legend, 0.73, 8, _FAINT, "normal"),
+            (title, 0.3, 12.5, INK, "bold"),
+            (what, 0.53, 9, INK, "normal"),
+            (legend, 0.73, 8, FAINT, "normal"),
         ):
             y = 1 - below_in / self._whole_height
             self._figure.text(left, y, text, fontsize=size, color=colour, fontweight=weight)
@@ -171,31 +246,47 @@ class _Drawing:
         """Draw the scale, with its ends and its centre."""
         ticks = [centre - reach, centre - reach / 2, centre, centre + reach / 2, centre + reach]
         bar = self._figure.colorbar(image, cax=self._bar, ticks=ticks)
-        digits = _digits(reach)
-        bar.ax.set_yticklabels([f"{tick:.{digits}f}" for tick in ticks], fontsize=8, color=_INK)
+        digits = digits_for(reach)
+        bar.ax.set_yticklabels([f"{tick:.{digits}f}" for tick in ticks], fontsize=8, color=INK)
         bar.outline.set_visible(False)
         bar.ax.tick_params(length=0)
 
     def png(self) -> bytes:
         """Return the figure, cut to what is drawn."""
-        stream = io.BytesIO()
-        self._figure.savefig(stream, format="png", bbox_inches="tight", pad_inches=0.18)
-        return stream.getvalue()
+        return png_of(self._figure)
 
     def _write_cell(
-        self, image: Any, x: int, y: int, means: NDArray[Any], spreads: NDArray[Any] | None, digits: int
+        self, image: Any, x: int, y: int, means: NDArray[Any], spread: Spread | None, digits: int
     ) -> None:
         axes = image.axes
         value = float(means[y, x])
         if not math.isfinite(value):
-            axes.text(x, y, str(value), ha="center", va="center", fontsize=8, color=_INK)
+            axes.text(
+                x,
+                y,
+                "–" if math.isnan(value) else str(value),
+                ha="center",
+                va="center",
+                fontsize=8,
+                color=INK,
+            )
             return
-        colour = _INK if _is_light(image.cmap(image.norm(value))) else "white"
+        colour = INK if _is_light(image.cmap(image.norm(value))) else "white"
         middle = {"ha": "center", "va": "center", "color": colour}
-        axes.text(x, y - (0.0 if spreads is None else 0.16), f"{value:.{digits}f}", fontsize=8, **middle)
-        if spreads is not None:
-            spread = f"± {float(spreads[y, x]):.{_digits(float(np.nanmax(spreads)))}f}"
-            axes.text(x, y + 0.22, spread, fontsize=6.5, **middle)
+        if spread is None or not self._tall:
+            axes.text(x, y, f"{value:.{digits}f}", fontsize=8, **middle)
+            return
+        ranged = spread.least is not None and spread.greatest is not None
+        axes.text(x, y - (0.24 if ranged else 0.16), f"{value:.{digits}f}", fontsize=8, **middle)
+        deviation = float(spread.deviation[y, x])
+        if math.isfinite(deviation):
+            decimals = digits_for(float(np.nanmax(spread.deviation)))
+            axes.text(
+                x, y + (0.07 if ranged else 0.22), f"± {deviation:.{decimals}f}", fontsize=6.5, **middle
+            )
+        if spread.least is not None and spread.greatest is not None:
+            span = f"{float(spread.least[y, x]):.2f} to {float(spread.greatest[y, x]):.2f}"
+            axes.text(x, y + 0.33, span, fontsize=5, **middle)
 
     def _place(self, left: float, bottom: float, width: float, height: float) -> Any:
         return self._figure.add_axes(self._fraction(left, bottom, width, height))
@@ -207,7 +298,26 @@ class _Drawing:
         return left / whole_width, bottom / whole_height, width / whole_width, height / whole_height
 
 
-def _digits(size: float) -> int:
+def png_of(figure: Any) -> bytes:
+    """Return a figure as a PNG, cut to what is drawn."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", bbox_inches="tight", pad_inches=0.18)
+    return stream.getvalue()
+
+
+def _fitted(usual: float, count: int, room: float) -> float:
+    """Return a cell's size: as usual, or smaller so that so many fit."""
+    return max(_LEAST_CELL_IN, min(usual, room / count))
+
+
+def _mean_of_rows(means: NDArray[Any]) -> NDArray[Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a column without any value has no mean
+        average: NDArray[Any] = np.nanmean(means, axis=0, keepdims=True)
+    return average
+
+
+def digits_for(size: float) -> int:
     """Return how many decimals show two digits of numbers of this size, between 2 and 4."""
     return min(4, max(2, 1 - math.floor(math.log10(size)))) if size > 0 else 2
 
@@ -222,7 +332,7 @@ def _is_light(colour: tuple[float, float, float, float]) -> bool:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] > 0.25
 
 
-def _short_names(sources: Sequence[str]) -> list[str]:
+def short_names(sources: Sequence[str]) -> list[str]:
     """Drop the benchmark where that leaves every name different."""
     short = [source.rsplit("/", 1)[-1] for source in sources]
     return short if len(set(short)) == len(short) else list(sources)

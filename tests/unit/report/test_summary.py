@@ -1,43 +1,15 @@
-"""Means, deviations and missing seeds are shown as they are."""
+"""Means, deviations, averages and gaps are what the runs say, and nothing is averaged away."""
 
 from __future__ import annotations
 
+import math
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from adapterlab.report.render import influence_table, markdown, result_table
-from adapterlab.report.summary import OWN_ADAPTER, Cell, Influence, Summary
-
-
-def cell(combiner, test, *, target="glue/rte", expected=3):
-    return Cell(
-        target=target,
-        combiner=combiner,
-        metric="accuracy",
-        test=tuple(test),
-        validation=(),
-        seeds=tuple(range(len(test))),
-        expected_seeds=expected,
-        parameters=12_345,
-        settings={},
-        seconds=1.0,
-    )
-
-
-SUMMARY = Summary(
-    sweep="demo",
-    key="0" * 64,
-    state="running",
-    cells=(
-        cell(OWN_ADAPTER, [0.6], expected=1),
-        cell("scalearn", [0.7, 0.8, 0.9]),
-        cell("scalearn_pp", [0.5]),
-        cell("scalearn", [], target="superglue/cb"),
-    ),
-    influences=(
-        Influence("glue/rte", "scalearn", "glue/mnli", 1.4),
-        Influence("glue/rte", "scalearn", "glue/cola", 0.2),
-    ),
-)
+from adapterlab.report.summary import Gap, Summary, ranked
+from reports import SUMMARY, cell
 
 
 def test_mean_and_sample_deviation():
@@ -45,28 +17,66 @@ def test_mean_and_sample_deviation():
     assert one.mean == pytest.approx(0.8)
     assert one.std == pytest.approx(0.1)
     assert SUMMARY.cell("glue/rte", "scalearn_pp").std is None
-    assert SUMMARY.cell("superglue/cb", "scalearn").mean is None
+    assert SUMMARY.cell("superglue/cb", "scalearn_pp").mean is None
 
 
-def test_markdown_shows_values_missing_seeds_and_gaps():
-    lines = markdown(SUMMARY).splitlines()
-    assert lines[0] == "| method | parameters | rte (accuracy) | cb (accuracy) |"
-    assert lines[3] == "| scalearn | 12,345 | 80.0 ± 10.0 | – |"
-    assert "50.0 (1/3 seeds)" in lines[4]
+def test_a_value_that_is_no_number_is_named_and_never_averaged_away():
+    one = cell("scalearn", [0.7, math.nan, 0.9])
+    assert one.undefined == (1,)
+    assert one.mean is None
+    assert one.std is None
+    assert not one.is_whole
+    assert one.by_seed == {0: 0.7, 2: 0.9}
 
 
-def test_tables_draw(capsys):
-    from rich.console import Console
-
-    console = Console(width=100)
-    console.print(result_table(SUMMARY))
-    console.print(influence_table(SUMMARY))
-    out = capsys.readouterr().out
-    assert "80.0 ± 10.0" in out
-    assert out.index("mnli 1.40") < out.index("cola 0.20")
+def test_a_cell_is_whole_when_every_expected_seed_has_a_value():
+    assert cell("a", [0.1, 0.2, 0.3]).is_whole
+    assert not cell("a", [0.1, 0.2]).is_whole
+    assert not cell("a", [0.1], expected=1, gaps=(Gap(1, "failed", "diverged"),)).is_whole
 
 
-def test_json_holds_means():
+def test_the_average_takes_every_target_or_is_none():
+    average = SUMMARY.average("scalearn")
+    assert average.mean == pytest.approx((0.8 + 0.5) / 2)
+    assert average.by_seed == pytest.approx({0: 0.55, 1: 0.65, 2: 0.75})
+    assert average.std == pytest.approx(0.1)
+    assert average.is_whole
+    lacking = SUMMARY.average("scalearn_pp")
+    assert (lacking.mean, lacking.is_whole, lacking.by_seed) == (None, False, {})
+
+
+def test_the_average_pairs_the_seeds_that_all_targets_share():
+    """Large tasks often have fewer seeds than small ones."""
+    summary = Summary(
+        "demo",
+        "0" * 64,
+        "complete",
+        (
+            cell("a", [0.1, 0.2, 0.3], expected=3),
+            cell("a", [0.5, 0.7], target="glue/mnli", expected=2),
+        ),
+    )
+    average = summary.average("a")
+    assert average.mean == pytest.approx((0.2 + 0.6) / 2)
+    assert average.by_seed == pytest.approx({0: 0.3, 1: 0.45})
+    assert average.is_whole
+
+
+def test_json_holds_means_and_averages():
     document = SUMMARY.to_json()
-    assert document["cells"][1]["mean"] == pytest.approx(0.8)
+    assert document["cells"][2]["mean"] == pytest.approx(0.8)
     assert document["influences"][0]["source"] == "glue/mnli"
+    assert {one["combiner"]: one["mean"] for one in document["averages"]}["scalearn"] == pytest.approx(0.65)
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(-1, 1)), min_size=1, max_size=8))
+def test_equal_as_shown_is_equal_in_place(values):
+    places = ranked(values, 1)
+    for value, place in zip(values, places, strict=True):
+        assert (value is None) == (place is None)
+    shown = [
+        (f"{100 * value + 0.0:.1f}", place) for value, place in zip(values, places, strict=True) if place
+    ]
+    for text, place in shown:
+        assert all((other == place) for same, other in shown if float(same) == float(text))
+        assert all((other < place) for more, other in shown if float(more) > float(text))

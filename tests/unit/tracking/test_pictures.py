@@ -6,7 +6,8 @@ import threading
 import numpy as np
 import pytest
 
-from adapterlab.tracking.pictures import coefficient_heatmap
+from adapterlab.tracking.bars import difference_bars
+from adapterlab.tracking.pictures import Spread, coefficient_heatmap, source_heatmap
 
 
 def _size(png: bytes) -> tuple[int, int]:
@@ -62,3 +63,24 @@ def test_heatmaps_drawn_in_threads_are_the_same_as_alone():
     for thread in threads:
         thread.join()
     assert [together[n] for n in range(1, 5)] == alone
+
+
+def test_many_sources_fit_on_one_page():
+    """Cells shrink, and numbers that do not fit are left out, instead of a picture metres wide."""
+    assert _size(_draw((4, 64, 1)))[0] < 4000
+
+
+def test_targets_by_sources_may_have_empty_cells():
+    means = np.array([[0.1, np.nan], [0.2, 0.3]])
+    spread = Spread(np.abs(means), "3 seeds")
+    assert _size(source_heatmap(means, ["a", "b"], rows=["x", "y"], title="t", axis="target", spread=spread))
+    with pytest.raises(ValueError, match="1 rows, 2 sources"):
+        source_heatmap(means, ["a", "b"], rows=["x"], title="t")
+
+
+def test_bars_grow_with_sources_and_refuse_what_does_not_fit():
+    few = _size(difference_bars([-0.1, 0.2], ["a", "b"], title="t", what="w"))
+    many = _size(difference_bars([0.0, float("nan")] * 6, [f"s{i}" for i in range(12)], title="t", what="w"))
+    assert many[1] > few[1]
+    with pytest.raises(ValueError, match="got 1 for 2"):
+        difference_bars([0.1], ["a", "b"], title="t", what="w")
