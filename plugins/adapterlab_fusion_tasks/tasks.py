@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from adapterlab.records import ProblemType, Splits
 from adapterlab.registry.protocols import FolderLocation, HubLocation, TaskDefinition
-from adapterlab_adapterfusion import rows
+from adapterlab_fusion_tasks import rows
 
 _CLASSES = ProblemType.CLASSIFICATION
 _CHOICE = ProblemType.MULTIPLE_CHOICE

@@ -1,0 +1,1 @@
+"""AdapterFusion's tasks that are in neither GLUE nor SuperGLUE."""
