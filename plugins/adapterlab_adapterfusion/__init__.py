@@ -1,1 +1,1 @@
-"""AdapterFusion's tasks that are in neither GLUE nor SuperGLUE."""
+"""AdapterFusion: attend over the outputs of frozen source adapters, token by token."""

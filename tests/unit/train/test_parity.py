@@ -15,8 +15,13 @@ from adapterlab.train.adaptation import OwnAdapter, Seat, SourcePool
 from adapterlab.train.adaptation import hidden_states as lane_states
 from adapterlab.train.combination import Combination
 from adapterlab.train.passes import Pass, Rectangle
+from adapterlab.train.protocols import PoolContext
+from adapterlab_adapterfusion.layer import AdapterFusionLayer
+from adapterlab_adapterfusion.plugin import AdapterFusionSettings
+from adapterlab_adaptersoup.layer import AdapterSoupLayer
 from adapterlab_bottleneck import layer as pfeiffer
 from adapterlab_encoder.layer import Encoder, EncoderConfig
+from adapterlab_fixed.plugin import PROBE, ProbeSettings
 from adapterlab_scalearn.layer import ScaLearnLayer
 from adapterlab_scalearn.plugin import ScaLearnSettings
 
@@ -211,3 +216,64 @@ def test_drawn_dropout_zeroes_single_coefficients_and_scales_the_rest(official):
     )
     torch.testing.assert_close(dropped, by_hand, **CLOSE)
     assert 0 < int((keep == 0).sum()) < keep.numel()
+
+
+# -- the papers' baselines --------------------------------------------------------------------------
+
+
+def fusion_tensors(official):
+    return {
+        name.removeprefix("fusion."): tensor.double()
+        for name, tensor in official.base.items()
+        if name.startswith("fusion.")
+    }
+
+
+def baseline(official, name):
+    """Return how a baseline of the reference runs, and its tensors."""
+    pool = SourcePool.build(pfeiffer, SETTINGS, official.pool, official.encoder)
+    if name == "fusion":
+        settings = AdapterFusionSettings()
+        return Combination(pool, AdapterFusionLayer(), 0.0, settings), fusion_tensors(official)
+    if name.startswith("soup"):
+        weights = {"omega": official.base["soup.weights"].double().reshape(1, 3, 1)}
+        one = AdapterSoupLayer().reduce(None, weights, official.pool)
+        pool = SourcePool.build(pfeiffer, SETTINGS, [one], official.encoder)
+        return Combination(pool, AdapterSoupLayer(), 0.0), weights
+    weights = {"a0": 0.3} if "single" in name else {"a1": 0.7, "a2": 0.5}
+    settings, layer = ProbeSettings(weights=weights), PROBE.layer()
+    fixed = layer.fixed(settings, (1, 3, 1), PoolContext(("a0", "a1", "a2"), "a2"))
+    # The constants are float32 as every tensor that is kept; the reference has them in float64.
+    exact = torch.tensor([weights.get(one, 0.0) for one in ("a0", "a1", "a2")], dtype=torch.float64)
+    torch.testing.assert_close(fixed["omega"].flatten().double(), exact, rtol=0, atol=1e-7)
+    return Combination(pool, layer, 0.0, settings), {"omega": exact.reshape(1, 3, 1)}
+
+
+BASELINES = ("fusion", "probe_single_a0_0.3", "probe_pair_a1_0.7_a2_0.5", "soup_0.5_0.3_0.2")
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_baseline_agrees(official, name):
+    states = hidden_states(official, *baseline(official, name))
+    torch.testing.assert_close(states, expect(official, f"{name}/last_hidden_state"), **CLOSE)
+    logits = head.forward(classifier(official), states[:, 0], 0.0, None)
+    loss = torch.nn.functional.cross_entropy(logits, official.rectangle.labels)
+    torch.testing.assert_close(logits, expect(official, f"{name}/logits"), **CLOSE)
+    torch.testing.assert_close(loss, expect(official, f"{name}/loss").reshape(()), **CLOSE)
+
+
+def test_the_value_regulariser_agrees(official):
+    fusion, tensors = baseline(official, "fusion")
+    wanted = expect(official, "fusion/value_reg_loss").reshape(())
+    torch.testing.assert_close(fusion.penalty(tensors), wanted, **CLOSE)
+
+
+def test_the_average_of_weights_is_adapterhubs(official, reference_fixtures):
+    """AdapterHub keeps the weights of an average in float32."""
+    theirs = np.load(reference_fixtures / "adapters_outputs.npz")
+    wanted = torch.from_numpy(theirs["average_weights_0.5_0.3_0.2/last_hidden_state"]).double()
+    states = hidden_states(official, *baseline(official, "soup_0.5_0.3_0.2"))
+    torch.testing.assert_close(states, wanted, rtol=0, atol=1e-6)
+    wanted = torch.from_numpy(theirs["fusion/last_hidden_state"]).double()
+    states = hidden_states(official, *baseline(official, "fusion"))
+    torch.testing.assert_close(states, wanted, **CLOSE)

@@ -1,0 +1,1 @@
+"""Combinations with coefficients that are not learned: the baselines of ScaLearn's paper."""

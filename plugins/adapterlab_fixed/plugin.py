@@ -1,0 +1,133 @@
+"""What the core sees of the combiners with fixed coefficients without importing torch.
+
+Their only trained part is the head. Coefficients are one number a source, the same in every layer.
+
+Source: ScaLearn, arXiv 2310.01217, section 2 and appendix A.2 (probing).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from itertools import product
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from adapterlab.records import BackboneShape
+
+TARGET = "target"
+"""Stands for the target's own adapter among a probe's sources."""
+
+Coefficient = Annotated[float, Field(ge=-10, le=10)]
+
+
+class FixedSettings(BaseModel):
+    """Has no settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+
+class ProbeSettings(FixedSettings):
+    """Which coefficients are tried: one set of ``weights``, or a ``grid`` over one or two sources."""
+
+    weights: dict[str, Coefficient] = Field(default_factory=dict)
+    """Coefficients by source task, ``"target"`` being the target itself; others are 0. For example
+    ``{ "glue/mnli" = 0.3, target = 0.7 }``. Excludes a grid."""
+    sources: Annotated[tuple[str, ...], Field(strict=False, min_length=1, max_length=2)] = (TARGET,)
+    """The one or two sources a grid varies, source tasks or ``"target"``."""
+    grid: Annotated[tuple[Coefficient, ...], Field(strict=False, min_length=1, max_length=50)] = (
+        0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0,
+    )  # fmt: skip
+    """The coefficients; with two sources every pair of them. Each point is a study of its own, with its
+    own final runs, so that each has a test value over the same seeds."""
+
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> ProbeSettings:
+        if self.weights and {"sources", "grid"} & self.model_fields_set:
+            raise ValueError("weights are one point; give weights, or sources and a grid")
+        for name, values in (("sources", self.sources), ("grid", self.grid)):
+            if len(set(values)) != len(values):
+                raise ValueError(f"{name}: listed twice")
+        return self
+
+
+Weigh = Callable[[Any, Sequence[str], str], "list[float] | str"]
+"""From settings, pool and target to coefficients, or to what is wrong."""
+
+
+@dataclass(frozen=True)
+class FixedCombiner:
+    """One coefficient a source, decided before training."""
+
+    name: str
+    weigh: Weigh
+    settings: type[BaseModel] = FixedSettings
+    version: int = 1
+    dimensions: Mapping[str, Any] = field(default_factory=lambda: {"lr": 3e-4})
+    token_dependent: bool = False
+
+    def coefficient_shape(self, shape: BackboneShape, sources: int) -> tuple[int, int, int]:  # noqa: ARG002
+        """Return (1, T, 1)."""
+        return 1, sources, 1
+
+    def trainable_parameters(self, settings: BaseModel, shape: BackboneShape, sources: int) -> int:  # noqa: ARG002
+        """Return 0: only the head is trained."""
+        return 0
+
+    def complaint(self, settings: BaseModel, pool: Sequence[str], target: str) -> str | None:
+        """Return why a pool cannot be combined like this, if it cannot."""
+        found = self.weigh(settings, pool, target)
+        return found if isinstance(found, str) else None
+
+    def layer(self) -> Any:
+        """Import the torch side."""
+        return import_module("adapterlab_fixed.layer").FixedCoefficients(self.weigh)
+
+
+@dataclass(frozen=True)
+class Probe(FixedCombiner):
+    """Fixed coefficients by name, or a grid of them."""
+
+    def points(self, settings: BaseModel) -> Sequence[tuple[str, BaseModel]]:
+        """Return each point's label and settings."""
+        assert isinstance(settings, ProbeSettings)
+        if settings.weights:
+            return [(_label(settings.weights), settings)]
+        values = product(settings.grid, repeat=len(settings.sources))
+        named = [dict(zip(settings.sources, point, strict=True)) for point in values]
+        return [(_label(weights), ProbeSettings(weights=weights)) for weights in named]
+
+
+def _label(weights: Mapping[str, float]) -> str:
+    return " ".join(f"{name.rsplit('/', 1)[-1]} {value:g}" for name, value in weights.items())
+
+
+def _uniform(settings: Any, pool: Sequence[str], target: str) -> list[float] | str:  # noqa: ARG001
+    return [1 / len(pool)] * len(pool)
+
+
+def _single(settings: Any, pool: Sequence[str], target: str) -> list[float] | str:  # noqa: ARG001
+    if target not in pool:
+        return f"the pool of {target} does not hold its own adapter, the only one that single uses"
+    return [float(source == target) for source in pool]
+
+
+def _probed(settings: Any, pool: Sequence[str], target: str) -> list[float] | str:
+    """Weigh by name; without weights (a grid), only check that its sources are there."""
+    weights: Mapping[str, float] = settings.weights or dict.fromkeys(settings.sources, 0.0)
+    named: dict[str, float] = {}
+    for name, value in weights.items():
+        source = target if name == TARGET else name
+        if source not in pool:
+            return f"the pool of {target} does not hold {source}, which the probe names"
+        if source in named:
+            return f"the probe names {source} twice when it is the target"
+        named[source] = value
+    return [named.get(source, 0.0) for source in pool]
+
+
+UNIFORM_AVERAGE = FixedCombiner("uniform_average", _uniform)
+SINGLE = FixedCombiner("single", _single)
+PROBE = Probe("probe", _probed, ProbeSettings)
