@@ -10,20 +10,41 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from adapterlab.records import BackboneShape
 
+NonLinearity = Literal[
+    "relu",
+    "gelu",
+    "gelu_new",
+    "gelu_pytorch_tanh",
+    "leakyrelu",
+    "linear",
+    "mish",
+    "quick_gelu",
+    "relu6",
+    "sigmoid",
+    "silu",
+    "swish",
+    "tanh",
+]
+"""As AdapterHub names them; each is in ``train/activations.py``."""
 
-class PfeifferSettings(BaseModel):
-    """Settings of ``[adapter.settings]`` for ``method = "pfeiffer"``."""
+
+class BottleneckSettings(BaseModel):
+    """What every bottleneck method has."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
-    reduction_factor: Annotated[int, Field(ge=1, le=1024)] = 16
-    """Hidden size over bottleneck width; 16 in the papers."""
-    non_linearity: Literal["relu", "gelu"] = "relu"
-    """Between the projections; relu in the papers."""
+    reduction_factor: Annotated[int, Field(ge=1, le=1024)] | Annotated[float, Field(gt=0, le=1024)] = 16
+    """Hidden size over bottleneck width; below 1 the bottleneck is wider than the hidden size."""
+    non_linearity: NonLinearity = "relu"
+    """Between the projections."""
 
     def width(self, hidden_size: int) -> int:
         """Return the bottleneck width ``r = d // reduction_factor``, at least 1."""
-        return max(1, hidden_size // self.reduction_factor)
+        return max(1, int(hidden_size // self.reduction_factor))
+
+
+class PfeifferSettings(BottleneckSettings):
+    """Settings of ``method = "pfeiffer"``; the papers have reduction 16 and relu."""
 
 
 class Pfeiffer:
@@ -42,15 +63,23 @@ class Pfeiffer:
         """Return its one site, after the feed-forward block."""
         return ("ffn",)
 
+    def folds_into(self, settings: BaseModel) -> tuple[str, BaseModel]:
+        """Return what a combination of its adapters is: another of the kind, wider."""
+        return self.name, settings
+
     def trainable_parameters(self, settings: BaseModel, shape: BackboneShape) -> int:
         """Return ``L · (2·d·r + r + d)``: 894,528 at roberta-base shape with the defaults."""
         assert isinstance(settings, PfeifferSettings)
-        d, r = shape.hidden_size, settings.width(shape.hidden_size)
-        return shape.layers * (2 * d * r + r + d)
+        return shape.layers * bottleneck_parameters(shape.hidden_size, settings.width(shape.hidden_size))
 
     def layer(self) -> ModuleType:
         """Import the torch side."""
         return import_module("adapterlab_bottleneck.layer")
+
+
+def bottleneck_parameters(d: int, r: int) -> int:
+    """Return the weights and biases of one bottleneck, ``2·d·r + r + d``."""
+    return 2 * d * r + r + d
 
 
 PFEIFFER = Pfeiffer()

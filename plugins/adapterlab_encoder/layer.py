@@ -28,6 +28,7 @@ from torch import Tensor
 from adapterlab.data.weights import weight_files
 from adapterlab.errors import BackboneError
 from adapterlab.records import BackboneShape
+from adapterlab.train.activations import ACTIVATIONS
 from adapterlab.train.passes import Pass, Rectangle
 from adapterlab.train.protocols import Hook, Tensors
 from adapterlab.train.rng import dropout
@@ -36,12 +37,6 @@ from adapterlab_encoder import inputs
 _PREFIXES = ("", "bert.", "roberta.")
 _POSITION_OFFSET = {"bert": False, "roberta": True, "xlm-roberta": True}
 """Whether positions start behind the padding id (``cumsum + pad_id``) or at 0."""
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": F.gelu,
-    "relu": F.relu,
-    "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
-    "gelu_pytorch_tanh": lambda x: F.gelu(x, approximate="tanh"),
-}
 
 _Read = Callable[[str, tuple[int | None, ...]], Tensor]
 """Gives a tensor by its name, checked to have a shape (``None``: any size)."""
@@ -165,8 +160,8 @@ def config_of(config: object) -> EncoderConfig:
     if read("position_embedding_type", "absolute") != "absolute":
         raise BackboneError(f"position_embedding_type = {read('position_embedding_type')!r} is not supported")
     activation = str(read("hidden_act"))
-    if activation not in _ACTIVATIONS:
-        raise BackboneError(f"hidden_act = {activation!r} is not supported; known: {', '.join(_ACTIVATIONS)}")
+    if activation not in ACTIVATIONS:
+        raise BackboneError(f"hidden_act = {activation!r} is not supported; known: {', '.join(ACTIVATIONS)}")
     return EncoderConfig(
         architecture=architecture,
         shape=BackboneShape(
@@ -174,6 +169,9 @@ def config_of(config: object) -> EncoderConfig:
             hidden_size=int(read("hidden_size")),
             heads=int(read("num_attention_heads")),
             intermediate_size=int(read("intermediate_size")),
+            embedding_rows=sum(
+                int(read(name)) for name in ("vocab_size", "max_position_embeddings", "type_vocab_size")
+            ),
         ),
         layer_norm_eps=float(read("layer_norm_eps")),
         activation=activation,
@@ -264,7 +262,7 @@ class Encoder:
             attended = F.linear(self._attend(block, h, batch, streams, added), *block.attention_out)
             attended = self._drop(attended, batch, streams)
             a = self._layer_norm(added("attention.out", attended, attended) + h, block.attention_norm)
-            inner = _ACTIVATIONS[self.config.activation](added("ffn.up", a, F.linear(a, *block.up)))
+            inner = ACTIVATIONS[self.config.activation](added("ffn.up", a, F.linear(a, *block.up)))
             f = self._drop(F.linear(inner, *block.down), batch, streams)
             z = added("ffn.out", f, f) + a
             h = self._layer_norm(z, block.norm)

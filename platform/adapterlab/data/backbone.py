@@ -141,7 +141,10 @@ def _pending(spec: BackboneSpec, reason: str) -> BackboneFacts:
     return BackboneFacts(
         source=spec.source,
         architecture=None,
-        shape=None if expect is None else BackboneShape(expect.layers, expect.hidden_size),
+        # Nearly every encoder's feed-forward block is four times as wide.
+        shape=None
+        if expect is None
+        else BackboneShape(expect.layers, expect.hidden_size, intermediate_size=4 * expect.hidden_size),
         weights_digest=None,
         tokenizer_digest=None,
         config_digest=None,
@@ -177,7 +180,14 @@ def _shape(place: Path, config: dict[str, Any]) -> BackboneShape:
         hidden_size=number("hidden_size"),
         heads=number("num_attention_heads"),
         intermediate_size=number("intermediate_size"),
+        embedding_rows=_embedding_rows(config),
     )
+
+
+def _embedding_rows(config: dict[str, Any]) -> int | None:
+    tables = [config.get(name) for name in ("vocab_size", "max_position_embeddings", "type_vocab_size")]
+    rows = [one for one in tables if isinstance(one, int)]
+    return sum(rows) if len(rows) == len(tables) else None
 
 
 def _check_expected(spec: BackboneSpec, shape: BackboneShape, place: Path) -> None:

@@ -9,12 +9,14 @@ The torch side of methods and combiners has its cases in ``train/contracts.py``.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 from adapterlab.records import BackboneShape, ProblemType
+from adapterlab.registry import entry_points
 from adapterlab.registry.protocols import AdapterMethod, Combiner, TaskSuite, fill_template
 
-SHAPE = BackboneShape(layers=3, hidden_size=32, heads=4, intermediate_size=64)
+SHAPE = BackboneShape(layers=3, hidden_size=32, heads=4, intermediate_size=64, embedding_rows=100)
 """A small shape the cases use."""
 
 
@@ -31,8 +33,22 @@ class AdapterMethodContract:
         """Twice the layers never has fewer parameters."""
         settings = self.plugin.settings()
         one = self.plugin.trainable_parameters(settings, SHAPE)
-        double = BackboneShape(2 * SHAPE.layers, SHAPE.hidden_size, SHAPE.heads, SHAPE.intermediate_size)
-        assert 0 < one <= self.plugin.trainable_parameters(settings, double)
+        two = self.plugin.trainable_parameters(settings, replace(SHAPE, layers=2 * SHAPE.layers))
+        assert one is not None
+        assert two is not None
+        assert 0 <= one <= two
+
+    def test_only_what_can_be_combined_folds(self) -> None:
+        """A folded combination is an adapter of an installed method; exclusive methods have no sites."""
+        settings = self.plugin.settings()
+        folded = self.plugin.folds_into(settings)
+        if folded is not None:
+            assert self.plugin.combinable
+            assert isinstance(folded[1], entry_points.adapter_method(folded[0]).settings)
+        if self.plugin.combinable:
+            assert self.plugin.sites(settings)
+        if self.plugin.exclusive:
+            assert not self.plugin.sites(settings)
 
 
 class CombinerContract:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from adapterlab.errors import UsageError
 from adapterlab.train.passes import Pass, Rectangle
-from adapterlab.train.protocols import Backbone, FrozenPool, MethodLayer
+from adapterlab.train.protocols import Backbone, FrozenPool, MethodLayer, SeveralRates
 
 
 class Adaptation(Protocol):
@@ -54,6 +54,9 @@ class Adaptation(Protocol):
 
     def decays(self, name: str) -> bool:
         """Return whether weight decay acts on a tensor."""
+
+    def lr_factor(self, name: str) -> float:
+        """Return a tensor's learning rate over the lane's; 1 but for few."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,13 @@ class OwnAdapter:
         """Return true: weight decay acts on every tensor."""
         del name
         return True
+
+    def lr_factor(self, name: str) -> float:
+        """Return what the method says of a tensor, 1 where it says nothing."""
+        if not isinstance(self.method, SeveralRates):
+            return 1.0
+        factors = self.method.lr_factors(self.settings)
+        return next((factor for prefix, factor in factors.items() if name.startswith(prefix)), 1.0)
 
 
 def trains_backbone(method: MethodLayer) -> bool:

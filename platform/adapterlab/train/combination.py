@@ -124,6 +124,11 @@ class Combination:
         """Return whether weight decay acts on a tensor."""
         return self.combiner.decays(name) if isinstance(self.combiner, UndecayedLayer) else True
 
+    def lr_factor(self, name: str) -> float:
+        """Return 1: every tensor of a transfer learns at one rate."""
+        del name
+        return 1.0
+
 
 def pool_for(
     combiner: CombinerLayer,

@@ -11,8 +11,10 @@ from typing import Any, cast
 
 import torch
 
+from adapterlab.registry import entry_points
 from adapterlab.registry.contracts import SHAPE
 from adapterlab.registry.protocols import AdapterMethod, Combiner, Expands, ReadsModels
+from adapterlab.train.adaptation import trains_backbone
 from adapterlab.train.fold import fold
 from adapterlab.train.protocols import (
     MEAN_COEFFICIENTS,
@@ -36,7 +38,9 @@ class MethodLayerContract:
     plugin: AdapterMethod
 
     def test_tensors_are_as_many_as_it_counts(self) -> None:
-        """``trainable_parameters`` is what ``initial`` makes."""
+        """``trainable_parameters`` is what ``initial`` makes; the backbone's own weights it does not make."""
+        if self.plugin.exclusive:
+            return
         settings = self.plugin.settings()
         tensors = _layer(self.plugin).initial(settings, SHAPE, stream(0, "contract"))
         assert sum(one.numel() for one in tensors.values()) == self.plugin.trainable_parameters(
@@ -50,9 +54,35 @@ class MethodLayerContract:
         assert one.keys() == two.keys()
         assert all(torch.equal(one[name], two[name]) for name in one)
 
-    def test_a_stack_holds_each_adapter_unchanged(self) -> None:
-        """``up[t] h_t + bias[t]`` of the stack is the adapter's own output, for every t and layer."""
+    def test_both_sides_name_the_same_sites(self) -> None:
+        """Plans count attachment points by the light side, the engine attaches by the torch side."""
         settings, layer = self.plugin.settings(), _layer(self.plugin)
+        assert layer.sites(settings) == self.plugin.sites(settings)
+        assert trains_backbone(layer) == self.plugin.exclusive
+        assert hasattr(layer, "stack") == self.plugin.combinable
+
+    def test_gradients_reach_every_tensor(self) -> None:
+        """No tensor is left out of what an adapter computes."""
+        settings, layer = self.plugin.settings(), _layer(self.plugin)
+        (adapter,) = adapters_of(self.plugin, 1)
+        leaves = {name: tensor.requires_grad_() for name, tensor in adapter.items()}
+        total = torch.zeros((), dtype=torch.float64)
+        for site, index in _points(layer, settings):
+            width = SHAPE.intermediate_size if site == "ffn.up" else SHAPE.hidden_size
+            x = torch.randn(_ROWS, SHAPE.hidden_size, dtype=torch.float64, generator=stream(1, "x"))
+            y = torch.randn(_ROWS, width, dtype=torch.float64, generator=stream(1, "y"))
+            u = layer.forward(settings, leaves, site, index, x, y)
+            assert u.shape == y.shape
+            total = total + u.sum()
+        if leaves:
+            total.backward()  # type: ignore[no-untyped-call]
+        assert all(tensor.grad is not None and bool(tensor.grad.any()) for tensor in leaves.values())
+
+    def test_a_stack_holds_each_adapter_unchanged(self) -> None:
+        """``up[t] h_t + bias[t]`` of the stack is the adapter's own output, for every t and point."""
+        settings, layer = self.plugin.settings(), _layer(self.plugin)
+        if not self.plugin.combinable:
+            return
         pool = adapters_of(self.plugin, 3)
         x = torch.randn(_ROWS, SHAPE.hidden_size, dtype=torch.float64, generator=stream(1, "x"))
         for site, index in _points(layer, settings):
@@ -61,13 +91,16 @@ class MethodLayerContract:
             for t, adapter in enumerate(pool):
                 folded = h[:, t] @ stacked.up[t].T + stacked.bias[t]
                 alone = layer.forward(settings, adapter, site, index, x, x)
-                torch.testing.assert_close(folded, alone, rtol=0, atol=_TOLERANCE)
+                torch.testing.assert_close(folded, alone, rtol=_TOLERANCE, atol=_TOLERANCE)
 
     def test_a_folded_pool_is_one_adapter(self) -> None:
-        """A method that folds: one adapter of its own computes ``Σ_t ω_t ⊙ u_t``."""
+        """A method that folds: one adapter, of the method it names, computes ``Σ_t ω_t ⊙ u_t``."""
         settings, layer = self.plugin.settings(), _layer(self.plugin)
-        if not hasattr(layer, "fold"):
+        folds_into = self.plugin.folds_into(settings)
+        assert hasattr(layer, "fold") == (folds_into is not None)
+        if folds_into is None:
             return
+        plain, its_settings = entry_points.adapter_method(folds_into[0]).layer(), folds_into[1]
         pool = adapters_of(self.plugin, 3)
         points = _points(layer, settings)
         omega = torch.randn(len(points), 3, SHAPE.hidden_size, dtype=torch.float64, generator=stream(2, "o"))
@@ -76,7 +109,7 @@ class MethodLayerContract:
         for point, (site, index) in enumerate(points):
             apart = [layer.forward(settings, adapter, site, index, x, x) for adapter in pool]
             wanted = (omega[point] * torch.stack(apart, 1)).sum(1)
-            got = layer.forward(settings, folded, site, index, x, x)
+            got = plain.forward(its_settings, folded, site, index, x, x)
             torch.testing.assert_close(got, wanted, rtol=_TOLERANCE, atol=_TOLERANCE)
 
 

@@ -89,6 +89,14 @@ class MethodLayer(Protocol):
         """Return the stacked inner activations, (N, d) -> (N, T·r)."""
 
 
+@runtime_checkable
+class SeveralRates(Protocol):
+    """A method some of whose tensors learn faster or slower than the others."""
+
+    def lr_factors(self, settings: Any) -> Mapping[str, float]:
+        """Return the learning rate over the lane's, by the beginning of tensors' names."""
+
+
 class CombinerLayer(Protocol):
     """Torch side of a combiner. It sees a :class:`FrozenPool` and nothing else of the method.
 

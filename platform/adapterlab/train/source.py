@@ -7,7 +7,7 @@ from typing import Any
 from adapterlab.errors import DataError
 from adapterlab.records import TaskData, TrainSettings
 from adapterlab.train import head
-from adapterlab.train.adaptation import OwnAdapter
+from adapterlab.train.adaptation import OwnAdapter, trains_backbone
 from adapterlab.train.lane import Lane
 from adapterlab.train.protocols import Backbone, MethodLayer, Tensors
 from adapterlab.train.rng import stream
@@ -26,6 +26,8 @@ def source_lane(
 ) -> Lane:
     """Return a lane with a freshly initialised adapter and head.
 
+    A method that trains the backbone's own weights starts from a copy of them.
+
     Args:
         backbone: The frozen backbone.
         method: Torch side of the adapter method.
@@ -39,7 +41,11 @@ def source_lane(
     Raises:
         DataError: A row is longer than the backbone can take.
     """
-    tensors = method.initial(method_settings, backbone.shape, stream(seed, "adapter init"))
+    tensors = (
+        backbone.weights()
+        if trains_backbone(method)
+        else method.initial(method_settings, backbone.shape, stream(seed, "adapter init"))
+    )
     return Lane(
         name=name,
         task=task,

@@ -1,0 +1,1 @@
+"""Compacter++: bottlenecks whose projections are sums of Kronecker products."""

@@ -1,0 +1,71 @@
+"""What the core sees of Compacter++ without importing torch."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from adapterlab.errors import UsageError
+from adapterlab.records import BackboneShape
+from adapterlab_bottleneck.plugin import BottleneckSettings, NonLinearity, PfeifferSettings
+
+
+class CompacterSettings(BottleneckSettings):
+    """Settings of ``method = "compacter_pp"``; the papers have reduction 16, n = 4 and gelu."""
+
+    non_linearity: NonLinearity = "gelu"
+    """Between the projections."""
+    phm_dim: Annotated[int, Field(ge=1, le=64)] = 4
+    """Summands of each projection, ``n``; divides the hidden size."""
+
+    def width(self, hidden_size: int) -> int:
+        """Return the bottleneck width: ``d // reduction_factor``, rounded up to a multiple of n.
+
+        Raises:
+            UsageError: ``n`` does not divide the hidden size.
+        """
+        if hidden_size % self.phm_dim:
+            raise UsageError(
+                f"compacter_pp: phm_dim = {self.phm_dim} does not divide the hidden size {hidden_size}"
+            )
+        return -(-super().width(hidden_size) // self.phm_dim) * self.phm_dim
+
+
+class CompacterPlusPlus:
+    """One bottleneck a layer with ``W = Σ_i A_i ⊗ (L_i R_i)``; A is shared by all layers and projections.
+
+    Source: Compacter, arXiv 2106.04647, section 4 (Compacter++: no adapter after attention).
+    """
+
+    name = "compacter_pp"
+    version = 1
+    settings: type[BaseModel] = CompacterSettings
+    combinable = True
+    exclusive = False
+
+    def sites(self, settings: BaseModel) -> tuple[str, ...]:  # noqa: ARG002 - the same for all
+        """Return its one site, after the feed-forward block."""
+        return ("ffn",)
+
+    def folds_into(self, settings: BaseModel) -> tuple[str, BaseModel]:
+        """Return what a combination of its adapters is: a Pfeiffer adapter with dense weights."""
+        assert isinstance(settings, CompacterSettings)
+        return "pfeiffer", PfeifferSettings(
+            reduction_factor=settings.reduction_factor, non_linearity=settings.non_linearity
+        )
+
+    def trainable_parameters(self, settings: BaseModel, shape: BackboneShape) -> int:
+        """Return ``L · (2·(d + r) + r + d) + n³``: 29,440 at roberta-base shape with the defaults."""
+        assert isinstance(settings, CompacterSettings)
+        d, r = shape.hidden_size, settings.width(shape.hidden_size)
+        return shape.layers * (2 * (d + r) + r + d) + settings.phm_dim**3
+
+    def layer(self) -> ModuleType:
+        """Import the torch side."""
+        return import_module("adapterlab_compacter.layer")
+
+
+COMPACTER_PP = CompacterPlusPlus()

@@ -1,0 +1,1 @@
+"""Houlsby adapters: a bottleneck after attention and one after the feed-forward block of each layer."""

@@ -1,0 +1,1 @@
+"""LoRA: low-rank additions to the attention's projections."""

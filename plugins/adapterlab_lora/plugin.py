@@ -1,0 +1,74 @@
+"""What the core sees of LoRA without importing torch."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from adapterlab.records import BackboneShape
+
+_ORDER = ("query", "key", "value")
+
+
+class LoraSettings(BaseModel):
+    """Settings of ``method = "lora"``; the defaults are AdapterHub's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+    r: Annotated[int, Field(ge=1, le=4096)] = 8
+    """Rank of each addition."""
+    alpha: Annotated[float, Field(gt=0, le=4096)] = 8.0
+    """Additions are multiplied by ``alpha / r``."""
+    targets: Annotated[
+        tuple[Literal["query", "key", "value"], ...], Field(strict=False, min_length=1, max_length=3)
+    ] = ("query", "value")
+    """Which projections of the attention get one."""
+
+    @field_validator("targets")
+    @classmethod
+    def _in_order(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(targets)) < len(targets):
+            raise ValueError("a target is listed twice")
+        return tuple(name for name in _ORDER if name in targets)  # one order, one key
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The targets as a backbone names them."""
+        return tuple(f"attention.{target}" for target in self.targets)
+
+
+class Lora:
+    """``y = W x + b + (α/r)·B A x`` in the attention's projections.
+
+    Source: LoRA, arXiv 2106.09685, section 4.1.
+    """
+
+    name = "lora"
+    version = 1
+    settings: type[BaseModel] = LoraSettings
+    combinable = True
+    exclusive = False
+
+    def sites(self, settings: BaseModel) -> tuple[str, ...]:
+        """Return one site for each target."""
+        assert isinstance(settings, LoraSettings)
+        return settings.sites
+
+    def folds_into(self, settings: BaseModel) -> tuple[str, BaseModel]:
+        """Return what a combination of its adapters is: a LoRA of rank ``T·r``, the scale unchanged."""
+        return self.name, settings
+
+    def trainable_parameters(self, settings: BaseModel, shape: BackboneShape) -> int:
+        """Return ``L · targets · 2·d·r``: 294,912 at roberta-base shape with the defaults."""
+        assert isinstance(settings, LoraSettings)
+        return shape.layers * len(settings.targets) * 2 * shape.hidden_size * settings.r
+
+    def layer(self) -> ModuleType:
+        """Import the torch side."""
+        return import_module("adapterlab_lora.layer")
+
+
+LORA = Lora()

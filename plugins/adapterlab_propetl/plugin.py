@@ -1,0 +1,60 @@
+"""What the core sees of ProPETL without importing torch."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from adapterlab.records import BackboneShape
+from adapterlab_bottleneck.plugin import BottleneckSettings, PfeifferSettings, bottleneck_parameters
+
+
+class ProPetlSettings(BottleneckSettings):
+    """Settings of ``method = "propetl"``; the paper trains at lr 1e-3 with weight decay 0.1."""
+
+    keep: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Share of each shared matrix that a layer's mask keeps; the rest is zero."""
+    mask_lr_factor: Annotated[float, Field(gt=0, le=1000)] = 5.0
+    """Learning rate of the masks' scores over that of the weights; 5e-3 over 1e-3 in the paper."""
+
+
+class ProPetl:
+    """One Pfeiffer adapter shared by all layers; each layer keeps its own half of the weights.
+
+    The masks are trained, as ProPETL says; the official code of ScaLearn leaves them at random.
+
+    Source: ProPETL, arXiv 2305.17682, section 3.
+    """
+
+    name = "propetl"
+    version = 1
+    settings: type[BaseModel] = ProPetlSettings
+    combinable = True
+    exclusive = False
+
+    def sites(self, settings: BaseModel) -> tuple[str, ...]:  # noqa: ARG002 - the same for all
+        """Return its one site, after the feed-forward block."""
+        return ("ffn",)
+
+    def folds_into(self, settings: BaseModel) -> tuple[str, BaseModel]:
+        """Return what a combination of its adapters is: a Pfeiffer adapter with weights for every layer."""
+        assert isinstance(settings, ProPetlSettings)
+        return "pfeiffer", PfeifferSettings(
+            reduction_factor=settings.reduction_factor, non_linearity=settings.non_linearity
+        )
+
+    def trainable_parameters(self, settings: BaseModel, shape: BackboneShape) -> int:
+        """Return ``2·d·r + r + d + L·2·d·r``: 959,280 at roberta-base shape with the defaults."""
+        assert isinstance(settings, ProPetlSettings)
+        d, r = shape.hidden_size, settings.width(shape.hidden_size)
+        return bottleneck_parameters(d, r) + shape.layers * 2 * d * r
+
+    def layer(self) -> ModuleType:
+        """Import the torch side."""
+        return import_module("adapterlab_propetl.layer")
+
+
+PROPETL = ProPetl()
