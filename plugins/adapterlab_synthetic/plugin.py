@@ -10,7 +10,7 @@ from adapterlab_synthetic.tasks import TASKS, rows
 
 
 class SyntheticSuite:
-    """Eight generated tasks in the shapes of GLUE; see ``docs/reference/synthetic.md``."""
+    """Ten generated tasks, eight of them in the shapes of GLUE; see ``docs/reference/synthetic.md``."""
 
     name = "synthetic"
     version = 1
@@ -29,4 +29,4 @@ class SyntheticSuite:
 
 
 SYNTHETIC = SyntheticSuite()
-"""Four skills, each as a large task about a town and a small one about a farm."""
+"""Four skills, each as a large task about a town and a small one about a farm; two further types."""

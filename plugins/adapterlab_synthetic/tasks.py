@@ -1,4 +1,4 @@
-"""The eight tasks: a large and a small one for each of four skills.
+"""The ten tasks: a large and a small one for each of four skills, one multi-label, one multiple-choice.
 
 Rows are drawn with their label first, so that classes are balanced, and a text that was drawn
 before is drawn again, so that no row is in two splits.
@@ -12,13 +12,14 @@ from typing import Any
 
 from adapterlab.records import ProblemType
 from adapterlab.registry.protocols import TaskDefinition
-from adapterlab_synthetic import grammar, matching, opinion, reasoning
+from adapterlab_synthetic import grammar, matching, mentions, opinion, reasoning
 from adapterlab_synthetic.draw import Draw
 from adapterlab_synthetic.world import FARM, TOWN, World
 
 Row = dict[str, Any]
 _SENTENCE = ("sentence",)
 _PAIR = ("sentence1", "sentence2")
+_CHOICES = ("choice1", "choice2", "choice3")
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,15 @@ def rows(name: str, split: str) -> Iterator[Row]:
     seen: set[tuple[str, ...]] = set()
     for number in range(task.train_rows + task.test_rows):
         row = task.make(task.world, draw, number)
-        while (text := tuple(row[column] for column in task.definition.text)) in seen:
+        while (text := _texts(task.definition, row)) in seen:
             row = task.make(task.world, draw, number)
         seen.add(text)
         if (number < task.train_rows) == (split == "train"):
             yield row
+
+
+def _texts(definition: TaskDefinition, row: Row) -> tuple[str, ...]:
+    return tuple(row[column] for column in (*definition.text, *definition.choices))
 
 
 def _nli(world: World, draw: Draw, number: int) -> Row:
@@ -67,6 +72,26 @@ def _paraphrase(world: World, draw: Draw, number: int) -> Row:
 def _similarity(world: World, draw: Draw, number: int) -> Row:
     equal = number % (len(matching.PARTS) + 1)
     return {**_two_tellings(world, draw, len(matching.PARTS) - equal), "label": float(equal)}
+
+
+def _mentions(world: World, draw: Draw, number: int) -> Row:
+    """Make a report; what it mentions is drawn, so that one drawn again may mention something else."""
+    del number
+    text, mentioned = mentions.report(world, draw)
+    return {"report": text, "mentions": mentioned}
+
+
+def _retelling(world: World, draw: Draw, number: int) -> Row:
+    """Tell an event in one style; of three other tellings only one is of the same event."""
+    right = number % len(_CHOICES)
+    event = matching.event(world, draw)
+    first, other = matching.two_styles(draw)
+    row: Row = {"told": matching.told(event, first), "label": right}
+    for choice, column in enumerate(_CHOICES):
+        # the wrong ones differ in one or two of five parts
+        parts = 0 if choice == right else 1 + (choice + number) % 2
+        row[column] = matching.told(matching.changed(event, world, draw, parts), other)
+    return row
 
 
 def _two_tellings(world: World, draw: Draw, different_parts: int) -> Row:
@@ -107,6 +132,31 @@ _SIMILARITY = TaskDefinition(
     metrics=("pearson", "spearman"),
     stratify=False,
     description="How many of five parts of an event are the same, from 0 to 5? Small, on a farm.",
+    citation="generated; see docs/reference/synthetic.md",
+    licence="Apache-2.0",
+)
+
+_MENTIONS = TaskDefinition(
+    name="mentions",
+    text=("report",),
+    label="mentions",
+    problem_type=ProblemType.MULTI_LABEL,
+    labels=mentions.LABELS,
+    metrics=("f1_macro", "precision_macro", "recall_macro", "subset_accuracy"),
+    stratify=False,
+    description="What does the report mention: any of six things, or none? In town.",
+    citation="generated; see docs/reference/synthetic.md",
+    licence="Apache-2.0",
+)
+_RETELLING = TaskDefinition(
+    name="retelling",
+    text=("told",),
+    choices=_CHOICES,
+    label="label",
+    problem_type=ProblemType.MULTIPLE_CHOICE,
+    labels=_CHOICES,
+    metrics=("accuracy",),
+    description="Which of three sentences tells the same event in other words? On a farm.",
     citation="generated; see docs/reference/synthetic.md",
     licence="Apache-2.0",
 )
@@ -183,6 +233,8 @@ _ALL = (
         ),
         *(FARM, 200, 600, _good_or_not(opinion.opinion)),
     ),
+    Task(_MENTIONS, TOWN, 400, 300, _mentions),
+    Task(_RETELLING, FARM, 300, 300, _retelling),
 )
 TASKS: Mapping[str, Task] = {task.definition.name: task for task in _ALL}
-"""Every task by name: first the large ones, then the small."""
+"""Every task by name: the large ones, the small ones, then one for each further problem type."""

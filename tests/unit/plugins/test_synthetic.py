@@ -22,10 +22,13 @@ from adapterlab_synthetic.draw import Draw
 from adapterlab_synthetic.plugin import SYNTHETIC
 from adapterlab_synthetic.world import FARM, TOWN, Noun, Verb
 
-TASKS = tuple(SYNTHETIC.definitions())
-LARGE, SMALL = TASKS[:4], TASKS[4:]
+EVERY = tuple(SYNTHETIC.definitions())
+LARGE, SMALL, TYPES = EVERY[:4], EVERY[4:8], EVERY[8:]
+TASKS = LARGE + SMALL
 GOLDEN = "d2a352b77a8034ae6d145908c35dd6dae8d0a6bde5df0dcd3ce0c04dfc52f4b3"
-"""sha256 of all rows; it changes only together with the suite's version."""
+"""sha256 of all rows of the eight; it changes only together with the suite's version."""
+GOLDEN_TYPES = "b776b42ed2b3d9d6682779c1751c0b2fe13cdbb96773a10d2701e966961009e5"
+"""Likewise of the two of further problem types."""
 
 
 def _rows(task: str, split: str) -> list[dict]:
@@ -33,12 +36,13 @@ def _rows(task: str, split: str) -> list[dict]:
 
 
 def _texts(task: str, split: str) -> list[tuple[str, ...]]:
-    columns = SYNTHETIC.definitions()[task].text
+    definition = SYNTHETIC.definitions()[task]
+    columns = definition.text + definition.choices
     return [tuple(row[column] for column in columns) for row in SYNTHETIC.rows(task, split)]
 
 
-def _digest() -> str:
-    rows = [(task, split, _rows(task, split)) for task in TASKS for split in ("train", "validation")]
+def _digest(tasks=TASKS) -> str:
+    rows = [(task, split, _rows(task, split)) for task in tasks for split in ("train", "validation")]
     return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
 
 
@@ -46,6 +50,7 @@ def test_the_rows_are_the_ones_that_were_measured():
     """If this fails: raise the suite's version, measure again, and update docs/reference/synthetic.md."""
     assert SYNTHETIC.version == 1
     assert _digest() == GOLDEN
+    assert _digest(TYPES) == GOLDEN_TYPES
 
 
 @pytest.mark.parametrize("seed", ["0", "1", "random"])
@@ -55,7 +60,7 @@ def test_rows_do_not_depend_on_the_process(seed):
         "print(hashlib.sha256(json.dumps([list(SYNTHETIC.rows(t, 'train')) for t in SYNTHETIC.definitions()])"
         ".encode()).hexdigest())"
     )
-    expected = hashlib.sha256(json.dumps([_rows(task, "train") for task in TASKS]).encode()).hexdigest()
+    expected = hashlib.sha256(json.dumps([_rows(task, "train") for task in EVERY]).encode()).hexdigest()
     result = subprocess.run(
         [sys.executable, "-c", program],
         env=os.environ | {"PYTHONHASHSEED": seed},
@@ -90,7 +95,8 @@ def test_the_suite_is_found_by_its_entry_point():
 
 def test_shapes_of_glue_are_all_there():
     kinds = {
-        (len(one.text), len(one.labels) or 1, one.problem_type) for one in SYNTHETIC.definitions().values()
+        (len(one.text), len(one.labels) or 1, one.problem_type)
+        for one in map(SYNTHETIC.definitions().get, TASKS)
     }
     assert kinds == {
         (2, 3, ProblemType.CLASSIFICATION),
@@ -115,7 +121,7 @@ def cache_folder(tmp_path):
     return tmp_path / "cache"
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", EVERY)
 def test_no_text_occurs_twice_in_or_across_splits(task):
     texts = [*_texts(task, "train"), *_texts(task, "validation")]
     assert len(set(texts)) == len(texts)
@@ -238,3 +244,49 @@ def test_an_opinions_label_follows_from_its_adjective_and_shifters(task):
         )
         inner = inner_part.startswith(shifters)
         assert row["label"] == (good + outer + inner) % 2, row
+
+
+def test_every_problem_type_is_there():
+    assert {one.problem_type for one in SYNTHETIC.definitions().values()} == set(ProblemType)
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_report_mentions_what_its_labels_say(split):
+    signs = {
+        "denial": lambda text: "did not" in text,
+        "judgement": lambda text: text.split()[-1] in TOWN.praise + TOWN.blame,
+        "person": lambda text: text.split()[0] in TOWN.names,
+        "place": lambda text: any(place in text for place in TOWN.places),
+        "quality": lambda text: text.split("the ")[1].split()[0] in TOWN.qualities,
+        "time": lambda text: any(time in text for time in TOWN.times),
+    }
+    counts = Counter()
+    for row in _rows("mentions", split):
+        assert row["mentions"] == [name for name, is_there in signs.items() if is_there(row["report"])], row
+        counts.update(row["mentions"] or ["nothing"])
+    assert set(counts) == {*signs, "nothing"}
+    assert min(counts[name] for name in signs) > 80
+
+
+def _event(sentence: str) -> tuple[str, str, str, str, str]:
+    """Parse a telling back, whichever its style: agent, deed, quality, thing, place."""
+    place = next(one for one in FARM.places if one in sentence)
+    words = sentence.replace(place, "").split()
+    verbs = {form: verb.base for verb in FARM.handlings for form in (verb.past, verb.participle)}
+    return (
+        next(word for word in words if word in FARM.names),
+        next(verbs[word] for word in words if word in verbs),
+        next(word for word in words if word in FARM.qualities),
+        next(word for word in words if word in {thing.one for thing in FARM.things}),
+        place,
+    )
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_one_choice_alone_tells_the_same_event(split):
+    counts = Counter()
+    for row in _rows("retelling", split):
+        same = [_event(row[f"choice{number}"]) == _event(row["told"]) for number in (1, 2, 3)]
+        assert same == [number == row["label"] for number in range(3)], row
+        counts[row["label"]] += 1
+    assert max(counts.values()) - min(counts.values()) <= 1
