@@ -19,6 +19,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+DEFAULT_MAX_LENGTH = 128
+"""The papers' common length of a row in tokens, and the default of ``data.max_length``."""
+
+
+def row_length(general: int, own: int | None) -> int:
+    """Return where a task's rows are cut, in tokens.
+
+    Args:
+        general: ``data.max_length``; a value other than the default holds for every task.
+        own: The task's own maximum (324 for MultiRC); ``None``: it has none.
+    """
+    return own if own is not None and general == DEFAULT_MAX_LENGTH else general
+
+
 class State(StrEnum):
     """The one set of states, used for steps, trials, sweeps and runs alike."""
 

@@ -25,7 +25,7 @@ from adapterlab.data.tasks import TaskSource, task_facts, task_source
 from adapterlab.data.tokens import encode, has_segments, load_tokenizer, longest_input
 from adapterlab.errors import BackboneError
 from adapterlab.fingerprint import key_of
-from adapterlab.records import Examples, ProblemType, TaskData, TaskFacts
+from adapterlab.records import Examples, ProblemType, TaskData, TaskFacts, row_length
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +47,7 @@ def load_task(
         task: Full name, ``<benchmark>/<task>``.
         root: Folder of real tasks; ``None`` for generated ones.
         backbone_folder: Local folder with the backbone's config and tokenizer.
-        max_length: Longest row in tokens, special tokens included.
+        max_length: Longest row in tokens, special tokens included; see ``records.row_length``.
         cache: Folder of this machine's caches.
 
     Raises:
@@ -57,6 +57,7 @@ def load_task(
     """
     source = task_source(task, root=root)
     facts = task_facts(task, root=root, cache=cache)
+    max_length = row_length(max_length, facts.max_length)
     longest = longest_input(backbone_folder)
     if longest is not None and max_length > longest:
         raise BackboneError(

@@ -18,7 +18,15 @@ from dataclasses import dataclass, replace
 from pydantic import BaseModel
 
 from adapterlab.fingerprint import Json, digest_of, key_of
-from adapterlab.records import BackboneFacts, BackboneShape, Step, StepKind, TaskFacts, TrainSettings
+from adapterlab.records import (
+    BackboneFacts,
+    BackboneShape,
+    Step,
+    StepKind,
+    TaskFacts,
+    TrainSettings,
+    row_length,
+)
 from adapterlab.registry import entry_points
 from adapterlab.spec.model import SourceSpec, Spec, TrainingSpec
 from adapterlab.spec.space import Choices, FloatRange, is_fixed
@@ -134,7 +142,7 @@ def _source_step(spec: Spec, facts: Facts, task: str, name: str) -> Step:
             "seed": spec.source.seed,
         },
         trainable_parameters=method.trainable_parameters(settings, shape) if shape else None,
-        head_parameters=shape.head_parameters(task_facts.n_labels) if shape else None,
+        head_parameters=_head_parameters(shape, task_facts),
         train_rows=_rows(spec, task_facts, training.max_epochs),
     )
 
@@ -193,7 +201,7 @@ def _study_step(
         },
         needs=tuple(step.title for step in pool),
         trainable_parameters=(combiner.trainable_parameters(settings, shape, len(pool)) if shape else None),
-        head_parameters=shape.head_parameters(task_facts.n_labels) if shape else None,
+        head_parameters=_head_parameters(shape, task_facts),
         train_rows=_rows(spec, task_facts, spec.transfer.max_epochs * trials),
     )
 
@@ -221,6 +229,10 @@ def _transfer_step(study: Step, seed: int, train_rows: int | None) -> Step:
     )
 
 
+def _head_parameters(shape: BackboneShape | None, task: TaskFacts) -> int | None:
+    return shape.head_parameters(task.n_labels) if shape and task.n_labels else None
+
+
 def train_settings(training: TrainingSpec | SourceSpec, *, lr: float) -> TrainSettings:
     """Return the settings of one run from a spec's section."""
     fields = training.model_dump(exclude={"lr", "seed"})
@@ -233,7 +245,7 @@ def _common(spec: Spec, facts: Facts, task: str) -> dict[str, Json]:
         "task": facts.tasks[task].identity(),
         "preprocessing": {
             "version": PREPROCESSING_VERSION,
-            "max_length": spec.data.max_length,
+            "max_length": row_length(spec.data.max_length, facts.tasks[task].max_length),
             "max_train_rows": _train_rows_limit(spec, facts.tasks[task]),
         },
     }
