@@ -332,7 +332,7 @@ def _publish(
     study.worker.catalog.publish_transfer(record, data, _summaries(claim.key, job, values), claim)
     run.outcome(best, result.test_metrics, best_epoch=result.best_epoch)
     run.coefficients(values, job, settings["init_scale"])
-    run.test_outputs(result.test_outputs, study.task.test.labels)
+    run.test_outputs(result.test_outputs, study.task, f"{job['task_name']} · {job['combiner']['name']}")
 
 
 def _summaries(key: str, job: Mapping[str, Any], values: np.ndarray[Any, Any]) -> list[CoefficientRecord]:

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from adapterlab.catalog.store import Catalog
 from adapterlab.cluster.context import Context
-from adapterlab.records import EpochResult, State, TaskFacts
+from adapterlab.cluster.outputs import label_scores, outputs_document
+from adapterlab.records import EpochResult, State, TaskData, TaskFacts
 from adapterlab.tracking import names
 from adapterlab.tracking.tracker import Run, Tracker
 from adapterlab.tracking.values import Dataset
@@ -29,16 +30,18 @@ _FEW_COEFFICIENTS = 64
 """Up to this many coefficients are metrics as well: enough for 8 sources × 6 layers."""
 
 
-class _CatalogRunIds:
+class CatalogRunIds:
     """Keeps run ids in the catalog, where every machine of a sweep sees them."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
 
     def get(self, node: str) -> str | None:
+        """Return a node's run id."""
         return self._catalog.run_id(node)
 
     def put(self, node: str, run_id: str) -> None:
+        """Keep a node's run id."""
         self._catalog.record_run(node, run_id)
 
 
@@ -102,9 +105,19 @@ class RunRecorder:
             }  # fmt: skip
             self._run.metrics(means, step=0)
 
-    def test_outputs(self, outputs: NDArray[np.float64], labels: NDArray[Any]) -> None:
-        """Store the head's outputs and the labels of every test row, so that metrics can be recomputed."""
-        self._run.json("test_outputs.json", {"outputs": outputs.tolist(), "labels": labels.tolist()})
+    def test_outputs(self, outputs: NDArray[np.float64], task: TaskData, title: str) -> None:
+        """Store what the head gave for every test row, so that metrics can be recomputed.
+
+        Args:
+            outputs: (N, C); for multiple choice one a choice, (N, K).
+            task: The task; its test examples are N.
+            title: What was evaluated, for the picture of a multi-label task's labels.
+        """
+        self._run.json("test_outputs.json", outputs_document(outputs, task))
+        if (scores := label_scores(outputs, task)) is not None:
+            from adapterlab.tracking.bars import label_bars
+
+            self._run.picture("label_scores.png", label_bars(task.facts.labels, *scores, title=title))
 
     def reused(self, origin: str | None, numbers: Mapping[str, float]) -> None:
         """Log a result another sweep paid for, and which run it came from."""
@@ -139,7 +152,7 @@ class SweepTree:
             artifacts=stores.artifacts,
             experiment=context.experiment,
             spool=stores.spool,
-            run_ids=_CatalogRunIds(catalog),
+            run_ids=CatalogRunIds(catalog),
             locks=stores.locks,
             command=f"platform submit {context.name}",
         )

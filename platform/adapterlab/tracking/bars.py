@@ -1,76 +1,56 @@
-"""Pictures of what removing a source does, drawn without matplotlib's global state (safe in threads)."""
+"""A picture of how well each label of a multi-label task is found, drawn without global state."""
 
 from __future__ import annotations
 
-import math
+import io
 from collections.abc import Sequence
 
-import numpy as np
+_DPI = 150
+_ROW_HEIGHT_IN = 0.24
+_MOST_LETTERS = 60
+_INK = "#1f2933"
+_FAINT = "#7b8794"
+_BAR = "#4a7fb5"
 
-from adapterlab.tracking.pictures import DPI, FAINT, INK, digits_for, png_of, short_names
 
-_UP, _DOWN = "#b2182b", "#2166ac"
-"""Ends of the heatmaps' colours: red is more, blue is less."""
-
-
-def difference_bars(
-    differences: Sequence[float],
-    sources: Sequence[str],
-    *,
-    title: str,
-    what: str,
-    own: str = "",
-) -> bytes:
-    """Draw what each source's removal does to a metric, a bar a source, and return a PNG.
+def label_bars(names: Sequence[str], scores: Sequence[float], counts: Sequence[int], *, title: str) -> bytes:
+    """Draw one bar a label, the best on top, and return a PNG.
 
     Args:
-        differences: Metric without the source minus the full metric; NaN where it is not known.
-        sources: Their names.
-        title: First line.
-        what: What the bars are.
-        own: The target, whose own source is printed bold.
+        names: The labels.
+        scores: F1 of each, in [0, 1].
+        counts: Test rows that have each.
+        title: What was scored, for example ``"sectors · scalearn"``.
 
     Raises:
-        ValueError: There are not as many numbers as names, or none.
+        ValueError: There is no label, or the lengths differ.
     """
-    if len(differences) != len(sources) or not sources:
-        raise ValueError(f"differences: got {len(differences)} for {len(sources)} sources")
+    if not names or not len(names) == len(scores) == len(counts):
+        raise ValueError(f"{len(names)} labels, {len(scores)} scores, {len(counts)} counts: expected as many")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    height = 0.3 * len(sources) + 1.5
-    figure = Figure(figsize=(6.4, height), dpi=DPI, facecolor="white")
+    order = sorted(range(len(names)), key=lambda i: (scores[i], counts[i]))
+    figure = Figure(figsize=(7.0, len(names) * _ROW_HEIGHT_IN + 1.2), dpi=_DPI, facecolor="white")
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.24, 0.55 / height, 0.68, 0.3 * len(sources) / height))
-    values = np.nan_to_num(np.asarray(differences, dtype=np.float64))
-    places = np.arange(len(sources))
-    axes.barh(places, values, color=[_DOWN if value < 0 else _UP for value in values], height=0.7)
-    axes.set_yticks(places, short_names(sources), fontsize=9, color=INK)
-    axes.invert_yaxis()
-    for text, source in zip(axes.get_yticklabels(), sources, strict=True):
-        if own and source.rsplit("/", 1)[-1] == own.rsplit("/", 1)[-1]:
-            text.set_fontweight("bold")
-    axes.axvline(0, color=INK, linewidth=0.8)
-    reach = max(float(np.abs(values).max()), 1e-6) * 1.35
-    axes.set_xlim(-reach, reach)
-    digits = max(3, digits_for(reach))
-    for place, given in zip(places, differences, strict=True):
-        value = float(given)
-        shown = f"{value:+.{digits}f}" if math.isfinite(value) else str(value)
-        left = math.isfinite(value) and value < 0
-        axes.annotate(
-            shown,
-            (float(values[place]), place),
-            xytext=(-4 if left else 4, 0),
-            textcoords="offset points",
-            ha="right" if left else "left",
-            va="center",
-            fontsize=8,
-        )
-    axes.tick_params(axis="x", labelsize=8, colors=FAINT)
-    axes.tick_params(axis="y", length=0)
+    axes = figure.add_subplot()
+    axes.barh(range(len(order)), [scores[i] for i in order], color=_BAR, height=0.7)
+    axes.set_yticks(range(len(order)), [_short(names[i]) for i in order], fontsize=8, color=_INK)
+    for row, i in enumerate(order):
+        axes.text(scores[i] + 0.01, row, f"{scores[i]:.2f}", va="center", fontsize=8, color=_INK)
+        axes.text(1.12, row, f"{counts[i]:,}", va="center", ha="right", fontsize=8, color=_FAINT)
+    axes.text(1.12, len(order) - 0.3, "rows", va="bottom", ha="right", fontsize=8, color=_FAINT)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(-0.6, len(order) - 0.4)
+    axes.set_xlabel("F1 on the test split", fontsize=9, color=_FAINT)
+    axes.tick_params(length=0)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    figure.text(0.03, 1 - 0.3 / height, title, fontsize=12.5, color=INK, fontweight="bold")
-    figure.text(0.03, 1 - 0.55 / height, what, fontsize=9, color=INK)
-    return png_of(figure)
+    axes.set_title(title, loc="left", fontsize=12.5, fontweight="bold", color=_INK, pad=18)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", bbox_inches="tight", pad_inches=0.18)
+    return stream.getvalue()
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _MOST_LETTERS else f"{name[: _MOST_LETTERS - 1]}…"
