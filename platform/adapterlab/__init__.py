@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from adapterlab.api import (
         cancel,
         compose,
+        contributions,
         export,
         load_spec,
         open_catalog,
@@ -29,6 +30,7 @@ __all__ = [
     "__version__",
     "cancel",
     "compose",
+    "contributions",
     "export",
     "load_spec",
     "open_catalog",

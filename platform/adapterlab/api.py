@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from adapterlab.cluster.progress import SweepView
     from adapterlab.cluster.schedule import Outcome
     from adapterlab.export.composing import AdapterReference
+    from adapterlab.export.contributing import Contributions, Split
     from adapterlab.export.predicting import Prediction
     from adapterlab.export.write import Exported
     from adapterlab.report.summary import Summary
@@ -42,6 +43,7 @@ __all__ = [
     "PlannedSweep",
     "cancel",
     "compose",
+    "contributions",
     "export",
     "load_spec",
     "open_catalog",
@@ -277,6 +279,36 @@ def export(
     wishes = Wishes(tolerance, name, license, base_model, pickles)
     with _filled_catalog() as catalog:
         return write(catalog, key, Path(to), backbone=backbone, cache=home.stores().cache, wishes=wishes)
+
+
+def contributions(
+    transfer: str,
+    *,
+    split: Split = "validation",
+    backbone: str | None = None,
+    data_root: str | Path | None = None,
+) -> Contributions:
+    """Evaluate a transfer without each of its sources: what each of them contributes.
+
+    Args:
+        transfer: Its key, or a unique beginning of it.
+        split: ``"validation"``, or ``"test"`` where that is really wanted.
+        backbone: Where the backbone is; absent: where it was when it was trained.
+        data_root: Folder of real tasks; absent: where it was.
+
+    Raises:
+        NotFoundError: There is no such transfer, or its backbone or data is not at hand.
+        UsageError: The key is no transfer's.
+        BackboneError: The backbone is not the one it was trained on.
+        DataError: The task's data has changed.
+    """
+    from adapterlab.export.contributing import contributions as evaluate
+
+    root = None if data_root is None else Path(data_root).expanduser().absolute()
+    with _filled_catalog() as catalog:
+        return evaluate(
+            catalog, transfer, split=split, backbone=backbone, data_root=root, cache=home.stores().cache
+        )
 
 
 def predict(

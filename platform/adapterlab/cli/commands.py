@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, Entry] = {
     "status": Entry("Show how far sweeps are.", SWEEPS),
     "cancel": Entry("Stop a sweep so that it can be resumed.", SWEEPS),
     "report": Entry("Show a sweep's results as a table.", STORES),
+    "contributions": Entry("Show what each source contributes to a transfer.", STORES),
     "catalog": Entry("List and inspect adapters and transfers, and where they come from.", STORES),
     "export": Entry("Write an adapter or a transfer as one adapter that AdapterHub loads.", STORES),
     "predict": Entry("Show what an adapter or a transfer says of texts.", STORES),

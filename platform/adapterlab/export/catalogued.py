@@ -141,7 +141,7 @@ def open_trained(catalog: Catalog, key: str) -> Trained:
     transfer = isinstance(record, TransferRecord)
     tensors = weights.from_bytes(catalog.read_weights(record)) if transfer else read[0]
     method, settings = _one_method(sources)
-    spec = _spec_of(catalog, record.key)
+    spec = spec_of(catalog, record.key)
     head = {name: one for name, one in tensors.items() if name.startswith(weights.HEAD_PREFIX)}
     return Trained(
         record=record,
@@ -180,7 +180,7 @@ def _one_method(sources: Sequence[AdapterRecord]) -> tuple[str, Any]:
     return found[0]
 
 
-def _spec_of(catalog: ReadableCatalog, key: str) -> Mapping[str, Any] | None:
+def spec_of(catalog: ReadableCatalog, key: str) -> Mapping[str, Any] | None:
     """Return the resolved spec of a sweep that has this step; the step's key makes them agree."""
     for sweep in catalog.sweeps_with(key):
         try:
