@@ -34,6 +34,10 @@ class Adaptation(Protocol):
     def exclusive(self) -> bool:
         """Whether the lane trains the backbone's own weights, so that its passes are its own."""
 
+    @property
+    def observes_tokens(self) -> bool:
+        """Whether it takes notes of every token in every layer, so that none may be left out."""
+
     def shared(self, site: str, layer: int, x: Tensor) -> Tensor | None:
         """Return what lanes of a group have in common, for their rows together; ``None``: nothing."""
 
@@ -80,6 +84,11 @@ class OwnAdapter:
     def exclusive(self) -> bool:
         """Whether the method trains the backbone's own weights."""
         return trains_backbone(self.method)
+
+    @property
+    def observes_tokens(self) -> bool:
+        """Nothing is noted."""
+        return False
 
     def shared(self, site: str, layer: int, x: Tensor) -> None:
         """Return nothing: every weight is the lane's own."""
@@ -190,8 +199,8 @@ class PassHook:
 
     seats: Sequence[Seat]
     """The lanes, those of equal group side by side."""
-    slices: Sequence[slice]
-    """Their rows in the packed tensor."""
+    batch: Pass
+    """Their rows."""
 
     @cached_property
     def sites(self) -> frozenset[str]:
@@ -211,12 +220,13 @@ class PassHook:
     def __call__(self, site: str, layer: int, x: Tensor, y: Tensor) -> Tensor | None:
         """Return what is added at a site, zeros for lanes that do not attach there."""
         outputs: list[Tensor] = []
+        slices = self.batch.slices_of(x)
         for group in self._groups:
-            start, end = self.slices[group[0]].start, self.slices[group[-1]].stop
+            start, end = slices[group[0]].start, slices[group[-1]].stop
             first = self.seats[group[0]].adaptation
             shared = first.shared(site, layer, x[start:end]) if site in first.sites else None
             for index in group:
-                seat, rows = self.seats[index], self.slices[index]
+                seat, rows = self.seats[index], slices[index]
                 if site not in seat.adaptation.sites:
                     outputs.append(y.new_zeros(rows.stop - rows.start, y.shape[1]))
                     continue
@@ -237,6 +247,28 @@ def hidden_states(backbone: Backbone, seats: Sequence[Seat], rectangles: Sequenc
         seats: The lanes, those of equal group side by side.
         rectangles: Their rows.
     """
+    states = _states(backbone, seats, rectangles, first_only=False)
+    return [one.view(*each.token_ids.shape, -1) for one, each in zip(states, rectangles, strict=True)]
+
+
+def first_states(backbone: Backbone, seats: Sequence[Seat], rectangles: Sequence[Rectangle]) -> list[Tensor]:
+    """Return the last hidden states of each sequence's first token, (B_k, d) a lane: what heads read.
+
+    The same numbers as :func:`hidden_states` gives there, without computing the others' last layer.
+
+    Args:
+        backbone: The shared frozen backbone.
+        seats: The lanes, those of equal group side by side.
+        rectangles: Their rows.
+    """
+    if any(seat.adaptation.observes_tokens for seat in seats):
+        return [states[:, 0] for states in hidden_states(backbone, seats, rectangles)]
+    return _states(backbone, seats, rectangles, first_only=True)
+
+
+def _states(
+    backbone: Backbone, seats: Sequence[Seat], rectangles: Sequence[Rectangle], *, first_only: bool
+) -> list[Tensor]:
     alone = [[i] for i, seat in enumerate(seats) if seat.adaptation.exclusive]
     together = [i for i, seat in enumerate(seats) if not seat.adaptation.exclusive]
     found: dict[int, Tensor] = {}
@@ -245,8 +277,11 @@ def hidden_states(backbone: Backbone, seats: Sequence[Seat], rectangles: Sequenc
         sharing = [seats[i] for i in places]
         base = backbone.with_weights(sharing[0].tensors) if sharing[0].adaptation.exclusive else backbone
         packed = base.forward(
-            batch, PassHook(sharing, batch.slices), [seat.backbone_generator for seat in sharing]
+            batch,
+            PassHook(sharing, batch),
+            [seat.backbone_generator for seat in sharing],
+            first_only=first_only,
         )
-        for i, rows in zip(places, batch.slices, strict=True):
-            found[i] = packed[rows].view(*rectangles[i].token_ids.shape, -1)
+        for i, rows in zip(places, batch.slices_of(packed), strict=True):
+            found[i] = packed[rows]
     return [found[i] for i in range(len(seats))]

@@ -83,6 +83,11 @@ class Combination:
         """Combinations leave the backbone frozen."""
         return False
 
+    @property
+    def observes_tokens(self) -> bool:
+        """Whether token-dependent coefficients are being collected."""
+        return self.means is not None
+
     def shared(self, site: str, layer: int, x: Tensor) -> Tensor:
         """Return the pool's inner activations, (N, d) -> (N, T·r)."""
         pool = self.pool

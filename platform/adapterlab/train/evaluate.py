@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from adapterlab.data import metrics
 from adapterlab.records import Examples, TaskFacts
 from adapterlab.train import head
-from adapterlab.train.adaptation import Seat, hidden_states
+from adapterlab.train.adaptation import Seat, first_states
 from adapterlab.train.passes import Rectangle, evaluation_rectangles
 from adapterlab.train.protocols import Backbone
 
@@ -80,8 +80,5 @@ def evaluate(
 def _outputs(
     backbone: Backbone, seats: Sequence[Seat], rectangles: Sequence[Rectangle]
 ) -> list[torch.Tensor]:
-    states = hidden_states(backbone, seats, rectangles)
-    return [
-        head.forward(seat.tensors, hidden[:, 0], 0.0, None)
-        for seat, hidden in zip(seats, states, strict=True)
-    ]
+    states = first_states(backbone, seats, rectangles)
+    return [head.forward(seat.tensors, first, 0.0, None) for seat, first in zip(seats, states, strict=True)]

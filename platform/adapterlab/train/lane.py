@@ -79,14 +79,14 @@ class Lane:
             self._backbone_dropout if self.settings.backbone_dropout else None,
         )
 
-    def loss(self, hidden: Tensor, rectangle: Rectangle) -> Tensor:
+    def loss(self, first: Tensor, rectangle: Rectangle) -> Tensor:
         """Return the training loss of the lane's rows, with the adaptation's own term if it has one.
 
         Args:
-            hidden: Last hidden states of the rectangle, (B, S, d).
+            first: Last hidden states of each sequence's first token, (B·K, d).
             rectangle: The rows they belong to.
         """
-        outputs = head.forward(self.tensors, hidden[:, 0], self.settings.head_dropout, self._head_dropout)
+        outputs = head.forward(self.tensors, first, self.settings.head_dropout, self._head_dropout)
         loss = head.loss(self.task.facts.problem_type, outputs, rectangle.labels)
         penalty = self.adaptation.penalty(self.tensors)
         return loss if penalty is None else loss + penalty

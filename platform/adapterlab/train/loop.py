@@ -17,7 +17,7 @@ from dataclasses import replace
 import torch
 
 from adapterlab.records import EpochResult, LaneResult, State
-from adapterlab.train.adaptation import Seat, hidden_states
+from adapterlab.train.adaptation import Seat, first_states
 from adapterlab.train.evaluate import evaluate
 from adapterlab.train.lane import Lane
 from adapterlab.train.protocols import Backbone
@@ -65,8 +65,8 @@ def train_lanes(
 def train_step(backbone: Backbone, lanes: Sequence[Lane]) -> None:
     """Advance every lane by one step with one forward and one backward pass."""
     rectangles = [lane.next_rectangle() for lane in lanes]
-    states = hidden_states(backbone, [lane.seat() for lane in lanes], rectangles)
-    losses = [lane.loss(hidden, one) for lane, hidden, one in zip(lanes, states, rectangles, strict=True)]
+    states = first_states(backbone, [lane.seat() for lane in lanes], rectangles)
+    losses = [lane.loss(first, one) for lane, first, one in zip(lanes, states, rectangles, strict=True)]
     # Lanes share no parameter, so the gradient of the sum is each lane's own gradient.
     torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
     for lane, loss in zip(lanes, losses, strict=True):

@@ -8,7 +8,7 @@ and whatever belongs to a lane runs on that lane's slice. No lane is padded to a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -86,13 +86,34 @@ class Pass:
     @cached_property
     def slices(self) -> tuple[slice, ...]:
         """Each rectangle's rows in the packed tensor."""
-        ends = np.cumsum([0, *(one.tokens for one in self.rectangles)])
-        return tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
+        return _consecutive([one.tokens for one in self.rectangles])
+
+    @cached_property
+    def sequence_slices(self) -> tuple[slice, ...]:
+        """Each rectangle's rows in a tensor of one row a sequence."""
+        return _consecutive([len(one.token_ids) for one in self.rectangles])
+
+    def slices_of(self, x: Tensor) -> tuple[slice, ...]:
+        """Return each rectangle's rows in ``x``, which has a row a token or a row a sequence."""
+        return self.slices if len(x) == self.tokens else self.sequence_slices
+
+    @cached_property
+    def first_tokens(self) -> Tensor:
+        """Rows of the sequences' first tokens in the packed tensor, (Σ B,), int64."""
+        starts = [
+            torch.arange(rows.start, rows.stop, one.token_ids.shape[1], device=one.token_ids.device)
+            for one, rows in zip(self.rectangles, self.slices, strict=True)
+        ]
+        return torch.cat(starts)
 
     @property
     def tokens(self) -> int:
         """Token rows in all, ``N``."""
         return sum(one.tokens for one in self.rectangles)
+
+
+def _consecutive(sizes: Sequence[int]) -> tuple[slice, ...]:
+    return tuple(slice(int(a), int(b)) for a, b in pairwise(np.cumsum([0, *sizes])))
 
 
 def gather(examples: Examples, rows: NDArray[np.int64]) -> Rectangle:

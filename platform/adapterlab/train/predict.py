@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from adapterlab.records import Examples, ProblemType
 from adapterlab.train import head
-from adapterlab.train.adaptation import Seat, hidden_states
+from adapterlab.train.adaptation import Seat, first_states
 from adapterlab.train.evaluate import MAX_TOKENS
 from adapterlab.train.passes import evaluation_rectangles
 from adapterlab.train.protocols import Backbone
@@ -29,8 +29,8 @@ def outputs(backbone: Backbone, seat: Seat, examples: Examples) -> NDArray[np.fl
     """
     found: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
     for rectangle in evaluation_rectangles(examples, MAX_TOKENS):
-        (states,) = hidden_states(backbone, [seat], [rectangle.to(backbone.device)])
-        logits = head.forward(seat.tensors, states[:, 0], 0.0, None)
+        (first,) = first_states(backbone, [seat], [rectangle.to(backbone.device)])
+        logits = head.forward(seat.tensors, first, 0.0, None)
         found.append((rectangle.rows, logits.double().cpu().view(len(rectangle.rows), -1).numpy()))
     order = np.concatenate([rows for rows, _ in found])
     gathered: NDArray[np.float64] = np.empty((len(examples), found[0][1].shape[1]))

@@ -257,6 +257,8 @@ class Backbone(Protocol):
         batch: Pass,
         hook: Hook | None = None,
         generators: Sequence[torch.Generator | None] | None = None,
+        *,
+        first_only: bool = False,
     ) -> Tensor:
         """Return the last hidden states of every lane, packed, (N, d).
 
@@ -264,4 +266,6 @@ class Backbone(Protocol):
             batch: The lanes' rectangles.
             hook: Gives what is added at the sites it names; ``None``: the plain backbone.
             generators: The lanes' streams for the backbone's own dropout; ``None`` entries: off.
+            first_only: Whether only the states of each sequence's first token are wanted, (Σ B, d); the
+                hook is then called with a row a sequence where the others are not needed.
         """

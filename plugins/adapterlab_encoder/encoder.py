@@ -1,0 +1,261 @@
+"""The frozen post-LayerNorm encoder, forward over a pass of many lanes.
+
+Weights never change, so they are prepared once and no gradient is ever computed for them. All
+products run over the packed rows of every lane; attention, which must not look from one lane into
+another, runs lane by lane on contiguous views. Dropout inside the frozen backbone, where wanted, is
+drawn from each lane's own generator. Where only each sequence's first token is read, the last layer
+computes nothing else for the other tokens than the keys and values they are looked at by.
+
+Shapes: ``N`` packed token rows, ``B`` sequences, ``S`` tokens, ``H`` heads, ``d`` hidden size.
+
+Source: BERT (arXiv 1810.04805), RoBERTa (arXiv 1907.11692), XLM-R (arXiv 1911.02116).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from adapterlab.train.activations import ACTIVATIONS
+from adapterlab.train.passes import Pass, Rectangle
+from adapterlab.train.protocols import Hook, Tensors
+from adapterlab.train.rng import dropout
+from adapterlab_encoder import inputs
+from adapterlab_encoder.config import POSITION_OFFSET, EncoderConfig
+from adapterlab_encoder.weights import Block, Pair, Weights, reader
+
+Generators = Sequence[torch.Generator | None]
+"""One dropout stream a lane; ``None``: no backbone dropout for that lane."""
+_Added = Callable[[str, Tensor, Tensor], Tensor]
+"""``added(site, x, y)`` gives ``y`` with what the lanes add at a site of the layer."""
+
+
+class Encoder:
+    """A frozen encoder. Its only trainable parts are what a hook adds.
+
+    Args:
+        config: Shape and constants.
+        weights: Tensors by their Hugging Face names, with or without the ``bert.``/``roberta.`` prefix.
+        dtype: Precision to hold and compute in.
+        device: Where to hold them and compute.
+
+    Raises:
+        BackboneError: A tensor is missing or has another shape than the config says.
+    """
+
+    def __init__(
+        self,
+        config: EncoderConfig,
+        weights: Mapping[str, Tensor],
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.config = config
+        self.shape = config.shape
+        self.dtype = dtype
+        self.device = torch.device(device)
+        self._weights = Weights.read(reader(weights, dtype, self.device), config)
+
+    @property
+    def max_length(self) -> int:
+        """Longest row in tokens."""
+        return self.config.max_length
+
+    def to(self, *, dtype: torch.dtype, device: torch.device | str) -> Encoder:
+        """Return the same encoder in another precision or place."""
+        other = copy(self)
+        other.dtype, other.device = dtype, torch.device(device)
+        other._weights = self._weights.to(dtype=dtype, device=device)
+        return other
+
+    def weights(self) -> Tensors:
+        """Return copies of all tensors by their Hugging Face names, without a model prefix."""
+        return self._weights.named()
+
+    def with_weights(self, weights: Mapping[str, Tensor]) -> Encoder:
+        """Return this encoder with other tensors, through which gradients flow.
+
+        Args:
+            weights: Named as :meth:`weights` names them, in this encoder's precision and place; more
+                are passed over.
+        """
+        other = copy(self)
+        other._weights = Weights.read(lambda name, _shape: weights[name], self.config)
+        return other
+
+    def forward(
+        self,
+        batch: Pass,
+        hook: Hook | None = None,
+        generators: Generators | None = None,
+        *,
+        first_only: bool = False,
+    ) -> Tensor:
+        """Return the last hidden states of every lane, packed.
+
+        Args:
+            batch: The lanes' rectangles.
+            hook: Gives what is added at the sites it names; ``None``: the plain backbone.
+            generators: Dropout streams by lane; ``None``: no backbone dropout at all.
+            first_only: Whether only the states of each sequence's first token are wanted.
+
+        Returns:
+            Hidden states, (N, d); of first tokens only, (Σ B, d).
+        """
+        streams: Generators = generators or [None] * len(batch.rectangles)
+        h = self._embed(batch, streams)
+        last = self.shape.layers - 1
+        for layer, block in enumerate(self._weights.blocks):
+            h = self._layer(block, h, batch, streams, hook, layer, first_only=first_only and layer == last)
+        return h
+
+    def _layer(
+        self,
+        block: Block,
+        h: Tensor,
+        batch: Pass,
+        streams: Generators,
+        hook: Hook | None,
+        layer: int,
+        *,
+        first_only: bool,
+    ) -> Tensor:
+        added = partial(_added, hook, layer)
+        looking = h.index_select(0, batch.first_tokens) if first_only else h
+        attended = F.linear(self._attend(block, looking, h, batch, streams, added), *block.attention_out)
+        attended = self._drop(attended, batch, streams)
+        a = self._layer_norm(added("attention.out", attended, attended) + looking, block.attention_norm)
+        inner = ACTIVATIONS[self.config.activation](added("ffn.up", a, F.linear(a, *block.up)))
+        f = self._drop(F.linear(inner, *block.down), batch, streams)
+        z = added("ffn.out", f, f) + a
+        h = self._layer_norm(z, block.norm)
+        if hook is not None and "ffn" in hook.sites:
+            # The pre-trained LayerNorm is applied twice: once to make the adapter's input, and
+            # once over f + a + u. Source: AdapterFusion, "original_ln_before" of the official code.
+            h = self._layer_norm(added("ffn", h, z), block.norm)
+        return h
+
+    def rectangle(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
+    ) -> Rectangle:
+        """Return a batch as transformers' own models take it: any mask, positions counted as there.
+
+        BERT numbers columns, whatever the mask; RoBERTa numbers the tokens that are not the padding
+        token. So padding may stand anywhere, and left padding gives what those models give.
+
+        Args:
+            input_ids: (B, S).
+            attention_mask: 1 where a token may be looked at, (B, S); ``None``: everywhere.
+            token_type_ids: (B, S); ``None``: zeros.
+
+        Raises:
+            DataError: A shape, an id or the mask makes no sense for this backbone.
+        """
+        ids = input_ids.to(self.device)
+        types = torch.zeros_like(ids) if token_type_ids is None else token_type_ids.to(self.device)
+        inputs.check_ids("input_ids", ids, ids, self._weights.words.shape[0])
+        inputs.check_ids("token_type_ids", types, ids, self.config.type_vocab_size)
+        rows, size = ids.shape
+        offset = POSITION_OFFSET[self.config.architecture]
+        positions = inputs.positions(ids, self.config.pad_token_id if offset else None)
+        inputs.check_positions(positions, self.config.max_positions, self.max_length)
+        return Rectangle(
+            token_ids=ids,
+            type_ids=types,
+            lengths=torch.full((rows,), size, device=self.device),
+            labels=torch.zeros(rows, dtype=torch.int64, device=self.device),
+            rows=np.arange(rows),
+            given_mask=inputs.as_mask(attention_mask, ids),
+            position_ids=positions,
+        )
+
+    def _position_ids(self, rectangle: Rectangle) -> Tensor:
+        if rectangle.position_ids is not None:
+            return rectangle.position_ids
+        rows, size = rectangle.token_ids.shape
+        positions = torch.arange(size, device=rectangle.token_ids.device).expand(rows, size)
+        if not POSITION_OFFSET[self.config.architecture]:
+            return positions
+        real = positions < rectangle.lengths[:, None]
+        return torch.where(real, positions + 1, 0) + self.config.pad_token_id
+
+    def _embed(self, batch: Pass, streams: Generators) -> Tensor:
+        weights = self._weights
+        token_ids = torch.cat([one.token_ids.flatten() for one in batch.rectangles])
+        positions = torch.cat([self._position_ids(one).flatten() for one in batch.rectangles])
+        h = F.embedding(token_ids, weights.words) + F.embedding(positions, weights.positions)
+        if self.config.type_vocab_size > 1:
+            type_ids = torch.cat([one.type_ids.flatten() for one in batch.rectangles])
+            h = h + F.embedding(type_ids, weights.types)
+        else:
+            h = h + weights.types[0]
+        return self._drop(self._layer_norm(h, weights.norm), batch, streams)
+
+    def _attend(
+        self, block: Block, looking: Tensor, h: Tensor, batch: Pass, streams: Generators, added: _Added
+    ) -> Tensor:
+        """Return what the rows of ``looking`` gather from all tokens of their sequences."""
+        heads, d = self.shape.heads, self.shape.hidden_size
+        query, key, value = self._project(block, looking, h)
+        query = added("attention.query", looking, query)
+        key, value = added("attention.key", h, key), added("attention.value", h, value)
+        parts = []
+        for rectangle, from_rows, to_rows, stream in zip(
+            batch.rectangles, batch.slices_of(looking), batch.slices, streams, strict=True
+        ):
+            b, s = rectangle.token_ids.shape
+            q = query[from_rows].view(b, -1, heads, d // heads).transpose(1, 2)  # (B, H, S or 1, d/H)
+            k = key[to_rows].view(b, s, heads, d // heads).transpose(1, 2)  # (B, H, S, d/H)
+            v = value[to_rows].view(b, s, heads, d // heads).transpose(1, 2)
+            mask = None if rectangle.mask is None else rectangle.mask[:, None, None, :]
+            attended = _attention(q, k, v, mask, self.config.attention_dropout, stream)
+            parts.append(attended.transpose(1, 2).reshape(-1, d))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _project(self, block: Block, looking: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries of ``looking``, keys and values of ``h``; one product where these are the same."""
+        weight, bias = block.qkv
+        if looking is h:
+            query, key, value = F.linear(h, weight, bias).chunk(3, dim=1)
+            return query, key, value
+        d = self.shape.hidden_size
+        key, value = F.linear(h, weight[d:], bias[d:]).chunk(2, dim=1)
+        return F.linear(looking, weight[:d], bias[:d]), key, value
+
+    def _drop(self, x: Tensor, batch: Pass, streams: Generators) -> Tensor:
+        if self.config.hidden_dropout == 0 or all(stream is None for stream in streams):
+            return x
+        p = self.config.hidden_dropout
+        parts = [dropout(x[rows], p, one) for rows, one in zip(batch.slices_of(x), streams, strict=True)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _layer_norm(self, x: Tensor, norm: Pair) -> Tensor:
+        return F.layer_norm(x, (self.shape.hidden_size,), *norm, eps=self.config.layer_norm_eps)
+
+
+def _added(hook: Hook | None, layer: int, site: str, x: Tensor, y: Tensor) -> Tensor:
+    """Return ``y`` with what the hook adds at a site; ``y`` itself where no lane uses the site."""
+    if hook is None or site not in hook.sites:
+        return y
+    addition = hook(site, layer, x, y)
+    return y if addition is None else y + addition
+
+
+def _attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, p: float, stream: torch.Generator | None
+) -> Tensor:
+    """Return attention over (B, H, S, d/H); explicit only where the lane drops probabilities."""
+    if stream is None or p == 0:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-1, -2)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    return dropout(scores.softmax(-1), p, stream) @ v
