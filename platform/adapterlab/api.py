@@ -63,6 +63,8 @@ class PlannedSweep:
     statuses: dict[str, StepStatus]
     """By step key; steps whose key is unknown are absent."""
     estimate: Estimate
+    warnings: tuple[str, ...] = ()
+    """What is allowed, but may not be meant; see ``LoadedSpec.warnings``."""
 
     def state(self, step: Step) -> State:
         """Return a step's state; pending while its key is unknown."""
@@ -87,6 +89,7 @@ class PlannedSweep:
             "estimate_s": self.estimate.seconds,
             "estimate_basis": self.estimate.basis,
             "pending": list(self.plan.pending),
+            "warnings": list(self.warnings),
             "steps": [
                 {
                     "kind": str(step.kind),
@@ -156,7 +159,8 @@ def plan(spec: LoadedSpec | str | Path, overrides: Sequence[str] = ()) -> Planne
     keys = [step.key for step in compiled.steps if step.key is not None]
     catalog = open_existing(stores.catalog, stores.blobs, locks=stores.locks)
     if catalog is None:
-        return PlannedSweep(compiled, {}, _estimate(compiled, loaded, compiled.steps, None))
+        estimated = _estimate(compiled, loaded, compiled.steps, None)
+        return PlannedSweep(compiled, {}, estimated, loaded.warnings)
     with catalog:
         statuses = catalog.status(keys)
         missing = [
@@ -164,7 +168,8 @@ def plan(spec: LoadedSpec | str | Path, overrides: Sequence[str] = ()) -> Planne
             for step in compiled.steps
             if step.key is None or statuses[step.key].state is not State.COMPLETE
         ]
-        return PlannedSweep(compiled, statuses, _estimate(compiled, loaded, missing, catalog))
+        estimated = _estimate(compiled, loaded, missing, catalog)
+        return PlannedSweep(compiled, statuses, estimated, loaded.warnings)
 
 
 def submit(

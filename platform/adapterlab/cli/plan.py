@@ -28,6 +28,8 @@ def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = 
     _steps(planned)
     emit("")
     emit(summary_line(planned))
+    for warning in planned.warnings:
+        note(f"warning: {warning}")
     for reason in planned.plan.pending:
         note(f"not yet known: {reason}")
 

@@ -27,11 +27,13 @@ def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = 
     loaded = load_spec(spec, overrides or ())
     signal.signal(signal.SIGTERM, _stop)
     note(f"{loaded.spec.name}: {summary_line(plan(loaded))}")
+    for warning in loaded.warnings:
+        note(f"warning: {warning}")
     with live_progress() as watch:
         outcome = submit(loaded, watch=watch)
     summary = report(outcome.sweep_key, stores=loaded.stores())
     if json:
-        emit_json({"outcome": _to_json(outcome), "report": summary.to_json()})
+        emit_json({"outcome": _to_json(outcome), "warnings": loaded.warnings, "report": summary.to_json()})
         return
     show(summary)
     note(_said(outcome))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from adapterlab.cli.options import JsonOption, SetOption, SpecArgument
-from adapterlab.cli.output import emit, emit_json
+from adapterlab.cli.output import emit, emit_json, note
 from adapterlab.spec.load import LoadedSpec, load_spec
 
 
@@ -15,9 +15,19 @@ def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = 
     """
     loaded = load_spec(spec, overrides or ())
     if json:
-        emit_json({"valid": True, "path": loaded.path, "faults": [], "spec": loaded.spec})
-    else:
-        emit(f"{loaded.path} is valid: {_summary(loaded)}")
+        emit_json(
+            {
+                "valid": True,
+                "path": loaded.path,
+                "faults": [],
+                "warnings": loaded.warnings,
+                "spec": loaded.spec,
+            }
+        )
+        return
+    emit(f"{loaded.path} is valid: {_summary(loaded)}")
+    for warning in loaded.warnings:
+        note(f"warning: {warning}")
 
 
 def _summary(loaded: LoadedSpec) -> str:

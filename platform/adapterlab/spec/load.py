@@ -14,6 +14,7 @@ from adapterlab.errors import SpecError
 from adapterlab.spec import positions
 from adapterlab.spec.faults import Fault, spec_error
 from adapterlab.spec.model import SCHEMA_VERSION, Spec
+from adapterlab.spec.overlaps import overlap_warnings
 from adapterlab.spec.overrides import Override, apply, parse_override
 from adapterlab.spec.plugged import plugin_complaints
 from adapterlab.spec.source import Source, read_source
@@ -44,6 +45,11 @@ class LoadedSpec:
     """The ``--set`` arguments, in order."""
     override_folder: Path = Path()
     """Absolute folder that relative paths in overrides start from: the current one."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed, but may not be meant: pools that have seen a target's rows."""
+        return overlap_warnings(self.spec)
 
     @property
     def data_root(self) -> Path | None:

@@ -60,3 +60,14 @@ def test_nothing_is_written(spec: Path, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("ADAPTERLAB_HOME", str(tmp_path / "home"))
     main(["validate", str(spec)])
     assert [path.name for path in tmp_path.iterdir()] == ["spec.toml"]
+
+
+def test_overlapping_tasks_are_warned_of(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    overlapping = ["--set", 'pool.tasks=["superglue/rte", "glue/mrpc"]']
+    assert main(["validate", str(spec), *overlapping]) == 0
+    captured = capsys.readouterr()
+    assert "is valid" in captured.out
+    assert captured.err.startswith("warning: glue/rte shares rows or texts with superglue/rte")
+    assert main(["validate", str(spec), *overlapping, "--json"]) == 0
+    (warning,) = json.loads(capsys.readouterr().out)["warnings"]
+    assert "superglue/rte" in warning
