@@ -92,7 +92,7 @@ def mask_of(scores: Tensor, keep: float) -> Tensor:
     """
     size = scores.abs()
     dropped = int((1 - keep) * size.numel())
-    mask = torch.ones_like(size).detach()
+    mask = torch.ones(size.shape, dtype=size.dtype, device=size.device)
     mask.view(-1)[size.detach().flatten().argsort()[:dropped]] = 0.0
     return mask + (size - size.detach())
 

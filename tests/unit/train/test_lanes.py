@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from adapterlab.errors import DataError
 from adapterlab.records import State, TrainSettings
+from adapterlab.registry import entry_points
 from adapterlab.train.adaptation import SourcePool
 from adapterlab.train.loop import train_lanes
 from adapterlab.train.rng import stream
@@ -24,6 +25,15 @@ from tiny_models import random_encoder, random_task
 
 METHOD = SimpleNamespace(non_linearity="relu", width=lambda d: 4)
 ENCODER = random_encoder(layers=2, d=16, dropout=0.1)
+METHODS = {
+    "houlsby": {"reduction_factor": 4},
+    "compacter_pp": {"reduction_factor": 4},
+    "propetl": {"reduction_factor": 4},
+    "lora": {"r": 3},
+    "ia3": {},
+    "head_only": {},
+    "full": {},
+}
 TRAIN = TrainSettings(lr=5e-3, max_epochs=2, patience=2, batch_size=6)
 
 
@@ -42,6 +52,10 @@ def make_lane(recipe):
     task = random_task(rows=rows, n_labels=n_labels, seed=seed % 3, longest=4 + seed % 9)
     training = TrainSettings(lr=5e-3, max_epochs=epochs, patience=epochs, batch_size=6)
     name = repr(recipe)
+    if kind in METHODS:
+        plugin = entry_points.adapter_method(kind)
+        settings = plugin.settings.model_validate(METHODS[kind])
+        return source_lane(ENCODER, plugin.layer(), settings, task, training, seed=seed, name=name)
     if kind == "source":
         return source_lane(ENCODER, pfeiffer, METHOD, task, training, seed=seed, name=name)
     size = (2 if kind == "per layer" else 1, 1 + seed % 3, 16 if n_labels > 1 else 1)
@@ -62,7 +76,7 @@ def run(recipes, capacity):
 
 
 RECIPES = st.tuples(
-    st.sampled_from(["source", "per layer", "shared"]),
+    st.sampled_from(["source", "per layer", "shared", *METHODS]),
     st.integers(0, 50),
     st.integers(3, 14),
     st.sampled_from([1, 2, 3]),
@@ -71,10 +85,10 @@ RECIPES = st.tuples(
 )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(RECIPES, min_size=2, max_size=6, unique=True), st.integers(2, 5))
 def test_a_lane_equals_the_same_run_alone(recipes, capacity):
-    """Random kinds, pools, shapes, joins and leaves; all dropout on."""
+    """Random kinds, methods, pools, shapes, joins and leaves; all dropout on."""
     together = run(recipes, capacity)
     for recipe in recipes:
         alone = run([recipe], 1)[repr(recipe)]
@@ -145,9 +159,9 @@ def test_early_stopping_keeps_the_best_epoch():
 
 def test_only_what_is_trainable_moves_and_only_final_runs_see_test():
     recipe = ("per layer", 4, 12, 2, 0.3, 2)
-    before = [block.qkv[0].clone() for block in ENCODER._blocks]
+    before = ENCODER.weights()
     result = run([recipe], 1)[repr(recipe)]
-    assert all(torch.equal(a, block.qkv[0]) for a, block in zip(before, ENCODER._blocks, strict=True))
+    assert all(torch.equal(one, before[name]) for name, one in ENCODER.weights().items())
     assert set(result.tensors) == {
         "omega", "head.dense.weight", "head.dense.bias", "head.out.weight", "head.out.bias"
     }  # fmt: skip

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from adapterlab.records import BackboneShape
 from adapterlab.train import head
 from adapterlab.train.adaptation import OwnAdapter, Seat, SourcePool
 from adapterlab.train.adaptation import hidden_states as lane_states
 from adapterlab.train.combination import Combination
-from adapterlab.train.passes import Pass, Rectangle
+from adapterlab.train.passes import Pass
 from adapterlab.train.protocols import PoolContext
 from adapterlab_adapterfusion.layer import AdapterFusionLayer
 from adapterlab_adapterfusion.plugin import AdapterFusionSettings
 from adapterlab_adaptersoup.layer import AdapterSoupLayer
 from adapterlab_bottleneck import layer as pfeiffer
-from adapterlab_encoder.layer import Encoder, EncoderConfig
 from adapterlab_fixed.plugin import PROBE, ProbeSettings
 from adapterlab_scalearn.layer import ScaLearnLayer
 from adapterlab_scalearn.plugin import ScaLearnSettings
+from official import load_official
 
 VARIANTS = {
     "scalearn": ("vector", True),
@@ -41,49 +39,7 @@ CLOSE = {"rtol": 0, "atol": 1e-9}
 @pytest.fixture(scope="module")
 def official(reference_fixtures):
     """The reference arrays and a model built from the official weights."""
-    base = dict(np.load(reference_fixtures / "tiny_base.npz"))
-    numbers = json.loads((reference_fixtures / "tiny_base.json").read_text())
-    tensors = {name: torch.from_numpy(np.asarray(array)) for name, array in base.items()}
-    config = EncoderConfig(
-        architecture="roberta",
-        shape=BackboneShape(
-            numbers["num_hidden_layers"],
-            numbers["hidden_size"],
-            numbers["num_attention_heads"],
-            numbers["intermediate_size"],
-        ),
-        layer_norm_eps=numbers["layer_norm_eps"],
-        activation=numbers["hidden_act"],
-        hidden_dropout=0.0,
-        attention_dropout=0.0,
-        pad_token_id=numbers["pad_token_id"],
-        max_positions=numbers["max_position_embeddings"],
-        type_vocab_size=numbers["type_vocab_size"],
-    )
-    encoder = Encoder(config, tensors, dtype=torch.float64)
-    pool = [
-        {
-            name.removeprefix(f"adapter.{adapter}."): tensor.double()
-            for name, tensor in tensors.items()
-            if name.startswith(f"adapter.{adapter}.")
-        }
-        for adapter in numbers["adapter_names"]
-    ]
-    mask = tensors["attention_mask"]
-    rectangle = Rectangle(
-        token_ids=tensors["input_ids"],
-        type_ids=torch.zeros_like(tensors["input_ids"]),
-        lengths=mask.sum(1),
-        labels=tensors["labels"],
-        rows=np.arange(len(mask)),
-    )
-    return SimpleNamespace(
-        base=tensors,
-        encoder=encoder,
-        pool=pool,
-        rectangle=rectangle,
-        outputs=dict(np.load(reference_fixtures / "official_outputs.npz")),
-    )
+    return load_official(reference_fixtures)
 
 
 def hidden_states(official, adaptation=None, tensors=None, generator=None):
