@@ -75,7 +75,7 @@ def commit_of(repository: str, revision: str) -> str:
     try:
         return str(api.model_info(repository, revision=revision).sha)
     except Exception as error:  # noqa: BLE001 - whatever the client raises is told in our words
-        _explain(error, repository, revision, api)
+        explain(error, repository, revision, api)
 
 
 def download(repository: str, revision: str, *, locks: Path) -> Path:
@@ -116,7 +116,7 @@ def download(repository: str, revision: str, *, locks: Path) -> Path:
         except BackboneError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever the client raises is told in our words
-            _explain(error, repository, revision, api)
+            explain(error, repository, revision, api)
     return folder
 
 
@@ -134,7 +134,7 @@ def _is_whole(store: Path, revision: str) -> bool:
     that list, and must hold at least a config, weights and a tokenizer.
     """
     folder = store / "snapshots" / revision
-    listed = _kept_list(store / "trees" / f"{revision}.json")
+    listed = kept_list(store / "trees" / f"{revision}.json")
     wanted = [name for name in listed if any(fnmatchcase(name, pattern) for pattern in WANTED)]
     if not all((folder / name).is_file() for name in (*wanted, "config.json")):
         return False
@@ -146,7 +146,7 @@ def _is_whole(store: Path, revision: str) -> bool:
         return False  # an index whose shards are not all there yet
 
 
-def _kept_list(path: Path) -> tuple[str, ...]:
+def kept_list(path: Path) -> tuple[str, ...]:
     """Read the list of files huggingface_hub keeps of a revision; empty if there is none.
 
     Source: huggingface_hub 2.4, ``_tree_cache.py`` (format version 1).
@@ -157,7 +157,20 @@ def _kept_list(path: Path) -> tuple[str, ...]:
         return ()
 
 
-def _explain(error: Exception, repository: str, revision: str, api: HfApi) -> NoReturn:
+def explain(error: Exception, repository: str, revision: str, api: HfApi, *, what: str = "model") -> NoReturn:
+    """Raise what a fault of the client means, in our words.
+
+    Args:
+        error: What the client raised.
+        repository: ``<owner>/<name>``.
+        revision: Commit, branch or tag that was asked for.
+        api: The client, for the host's name.
+        what: What the repository holds, ``"model"`` or ``"data set"``.
+
+    Raises:
+        NotFoundError: The repository or the revision does not exist, or is not to be read.
+        UnavailableError: The hub cannot be reached, refuses for now, or sent half a file.
+    """
     from huggingface_hub import constants, errors
 
     name, host = f"{repository}@{revision[:8]}", _host(api)
@@ -165,7 +178,8 @@ def _explain(error: Exception, repository: str, revision: str, api: HfApi) -> No
     status = None if response is None else response.status_code
     if isinstance(error, errors.HFValidationError):
         raise NotFoundError(
-            f"{repository!r} is no repository name", remedy="Write hub:<owner>/<name>."
+            f"{repository!r} is no repository name",
+            remedy=f"Write {'hub:' if what == 'model' else ''}<owner>/<name>.",
         ) from None
     if isinstance(error, errors.RevisionNotFoundError):
         raise NotFoundError(
@@ -175,7 +189,7 @@ def _explain(error: Exception, repository: str, revision: str, api: HfApi) -> No
     if isinstance(error, errors.RepositoryNotFoundError) or status in (401, 403, 404):
         raise NotFoundError(
             f"{repository} cannot be read on {host}: it does not exist, or is private or gated (HTTP {status})",
-            remedy="Check the name; for a private or gated model set HF_TOKEN to a token that may read it.",
+            remedy=f"Check the name; for a private or gated {what} set HF_TOKEN to a token that may read it.",
         ) from None
     if status == 429:
         wait = response.headers.get("retry-after")

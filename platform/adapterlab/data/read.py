@@ -1,72 +1,82 @@
-"""Rows of a task: JSON lines in a folder, or what a suite generates; checked, every fault named.
+"""Records to canonical rows: what a task reads of each, checked; every fault named by file and line.
 
-A task of a folder is ``<root>/<benchmark>/<task>/train.jsonl`` and ``validation.jsonl``, with the
-columns and label ids of the public hubs. As there, the ``validation`` file is the test split;
-``validation_matched.jsonl`` (MNLI) is read where there is no ``validation.jsonl``.
+A canonical row is the same whatever its file was: texts as the model will see them, a class's id or
+a number, the group and the extras. :func:`canonical_line` is what content digests are made of.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
+from adapterlab.data.columns import RowMaker, names
+from adapterlab.data.formats import Fault, Quotes, Record, counted_from, format_of
+from adapterlab.data.joins import Joined
+from adapterlab.data.originals import original_records
 from adapterlab.errors import DataError
+from adapterlab.fingerprint import Json
 from adapterlab.records import ProblemType
 from adapterlab.registry.protocols import TaskDefinition, TaskSuite
 
-TEST_FILES = ("validation.jsonl", "validation_matched.jsonl")
-"""Names the test split's file may have; the first that exists is read."""
-MAX_LINE_BYTES = 1 << 26
-"""Longest line read, 64 MiB; longer ones are no text rows but a broken file."""
 _SHOWN_FAULTS = 5
+_KEPT_FAULTS = 100
+
+Label = int | float | tuple[int, ...]
+
+
+class Row(NamedTuple):
+    """One example as every place of it gives it."""
+
+    sequences: tuple[tuple[str, ...], ...]
+    """One sequence, or one a choice; each of one or two texts."""
+    label: Label
+    """Class id or right choice, regression target, or sorted ids of a multi-label row."""
+    group: int | None = None
+    """Number of its group in order of appearance."""
+    extras: Mapping[str, Json] | None = None
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The used columns of one split."""
+    """The used columns of one split, in memory."""
 
     texts: list[tuple[str, ...]]
-    """One or two sequences a row."""
-    labels: list[int] | list[float]
-    """Class ids, or regression targets."""
+    """One or two texts a sequence; ``choices`` sequences a row."""
+    labels: list[Any]
+    """Class ids, regression targets, or tuples of label ids."""
+    choices: int = 1
+    groups: list[int] | None = None
+    extras: list[Mapping[str, Json]] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
-class _RowError(ValueError):
-    """What is wrong with one row."""
+@dataclass(frozen=True)
+class ReadOptions:
+    """How a person says their files are written; the defaults are those of suites."""
+
+    by_name: bool = False
+    """A label, whatever its type, is a class's name before it is an id."""
+    separator: str | None = None
+    """What stands between the labels of a multi-label cell of text."""
+    quotes: Quotes = "auto"
+    id_column: str | None = None
+    """Column no two rows may agree in; ``None``: two *different* rows may not in ``idx``."""
 
 
-def task_files(root: Path, task: str) -> tuple[Path, Path]:
-    """Return the train and the test file of a task, whether they exist or not.
-
-    Raises:
-        DataError: The task's name or a link leads outside ``root``.
-    """
-    folder = root.joinpath(*task.split("/"))
-    test = next((folder / name for name in TEST_FILES if (folder / name).exists()), folder / TEST_FILES[0])
-    for path in (folder / "train.jsonl", test):
-        if not path.resolve().is_relative_to(root.resolve()):
-            raise DataError(
-                f"{path}: leads outside data.root, to {path.resolve()}",
-                remedy="Copy the files below data.root, or point data.root at the folder that holds them.",
-            )
-    return folder / "train.jsonl", test
-
-
-def read_file(path: Path, definition: TaskDefinition) -> Rows:
-    """Read one split from a JSON lines file.
+def read_file(path: Path, definition: TaskDefinition, options: ReadOptions | None = None) -> Rows:
+    """Read one split from a file into memory.
 
     Raises:
         DataError: A line is broken or does not fit the task; the message names file and line.
     """
-    return _checked(str(path), _lines(path), definition)
+    return gathered(file_rows(path, definition, options or ReadOptions()))
 
 
 def read_generated(suite: TaskSuite, definition: TaskDefinition, split: str) -> Rows:
@@ -75,153 +85,226 @@ def read_generated(suite: TaskSuite, definition: TaskDefinition, split: str) -> 
     Raises:
         DataError: The suite yields a row that does not fit its own definition.
     """
-    where = f"{suite.name}/{definition.name}, {split}"
-    return _checked(where, enumerate(suite.rows(definition.name, split), start=1), definition)
+    return gathered(generated_rows(suite, definition, split))
 
 
-def _checked(where: str, numbered: Iterator[tuple[int, Any]], definition: TaskDefinition) -> Rows:
-    texts: list[tuple[str, ...]] = []
-    labels: list[Any] = []
-    faults: list[tuple[int, str]] = []
-    for number, content in numbered:
+def gathered(rows: Iterable[Row]) -> Rows:
+    """Return rows as columns in memory."""
+    kept = list(rows)
+    grouped = bool(kept) and kept[0].group is not None
+    extra = bool(kept) and kept[0].extras is not None
+    return Rows(
+        texts=[sequence for row in kept for sequence in row.sequences],
+        labels=[row.label for row in kept],
+        choices=len(kept[0].sequences) if kept else 1,
+        groups=[row.group for row in kept if row.group is not None] if grouped else None,
+        extras=[row.extras for row in kept if row.extras is not None] if extra else None,
+    )
+
+
+def file_rows(path: Path, definition: TaskDefinition, options: ReadOptions) -> Iterator[Row]:
+    """Yield the rows of one file; those before a :class:`DataError` are worth nothing.
+
+    Raises:
+        DataError: The file or some of its rows cannot be read, or its labels are no split's.
+    """
+    numbered = original_records(path, definition, quotes=options.quotes)
+    joined = Joined.beside(path, definition)
+    yield from _checked(_Where.file(path), numbered, definition, options, joined)
+
+
+def files_rows(paths: Iterable[Path], definition: TaskDefinition, options: ReadOptions) -> Iterator[Row]:
+    """Yield the rows of a split that is in several files (shards), as one."""
+    faced = list(paths)
+    if len(faced) == 1:
+        yield from file_rows(faced[0], definition, options)
+        return
+    totals = _Totals(definition)
+    for path in faced:
+        numbered = original_records(path, definition, quotes=options.quotes)
+        joined, where = Joined.beside(path, definition), _Where.file(path)
+        yield from _checked(where, numbered, definition, options, joined, totals)
+    totals.check(f"{faced[0].parent}: {len(faced)} files")
+
+
+def generated_rows(suite: TaskSuite, definition: TaskDefinition, split: str) -> Iterator[Row]:
+    """Yield the rows of a split a suite makes itself."""
+    where = _Where(f"{suite.name}/{definition.name}, {split}", "line")
+    numbered = enumerate(suite.rows(definition.name, split), start=1)
+    yield from _checked(where, numbered, definition, ReadOptions(), None)
+
+
+def canonical_line(row: Row) -> str:
+    """Return a row as content digests hold it: canonical JSON of its parts, the label after the texts."""
+    texts: tuple[Any, ...] = row.sequences[0] if len(row.sequences) == 1 else row.sequences
+    parts: list[Any] = [*texts, row.label]
+    if row.group is not None or row.extras is not None:
+        parts += [row.group, None if row.extras is None else dict(sorted(row.extras.items()))]
+    # canonical_json's form, without its walk over every value: rows are checked already
+    return json.dumps(parts, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def label_names(rows: Iterable[tuple[int, Record]], definition: TaskDefinition, options: ReadOptions,
+                joined: Joined | None = None) -> Counter[str]:  # fmt: skip
+    """Return the labels that occur, by name; rows that cannot be read are passed over."""
+    maker = RowMaker(definition, by_name=True, separator=options.separator)
+    found: Counter[str] = Counter()
+    for _, record in rows:
         try:
-            record = _record(content) if isinstance(content, bytes) else content
-            text, label = _row(record, definition)
-        except _RowError as fault:
-            faults.append((number, str(fault)))
+            if not isinstance(record, Fault):
+                for one in maker.prepared(record if joined is None else joined.filled(record)):
+                    found.update(maker.label_names(one))
+        except Fault:
             continue
-        texts.append(text)
-        labels.append(label)
-    if faults:
-        shown = "\n".join(f"{where}:{number}: {what}" for number, what in faults[:_SHOWN_FAULTS])
-        more = len(faults) - _SHOWN_FAULTS
-        raise DataError(
-            shown + (f"\n… and {more} more rows" if more > 0 else ""),
-            remedy="Correct or remove these rows.",
-            faults=[{"where": where, "line": number, "fault": what} for number, what in faults[:100]],
-        )
-    _check_split(where, labels, definition)
-    return Rows(texts, labels)
+    return found
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    with path.open("rb") as stream:
-        number = 0
-        while line := stream.readline(MAX_LINE_BYTES + 1):
-            number += 1
-            if len(line) > MAX_LINE_BYTES:
-                raise DataError(
-                    f"{path}:{number}: the line is longer than {MAX_LINE_BYTES >> 20} MiB",
-                    remedy="JSON lines need one object a line; write the file again.",
-                )
-            line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-            if line.strip():
-                yield number, line
-
-
-def _record(line: bytes) -> Any:
-    try:
-        return json.loads(line.rstrip(b"\r\n").decode("utf-8"), parse_constant=_refuse_constant)
-    except UnicodeDecodeError as error:
-        raise _RowError(
-            f"not UTF-8: byte 0x{error.object[error.start]:02x} at column {error.start + 1}"
-        ) from None
-    except json.JSONDecodeError as error:
-        cut = "; the line has no end: is the file whole?" if not line.endswith(b"\n") else ""
-        raise _RowError(f"broken JSON at column {error.pos + 1}: {error.msg}{cut}") from None
-    except RecursionError:
-        raise _RowError("broken JSON: nested too deeply") from None
-    except ValueError as error:  # a number of more digits than Python converts
-        raise _RowError(f"broken JSON: {error}") from None
-
-
-def _refuse_constant(name: str) -> None:
-    raise _RowError(f"{name} is not a value; expected a finite number or text")
-
-
-def _row(record: Any, definition: TaskDefinition) -> tuple[tuple[str, ...], int | float]:
-    if not isinstance(record, Mapping):
-        raise _RowError(
-            f"got {_kind(record)}, expected an object with columns {_names(_columns(definition))}"
-        )
-    for column in _columns(definition):
-        if column not in record:
-            close = difflib.get_close_matches(column, [str(name) for name in record], n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else f"; it has {_names(record)}"
-            raise _RowError(f"no column {column!r}{hint}")
-    texts = tuple(_text(record[column], column) for column in definition.text)
-    return texts, _label(record[definition.label], definition)
-
-
-def _text(value: Any, column: str) -> str:
-    if not isinstance(value, str):
-        raise _RowError(f"column {column!r} is {_kind(value)}, expected text")
-    if not value.strip():
-        raise _RowError(f"column {column!r} is empty, expected text")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise _RowError(f"column {column!r} holds half of a surrogate pair, which is no text") from None
-    return value
-
-
-def _label(value: Any, definition: TaskDefinition) -> int | float:
-    column = definition.label
-    if definition.problem_type is ProblemType.REGRESSION:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise _RowError(
-                f"column {column!r} is {_kind(value)}, expected a number: {definition.name} is a regression"
-            )
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if not math.isfinite(number):
-            raise _RowError(f"column {column!r} is not finite, expected a number")
-        return number
-    if isinstance(value, str) and value in definition.labels:
-        return definition.labels.index(value)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(definition.labels):
-        return value
-    known = ", ".join(f"{index} ({name})" for index, name in enumerate(definition.labels))
-    hidden = "; -1 stands for a hidden label" if value == -1 and isinstance(value, int) else ""
-    shown = repr(value) if isinstance(value, str | int | float) else _kind(value)
-    raise _RowError(f"unknown label {shown[:80]} in column {column!r}, expected one of {known}{hidden}")
-
-
-def _check_split(where: str, labels: list[Any], definition: TaskDefinition) -> None:
-    if not labels:
-        raise DataError(f"{where}: no rows", remedy="Every split needs rows; is the file whole?")
-    if definition.problem_type is ProblemType.CLASSIFICATION and len(set(labels)) == 1:
-        raise DataError(
-            f"{where}: every row has the label {definition.labels[labels[0]]!r}, expected at least two classes",
-            remedy="Is the file sorted by class and cut off?",
-        )
-
-
-def check_train_labels(where: str, labels: list[int] | list[float], definition: TaskDefinition) -> None:
+def check_train_labels(where: str, labels: Iterable[Any], definition: TaskDefinition) -> None:
     """Check that every class of a task occurs in the rows to train on.
+
+    A multi-label task may know labels that train never shows: its official lists do.
 
     Raises:
         DataError: A class never occurs.
     """
     if definition.problem_type is ProblemType.CLASSIFICATION:
-        absent = [name for index, name in enumerate(definition.labels) if index not in set(labels)]
+        seen = set(labels)
+        absent = [name for index, name in enumerate(definition.labels) if index not in seen]
         if absent:
             raise DataError(
-                f"{where}: no row has the label {_names(absent)}",
+                f"{where}: no row has the label {names(absent)}",
                 remedy="A class that is never shown cannot be learned: add rows of it.",
             )
 
 
-def _columns(definition: TaskDefinition) -> tuple[str, ...]:
-    return (*definition.text, definition.label)
+class _Where(NamedTuple):
+    name: str
+    counted: Literal["line", "row"]
+    cells: bool = False
+    """Whether its values are cells of a delimited file, which are all text."""
+
+    @classmethod
+    def file(cls, path: Path) -> _Where:
+        return cls(str(path), counted_from(path), format_of(path) in (".csv", ".tsv"))
+
+    def of(self, number: int) -> str:
+        return f"{self.name}:{number}" if self.counted == "line" else f"{self.name}, row {number}"
 
 
-def _names(names: Any) -> str:
-    return ", ".join(repr(str(name)) for name in names) or "none"
+@dataclass
+class _Totals:
+    """What is known of a split at its end."""
+
+    definition: TaskDefinition
+    rows: int = 0
+    labels: set[Any] = field(default_factory=set)
+    groups: dict[str, int] = field(default_factory=dict)
+
+    def check(self, where: str) -> None:
+        """Refuse a split without rows, or with one class only."""
+        if not self.rows:
+            raise DataError(f"{where}: no rows", remedy="Every split needs rows; is the file whole?")
+        if self.definition.problem_type is ProblemType.CLASSIFICATION and len(self.labels) == 1:
+            only = self.definition.labels[next(iter(self.labels))]
+            raise DataError(
+                f"{where}: every row has the label {only!r}, expected at least two classes",
+                remedy="Is the file sorted by class and cut off?",
+            )
 
 
-def _kind(value: Any) -> str:
-    kinds = {bool: "a truth value", int: "a number", float: "a number", str: "text", list: "a list"}
-    return "null" if value is None else kinds.get(type(value), "an object")
+def _checked(
+    where: _Where,
+    numbered: Iterable[tuple[int, Record]],
+    definition: TaskDefinition,
+    options: ReadOptions,
+    joined: Joined | None,
+    totals: _Totals | None = None,
+) -> Iterator[Row]:
+    maker = RowMaker(definition, by_name=options.by_name, separator=options.separator, cells=where.cells)
+    seen = _Identities(options.id_column)
+    mine = totals or _Totals(definition)
+    faults: list[tuple[int, str]] = []
+    refused = 0
+    for number, record in numbered:
+        try:
+            if isinstance(record, Fault):
+                raise record
+            seen.note(number, record)
+            for one in maker.prepared(record if joined is None else joined.filled(record)):
+                row = _row(maker, one, mine)
+                mine.rows += 1
+                yield row
+        except Fault as fault:
+            refused += 1
+            if len(faults) < _KEPT_FAULTS:
+                faults.append((number, str(fault)))
+    if not refused:
+        faults = seen.faults()
+        refused = len(faults)
+    if refused:
+        shown = "\n".join(f"{where.of(number)}: {what}" for number, what in faults[:_SHOWN_FAULTS])
+        more = refused - _SHOWN_FAULTS
+        raise DataError(
+            shown + (f"\n… and {more} more rows" if more > 0 else ""),
+            remedy="Correct or remove these rows.",
+            faults=[
+                {"where": where.name, where.counted: number, "fault": what}
+                for number, what in faults[:_KEPT_FAULTS]
+            ],
+        )
+    if totals is None:
+        mine.check(where.name)
+
+
+def _row(maker: RowMaker, record: Mapping[str, Any], totals: _Totals) -> Row:
+    sequences, label = maker.sequences(record), maker.label(record)
+    if maker.definition.problem_type is ProblemType.CLASSIFICATION:
+        totals.labels.add(label)
+    group = maker.group(record)
+    number = None if group is None else totals.groups.setdefault(group, len(totals.groups))
+    return Row(sequences, label, number, maker.extras(record))
+
+
+class _Identities:
+    """Finds rows that claim the same id, in 24 bytes a row."""
+
+    def __init__(self, column: str | None) -> None:
+        self._column = column
+        self._numbers, self._ids, self._contents = array("q"), array("q"), array("q")
+        self._rises = True
+
+    def note(self, number: int, record: Any) -> None:
+        """Take note of a row.
+
+        Raises:
+            Fault: It lacks the id that was promised.
+        """
+        if not isinstance(record, Mapping):
+            return
+        value = record.get(self._column or "idx")
+        if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
+            if self._column is not None:
+                raise Fault(f"column {self._column!r} holds no id, expected a whole number or text")
+            return
+        key = hash(value)
+        self._rises = self._rises and (not self._ids or self._ids[-1] < key)
+        self._numbers.append(number)
+        self._ids.append(key)
+        # hashes of this process only: cheaper than keeping the rows
+        self._contents.append(
+            0 if self._column else hash(repr(sorted(record.items(), key=lambda item: item[0])))
+        )
+
+    def faults(self) -> list[tuple[int, str]]:
+        """Return the rows whose id an earlier row has; without a named column, if the two differ."""
+        if self._rises:
+            return []
+        first: dict[int, int] = {}
+        found = []
+        for place, key in enumerate(self._ids):
+            before = first.setdefault(key, place)
+            if before != place and (self._column or self._contents[place] != self._contents[before]):
+                other = self._numbers[before]
+                what = f"the same {self._column or 'idx'} as number {other}"
+                found.append((self._numbers[place], what + ("" if self._column else ", but another row")))
+        return found

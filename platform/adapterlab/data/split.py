@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adapterlab.errors import DataError
 from adapterlab.fingerprint import Json
+from adapterlab.records import ProblemType, Splits
+from adapterlab.registry.protocols import TaskDefinition
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,10 +29,12 @@ SPLIT_SEED = 42
 """The papers' seed; the same for every run, so that seeds differ in training only."""
 
 
-def split_rule(stratify: bool) -> dict[str, Json]:
+def split_rule(stratify: bool, splits: Splits = Splits.HOLDOUT) -> dict[str, Json]:
     """Return the rule as a key holds it."""
+    if splits in (Splits.OWN, Splits.SHARED):
+        return {"rule": str(splits), "version": 1}
     return {
-        "rule": "holdout",
+        "rule": str(splits),
         "version": 1,
         "share": VALIDATION_SHARE,
         "seed": SPLIT_SEED,
@@ -41,6 +45,52 @@ def split_rule(stratify: bool) -> dict[str, Json]:
 def validation_rows(rows: int) -> int:
     """Return how many of ``rows`` train rows become the validation split."""
     return ceil(VALIDATION_SHARE * rows)
+
+
+def split_counts(splits: Splits, rows: Sequence[int]) -> tuple[int, int, int]:
+    """Return the rows that train, validate and test.
+
+    Args:
+        splits: Where the splits come from.
+        rows: Rows of each split that has rows of its own, train first.
+    """
+    if splits is Splits.OWN:
+        train, validation, test = rows
+        return train, validation, test
+    if splits is Splits.SHARED:
+        return rows[0], rows[1], rows[1]
+    test = rows[1] if splits is Splits.HOLDOUT else validation_rows(rows[0])
+    left = rows[0] if splits is Splits.HOLDOUT else rows[0] - test
+    held_out = validation_rows(left)
+    return left - held_out, held_out, test
+
+
+def split_rows(where: str, definition: TaskDefinition, labels: NDArray[Any]) -> dict[str, NDArray[np.int64]]:
+    """Return which rows of the train file train, validate and test; a split with its own rows is absent.
+
+    Args:
+        where: What to call the rows in an error.
+        definition: The task's.
+        labels: Labels of the train file, (N,) or (N, C).
+
+    Raises:
+        DataError: There are too few rows to cut.
+    """
+    import numpy as np
+
+    if definition.splits in (Splits.OWN, Splits.SHARED):
+        return {"train": np.arange(len(labels), dtype=np.int64)}
+    stratify = definition.stratify and definition.problem_type in (
+        ProblemType.CLASSIFICATION,
+        ProblemType.MULTIPLE_CHOICE,
+    )
+    rest = np.arange(len(labels), dtype=np.int64)
+    places: dict[str, NDArray[np.int64]] = {}
+    for split in ("test", "validation") if definition.splits is Splits.CUT else ("validation",):
+        classes = labels[rest].tolist() if stratify else range(len(rest))
+        kept, cut = split_indices(where, classes, definition.labels, stratify=stratify)
+        rest, places[split] = rest[kept], rest[cut]
+    return {"train": rest, **places}
 
 
 def split_indices(

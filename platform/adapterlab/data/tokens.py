@@ -6,12 +6,14 @@ padding, truncation longest part first, special tokens counted in.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapterlab.data.backbone import TOKENIZER_FILE, read_config
 from adapterlab.data.read import Rows
-from adapterlab.errors import BackboneError
+from adapterlab.errors import BackboneError, DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,8 +42,13 @@ def longest_input(folder: Path) -> int | None:
     return positions - offset
 
 
-def load_tokenizer(folder: Path, max_length: int) -> Tokenizer:
+def load_tokenizer(folder: Path, max_length: int, *, truncate: str = "longest_first") -> Tokenizer:
     """Return the fast tokenizer of a model folder, set to cut rows at ``max_length`` tokens.
+
+    Args:
+        folder: Model folder.
+        max_length: Most tokens of a row, special tokens included.
+        truncate: Which text of a pair is cut: ``"longest_first"``, ``"only_first"``, ``"only_second"``.
 
     Raises:
         BackboneError: The tokenizer cannot be read.
@@ -53,7 +60,7 @@ def load_tokenizer(folder: Path, max_length: int) -> Tokenizer:
             f"{folder}: its tokenizer cannot be read ({error})", remedy="Fetch the model again."
         ) from error
     tokenizer.no_padding()
-    tokenizer.enable_truncation(max_length, strategy="longest_first")
+    tokenizer.enable_truncation(max_length, strategy=truncate)
     return tokenizer
 
 
@@ -78,24 +85,41 @@ def encode(
 
     Args:
         tokenizer: From :func:`load_tokenizer`.
-        rows: N rows of one or two sequences.
+        rows: N sequences of one or two texts.
         segments: Keep the tokenizer's segment ids; else all are 0.
     """
     import numpy as np
 
-    ids: list[NDArray[np.int32]] = []
-    types: list[NDArray[np.int32]] = []
-    lengths: list[int] = []
-    for start in range(0, len(rows), _CHUNK_ROWS):
-        chunk = rows.texts[start : start + _CHUNK_ROWS]
-        inputs = [text[0] if len(text) == 1 else text for text in chunk]
-        encodings = tokenizer.encode_batch_fast(inputs, add_special_tokens=True)
-        lengths += [len(encoding.ids) for encoding in encodings]
-        ids.append(np.asarray([token for encoding in encodings for token in encoding.ids], dtype=np.int32))
-        types.append(
-            np.asarray([kind for encoding in encodings for kind in encoding.type_ids], dtype=np.int32)
-        )
-    token_ids, type_ids = np.concatenate(ids), np.concatenate(types)
-    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+    parts = list(encoded(tokenizer, rows.texts, segments=segments))
+    ids, types, lengths = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
-    return token_ids, type_ids if segments else np.zeros_like(type_ids), offsets
+    return ids, types, offsets
+
+
+def encoded(
+    tokenizer: Tokenizer, texts: Iterable[tuple[str, ...]], *, segments: bool
+) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]]:
+    """Yield token ids, segment ids, both (tokens,), and lengths, (sequences,), some sequences at a time.
+
+    Args:
+        tokenizer: From :func:`load_tokenizer`.
+        texts: Sequences of one or two texts.
+        segments: Keep the tokenizer's segment ids; else all are 0.
+    """
+    import numpy as np
+
+    stream = iter(texts)
+    while chunk := list(islice(stream, _CHUNK_ROWS)):
+        inputs = [text[0] if len(text) == 1 else text for text in chunk]
+        try:
+            encodings = tokenizer.encode_batch_fast(inputs, add_special_tokens=True)
+        except Exception as error:  # noqa: BLE001 - the Rust side raises nothing more precise
+            raise DataError(
+                f"a row cannot be cut to the longest length: {error}",
+                remedy='Raise data.max_length, or let the longest text be cut (truncate = "longest_first").',
+            ) from None
+        ids = np.asarray([token for encoding in encodings for token in encoding.ids], dtype=np.int32)
+        types = np.asarray([kind for encoding in encodings for kind in encoding.type_ids], dtype=np.int32)
+        lengths = np.asarray([len(encoding.ids) for encoding in encodings], dtype=np.int64)
+        yield ids, types if segments else np.zeros_like(types), lengths

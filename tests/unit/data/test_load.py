@@ -91,7 +91,7 @@ def test_the_authors_padding_is_ignored_and_max_length_counts_special_tokens(roo
 
 def test_a_second_load_tokenises_nothing(root, model_folder, cache, monkeypatch):
     first = _load(root, model_folder, cache)
-    monkeypatch.setattr("adapterlab.data.load.encode", lambda *_, **__: pytest.fail("tokenised twice"))
+    monkeypatch.setattr("adapterlab.data.load.encoded", lambda *_, **__: pytest.fail("tokenised twice"))
     again = _load(root, model_folder, cache)
     assert np.array_equal(first.train.token_ids, again.train.token_ids)
 

@@ -92,7 +92,8 @@ def test_text_that_moves_between_columns_changes_the_digest(tmp_path, cache):
 def test_a_second_plan_reads_no_rows_and_a_changed_file_is_read(root, cache, monkeypatch):
     before = _digest(root, cache)
     with monkeypatch.context() as patched:
-        patched.setattr("adapterlab.data.tasks.read_file", lambda *_: pytest.fail("read twice"))
+        patched.setattr("adapterlab.data.formats.records", lambda *_, **__: pytest.fail("read twice"))
+        patched.setattr("adapterlab.data.originals.records", lambda *_, **__: pytest.fail("read twice"))
         assert _digest(root, cache) == before
     path = root / "glue/rte/train.jsonl"
     path.write_bytes(path.read_bytes().replace(b"premise 3", b"premise X"))

@@ -1,0 +1,248 @@
+"""One record to texts and a label, as a task's definition says; every misfit is a :class:`Fault`."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from adapterlab.data.formats import Fault
+from adapterlab.fingerprint import Json
+from adapterlab.records import ProblemType
+from adapterlab.registry.protocols import Row, TaskDefinition, fill_template, template_columns
+
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+
+
+class RowMaker:
+    """Reads the used columns of records of one task.
+
+    Args:
+        definition: The task's.
+        by_name: A label, whatever its type, is a class's name before it is an id.
+        separator: What stands between the labels of a multi-label cell of text.
+        cells: Values are cells of a delimited file: numbers are text there.
+    """
+
+    def __init__(
+        self, definition: TaskDefinition, *, by_name: bool, separator: str | None, cells: bool = False
+    ) -> None:
+        self.definition = definition
+        self._by_name = by_name
+        self._cells = cells
+        self._separator = separator
+        self._ids = {name: index for index, name in enumerate(definition.labels)}
+        self._text = [_Template(template) for template in definition.text]
+        self._choices = [_Template(template) for template in definition.choices]
+
+    def prepared(self, record: Any) -> Iterable[Row]:
+        """Return the rows a record stands for, with every column the task reads.
+
+        Raises:
+            Fault: It is no mapping, or lacks a column.
+        """
+        if not isinstance(record, Mapping):
+            columns = names(self.definition.columns)
+            raise Fault(f"got {kind_of(record)}, expected an object with columns {columns}")
+        prepare = self.definition.prepare
+        rows = (record,) if prepare is None else guarded(prepare, record, self.definition.name)
+        for row in rows:
+            for column in self.definition.columns:
+                if column not in row:
+                    raise _no_column(column, row)
+        return rows
+
+    def sequences(self, row: Row) -> tuple[tuple[str, ...], ...]:
+        """Return the row's texts: one sequence, or one a choice.
+
+        Raises:
+            Fault: A column is no text, or empty.
+        """
+        texts = tuple(self._filled(template, row) for template in self._text)
+        if not self._choices:
+            if not any(text.strip() for text in texts):
+                raise Fault(f"columns {names(self.definition.text)} are all empty, expected text")
+            return (texts,)
+        return tuple((*texts, self._filled(template, row)) for template in self._choices)
+
+    def _filled(self, template: _Template, row: Row) -> str:
+        empty = True
+        for column in template.columns:
+            value = row[column]
+            if not isinstance(value, str):
+                raise Fault(f"column {column!r} is {kind_of(value)}, expected text")
+            empty = empty and not value.strip()
+            _check_text(value, column)
+        if empty and not self.definition.allow_empty:
+            raise Fault(
+                f"column {template.columns[0]!r} is empty, expected text"
+                if len(template.columns) == 1
+                else f"columns {names(template.columns)} are empty, expected text"
+            )
+        return template.filled(row)
+
+    def label(self, row: Row) -> int | float | tuple[int, ...]:
+        """Return a class's id, a number, or the sorted ids of a multi-label row.
+
+        Raises:
+            Fault: It is none of the task's.
+        """
+        value = row[self.definition.label]
+        if self.definition.problem_type is ProblemType.REGRESSION:
+            return self._number(value)
+        if self.definition.problem_type is ProblemType.MULTI_LABEL:
+            return tuple(sorted({self._id(one) for one in self._several(value)}))
+        return self._id(value)
+
+    def label_names(self, row: Row) -> list[str]:
+        """Return the names a row's label says, for a task whose labels are not known yet."""
+        value = row[self.definition.label]
+        several = self.definition.problem_type is ProblemType.MULTI_LABEL
+        return [
+            name_of(one) for one in (self._several(value) if several else (value,)) if one not in ("", None)
+        ]
+
+    def group(self, row: Row) -> str | None:
+        """Return what rows that are scored together share."""
+        groups = self.definition.groups
+        if groups is None:
+            return None
+        value = fill_template(groups, row)
+        return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else str(value)
+
+    def extras(self, row: Row) -> Mapping[str, Json] | None:
+        """Return what else metrics need."""
+        wanted = self.definition.extras
+        return {name: _plain(row[name]) for name in wanted} if wanted else None
+
+    def _several(self, value: Any) -> list[Any]:
+        if isinstance(value, str) and self._separator is not None:
+            return [part.strip() for part in value.split(self._separator) if part.strip()]
+        if isinstance(value, str) and value.lstrip().startswith("["):
+            try:
+                value = json.loads(value)
+            except ValueError:
+                raise Fault(f"column {self.definition.label!r} is no JSON list: {value[:60]!r}") from None
+        if isinstance(value, list | tuple):
+            return list(value)
+        if isinstance(value, str):
+            raise Fault(
+                f"column {self.definition.label!r} is text, expected a list of labels "
+                "(or say which delimiter stands between them)"
+            )
+        raise Fault(f"column {self.definition.label!r} is {kind_of(value)}, expected a list of labels")
+
+    def _id(self, value: Any) -> int:
+        labels, ids = self.definition.labels, self._ids
+        if self._by_name and isinstance(value, str | int | float) and name_of(value) in ids:
+            return ids[name_of(value)]
+        if isinstance(value, str):
+            if value in ids:
+                return ids[value]
+            if (
+                self._cells
+                and value.isascii()
+                and value.isdecimal()
+                and len(value) < 6
+                and int(value) < len(labels)
+            ):
+                return int(value)
+        elif isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(labels):
+            return value
+        known = ", ".join(f"{index} ({name})" for index, name in enumerate(labels[:20]))
+        known += f" and {len(labels) - 20} more" if len(labels) > 20 else ""
+        hidden = (
+            "; -1 stands for a hidden label" if value in (-1, "-1") and not isinstance(value, bool) else ""
+        )
+        shown = repr(value) if isinstance(value, str | int | float) else kind_of(value)
+        column = self.definition.label
+        raise Fault(f"unknown label {shown[:80]} in column {column!r}, expected one of {known}{hidden}")
+
+    def _number(self, value: Any) -> float:
+        column = self.definition.label
+        if self._cells and isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+            value = float(value)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            shown = f" ({value[:40]!r})" if isinstance(value, str) else ""
+            raise Fault(
+                f"column {column!r} is {kind_of(value)}{shown}, expected a number: "
+                f"{self.definition.name} is a regression"
+            )
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise Fault(f"column {column!r} is not finite, expected a number")
+        return number
+
+
+class _Template:
+    """A template with its columns, looked up once."""
+
+    def __init__(self, template: str) -> None:
+        self.columns = template_columns(template)
+        self._template = template
+        self._plain = self.columns == (template,)
+
+    def filled(self, row: Row) -> str:
+        text = row[self._template] if self._plain else self._template.format_map(row)
+        return str(text)
+
+
+def guarded(convert: Callable[[Row], Iterable[Row]], record: Row, task: str) -> list[Row]:
+    """Return what a suite's own function makes of a record.
+
+    Raises:
+        Fault: The record is not as the function expects.
+    """
+    try:
+        return list(convert(record))
+    except KeyError as error:
+        raise _no_column(str(error.args[0]) if error.args else "?", record) from None
+    except (TypeError, ValueError, IndexError, AttributeError) as error:
+        raise Fault(f"not as {task} has it ({type(error).__name__}: {str(error)[:100]})") from None
+
+
+def name_of(label: Any) -> str:
+    """Return a label as the name of a class: text as it is, a number as it is written."""
+    return label if isinstance(label, str) else str(label)
+
+
+def names(values: Iterable[Any]) -> str:
+    """Return names, quoted, for a message."""
+    return ", ".join(repr(str(value)) for value in values) or "none"
+
+
+def kind_of(value: Any) -> str:
+    """Return what a value is, in words."""
+    kinds = {bool: "a truth value", int: "a number", float: "a number", str: "text", list: "a list"}
+    return "null" if value is None else kinds.get(type(value), "an object")
+
+
+def _no_column(column: str, row: Row) -> Fault:
+    close = difflib.get_close_matches(column, [str(name) for name in row], n=1)
+    return Fault(
+        f"no column {column!r}{f'; did you mean {close[0]!r}?' if close else f'; it has {names(row)}'}"
+    )
+
+
+def _check_text(value: str, column: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise Fault(f"column {column!r} holds half of a surrogate pair, which is no text") from None
+
+
+def _plain(value: Any) -> Json:
+    """Return a value as JSON has it: what Parquet gives as arrays becomes lists."""
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return str(value)

@@ -1,0 +1,82 @@
+"""Folders that are made once and then only read: whole or absent, whoever is killed or comes second."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock
+
+T = TypeVar("T")
+
+_STALE_S = 3600.0
+
+
+def kept_folder(folder: Path, opened: Callable[[Path], T], build: Callable[[Path], None]) -> T:
+    """Return what a folder holds, building it first if it is absent or damaged.
+
+    It is built under a temporary name and renamed; processes that need it at once wait for one.
+
+    Args:
+        folder: Where it is kept.
+        opened: Reads it; raises ``OSError``, ``ValueError``, ``KeyError`` or ``EOFError`` if it is damaged.
+        build: Fills an empty folder.
+
+    Raises:
+        OSError: The disk loses what was just written.
+    """
+    kept = _opened(folder, opened)
+    if kept is None:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            kept = _opened(folder, opened)
+            if kept is None:
+                _clear_old_drafts(folder)
+                _build(folder, build)
+                kept = _opened(folder, opened)
+    if kept is None:
+        raise OSError(f"{folder}: cannot be read back")
+    return kept
+
+
+def _opened(folder: Path, opened: Callable[[Path], T]) -> T | None:
+    if not folder.is_dir():
+        return None
+    try:
+        return opened(folder)
+    except (OSError, ValueError, KeyError, EOFError):
+        _discard(folder)
+        return None
+
+
+def _build(folder: Path, build: Callable[[Path], None]) -> None:
+    draft = folder.with_name(f".draft.{folder.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
+    draft.mkdir()
+    try:
+        build(draft)
+        with suppress(OSError):  # another process, which does not see our lock, was first
+            draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _discard(folder: Path) -> None:
+    """Take a folder out of everyone's way at once, then delete it at leisure."""
+    doomed = folder.with_name(f".draft.{folder.name}.damaged.{uuid.uuid4().hex[:8]}")
+    with suppress(OSError):
+        folder.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _clear_old_drafts(folder: Path) -> None:
+    """Delete what killed processes left; a draft of the last hour may be alive on another machine."""
+    for draft in folder.parent.glob(f".draft.{folder.name}.*"):
+        with suppress(OSError):
+            if time.time() - draft.stat().st_mtime > _STALE_S:
+                shutil.rmtree(draft, ignore_errors=True)

@@ -1,0 +1,230 @@
+"""``[[task]]``: a task of the user's own, from files to metric, without any Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from adapterlab.records import ProblemType, Splits
+from adapterlab.registry.protocols import HubLocation, TaskDefinition, template_columns
+from adapterlab.spec.space import Frozen
+
+METRICS: Mapping[ProblemType, tuple[str, ...]] = {
+    ProblemType.CLASSIFICATION: (
+        "accuracy", "f1", "f1_macro", "f1_micro", "precision_macro", "recall_macro", "matthews",
+    ),
+    ProblemType.REGRESSION: ("pearson", "spearman"),
+    ProblemType.MULTI_LABEL: (
+        "f1_macro", "f1_micro", "precision_macro", "recall_macro", "subset_accuracy",
+    ),
+    ProblemType.MULTIPLE_CHOICE: ("accuracy",),
+}  # fmt: skip
+"""Metrics of ``data.metrics`` that a task may name, by problem type; the first is the default."""
+ENDINGS = (".jsonl", ".csv", ".tsv", ".parquet")
+
+Texts = Annotated[tuple[str, ...], Field(strict=False, max_length=64)]
+
+
+class TaskSpec(Frozen):
+    """A task of your own; its name can stand in ``pool.tasks`` and ``targets.tasks``."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+/[a-z0-9_]+$")]
+    """Full name, ``<yours>/<task>``: small letters, digits and ``_``, for example ``"mine/reviews"``."""
+    train: str | None = None
+    """File to train on, relative to the spec: ``.jsonl``, ``.csv``, ``.tsv`` (each may be packed: ``.gz``)
+    or ``.parquet``. For ``hub``: the name of the split there, ``"train"`` if absent."""
+    validation: str | None = None
+    """File that validates. With ``test`` too, the three are used as they are; alone, it is the test split
+    and a tenth of train validates, as in the papers."""
+    test: str | None = None
+    """File to test on. Without it and ``validation``, a tenth of train tests and a tenth of the rest validates."""
+    folder: str | None = None
+    """Folder with ``train`` and ``validation`` (or ``dev``, ``val``, ``test``) files, in place of naming them."""
+    hub: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None = None
+    """Data set on the hub, ``<owner>/<name>``; only its Parquet files are read."""
+    config: str | None = None
+    """Configuration (subset) of the data set on the hub."""
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
+    """Commit on the hub, 40 hexadecimal digits; required for ``hub``."""
+    splits: Literal["holdout", "own", "shared", "cut"] | None = None
+    """Where the splits come from; absent: as the files say. ``holdout``: validation is cut from train;
+    ``own``: three files; ``shared``: one file validates and tests; ``cut``: all are cut from train."""
+    type: Literal["classification", "regression", "multi_label", "multiple_choice"] = "classification"
+    """What the labels are."""
+    text: Texts = ()
+    """One or two columns, or templates with columns in braces: ``"{title}: {body}"``."""
+    choices: Texts = ()
+    """For multiple choice: the column or template of each choice; it follows the text."""
+    label: str = "label"
+    """Column of the label."""
+    labels: Texts = ()
+    """Names of the classes in the order of their ids; absent: those that train shows, sorted."""
+    delimiter: Annotated[str, Field(min_length=1, max_length=8)] | None = None
+    """What stands between the labels of a multi-label cell, for example ``";"``."""
+    metrics: Texts = ()
+    """Metrics, the first leads; absent: the usual one of the type."""
+    stratify: bool | None = None
+    """Cut validation in proportion to the classes; absent: for classification."""
+    id: str | None = None
+    """Column of an id that no two rows of a file may share."""
+    quotes: Literal["auto", "csv", "none"] = "auto"
+    """Whether a TSV file quotes cells as CSV does; ``auto``: as the file looks."""
+    allow_empty: bool = False
+    """Take rows of which one text is empty."""
+    max_length: Annotated[int, Field(ge=8, le=8192)] | None = None
+    """Longest row in tokens; absent: ``data.max_length``."""
+    truncate: Literal["longest_first", "only_first", "only_second"] = "longest_first"
+    """Which text is cut when a row is too long."""
+    description: str = ""
+    """One sentence, for reports."""
+    licence: str = ""
+    """Licence of the data, for the cards of exported adapters."""
+
+    @field_validator("train", "validation", "test")
+    @classmethod
+    def _check_name(cls, value: str | None) -> str | None:
+        if value is not None and not value.strip():
+            raise ValueError("is empty, expected a file")
+        return value
+
+    @property
+    def problem_type(self) -> ProblemType:
+        """``type`` as the engine knows it."""
+        return ProblemType(self.type)
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The named files by split."""
+        named = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {split: name for split, name in named.items() if name is not None}
+
+    @property
+    def split_kind(self) -> Splits:
+        """``splits``, or what the files say."""
+        if self.splits is not None:
+            return Splits(self.splits)
+        if self.folder is not None or self.hub is not None or len(self.files) == 2:
+            return Splits.HOLDOUT
+        return Splits.OWN if len(self.files) == 3 else Splits.CUT
+
+    @model_validator(mode="after")
+    def _check(self) -> TaskSpec:
+        for complaint in (self._place(), self._texts(), self._labels()):
+            if complaint:
+                raise ValueError(complaint)
+        return self
+
+    def _place(self) -> str | None:
+        if self.hub is None:
+            if self.config is not None or self.revision is not None:
+                return f"{'config' if self.config is not None else 'revision'} is for tasks from the hub only"
+            if self.folder is None and self.train is None:
+                return "needs train (a file), folder or hub: where its rows are"
+            if self.folder is not None and self.files:
+                return f"folder and {next(iter(self.files))} exclude each other"
+            wrong = [key for key, name in self.files.items() if not _is_known(name)]
+            if wrong:
+                return f"{wrong[0]} must end in {', '.join(ENDINGS)} (or .gz after one), got {self.files[wrong[0]]!r}"
+        elif self.folder is not None:
+            return "folder and hub exclude each other"
+        elif self.revision is None:
+            return 'a task from the hub needs revision = "<commit>", so that a key means one thing'
+        if self.splits is None or self.folder is not None or self.hub is not None:
+            return None
+        needed = {"own": 3, "cut": 1, "holdout": 2, "shared": 2}[self.splits]
+        if len(self.files) != needed:
+            return (
+                f'splits = "{self.splits}" goes with {needed} file{"s" * (needed > 1)}, got {len(self.files)}'
+            )
+        return None
+
+    def _texts(self) -> str | None:
+        choice = self.type == "multiple_choice"
+        if not choice and not 1 <= len(self.text) <= 2:
+            return f"text needs one or two columns or templates, got {len(self.text)}"
+        if choice and len(self.text) > 1:
+            return "text of a multiple-choice task is one column or template, or none"
+        if choice and len(self.choices) < 2:
+            return f"choices needs two columns or templates at least, got {len(self.choices)}"
+        if self.choices and not choice:
+            return 'choices are for type = "multiple_choice"'
+        for key, templates in (("text", self.text), ("choices", self.choices)):
+            for template in templates:
+                try:
+                    template_columns(template)
+                except ValueError as error:
+                    return f"{key}: {error}"
+        return None
+
+    def _labels(self) -> str | None:
+        if self.labels and self.type == "regression":
+            return "labels are for classes; a regression has numbers"
+        if len(set(self.labels)) != len(self.labels):
+            return "labels lists a name twice"
+        if self.labels and self.type == "multiple_choice" and len(self.labels) != len(self.choices):
+            return f"labels must name {len(self.choices)} choices, got {len(self.labels)}"
+        if len(self.labels) == 1:
+            return "labels needs two classes at least"
+        if self.delimiter is not None and self.type != "multi_label":
+            return 'delimiter is for type = "multi_label"'
+        if self.stratify and self.type != "classification":
+            return "stratify is for classification"
+        known = METRICS[self.problem_type]
+        unknown = [name for name in self.metrics if name not in known]
+        if unknown:
+            return f'metrics: "{unknown[0]}" is no metric of a {self.type} task, expected {", ".join(known)}'
+        if len(set(self.metrics)) != len(self.metrics):
+            return "metrics lists a name twice"
+        return None
+
+
+def definition_from(spec: TaskSpec) -> TaskDefinition:
+    """Return how a declared task is read and scored; its labels are empty if train is to say them."""
+    kind = spec.problem_type
+    labels = spec.labels
+    if kind is ProblemType.MULTIPLE_CHOICE and not labels:
+        labels = tuple(str(number) for number in range(len(spec.choices)))
+    classes = kind is ProblemType.CLASSIFICATION
+    return TaskDefinition(
+        name=spec.name.partition("/")[2],
+        text=spec.text,
+        label=spec.label,
+        problem_type=kind,
+        labels=labels,
+        metrics=spec.metrics or METRICS[kind][:1],
+        stratify=classes if spec.stratify is None else spec.stratify,
+        description=spec.description,
+        licence=spec.licence,
+        choices=spec.choices,
+        splits=spec.split_kind,
+        max_length=spec.max_length,
+        truncate=spec.truncate,
+        allow_empty=spec.allow_empty,
+        hub=None if spec.hub is None else _location(spec, spec.hub),
+    )
+
+
+def _location(spec: TaskSpec, repository: str) -> HubLocation:
+    validation = spec.validation or "validation"
+    if (
+        spec.split_kind in (Splits.HOLDOUT, Splits.SHARED)
+        and spec.validation is None
+        and spec.test is not None
+    ):
+        validation = spec.test  # what is not cut from train is tested on, whatever it is called
+    return HubLocation(
+        repo=repository,
+        config=spec.config,
+        train=spec.train or "train",
+        validation=validation,
+        test=spec.test or "test",
+        revision=spec.revision,
+    )
+
+
+def _is_known(name: str) -> bool:
+    plain = name.lower().removesuffix(".gz")
+    return PurePath(plain).suffix in ENDINGS and not name.lower().endswith(".parquet.gz")
