@@ -32,28 +32,37 @@ def command(
         str | None,
         typer.Option(
             metavar="ROWS",
-            help="JSON lines with the task's columns, or text and perhaps text_pair; - reads standard input.",
+            help="JSON lines with the task's columns, or text and perhaps text_pair or choices; - reads "
+            "standard input.",
         ),
     ] = None,
     text: Annotated[str | None, typer.Option(help="One text.")] = None,
     text_pair: Annotated[str | None, typer.Option(help="The second text of a pair.")] = None,
+    choice: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="A choice, of a multiple-choice task; repeat it.")
+    ] = None,
     backbone: Annotated[
         str | None,
         typer.Option(metavar="SOURCE", help="Where the backbone is: a folder, package:… or hub:…@…"),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Print the most probable class with its probabilities, or the number, for each text."""
+    """Print the most probable class, choice or labels with their probabilities, or the number, for each text."""
     if (file is None) == (text is None):
         raise UsageError(
             "give either --text or --file", remedy='For example: --text "No." --text-pair "Yes."'
         )
-    if text_pair is not None and text is None:
-        raise UsageError("--text-pair needs --text")
+    if (text_pair is not None or choice) and text is None:
+        raise UsageError(f"{'--choice' if choice else '--text-pair'} needs --text")
+    rows: list[dict[str, Any]]
     if file is not None:
         rows = _rows(file)
     else:
-        rows = [{"text": text} if text_pair is None else {"text": text, "text_pair": text_pair}]
+        rows = [{"text": text}]
+        if text_pair is not None:
+            rows[0]["text_pair"] = text_pair
+        if choice:
+            rows[0]["choices"] = choice
     from adapterlab.api import predict
 
     predictions = predict(what, rows, backbone=backbone)
@@ -93,6 +102,9 @@ def _parsed(where: str, lines: Iterable[str]) -> list[dict[str, Any]]:
 
 
 def _show(predictions: list[Prediction]) -> None:
+    if predictions[0].labels is not None:
+        table(("text", "labels"), [(_cut(one), _likely(one)) for one in predictions])
+        return
     if predictions[0].label is None:
         cells = [(_cut(one), f"{one.value:.4f}") for one in predictions]
         table(("text", "value"), cells, right=("value",))
@@ -106,6 +118,12 @@ def _show(predictions: list[Prediction]) -> None:
         ],
         right=names,
     )
+
+
+def _likely(prediction: Prediction) -> str:
+    """Return the chosen labels with their probabilities, the most probable first."""
+    chosen = sorted(prediction.labels or (), key=lambda name: -prediction.probabilities[name])
+    return ", ".join(f"{name} {prediction.probabilities[name]:.2f}" for name in chosen) or "none"
 
 
 def _cut(prediction: Prediction) -> str:

@@ -1,4 +1,4 @@
-"""What a head's outputs mean: class names or a number, and which columns of a row it reads."""
+"""What a head's outputs mean: names of classes, labels or choices, or a number; which columns it reads."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from adapterlab.errors import DataError, NotFoundError
 from adapterlab.records import ProblemType
 from adapterlab.registry.entry_points import task_definition
+from adapterlab.registry.protocols import fill_template, template_columns
 
 if TYPE_CHECKING:
     from adapterlab.catalog.reading import ReadableCatalog
@@ -23,10 +24,17 @@ class Answers:
     """Full name; ``None`` for a folder that does not say."""
     problem_type: ProblemType
     labels: tuple[str, ...]
-    """Class names in the order of their ids; empty for a regression."""
+    """Names of classes, labels or choices in the order of their ids; empty for a regression."""
     columns: tuple[str, ...]
-    """One or two columns of a row; empty if not known."""
+    """One or two columns of a row, or templates of columns; empty if not known."""
     metric: str | None = None
+    choices: tuple[str, ...] = ()
+    """For multiple choice: the column or template of each choice."""
+
+    @property
+    def sequences(self) -> int:
+        """Sequences of a row that is encoded at once, 1 or 2; 2 if not known."""
+        return len(self.columns) + bool(self.choices) or 2
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON-able mapping."""
@@ -36,6 +44,7 @@ class Answers:
             "labels": list(self.labels),
             "columns": list(self.columns),
             "metric": self.metric,
+            **({"choices": list(self.choices)} if self.choices else {}),
         }
 
     @classmethod
@@ -52,11 +61,13 @@ class Answers:
                 labels=tuple(map(str, value["labels"])),
                 columns=tuple(map(str, value["columns"])),
                 metric=value["metric"],
+                choices=tuple(map(str, value.get("choices", ()))),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{where}: {type(error).__name__}: {error}") from None
-        regression = found.problem_type is ProblemType.REGRESSION
-        if len(found.labels) != (0 if regression else outputs) or (regression and outputs != 1):
+        wanted = {ProblemType.REGRESSION: 0, ProblemType.MULTIPLE_CHOICE: len(found.choices)}
+        single = found.problem_type in wanted
+        if len(found.labels) != wanted.get(found.problem_type, outputs) or (single and outputs != 1):
             raise DataError(f"{where}: {len(found.labels)} labels for a head of {outputs} outputs")
         return found
 
@@ -74,15 +85,17 @@ def answers_of(catalog: ReadableCatalog, record: AdapterRecord | TransferRecord,
     kind = ProblemType(stated) if stated else _guess(outputs)
     labels: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
     try:
         definition = task_definition(record.task)
     except NotFoundError:
         pass
     else:
         labels, columns, kind = definition.labels, definition.text, definition.problem_type
-    if kind is not ProblemType.REGRESSION and len(labels) != outputs:
+        choices = definition.choices
+    if kind in (ProblemType.CLASSIFICATION, ProblemType.MULTI_LABEL) and len(labels) != outputs:
         labels = tuple(f"LABEL_{index}" for index in range(outputs))
-    return Answers(record.task, kind, labels, columns, record.metric)
+    return Answers(record.task, kind, labels, columns, record.metric, choices)
 
 
 def answers_of_labels(labels: tuple[str, ...], outputs: int) -> Answers:
@@ -94,22 +107,66 @@ def _guess(outputs: int) -> ProblemType:
     return ProblemType.REGRESSION if outputs == 1 else ProblemType.CLASSIFICATION
 
 
-def pair_of(row: Mapping[str, Any], columns: tuple[str, ...], where: str) -> tuple[str, ...]:
-    """Return a row's one or two texts: the task's own columns, or ``text`` and ``text_pair``.
+def sequences_of(row: Mapping[str, Any], answers: Answers, where: str) -> tuple[tuple[str, ...], ...]:
+    """Return what of a row is encoded: one or two texts, or as much for each choice.
+
+    The row has the task's own columns; or ``text`` and ``text_pair``; or, for multiple choice, ``text``
+    (if the task has one) and ``choices``, a list.
 
     Raises:
         DataError: It has neither, or something that is no text.
     """
-    for names in (columns, ("text", "text_pair"), ("text",)):
-        if names and all(name in row for name in names):
-            texts = tuple(row[name] for name in names)
-            break
-    else:
-        wanted = f"{', '.join(columns)}, or " if columns else ""
-        raise DataError(
-            f"{where}: expected {wanted}text and perhaps text_pair; it has {', '.join(row) or 'nothing'}"
-        )
-    for name, text in zip(names, texts, strict=True):
-        if not isinstance(text, str) or not text.strip():
-            raise DataError(f"{where}: {name} is {text!r}, expected text")
-    return texts
+    row = _with_own_columns(row, answers)
+    if answers.problem_type is ProblemType.MULTIPLE_CHOICE:
+        return _choices_of(row, answers, where)
+    for templates in (answers.columns, ("text", "text_pair"), ("text",)):
+        if templates and _has(row, templates):
+            return (_texts(row, templates, where),)
+    raise _lacks(row, answers.columns, "text and perhaps text_pair", where)
+
+
+def _choices_of(row: Mapping[str, Any], answers: Answers, where: str) -> tuple[tuple[str, ...], ...]:
+    if answers.choices and _has(row, (*answers.columns, *answers.choices)):
+        return tuple(_texts(row, (*answers.columns, choice), where) for choice in answers.choices)
+    given = row.get("choices")
+    common = () if answers.choices and not answers.columns else ("text",)
+    if not isinstance(given, list) or not _has(row, common):
+        raise _lacks(row, (*answers.columns, *answers.choices), "text and choices, a list", where)
+    if len(given) < 2 or (answers.labels and len(given) != len(answers.labels)):
+        expected = len(answers.labels) or "at least 2"
+        raise DataError(f"{where}: {len(given)} choices, expected {expected}")
+    first = _texts(row, common, where)
+    return tuple(
+        (*first, *_texts({f"choice {n}": choice}, (f"choice {n}",), where))
+        for n, choice in enumerate(given, 1)
+    )
+
+
+def _with_own_columns(row: Mapping[str, Any], answers: Answers) -> Mapping[str, Any]:
+    """Return the row with the columns its task derives from those of the hub, if it can be done."""
+    if answers.task is None or _has(row, (*answers.columns, *answers.choices)):
+        return row
+    try:
+        prepare = task_definition(answers.task).prepare
+        rows = [row] if prepare is None else list(prepare(row))
+    except (NotFoundError, KeyError, TypeError, ValueError):
+        return row  # it may still have the general columns; if not, what it lacks is told
+    return rows[0] if len(rows) == 1 else row
+
+
+def _has(row: Mapping[str, Any], templates: tuple[str, ...]) -> bool:
+    return all(name in row for template in templates for name in template_columns(template))
+
+
+def _lacks(row: Mapping[str, Any], templates: tuple[str, ...], general: str, where: str) -> DataError:
+    own = dict.fromkeys(name for template in templates for name in template_columns(template))
+    wanted = f"{', '.join(own)}, or " if own else ""
+    return DataError(f"{where}: expected {wanted}{general}; it has {', '.join(row) or 'nothing'}")
+
+
+def _texts(row: Mapping[str, Any], templates: tuple[str, ...], where: str) -> tuple[str, ...]:
+    for template in templates:
+        for name in template_columns(template):
+            if not isinstance(row[name], str) or not row[name].strip():
+                raise DataError(f"{where}: {name} is {row[name]!r}, expected text")
+    return tuple(str(fill_template(template, row)) for template in templates)

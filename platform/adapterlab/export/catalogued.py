@@ -12,8 +12,8 @@ from adapterlab.catalog.records import AdapterRecord, PoolEntry, StudyRecord, Tr
 from adapterlab.catalog.store import Catalog
 from adapterlab.errors import CorruptBlobError, DataError, NotFoundError, UsageError
 from adapterlab.export.answers import Answers, answers_of
-from adapterlab.records import BackboneShape
-from adapterlab.registry.entry_points import adapter_method, combiner
+from adapterlab.records import BackboneShape, row_length
+from adapterlab.registry.entry_points import adapter_method, combiner, task_definition
 from adapterlab.train import weights
 from adapterlab.train.adaptation import Adaptation, OwnAdapter, Seat
 from adapterlab.train.combination import Combination, pool_for
@@ -155,7 +155,7 @@ def open_trained(catalog: Catalog, key: str) -> Trained:
         head=head,
         answers=answers_of(catalog, record, outputs=len(head.get("head.out.bias", ()))),
         backbone_source=_backbone_source(catalog, record.backbone_digest, spec),
-        max_length=None if spec is None else spec["data"]["max_length"],
+        max_length=None if spec is None else _length(spec["data"]["max_length"], record.task),
     )
 
 
@@ -213,3 +213,10 @@ def need_source(trained: Trained, given: str | None) -> str:
             remedy="Name it: --backbone FOLDER, --backbone package:NAME or --backbone hub:OWNER/NAME.",
         )
     return source
+
+
+def _length(general: int, task: str) -> int:
+    try:
+        return row_length(general, task_definition(task).max_length)
+    except NotFoundError:
+        return general

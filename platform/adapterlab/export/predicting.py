@@ -1,4 +1,4 @@
-"""``platform predict``: class probabilities or a number for texts, from the catalog or from a folder."""
+"""``platform predict``: classes, labels, a choice or a number for texts, from the catalog or a folder."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from adapterlab.errors import BackboneError, DataError, NotFoundError
 from adapterlab.export import adapterhub as hub
 from adapterlab.export import adapterhub_read as reading
 from adapterlab.export import backbones, selftest
-from adapterlab.export.answers import Answers, answers_of_labels, pair_of
+from adapterlab.export.answers import Answers, answers_of_labels, sequences_of
 from adapterlab.export.catalogued import need_source, open_trained, placed
 from adapterlab.export.folder import FACTS, FolderAdapter, read_adapter, read_head, read_json
-from adapterlab.records import BackboneFacts
+from adapterlab.records import BackboneFacts, ProblemType
 from adapterlab.registry.entry_points import adapter_method
 from adapterlab.train import predict as engine
 from adapterlab.train.adaptation import OwnAdapter, Seat
@@ -36,16 +36,21 @@ class Prediction:
     """What a head says of one row."""
 
     texts: tuple[str, ...]
+    """Its one or two texts; for multiple choice what is common, then each choice."""
     label: str | None
-    """Name of the most probable class; ``None`` for a regression."""
+    """Name of the most probable class or choice; ``None`` for a regression and for label sets."""
     value: float | None
-    """The number; ``None`` for classes."""
+    """The number; ``None`` but for a regression."""
     probabilities: Mapping[str, float]
-    """By class name; empty for a regression."""
+    """By name; empty for a regression."""
+    labels: tuple[str, ...] | None = None
+    """Of a multi-label task the labels more probable than not; else ``None``."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON-able mapping."""
         answer: dict[str, Any] = {"texts": list(self.texts)}
+        if self.labels is not None:
+            return {**answer, "labels": list(self.labels), "probabilities": dict(self.probabilities)}
         if self.label is None:
             return {**answer, "value": self.value}
         return {**answer, "label": self.label, "probabilities": dict(self.probabilities)}
@@ -76,7 +81,8 @@ def predict(
 
     Args:
         what: A key of the catalog (or a unique beginning), or a folder.
-        rows: Each with the task's own columns, or ``text`` and perhaps ``text_pair``.
+        rows: Each with the task's own columns; or ``text`` and perhaps ``text_pair``; or, for multiple
+            choice, ``text`` and ``choices``.
         backbone: Where the backbone is; ``None``: where the catalog or the folder says.
         open_catalog: Opens the catalog.
         cache: Folder of this machine's caches.
@@ -98,9 +104,36 @@ def predict(
             f"no folder {str(what)!r}, and no key of the catalog",
             remedy="`platform catalog list` shows the keys.",
         )
-    texts = [pair_of(row, model.answers.columns, f"row {number}") for number, row in enumerate(rows, start=1)]
-    examples = selftest.encoded(texts, model.folder, model.max_length)
-    return _answered(texts, engine.outputs(model.backbone, model.seat, examples), model.answers)
+    asked = [sequences_of(row, model.answers, f"row {number}") for number, row in enumerate(rows, start=1)]
+    sequences = [sequence for one in asked for sequence in one]
+    examples = selftest.encoded(sequences, model.folder, model.max_length)
+    logits = engine.outputs(model.backbone, model.seat, examples)
+    if model.answers.problem_type is ProblemType.MULTIPLE_CHOICE:
+        return _chosen(asked, logits, model.answers)
+    return _answered(sequences, logits, model.answers)
+
+
+def _chosen(
+    asked: Sequence[tuple[tuple[str, ...], ...]], logits: NDArray[np.float64], answers: Answers
+) -> list[Prediction]:
+    """Return the most probable choice of each row; rows may differ in how many they have.
+
+    Args:
+        asked: Each row's sequences, one a choice.
+        logits: One of each sequence, (M, 1).
+        answers: The choices' names.
+    """
+    found, start = [], 0
+    for sequences in asked:
+        end = start + len(sequences)
+        chances = engine.probabilities(logits[start:end].T, answers.problem_type)  # (K, 1) -> (1, K)
+        start = end
+        assert chances is not None
+        names = answers.labels or tuple(f"choice {number}" for number in range(1, len(sequences) + 1))
+        texts = (*sequences[0][:-1], *(sequence[-1] for sequence in sequences))
+        shares = dict(zip(names, map(float, chances[0]), strict=True))
+        found.append(Prediction(texts, names[int(chances[0].argmax())], None, shares))
+    return found
 
 
 def _answered(
@@ -110,10 +143,19 @@ def _answered(
     if chances is None:
         return [Prediction(text, None, float(row[0]), {}) for text, row in zip(texts, logits, strict=True)]
     names = answers.labels
+    if answers.problem_type is ProblemType.MULTI_LABEL:
+        return [
+            Prediction(text, None, None, dict(zip(names, map(float, row), strict=True)), _likely(names, row))
+            for text, row in zip(texts, chances, strict=True)
+        ]
     return [
         Prediction(text, names[int(row.argmax())], None, dict(zip(names, map(float, row), strict=True)))
         for text, row in zip(texts, chances, strict=True)
     ]
+
+
+def _likely(names: tuple[str, ...], chances: NDArray[np.float64]) -> tuple[str, ...]:
+    return tuple(name for name, chance in zip(names, chances, strict=True) if chance > 0.5)
 
 
 def _from_catalog(key: str, backbone: str | None, open_catalog: Callable[[], Catalog], cache: Path) -> _Model:

@@ -13,7 +13,7 @@ from adapterlab.export import selftest
 from adapterlab.export.catalogued import open_trained
 from adapterlab.train.predict import outputs
 from adapterlab_encoder import layer as encoder
-from tiny_trained import write_backbone
+from tiny_trained import write_backbone, write_trained
 
 ROWS = [
     {"text": "a cat sees", "text_pair": "the dog hears"},
@@ -136,3 +136,77 @@ def test_a_damaged_self_test_is_refused(world, tmp_path):
     (tmp_path / "out" / "self_test.json").write_text('{"rows": [{"input_ids": [1]}]}')
     with pytest.raises(DataError, match="no self-test"):
         adapterlab.predict(tmp_path / "out", ROWS, backbone=str(world.backbone))
+
+
+@pytest.fixture
+def typed(tmp_path, monkeypatch):
+    """A world of one adapter for pairs, one for choices, one for label sets."""
+    made = write_trained(tmp_path / "typed", tasks=("glue/mrpc", "superglue/copa", "synthetic/mentions"))
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(made.home))
+    return made
+
+
+COPA = {"premise": "the cat", "question": "effect", "choice1": "it sleeps", "choice2": "the dog hears it"}
+
+
+def scores(world, key, texts):
+    """Return one output of each text or pair."""
+    with world.open() as catalog:
+        trained = open_trained(catalog, key)
+    backbone = encoder.load(world.backbone)
+    return outputs(
+        backbone, trained.seat(backbone), selftest.encoded(texts, world.backbone, trained.max_length)
+    )
+
+
+def test_a_choice_is_the_one_with_the_greatest_output(typed):
+    key = typed.sources[1]
+    general = {"text": "the cat so", "choices": ["it sleeps", "the dog hears it"]}
+    one, two = adapterlab.predict(key, [COPA, general])
+    logits = scores(typed, key, [("the cat so", "it sleeps"), ("the cat so", "the dog hears it")])[:, 0]
+    wanted = np.exp(logits) / np.exp(logits).sum()
+    np.testing.assert_allclose(list(one.probabilities.values()), wanted, atol=1e-12)
+    assert one.label == ("choice1", "choice2")[wanted.argmax()]
+    assert one.texts == ("the cat so", "it sleeps", "the dog hears it")
+    assert one == two
+    assert one.to_json().keys() == {"texts", "label", "probabilities"}
+
+
+def test_a_label_set_is_what_is_more_likely_than_not(typed):
+    key = typed.sources[2]
+    texts = ["a cat sees", "the dog never hears the small bird", "today ?"]
+    predictions = adapterlab.predict(key, [{"report": text} for text in texts])
+    logits = scores(typed, key, [(text,) for text in texts])
+    for prediction, row in zip(predictions, logits, strict=True):
+        chances = 1 / (1 + np.exp(-row))
+        np.testing.assert_allclose(list(prediction.probabilities.values()), chances, atol=1e-12)
+        names = list(prediction.probabilities)
+        assert prediction.labels == tuple(name for name, z in zip(names, row, strict=True) if z > 0)
+        assert prediction.label is prediction.value is None
+    assert {len(one.labels) for one in predictions} != {0}
+    assert predictions[0].to_json().keys() == {"texts", "labels", "probabilities"}
+
+
+@pytest.mark.parametrize(
+    ("task", "row"), [(1, COPA), (2, {"text": "the dog hears"})], ids=["choices", "label sets"]
+)
+def test_folders_of_these_answer_as_the_catalog_does(typed, tmp_path, task, row):
+    adapterlab.export(typed.sources[task], tmp_path / "out")
+    (told,) = adapterlab.predict(typed.sources[task], [row])
+    (read,) = adapterlab.predict(tmp_path / "out", [row], backbone=str(typed.backbone))
+    assert (read.label, read.labels, read.texts) == (told.label, told.labels, told.texts)
+    assert read.probabilities == pytest.approx(told.probabilities, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("row", "complaint"),
+    [
+        ({"text": "a"}, "row 1: expected premise_joined, choice1, choice2, or text and choices, a list"),
+        ({"text": "a", "choices": ["b"]}, "row 1: 1 choices, expected 2"),
+        ({"text": "a", "choices": ["b", " "]}, "row 1: choice 2 is ' ', expected text"),
+        ({**COPA, "question": "why"}, "row 1: expected premise_joined"),
+    ],
+)
+def test_malformed_choices_are_refused(typed, row, complaint):
+    with pytest.raises(DataError, match=complaint):
+        adapterlab.predict(typed.sources[1], [row])
