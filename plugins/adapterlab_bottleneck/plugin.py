@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
 from typing import Annotated, Literal
@@ -58,6 +59,7 @@ class Pfeiffer:
     settings: type[BaseModel] = PfeifferSettings
     combinable = True
     exclusive = False
+    training: Mapping[str, float] = {}
 
     def sites(self, settings: BaseModel) -> tuple[str, ...]:  # noqa: ARG002 - the same for all
         """Return its one site, after the feed-forward block."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
 from typing import Annotated
@@ -45,6 +46,8 @@ class CompacterPlusPlus:
     settings: type[BaseModel] = CompacterSettings
     combinable = True
     exclusive = False
+    training: Mapping[str, float] = {"lr": 3e-3}
+    """Source: ScaLearn, arXiv 2310.01217, appendix A."""
 
     def sites(self, settings: BaseModel) -> tuple[str, ...]:  # noqa: ARG002 - the same for all
         """Return its one site, after the feed-forward block."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
 
@@ -27,6 +28,7 @@ class WithoutAdapter:
     version: int = 1
     settings: type[BaseModel] = NoSettings
     combinable: bool = False
+    training: Mapping[str, float] = field(default_factory=dict)
 
     def sites(self, settings: BaseModel) -> tuple[str, ...]:  # noqa: ARG002 - none at all
         """Return nothing: there is no adapter."""
@@ -50,4 +52,5 @@ class WithoutAdapter:
 
 
 HEAD_ONLY = WithoutAdapter("head_only", exclusive=False)
-FULL = WithoutAdapter("full", exclusive=True)
+FULL = WithoutAdapter("full", exclusive=True, training={"lr": 2e-5})
+"""Its rate is the papers'. Source: ScaLearn, arXiv 2310.01217, appendix A."""

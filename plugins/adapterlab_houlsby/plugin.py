@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
 
@@ -29,6 +30,7 @@ class Houlsby:
     settings: type[BaseModel] = HoulsbySettings
     combinable = True
     exclusive = False
+    training: Mapping[str, float] = {}
 
     def sites(self, settings: BaseModel) -> tuple[str, ...]:  # noqa: ARG002 - the same for all
         """Return its two sites."""

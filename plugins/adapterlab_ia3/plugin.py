@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
 
@@ -30,6 +31,8 @@ class Ia3:
     settings: type[BaseModel] = Ia3Settings
     combinable = False
     exclusive = False
+    training: Mapping[str, float] = {"lr": 5e-3}
+    """Source: ScaLearn, arXiv 2310.01217, appendix A."""
 
     def sites(self, settings: BaseModel) -> tuple[str, ...]:  # noqa: ARG002 - the same for all
         """Return its three sites."""

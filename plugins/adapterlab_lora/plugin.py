@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
 from typing import Annotated, Literal
@@ -51,6 +52,7 @@ class Lora:
     settings: type[BaseModel] = LoraSettings
     combinable = True
     exclusive = False
+    training: Mapping[str, float] = {}
 
     def sites(self, settings: BaseModel) -> tuple[str, ...]:
         """Return one site for each target."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
 from typing import Annotated
@@ -34,6 +35,8 @@ class ProPetl:
     settings: type[BaseModel] = ProPetlSettings
     combinable = True
     exclusive = False
+    training: Mapping[str, float] = {"lr": 1e-3, "weight_decay": 0.1}
+    """Source: ScaLearn, arXiv 2310.01217, appendix A."""
 
     def sites(self, settings: BaseModel) -> tuple[str, ...]:  # noqa: ARG002 - the same for all
         """Return its one site, after the feed-forward block."""

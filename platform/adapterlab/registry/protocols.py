@@ -35,6 +35,10 @@ class AdapterMethod(Protocol):
     exclusive: bool
     """Whether it trains the backbone's own weights, so that its lanes cannot share a pass."""
 
+    training: Mapping[str, float]
+    """How its paper trains it where that is not as ``[source]`` has it, for example ``{"lr": 5e-3}``; used by
+    ``[[baseline]]``."""
+
     def sites(self, settings: BaseModel) -> tuple[str, ...]:
         """Return where an adapter attaches in each layer, names of ``train/protocols.py``'s ``Hook``.
 

@@ -34,6 +34,13 @@ class Table:
     doc: str
     required: bool
     knobs: tuple[Knob, ...]
+    many: bool = False
+    """Whether there may be any number of it, ``[[path]]``."""
+
+    @property
+    def header(self) -> str:
+        """The line that opens it."""
+        return f"[[{self.path}]]" if self.many else f"[{self.path}]"
 
 
 def tables() -> tuple[Table, ...]:
@@ -78,19 +85,24 @@ def _float(value: float) -> str:
     return text if float(text) == value else repr(value)
 
 
-def _tables(node: dict[str, Any], schema: dict[str, Any], path: str, *, required: bool) -> Iterator[Table]:
+def _tables(
+    node: dict[str, Any], schema: dict[str, Any], path: str, *, required: bool, many: bool = False
+) -> Iterator[Table]:
     inner: list[Table] = []
     knobs: list[Knob] = []
     needed = node.get("required", ())
     for name, body in node.get("properties", {}).items():
-        target = schema.get("$defs", {}).get(body["$ref"].rsplit("/", 1)[-1]) if "$ref" in body else None
+        listed = body.get("items", {})
+        reference = body.get("$ref") or (listed.get("$ref") if isinstance(listed, dict) else None)
+        target = schema.get("$defs", {}).get(reference.rsplit("/", 1)[-1]) if reference else None
         if target is None:
             knobs.append(_knob(name, body, required=name in needed))
         else:
             doc = body.get("description") or target.get("description", "")
             child = {**target, "description": doc}
-            inner += _tables(child, schema, f"{path}.{name}".lstrip("."), required=name in needed)
-    yield Table(path, _text(node.get("description", "")), required, tuple(knobs))
+            place = f"{path}.{name}".lstrip(".")
+            inner += _tables(child, schema, place, required=name in needed, many="$ref" not in body)
+    yield Table(path, _text(node.get("description", "")), required, tuple(knobs), many)
     yield from inner
 
 

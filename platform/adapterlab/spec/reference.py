@@ -60,7 +60,7 @@ def _plugins() -> Iterator[str]:
 
 
 def _title(table: Table) -> str:
-    return f"`[{table.path}]`" if table.path else "Above all tables"
+    return f"`{table.header}`" if table.path else "Above all tables"
 
 
 def _rows(table: Table) -> str:

@@ -37,14 +37,27 @@ def starter(name: str, chosen: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _table(table: Table, values: Mapping[str, Any]) -> Iterator[str]:
+    if table.many:
+        yield from _sample(table)
+        return
     # A header stays active, so that a key whose comment sign is taken away lands in its own table.
     header_alone_is_invalid = not values and any(knob.required for knob in table.knobs)
     if table.path:
         yield from _comment(table.doc)
-        yield f"# [{table.path}]" if header_alone_is_invalid else f"[{table.path}]"
+        yield f"# {table.header}" if header_alone_is_invalid else table.header
     for knob in table.knobs:
         yield from _comment(knob.doc, indent="  ")
         yield _line(knob, values)
+    yield ""
+
+
+def _sample(table: Table) -> Iterator[str]:
+    """Show a table there may be any number of, and is none by default: a comment as a whole."""
+    yield from _comment(table.doc)
+    yield f"# {table.header}"
+    for knob in table.knobs:
+        yield from _comment(knob.doc, indent="    ")
+        yield f"#   {knob.name} = {knob.default or '(not set)'}"
     yield ""
 
 

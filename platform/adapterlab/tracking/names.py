@@ -28,9 +28,9 @@ def trial_name(task: str, combiner: str, settings: Mapping[str, object]) -> str:
     )
 
 
-def source_name(task: str, seed: int) -> str:
-    """Name the training of one source adapter: ``source · mnli · seed 0``."""
-    return SEPARATOR.join(["source", _short(task), f"seed {seed}"])
+def source_name(task: str, seed: int, *, label: str = "source") -> str:
+    """Name the training of one source adapter, ``source · mnli · seed 0``, or of a baseline by its label."""
+    return SEPARATOR.join([label, _short(task), f"seed {seed}"])
 
 
 def study_name(task: str, combiner: str) -> str:

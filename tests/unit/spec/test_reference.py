@@ -19,7 +19,7 @@ def test_the_committed_page_is_what_the_models_say() -> None:
 def test_every_key_is_on_the_page() -> None:
     text = page()
     for table in tables():
-        assert not table.path or f"## `[{table.path}]`" in text
+        assert not table.path or f"## `{table.header}`" in text
         for knob in table.knobs:
             assert f"| `{knob.name}` |" in text
             assert knob.doc, f"{table.path}.{knob.name} has no docstring"
