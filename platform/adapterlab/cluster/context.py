@@ -23,6 +23,8 @@ class Context:
     backbone: Mapping[str, Any]
     """``folder``, ``architecture`` and ``digest`` of the weights."""
     data_root: str | None
+    places: Mapping[str, Any]
+    """Where else rows are, see ``data.sources.DataPlaces``."""
     max_length: int
     max_train_rows: int | None
     lanes: int | None

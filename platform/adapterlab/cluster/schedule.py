@@ -22,10 +22,12 @@ from adapterlab.catalog.store import Catalog, open_catalog
 from adapterlab.cluster import jobs
 from adapterlab.cluster.context import Context
 from adapterlab.cluster.holding import Holding
+from adapterlab.cluster.prefetch import prefetch
 from adapterlab.cluster.progress import SweepView, view_sweep
 from adapterlab.cluster.reused import show_reused
 from adapterlab.cluster.soundness import set_damaged_aside
 from adapterlab.cluster.tree import SweepTree
+from adapterlab.data.sources import DataPlaces
 from adapterlab.errors import (
     CancelledError,
     ClaimLostError,
@@ -76,6 +78,7 @@ def run_sweep(
     stores: Stores,
     spec_toml: str,
     data_root: Path | None,
+    places: DataPlaces | None = None,
     watch: Watch | None = None,
 ) -> Outcome:
     """Do a plan.
@@ -86,6 +89,7 @@ def run_sweep(
         stores: Where state is kept.
         spec_toml: The spec as written, kept in MLflow.
         data_root: Absolute folder of real tasks.
+        places: Where else rows are.
         watch: Shown progress; ``None``: nobody looks.
 
     Raises:
@@ -100,7 +104,9 @@ def run_sweep(
             remedy="`platform plan` shows what is missing.",
         )
     with open_catalog(stores.catalog, stores.blobs, locks=stores.locks) as catalog:
-        driver = _Driver(plan, spec, stores, spec_toml, data_root, watch, catalog)
+        driver = _Driver(
+            plan, spec, stores, spec_toml, data_root, places or DataPlaces(), watch, catalog
+        )
         return driver.run(plan.key)
 
 
@@ -111,6 +117,7 @@ class _Driver:
     stores: Stores
     spec_toml: str
     data_root: Path | None
+    places: DataPlaces
     watch: Watch | None
     catalog: Catalog
     started: float = field(default_factory=time.monotonic)
@@ -191,6 +198,8 @@ class _Driver:
 
         if not self._missing():
             return
+        if self.spec.cluster.address is None:  # a cluster's machines have caches of their own
+            prefetch(self.plan, self._missing(), context, self._tell)
         self.phase = "starting Ray"
         with ray_session(self.spec.cluster.address, log_folder=Path(self.stores.home) / "logs") as session:
             self.phase = "starting workers"
@@ -285,6 +294,10 @@ class _Driver:
             view = view_sweep(self.catalog, self.catalog.sweep(str(self.plan.key)))
             self.watch(replace(view, phase=self.phase))
 
+    def _tell(self, phase: str) -> None:
+        self.phase = phase
+        self._check_cancelled()
+
     def _cancel_requested(self) -> bool:
         return self.catalog.cancel_requested(str(self.plan.key))
 
@@ -313,6 +326,7 @@ class _Driver:
                 "digest": facts.weights_digest,
             },
             data_root=None if self.data_root is None else str(self.data_root),
+            places=self.places.to_json(),
             max_length=self.spec.data.max_length,
             max_train_rows=self.spec.data.max_train_rows,
             lanes=cluster.lanes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from adapterlab.cluster.context import Context
 from adapterlab.cluster.tree import SweepTree
 from adapterlab.cluster.tune import stop_requested
 from adapterlab.errors import BackboneError, CancelledError
+from adapterlab.fingerprint import digest_of
 from adapterlab.records import State, TaskData
 from adapterlab.train.protocols import Backbone
 
@@ -40,6 +41,7 @@ class Worker:
     def load_task(self, task: str) -> TaskData:
         """Return a task tokenised for this backbone."""
         from adapterlab.data.load import load_task
+        from adapterlab.data.sources import DataPlaces
 
         context = self.context
         data = load_task(
@@ -48,8 +50,30 @@ class Worker:
             backbone_folder=Path(context.backbone["folder"]),
             max_length=context.max_length,
             cache=context.stores.cache,
+            places=DataPlaces.from_json(context.places),
         )
         return replace(data, train=data.train.first(context.max_train_rows))
+
+    def train_texts(self, task: str) -> Sequence[str]:
+        """Return the texts a task trains on here."""
+        from adapterlab.data.texts import train_texts
+
+        context = self.context
+        return train_texts(
+            task,
+            root=None if context.data_root is None else Path(context.data_root),
+            cache=context.stores.cache,
+            limit=context.max_train_rows,
+        )
+
+    def texts_digest(self, task: str) -> str:
+        """Return what decides :meth:`train_texts`."""
+        from adapterlab.data.tasks import task_facts
+
+        context = self.context
+        root = None if context.data_root is None else Path(context.data_root)
+        facts = task_facts(task, root=root, cache=context.stores.cache)
+        return digest_of({"content": facts.content_digest, "rows": context.max_train_rows})
 
     def check_cancelled(self) -> None:
         """Ask, at most once a second, whether the sweep is to stop.

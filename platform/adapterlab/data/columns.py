@@ -166,10 +166,10 @@ class RowMaker:
         if self._cells and isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
             value = float(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            shown = f" ({value[:40]!r})" if isinstance(value, str) else ""
+            shown = f", got {value[:40]!r}" if isinstance(value, str) else ""
             raise Fault(
-                f"column {column!r} is {kind_of(value)}{shown}, expected a number: "
-                f"{self.definition.name} is a regression"
+                f"column {column!r} is {kind_of(value)}, expected a number: "
+                f"{self.definition.name} is a regression{shown}"
             )
         try:
             number = float(value)

@@ -24,7 +24,7 @@ from adapterlab.data.tasks import task_facts
 from adapterlab.data.tokens import encoded, has_segments, load_tokenizer, longest_input
 from adapterlab.errors import BackboneError, DataError
 from adapterlab.fingerprint import key_of
-from adapterlab.records import Examples, Splits, TaskData, TaskFacts
+from adapterlab.records import Examples, Splits, TaskData, TaskFacts, row_length
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +57,7 @@ def load_task(
         task: Full name, ``<benchmark>/<task>``.
         root: Folder of real tasks; ``None`` for generated ones.
         backbone_folder: Local folder with the backbone's config and tokenizer.
-        max_length: Longest row in tokens, special tokens included.
+        max_length: ``data.max_length``: longest row in tokens, special tokens included.
         cache: Folder of this machine's caches.
         places: Where else rows are: the hub, and the spec's own tasks.
         progress: Told how far it is while something is read or tokenised.
@@ -70,6 +70,7 @@ def load_task(
     source = task_source(task, root=root, cache=cache, places=places)
     facts = task_facts(task, root=root, cache=cache, places=places)
     source = replace(source, definition=replace(source.definition, labels=facts.labels))
+    max_length = row_length(max_length, facts.max_length)
     longest = longest_input(backbone_folder)
     if longest is not None and max_length > longest:
         raise BackboneError(

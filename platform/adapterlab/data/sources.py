@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from adapterlab.data import hub_rows
 from adapterlab.data.files import MissingDataError, SplitFiles, check_inside, files_below, files_in
@@ -13,9 +14,11 @@ from adapterlab.data.joins import Joined
 from adapterlab.data.originals import original_records
 from adapterlab.data.read import ReadOptions, Row, files_rows, generated_rows, label_names
 from adapterlab.errors import DataError
+from adapterlab.fingerprint import Json
 from adapterlab.records import Splits
 from adapterlab.registry.entry_points import task_definition, task_suite
 from adapterlab.registry.protocols import FolderLocation, TaskDefinition, TaskSuite
+from adapterlab.spec.model import Spec
 from adapterlab.spec.tasks import TaskSpec, definition_from
 
 
@@ -31,6 +34,29 @@ class DataPlaces:
     """The spec's own tasks by full name."""
     folder: Path = Path()
     """Absolute folder the spec's own paths start from."""
+
+    @classmethod
+    def of(cls, spec: Spec, folder: Path) -> DataPlaces:
+        """Return the places a spec names; its own paths start from ``folder``."""
+        tasks = {task.name: task for task in spec.task}
+        return cls(spec.data.hub, dict(spec.data.revisions), tasks, folder.absolute())
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the places as a JSON-able mapping, for workers."""
+        return {
+            "hub": self.hub,
+            "revisions": dict(self.revisions),
+            "tasks": [task.model_dump(mode="json") for task in self.tasks.values()],
+            "folder": str(self.folder),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> DataPlaces:
+        """Return the places that :meth:`to_json` described."""
+        tasks = [TaskSpec.model_validate(task) for task in value["tasks"]]
+        return cls(
+            value["hub"], value["revisions"], {task.name: task for task in tasks}, Path(value["folder"])
+        )
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,11 @@ class LoadedSpec:
         return None if root is None else self._absolute(root, ("data", "root"))
 
     @property
+    def task_folder(self) -> Path:
+        """Absolute folder that the paths of ``[[task]]`` start from."""
+        return self.override_folder if self._is_overridden(("task",)) else self.folder
+
+    @property
     def backbone_source(self) -> str:
         """``backbone.source``, its folder absolute if it is one."""
         kind, _, rest = self.spec.backbone.source.partition(":")

@@ -75,7 +75,7 @@ class TaskSpec(Frozen):
     allow_empty: bool = False
     """Take rows of which one text is empty."""
     max_length: Annotated[int, Field(ge=8, le=8192)] | None = None
-    """Longest row in tokens; absent: ``data.max_length``."""
+    """Longest row in tokens, while ``data.max_length`` is at its default."""
     truncate: Literal["longest_first", "only_first", "only_second"] = "longest_first"
     """Which text is cut when a row is too long."""
     description: str = ""
@@ -117,7 +117,7 @@ class TaskSpec(Frozen):
                 raise ValueError(complaint)
         return self
 
-    def _place(self) -> str | None:
+    def _place(self) -> str | None:  # noqa: PLR0911 - one rule a line
         if self.hub is None:
             if self.config is not None or self.revision is not None:
                 return f"{'config' if self.config is not None else 'revision'} is for tasks from the hub only"
@@ -159,7 +159,7 @@ class TaskSpec(Frozen):
                     return f"{key}: {error}"
         return None
 
-    def _labels(self) -> str | None:
+    def _labels(self) -> str | None:  # noqa: PLR0911 - one rule a line
         if self.labels and self.type == "regression":
             return "labels are for classes; a regression has numbers"
         if len(set(self.labels)) != len(self.labels):
