@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from adapterlab.records import ProblemType
 from adapterlab.registry.protocols import HubLocation, TaskDefinition
+from adapterlab_glue import original
 
 _CLASSES = ProblemType.CLASSIFICATION
 _ENTAILED = ("entailment", "not_entailment")
@@ -31,6 +32,7 @@ GLUE = (
         citation="Warstadt et al. 2019, Neural Network Acceptability Judgments",
         licence="no formal licence; research use",
         hub=_hub("cola"),
+        original=original.COLA,
     ),
     TaskDefinition(
         name="sst2",
@@ -56,6 +58,7 @@ GLUE = (
         citation="Dolan and Brockett 2005, Automatically Constructing a Corpus of Sentential Paraphrases",
         licence="Microsoft Research Paraphrase Corpus data licence",
         hub=_hub("mrpc"),
+        original=original.MRPC,
         overlaps=("glue/stsb",),
     ),
     TaskDefinition(
@@ -69,6 +72,8 @@ GLUE = (
         citation="Iyer et al. 2017, First Quora Dataset Release: Question Pairs",
         licence="Quora's terms; non-commercial",
         hub=_hub("qqp"),
+        original=original.QQP,
+        allow_empty=True,
     ),
     TaskDefinition(
         name="stsb",
@@ -82,6 +87,7 @@ GLUE = (
         citation="Cer et al. 2017, SemEval-2017 Task 1",
         licence="CC BY-SA 4.0 and terms of each source",
         hub=_hub("stsb"),
+        original=original.STSB,
         overlaps=("glue/mrpc",),
     ),
     TaskDefinition(
@@ -95,6 +101,7 @@ GLUE = (
         citation="Williams et al. 2018, A Broad-Coverage Challenge Corpus for Sentence Understanding",
         licence="OANC, CC BY-SA 3.0, CC BY 3.0 by genre",
         hub=_hub("mnli", "validation_matched"),
+        original=original.MNLI,
     ),
     TaskDefinition(
         name="qnli",
@@ -107,6 +114,7 @@ GLUE = (
         citation="Rajpurkar et al. 2016, SQuAD; recast by Wang et al. 2018, GLUE",
         licence="CC BY-SA 4.0",
         hub=_hub("qnli"),
+        original=original.INDEXED,
     ),
     TaskDefinition(
         name="rte",
@@ -119,6 +127,7 @@ GLUE = (
         citation="Dagan et al. 2006; Bar Haim et al. 2006; Giampiccolo et al. 2007; Bentivogli et al. 2009",
         licence="no formal licence; research use",
         hub=_hub("rte"),
+        original=original.INDEXED,
         overlaps=("superglue/rte",),
     ),
     TaskDefinition(
@@ -132,6 +141,7 @@ GLUE = (
         citation="Levesque et al. 2012, The Winograd Schema Challenge; recast by Wang et al. 2018, GLUE",
         licence="CC BY 4.0",
         hub=_hub("wnli"),
+        original=original.INDEXED,
         overlaps=("superglue/wsc",),
     ),
 )
