@@ -20,7 +20,7 @@ import adapterlab
 from adapterlab.export import backbones
 from adapterlab.export.catalogued import open_trained
 from adapterlab.export.folder import read_adapter, read_head
-from adapterlab.export.write import Exported
+from adapterlab.export.draft import Exported
 from adapterlab.train.adaptation import OwnAdapter, Seat
 from adapterlab.train.passes import gather
 from adapterlab.train.predict import outputs

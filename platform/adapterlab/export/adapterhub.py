@@ -104,7 +104,7 @@ def adapter_config(
         "non_linearity": non_linearity,
         "reduction_factor": factors[0] if same else {str(layer): one for layer, one in enumerate(factors)},
     }
-    return {"config": settings, **_about(name, architecture, model_name, hidden_size)}
+    return {"config": settings, **about(name, architecture, model_name, hidden_size)}
 
 
 def head_config(
@@ -131,7 +131,7 @@ def head_config(
         "bias": True,
         "dropout_prob": None,
     }
-    return {"config": settings, **_about(name, architecture, model_name, hidden_size)}
+    return {"config": settings, **about(name, architecture, model_name, hidden_size)}
 
 
 def reduction_factor(hidden_size: int, width: int) -> float:
@@ -167,7 +167,8 @@ def head_tensors(tensors: Tensors, name: str) -> Tensors:
     }
 
 
-def _about(name: str, architecture: str, model_name: str, hidden_size: int) -> dict[str, Any]:
+def about(name: str, architecture: str, model_name: str, hidden_size: int) -> dict[str, Any]:
+    """Return what every config says besides its settings."""
     return {
         "hidden_size": hidden_size,
         "model_class": MODEL_CLASS[architecture],

@@ -15,6 +15,8 @@ from adapterlab.registry.entry_points import task_definition, task_suite
 
 LIBRARY = "adapter-transformers"
 """What the hub calls AdapterHub's library. Source: huggingface.js, model-libraries."""
+_LIBRARIES = {"peft": "peft"}
+"""The library of a format, where it is not AdapterHub's."""
 _HUB_METRICS = {
     "matthews": "matthews_correlation",
     "pearson": "pearsonr",
@@ -41,6 +43,8 @@ class CardFacts:
     folding_difference: float
     """Greatest difference of a logit between the export and what was trained."""
     has_head: bool
+    format: str = "adapterhub"
+    """``"adapterhub"``, ``"adapterhub-fusion"`` or ``"peft"``."""
 
 
 def card(trained: Trained, facts: CardFacts) -> str:
@@ -59,13 +63,14 @@ def card(trained: Trained, facts: CardFacts) -> str:
 
 def _front_matter(trained: Trained, facts: CardFacts) -> str:
     metrics = [_HUB_METRICS.get(name, name) for name in _metrics(trained)]
+    library = _LIBRARIES.get(facts.format, LIBRARY)
     fields: dict[str, Any] = {
-        "library_name": LIBRARY,
+        "library_name": library,
         "base_model": facts.base_model,
         "license": facts.licence,
         "datasets": _datasets(trained),
         "metrics": list(dict.fromkeys(metrics)),
-        "tags": [LIBRARY, facts.architecture, "adapterlab"],
+        "tags": [library, facts.architecture, "adapterlab"],
     }
     lines = []
     for key, value in fields.items():
@@ -101,30 +106,51 @@ def _validation(trained: Trained) -> Mapping[str, float]:
 
 def _what(trained: Trained, facts: CardFacts) -> str:
     task = trained.record.task
-    widths = sorted(set(facts.widths))
-    width = str(widths[0]) if len(widths) == 1 else f"{widths[0]} to {widths[-1]}"
-    if trained.combiner is None:
-        text = f"A Pfeiffer adapter (`seq_bn`, bottleneck {width}) for **{task}** on `{facts.base_model}`."
-    else:
+    count = len(trained.sources)
+    if facts.format == "adapterhub-fusion":
         text = (
-            f"An adapter (`seq_bn`, bottleneck {width}) for **{task}** on `{facts.base_model}`. It is a learned "
-            f"combination ({trained.combiner}) of {len(trained.sources)} frozen source adapters, folded into one: "
-            "scaled up-projections side by side compute the same as the sources and their coefficients."
+            f"An AdapterFusion for **{task}** on `{facts.base_model}`: {count} frozen source adapters, weighed for "
+            "every token anew. They stay apart, each in a folder of its own; together"
         )
+    else:
+        widths = sorted(set(facts.widths))
+        width = str(widths[0]) if len(widths) == 1 else f"{widths[0]} to {widths[-1]}"
+        kind = f"LoRA, rank {width}" if facts.format == "peft" else f"`seq_bn`, bottleneck {width}"
+        text = f"An adapter ({kind}) for **{task}** on `{facts.base_model}`."
+        if trained.combiner is not None:
+            text += (
+                f" It is a learned combination ({trained.combiner}) of {count} frozen source adapters, folded into "
+                "one: scaled last factors side by side compute the same as the sources and their coefficients."
+            )
     head = "It comes with its classification head." if facts.has_head else "It comes without a head."
     return f"{text} {facts.parameters:,} parameters. {head}"
 
 
 def _use(facts: CardFacts) -> str:
-    return f"""```python
-from adapters import AutoAdapterModel  # pip install adapters
+    how = {"adapterhub": _USE_ADAPTER, "adapterhub-fusion": _USE_FUSION, "peft": _USE_PEFT}[facts.format]
+    ours = '`platform predict <this folder> --backbone … --text "…"`'
+    if facts.format == "adapterhub":
+        ours += ', or `adapterlab.compose(backbone, ["<this folder>"])`'
+    code = how.format(base_model=facts.base_model)
+    return (
+        f"```python\n{code}\n```\n\n`self_test.json` holds token ids and the logits they must give. "
+        f"With adapterlab:\n{ours}."
+    )
 
-model = AutoAdapterModel.from_pretrained("{facts.base_model}")
-model.load_adapter("<this folder>", use_safetensors=True, set_active=True)
-```
 
-`self_test.json` holds token ids and the logits they must give. With adapterlab:
-`platform predict <this folder> --backbone … --text "…"`, or `adapterlab.compose(backbone, ["<this folder>"])`."""
+_USE_ADAPTER = """from adapters import AutoAdapterModel  # pip install adapters
+
+model = AutoAdapterModel.from_pretrained("{base_model}")
+model.load_adapter("<this folder>", use_safetensors=True, set_active=True)"""
+_USE_FUSION = """from adapters import AutoAdapterModel  # pip install adapters
+
+model = AutoAdapterModel.from_pretrained("{base_model}")
+model.load_adapter_setup("<this folder>", use_safetensors=True, set_active=True)"""
+_USE_PEFT = """from peft import PeftModel  # pip install peft
+from transformers import AutoModelForSequenceClassification
+
+model = AutoModelForSequenceClassification.from_pretrained("{base_model}", num_labels=…)
+model = PeftModel.from_pretrained(model, "<this folder>")"""
 
 
 def _results(trained: Trained) -> str:
@@ -140,8 +166,13 @@ def _results(trained: Trained) -> str:
 def _contributions(trained: Trained) -> str:
     omega = trained.coefficients()
     means = omega.double().mean(dim=(0, 2)).tolist()
+    what = (
+        "attention weight over layers and tokens"
+        if trained.is_token_dependent
+        else "scaling coefficient over layers and dimensions"
+    )
     lines = [
-        "Mean scaling coefficient over layers and dimensions; all of them are in `coefficients.safetensors`.",
+        f"Mean {what}; all of them are in `coefficients.safetensors`.",
         "",
     ]
     lines += ["| source | mean |", "|---|---|"]

@@ -17,7 +17,7 @@ from adapterlab.registry.entry_points import adapter_method, combiner, task_defi
 from adapterlab.train import weights
 from adapterlab.train.adaptation import Adaptation, OwnAdapter, Seat
 from adapterlab.train.combination import Combination, pool_for
-from adapterlab.train.fold import Folded, fold
+from adapterlab.train.fold import Folded, expand, fold
 from adapterlab.train.protocols import AveragingLayer, Backbone, Tensors
 
 
@@ -77,17 +77,27 @@ class Trained:
             return None
         return combiner(self.combiner).layer().coefficients(self.combiner_settings, self.learned)
 
+    @property
+    def is_token_dependent(self) -> bool:
+        """Whether its coefficients differ from token to token, so that it is no single adapter."""
+        return self.combiner is not None and bool(combiner(self.combiner).token_dependent)
+
+    @property
+    def folds_into(self) -> tuple[str, Any] | None:
+        """Return the method and settings of the one adapter it is; ``None``: it is none."""
+        return adapter_method(self.method).folds_into(self.method_settings)
+
     def folded(self, shape: BackboneShape, tolerance: float = 0.0) -> Folded:
-        """Return it as one adapter, see :func:`adapterlab.train.fold.fold`.
+        """Return it as one adapter of :attr:`folds_into`, see :func:`adapterlab.train.fold.fold`.
 
         Raises:
             UsageError: Its method or combiner cannot be folded.
             DataError: Its coefficients do not fit the backbone.
         """
         coefficients = self.coefficients()
+        layer = adapter_method(self.method).layer()
         if coefficients is None:
-            everything = tuple((0,) for _ in range(shape.layers))
-            return Folded(dict(self.adapters[0]), everything, 1, 0.0)
+            return expand(layer, self.method_settings, self.adapters[0], shape)
         assert self.combiner is not None
         plugin = combiner(self.combiner)
         if plugin.token_dependent:
@@ -99,8 +109,8 @@ class Trained:
         if isinstance(mixer, AveragingLayer):
             one = mixer.reduce(self.combiner_settings, self.learned, self.adapters)
             used = tuple(int(t) for t in coefficients.abs().amax((0, 2)).nonzero().flatten())
-            return Folded(one, (used,) * shape.layers, len(self.adapters), 0.0)
-        layer = adapter_method(self.method).layer()
+            whole = expand(layer, self.method_settings, one, shape)
+            return Folded(whole.tensors, (used,) * len(whole.kept), len(self.adapters), 0.0)
         return fold(layer, self.method_settings, self.adapters, coefficients, shape, tolerance=tolerance)
 
 

@@ -59,7 +59,7 @@ def read_adapter(folder: Path) -> FolderAdapter:
         raise NotFoundError(f"{folder}: no {hub.ADAPTER_WEIGHTS} and no {hub.ADAPTER_PICKLE}")
     tensors = reading.our_tensors(read_tensor_file(path), described, str(path))
     layers = 1 + max(int(name.split(".")[1]) for name in tensors)
-    return FolderAdapter(folder, described, tensors, layers, _facts(folder))
+    return FolderAdapter(folder, described, tensors, layers, read_facts(folder))
 
 
 def read_head(folder: Path) -> FolderHead | None:
@@ -104,7 +104,12 @@ def _weights(folder: Path, safe: str, pickled: str) -> Path | None:
     return next((folder / name for name in (safe, pickled) if (folder / name).is_file()), None)
 
 
-def _facts(folder: Path) -> Mapping[str, Any] | None:
+def read_facts(folder: Path) -> Mapping[str, Any] | None:
+    """Return what ``platform export`` wrote of its own into a folder; ``None`` where it did not.
+
+    Raises:
+        DataError: It is malformed.
+    """
     if not (folder / FACTS).is_file():
         return None
     facts: Mapping[str, Any] = read_json(folder / FACTS)

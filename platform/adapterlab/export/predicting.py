@@ -8,20 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from adapterlab.catalog.store import Catalog
-from adapterlab.errors import BackboneError, DataError, NotFoundError
-from adapterlab.export import adapterhub as hub
-from adapterlab.export import adapterhub_read as reading
+from adapterlab.errors import BackboneError, NotFoundError
 from adapterlab.export import backbones, selftest
 from adapterlab.export.answers import Answers, answers_of_labels, sequences_of
-from adapterlab.export.catalogued import need_source, open_trained, placed
-from adapterlab.export.folder import FACTS, FolderAdapter, read_adapter, read_head, read_json
+from adapterlab.export.catalogued import need_source, open_trained
+from adapterlab.export.folder import FACTS, read_json
+from adapterlab.export.opened import open_folder
 from adapterlab.records import BackboneFacts, ProblemType
-from adapterlab.registry.entry_points import adapter_method
 from adapterlab.train import predict as engine
-from adapterlab.train.adaptation import OwnAdapter, Seat
+from adapterlab.train.adaptation import Seat
 from adapterlab.train.protocols import Backbone
 
 if TYPE_CHECKING:
@@ -171,9 +167,8 @@ def _from_catalog(key: str, backbone: str | None, open_catalog: Callable[[], Cat
 
 
 def _from_folder(folder: Path, backbone: str | None, cache: Path) -> _Model:
-    read = read_adapter(folder)
-    head = read_head(folder)
-    if head is None:
+    read = open_folder(folder)
+    if not read.head:
         raise NotFoundError(
             f"{folder}: no head, so it cannot answer", remedy="compose() runs an adapter without."
         )
@@ -185,22 +180,21 @@ def _from_folder(folder: Path, backbone: str | None, cache: Path) -> _Model:
             remedy="Name it: --backbone FOLDER, --backbone package:NAME or --backbone hub:OWNER/NAME.",
         )
     facts = backbones.locate(source, cache=cache)
-    if read.backbone_digest is not None:
-        backbones.check_digest(facts, read.backbone_digest, str(folder))
-    if facts.architecture != read.described.architecture:
+    if told:
+        backbones.check_digest(facts, str(told["digest"]), str(folder))
+    if facts.architecture not in read.architectures:
         raise BackboneError(
-            f"{folder} was made for a {read.described.architecture} model, not {facts.architecture}"
+            f"{folder} was made for a {read.architectures[0]} model, not {facts.architecture}"
         )
     loaded = backbones.load(facts)
-    reading.check_tensors(read.tensors, loaded.shape.layers, loaded.shape.hidden_size, str(folder))
-    outputs = len(head.tensors["head.out.bias"])
+    seat = read.seat(loaded)
+    outputs = len(read.head["head.out.bias"])
     stated = (read.facts or {}).get("answers")
     answers = (
-        answers_of_labels(head.labels, outputs)
+        answers_of_labels(read.labels, outputs)
         if stated is None
         else Answers.from_json(stated, where=str(folder / FACTS), outputs=outputs)
     )
-    seat = placed(_method(read), {**read.tensors, **head.tensors}, loaded)
     _check_self_test(folder, loaded, seat)
     length = (read.facts or {}).get("max_length")
     return _Model(
@@ -214,15 +208,6 @@ def _check_self_test(folder: Path, backbone: Backbone, seat: Seat) -> None:
     if path.is_file():
         examples, wanted = selftest.rows_of(read_json(path), str(path))
         selftest.check(engine.outputs(backbone, seat, examples), wanted, str(folder))
-
-
-def _method(read: FolderAdapter) -> OwnAdapter:
-    method = adapter_method(hub.METHOD)
-    try:
-        settings = method.settings.model_validate({"non_linearity": read.described.non_linearity})
-    except ValidationError as error:
-        raise DataError(f"{read.folder}: non_linearity: {error.errors()[0]['msg']}") from None
-    return OwnAdapter(method.layer(), settings)
 
 
 def _place(facts: BackboneFacts) -> Path:

@@ -108,6 +108,21 @@ def fold(
     return Folded(tensors, tuple(kept), len(adapters), largest)
 
 
+def expand(method: Any, settings: Any, adapter: Mapping[str, Tensor], shape: BackboneShape) -> Folded:
+    """Return one adapter as the plain one it is: what a combination of it alone, with coefficient 1, folds into.
+
+    Args:
+        method: Torch side of its method.
+        settings: Its settings.
+        adapter: Its tensors.
+        shape: Shape of the backbone.
+
+    Raises:
+        UsageError: The method cannot be folded.
+    """
+    return fold(method, settings, [adapter], torch.ones(1, 1, 1, dtype=torch.float64), shape)
+
+
 def check_coefficients(coefficients: Tensor, shape: BackboneShape, sources: int) -> None:
     """Check that coefficients are finite and of shape (L or 1, T, d or 1).
 
