@@ -20,11 +20,15 @@ from typing import TYPE_CHECKING, Any
 
 from adapterlab import home
 from adapterlab.data.backbone import backbone_facts
+from adapterlab.data.sources import DataPlaces
 from adapterlab.data.tasks import task_facts
 from adapterlab.errors import NotFoundError
+from adapterlab.data.models import model_facts
+from adapterlab.plan.combining import model_sources
 from adapterlab.plan.compile import Facts, Plan, compile_plan
 from adapterlab.plan.estimate import Estimate, estimate
 from adapterlab.records import State, Step, StepKind
+from adapterlab.spec.combining import study_plans
 from adapterlab.spec.load import LoadedSpec, load_spec
 
 if TYPE_CHECKING:
@@ -35,7 +39,7 @@ if TYPE_CHECKING:
     from adapterlab.export.composing import AdapterReference
     from adapterlab.export.contributing import Contributions, Split
     from adapterlab.export.predicting import Prediction
-    from adapterlab.export.write import Exported
+    from adapterlab.export.draft import Exported
     from adapterlab.report.summary import Summary
     from adapterlab.train.compose import Composition
 
@@ -127,7 +131,7 @@ def compile_spec(loaded: LoadedSpec, *, download: bool = False) -> Plan:
 
     Args:
         loaded: From :func:`load_spec`.
-        download: Whether to fetch a hub backbone that is not on this machine.
+        download: Whether to fetch a backbone and tasks from the hub that are not on this machine.
 
     Raises:
         DataError: A data file is malformed.
@@ -135,9 +139,19 @@ def compile_spec(loaded: LoadedSpec, *, download: bool = False) -> Plan:
     """
     spec, stores = loaded.spec, loaded.stores()
     tasks = dict.fromkeys((*spec.pool.tasks, *spec.targets.tasks))
+    places = DataPlaces.of(spec, loaded.task_folder)
     facts = Facts(
         backbone=backbone_facts(spec.backbone, folder=loaded.folder, cache=stores.cache, download=download),
-        tasks={task: task_facts(task, root=loaded.data_root, cache=stores.cache) for task in tasks},
+        models={
+            source: model_facts(source, folder=loaded.folder, cache=stores.cache, download=download)
+            for source in model_sources(study_plans(spec))
+        },
+        tasks={
+            task: task_facts(
+                task, root=loaded.data_root, cache=stores.cache, places=places, download=download
+            )
+            for task in tasks
+        },
     )
     return compile_plan(spec, facts)
 
@@ -201,6 +215,7 @@ def submit(
         stores=loaded.stores(),
         spec_toml=loaded.text,
         data_root=loaded.data_root,
+        places=DataPlaces.of(loaded.spec, loaded.task_folder),
         watch=watch,
     )
 
@@ -278,7 +293,7 @@ def export(
         TrainingError: What was written does not compute what was trained; nothing is left behind.
         UnavailableError: The folder cannot be written.
     """
-    from adapterlab.export.write import Wishes
+    from adapterlab.export.draft import Wishes
     from adapterlab.export.write import export as write
 
     wishes = Wishes(tolerance, name, license, base_model, pickles)

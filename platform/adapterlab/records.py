@@ -364,6 +364,10 @@ class LaneResult:
     """Outputs on the test split in row order, numpy (N, n_labels), or (N, choices) for multiple
     choice; ``None`` likewise."""
 
+    mean_coefficients: Any = None
+    """Token-dependent coefficients averaged over the test split's real tokens, torch (L, T, 1); ``None``
+    where coefficients are the same for every token."""
+
     @property
     def best(self) -> EpochResult | None:
         """The best epoch's numbers."""

@@ -75,12 +75,12 @@ class AdapterFusionLayer:
         key = tensors[f"{base}key.weight"]
         q = F.linear(x, tensors[f"{base}query.weight"], tensors[f"{base}query.bias"])
         g = q @ key  # (N, d): row by row Kᵀ q
-        scores = ((g @ up) * h).unflatten(1, (count, r)).sum(2) + g @ pool.bias.T  # (N, T)
+        scores = ((g @ up) * h).reshape(-1, count, r).sum(2) + g @ pool.bias.T  # (N, T)
         scores = scores + (q @ tensors[f"{base}key.bias"]).unsqueeze(1)
         weights = drop(scores, dropout, generator).softmax(1)
         if observe is not None:
             observe(weights.detach())
-        scaled = (weights.unsqueeze(2) * h.unflatten(1, (count, r))).flatten(1)  # (N, T·r)
+        scaled = (weights.unsqueeze(2) * h.reshape(-1, count, r)).flatten(1)  # (N, T·r)
         return F.linear(F.linear(scaled, up) + weights @ pool.bias, tensors[f"{base}value.weight"])
 
     def penalty(self, settings: Any, tensors: Mapping[str, Tensor]) -> Tensor | None:

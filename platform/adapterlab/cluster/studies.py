@@ -17,22 +17,21 @@ import numpy as np
 from adapterlab.catalog.records import (
     Claim,
     CoefficientRecord,
-    PoolEntry,
     StudyRecord,
     TransferRecord,
 )
+from adapterlab.cluster.mixing import Mixer, Mixers, pool_entries
 from adapterlab.cluster.tree import RunRecorder
 from adapterlab.cluster.worker import Worker
 from adapterlab.errors import TrainingError
-from adapterlab.records import EpochResult, LaneResult, State, TaskData, TrainSettings
-from adapterlab.registry.entry_points import adapter_method, combiner
+from adapterlab.records import EpochResult, LaneResult, State, TaskData
+from adapterlab.search.propose import COMBINER, Setting
 from adapterlab.search.study import Proposal, StudySearch, TrialRecord
 from adapterlab.spec.space import parse_space
 from adapterlab.train import weights
-from adapterlab.train.adaptation import SourcePool
 from adapterlab.train.lane import Lane
 from adapterlab.train.loop import train_lanes
-from adapterlab.train.transfer import transfer_lane
+from adapterlab.train.protocols import MEAN_COEFFICIENTS
 
 _SOURCE_POLL_S = 0.5
 
@@ -69,38 +68,9 @@ class _Study:
             time.sleep(_SOURCE_POLL_S)
 
     @cached_property
-    def pool(self) -> SourcePool:
-        """The frozen source adapters, read from the catalog and stacked."""
-        catalog = self.worker.catalog
-        records = [catalog.get_adapter(entry["key"]) for entry in self.job["pool"]]
-        adapters = [weights.without_head(weights.from_bytes(catalog.read_weights(one))) for one in records]
-        method = adapter_method(self.job["adapter"]["method"])
-        settings = method.settings.model_validate(self.job["adapter"]["settings"])
-        return SourcePool.build(method.layer(), settings, adapters, self.worker.backbone)
-
-    def lane(self, settings: Mapping[str, float], *, seed: int, name: str, sees_test: bool = False) -> Lane:
-        """Return a lane that trains one setting with one seed."""
-        layers, sources, width = self.job["coefficient_shape"]
-        return transfer_lane(
-            self.worker.backbone,
-            self.pool,
-            combiner(self.job["combiner"]["name"]).layer(),
-            (layers, sources, width),
-            self.task,
-            TrainSettings(lr=settings["lr"], **self.job["training"]),
-            init_scale=settings["init_scale"],
-            dropout=settings["dropout"],
-            seed=seed,
-            name=name,
-            combiner_settings=self.combiner_settings,
-            sees_test=sees_test,
-        )
-
-    @cached_property
-    def combiner_settings(self) -> Any:
-        """The combiner's settings, validated."""
-        described = self.job["combiner"]
-        return combiner(described["name"]).settings.model_validate(described["settings"])
+    def mixers(self) -> Mixers:
+        """The study's combiners."""
+        return Mixers(self.worker, self.job, self.task)
 
     @cached_property
     def run(self) -> RunRecorder:
@@ -113,19 +83,28 @@ class _Study:
         return StudySearch.open(
             self.worker.context.stores.studies,
             self.job["search_key"],
-            spaces={name: parse_space(space) for name, space in search["spaces"].items()},
+            spaces=_spaces(self.job),
             sampler=search["sampler"],
             pruner=search["pruner"],
             seed=search["seed"],
             trials=search["trials"],
             attributes={
                 "target": facts.task,
-                "combiner": self.job["combiner"]["name"],
+                "combiner": self.job["label"],
                 "metric": facts.metric,
                 "pool": [entry["task"] for entry in self.job["pool"]],
             },
             locks=self.worker.context.stores.locks,
         )
+
+
+def _spaces(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the study's dimensions; where it chooses the combiner, each combiner's by its name."""
+    of_each = {
+        kind: {name: parse_space(space) for name, space in own["spaces"].items()}
+        for kind, own in job["combiners"].items()
+    }
+    return of_each.get(job["combiner"]["name"], of_each)
 
 
 def run_trials(worker: Worker, step: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,7 +145,7 @@ def _search(study: _Study) -> StudyRecord:
         trials, best = search.trials(), search.best()
     if best is None:
         reasons = sorted({trial.reason for trial in trials if trial.reason})
-        message = f"{study.job['task']} · {study.job['combiner']['name']}: no trial completed"
+        message = f"{study.job['task']} · {study.job['label']}: no trial completed"
         study.run.end(State.FAILED, message)
         raise TrainingError(
             f"{message}: {'; '.join(reasons) or 'all were pruned'}",
@@ -188,7 +167,8 @@ def _train_trials(study: _Study, search: StudySearch) -> None:
             return None
         run = worker.tree.trial(study.run, study.job, proposal.number, proposal.settings)
         training[str(proposal.number)] = proposal, run
-        return study.lane(proposal.settings, seed=study.job["search"]["seed"], name=str(proposal.number))
+        mixer = study.mixers.of(proposal.settings)
+        return mixer.lane(proposal.settings, seed=study.job["search"]["seed"], name=str(proposal.number))
 
     def on_epoch(lane: Lane, epoch: EpochResult) -> bool:
         worker.check_cancelled()
@@ -232,7 +212,7 @@ def _study_record(study: _Study, trials: Sequence[TrialRecord], best: TrialRecor
         task_digest=str(facts.content_digest),
         backbone_digest=study.worker.context.backbone["digest"],
         combiner=job["combiner"]["name"],
-        pool=tuple(PoolEntry(entry["key"], entry["task"]) for entry in job["pool"]),
+        pool=pool_entries(job),
         metric=facts.metric,
         best_trial=best.number,
         best_value=best.value if best.value is not None else float("nan"),
@@ -254,7 +234,8 @@ def _train_finals(study: _Study, record: StudyRecord, finals: Sequence[Mapping[s
     waiting = list(finals)
     training: dict[str, tuple[Claim, int, RunRecorder]] = {}
     counts: dict[str, int] = {}
-    settings = {name: float(str(value)) for name, value in record.best_settings.items()}
+    settings = _settings(record)
+    mixer = study.mixers.of(settings)
 
     def next_lane() -> Lane | None:
         while waiting:
@@ -263,7 +244,7 @@ def _train_finals(study: _Study, record: StudyRecord, finals: Sequence[Mapping[s
             if worker.catalog.find_transfer(claim.key) is None:
                 run = worker.tree.final(study.run, claim.key, study.job, seed, settings, study.task.facts)
                 training[claim.key] = claim, seed, run
-                return study.lane(settings, seed=seed, name=claim.key, sees_test=True)
+                return mixer.lane(settings, seed=seed, name=claim.key, sees_test=True)
         return None
 
     def on_epoch(lane: Lane, epoch: EpochResult) -> bool:
@@ -278,7 +259,7 @@ def _train_finals(study: _Study, record: StudyRecord, finals: Sequence[Mapping[s
         claim, seed, run = training.pop(result.name)
         counts[result.state] = counts.get(result.state, 0) + 1
         if result.state is State.COMPLETE:
-            _publish(study, claim, seed, settings, result, run)
+            _publish(study, mixer, claim, seed, settings, result, run)
         else:
             worker.catalog.fail(claim, result.reason or "no reason given")
         run.end(result.state, result.reason)
@@ -286,11 +267,20 @@ def _train_finals(study: _Study, record: StudyRecord, finals: Sequence[Mapping[s
     return counts
 
 
+def _settings(record: StudyRecord) -> dict[str, Setting]:
+    """Return the chosen setting; all but the combiner's name are numbers."""
+    return {
+        name: str(value) if name == COMBINER else float(str(value))
+        for name, value in record.best_settings.items()
+    }
+
+
 def _publish(
     study: _Study,
+    mixer: Mixer,
     claim: Claim,
     seed: int,
-    settings: Mapping[str, float],
+    settings: Mapping[str, Setting],
     result: LaneResult,
     run: RunRecorder,
 ) -> None:
@@ -298,20 +288,17 @@ def _publish(
     assert best is not None
     assert result.test_metrics is not None
     learned = weights.without_head(result.tensors)
-    values = (
-        combiner(job["combiner"]["name"])
-        .layer()
-        .coefficients(study.combiner_settings, learned)
-        .float()
-        .numpy()
-    )
     count = sum(tensor.numel() for tensor in learned.values())
+    kept = {**result.tensors, **mixer.fixed}
+    if result.mean_coefficients is not None:
+        kept[MEAN_COEFFICIENTS] = result.mean_coefficients
+    values = mixer.layer.coefficients(mixer.settings, kept).float().numpy()
     record = TransferRecord(
         key=claim.key,
         study_key=study.claim.key,
         task=facts.task,
         task_digest=str(facts.content_digest),
-        combiner=job["combiner"]["name"],
+        combiner=mixer.kind,
         backbone_digest=study.worker.context.backbone["digest"],
         seed=seed,
         settings=dict(settings),
@@ -328,10 +315,12 @@ def _publish(
         device=str(study.worker.backbone.device),
         run_id=study.worker.catalog.run_id(run.node),
     )
-    data = weights.to_bytes(result.tensors, {"key": claim.key, "task": facts.task, "kind": "transfer"})
+    data = weights.to_bytes(kept, {"key": claim.key, "task": facts.task, "kind": "transfer"})
     study.worker.catalog.publish_transfer(record, data, _summaries(claim.key, job, values), claim)
     run.outcome(best, result.test_metrics, best_epoch=result.best_epoch)
-    run.coefficients(values, job, settings["init_scale"])
+    start = settings.get("init_scale")
+    shown = job["label"] if mixer.kind == job["combiner"]["name"] else f"{job['label']} · {mixer.kind}"
+    run.coefficients(values, job, None if start is None else float(start), shown)
     run.test_outputs(result.test_outputs, study.task, f"{job['task_name']} · {job['combiner']['name']}")
 
 

@@ -22,6 +22,7 @@ from adapterlab.catalog.store import Catalog
 from adapterlab.cluster.context import Context
 from adapterlab.cluster.outputs import label_scores, outputs_document
 from adapterlab.records import EpochResult, State, TaskData, TaskFacts
+from adapterlab.search.propose import COMBINER, Setting
 from adapterlab.tracking import names
 from adapterlab.tracking.tracker import Run, Tracker
 from adapterlab.tracking.values import Dataset
@@ -67,18 +68,21 @@ class RunRecorder:
         values |= {f"test/{name}": value for name, value in (test or {}).items()}
         self._run.metrics(values, step=0)
 
-    def chosen(self, number: int, settings: Mapping[str, float], value: float, metric: str) -> None:
+    def chosen(self, number: int, settings: Mapping[str, Setting], value: float, metric: str) -> None:
         """Log what a study decided for."""
         self._run.metrics({f"best/{metric}": value, "best/trial": float(number)}, step=0)
         self._run.tags({f"adapterlab.best.{name}": names.compact(one) for name, one in settings.items()})
 
-    def coefficients(self, values: NDArray[np.float32], job: Mapping[str, Any], init_scale: float) -> None:
+    def coefficients(
+        self, values: NDArray[np.float32], job: Mapping[str, Any], init_scale: float | None, combiner: str
+    ) -> None:
         """Store coefficients as data and as a picture, and as metrics where they are few.
 
         Args:
             values: (L or 1, T, d or 1).
-            job: The study's job, for the names of sources, target and combiner.
-            init_scale: Where they started, in units of 1/T.
+            job: The study's job, for the names of sources and target.
+            init_scale: Where they started, in units of 1/T; ``None``: nowhere.
+            combiner: Named in the picture.
         """
         from adapterlab.tracking.pictures import coefficient_heatmap
 
@@ -91,8 +95,8 @@ class RunRecorder:
             values,
             sources,
             target=job["task_name"],
-            combiner=job["combiner"]["name"],
-            start=init_scale / len(sources),
+            combiner=combiner,
+            start=None if init_scale is None else init_scale / len(sources),
         )
         self._run.picture("coefficients.png", png)
         if values.size <= _FEW_COEFFICIENTS:
@@ -198,7 +202,7 @@ class SweepTree:
         """Open the run of one source adapter."""
         params = {"task": facts.task, "seed": job["seed"], "method": job["adapter"]["method"]}
         params |= {**job["adapter"]["settings"], **job["training"]}
-        name = names.source_name(job["task_name"], job["seed"])
+        name = names.source_name(job["task_name"], job["seed"], label=job["label"])
         return self._start(
             self.node(key), name, self._sweep, kind="source", key=key, params=params, facts=facts
         )
@@ -208,27 +212,27 @@ class SweepTree:
         search = job["search"]
         params = {
             "task": facts.task,
-            "combiner": job["combiner"]["name"],
+            "combiner": job["label"],
             "pool": ", ".join(entry["name"] for entry in job["pool"]),
             **{name: search[name] for name in ("trials", "sampler", "pruner", "seed")},
             **{f"search.{name}": space for name, space in search["spaces"].items()},
         }
-        name = names.study_name(job["task_name"], job["combiner"]["name"])
+        name = names.study_name(job["task_name"], job["label"])
         return self._start(
             self.node(key), name, self._sweep, kind="study", key=key, params=params, facts=facts
         )
 
     def trial(
-        self, study: RunRecorder, job: Mapping[str, Any], number: int, settings: Mapping[str, float]
+        self, study: RunRecorder, job: Mapping[str, Any], number: int, settings: Mapping[str, Setting]
     ) -> RunRecorder:
         """Open the run of one trial."""
-        params = {"task": job["task"], "combiner": job["combiner"]["name"], "trial": number, **settings}
+        params = {"task": job["task"], "combiner": job["label"], "trial": number, **settings}
         return self._start(
             f"{study.node}/trial/{number}",
-            names.trial_name(job["task_name"], job["combiner"]["name"], settings),
+            names.trial_name(job["task_name"], job["label"], settings),
             study.node,
             kind="trial",
-            params={**params, **job["training"]},
+            params={**params, **_own(job, settings)},
         )
 
     def final(
@@ -237,18 +241,18 @@ class SweepTree:
         key: str,
         job: Mapping[str, Any],
         seed: int,
-        settings: Mapping[str, float],
+        settings: Mapping[str, Setting],
         facts: TaskFacts,
     ) -> RunRecorder:
         """Open the run of one final run."""
-        params = {"task": job["task"], "combiner": job["combiner"]["name"], "seed": seed, **settings}
+        params = {"task": job["task"], "combiner": job["label"], "seed": seed, **settings}
         return self._start(
             self.node(key),
-            names.final_name(job["task_name"], job["combiner"]["name"], seed),
+            names.final_name(job["task_name"], job["label"], seed),
             study.node,
             kind="final",
             key=key,
-            params={**params, **job["training"]},
+            params={**params, **_own(job, settings)},
             facts=facts,
         )
 
@@ -279,6 +283,15 @@ class SweepTree:
         recorder = RunRecorder(self, run)
         self._open[node] = recorder
         return recorder
+
+
+def _own(job: Mapping[str, Any], settings: Mapping[str, Setting]) -> dict[str, Any]:
+    """Return how the combiner of a setting trains, and its own settings; nothing while it is not known."""
+    kind = settings.get(COMBINER) or (next(iter(job["combiners"])) if len(job["combiners"]) == 1 else None)
+    if kind is None:
+        return {}
+    own = job["combiners"][kind]
+    return {**{f"combiner.{name}": value for name, value in own["settings"].items()}, **own["training"]}
 
 
 def _datasets(facts: TaskFacts, *, test: bool) -> list[Dataset]:

@@ -53,19 +53,51 @@ def backbone_facts(spec: BackboneSpec, *, folder: Path, cache: Path, download: b
         UnavailableError: The hub cannot be reached, refuses for now, or sent half a file.
         BackboneError: The files are not a supported model, or not the one the spec expects.
     """
-    kind, _, name = spec.source.partition(":")
-    place: Path | None
-    if kind == "package":
-        place = _package_folder(name)
-    elif kind == "folder":
-        place = _given_folder(name, folder)
-    else:
-        place = hub.cached_folder(name, str(spec.revision))
-        if place is None and download:
-            place = hub.download(name, str(spec.revision), locks=cache / "locks")
+    place = model_folder(spec.source, spec.revision, folder=folder, cache=cache, download=download)
     if place is None:
+        name = spec.source.partition(":")[2]
         return _pending(spec, f"{name} is not in the local Hugging Face cache; `platform submit` fetches it")
     return _facts_of(spec, place, cache)
+
+
+def model_folder(
+    source: str, revision: str | None, *, folder: Path, cache: Path, download: bool
+) -> Path | None:
+    """Return the local folder of a model; ``None``: it is on the hub and not fetched yet.
+
+    Args:
+        source: ``package:``, ``folder:`` or ``hub:`` and a name.
+        revision: Commit on the hub.
+        folder: Folder of the spec.
+        cache: Folder of this machine's caches.
+        download: Fetch what is not in the local Hugging Face cache.
+
+    Raises:
+        NotFoundError: The package, folder, repository or revision does not exist.
+        UnavailableError: The hub cannot be reached, refuses for now, or sent half a file.
+    """
+    kind, _, name = source.partition(":")
+    if kind == "package":
+        return _package_folder(name)
+    if kind == "folder":
+        return _given_folder(name, folder)
+    place = hub.cached_folder(name, str(revision))
+    if place is None and download:
+        place = hub.download(name, str(revision), locks=cache / "locks")
+    return place
+
+
+def config_digest(folder: Path) -> str:
+    """Return the sha256 over what a model folder's config decides.
+
+    Raises:
+        BackboneError: The config is missing or broken.
+    """
+    config = read_config(folder)
+    try:
+        return digest_of({name: value for name, value in config.items() if name not in _BOOKKEEPING})
+    except ValueError as error:
+        raise BackboneError(f"{folder / 'config.json'}: {error}") from None
 
 
 def tokenizer_digest(folder: Path, cache: Path) -> str:
@@ -112,14 +144,8 @@ def _facts_of(spec: BackboneSpec, place: Path, cache: Path) -> BackboneFacts:
     _check_expected(spec, shape, place)
     files = weight_files(place)
     if not files:
-        raise _no_weights(place)
-    try:
-        weights = weights_digest(files, cache)
-        config_digest = digest_of({name: value for name, value in config.items() if name not in _BOOKKEEPING})
-    except ValueError as error:
-        if isinstance(error, BackboneError):
-            raise
-        raise BackboneError(f"{place / 'config.json'}: {error}") from None
+        raise no_weights(place)
+    weights = weights_digest(files, cache)
     if spec.sha256 not in (None, weights):
         raise BackboneError(
             f"{files[0] if len(files) == 1 else place}: sha256 {weights}, but the spec expects {spec.sha256}",
@@ -131,7 +157,7 @@ def _facts_of(spec: BackboneSpec, place: Path, cache: Path) -> BackboneFacts:
         shape=shape,
         weights_digest=weights,
         tokenizer_digest=tokenizer_digest(place, cache),
-        config_digest=config_digest,
+        config_digest=config_digest(place),
         folder=str(place),
     )
 
@@ -200,7 +226,8 @@ def _check_expected(spec: BackboneSpec, shape: BackboneShape, place: Path) -> No
         )
 
 
-def _no_weights(place: Path) -> BackboneError:
+def no_weights(place: Path) -> BackboneError:
+    """Return the error for a model folder without safetensors weights."""
     pickles = sorted(
         path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in place.glob(pattern)
     )

@@ -3,8 +3,9 @@
 Pure: no disk, no network, no torch. What a key holds is written here and nowhere else:
 
     source    backbone, task content, preprocessing, adapter method + settings, training, seed
-    study     backbone, task content, preprocessing, pool (source keys in order), combiner, training,
-              search space, sampler, pruner, trials, seed
+    study     backbone, task content, preprocessing, pool (source keys in order), combiner with its
+              settings and the content of models it reads, training, search space, sampler, pruner,
+              trials, seed; of "auto" all of that for every combiner it chooses among
     transfer  study key, seed
 
 Where it ran, on how many lanes, under which name, is in no key.
@@ -12,24 +13,24 @@ Where it ran, on how many lanes, under which name, is in no key.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-
-from pydantic import BaseModel
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from adapterlab.fingerprint import Json, digest_of, key_of
-from adapterlab.records import (
-    BackboneFacts,
-    BackboneShape,
-    Step,
-    StepKind,
-    TaskFacts,
-    TrainSettings,
-    row_length,
+from adapterlab.plan.baselines import Recipe, baseline_recipes, baseline_rows, display_names, pool_recipe
+from adapterlab.plan.combining import (
+    combiner_of,
+    for_workers,
+    identity_of,
+    model_sources,
+    search_of,
+    trials_of,
 )
+from adapterlab.records import BackboneFacts, BackboneShape, Step, StepKind, TaskFacts, row_length
 from adapterlab.registry import entry_points
-from adapterlab.spec.model import SourceSpec, Spec, TrainingSpec
-from adapterlab.spec.space import Choices, FloatRange, is_fixed
+from adapterlab.spec.combining import StudyPlan, study_plans
+from adapterlab.spec.model import Spec
 
 STEP_VERSIONS: Mapping[StepKind, int] = {StepKind.SOURCE: 2, StepKind.STUDY: 2, StepKind.TRANSFER: 1}
 """Raise a kind's version when the code that does it gives other results; old results stay usable
@@ -44,6 +45,8 @@ class Facts:
     backbone: BackboneFacts
     tasks: Mapping[str, TaskFacts]
     """By full name; every source and target task is here."""
+    models: Mapping[str, BackboneFacts] = field(default_factory=dict)
+    """Other models that combiners read, by the name in their settings."""
 
 
 @dataclass(frozen=True)
@@ -75,17 +78,25 @@ def compile_plan(spec: Spec, facts: Facts) -> Plan:
         NotFoundError: A plug-in the spec names is not installed.
         pydantic.ValidationError: A plug-in's settings are invalid; a loaded spec never raises this.
     """
-    names = _display_names(spec)
-    sources = {task: _source_step(spec, facts, task, names[task]) for task in _needed_sources(spec)}
+    names, studies, pool = display_names(spec), study_plans(spec), pool_recipe(spec)
+    sources = {
+        task: _source_step(spec, facts, task, names[task], pool, pool.title(names[task]))
+        for task in _needed_sources(spec)
+    }
     steps = list(sources.values())
+    steps += _baseline_steps(spec, facts, names, steps)
     for target in spec.targets.tasks:
-        for kind in spec.combiner.kinds:
-            study = _study_step(spec, facts, target, kind, names, sources)
+        for wanted in studies:
+            study = _study_step(spec, facts, target, wanted, names, sources)
             steps.append(study)
-            rows = _rows(spec, facts.tasks[target], spec.transfer.max_epochs)
+            rows = _rows(spec, facts.tasks[target], wanted.max_epochs)
             steps += [_transfer_step(study, seed, rows) for seed in spec.final.seeds]
     keys = [step.key for step in steps]
-    reasons = (facts.backbone.pending_reason, *(facts.tasks[task].pending_reason for task in names))
+    reasons = (
+        facts.backbone.pending_reason,
+        *(facts.tasks[task].pending_reason for task in names),
+        *_unknown_models(facts, model_sources(studies)),
+    )
     return Plan(
         name=spec.name,
         key=None if None in keys else digest_of({"name": spec.name, "steps": keys}),
@@ -95,114 +106,111 @@ def compile_plan(spec: Spec, facts: Facts) -> Plan:
     )
 
 
+def _unknown_models(facts: Facts, sources: tuple[str, ...]) -> Iterator[str | None]:
+    for source in sources:
+        known = facts.models.get(source)
+        yield f"{source} is not at hand" if known is None else known.pending_reason
+
+
 def _needed_sources(spec: Spec) -> list[str]:
     """Return source tasks some target reads, in the order they are listed."""
     needed = {task for target in spec.targets.tasks for task in spec.pool_for(target)}
     return [task for task in spec.pool.tasks if task in needed]
 
 
-def _display_names(spec: Spec) -> dict[str, str]:
-    """Return short task names where they are unique, full names where not."""
-    tasks = list(dict.fromkeys((*spec.pool.tasks, *spec.targets.tasks)))
-    short = [task.rsplit("/", 1)[-1] for task in tasks]
-    return {task: name if short.count(name) == 1 else task for task, name in zip(tasks, short, strict=True)}
-
-
-def _source_step(spec: Spec, facts: Facts, task: str, name: str) -> Step:
-    method = entry_points.adapter_method(spec.adapter.method)
-    settings = method.settings.model_validate(spec.adapter.settings)
-    training = train_settings(spec.source, lr=spec.source.lr)
-    task_facts = facts.tasks[task]
-    adapter: dict[str, Json] = {
-        "method": method.name,
-        "version": method.version,
-        "settings": _dump(settings),
+def _source_step(spec: Spec, facts: Facts, task: str, name: str, recipe: Recipe, title: str) -> Step:
+    task_facts, shape = facts.tasks[task], facts.backbone.shape
+    trained: dict[str, Json] = {
+        "adapter": recipe.adapter,
+        "training": recipe.training.identity(),
+        "seed": recipe.seed,
     }
-    key = None
-    if _known(facts, task):
-        key = _key(
-            StepKind.SOURCE,
-            {
-                **_common(spec, facts, task),
-                "adapter": adapter,
-                "training": training.identity(),
-                "seed": spec.source.seed,
-            },
-        )
-    shape = facts.backbone.shape
     return Step(
         kind=StepKind.SOURCE,
-        key=key,
-        title=f"source · {name} · seed {spec.source.seed}",
+        key=_key(StepKind.SOURCE, {**_common(spec, facts, task), **trained}) if _known(facts, task) else None,
+        title=title,
         job={
             "task": task,
             "task_name": name,
-            "adapter": adapter,
-            "training": training.identity(),
-            "seed": spec.source.seed,
+            "label": recipe.label,
+            "exclusive": recipe.method.exclusive,
+            **trained,
         },
-        trainable_parameters=method.trainable_parameters(settings, shape) if shape else None,
+        trainable_parameters=recipe.method.trainable_parameters(recipe.settings, shape) if shape else None,
         head_parameters=_head_parameters(shape, task_facts),
-        train_rows=_rows(spec, task_facts, training.max_epochs),
+        train_rows=_rows(spec, task_facts, recipe.training.max_epochs),
     )
 
 
+def _baseline_steps(
+    spec: Spec, facts: Facts, names: Mapping[str, str], planned: Iterable[Step]
+) -> Iterator[Step]:
+    """Yield the steps of baselines that are not planned yet."""
+    titles = {step.title for step in planned}
+    rows = iter(baseline_rows(spec))
+    for recipes in baseline_recipes(spec):
+        for row in islice(rows, len(spec.targets.tasks)):
+            for recipe in recipes:
+                title = row.steps[recipe.seed]
+                if title not in titles:
+                    titles.add(title)
+                    yield _source_step(spec, facts, row.target, names[row.target], recipe, title)
+
+
 def _study_step(
-    spec: Spec, facts: Facts, target: str, kind: str, names: Mapping[str, str], sources: Mapping[str, Step]
+    spec: Spec,
+    facts: Facts,
+    target: str,
+    study: StudyPlan,
+    names: Mapping[str, str],
+    sources: Mapping[str, Step],
 ) -> Step:
-    combiner = entry_points.combiner(kind)
-    settings = combiner.settings.model_validate(spec.combiner.settings)
-    training = train_settings(spec.transfer, lr=1.0).identity()
-    del training["lr"]  # searched
     pool = [sources[task] for task in spec.pool_for(target)]
-    search: dict[str, Json] = {
-        "spaces": {name: _space(space) for name, space in spec.search.spaces().items()},
+    trials = trials_of(spec, study)
+    how: dict[str, Json] = {
         "sampler": spec.search.sampler,
         "pruner": spec.search.pruner,
         "seed": spec.search.seed,
     }
-    described: dict[str, Json] = {
-        "name": combiner.name,
-        "version": combiner.version,
-        "settings": _dump(settings),
-    }
-    trials = 1 if all(is_fixed(space) for space in spec.search.spaces().values()) else spec.search.trials
     search_key = key = None
-    if _known(facts, target) and all(step.key for step in pool):
+    identity = identity_of(study, facts.models)
+    if _known(facts, target) and all(step.key for step in pool) and identity is not None:
+        spaces = identity.pop("spaces", None)
         inputs: dict[str, Json] = {
             **_common(spec, facts, target),
             "pool": [step.key for step in pool],
-            "combiner": described,
-            "training": training,
-            "search": search,
+            **identity,
+            "search": how if spaces is None else {"spaces": spaces, **how},
         }
         search_key = key_of("search", STEP_VERSIONS[StepKind.STUDY], inputs)
         key = _key(StepKind.STUDY, {**inputs, "trials": trials})
     shape = _points_of(spec, facts.backbone.shape)
     task_facts = facts.tasks[target]
-    coefficients = list(combiner.coefficient_shape(shape, len(pool))) if shape else None
+    only = None if study.chooses else study.choices[0]
     return Step(
         kind=StepKind.STUDY,
         key=key,
-        title=f"{names[target]} · {kind}",
+        title=f"{names[target]} · {study.label}",
         job={
             "task": target,
             "task_name": names[target],
-            "combiner": described,
-            "coefficient_shape": coefficients,
+            "label": study.label,
+            "combiner": combiner_of(study),
+            "combiners": for_workers(study, shape, len(pool), facts.models),
             "pool": [
                 {"key": step.key, "task": task, "name": names[task]}
                 for task, step in zip(spec.pool_for(target), pool, strict=True)
             ],
             "adapter": pool[0].job["adapter"],
-            "training": training,
-            "search": {**search, "trials": trials},
+            "search": {"spaces": search_of(study), **how, "trials": trials},
             "search_key": search_key,
         },
         needs=tuple(step.title for step in pool),
-        trainable_parameters=(combiner.trainable_parameters(settings, shape, len(pool)) if shape else None),
-        head_parameters=_head_parameters(shape, task_facts),
-        train_rows=_rows(spec, task_facts, spec.transfer.max_epochs * trials),
+        trainable_parameters=(
+            only.plugin.trainable_parameters(only.settings, shape, len(pool)) if only and shape else None
+        ),
+        head_parameters=shape.head_parameters(task_facts.n_labels) if shape else None,
+        train_rows=_rows(spec, task_facts, study.max_epochs * trials),
     )
 
 
@@ -231,12 +239,6 @@ def _transfer_step(study: Step, seed: int, train_rows: int | None) -> Step:
 
 def _head_parameters(shape: BackboneShape | None, task: TaskFacts) -> int | None:
     return shape.head_parameters(task.n_labels) if shape and task.n_labels else None
-
-
-def train_settings(training: TrainingSpec | SourceSpec, *, lr: float) -> TrainSettings:
-    """Return the settings of one run from a spec's section."""
-    fields = training.model_dump(exclude={"lr", "seed"})
-    return TrainSettings(lr=lr, **fields)
 
 
 def _common(spec: Spec, facts: Facts, task: str) -> dict[str, Json]:
@@ -269,13 +271,3 @@ def _rows(spec: Spec, facts: TaskFacts, epochs: int) -> int | None:
     if facts.n_train is None:
         return None
     return epochs * (_train_rows_limit(spec, facts) or facts.n_train)
-
-
-def _dump(settings: BaseModel) -> dict[str, Json]:
-    dumped: dict[str, Json] = settings.model_dump(mode="json")
-    return dumped
-
-
-def _space(space: float | FloatRange | Choices) -> Json:
-    # The order of choices decides what a sampler draws, so it stays as written.
-    return _dump(space) if isinstance(space, BaseModel) else float(space)

@@ -14,18 +14,26 @@ from __future__ import annotations
 import hashlib
 import math
 import random
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from adapterlab.spec.space import Choices, FloatRange
 
 Spaces = Mapping[str, float | FloatRange | Choices]
 """The dimensions of a search by name."""
+
+Setting = float | str
+"""A dimension's value; text only where the combiner is one."""
+
+COMBINER = "combiner"
+"""The dimension whose value decides which others there are, in a study that chooses the combiner. Its
+combiners' own dimensions are stored as ``<combiner>.<dimension>``."""
 
 STARTUP_TRIALS = 5
 """Finished trials before TPE trusts them; until then it samples at random. Optuna's default of 10
@@ -40,7 +48,7 @@ class Proposer:
 
     Args:
         study: The study's name; part of every seed.
-        spaces: The dimensions.
+        spaces: The dimensions; or, in a study that chooses the combiner, each combiner's dimensions.
         direction: ``"maximize"`` or ``"minimize"``.
         sampler: ``"tpe"``, ``"random"`` or ``"grid"``.
         seed: The search's seed.
@@ -49,13 +57,23 @@ class Proposer:
         ValueError: ``"grid"`` with a range, or an unknown sampler.
     """
 
-    def __init__(self, study: str, spaces: Spaces, *, direction: str, sampler: str, seed: int) -> None:
+    def __init__(
+        self,
+        study: str,
+        spaces: Spaces | Mapping[str, Spaces],
+        *,
+        direction: str,
+        sampler: str,
+        seed: int,
+    ) -> None:
         if sampler not in {"tpe", "random", "grid"}:
             raise ValueError(f"sampler must be 'tpe', 'random' or 'grid', got {sampler!r}")
-        self.distributions = {name: _distribution(space) for name, space in spaces.items()}
-        self._choices = {name: choices for name, space in spaces.items() if (choices := _choices(space))}
-        finite = len(self._choices) == len(self.distributions)
-        self.size = math.prod(map(len, self._choices.values())) if finite else None
+        self._branches = [
+            _Branch(chosen, {name: _distribution(space) for name, space in found.items()})
+            for chosen, found in _branched(spaces)
+        ]
+        sizes = [branch.size for branch in self._branches]
+        self.size = None if None in sizes else sum(size for size in sizes if size is not None)
         """Number of distinct settings; ``None`` when a dimension is a range."""
         if sampler == "grid" and self.size is None:
             raise ValueError('sampler = "grid" needs choices or fixed values, not ranges')
@@ -63,9 +81,14 @@ class Proposer:
         self._sampler = sampler
         self._seed = seed
         self._grid: list[int] | None = None
+        self._turns: list[str] | None = None
         self._mirror = _Mirror(direction)
 
-    def propose(self, number: int, history: Sequence[FrozenTrial]) -> dict[str, float]:
+    def distributions(self, settings: Mapping[str, Any]) -> dict[str, BaseDistribution]:
+        """Return the distributions of what is, or will be, in a trial with these settings."""
+        return self._of(settings).distributions
+
+    def propose(self, number: int, history: Sequence[FrozenTrial]) -> dict[str, Setting]:
         """Return the settings of trial ``number``.
 
         Args:
@@ -85,7 +108,16 @@ class Proposer:
             self._grid_point(self._order()[number % self.size]),
         )
 
-    def _draw(self, number: int, history: Sequence[FrozenTrial], attempt: int) -> dict[str, float]:
+    def complete(
+        self, number: int, history: Sequence[FrozenTrial], settings: Mapping[str, Any]
+    ) -> dict[str, Setting]:
+        """Return settings with what they lack proposed, for a trial another tool began."""
+        drawn = self._draw(number, history, attempt=0, combiner=settings.get(COMBINER))
+        return {name: settings.get(name, drawn[name]) for name in drawn}
+
+    def _draw(
+        self, number: int, history: Sequence[FrozenTrial], attempt: int, combiner: str | None = None
+    ) -> dict[str, Setting]:
         seed = _seed_of(self._seed, self._study, number, attempt)
         sampler: BaseSampler
         if self._sampler == "random":
@@ -93,9 +125,19 @@ class Proposer:
         else:
             sampler = TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
         others = [trial for trial in history if trial.number != number]
-        return self._mirror.sample(sampler, self.distributions, others)
+        if len(self._branches) == 1:
+            return self._mirror.sample(sampler, self._branches[0].distributions, others)
+        turn = combiner or (self._turn(number) if attempt == 0 else None)
+        return self._mirror.choose(sampler, self._branches, others, turn)
 
-    def _shuffled(self) -> Iterator[dict[str, float]]:
+    def _turn(self, number: int) -> str | None:
+        """Return the combiner whose turn it is: each has one among a study's first trials."""
+        if self._turns is None:
+            self._turns = [str(branch.chosen) for branch in self._branches]
+            random.Random(_seed_of(self._seed, self._study, -2, 0)).shuffle(self._turns)  # noqa: S311
+        return self._turns[number] if number < len(self._turns) else None
+
+    def _shuffled(self) -> Iterator[dict[str, Setting]]:
         return (self._grid_point(index) for index in self._order())
 
     def _order(self) -> list[int]:
@@ -105,15 +147,64 @@ class Proposer:
             random.Random(_seed_of(self._seed, self._study, -1, 0)).shuffle(self._grid)  # noqa: S311
         return self._grid
 
-    def _grid_point(self, index: int) -> dict[str, float]:
-        settings = {}
-        for name, choices in self._choices.items():
-            index, choice = divmod(index, len(choices))
-            settings[name] = choices[choice]
-        return settings
+    def _grid_point(self, index: int) -> dict[str, Setting]:
+        for branch in self._branches:
+            size = branch.size or 0
+            if index < size:
+                return branch.point(index)
+            index -= size
+        raise IndexError(index)
 
     def _identity(self, settings: Mapping[str, Any]) -> tuple[Any, ...]:
-        return tuple(settings.get(name) for name in self.distributions)
+        return tuple(settings.get(name) for name in self._of(settings).distributions)
+
+    def _of(self, settings: Mapping[str, Any]) -> _Branch:
+        """Return the branch of a setting; the first where it names none."""
+        chosen = settings.get(COMBINER)
+        return next((one for one in self._branches if one.chosen == chosen), self._branches[0])
+
+
+class _Branch:
+    """The dimensions of one combiner; of a plain study all of them."""
+
+    def __init__(self, chosen: str | None, distributions: dict[str, BaseDistribution]) -> None:
+        self.chosen = chosen
+        self.distributions = distributions
+        values = {
+            name: one.choices if name != COMBINER else (chosen,)
+            for name, one in distributions.items()
+            if isinstance(one, CategoricalDistribution)
+        }
+        self._choices = values if len(values) == len(distributions) else {}
+        self.size = math.prod(map(len, values.values())) if self._choices else None
+        """Distinct settings; ``None`` when a dimension is a range."""
+
+    def point(self, index: int) -> dict[str, Setting]:
+        """Return one of the distinct settings."""
+        settings: dict[str, Setting] = {}
+        for name, choices in self._choices.items():
+            index, choice = divmod(index, len(choices))
+            settings[name] = cast("Setting", choices[choice])
+        return settings
+
+
+def _branched(
+    spaces: Spaces | Mapping[str, Spaces],
+) -> Iterator[tuple[str | None, Mapping[str, float | FloatRange | Choices | tuple[str, ...]]]]:
+    nested = {name: space for name, space in spaces.items() if isinstance(space, Mapping)}
+    if not nested:
+        yield None, spaces  # type: ignore[misc]
+        return
+    for chosen, own in nested.items():
+        yield chosen, {COMBINER: tuple(nested), **{f"{chosen}.{name}": one for name, one in own.items()}}
+
+
+def by_dimension(settings: Mapping[str, Any]) -> dict[str, Setting]:
+    """Return stored settings by the plain names of their dimensions: ``lr`` for ``<combiner>.lr``."""
+    chosen = settings.get(COMBINER)
+    if chosen is None:
+        return dict(settings)
+    return {name.removeprefix(f"{chosen}."): value for name, value in settings.items()}
 
 
 class _Mirror:
@@ -130,12 +221,38 @@ class _Mirror:
         sampler: BaseSampler,
         distributions: dict[str, BaseDistribution],
         history: Sequence[FrozenTrial],
-    ) -> dict[str, float]:
+    ) -> dict[str, Setting]:
         for trial in history:
             self._copy(trial)
         self._study.sampler = sampler
         draft = self._study.ask(distributions)
         # Samplers ignore failed trials, so the draft does not count as history.
+        self._study.tell(draft, state=TrialState.FAIL)
+        return dict(draft.params)
+
+    def choose(
+        self,
+        sampler: BaseSampler,
+        branches: Sequence[_Branch],
+        history: Sequence[FrozenTrial],
+        turn: str | None,
+    ) -> dict[str, Setting]:
+        """Sample the combiner, then its own dimensions; ``turn`` names the combiner where it is decided."""
+        for trial in history:
+            self._copy(trial)
+        if turn is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                sampler = PartialFixedSampler({COMBINER: turn}, sampler)
+        self._study.sampler = sampler
+        draft = self._study.ask()
+        chosen = draft.suggest_categorical(COMBINER, branches[0].distributions[COMBINER].choices)
+        branch = next(one for one in branches if one.chosen == chosen)
+        for name, distribution in branch.distributions.items():
+            if isinstance(distribution, FloatDistribution):
+                draft.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
+            elif name != COMBINER:
+                draft.suggest_categorical(name, distribution.choices)
         self._study.tell(draft, state=TrialState.FAIL)
         return dict(draft.params)
 
@@ -174,18 +291,14 @@ def pruner_of(name: str) -> optuna.pruners.BasePruner:
     return pruners[name]()
 
 
-def _choices(space: float | FloatRange | Choices) -> tuple[float, ...]:
-    """Return the values a dimension can take; none for a range, which has too many."""
-    if isinstance(space, FloatRange):
-        return ()
-    return tuple(map(float, space.choices)) if isinstance(space, Choices) else (float(space),)
-
-
-def _distribution(space: float | FloatRange | Choices) -> BaseDistribution:
+def _distribution(space: float | FloatRange | Choices | tuple[str, ...]) -> BaseDistribution:
     if isinstance(space, FloatRange):
         return FloatDistribution(space.low, space.high, log=space.log)
+    if isinstance(space, tuple):
+        return CategoricalDistribution(space)
     # A fixed value is a choice of one: the dashboard then shows every setting of a trial.
-    return CategoricalDistribution(_choices(space))
+    values = space.choices if isinstance(space, Choices) else (space,)
+    return CategoricalDistribution(tuple(map(float, values)))
 
 
 def _seed_of(seed: int, study: str, number: int, attempt: int) -> int:

@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from adapterlab.errors import ConflictError, NotFoundError
 from adapterlab.records import State
 from adapterlab.search import storage as database
-from adapterlab.search.propose import Proposer, Spaces, pruner_of
+from adapterlab.search.propose import Proposer, Setting, Spaces, by_dimension, pruner_of
 from adapterlab.search.trials import REASON, STATES, WORKER, TrialRecord, read_trials, record_of
 from adapterlab.spec.space import Choices, FloatRange
 
@@ -45,8 +45,8 @@ class Proposal:
 
     number: int
     """The trial's number in its study."""
-    settings: Mapping[str, float]
-    """Every dimension, fixed ones included."""
+    settings: Mapping[str, Setting]
+    """Every dimension, fixed ones included; where the combiner is one, those of the chosen one."""
     taken_over: bool
     """Whether an earlier worker began it and died."""
     attributes: Mapping[str, Any]
@@ -100,7 +100,7 @@ class StudySearch:
         storage_url: str,
         name: str,
         *,
-        spaces: Spaces,
+        spaces: Spaces | Mapping[str, Spaces],
         direction: str = "maximize",
         sampler: str = "tpe",
         pruner: str = "median",
@@ -117,7 +117,8 @@ class StudySearch:
         Args:
             storage_url: Database of the studies.
             name: The study's own name; unique in the storage.
-            spaces: The dimensions: fixed values, ranges and choices.
+            spaces: The dimensions: fixed values, ranges and choices. In a study that chooses the combiner:
+                each combiner's dimensions by its name.
             direction: ``"maximize"`` or ``"minimize"``.
             sampler: ``"tpe"``, ``"random"`` or ``"grid"``.
             pruner: ``"median"`` or ``"none"``.
@@ -191,13 +192,13 @@ class StudySearch:
             draft = create_trial(
                 state=TrialState.RUNNING,
                 params=settings,
-                distributions=self._proposer.distributions,
+                distributions=self._proposer.distributions(settings),
                 user_attrs={WORKER: worker},
             )
             trial_id = self._storage.create_new_trial(self._study_id, template_trial=draft)
             number = self._storage.get_trial_number_from_id(trial_id)
         self._handed_out.add(number)
-        return Proposal(number, settings, taken_over=False, attributes={}, _study=self)
+        return Proposal(number, by_dimension(settings), taken_over=False, attributes={}, _study=self)
 
     def take_over(self, worker: str | None = None) -> int:
         """Let anybody's next ``ask`` continue running trials whose worker is gone for good.
@@ -288,18 +289,18 @@ class StudySearch:
     def _hand_out_again(self, trial: FrozenTrial, worker: str, trials: Sequence[FrozenTrial]) -> Proposal:
         trial_id = self._id_of(trial.number)
         settings = {**trial.params}
-        missing = self._proposer.distributions.keys() - settings.keys()
-        if missing:  # made by another tool's `ask`, which stores one setting at a time
-            drawn = self._proposer.propose(trial.number, trials)
-            for name in sorted(missing):
-                distribution = self._proposer.distributions[name]
-                internal = distribution.to_internal_repr(drawn[name])
-                self._storage.set_trial_param(trial_id, name, internal, distribution)
-                settings[name] = drawn[name]
+        if not settings.keys() >= self._proposer.distributions(settings).keys():
+            # made by another tool's `ask`, which stores one setting at a time
+            drawn = self._proposer.complete(trial.number, trials, settings)
+            for name, distribution in sorted(self._proposer.distributions(drawn).items()):
+                if name not in settings:
+                    internal = distribution.to_internal_repr(drawn[name])
+                    self._storage.set_trial_param(trial_id, name, internal, distribution)
+                    settings[name] = drawn[name]
         self._storage.set_trial_user_attr(trial_id, WORKER, worker)
         self._handed_out.add(trial.number)
         noted = {key: value for key, value in trial.user_attrs.items() if key not in {WORKER, REASON}}
-        return Proposal(trial.number, settings, taken_over=True, attributes=noted, _study=self)
+        return Proposal(trial.number, by_dimension(settings), taken_over=True, attributes=noted, _study=self)
 
     def _report(self, number: int, seen: dict[int, float], value: float, epoch: int) -> bool:
         if epoch < 1:
@@ -339,7 +340,9 @@ def _count(trials: Sequence[FrozenTrial]) -> int:
     return sum(trial.state is not TrialState.WAITING for trial in trials)
 
 
-def _description(spaces: Spaces, direction: str, sampler: str, seed: int) -> dict[str, Any]:
+def _description(
+    spaces: Spaces | Mapping[str, Spaces], direction: str, sampler: str, seed: int
+) -> dict[str, Any]:
     return {
         "spaces": {name: _plain(space) for name, space in spaces.items()},
         "direction": direction,
@@ -348,7 +351,9 @@ def _description(spaces: Spaces, direction: str, sampler: str, seed: int) -> dic
     }
 
 
-def _plain(space: float | FloatRange | Choices) -> Any:
+def _plain(space: float | FloatRange | Choices | Spaces) -> Any:
+    if isinstance(space, Mapping):
+        return {name: _plain(one) for name, one in space.items()}
     if isinstance(space, FloatRange | Choices):
         return space.model_dump(mode="json")
     return float(space)

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from adapterlab.errors import NotFoundError
 from adapterlab.records import State
 from adapterlab.search import storage as database
+from adapterlab.search.propose import Setting, by_dimension
 
 WORKER = "worker"
 """Trial attribute: who trains it; ``None`` when it waits to be taken over."""
@@ -34,8 +35,8 @@ class TrialRecord:
     number: int
     """0 for the first."""
     state: State
-    settings: Mapping[str, float]
-    """Every dimension, fixed ones included."""
+    settings: Mapping[str, Setting]
+    """Every dimension, fixed ones included; where the combiner is one, those of the chosen one."""
     value: float | None
     """The objective; ``None`` unless complete."""
     intermediate: Mapping[int, float]
@@ -77,7 +78,7 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
     return TrialRecord(
         number=trial.number,
         state=STATES[trial.state],
-        settings=dict(trial.params),
+        settings=by_dimension(trial.params),
         value=trial.value if complete else None,
         intermediate=dict(sorted(trial.intermediate_values.items())),
         reason=trial.user_attrs.get(REASON) if failed else None,

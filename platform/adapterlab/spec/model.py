@@ -6,11 +6,14 @@ comments, and ``docs/reference/spec.md`` is generated from the attribute docstri
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from adapterlab.records import DEFAULT_MAX_LENGTH
 from adapterlab.spec.space import Choices, FloatRange, Frozen, Space, bounds_of
+from adapterlab.spec.tasks import TaskSpec
 
 SCHEMA_VERSION: Final = 1
 
@@ -21,6 +24,7 @@ Seeds = Annotated[
     tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(strict=False, min_length=1, max_length=100)
 ]
 Positive = Annotated[int, Field(ge=1)]
+Revision = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 
 
 def _no_duplicates(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -65,10 +69,30 @@ class DataSpec(Frozen):
 
     root: str | None = None
     """Folder of real tasks, ``<root>/<benchmark>/<task>/{train,validation}.jsonl``; relative to the spec."""
-    max_length: Annotated[int, Field(ge=8, le=8192)] = 128
-    """Longest row in tokens, special tokens included; longer rows are cut, longest part first."""
+    max_length: Annotated[int, Field(ge=8, le=8192)] = DEFAULT_MAX_LENGTH
+    """Longest row in tokens, special tokens included; longer rows are cut, longest part first. At 128,
+    tasks for which the papers take more (MultiRC 324, ReCoRD 256) have their own."""
     max_train_rows: Annotated[int, Field(ge=8)] | None = None
     """Train on the first so many rows of each task's shuffled train split; absent: on all of them."""
+    max_validation_rows: Annotated[int, Field(ge=8)] | None = None
+    """Validate on the first so many rows of each validation split; absent: on all of them. With
+    ``few_shot`` only where few rows train; the papers take 5000 there."""
+    few_shot: Annotated[int, Field(ge=2)] | None = None
+    """Train on so many rows of each target; its own adapter in the pool is trained on the same rows. Other
+    sources keep all theirs. The papers take 4, 16, 32 and 100."""
+    few_shot_draw: Literal["fixed", "per_seed"] = "fixed"
+    """Which rows: ``fixed``, the first of the shuffled train split, the same for every seed, as in the
+    papers; ``per_seed``: another draw for every final seed, with a source adapter of its own."""
+    hub: bool = False
+    """Read tasks that ``root`` has not from the data sets on the hub that their suites name."""
+    revisions: dict[str, Revision] = Field(default_factory=dict)
+    """Commit of each data set on the hub: ``{ "nyu-mll/glue" = "<40 hexadecimal digits>" }``."""
+
+    @model_validator(mode="after")
+    def _check_draw(self) -> DataSpec:
+        if self.few_shot is None and self.few_shot_draw != "fixed":
+            raise ValueError('few_shot_draw = "per_seed" needs few_shot, the number of rows')
+        return self
 
 
 class PoolSpec(Frozen):
@@ -136,23 +160,97 @@ class TransferSpec(TrainingSpec):
     """Stage 2: training of a combination and its head on a target."""
 
 
+class TrainingOverrides(Frozen):
+    """Keys of a training section that are written here replace the section's; the others keep its values."""
+
+    max_epochs: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """As in the section."""
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """As in the section."""
+    batch_size: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """As in the section."""
+    select_by: Literal["loss", "metric"] | None = None
+    """As in the section."""
+    weight_decay: Annotated[float, Field(ge=0, le=1)] | None = None
+    """As in the section."""
+    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """As in the section."""
+    max_grad_norm: Annotated[float, Field(gt=0)] | None = None
+    """As in the section."""
+    backbone_dropout: bool | None = None
+    """As in the section."""
+    head_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """As in the section."""
+
+    def over(self, training: TransferSpec) -> TransferSpec:
+        """Return the section with what is written here in place of its own values."""
+        return training.model_copy(update=self.model_dump(exclude_none=True))
+
+
+class PerKindSpec(Frozen):
+    """What one combiner has of its own; everything else it shares with the others."""
+
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Its own settings, put over ``[combiner.settings]``."""
+    search: dict[str, Space] = Field(default_factory=dict)
+    """Its own dimensions (``lr``, ``init_scale``, ``dropout``), instead of those under ``[search]``."""
+    transfer: TrainingOverrides = TrainingOverrides()
+    """Keys of ``[transfer]`` that differ for it."""
+
+    @model_validator(mode="after")
+    def _check_search(self) -> PerKindSpec:
+        check_dimensions(self.search)
+        return self
+
+
+AUTO: Final = "auto"
+"""Kind that lets the search choose the combiner."""
+
+
 class CombinerSpec(Frozen):
     """What mixes source adapters for a target."""
 
     kind: str | Annotated[tuple[str, ...], Field(strict=False, min_length=1)] = "scalearn"
-    """An installed combiner, or a list of them (one study each)."""
+    """An installed combiner, or a list of them (one study each). ``"auto"`` is one study that chooses the
+    combiner as well, among those of ``among``: each is tried with its own dimensions, all of them once
+    before any is tried twice, and the best trial's combiner trains the final runs."""
+    among: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """The combiners ``kind = "auto"`` chooses among."""
     settings: dict[str, Any] = Field(default_factory=dict)
-    """The combiner's own settings."""
+    """The combiner's own settings; of a list those of every one."""
+    per_kind: dict[str, PerKindSpec] = Field(default_factory=dict)
+    """What single combiners of a list have of their own, as ``[combiner.per_kind.<kind>]`` with the tables
+    ``settings``, ``search`` (dimensions) and ``transfer`` (keys of ``[transfer]``)."""
 
     @field_validator("kind")
     @classmethod
     def _check_kinds(cls, kind: str | tuple[str, ...]) -> str | tuple[str, ...]:
         return kind if isinstance(kind, str) else _no_duplicates(kind)
 
+    _distinct = field_validator("among")(_no_duplicates)
+
+    @model_validator(mode="after")
+    def _check_among(self) -> CombinerSpec:
+        if AUTO in self.kinds and not self.among:
+            raise ValueError('kind = "auto" needs among = [the combiners to choose among]')
+        if self.among and AUTO not in self.kinds:
+            raise ValueError('among is for kind = "auto" only')
+        if AUTO in self.among:
+            raise ValueError("among cannot hold auto itself")
+        strangers = [name for name in self.per_kind if name not in self.named]
+        if strangers:
+            raise ValueError(f"per_kind: {', '.join(strangers)} is none of this spec's combiners")
+        return self
+
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The combiners as a tuple, however they were written."""
+        """The combiners as a tuple, however they were written; ``"auto"`` as it is."""
         return (self.kind,) if isinstance(self.kind, str) else self.kind
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Every installed combiner the spec uses, each once."""
+        return tuple(dict.fromkeys((*(kind for kind in self.kinds if kind != AUTO), *self.among)))
 
 
 class SearchSpec(Frozen):
@@ -160,12 +258,15 @@ class SearchSpec(Frozen):
 
     trials: Annotated[int, Field(ge=1, le=100_000)] = 16
     """Settings tried per study; 1 when every dimension is fixed."""
-    lr: Space = FloatRange(low=1e-3, high=2e-2, log=True)
-    """Learning rate of coefficients and head."""
-    init_scale: Space = 2.0
-    """Coefficients start at N(init_scale / T, 0.001)."""
-    dropout: Space = 0.3
-    """Dropout on the coefficients, in [0, 1)."""
+    lr: Space | None = None
+    """Learning rate of coefficients and head; absent: each combiner's own, ``{ low = 1e-3, high = 2e-2, log
+    = true }`` for ScaLearn, 5e-5 for AdapterFusion, 3e-4 where only the head is trained. What is written
+    here holds for every combiner that ``[combiner.per_kind]`` gives nothing else."""
+    init_scale: Space | None = None
+    """Coefficients start at N(init_scale / T, 0.001); absent: 2.0. Of combiners without it no part."""
+    dropout: Space | None = None
+    """Dropout in [0, 1) on coefficients, or on AdapterFusion's scores; absent: each combiner's own, 0.3 for
+    ScaLearn, 0.1 for AdapterFusion. Of combiners without it no part."""
     sampler: Literal["tpe", "random", "grid"] = "tpe"
     """How settings are proposed."""
     pruner: Literal["median", "none"] = "median"
@@ -175,20 +276,29 @@ class SearchSpec(Frozen):
 
     @model_validator(mode="after")
     def _check_ranges(self) -> SearchSpec:
-        if bounds_of(self.lr)[0] <= 0:
-            raise ValueError(f"lr must be positive, got {bounds_of(self.lr)[0]}")
-        low, high = bounds_of(self.dropout)
-        if low < 0 or high >= 1:
-            raise ValueError(f"dropout must lie in [0, 1), got {low} to {high}")
-        if self.sampler == "grid" and any(
-            isinstance(space, FloatRange) for space in (self.lr, self.init_scale, self.dropout)
-        ):
+        check_dimensions(self.spaces())
+        if self.sampler == "grid" and any(isinstance(space, FloatRange) for space in self.spaces().values()):
             raise ValueError('sampler = "grid" needs choices or fixed values, not ranges')
         return self
 
     def spaces(self) -> dict[str, float | FloatRange | Choices]:
-        """Return the three dimensions by name."""
-        return {"lr": self.lr, "init_scale": self.init_scale, "dropout": self.dropout}
+        """Return the dimensions that are written, by name."""
+        written = {"lr": self.lr, "init_scale": self.init_scale, "dropout": self.dropout}
+        return {name: space for name, space in written.items() if space is not None}
+
+
+def check_dimensions(spaces: Mapping[str, float | FloatRange | Choices]) -> None:
+    """Check that dimensions take values that make sense.
+
+    Raises:
+        ValueError: One does not.
+    """
+    if "lr" in spaces and bounds_of(spaces["lr"])[0] <= 0:
+        raise ValueError(f"lr must be positive, got {bounds_of(spaces['lr'])[0]}")
+    if "dropout" in spaces:
+        low, high = bounds_of(spaces["dropout"])
+        if low < 0 or high >= 1:
+            raise ValueError(f"dropout must lie in [0, 1), got {low} to {high}")
 
 
 class FinalSpec(Frozen):
@@ -198,6 +308,32 @@ class FinalSpec(Frozen):
     """One transfer a seed; the table shows mean and standard deviation over them."""
 
     _distinct = field_validator("seeds")(_no_duplicates)
+
+
+class BaselineSpec(TrainingOverrides):
+    """A method every target is trained with on its own, as a row to compare combinations with.
+
+    Trains as ``[source]`` says, but for the method's own training (``lr`` and what else its paper has)
+    and for what is written here.
+    """
+
+    method: str
+    """Name of an installed adapter method."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """The method's own settings."""
+    name: Name | None = None
+    """Name of the row; absent: the method's."""
+    lr: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Peak learning rate; absent: the method's own, else that of ``[source]``."""
+    seeds: Seeds | None = None
+    """One run a seed; absent: those of ``[final]``."""
+
+    _distinct = field_validator("seeds")(lambda seeds: seeds and _no_duplicates(seeds))
+
+    @property
+    def label(self) -> str:
+        """The row's name."""
+        return self.name or self.method
 
 
 class ClusterSpec(Frozen):
@@ -250,6 +386,8 @@ class Spec(Frozen):
     """Name of the sweep; letters, digits, ``.``, ``_``, ``-``."""
     backbone: BackboneSpec
     data: DataSpec = DataSpec()
+    task: Annotated[tuple[TaskSpec, ...], Field(strict=False, max_length=256)] = ()
+    """Tasks of your own, one ``[[task]]`` each."""
     pool: PoolSpec
     targets: TargetsSpec
     adapter: AdapterSpec = AdapterSpec()
@@ -258,15 +396,35 @@ class Spec(Frozen):
     search: SearchSpec = SearchSpec()
     transfer: TransferSpec = TransferSpec()
     final: FinalSpec = FinalSpec()
+    baseline: Annotated[tuple[BaselineSpec, ...], Field(strict=False, max_length=64)] = ()
+    """Methods every target is trained with on its own."""
     cluster: ClusterSpec = ClusterSpec()
     tracking: TrackingSpec = TrackingSpec()
     store: StoreSpec = StoreSpec()
+
+    @field_validator("task")
+    @classmethod
+    def _distinct_names(cls, tasks: tuple[TaskSpec, ...]) -> tuple[TaskSpec, ...]:
+        _no_duplicates(tuple(task.name for task in tasks))
+        return tasks
 
     @model_validator(mode="after")
     def _check_pools(self) -> Spec:
         only_source = self.pool.tasks[0] if len(self.pool.tasks) == 1 else None
         if self.pool.target == "exclude" and only_source in self.targets.tasks:
             raise ValueError(f'pool.target = "exclude" leaves an empty pool for {only_source}')
+        return self
+
+    @model_validator(mode="after")
+    def _check_baselines(self) -> Spec:
+        labels = [one.label for one in self.baseline]
+        twice = sorted({label for label in labels if labels.count(label) > 1})
+        if twice:
+            raise ValueError(f"baselines named alike: {', '.join(twice)}; give each a name of its own")
+        if "source" in labels:
+            raise ValueError(
+                'no baseline can be named "source", which is what the pool\'s adapters are called'
+            )
         return self
 
     def pool_for(self, target: str) -> tuple[str, ...]:

@@ -9,7 +9,9 @@ from pydantic import BaseModel
 
 from adapterlab.errors import NotFoundError
 from adapterlab.registry import entry_points
-from adapterlab.spec.model import AdapterSpec, CombinerSpec
+from adapterlab.spec.combined import combiner_complaints
+from adapterlab.spec.lookup import broken, hint_of, look_up
+from adapterlab.spec.model import AdapterSpec
 from adapterlab.spec.positions import Path
 from adapterlab.spec.wording import Complaint, complaints_of, suggest
 
@@ -20,47 +22,72 @@ def plugin_complaints(document: dict[str, Any]) -> list[Complaint]:
     Works on the raw document, so that these faults are reported beside all others; parts of the
     wrong type are passed over, because the spec's model refuses them already.
     """
-    found = [*_tasks(document, "pool"), *_tasks(document, "targets")]
+    found = [*_own_tasks(document), *_tasks(document, "pool"), *_tasks(document, "targets")]
     adapter = _table(document, "adapter")
     method = adapter.get("method", AdapterSpec.model_fields["method"].default)
     if isinstance(method, str):
         found += _plugin(("adapter", "method"), method, adapter, entry_points.adapter_method)
-    combiner = _table(document, "combiner")
-    kinds = combiner.get("kind", CombinerSpec.model_fields["kind"].default)
-    if isinstance(kinds, str):
-        found += _plugin(("combiner", "kind"), kinds, combiner, entry_points.combiner)
-    elif isinstance(kinds, list):
-        for number, kind in enumerate(kinds):
-            if isinstance(kind, str):
-                found += _plugin(("combiner", "kind", number), kind, combiner, entry_points.combiner)
+    found += _baselines(document)
+    found += combiner_complaints(document)
     return list(dict.fromkeys(found))
+
+
+def _baselines(document: dict[str, Any]) -> Iterator[Complaint]:
+    listed = document.get("baseline")
+    for number, table in enumerate(listed if isinstance(listed, list) else ()):
+        if isinstance(table, dict) and isinstance(table.get("method"), str):
+            path: Path = ("baseline", number, "method")
+            yield from _plugin(path, table["method"], table, entry_points.adapter_method)
 
 
 def _plugin(path: Path, name: str, table: dict[str, Any], get: Callable[[str], Any]) -> list[Complaint]:
     """Check a plug-in's name and the settings beside it."""
-    try:
-        plugin = get(name)
-    except NotFoundError as error:
-        return [Complaint(path, "value", error.message, _as_hint(error))]
-    except Exception as error:  # noqa: BLE001  a plug-in is somebody else's code
-        return [_broken(path, name, error)]
+    plugin = look_up(path, name, get)
+    if isinstance(plugin, Complaint):
+        return [plugin]
     model: type[BaseModel] = plugin.settings
     settings = table.get("settings", {})
-    return complaints_of(model, settings, (path[0], "settings")) if isinstance(settings, dict) else []
+    return complaints_of(model, settings, (*path[:-1], "settings")) if isinstance(settings, dict) else []
 
 
 def _tasks(document: dict[str, Any], table: str) -> Iterator[Complaint]:
-    tasks = _table(document, table).get("tasks")
+    tasks, declared = _table(document, table).get("tasks"), _declared(document)
     for number, task in enumerate(tasks if isinstance(tasks, list) else ()):
         if not isinstance(task, str) or "/" not in task:
             continue
         path: Path = (table, "tasks", number)
+        if task in declared:
+            continue
         try:
             entry_points.task_definition(task)
         except NotFoundError as error:
-            yield Complaint(path, "value", error.message, _near_task(task) or _as_hint(error))
+            near = suggest(task, declared)
+            hint = f'did you mean "{near}"?' if near else _near_task(task) or hint_of(error)
+            yield Complaint(path, "value", error.message, hint)
         except Exception as error:  # noqa: BLE001  a plug-in is somebody else's code
-            yield _broken(path, task, error)
+            yield broken(path, task, error)
+
+
+def _declared(document: dict[str, Any]) -> dict[str, int]:
+    """Return the document's own tasks by name, with their number."""
+    tasks = document.get("task", [])
+    tables = tasks if isinstance(tasks, list) else []
+    named = [(number, task.get("name")) for number, task in enumerate(tables) if isinstance(task, dict)]
+    return {name: number for number, name in named if isinstance(name, str)}
+
+
+def _own_tasks(document: dict[str, Any]) -> Iterator[Complaint]:
+    """Refuse tasks under the name of an installed benchmark: which of the two is meant would be a guess."""
+    known = entry_points.names(entry_points.TASK_SUITES)
+    for name, number in _declared(document).items():
+        benchmark = name.partition("/")[0]
+        if benchmark in known:
+            yield Complaint(
+                ("task", number, "name"),
+                "value",
+                f'task[{number}].name: "{benchmark}" is an installed benchmark, got "{name}"',
+                f'name it for yourself: "mine/{name.partition("/")[2]}"',
+            )
 
 
 def _near_task(task: str) -> str | None:
@@ -71,20 +98,6 @@ def _near_task(task: str) -> str | None:
         return None
     near = suggest(benchmark, known)
     return f'did you mean "{near}/{short}"?' if near else None
-
-
-def _as_hint(error: NotFoundError) -> str | None:
-    return f"{error.remedy[:1].lower()}{error.remedy[1:]}" if error.remedy else None
-
-
-def _broken(path: Path, name: str, error: Exception) -> Complaint:
-    reason = f"{type(error).__name__}: {error}"
-    return Complaint(
-        path,
-        "value",
-        f"the plug-in behind {name!r} cannot be used: {reason}",
-        "update or reinstall its package",
-    )
 
 
 def _table(document: dict[str, Any], name: str) -> dict[str, Any]:

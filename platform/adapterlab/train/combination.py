@@ -7,7 +7,7 @@ rest on each lane's rows. Shapes: ``N`` token rows, ``L`` points, ``T`` sources,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -48,8 +48,7 @@ class TokenMeans:
     @property
     def values(self) -> Tensor:
         """The means, (L, T, 1), float32."""
-        sums = [one for one in self._sums if one is not None]
-        means = [one / count for one, count in zip(sums, self._tokens, strict=True)]
+        means = [one / count for one, count in zip(self._sums, self._tokens, strict=True) if one is not None]
         return torch.stack(means).unsqueeze(-1).float().cpu()
 
 
@@ -67,6 +66,8 @@ class Combination:
     """Tensors of the combiner that are not trained, on the pool's device."""
     means: TokenMeans | None = None
     """Where evaluation collects token-dependent coefficients; ``None``: nowhere."""
+    token_dependent: bool = False
+    """Whether the combiner's coefficients differ from token to token."""
 
     @property
     def group(self) -> int:
@@ -118,6 +119,10 @@ class Combination:
             generator=generator,
             observe=None if self.means is None else partial(self.means.observe, point),
         )
+
+    def watched(self) -> Combination:
+        """Return this combination, collecting its coefficients over tokens while it is evaluated."""
+        return replace(self, means=TokenMeans(len(self.pool.points)))
 
     def penalty(self, tensors: Mapping[str, Tensor]) -> Tensor | None:
         """Return the combiner's own term of the loss, if it has one."""

@@ -17,7 +17,8 @@ from dataclasses import replace
 import torch
 
 from adapterlab.records import EpochResult, LaneResult, State
-from adapterlab.train.adaptation import Seat, first_states
+from adapterlab.train.adaptation import Adaptation, Seat, first_states
+from adapterlab.train.combination import Combination
 from adapterlab.train.evaluate import evaluate
 from adapterlab.train.lane import Lane
 from adapterlab.train.protocols import Backbone
@@ -121,9 +122,10 @@ def _results(backbone: Backbone, leaving: Sequence[Lane], pruned: set[Lane]) -> 
         if lane not in complete:
             yield lane.result(State.PRUNED if lane in pruned else State.FAILED)
     tested = [lane for lane in complete if lane.sees_test]
+    watching = {lane: _watched(lane.adaptation) for lane in tested}
     evaluations = evaluate(
         backbone,
-        [Seat(lane.adaptation, lane.best_tensors) for lane in tested],
+        [Seat(watching[lane], lane.best_tensors) for lane in tested],
         [lane.task.test for lane in tested],
         [lane.task.facts for lane in tested],
     )
@@ -131,5 +133,18 @@ def _results(backbone: Backbone, leaving: Sequence[Lane], pruned: set[Lane]) -> 
     for lane in complete:
         result = lane.result(State.COMPLETE)
         if lane in scores:
-            result = replace(result, test_metrics=scores[lane].metrics, test_outputs=scores[lane].outputs)
+            seen = getattr(watching[lane], "means", None)
+            result = replace(
+                result,
+                test_metrics=scores[lane].metrics,
+                test_outputs=scores[lane].outputs,
+                mean_coefficients=None if seen is None else seen.values,
+            )
         yield result
+
+
+def _watched(adaptation: Adaptation) -> Adaptation:
+    """Return an adaptation that collects the coefficients it has token by token, if it has such."""
+    if isinstance(adaptation, Combination) and adaptation.token_dependent:
+        return adaptation.watched()
+    return adaptation

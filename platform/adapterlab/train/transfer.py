@@ -30,6 +30,7 @@ def transfer_lane(
     name: str,
     combiner_settings: Any = None,
     fixed: Mapping[str, Tensor] | None = None,
+    token_dependent: bool = False,
     sees_test: bool = False,
 ) -> Lane:
     """Return a lane with fresh coefficients and a fresh head.
@@ -47,6 +48,8 @@ def transfer_lane(
         name: Shown in progress and results.
         combiner_settings: The combiner's settings, validated.
         fixed: The combiner's fixed tensors, if it has any; they are not trained.
+        token_dependent: Whether the combiner's coefficients differ from token to token; their means over
+            the test split are then part of the result.
         sees_test: Whether the best epoch is evaluated once on the test split.
 
     Raises:
@@ -66,7 +69,9 @@ def transfer_lane(
     return Lane(
         name=name,
         task=task,
-        adaptation=Combination(pool, combiner, dropout, combiner_settings, placed),
+        adaptation=Combination(
+            pool, combiner, dropout, combiner_settings, placed, token_dependent=token_dependent
+        ),
         settings=settings,
         seed=seed,
         tensors=trainable(backbone, task, tensors, seed),

@@ -1,0 +1,119 @@
+"""Which source steps a spec's baselines are, by their titles; pure, and from the spec alone.
+
+A baseline trains a method on every target once a seed. That is what a source step does, so where the
+pool trains the very same (method, settings, training and seed) there is one step for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from adapterlab.fingerprint import Json, digest_of
+from adapterlab.plan.combining import dump, train_settings
+from adapterlab.records import TrainSettings
+from adapterlab.registry import entry_points
+from adapterlab.registry.protocols import AdapterMethod
+from adapterlab.spec.model import BaselineSpec, SourceSpec, Spec
+
+POOL = "source"
+"""What the title of an adapter of the pool begins with."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one adapter is trained, whatever the task."""
+
+    label: str
+    """The baseline's name; ``"source"`` for the pool."""
+    method: AdapterMethod
+    settings: BaseModel
+    training: TrainSettings
+    seed: int
+
+    @property
+    def adapter(self) -> dict[str, Json]:
+        """The method as keys hold it."""
+        return {"method": self.method.name, "version": self.method.version, "settings": dump(self.settings)}
+
+    @property
+    def identity(self) -> str:
+        """Equal for recipes that give the same adapter."""
+        return digest_of({"adapter": self.adapter, "training": self.training.identity(), "seed": self.seed})
+
+    def title(self, task: str) -> str:
+        """Return the title of its step: ``source · rte · seed 0``."""
+        return f"{self.label} · {task} · seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class BaselineRow:
+    """One baseline on one target."""
+
+    label: str
+    """The baseline's name."""
+    method: str
+    target: str
+    """Full name."""
+    steps: Mapping[int, str]
+    """Title of the step of each seed."""
+
+
+def pool_recipe(spec: Spec) -> Recipe:
+    """Return how the pool's adapters are trained."""
+    return _recipe(POOL, spec.adapter.method, spec.adapter.settings, spec.source)
+
+
+def baseline_recipes(spec: Spec) -> tuple[tuple[Recipe, ...], ...]:
+    """Return each baseline's recipes, one a seed."""
+    return tuple(tuple(_of_seed(spec, one, seed) for seed in _seeds(spec, one)) for one in spec.baseline)
+
+
+def baseline_rows(spec: Spec) -> tuple[BaselineRow, ...]:
+    """Return each baseline on each target, with the titles of its steps.
+
+    A step that another trains as well, the pool or an earlier baseline, has the title it has there.
+    """
+    names, rows = display_names(spec), []
+    pooled = {task for target in spec.targets.tasks for task in spec.pool_for(target)}
+    pool = pool_recipe(spec)
+    titles = {(task, pool.identity): pool.title(names[task]) for task in spec.pool.tasks if task in pooled}
+    for recipes in baseline_recipes(spec):
+        for target in spec.targets.tasks:
+            steps = {
+                one.seed: titles.setdefault((target, one.identity), one.title(names[target]))
+                for one in recipes
+            }
+            rows.append(BaselineRow(recipes[0].label, recipes[0].method.name, target, steps))
+    return tuple(rows)
+
+
+def display_names(spec: Spec) -> dict[str, str]:
+    """Return short task names where they are unique, full names where not."""
+    tasks = list(dict.fromkeys((*spec.pool.tasks, *spec.targets.tasks)))
+    short = [task.rsplit("/", 1)[-1] for task in tasks]
+    return {task: name if short.count(name) == 1 else task for task, name in zip(tasks, short, strict=True)}
+
+
+def _of_seed(spec: Spec, baseline: BaselineSpec, seed: int) -> Recipe:
+    own = dict(entry_points.adapter_method(baseline.method).training)
+    written = baseline.model_dump(exclude={"method", "settings", "name", "seeds"}, exclude_none=True)
+    source = spec.source.model_copy(update={**own, **written, "seed": seed})
+    return _recipe(baseline.label, baseline.method, baseline.settings, source)
+
+
+def _recipe(label: str, method: str, settings: Mapping[str, object], source: SourceSpec) -> Recipe:
+    plugin = entry_points.adapter_method(method)
+    return Recipe(
+        label=label,
+        method=plugin,
+        settings=plugin.settings.model_validate(settings),
+        training=train_settings(source, lr=source.lr),
+        seed=source.seed,
+    )
+
+
+def _seeds(spec: Spec, baseline: BaselineSpec) -> tuple[int, ...]:
+    return spec.final.seeds if baseline.seeds is None else baseline.seeds
