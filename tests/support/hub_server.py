@@ -1,4 +1,4 @@
-"""A server on loopback that answers as the hub does for one model repository, ``tiny/bert``."""
+"""A server on loopback that answers as the hub does for one repository: a model or a data set."""
 
 from __future__ import annotations
 
@@ -12,15 +12,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
+LARGE = (".safetensors", ".parquet")
+"""Files kept on another host, under their sha256."""
 
 
 @dataclass
 class Hub:
-    """A server that answers as the hub does for one model repository."""
+    """A server that answers as the hub does for one repository."""
 
     files: dict[str, bytes]
+    repository: str = "tiny/bert"
+    kind: str = "models"
+    """``"models"`` or ``"datasets"``."""
     fault: str | None = None
-    """``"401"``, ``"404"``, ``"404 revision"``, ``"403 gated"``, ``"429"``, ``"500"``, ``"half"``."""
+    """``"401"``, ``"404"``, ``"404 revision"``, ``"403 gated"``, ``"429"``, ``"500"``, ``"half"``,
+    ``"other"`` (large files arrive with another content)."""
     requests: list[str] = field(default_factory=list)
     tokens: set[str] = field(default_factory=set)
     url: str = ""
@@ -46,17 +52,26 @@ class _Answers(BaseHTTPRequestHandler):
         hub.tokens.add(self.headers.get("Authorization", ""))
         if self._refused():
             return
-        if path == f"/api/models/tiny/bert/revision/{REVISION}":
+        api, resolve = f"/api/{hub.kind}/{hub.repository}", f"/{hub.repository}/resolve/{REVISION}/"
+        resolve = f"/{hub.kind}{resolve}" if hub.kind == "datasets" else resolve
+        if path == f"{api}/revision/{REVISION}":
             names = [{"rfilename": name} for name in hub.files]
             self._json(
-                {"_id": "1", "id": "tiny/bert", "modelId": "tiny/bert", "sha": REVISION, "siblings": names}
+                {
+                    "_id": "1",
+                    "id": hub.repository,
+                    "modelId": hub.repository,
+                    "sha": REVISION,
+                    "siblings": names,
+                }
             )
-        elif path == f"/api/models/tiny/bert/tree/{REVISION}":
+        elif path == f"{api}/tree/{REVISION}":
             self._json([self._entry(name) for name in hub.files])
-        elif path.startswith(f"/tiny/bert/resolve/{REVISION}/"):
-            self._resolve(path.rsplit("/", 1)[1], body=body)
+        elif path.startswith(resolve):
+            self._resolve(path.removeprefix(resolve), body=body)
         elif path.startswith("/cdn/"):
-            self._send(hub.files[path.removeprefix("/cdn/")], body=body)
+            content = hub.files[path.removeprefix("/cdn/")]
+            self._send(content[::-1] if hub.fault == "other" else content, body=body)
         else:
             self._error(404, "RepoNotFound", "Repository not found")
 
@@ -78,7 +93,7 @@ class _Answers(BaseHTTPRequestHandler):
     def _entry(self, name: str) -> dict[str, Any]:
         content = self.hub.files[name]
         entry: dict[str, Any] = {"type": "file", "oid": _git_sha(content), "size": len(content), "path": name}
-        if name.endswith(".safetensors"):
+        if name.endswith(LARGE):
             entry["lfs"] = {"oid": _sha256(content), "size": len(content), "pointerSize": 134}
         return entry
 
@@ -88,7 +103,7 @@ class _Answers(BaseHTTPRequestHandler):
             self._error(404, "EntryNotFound", "Entry not found")
             return
         headers = {"X-Repo-Commit": REVISION, "Accept-Ranges": "bytes"}
-        if name.endswith(".safetensors"):  # large files are on another host: the hub redirects
+        if name.endswith(LARGE):  # large files are on another host: the hub redirects
             elsewhere = self.hub.url.replace("127.0.0.1", "localhost")
             headers |= {"X-Linked-Etag": f'"{_sha256(content)}"', "X-Linked-Size": str(len(content))}
             headers |= {"Location": f"{elsewhere}/cdn/{name}", "Content-Length": "0"}
@@ -107,7 +122,7 @@ class _Answers(BaseHTTPRequestHandler):
             answer["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
         self._head(206 if wanted else 200, answer)
         if body:
-            half = self.hub.fault == "half" and self.path.endswith(".safetensors")
+            half = self.hub.fault == "half" and self.path.endswith(LARGE)
             self.wfile.write(part[: len(part) // 2] if half else part)
             if half:
                 self.close_connection = True
@@ -143,9 +158,9 @@ def _git_sha(content: bytes) -> str:
 
 
 @contextmanager
-def serve(files: dict[str, bytes]) -> Iterator[Hub]:
-    """Serve these files as ``tiny/bert`` at :data:`REVISION`."""
-    state = Hub(files)
+def serve(files: dict[str, bytes], *, repository: str = "tiny/bert", kind: str = "models") -> Iterator[Hub]:
+    """Serve these files as a repository at :data:`REVISION`."""
+    state = Hub(files, repository, kind)
     handler = type("Answers", (_Answers,), {"hub": state})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True

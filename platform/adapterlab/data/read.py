@@ -221,7 +221,7 @@ def _checked(
     totals: _Totals | None = None,
 ) -> Iterator[Row]:
     maker = RowMaker(definition, by_name=options.by_name, separator=options.separator, cells=where.cells)
-    seen = _Identities(options.id_column)
+    seen = _Identities(options.id_column, where.counted)
     mine = totals or _Totals(definition)
     faults: list[tuple[int, str]] = []
     refused = 0
@@ -268,8 +268,8 @@ def _row(maker: RowMaker, record: Mapping[str, Any], totals: _Totals) -> Row:
 class _Identities:
     """Finds rows that claim the same id, in 24 bytes a row."""
 
-    def __init__(self, column: str | None) -> None:
-        self._column = column
+    def __init__(self, column: str | None, counted: str) -> None:
+        self._column, self._counted = column, counted
         self._numbers, self._ids, self._contents = array("q"), array("q"), array("q")
         self._rises = True
 
@@ -305,6 +305,6 @@ class _Identities:
             before = first.setdefault(key, place)
             if before != place and (self._column or self._contents[place] != self._contents[before]):
                 other = self._numbers[before]
-                what = f"the same {self._column or 'idx'} as number {other}"
+                what = f"the same {self._column or 'idx'} as {self._counted} {other}"
                 found.append((self._numbers[place], what + ("" if self._column else ", but another row")))
         return found
