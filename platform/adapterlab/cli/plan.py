@@ -30,8 +30,18 @@ def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = 
     emit(summary_line(planned))
     for warning in planned.warnings:
         note(f"warning: {warning}")
+    if alone := _alone(planned):
+        note(
+            f"{', '.join(alone)}: trains the backbone's own weights, so each of its runs has passes of its own"
+        )
     for reason in planned.plan.pending:
         note(f"not yet known: {reason}")
+
+
+def _alone(planned: PlannedSweep) -> list[str]:
+    """Return the names of baselines whose runs share no pass."""
+    sources = planned.plan.of_kind(StepKind.SOURCE)
+    return list(dict.fromkeys(str(step.job["label"]) for step in sources if step.job["exclusive"]))
 
 
 def _steps(planned: PlannedSweep) -> None:

@@ -14,10 +14,13 @@ Job = dict[str, Any]
 
 
 def source_jobs(steps: Sequence[Step], held: HeldClaim, *, groups: int) -> list[Job]:
-    """Return the source steps as jobs, dealt to at most ``groups`` workers by size, largest first."""
+    """Return the source steps as jobs, dealt to at most ``groups`` workers by size, largest first.
+
+    Those that cannot share a pass come last, so that they keep nobody waiting.
+    """
     dealt: list[list[Step]] = [[] for _ in range(min(groups, len(steps)))]
     loads = [0] * len(dealt)
-    for step in sorted(steps, key=lambda one: -(one.train_rows or 0)):
+    for step in sorted(steps, key=lambda one: (bool(one.job["exclusive"]), -(one.train_rows or 0))):
         lightest = loads.index(min(loads))
         dealt[lightest].append(step)
         loads[lightest] += step.train_rows or 1

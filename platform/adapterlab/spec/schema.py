@@ -29,6 +29,7 @@ def json_schema(*, plugins: bool = True) -> dict[str, Any]:
         methods = entry_points.names(entry_points.ADAPTER_METHODS)
         combiners = entry_points.names(entry_points.COMBINERS)
         _offer(schema, "AdapterSpec", "method", methods, entry_points.adapter_method)
+        _offer(schema, "BaselineSpec", "method", methods, entry_points.adapter_method)
         _offer(schema, "CombinerSpec", "kind", combiners, entry_points.combiner)
     return {"$schema": DIALECT, **schema, "title": "adapterlab spec"}
 

@@ -26,6 +26,18 @@ def test_sources_are_dealt_by_size_to_the_workers_there_are():
     assert sorted(names) == sorted(SPEC.pool.tasks)
 
 
+def test_what_cannot_share_a_pass_is_dealt_last():
+    wanted = spec(
+        baseline=[{"method": "full", "seeds": [0]}, {"method": "lora", "seeds": [0]}],
+        **{"targets.tasks": ["glue/rte"]},
+    )
+    steps = compile_plan(wanted, facts(wanted)).of_kind(StepKind.SOURCE)
+    (job,) = jobs.source_jobs(steps, held_by(set()), groups=1)
+    methods = [step["job"]["adapter"]["method"] for step in job["steps"]]
+    assert methods[-1] == "full"
+    assert "lora" in methods[:-1]
+
+
 def test_a_study_waits_for_every_source_it_reads():
     missing = ALL - {SOURCES[0].key, SOURCES[1].key}
     assert jobs.runnable_studies(PLAN, missing, held_by(ALL)) == []

@@ -62,3 +62,24 @@ def test_settings_that_two_combiners_refuse_alike_are_one_fault() -> None:
         {**GOOD, "combiner": {"kind": ["scalearn", "scalearn_pp"], "settings": {"x": 1}}}
     )
     assert [complaint.path for complaint in complaints] == [("combiner", "settings", "x")]
+
+
+def test_baselines_are_checked_where_they_stand() -> None:
+    complaints = plugin_complaints(
+        {
+            **GOOD,
+            "baseline": [
+                {"method": "lora", "settings": {"r": 4, "targets": ["query"]}},
+                {"method": "lorra"},
+                {"method": "compacter_pp", "settings": {"reduction": 2}},
+                {"method": 3},
+                "x",
+            ],
+        }
+    )
+    assert [complaint.path for complaint in complaints] == [
+        ("baseline", 1, "method"),
+        ("baseline", 2, "settings", "reduction"),
+    ]
+    assert complaints[0].hint == "did you mean 'lora'?"
+    assert complaints[1].hint == 'did you mean "reduction_factor"?'

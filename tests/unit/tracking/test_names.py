@@ -24,6 +24,7 @@ def test_trial_name_puts_other_settings_last_in_alphabetical_order():
 
 def test_other_names_read_from_the_general_to_the_special():
     assert names.source_name("glue/mnli", 0) == "source · mnli · seed 0"
+    assert names.source_name("glue/mnli", 2, label="lora") == "lora · mnli · seed 2"
     assert names.study_name("glue/rte", "scalearn") == "rte · scalearn"
     assert names.final_name("rte", "scalearn", 2) == "rte · scalearn · final · seed 2"
     assert names.sweep_name("quickstart") == "sweep · quickstart"
