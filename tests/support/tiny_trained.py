@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,6 +17,7 @@ from adapterlab.records import BackboneShape, Step, StepKind
 from adapterlab.registry.entry_points import adapter_method, combiner
 from adapterlab.spec.model import BackboneSpec
 from adapterlab.train import weights
+from adapterlab.train.protocols import MEAN_COEFFICIENTS
 from catalogs import key
 from tiny_world import WORDS
 
@@ -116,28 +118,42 @@ def write_trained(
     *,
     tasks: Sequence[str] = ("glue/mrpc", "superglue/cb", "glue/rte"),
     non_linearity: str = "relu",
+    method: str = "pfeiffer",
+    settings: Mapping[str, Any] | None = None,
 ) -> Trained:
-    """Write a backbone and a catalog with one adapter a task, and transfers to glue/rte and others."""
+    """Write a backbone and a catalog with one adapter a task, and transfers to glue/rte and others.
+
+    Args:
+        folder: Where.
+        architecture: Of the backbone.
+        tasks: Source tasks.
+        non_linearity: Of Pfeiffer adapters.
+        method: Adapter method of the sources.
+        settings: Its settings; ``None``: those of narrow Pfeiffer adapters.
+    """
     backbone, home = folder / "backbone", folder / "home"
     write_backbone(backbone, architecture)
     facts = backbone_facts(
         BackboneSpec(source=f"folder:{backbone}"), folder=folder, cache=home / "cache", download=False
     )
     common = {"backbone_digest": str(facts.weights_digest), "seed": 0}
-    settings = {"reduction_factor": HIDDEN // 4, "non_linearity": non_linearity}
-    adapter_method("pfeiffer").settings.model_validate(settings)
+    if settings is None:
+        settings = {"reduction_factor": HIDDEN // 4, "non_linearity": non_linearity}
+    chosen = adapter_method(method).settings.model_validate(settings)
+    points = LAYERS * len(adapter_method(method).sites(chosen))
     with open_at(home) as catalog:
         catalog.record_backbone(facts)
         sources = tuple(
-            _publish_adapter(catalog, task, number, {"adapter": settings, "training": {}}, common)
+            _publish_adapter(catalog, task, number, method, chosen, common)
             for number, task in enumerate(tasks)
         )
         pool = tuple(PoolEntry(*entry) for entry in zip(sources, tasks, strict=True))
         transfers = {
-            kind: _publish_transfer(catalog, kind, "glue/rte", 2, pool, common) for kind in COMBINERS
+            kind: _publish_transfer(catalog, kind, "glue/rte", 2, pool, common, points)
+            for kind in (*COMBINERS, "adapterfusion")
         }
-        transfers["stsb"] = _publish_transfer(catalog, "scalearn_pp", "glue/stsb", 1, pool, common)
-        transfers["cola"] = _publish_transfer(catalog, "scalearn", "glue/cola", 2, pool, common)
+        transfers["stsb"] = _publish_transfer(catalog, "scalearn_pp", "glue/stsb", 1, pool, common, points)
+        transfers["cola"] = _publish_transfer(catalog, "scalearn", "glue/cola", 2, pool, common, points)
         study = catalog.get_transfer(transfers["scalearn"]).study_key
         spec = {
             "backbone": {"source": f"folder:{backbone}", "revision": None},
@@ -149,14 +165,22 @@ def write_trained(
     return Trained(home, backbone, sources, transfers, study)
 
 
-def _publish_adapter(catalog: Catalog, task: str, number: int, settings, common) -> str:
+def method_tensors(method: str, settings, seed: int):
+    """Return one adapter of any method, every tensor of it random."""
+    shape = BackboneShape(LAYERS, HIDDEN)
+    fresh = adapter_method(method).layer().initial(settings, shape, torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    return {name: 0.2 * torch.randn(one.shape, generator=generator) for name, one in fresh.items()}
+
+
+def _publish_adapter(catalog: Catalog, task: str, number: int, method: str, settings, common) -> str:
     name = key(f"adapter {task}")
     record = AdapterRecord(
         key=name,
         task=task,
         task_digest=key(task),
-        method="pfeiffer",
-        settings=settings,
+        method=method,
+        settings={"adapter": settings.model_dump(mode="json"), "training": {}},
         metric="accuracy",
         metric_value=0.7,
         metrics={"accuracy": 0.7},
@@ -164,15 +188,20 @@ def _publish_adapter(catalog: Catalog, task: str, number: int, settings, common)
         **common,
     )
     outputs = {"superglue/cb": 3, "superglue/copa": 1, "synthetic/mentions": 6}.get(task, 2)
-    tensors = {**adapter_tensors(number), **head_tensors(number, outputs)}
+    own = adapter_tensors(number) if method == "pfeiffer" else method_tensors(method, settings, number)
+    tensors = {**own, **head_tensors(number, outputs)}
     catalog.publish_adapter(record, weights.to_bytes(tensors), _claim(catalog, name))
     return name
 
 
-def _publish_transfer(catalog: Catalog, kind: str, task: str, outputs: int, pool, common) -> str:
+def _publish_transfer(catalog: Catalog, kind: str, task: str, outputs: int, pool, common, points: int) -> str:
     study, name = key(f"study {task} {kind}"), key(f"transfer {task} {kind}")
-    shape = combiner(kind).coefficient_shape(BackboneShape(LAYERS, HIDDEN), len(pool))
-    omega = 0.6 + 0.5 * torch.randn(shape, generator=torch.Generator().manual_seed(len(kind)))
+    shape = combiner(kind).coefficient_shape(BackboneShape(points, HIDDEN), len(pool))
+    generator = torch.Generator().manual_seed(len(kind))
+    if kind == "adapterfusion":
+        learned = _fusion_tensors(shape, generator)
+    else:
+        learned = {"omega": 0.6 + 0.5 * torch.randn(shape, generator=generator)}
     shared = {"task": task, "task_digest": key(task), "combiner": kind, "metric": "accuracy"}
     catalog.publish_study(
         StudyRecord(
@@ -196,9 +225,16 @@ def _publish_transfer(catalog: Catalog, kind: str, task: str, outputs: int, pool
         **shared,
         **common,
     )
-    tensors = {"omega": omega, **head_tensors(len(kind), outputs)}
+    tensors = {**learned, **head_tensors(len(kind), outputs)}
     catalog.publish_transfer(record, weights.to_bytes(tensors), [], _claim(catalog, name))
     return name
+
+
+def _fusion_tensors(size, generator):
+    plugin = combiner("adapterfusion")
+    fresh = plugin.layer().initial(plugin.settings(), size, HIDDEN, 0.0, generator)
+    random = {name: one + 0.3 * torch.randn(one.shape, generator=generator) for name, one in fresh.items()}
+    return {**random, MEAN_COEFFICIENTS: torch.softmax(torch.randn(size, generator=generator), dim=1)}
 
 
 def _claim(catalog: Catalog, name: str):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from adapterlab.export import adapterhub as hub
 from adapterlab.export import fusion
@@ -46,7 +46,7 @@ class FusionDraft(Draft):
 
     def write_adapters(self) -> None:
         """Write one folder a source, one for the fusion, and what holds them together."""
-        about = {
+        about: dict[str, Any] = {
             "architecture": self.origin.architecture,
             "model_name": self.base_model,
             "hidden_size": self.hidden_size,

@@ -48,6 +48,11 @@ class WithoutSource:
         """Combinations leave the backbone frozen."""
         return False
 
+    @property
+    def observes_tokens(self) -> bool:
+        """Nothing is collected over tokens."""
+        return False
+
     def shared(self, site: str, layer: int, x: Tensor) -> Tensor:
         """Return the whole pool's inner activations, (N, d) -> (N, T·r)."""
         return self.whole.shared(site, layer, x)

@@ -27,8 +27,8 @@ from adapterlab.errors import (
 )
 from adapterlab.export import selftest
 from adapterlab.export.catalogued import open_trained
-from adapterlab.export.folder import read_adapter, read_head
 from adapterlab.export.draft import slug
+from adapterlab.export.folder import read_adapter, read_head
 from adapterlab.train.adaptation import OwnAdapter, Seat
 from adapterlab.train.predict import outputs
 from adapterlab_bottleneck import layer as pfeiffer
