@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from adapterlab.registry import entry_points
-from adapterlab.spec.model import Spec
+from adapterlab.spec.model import AUTO, Spec
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REFERENCE = "#/$defs/"
@@ -30,7 +30,8 @@ def json_schema(*, plugins: bool = True) -> dict[str, Any]:
         combiners = entry_points.names(entry_points.COMBINERS)
         _offer(schema, "AdapterSpec", "method", methods, entry_points.adapter_method)
         _offer(schema, "BaselineSpec", "method", methods, entry_points.adapter_method)
-        _offer(schema, "CombinerSpec", "kind", combiners, entry_points.combiner)
+        _offer(schema, "CombinerSpec", "kind", combiners, entry_points.combiner, besides=(AUTO,))
+        _offer_own(schema, combiners)
     return {"$schema": DIALECT, **schema, "title": "adapterlab spec"}
 
 
@@ -54,11 +55,17 @@ def _plain(node: Any) -> Any:
 
 
 def _offer(
-    schema: dict[str, Any], table: str, key: str, names: tuple[str, ...], get: Callable[[str], Any]
+    schema: dict[str, Any],
+    table: str,
+    key: str,
+    names: tuple[str, ...],
+    get: Callable[[str], Any],
+    *,
+    besides: tuple[str, ...] = (),
 ) -> None:
-    """Let ``key`` take the installed names only, and tie each name to its settings."""
+    """Let ``key`` take the installed names only (and those ``besides``), and tie each name to its settings."""
     definition = schema["$defs"][table]
-    choice = {"type": "string", "enum": list(names)}
+    choice = {"type": "string", "enum": [*names, *besides]}
     if names:
         old = definition["properties"][key]
         kept = {name: old[name] for name in ("default", "description") if name in old}
@@ -82,3 +89,18 @@ def _offer(
         )
     if rules:
         definition["allOf"] = rules
+
+
+def _offer_own(schema: dict[str, Any], combiners: tuple[str, ...]) -> None:
+    """Let ``among`` and ``per_kind`` name installed combiners only, the latter with their own settings."""
+    properties = schema["$defs"]["CombinerSpec"]["properties"]
+    properties["among"]["items"] = {"type": "string", "enum": list(combiners)}
+    own = properties["per_kind"]
+    body = own.pop("additionalProperties")
+    own["additionalProperties"] = False
+    own["properties"] = {
+        name: {
+            "allOf": [body, {"properties": {"settings": {"$ref": f"{_REFERENCE}{name} settings"}}}],
+        }
+        for name in combiners
+    }

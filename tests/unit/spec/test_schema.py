@@ -37,6 +37,19 @@ def test_it_is_a_valid_schema_of_its_draft() -> None:
         {"search": {"lr": 1e-3, "dropout": {"choices": [0.1, 0.3]}, "init_scale": {"low": 1, "high": 2}}},
         {"combiner": {"kind": ["scalearn", "scalearn_pp"]}},
         {"combiner": {"kind": "scalearn_uniform"}},
+        {"combiner": {"kind": "auto", "among": ["scalearn", "adapterfusion"]}},
+        {
+            "combiner": {
+                "kind": ["scalearn", "adapterfusion"],
+                "per_kind": {
+                    "adapterfusion": {
+                        "settings": {"value_regulariser": 0.0},
+                        "search": {"lr": {"choices": [1e-5, 5e-5]}},
+                        "transfer": {"patience": 3},
+                    }
+                },
+            }
+        },
         {"adapter": {"settings": {"reduction_factor": 8}}},
         {
             "backbone": {

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from adapterlab.errors import DataError
 from adapterlab.records import State, TrainSettings
 from adapterlab.registry import entry_points
+from adapterlab.registry.entry_points import combiner
 from adapterlab.train.adaptation import SourcePool
+from adapterlab.train.combination import pool_for
 from adapterlab.train.loop import train_lanes
 from adapterlab.train.rng import stream
 from adapterlab.train.source import source_lane
@@ -37,13 +39,23 @@ METHODS = {
 TRAIN = TrainSettings(lr=5e-3, max_epochs=2, patience=2, batch_size=6)
 
 
-def pool_of(count: int) -> SourcePool:
+def adapters_of(count: int):
     adapters = [pfeiffer.initial(METHOD, ENCODER.shape, stream(i, "pool")) for i in range(count)]
-    adapters = [{name: 10 * tensor for name, tensor in one.items()} for one in adapters]
-    return SourcePool.build(pfeiffer, METHOD, adapters, ENCODER)
+    return [{name: 10 * tensor for name, tensor in one.items()} for one in adapters]
+
+
+def pool_of(count: int) -> SourcePool:
+    return SourcePool.build(pfeiffer, METHOD, adapters_of(count), ENCODER)
 
 
 POOLS = {count: pool_of(count) for count in (1, 2, 3)}
+
+
+COMBINERS = ("adapterfusion", "scalearn_softmax", "adaptersoup")
+SOUPS = {count: pool_for(
+    combiner("adaptersoup").layer(), None, {"omega": torch.full((1, count, 1), 1 / count)}, pfeiffer, METHOD,
+    adapters_of(count), ENCODER,
+) for count in POOLS}  # fmt: skip
 
 
 def make_lane(recipe):
@@ -58,11 +70,25 @@ def make_lane(recipe):
         return source_lane(ENCODER, plugin.layer(), settings, task, training, seed=seed, name=name)
     if kind == "source":
         return source_lane(ENCODER, pfeiffer, METHOD, task, training, seed=seed, name=name)
+    if kind in COMBINERS:
+        return mixed_lane(kind, task, training, seed=seed, dropout=dropout, name=name)
     size = (2 if kind == "per layer" else 1, 1 + seed % 3, 16 if n_labels > 1 else 1)
     return transfer_lane(
         ENCODER, POOLS[1 + seed % 3], ScaLearnLayer(), size, task, training,
         init_scale=2.0, dropout=dropout, seed=seed, name=name, combiner_settings=ScaLearnSettings(),
         sees_test=True,
+    )  # fmt: skip
+
+
+def mixed_lane(kind, task, training, *, seed, dropout, name):
+    """Return a lane of another combiner, on a pool that lanes of all combiners share."""
+    plugin, count = combiner(kind), 1 + seed % 3
+    size = plugin.coefficient_shape(ENCODER.shape, count)
+    fixed = {"omega": torch.full(size, 1 / count)} if kind == "adaptersoup" else {}
+    return transfer_lane(
+        ENCODER, SOUPS[count] if fixed else POOLS[count], plugin.layer(), size, task, training,
+        dropout=dropout, seed=seed, name=name, combiner_settings=plugin.settings(), fixed=fixed,
+        token_dependent=plugin.token_dependent, sees_test=True,
     )  # fmt: skip
 
 
@@ -76,7 +102,7 @@ def run(recipes, capacity):
 
 
 RECIPES = st.tuples(
-    st.sampled_from(["source", "per layer", "shared", *METHODS]),
+    st.sampled_from(["source", "per layer", "shared", *METHODS, *COMBINERS]),
     st.integers(0, 50),
     st.integers(3, 14),
     st.sampled_from([1, 2, 3]),
@@ -95,6 +121,8 @@ def test_a_lane_equals_the_same_run_alone(recipes, capacity):
         shared = together[repr(recipe)]
         assert shared.state == alone.state
         assert shared.best_epoch == alone.best_epoch
+        if alone.mean_coefficients is not None:
+            torch.testing.assert_close(shared.mean_coefficients, alone.mean_coefficients, rtol=0, atol=1e-6)
         for name, tensor in alone.tensors.items():
             torch.testing.assert_close(shared.tensors[name], tensor, rtol=0, atol=1e-9)
         for left, right in zip(shared.epochs, alone.epochs, strict=True):
