@@ -33,7 +33,11 @@ def test_the_quickstart_backbone_is_found_in_its_package(cache):
     )
     assert facts.resolved
     assert facts.architecture == "bert"
-    assert facts.shape == BackboneShape(layers=6, hidden_size=384, heads=12, intermediate_size=1536)
+    rows = 30522 + 512 + 2  # words, positions, token types
+    assert facts.shape == BackboneShape(
+        layers=6, hidden_size=384, heads=12, intermediate_size=1536, embedding_rows=rows
+    )
+    assert facts.shape.encoder_parameters == 22_565_376  # 22.7 M with its pooler
     assert Path(facts.folder, "model.safetensors").is_file()
 
 
