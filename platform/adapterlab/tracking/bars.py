@@ -43,7 +43,7 @@ def label_bars(names: Sequence[str], scores: Sequence[float], counts: Sequence[i
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.6, len(order) - 0.4)
     axes.set_xlabel("F1 on the test split", fontsize=9, color=_FAINT)
-    axes.tick_params(length=0)
+    axes.tick_params(length=0, labelsize=8)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.set_title(title, loc="left", fontsize=12.5, fontweight="bold", color=_INK, pad=18)
