@@ -299,8 +299,6 @@ class TrainSettings:
     head_dropout: float = 0.1
     backbone_dropout: bool = True
     """Whether the frozen backbone's own dropout is active while training (as in the papers)."""
-    precision: str = "float32"
-    """``"float32"`` or ``"float64"``."""
 
     def identity(self) -> dict[str, Json]:
         """Return every field, as a key holds it."""

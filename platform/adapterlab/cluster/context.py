@@ -21,7 +21,7 @@ class Context:
     experiment: str
     """MLflow experiment."""
     backbone: Mapping[str, Any]
-    """``folder``, ``architecture`` and ``digest`` of the weights."""
+    """``folder`` and ``architecture``, ``digest`` of the weights, ``precision`` to run them in."""
     data_root: str | None
     places: Mapping[str, Any]
     """Where else rows are, see ``data.sources.DataPlaces``."""

@@ -104,9 +104,7 @@ def run_sweep(
             remedy="`platform plan` shows what is missing.",
         )
     with open_catalog(stores.catalog, stores.blobs, locks=stores.locks) as catalog:
-        driver = _Driver(
-            plan, spec, stores, spec_toml, data_root, places or DataPlaces(), watch, catalog
-        )
+        driver = _Driver(plan, spec, stores, spec_toml, data_root, places or DataPlaces(), watch, catalog)
         return driver.run(plan.key)
 
 
@@ -324,6 +322,7 @@ class _Driver:
                 "folder": facts.folder,
                 "architecture": facts.architecture,
                 "digest": facts.weights_digest,
+                "precision": self.spec.backbone.precision,
             },
             data_root=None if self.data_root is None else str(self.data_root),
             places=self.places.to_json(),

@@ -120,6 +120,7 @@ def open_worker(context: Context, name: str) -> Iterator[Worker]:
 def _load_backbone(context: Context, device: Any) -> Backbone:
     from adapterlab.data.weights import weight_files, weights_digest
     from adapterlab.registry.entry_points import backbone_family
+    from adapterlab.train.device import precision_of
 
     folder = Path(context.backbone["folder"])
     found = weights_digest(weight_files(folder), context.stores.cache)
@@ -128,5 +129,6 @@ def _load_backbone(context: Context, device: Any) -> Backbone:
             f"{folder}: the weights have sha256 {found}, the plan was made for {context.backbone['digest']}",
             remedy="Every machine of the cluster must see the same files; fetch the model again.",
         )
-    backbone: Backbone = backbone_family(context.backbone["architecture"]).layer().load(folder, device=device)
+    family = backbone_family(context.backbone["architecture"]).layer()
+    backbone: Backbone = family.load(folder, dtype=precision_of(context.backbone["precision"]), device=device)
     return backbone

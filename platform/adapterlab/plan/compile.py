@@ -243,7 +243,7 @@ def _head_parameters(shape: BackboneShape | None, task: TaskFacts) -> int | None
 
 def _common(spec: Spec, facts: Facts, task: str) -> dict[str, Json]:
     return {
-        "backbone": facts.backbone.identity(),
+        "backbone": {**facts.backbone.identity(), "precision": spec.backbone.precision},
         "task": facts.tasks[task].identity(),
         "preprocessing": {
             "version": PREPROCESSING_VERSION,

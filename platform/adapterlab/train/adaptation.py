@@ -7,7 +7,7 @@ over the group's rows, the rest lane by lane.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -192,6 +192,20 @@ class Seat:
     backbone_generator: torch.Generator | None = field(default=None)
     """Stream of the frozen backbone's own dropout; ``None``: off."""
 
+    def computing_in(self, dtype: torch.dtype) -> Seat:
+        """Return the seat with its tensors in the precision of the pass; gradients flow to its own."""
+        if all(tensor.dtype is dtype for tensor in self.tensors.values()):
+            return self
+        return replace(self, tensors={name: tensor.to(dtype) for name, tensor in self.tensors.items()})
+
+
+def trained_in(dtype: torch.dtype) -> torch.dtype:
+    """Return the precision trained tensors, heads and losses have where the backbone computes in ``dtype``.
+
+    Steps of an optimizer are smaller than 16 bits can tell apart, so what is trained has 32.
+    """
+    return torch.float32 if dtype in (torch.bfloat16, torch.float16) else dtype
+
 
 @dataclass(frozen=True)
 class PassHook:
@@ -274,7 +288,7 @@ def _states(
     found: dict[int, Tensor] = {}
     for places in [together, *alone] if together else alone:
         batch = Pass(tuple(rectangles[i] for i in places))
-        sharing = [seats[i] for i in places]
+        sharing = [seats[i].computing_in(backbone.dtype) for i in places]
         base = backbone.with_weights(sharing[0].tensors) if sharing[0].adaptation.exclusive else backbone
         packed = base.forward(
             batch,
@@ -282,6 +296,7 @@ def _states(
             [seat.backbone_generator for seat in sharing],
             first_only=first_only,
         )
+        packed = packed.to(trained_in(backbone.dtype))
         for i, rows in zip(places, batch.slices_of(packed), strict=True):
             found[i] = packed[rows]
     return [found[i] for i in range(len(seats))]

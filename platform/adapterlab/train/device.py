@@ -24,3 +24,8 @@ def prepare(*, threads: int, gpu: bool) -> torch.device:
 def default_lanes(device: torch.device) -> int:
     """Return the number of lanes for a device, >= 1."""
     return _CPU_LANES if device.type == "cpu" else _GPU_LANES
+
+
+def precision_of(name: str) -> torch.dtype:
+    """Return the precision a spec names: ``"float32"`` or ``"bfloat16"``."""
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from adapterlab.data import metrics
 from adapterlab.records import Examples, TaskFacts
 from adapterlab.train import head
-from adapterlab.train.adaptation import Seat, first_states
+from adapterlab.train.adaptation import Seat, first_states, trained_in
 from adapterlab.train.combination import Combination
 from adapterlab.train.passes import Rectangle, evaluation_rectangles
 from adapterlab.train.protocols import Backbone
@@ -46,7 +46,7 @@ def evaluate(
     """
     queues = [evaluation_rectangles(split, MAX_TOKENS) for split in examples]
     outputs = [
-        torch.empty(len(split), task.n_labels * split.choices, dtype=backbone.dtype)
+        torch.empty(len(split), task.n_labels * split.choices, dtype=trained_in(backbone.dtype))
         for split, task in zip(examples, facts, strict=True)
     ]
     losses = [0.0] * len(seats)

@@ -7,7 +7,7 @@ from typing import Any
 from adapterlab.errors import DataError
 from adapterlab.records import TaskData, TrainSettings
 from adapterlab.train import head
-from adapterlab.train.adaptation import OwnAdapter, trains_backbone
+from adapterlab.train.adaptation import OwnAdapter, trained_in, trains_backbone
 from adapterlab.train.lane import Lane
 from adapterlab.train.protocols import Backbone, MethodLayer, Tensors
 from adapterlab.train.rng import stream
@@ -72,6 +72,6 @@ def trainable(backbone: Backbone, task: TaskData, tensors: Tensors, seed: int) -
         )
     fresh = tensors | head.initial(backbone.shape.hidden_size, task.facts.n_labels, stream(seed, "head init"))
     return {
-        name: tensor.to(device=backbone.device, dtype=backbone.dtype).requires_grad_()
+        name: tensor.to(device=backbone.device, dtype=trained_in(backbone.dtype)).requires_grad_()
         for name, tensor in fresh.items()
     }
