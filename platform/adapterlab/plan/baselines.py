@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from adapterlab.fingerprint import Json, digest_of
 from adapterlab.plan.combining import dump, train_settings
+from adapterlab.plan.few_shot import few_shot_spec, own_seeds
 from adapterlab.records import TrainSettings
 from adapterlab.registry import entry_points
 from adapterlab.registry.protocols import AdapterMethod
@@ -43,9 +44,10 @@ class Recipe:
         """Equal for recipes that give the same adapter."""
         return digest_of({"adapter": self.adapter, "training": self.training.identity(), "seed": self.seed})
 
-    def title(self, task: str) -> str:
-        """Return the title of its step: ``source · rte · seed 0``."""
-        return f"{self.label} · {task} · seed {self.seed}"
+    def title(self, task: str, *, rows: int | None = None) -> str:
+        """Return the title of its step: ``source · rte · seed 0``, or ``source · rte · 16 rows · seed 0``."""
+        few = "" if rows is None else f" · {rows} rows"
+        return f"{self.label} · {task}{few} · seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,19 @@ def pool_recipe(spec: Spec) -> Recipe:
     return _recipe(POOL, spec.adapter.method, spec.adapter.settings, spec.source)
 
 
+def few_shot_recipes(spec: Spec) -> tuple[Recipe, ...]:
+    """Return how a target's own adapters of its pool are trained on few rows, the study's first."""
+    source = few_shot_spec(spec).source
+    return tuple(
+        _recipe(POOL, spec.adapter.method, spec.adapter.settings, source.model_copy(update={"seed": seed}))
+        for seed in own_seeds(spec)
+    )
+
+
 def baseline_recipes(spec: Spec) -> tuple[tuple[Recipe, ...], ...]:
     """Return each baseline's recipes, one a seed."""
-    return tuple(tuple(_of_seed(spec, one, seed) for seed in _seeds(spec, one)) for one in spec.baseline)
+    few = few_shot_spec(spec)
+    return tuple(tuple(_of_seed(few, one, seed) for seed in _seeds(few, one)) for one in spec.baseline)
 
 
 def baseline_rows(spec: Spec) -> tuple[BaselineRow, ...]:
@@ -78,8 +90,14 @@ def baseline_rows(spec: Spec) -> tuple[BaselineRow, ...]:
     """
     names, rows = display_names(spec), []
     pooled = {task for target in spec.targets.tasks for task in spec.pool_for(target)}
-    pool = pool_recipe(spec)
-    titles = {(task, pool.identity): pool.title(names[task]) for task in spec.pool.tasks if task in pooled}
+    rows_of_few = spec.data.few_shot
+    own = (pool_recipe(spec),) if rows_of_few is None else few_shot_recipes(spec)
+    titles = {
+        (task, one.identity): one.title(names[task], rows=rows_of_few)
+        for task in spec.targets.tasks
+        if task in spec.pool_for(task) or (rows_of_few is None and task in pooled)
+        for one in own
+    }
     for recipes in baseline_recipes(spec):
         for target in spec.targets.tasks:
             steps = {

@@ -6,7 +6,7 @@ Pure: no disk, no network, no torch. What a key holds is written here and nowher
     study     backbone, task content, preprocessing, pool (source keys in order), combiner with its
               settings and the content of models it reads, training, search space, sampler, pruner,
               trials, seed; of "auto" all of that for every combiner it chooses among
-    transfer  study key, seed
+    transfer  study key, seed; its draw and its own source adapter where every seed has other rows
 
 Where it ran, on how many lanes, under which name, is in no key.
 """
@@ -18,7 +18,14 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from adapterlab.fingerprint import Json, digest_of, key_of
-from adapterlab.plan.baselines import Recipe, baseline_recipes, baseline_rows, display_names, pool_recipe
+from adapterlab.plan.baselines import (
+    Recipe,
+    baseline_recipes,
+    baseline_rows,
+    display_names,
+    few_shot_recipes,
+    pool_recipe,
+)
 from adapterlab.plan.combining import (
     combiner_of,
     for_workers,
@@ -27,6 +34,7 @@ from adapterlab.plan.combining import (
     search_of,
     trials_of,
 )
+from adapterlab.plan.few_shot import RunRows, draw_of, few_shot_spec, run_rows
 from adapterlab.records import BackboneFacts, BackboneShape, Step, StepKind, TaskFacts, row_length
 from adapterlab.registry import entry_points
 from adapterlab.spec.combining import StudyPlan, study_plans
@@ -78,19 +86,20 @@ def compile_plan(spec: Spec, facts: Facts) -> Plan:
         NotFoundError: A plug-in the spec names is not installed.
         pydantic.ValidationError: A plug-in's settings are invalid; a loaded spec never raises this.
     """
-    names, studies, pool = display_names(spec), study_plans(spec), pool_recipe(spec)
-    sources = {
-        task: _source_step(spec, facts, task, names[task], pool, pool.title(names[task]))
-        for task in _needed_sources(spec)
-    }
-    steps = list(sources.values())
+    names, studies = display_names(spec), study_plans(few_shot_spec(spec))
+    sources = _pool_steps(spec, facts, names)
+    own = _few_shot_steps(spec, facts, names)
+    steps = [*sources.values(), *(step for of_seed in own.values() for step in of_seed.values())]
     steps += _baseline_steps(spec, facts, names, steps)
     for target in spec.targets.tasks:
         for wanted in studies:
-            study = _study_step(spec, facts, target, wanted, names, sources)
+            study = _study_step(spec, facts, target, wanted, names, sources, own.get(target, {}))
             steps.append(study)
-            rows = _rows(spec, facts.tasks[target], wanted.max_epochs)
-            steps += [_transfer_step(study, seed, rows) for seed in spec.final.seeds]
+            rows = _rows(spec, facts.tasks[target], wanted.max_epochs, few=True)
+            steps += [
+                _transfer_step(spec, facts, study, seed, rows, own.get(target, {}))
+                for seed in spec.final.seeds
+            ]
     keys = [step.key for step in steps]
     reasons = (
         facts.backbone.pending_reason,
@@ -112,14 +121,49 @@ def _unknown_models(facts: Facts, sources: tuple[str, ...]) -> Iterator[str | No
         yield f"{source} is not at hand" if known is None else known.pending_reason
 
 
-def _needed_sources(spec: Spec) -> list[str]:
-    """Return source tasks some target reads, in the order they are listed."""
-    needed = {task for target in spec.targets.tasks for task in spec.pool_for(target)}
-    return [task for task in spec.pool.tasks if task in needed]
+def _pool_steps(spec: Spec, facts: Facts, names: Mapping[str, str]) -> dict[str, Step]:
+    """Return the steps of source tasks some target reads with all their rows, in the order listed."""
+    recipe, few = pool_recipe(spec), spec.data.few_shot is not None
+    needed = {
+        task
+        for target in spec.targets.tasks
+        for task in spec.pool_for(target)
+        if not (few and task == target)
+    }
+    return {
+        task: _source_step(spec, facts, task, names[task], recipe, recipe.title(names[task]))
+        for task in spec.pool.tasks
+        if task in needed
+    }
 
 
-def _source_step(spec: Spec, facts: Facts, task: str, name: str, recipe: Recipe, title: str) -> Step:
+def _few_shot_steps(spec: Spec, facts: Facts, names: Mapping[str, str]) -> dict[str, dict[int, Step]]:
+    """Return, by target and seed, the adapters trained on few rows that stand in the targets' pools."""
+    if spec.data.few_shot is None:
+        return {}
+    return {
+        target: {
+            recipe.seed: _source_step(
+                spec,
+                facts,
+                target,
+                names[target],
+                recipe,
+                recipe.title(names[target], rows=spec.data.few_shot),
+                few=True,
+            )
+            for recipe in few_shot_recipes(spec)
+        }
+        for target in spec.targets.tasks
+        if target in spec.pool_for(target)
+    }
+
+
+def _source_step(
+    spec: Spec, facts: Facts, task: str, name: str, recipe: Recipe, title: str, *, few: bool = False
+) -> Step:
     task_facts, shape = facts.tasks[task], facts.backbone.shape
+    rows = run_rows(spec, task_facts, few=few, draw=draw_of(spec, recipe.seed) if few else None)
     trained: dict[str, Json] = {
         "adapter": recipe.adapter,
         "training": recipe.training.identity(),
@@ -127,7 +171,11 @@ def _source_step(spec: Spec, facts: Facts, task: str, name: str, recipe: Recipe,
     }
     return Step(
         kind=StepKind.SOURCE,
-        key=_key(StepKind.SOURCE, {**_common(spec, facts, task), **trained}) if _known(facts, task) else None,
+        key=(
+            _key(StepKind.SOURCE, {**_common(spec, facts, task, rows), **trained})
+            if _known(facts, task)
+            else None
+        ),
         title=title,
         job={
             "task": task,
@@ -135,10 +183,11 @@ def _source_step(spec: Spec, facts: Facts, task: str, name: str, recipe: Recipe,
             "label": recipe.label,
             "exclusive": recipe.method.exclusive,
             **trained,
+            **_told(rows, few=few),
         },
         trainable_parameters=recipe.method.trainable_parameters(recipe.settings, shape) if shape else None,
         head_parameters=_head_parameters(shape, task_facts),
-        train_rows=_rows(spec, task_facts, recipe.training.max_epochs),
+        train_rows=_rows(spec, task_facts, recipe.training.max_epochs, few=few),
     )
 
 
@@ -154,7 +203,7 @@ def _baseline_steps(
                 title = row.steps[recipe.seed]
                 if title not in titles:
                     titles.add(title)
-                    yield _source_step(spec, facts, row.target, names[row.target], recipe, title)
+                    yield _source_step(spec, facts, row.target, names[row.target], recipe, title, few=True)
 
 
 def _study_step(
@@ -164,8 +213,11 @@ def _study_step(
     study: StudyPlan,
     names: Mapping[str, str],
     sources: Mapping[str, Step],
+    own: Mapping[int, Step],
 ) -> Step:
-    pool = [sources[task] for task in spec.pool_for(target)]
+    mine = next(iter(own.values()), None)  # the study's own, of its seed
+    pool = [mine if mine and task == target else sources[task] for task in spec.pool_for(target)]
+    run = run_rows(spec, facts.tasks[target], few=True, draw=draw_of(spec, spec.search.seed))
     trials = trials_of(spec, study)
     how: dict[str, Json] = {
         "sampler": spec.search.sampler,
@@ -177,7 +229,7 @@ def _study_step(
     if _known(facts, target) and all(step.key for step in pool) and identity is not None:
         spaces = identity.pop("spaces", None)
         inputs: dict[str, Json] = {
-            **_common(spec, facts, target),
+            **_common(spec, facts, target, run),
             "pool": [step.key for step in pool],
             **identity,
             "search": how if spaces is None else {"spaces": spaces, **how},
@@ -204,13 +256,15 @@ def _study_step(
             "adapter": pool[0].job["adapter"],
             "search": {"spaces": search_of(study), **how, "trials": trials},
             "search_key": search_key,
+            **_told(run, few=spec.data.few_shot is not None),
         },
-        needs=tuple(step.title for step in pool),
+        # the other seeds' adapters too, which the final runs read
+        needs=tuple(dict.fromkeys(step.title for step in (*pool, *own.values()))),
         trainable_parameters=(
             only.plugin.trainable_parameters(only.settings, shape, len(pool)) if only and shape else None
         ),
         head_parameters=shape.head_parameters(task_facts.n_labels) if shape else None,
-        train_rows=_rows(spec, task_facts, study.max_epochs * trials),
+        train_rows=_rows(spec, task_facts, study.max_epochs * trials, few=True),
     )
 
 
@@ -221,15 +275,27 @@ def _points_of(spec: Spec, shape: BackboneShape | None) -> BackboneShape | None:
     return None if shape is None else replace(shape, layers=shape.layers * sites)
 
 
-def _transfer_step(study: Step, seed: int, train_rows: int | None) -> Step:
-    key = None
-    if study.key is not None:
-        key = _key(StepKind.TRANSFER, {"study": study.key, "seed": seed})
+def _transfer_step(
+    spec: Spec, facts: Facts, study: Step, seed: int, train_rows: int | None, own: Mapping[int, Step]
+) -> Step:
+    identity: dict[str, Json] = {"study": study.key, "seed": seed}
+    job: dict[str, Json] = dict(identity)
+    draw = draw_of(spec, seed)
+    if draw is not None:
+        target = str(study.job["task"])
+        run = run_rows(spec, facts.tasks[target], few=True, draw=draw)
+        source = own.get(seed)
+        identity |= {"rows": run.identity(), "source": None if source is None else source.key}
+        entries = [dict(entry) for entry in study.job["pool"]]  # type: ignore[union-attr, arg-type]
+        if source is not None:
+            entries[-1]["key"] = source.key  # the target is last in its pool
+        job |= {"pool": entries, **_told(run, few=True)}
+    key = None if study.key is None else _key(StepKind.TRANSFER, identity)
     return Step(
         kind=StepKind.TRANSFER,
         key=key,
         title=f"{study.title} · final · seed {seed}",
-        job={"study": study.key, "seed": seed},
+        job=job,
         needs=(study.title,),
         trainable_parameters=study.trainable_parameters,
         head_parameters=study.head_parameters,
@@ -241,14 +307,19 @@ def _head_parameters(shape: BackboneShape | None, task: TaskFacts) -> int | None
     return shape.head_parameters(task.n_labels) if shape and task.n_labels else None
 
 
-def _common(spec: Spec, facts: Facts, task: str) -> dict[str, Json]:
+def _told(rows: RunRows, *, few: bool) -> dict[str, Json]:
+    """Return what a worker is told of a run's rows; nothing where they are the sweep's own."""
+    return {"rows": rows.to_json()} if few or rows.validation is not None else {}
+
+
+def _common(spec: Spec, facts: Facts, task: str, rows: RunRows) -> dict[str, Json]:
     return {
         "backbone": {**facts.backbone.identity(), "precision": spec.backbone.precision},
         "task": facts.tasks[task].identity(),
         "preprocessing": {
             "version": PREPROCESSING_VERSION,
             "max_length": row_length(spec.data.max_length, facts.tasks[task].max_length),
-            "max_train_rows": _train_rows_limit(spec, facts.tasks[task]),
+            **rows.identity(),
         },
     }
 
@@ -261,13 +332,7 @@ def _key(kind: StepKind, inputs: Mapping[str, Json]) -> str:
     return key_of(str(kind), STEP_VERSIONS[kind], inputs)
 
 
-def _train_rows_limit(spec: Spec, facts: TaskFacts) -> int | None:
-    """Return how many train rows are used; ``None`` for all, however that was written."""
-    limit = spec.data.max_train_rows
-    return None if limit is None or facts.n_train is None or limit >= facts.n_train else limit
-
-
-def _rows(spec: Spec, facts: TaskFacts, epochs: int) -> int | None:
+def _rows(spec: Spec, facts: TaskFacts, epochs: int, *, few: bool = False) -> int | None:
     if facts.n_train is None:
         return None
-    return epochs * (_train_rows_limit(spec, facts) or facts.n_train)
+    return epochs * (run_rows(spec, facts, few=few).train or facts.n_train)

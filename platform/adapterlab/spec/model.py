@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from adapterlab.records import DEFAULT_MAX_LENGTH
+from adapterlab.spec.data import DataSpec
 from adapterlab.spec.space import Choices, FloatRange, Frozen, Space, bounds_of
 from adapterlab.spec.tasks import TaskSpec
 
@@ -24,7 +24,6 @@ Seeds = Annotated[
     tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(strict=False, min_length=1, max_length=100)
 ]
 Positive = Annotated[int, Field(ge=1)]
-Revision = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 
 
 def _no_duplicates(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -64,37 +63,6 @@ class BackboneSpec(Frozen):
             raise ValueError('a hub backbone needs revision = "<commit>", so that a key means one thing')
         if not self.source.startswith("hub:") and self.revision is not None:
             raise ValueError("revision is for hub backbones only")
-        return self
-
-
-class DataSpec(Frozen):
-    """Where tasks come from and how they are tokenised."""
-
-    root: str | None = None
-    """Folder of real tasks, ``<root>/<benchmark>/<task>/{train,validation}.jsonl``; relative to the spec."""
-    max_length: Annotated[int, Field(ge=8, le=8192)] = DEFAULT_MAX_LENGTH
-    """Longest row in tokens, special tokens included; longer rows are cut, longest part first. At 128,
-    tasks for which the papers take more (MultiRC 324, ReCoRD 256) have their own."""
-    max_train_rows: Annotated[int, Field(ge=8)] | None = None
-    """Train on the first so many rows of each task's shuffled train split; absent: on all of them."""
-    max_validation_rows: Annotated[int, Field(ge=8)] | None = None
-    """Validate on the first so many rows of each validation split; absent: on all of them. With
-    ``few_shot`` only where few rows train; the papers take 5000 there."""
-    few_shot: Annotated[int, Field(ge=2)] | None = None
-    """Train on so many rows of each target; its own adapter in the pool is trained on the same rows. Other
-    sources keep all theirs. The papers take 4, 16, 32 and 100."""
-    few_shot_draw: Literal["fixed", "per_seed"] = "fixed"
-    """Which rows: ``fixed``, the first of the shuffled train split, the same for every seed, as in the
-    papers; ``per_seed``: another draw for every final seed, with a source adapter of its own."""
-    hub: bool = False
-    """Read tasks that ``root`` has not from the data sets on the hub that their suites name."""
-    revisions: dict[str, Revision] = Field(default_factory=dict)
-    """Commit of each data set on the hub: ``{ "nyu-mll/glue" = "<40 hexadecimal digits>" }``."""
-
-    @model_validator(mode="after")
-    def _check_draw(self) -> DataSpec:
-        if self.few_shot is None and self.few_shot_draw != "fixed":
-            raise ValueError('few_shot_draw = "per_seed" needs few_shot, the number of rows')
         return self
 
 
@@ -188,6 +156,23 @@ class TrainingOverrides(Frozen):
     def over(self, training: TransferSpec) -> TransferSpec:
         """Return the section with what is written here in place of its own values."""
         return training.model_copy(update=self.model_dump(exclude_none=True))
+
+
+class FewShotSpec(TrainingOverrides):
+    """What differs in training where ``data.few_shot`` rows train.
+
+    That is: the targets' own adapters, their combinations and baselines. The papers train 1000 steps with
+    a patience of 20.
+    """
+
+    max_steps: Annotated[int, Field(ge=1)] | None = None
+    """Upper bound of steps, in place of ``max_epochs``: as many epochs as hold so many steps."""
+
+    @model_validator(mode="after")
+    def _check_bound(self) -> FewShotSpec:
+        if self.max_steps is not None and self.max_epochs is not None:
+            raise ValueError("max_steps and max_epochs exclude each other")
+        return self
 
 
 class PerKindSpec(Frozen):
@@ -398,6 +383,7 @@ class Spec(Frozen):
     combiner: CombinerSpec = CombinerSpec()
     search: SearchSpec = SearchSpec()
     transfer: TransferSpec = TransferSpec()
+    few_shot: FewShotSpec = FewShotSpec()
     final: FinalSpec = FinalSpec()
     baseline: Annotated[tuple[BaselineSpec, ...], Field(strict=False, max_length=64)] = ()
     """Methods every target is trained with on its own."""
@@ -428,6 +414,12 @@ class Spec(Frozen):
             raise ValueError(
                 'no baseline can be named "source", which is what the pool\'s adapters are called'
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_few_shot(self) -> Spec:
+        if self.data.few_shot is None and self.few_shot != FewShotSpec():
+            raise ValueError("few_shot needs data.few_shot, the number of rows")
         return self
 
     def pool_for(self, target: str) -> tuple[str, ...]:

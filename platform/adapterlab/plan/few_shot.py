@@ -1,0 +1,101 @@
+"""Which rows of its task a run trains and validates on; pure, from the spec and the tasks' facts.
+
+Few-shot: a target's own adapter, its studies and final runs, and the baselines on it train on
+``data.few_shot`` rows; the other sources of its pool keep all of theirs. With a ``fixed`` draw these are
+the first rows of the shuffled train split, which is what ``data.max_train_rows`` means, and their keys
+are the same. With ``per_seed`` every seed has rows of its own.
+
+Source: CPJKU/ScaLearn@81d77ea8, ``--max_train_samples``, ``--max_eval_samples`` and ``--max_steps``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from math import ceil
+from typing import TypeVar
+
+from adapterlab.fingerprint import Json
+from adapterlab.records import TaskFacts
+from adapterlab.spec.model import SourceSpec, Spec, TransferSpec
+
+Training = TypeVar("Training", SourceSpec, TransferSpec)
+
+
+@dataclass(frozen=True)
+class RunRows:
+    """The rows of one run."""
+
+    train: int | None
+    """Rows to train on; ``None``: all."""
+    draw: int | None = None
+    """Seed they are drawn with; ``None``: the first of the shuffled train split."""
+    validation: int | None = None
+    """Rows to validate on, the first; ``None``: all."""
+
+    def identity(self) -> dict[str, Json]:
+        """Return what a key holds; what is not limited is not in it."""
+        found: dict[str, Json] = {"max_train_rows": self.train}
+        if self.draw is not None:
+            found["draw"] = self.draw
+        if self.validation is not None:
+            found["max_validation_rows"] = self.validation
+        return found
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the rows as a worker is told."""
+        return asdict(self)
+
+
+def run_rows(spec: Spec, facts: TaskFacts, *, few: bool, draw: int | None = None) -> RunRows:
+    """Return the rows of a run.
+
+    Args:
+        spec: The spec.
+        facts: Of the run's task.
+        few: Whether it is one of those that ``data.few_shot`` concerns.
+        draw: Seed of the run, with ``few_shot_draw = "per_seed"``.
+    """
+    data = spec.data
+    few = few and data.few_shot is not None
+    train = _below(data.few_shot if few else data.max_train_rows, facts.n_train)
+    limits_validation = few or data.few_shot is None
+    return RunRows(
+        train=train,
+        draw=draw if train is not None and few else None,
+        validation=_below(data.max_validation_rows, facts.n_validation) if limits_validation else None,
+    )
+
+
+def draw_of(spec: Spec, seed: int) -> int | None:
+    """Return the seed a run's rows are drawn with, if every seed has its own."""
+    return seed if spec.data.few_shot_draw == "per_seed" else None
+
+
+def own_seeds(spec: Spec) -> tuple[int, ...]:
+    """Return the seeds of the few-shot adapters each target needs in its pool, the study's first."""
+    if spec.data.few_shot_draw == "fixed":
+        return (spec.source.seed,)
+    return tuple(dict.fromkeys((spec.search.seed, *spec.final.seeds)))
+
+
+def few_shot_spec(spec: Spec) -> Spec:
+    """Return the spec as runs on few rows see it: with the training of ``[few_shot]``."""
+    if spec.data.few_shot is None:
+        return spec
+    return spec.model_copy(
+        update={"source": _trained(spec, spec.source), "transfer": _trained(spec, spec.transfer)}
+    )
+
+
+def _trained(spec: Spec, training: Training) -> Training:
+    own = spec.few_shot.model_dump(exclude_none=True, exclude={"max_steps"})
+    changed = training.model_copy(update=own)
+    if spec.few_shot.max_steps is None or spec.data.few_shot is None:
+        return changed
+    steps_an_epoch = ceil(spec.data.few_shot / changed.batch_size)
+    return changed.model_copy(update={"max_epochs": ceil(spec.few_shot.max_steps / steps_an_epoch)})
+
+
+def _below(limit: int | None, rows: int | None) -> int | None:
+    """Return a limit that limits; ``None`` for one that does not, however it was written."""
+    return None if limit is None or rows is None or limit >= rows else limit
