@@ -19,8 +19,8 @@ from filelock import FileLock
 import adapterlab
 from adapterlab.export import backbones
 from adapterlab.export.catalogued import open_trained
-from adapterlab.export.folder import read_adapter, read_head
 from adapterlab.export.draft import Exported
+from adapterlab.export.folder import read_adapter, read_head
 from adapterlab.train.adaptation import OwnAdapter, Seat
 from adapterlab.train.passes import gather
 from adapterlab.train.predict import outputs
@@ -35,6 +35,8 @@ CONSTRAINTS = Path(__file__).with_name("adapterhub-constraints.txt")
 LOADER = Path(__file__).parents[1] / "support" / "adapterhub_loader.py"
 SAFE = {"use_safetensors": True}
 NAMES = [*COMBINERS, "stsb", "source", "tolerance", "pickles", "an4", "an4_v2"]
+FUSIONS = ["fusion", "fusion_pickles"]
+"""Setups; the first one again after the others, on adapters that are there already."""
 ROWS = random_examples(12, 2, seed=4, vocab=25)
 
 
@@ -89,24 +91,28 @@ def loaded(request, hub_python, tmp_path_factory) -> Loaded:
     keys |= {"source": world.sources[1], "tolerance": keys["scalearn_uniform"], "pickles": keys["scalearn"]}
     keys |= {"an4": world.sources[0], "an4_v2": keys["scalearn_pp"]}
     chosen = {"tolerance": {"tolerance": 0.5}, "pickles": {"pickles": True}}
-    folders = {name: folder / name for name in NAMES}
+    keys |= dict.fromkeys(FUSIONS, world.transfers["adapterfusion"])
+    chosen["fusion_pickles"] = {"pickles": True}
+    folders = {name: folder / name for name in (*NAMES, *FUSIONS)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ADAPTERLAB_HOME", str(world.home))
         exported = {
             name: adapterlab.export(keys[name], folders[name], name=name, **chosen.get(name, {}))
-            for name in NAMES
+            for name in (*NAMES, *FUSIONS)
         }
-    for path in folders["pickles"].glob("*.safetensors"):
-        path.unlink()  # the plain call must do with the pickles alone
+    for name in ("pickles", "fusion_pickles"):
+        for path in folders[name].rglob("*.safetensors"):
+            path.unlink()  # the plain call must do with the pickles alone
     jobs = [
         {
             "folder": str(folders[name]),
-            "arguments": {} if name == "pickles" else SAFE,
+            "arguments": {} if "pickles" in name else SAFE,
             "precision": precision,
             "again": precision == "double",
+            "setup": name in FUSIONS,
         }
         for precision in ("float", "double")
-        for name in NAMES
+        for name in (*NAMES, *FUSIONS)
     ]
     work = {"backbone": str(world.backbone), "rows": batch(request.param), "jobs": jobs}
     done = subprocess.run(
@@ -114,7 +120,7 @@ def loaded(request, hub_python, tmp_path_factory) -> Loaded:
     )
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
-    both = [dict(zip(NAMES, part, strict=True)) for part in np.array_split(said["answers"], 2)]
+    both = [dict(zip((*NAMES, *FUSIONS), part, strict=True)) for part in np.array_split(said["answers"], 2)]
     return Loaded(world, folders, keys, exported, both[0], both[1], said["version"])
 
 
@@ -173,6 +179,18 @@ def test_it_gives_our_logits_in_double_precision(loaded, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_it_makes_bottlenecks_of_our_widths(loaded, name):
     assert tuple(loaded.float32[name]["widths"]) == loaded.exported[name].widths
+
+
+@pytest.mark.parametrize("name", FUSIONS)
+def test_a_fusion_gives_our_logits(loaded, name):
+    theirs = loaded.float32[name]
+    assert theirs["name"] == name
+    assert theirs["adapters"] == ["mrpc", "cb", "rte"]
+    wanted = ours(loaded, name, torch.float32)
+    assert np.ptp(wanted, axis=0).min() > 0.1, "rows differ, so that agreeing means something"
+    np.testing.assert_allclose(theirs["logits"], wanted, rtol=1e-6, atol=1e-6)
+    exact = ours(loaded, name, torch.float64)
+    np.testing.assert_allclose(loaded.float64[name]["logits"], exact, rtol=0, atol=1e-11)
 
 
 def test_the_version_is_the_one_the_format_is_of(loaded):

@@ -1,7 +1,7 @@
 """Runs in AdapterHub's own environment: loads exports with ``adapters`` and prints their logits.
 
 Standard input: ``{"backbone": …, "rows": [{"input_ids", "attention_mask", "token_type_ids"}],
-"jobs": [{"folder", "arguments", "precision", "again"}]}``. Standard output: one JSON list, an entry a job.
+"jobs": [{"folder", "arguments", "precision", "again", "setup"}]}``; a setup is a fusion with its adapters. Standard output: one JSON list, an entry a job.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ def main() -> None:
 
 def run(model, batch, job):
     """Load one export and return what it says."""
-    info: dict[str, list[str]] = {}
     model.float()
+    if job["setup"]:
+        return run_setup(model, batch, job)
+    info: dict[str, list[str]] = {}
     name = model.load_adapter(job["folder"], set_active=True, loading_info=info, **job["arguments"])
     if job["again"]:
         model.set_active_adapters(name)  # a name that is there already is overwritten, but not activated
@@ -39,6 +41,15 @@ def run(model, batch, job):
     adapter = model.get_adapter(name)
     widths = [adapter[layer]["output_adapter"].adapter_down[0].out_features for layer in sorted(adapter)]
     return {"name": name, "logits": logits.double().tolist(), "widths": widths, **info}
+
+
+def run_setup(model, batch, job):
+    """Load a fusion with its adapters and head, and return what it says."""
+    setup, head = model.load_adapter_setup(job["folder"], set_active=True, **job["arguments"])
+    getattr(model, job["precision"])()
+    with torch.no_grad():
+        logits = model(**batch).logits
+    return {"name": head, "logits": logits.double().tolist(), "adapters": list(setup.children)}
 
 
 main()

@@ -233,7 +233,7 @@ def _publish_transfer(catalog: Catalog, kind: str, task: str, outputs: int, pool
 def _fusion_tensors(size, generator):
     plugin = combiner("adapterfusion")
     fresh = plugin.layer().initial(plugin.settings(), size, HIDDEN, 0.0, generator)
-    random = {name: one + 0.3 * torch.randn(one.shape, generator=generator) for name, one in fresh.items()}
+    random = {name: one + 0.1 * torch.randn(one.shape, generator=generator) for name, one in fresh.items()}
     return {**random, MEAN_COEFFICIENTS: torch.softmax(torch.randn(size, generator=generator), dim=1)}
 
 
