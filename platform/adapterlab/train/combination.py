@@ -164,5 +164,7 @@ def pool_for(
         UsageError: The method's adapters cannot be combined.
     """
     if isinstance(combiner, AveragingLayer):
-        adapters = [combiner.reduce(settings, fixed, adapters)]
+        # In the backbone's precision, so that a mean is rounded no earlier than everything else.
+        precise = [{name: one.to(backbone.dtype) for name, one in each.items()} for each in adapters]
+        adapters = [combiner.reduce(settings, fixed, precise)]
     return SourcePool.build(method, method_settings, adapters, backbone)

@@ -309,3 +309,68 @@ def test_names_that_contain_each_other_are_two_adapters(official, tmp_path):
     save_file(both, folders[0] / "adapter.safetensors")
     with pytest.raises(DataError, match=r"do not belong to a Pfeiffer adapter named 'an4'.*an4_v2"):
         adapterlab.compose(official.model, [folders[0]])
+
+
+# -- other combiners ----------------------------------------------------------------------------------
+
+
+def states_of(official, combiner, coefficients=None, adapters=None):
+    module = adapterlab.compose(
+        official.model, adapters or official.adapters, combiner, coefficients, dtype=torch.float64
+    )
+    return module, module(official.base["input_ids"], official.base["attention_mask"]).last_hidden_state
+
+
+def official_states(official, name):
+    return torch.from_numpy(official.outputs[f"{name}/last_hidden_state"])
+
+
+def test_fusion_is_composed_of_its_tensors(official):
+    tensors = {
+        name.removeprefix("fusion."): one.double()
+        for name, one in official.base.items()
+        if name.startswith("fusion.")
+    }
+    module, states = states_of(official, "adapterfusion", tensors)
+    torch.testing.assert_close(states, official_states(official, "fusion"), **CLOSE)
+    assert sum(one.numel() for one in module.parameters()) == sum(one.numel() for one in tensors.values())
+    with pytest.raises(DataError, match="expected tensors named"):
+        states_of(official, "adapterfusion", {"layer.0.query.weight": tensors["layer.0.query.weight"]})
+
+
+@pytest.mark.parametrize("variant", ["scalearn_mean", "scalearn_softmax"])
+def test_constraints_are_composed(official, variant):
+    values = torch.stack([official.base[f"omega.vector.layer.{layer}"].double() for layer in range(2)])
+    _, states = states_of(official, variant, values)
+    torch.testing.assert_close(states, official_states(official, variant), **CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("combiner", "weights", "name"),
+    [
+        ("probe", [0.3, 0.0, 0.0], "probe_single_a0_0.3"),
+        ("probe", [0.0, 0.7, 0.5], "probe_pair_a1_0.7_a2_0.5"),
+        ("adaptersoup", [0.5, 0.3, 0.2], "soup_0.5_0.3_0.2"),
+    ],
+)
+def test_fixed_coefficients_are_composed(official, combiner, weights, name):
+    given = torch.tensor(weights, dtype=torch.float64).reshape(1, 3, 1)
+    module, states = states_of(official, combiner, given)
+    torch.testing.assert_close(states, official_states(official, name), **CLOSE)
+    assert not list(module.parameters())
+    torch.testing.assert_close(module.coefficients, given)
+
+
+def test_single_and_uniform_average_need_no_coefficients(official):
+    _, states = states_of(official, "single")
+    torch.testing.assert_close(states, official_states(official, "single_a2"), **CLOSE)
+    _, states = states_of(official, "uniform_average")
+    _, wanted = states_of(official, "scalearn_uniform_pp", torch.full((1, 3, 1), 1 / 3))
+    torch.testing.assert_close(states, wanted, rtol=0, atol=1e-6)
+
+
+def test_a_soup_or_a_probe_without_coefficients_is_refused(official):
+    with pytest.raises(UsageError, match="not known here"):
+        states_of(official, "adaptersoup")
+    with pytest.raises(DataError, match="expected shape"):
+        states_of(official, "probe", torch.ones(1, 2, 1))

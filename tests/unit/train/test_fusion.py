@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapterlab.records import TrainSettings
+from adapterlab.train.adaptation import SourcePool, hidden_states
 from adapterlab.train.combination import TokenMeans
+from adapterlab.train.loop import train_lanes
 from adapterlab.train.protocols import FrozenPool
 from adapterlab.train.rng import dropout as drop
 from adapterlab.train.rng import stream
+from adapterlab.train.transfer import transfer_lane
 from adapterlab_adapterfusion.layer import AdapterFusionLayer
 from adapterlab_adapterfusion.plugin import ADAPTERFUSION, AdapterFusionSettings
+from adapterlab_bottleneck import layer as pfeiffer
+from tiny_models import random_encoder, random_task
 
 LAYER = AdapterFusionLayer()
+METHOD = SimpleNamespace(non_linearity="relu", width=lambda d: 4)
 
 
 def problem(sources, r, d, rows, seed):
@@ -100,3 +109,69 @@ def test_mean_attention_counts_real_tokens_only():
     means.look_at(None)
     means.observe(0, torch.tensor([[1.0, 0.0]]))
     torch.testing.assert_close(means.values, torch.tensor([[[0.55], [0.45]]]))
+
+
+# -- in training --------------------------------------------------------------------------------------
+
+ENCODER = random_encoder(layers=2, d=16, dropout=0.0)
+TRAIN = TrainSettings(
+    lr=1e-2,
+    max_epochs=2,
+    patience=2,
+    batch_size=6,
+    weight_decay=0.5,
+    backbone_dropout=False,
+    head_dropout=0.0,
+)
+
+
+def fusion_lane(regulariser):
+    adapters = [
+        {
+            name: torch.randn(one.shape, generator=stream(seed, name))
+            for name, one in pfeiffer.initial(METHOD, ENCODER.shape, stream(seed, "pool")).items()
+        }
+        for seed in range(2)
+    ]
+    return transfer_lane(
+        ENCODER, SourcePool.build(pfeiffer, METHOD, adapters, ENCODER), LAYER, (2, 2, 1), random_task(), TRAIN,
+        dropout=0.1, seed=0, name="fusion", token_dependent=True, sees_test=True,
+        combiner_settings=AdapterFusionSettings(value_regulariser=regulariser),
+    )  # fmt: skip
+
+
+def test_the_value_regulariser_is_part_of_the_loss_that_is_clipped():
+    """In the very step it belongs to, with the other gradients under one norm."""
+    with_it, without = fusion_lane(3.0), fusion_lane(0.0)
+    for lane in (with_it, without):
+        with torch.no_grad():
+            lane.tensors["layer.0.value.weight"][0, 0] = 5.0
+    losses, gradients = [], []
+    for lane in (with_it, without):
+        rectangle = lane.next_rectangle()
+        (states,) = hidden_states(ENCODER, [lane.seat()], [rectangle])
+        loss = lane.loss(states, rectangle)
+        losses.append(loss.item())
+        gradients.append(torch.autograd.grad(loss, lane.tensors["layer.0.value.weight"])[0])
+    wanted = LAYER.penalty(AdapterFusionSettings(value_regulariser=3.0), with_it.tensors)
+    assert losses[0] - losses[1] == pytest.approx(wanted.item())
+    difference = gradients[0] - gradients[1]
+    assert float(difference[0, 0]) == pytest.approx(2 * 3.0 * 4.0)
+
+
+def test_weight_decay_spares_the_values_only():
+    lane = fusion_lane(0.0)
+    spared = [group for group in lane.optimizer.param_groups if group["weight_decay"] == 0]
+    assert [one.shape for one in spared[0]["params"]] == [(16, 16)] * 2
+    assert len(spared[0]["params"]) + len(lane.optimizer.param_groups[0]["params"]) == len(lane.tensors)
+
+
+def test_a_final_run_brings_the_mean_attention_of_the_test_split():
+    waiting = [fusion_lane(0.01)]
+    (result,) = train_lanes(
+        ENCODER, lambda: waiting.pop() if waiting else None, capacity=1, on_epoch=lambda *_: True
+    )
+    means = result.mean_coefficients
+    assert means.shape == (2, 2, 1)
+    torch.testing.assert_close(means.sum(1), torch.ones(2, 1))
+    assert not torch.allclose(means, torch.full((2, 2, 1), 0.5), atol=1e-4)
