@@ -77,7 +77,7 @@ def train_sources(worker: Worker, steps: Sequence[Mapping[str, Any]]) -> dict[st
 
 def _begin(worker: Worker, job: Mapping[str, Any], claim: Claim) -> _Source:
     worker.progress(claim, 0, job["training"]["max_epochs"], "loading data")
-    task = worker.load_task(job["task"])
+    task = worker.load_task(job["task"], job.get("rows"))
     return _Source(job, claim, task, worker.tree.source(claim.key, job, task.facts))
 
 
@@ -107,7 +107,11 @@ def _publish(worker: Worker, source: _Source, result: LaneResult) -> None:
         task=facts.task,
         task_digest=str(facts.content_digest),
         method=job["adapter"]["method"],
-        settings={"adapter": job["adapter"]["settings"], "training": job["training"]},
+        settings={
+            "adapter": job["adapter"]["settings"],
+            "training": job["training"],
+            **({"rows": job["rows"]} if "rows" in job else {}),
+        },
         seed=job["seed"],
         metric=facts.metric,
         metric_value=best.metrics[facts.metric],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -47,7 +47,12 @@ class _Study:
     @cached_property
     def task(self) -> TaskData:
         """The target, tokenised."""
-        return self.worker.load_task(self.job["task"])
+        return self.worker.load_task(self.job["task"], self.job.get("rows"))
+
+    def of_final(self, job: Mapping[str, Any]) -> _Study:
+        """Return the study as a final run sees it: itself, or with rows and a pool of the run's own seed."""
+        own = {name: job[name] for name in ("rows", "pool") if name in job}
+        return replace(self, job={**self.job, **own}) if own else self
 
     def wait_for_sources(self) -> None:
         """Wait until every source adapter is in the catalog; they are in training beside us.
@@ -232,34 +237,38 @@ def _study_record(study: _Study, trials: Sequence[TrialRecord], best: TrialRecor
 def _train_finals(study: _Study, record: StudyRecord, finals: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     worker = study.worker
     waiting = list(finals)
-    training: dict[str, tuple[Claim, int, RunRecorder]] = {}
+    training: dict[str, tuple[_Study, int, RunRecorder]] = {}
+    claims: dict[str, Claim] = {}
     counts: dict[str, int] = {}
     settings = _settings(record)
-    mixer = study.mixers.of(settings)
 
     def next_lane() -> Lane | None:
         while waiting:
             step = waiting.pop(0)
             claim, seed = Claim.from_json(step["claim"]), step["job"]["seed"]
             if worker.catalog.find_transfer(claim.key) is None:
-                run = worker.tree.final(study.run, claim.key, study.job, seed, settings, study.task.facts)
-                training[claim.key] = claim, seed, run
-                return mixer.lane(settings, seed=seed, name=claim.key, sees_test=True)
+                own = study.of_final(step["job"])
+                own.wait_for_sources()
+                run = worker.tree.final(study.run, claim.key, own.job, seed, settings, own.task.facts)
+                training[claim.key] = own, seed, run
+                claims[claim.key] = claim
+                return own.mixers.of(settings).lane(settings, seed=seed, name=claim.key, sees_test=True)
         return None
 
     def on_epoch(lane: Lane, epoch: EpochResult) -> bool:
         worker.check_cancelled()
-        claim, _, run = training[lane.name]
+        claim, run = claims[lane.name], training[lane.name][2]
         run.epoch(epoch)
         total = lane.settings.max_epochs
         worker.progress(claim, epoch.epoch, total, f"epoch {epoch.epoch}/{total}")
         return True
 
     for result in train_lanes(worker.backbone, next_lane, capacity=worker.lanes, on_epoch=on_epoch):
-        claim, seed, run = training.pop(result.name)
+        own, seed, run = training.pop(result.name)
+        claim = claims.pop(result.name)
         counts[result.state] = counts.get(result.state, 0) + 1
         if result.state is State.COMPLETE:
-            _publish(study, mixer, claim, seed, settings, result, run)
+            _publish(own, own.mixers.of(settings), claim, seed, settings, result, run)
         else:
             worker.catalog.fail(claim, result.reason or "no reason given")
         run.end(result.state, result.reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,8 +38,15 @@ class Worker:
     def __post_init__(self) -> None:
         self._asked_at = 0.0
 
-    def load_task(self, task: str) -> TaskData:
-        """Return a task tokenised for this backbone."""
+    def load_task(self, task: str, rows: Mapping[str, Any] | None = None) -> TaskData:
+        """Return a task tokenised for this backbone.
+
+        Args:
+            task: Full name.
+            rows: Which rows train and validate, as ``plan.few_shot.RunRows`` says it; ``None``: those
+                that the sweep's ``data.max_train_rows`` leaves.
+        """
+        from adapterlab.data.draw import drawn_rows
         from adapterlab.data.load import load_task
         from adapterlab.data.sources import DataPlaces
 
@@ -52,10 +59,16 @@ class Worker:
             cache=context.stores.cache,
             places=DataPlaces.from_json(context.places),
         )
-        return replace(data, train=data.train.first(context.max_train_rows))
+        if rows is None:
+            return replace(data, train=data.train.first(context.max_train_rows))
+        train = data.train.first(rows["train"])
+        if rows["draw"] is not None:
+            train = drawn_rows(task, data.train, data.facts.problem_type, rows["train"], rows["draw"])
+        return replace(data, train=train, validation=data.validation.first(rows["validation"]))
 
     def train_texts(self, task: str) -> Sequence[str]:
         """Return the texts a task trains on here."""
+        from adapterlab.data.sources import DataPlaces
         from adapterlab.data.texts import train_texts
 
         context = self.context
@@ -63,16 +76,19 @@ class Worker:
             task,
             root=None if context.data_root is None else Path(context.data_root),
             cache=context.stores.cache,
+            places=DataPlaces.from_json(context.places),
             limit=context.max_train_rows,
         )
 
     def texts_digest(self, task: str) -> str:
         """Return what decides :meth:`train_texts`."""
+        from adapterlab.data.sources import DataPlaces
         from adapterlab.data.tasks import task_facts
 
         context = self.context
         root = None if context.data_root is None else Path(context.data_root)
-        facts = task_facts(task, root=root, cache=context.stores.cache)
+        places = DataPlaces.from_json(context.places)
+        facts = task_facts(task, root=root, cache=context.stores.cache, places=places)
         return digest_of({"content": facts.content_digest, "rows": context.max_train_rows})
 
     def check_cancelled(self) -> None:

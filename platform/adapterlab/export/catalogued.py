@@ -170,7 +170,14 @@ def open_trained(catalog: Catalog, key: str) -> Trained:
 
 
 def _pool(catalog: Catalog, record: TransferRecord) -> list[AdapterRecord]:
-    return [catalog.get_adapter(entry.key) for entry in catalog.get_study(record.study_key).pool]
+    """Return a transfer's sources in coefficient order.
+
+    Where every seed has rows of its own, its target's adapter is not the study's but the seed's; which
+    one it was is kept with the coefficients.
+    """
+    used = {one.position: one.adapter_key for one in catalog.coefficients(record.key)}
+    pool = catalog.get_study(record.study_key).pool
+    return [catalog.get_adapter(used.get(number, entry.key)) for number, entry in enumerate(pool)]
 
 
 def _combiner_settings(catalog: Catalog, record: TransferRecord) -> Any:
