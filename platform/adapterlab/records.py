@@ -341,7 +341,7 @@ class Step:
     """Parameters of the method or combiner (heads not counted, as in the papers)."""
     head_parameters: int | None = None
     train_rows: int | None = None
-    """Most rows it trains on, over all epochs and trials; for the estimate of time."""
+    """Most rows it trains on, each choice a row, over all epochs and trials; for the estimate of time."""
 
 
 @dataclass(frozen=True)
@@ -374,7 +374,7 @@ class LaneResult:
     seconds: float = 0.0
     """Its share of the computing: each step's wall time divided by the lanes in it."""
     train_rows: int = 0
-    """Rows it trained on, over all epochs."""
+    """Rows it trained on, each choice a row, over all epochs."""
     test_metrics: Mapping[str, float] | None = None
     """Metrics of the best epoch on the test split; ``None`` unless the lane was to see it."""
     test_outputs: Any = None

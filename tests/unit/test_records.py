@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from adapterlab.records import BackboneFacts, BackboneShape
+from adapterlab.records import BackboneFacts, BackboneShape, row_length
 from tiny_models import random_examples
 
 
@@ -29,3 +29,10 @@ def test_a_backbone_without_digests_has_no_identity():
     unknown = BackboneFacts("hub:x/y", None, None, None, None, None, None, "not downloaded")
     with pytest.raises(ValueError, match="not downloaded"):
         unknown.identity()
+
+
+def test_a_tasks_own_length_is_for_the_default_only():
+    assert row_length(128, 324) == 324
+    assert row_length(64, 324) == 64
+    assert row_length(128, None) == 128
+    assert row_length(256, None) == 256

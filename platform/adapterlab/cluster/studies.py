@@ -226,7 +226,7 @@ def _study_record(study: _Study, trials: Sequence[TrialRecord], best: TrialRecor
         settings=job["combiner"]["settings"],
         study_name=job["search_key"],
         seconds=sum(trial.seconds or 0.0 for trial in trials),
-        train_rows=sum(len(trial.intermediate) for trial in trials) * len(study.task.train),
+        train_rows=sum(len(trial.intermediate) for trial in trials) * len(study.task.train.lengths),
         run_id=study.worker.catalog.run_id(study.run.node),
     )
 

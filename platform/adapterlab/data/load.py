@@ -74,8 +74,9 @@ def load_task(
     longest = longest_input(backbone_folder)
     if longest is not None and max_length > longest:
         raise BackboneError(
-            f"data.max_length = {max_length}, but {backbone_folder} takes at most {longest} tokens",
-            remedy=f"Set data.max_length to {longest} or less.",
+            f"{task}: rows of {max_length} tokens, but {backbone_folder} takes at most {longest} tokens",
+            remedy=f"Set data.max_length to {longest} or less"
+            + (", and not to its default, which leaves the task its own." if facts.max_length else "."),
         )
     key = key_of(
         "tokens",

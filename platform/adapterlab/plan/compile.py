@@ -263,7 +263,7 @@ def _study_step(
         trainable_parameters=(
             only.plugin.trainable_parameters(only.settings, shape, len(pool)) if only and shape else None
         ),
-        head_parameters=shape.head_parameters(task_facts.n_labels) if shape else None,
+        head_parameters=_head_parameters(shape, task_facts),
         train_rows=_rows(spec, task_facts, study.max_epochs * trials, few=True),
     )
 
@@ -335,4 +335,4 @@ def _key(kind: StepKind, inputs: Mapping[str, Json]) -> str:
 def _rows(spec: Spec, facts: TaskFacts, epochs: int, *, few: bool = False) -> int | None:
     if facts.n_train is None:
         return None
-    return epochs * (run_rows(spec, facts, few=few).train or facts.n_train)
+    return epochs * (run_rows(spec, facts, few=few).train or facts.n_train) * facts.choices

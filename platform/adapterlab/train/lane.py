@@ -67,7 +67,7 @@ class Lane:
     def next_rectangle(self) -> Rectangle:
         """Return the lane's next batch, on its device."""
         rows = next(self._batches)
-        self.train_rows += len(rows)
+        self.train_rows += len(rows) * self.task.train.choices
         return gather(self.task.train, rows).to(self.device)
 
     def seat(self) -> Seat:

@@ -173,3 +173,38 @@ def test_parameter_counts_are_the_papers():
     assert {step.trainable_parameters for step in plan.of_kind(StepKind.SOURCE)} == {894_528}
     assert [step.trainable_parameters for step in plan.of_kind(StepKind.STUDY)] == [73_728, 96, 6_144, 8]
     assert {step.head_parameters for step in plan.steps} == {592_130}
+
+
+def _cb_of(plan: Plan) -> str:
+    return keys(plan, StepKind.SOURCE)["source · cb · seed 0"]
+
+
+def _with_cb(general: int, **told) -> Plan:
+    wanted = spec(**{"data.max_length": general})
+    known = facts(wanted)
+    longer = {**known.tasks, "superglue/cb": replace(known.tasks["superglue/cb"], **told)}
+    return compile_plan(wanted, replace(known, tasks=longer))
+
+
+def test_a_tasks_own_length_counts_while_the_general_one_is_at_its_default():
+    assert _cb_of(_with_cb(128, max_length=324)) == _cb_of(_with_cb(324))
+    assert _cb_of(_with_cb(64, max_length=324)) == _cb_of(_with_cb(64))
+    others = "source · rte · seed 0"
+    assert (
+        keys(_with_cb(128, max_length=324), StepKind.SOURCE)[others]
+        == keys(plan_of(), StepKind.SOURCE)[others]
+    )
+
+
+def test_a_choice_has_one_output_and_each_is_a_row():
+    plain, choices = _with_cb(128, n_train=100), _with_cb(128, n_train=100, n_labels=1, choices=3)
+    one, other = (plan.of_kind(StepKind.SOURCE)[2] for plan in (plain, choices))
+    assert other.train_rows == 3 * one.train_rows
+    d = 768
+    assert (one.head_parameters, other.head_parameters) == (d * d + d + 2 * d + 2, d * d + d + d + 1)
+
+
+def test_a_head_whose_labels_are_not_known_yet_is_not_counted():
+    plan = _with_cb(128, n_labels=0, labels=())
+    assert [step.head_parameters for step in plan.steps if step.title.startswith("cb")] == [None] * 6
+    assert plan.of_kind(StepKind.SOURCE)[2].head_parameters is None
