@@ -369,11 +369,15 @@ def compose(
         adapters: T adapters in coefficient order, or by name: keys of the catalog (a transfer counts as
             the one adapter it folds into), folders of AdapterHub or of ``platform export``, or tensors
             ``layer.<l>.{down,up}.{weight,bias}`` (relu).
-        combiner: ``"scalearn"``, ``"scalearn_uniform"``, ``"scalearn_pp"``, ``"scalearn_uniform_pp"``, or
-            any other installed.
-        coefficients: (L, T, d), (L, T, 1), (1, T, d) or (1, T, 1) for these four. A tensor that requires
-            a gradient is used itself; anything else becomes the module's parameter. Absent: what a
-            training run of seed 0 starts from, N(2 / T, 0.001).
+        combiner: ``"scalearn"``, ``"scalearn_uniform"``, ``"scalearn_pp"``, ``"scalearn_uniform_pp"``, the
+            constrained ``"scalearn_mean"`` and ``"scalearn_softmax"``, ``"adapterfusion"``; with fixed
+            coefficients ``"uniform_average"``, ``"single"`` (the last adapter alone), ``"probe"`` and
+            ``"adaptersoup"`` (a mean of parameters); or any other installed.
+        coefficients: (L, T, d), (L, T, 1), (1, T, d) or (1, T, 1) for the first four; (1, T, 1) for fixed
+            ones, where probe and adaptersoup need it; of ``"adapterfusion"`` its tensors by name,
+            ``layer.<l>.{query,key}.{weight,bias}`` and ``layer.<l>.value.weight``. A tensor that requires
+            a gradient is used itself; anything else becomes the module's parameter, or its buffer where
+            coefficients are fixed. Absent: what a training run of seed 0 starts from, N(2 / T, 0.001).
         dtype: A torch dtype; absent: the loaded model's own, or float32.
 
     Raises:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from adapterlab.cli.options import JsonOption, SetOption, SpecArgument
 from adapterlab.cli.output import emit, emit_json, note
+from adapterlab.plan.combining import trials_of
+from adapterlab.spec.combining import study_plans
 from adapterlab.spec.load import LoadedSpec, load_spec
 
 
@@ -32,10 +34,12 @@ def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = 
 
 def _summary(loaded: LoadedSpec) -> str:
     spec = loaded.spec
-    sources, targets, kinds = len(spec.pool.tasks), len(spec.targets.tasks), len(spec.combiner.kinds)
+    sources, targets, plans = len(spec.pool.tasks), len(spec.targets.tasks), study_plans(spec)
+    of = "combiner" if len(plans) == len(spec.combiner.kinds) else "setting of combiners"
+    trials = max(trials_of(spec, plan) for plan in plans)
     return (
-        f"{_count(sources, 'source')}, {_count(targets, 'target')} x {_count(kinds, 'combiner')} = "
-        f"{_count(targets * kinds, 'study', 'studies')} of {_count(spec.search.trials, 'trial')}, "
+        f"{_count(sources, 'source')}, {_count(targets, 'target')} x {_count(len(plans), of)} = "
+        f"{_count(targets * len(plans), 'study', 'studies')} of {_count(trials, 'trial')}, "
         f"{_count(len(spec.final.seeds), 'seed')} each"
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from adapterlab.spec.schema import json_schema
+from adapterlab.spec.schema import json_schema, plain
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,12 @@ def table_of(model: type[BaseModel], path: str) -> Table:
     """Return one model's keys as a table, for example those of a plug-in's settings."""
     schema = model.model_json_schema()
     return next(iter(_tables(schema, schema, path, required=False)))
+
+
+def tables_of(model: type[BaseModel], path: str) -> tuple[Table, ...]:
+    """Return a model's keys as tables, its inner tables after it."""
+    schema = plain(model.model_json_schema())
+    return tuple(_tables(schema, schema, path, required=False))
 
 
 def dimension_tables() -> tuple[Table, ...]:

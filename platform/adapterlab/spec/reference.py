@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from adapterlab.registry import entry_points
-from adapterlab.spec.knobs import Table, dimension_tables, table_of, tables
+from adapterlab.registry.protocols import Combiner
+from adapterlab.spec.knobs import Table, dimension_tables, table_of, tables, tables_of, toml
+from adapterlab.spec.model import PerKindSpec
 
 _HEAD = """\
 # The spec
@@ -25,7 +27,7 @@ bare word is text, and relative paths there start from the current folder. Unkno
 
 def page() -> str:
     """Return the page as Markdown."""
-    return "\n".join([_HEAD, *_core(), *_dimensions(), *_plugins()])
+    return "\n".join([_HEAD, *_core(), *_per_kind(), *_dimensions(), *_plugins()])
 
 
 def _core() -> Iterator[str]:
@@ -33,6 +35,15 @@ def _core() -> Iterator[str]:
         yield f"## {_title(table)}\n"
         if table.path:
             yield f"{table.doc}{'' if table.required else ' May be left out.'}\n"
+        yield _rows(table)
+
+
+def _per_kind() -> Iterator[str]:
+    yield "## `[combiner.per_kind.<kind>]`\n"
+    for table in tables_of(PerKindSpec, "combiner.per_kind.<kind>"):
+        if not table.path.endswith(">"):
+            yield f"### `[{table.path}]`\n"
+        yield f"{table.doc}\n"
         yield _rows(table)
 
 
@@ -57,6 +68,12 @@ def _plugins() -> Iterator[str]:
             key = "method" if table_name == "adapter" else "kind"
             yield f'### `[{table_name}.settings]` for `{key} = "{name}"`\n'
             yield _rows(table) if table.knobs else "It has none.\n"
+            if key == "kind":
+                yield f"Searched unless the spec says otherwise: {_searched(get(name))}.\n"
+
+
+def _searched(plugin: Combiner) -> str:
+    return ", ".join(f"`{name} = {toml(space)}`" for name, space in plugin.dimensions.items())
 
 
 def _title(table: Table) -> str:

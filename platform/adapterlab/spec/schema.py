@@ -24,7 +24,7 @@ def json_schema(*, plugins: bool = True) -> dict[str, Any]:
     Args:
         plugins: Include the names and settings of the installed plug-ins.
     """
-    schema: dict[str, Any] = _plain(Spec.model_json_schema())
+    schema: dict[str, Any] = plain(Spec.model_json_schema())
     if plugins:
         methods = entry_points.names(entry_points.ADAPTER_METHODS)
         combiners = entry_points.names(entry_points.COMBINERS)
@@ -35,13 +35,13 @@ def json_schema(*, plugins: bool = True) -> dict[str, Any]:
     return {"$schema": DIALECT, **schema, "title": "adapterlab spec"}
 
 
-def _plain(node: Any) -> Any:
+def plain(node: Any) -> Any:
     """Take out what TOML cannot say (null) and what only repeats the key (titles)."""
     if isinstance(node, list):
-        return [_plain(item) for item in node]
+        return [plain(item) for item in node]
     if not isinstance(node, dict):
         return node
-    node = {name: _plain(item) for name, item in node.items() if not (name == "default" and item is None)}
+    node = {name: plain(item) for name, item in node.items() if not (name == "default" and item is None)}
     if isinstance(node.get("title"), str):
         del node["title"]
     if isinstance(node.get("description"), str):
@@ -77,7 +77,7 @@ def _offer(
     rules = []
     for name in names:
         model: type[BaseModel] = get(name).settings
-        settings = _plain(model.model_json_schema(ref_template=f"{_REFERENCE}{name}.{{model}}"))
+        settings = plain(model.model_json_schema(ref_template=f"{_REFERENCE}{name}.{{model}}"))
         for inner, body in settings.pop("$defs", {}).items():
             schema["$defs"][f"{name}.{inner}"] = body
         schema["$defs"][f"{name} settings"] = settings
