@@ -107,8 +107,19 @@ def adapter_config(
     return {"config": settings, **about(name, architecture, model_name, hidden_size)}
 
 
+MULTI_LABEL_HEAD = "multilabel_classification"
+"""The library's head that differs from its ``classification`` head in its loss only."""
+
+
 def head_config(
-    name: str, *, architecture: str, model_name: str, hidden_size: int, outputs: int, labels: Sequence[str]
+    name: str,
+    *,
+    architecture: str,
+    model_name: str,
+    hidden_size: int,
+    outputs: int,
+    labels: Sequence[str],
+    multi_label: bool = False,
 ) -> dict[str, Any]:
     """Return ``head_config.json`` of our two-layer head: the library's ``classification`` head.
 
@@ -119,10 +130,11 @@ def head_config(
         hidden_size: d.
         outputs: Classes, or 1 for a regression.
         labels: Names of the classes; empty: ``LABEL_0`` and so on, as the library does.
+        multi_label: Whether a row may have any number of them.
     """
     names = labels or [f"LABEL_{index}" for index in range(outputs)]
     settings = {
-        "head_type": "classification",
+        "head_type": MULTI_LABEL_HEAD if multi_label else "classification",
         "num_labels": outputs,
         "layers": 2,
         "activation_function": "tanh",

@@ -184,7 +184,8 @@ def our_head(found: Tensors, config: Any, where: str) -> tuple[Tensors, tuple[st
     settings = config.get("config") if isinstance(config, Mapping) else None
     if not isinstance(settings, Mapping):
         raise DataError(f"{where}: no head's config")
-    wanted = {"head_type": "classification", "layers": 2, "activation_function": "tanh"}
+    kind = hub.MULTI_LABEL_HEAD if is_multi_label(config) else "classification"
+    wanted = {"head_type": kind, "layers": 2, "activation_function": "tanh"}
     wanted |= {"use_pooler": False, "bias": True}
     for key, value in wanted.items():
         if settings.get(key, value) != value:
@@ -207,6 +208,12 @@ def our_head(found: Tensors, config: Any, where: str) -> tuple[Tensors, tuple[st
     for key, shape in shapes.items():
         _check_shape(tensors[key], shape, f"{where}: {key}")
     return tensors, _labels(settings.get("label2id"), outputs)
+
+
+def is_multi_label(config: Any) -> bool:
+    """Tell whether a head's config says that a row may have any number of labels."""
+    settings = config.get("config") if isinstance(config, Mapping) else None
+    return isinstance(settings, Mapping) and settings.get("head_type") == hub.MULTI_LABEL_HEAD
 
 
 def check_tensors(tensors: Mapping[str, Any], layers: int, hidden_size: int, where: str) -> None:

@@ -98,9 +98,9 @@ def answers_of(catalog: ReadableCatalog, record: AdapterRecord | TransferRecord,
     return Answers(record.task, kind, labels, columns, record.metric, choices)
 
 
-def answers_of_labels(labels: tuple[str, ...], outputs: int) -> Answers:
+def answers_of_labels(labels: tuple[str, ...], outputs: int, *, multi_label: bool = False) -> Answers:
     """Return what a head says of itself, where nothing else does."""
-    return Answers(None, _guess(outputs), labels, ())
+    return Answers(None, ProblemType.MULTI_LABEL if multi_label else _guess(outputs), labels, ())
 
 
 def _guess(outputs: int) -> ProblemType:

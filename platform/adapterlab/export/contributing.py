@@ -5,11 +5,12 @@ All of it is one evaluation: the transfer as it is and without each source are l
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from adapterlab.catalog.records import TransferRecord
 from adapterlab.catalog.store import Catalog
@@ -23,6 +24,9 @@ from adapterlab.train.combination import Combination
 from adapterlab.train.contribution import without_each
 from adapterlab.train.evaluate import Evaluation, evaluate
 from adapterlab.train.protocols import Backbone
+
+if TYPE_CHECKING:
+    from adapterlab.data.sources import DataPlaces
 
 Split = Literal["validation", "test"]
 SPLITS: tuple[Split, ...] = ("validation", "test")
@@ -185,8 +189,9 @@ def _task(
         trained.record.task,
         root=root,
         backbone_folder=Path(str(facts.folder)),
-        max_length=trained.max_length or 128,
+        max_length=spec["data"].get("max_length", 128),
         cache=cache,
+        places=_places(spec),
     )
     if task.facts.content_digest != trained.record.task_digest:
         raise DataError(
@@ -195,6 +200,17 @@ def _task(
             remedy="Name the folder of the data it was trained on: --data-root DIR.",
         )
     return task
+
+
+def _places(spec: Mapping[str, Any]) -> DataPlaces | None:
+    """Return where else the sweep's rows are; ``None`` for a spec that is not known."""
+    from adapterlab.data.sources import DataPlaces
+    from adapterlab.spec.model import Spec
+
+    try:
+        return DataPlaces.of(Spec.model_validate_json(json.dumps(spec)), Path.cwd())
+    except ValueError:
+        return None
 
 
 def _result(

@@ -16,7 +16,7 @@ from adapterlab.export import backbones, selftest
 from adapterlab.export.card import CardFacts, card
 from adapterlab.export.catalogued import Trained
 from adapterlab.export.folder import FACTS, FACTS_FORMAT
-from adapterlab.records import BackboneFacts
+from adapterlab.records import BackboneFacts, ProblemType
 from adapterlab.train import foreign, predict, weights
 from adapterlab.train.adaptation import Seat
 from adapterlab.train.protocols import Backbone, Tensors
@@ -223,6 +223,7 @@ class Draft(ABC):
             hidden_size=self.hidden_size,
             outputs=outputs,
             labels=labels if len(labels) == outputs else (),  # a choice's name is no output's
+            multi_label=self.trained.answers.problem_type is ProblemType.MULTI_LABEL,
         )
         self.json(f"{below}{hub.HEAD_CONFIG}", config)
 

@@ -44,6 +44,8 @@ class FolderHead:
     tensors: Tensors
     labels: tuple[str, ...]
     """Class names in the order of their ids; empty for one output."""
+    multi_label: bool = False
+    """Whether a row may have any number of them."""
 
 
 def read_adapter(folder: Path) -> FolderAdapter:
@@ -73,7 +75,7 @@ def read_head(folder: Path) -> FolderHead | None:
         return None
     config = read_json(folder / hub.HEAD_CONFIG)
     tensors, labels = reading.our_head(read_tensor_file(path), config, str(path))
-    return FolderHead(tensors, labels)
+    return FolderHead(tensors, labels, reading.is_multi_label(config))
 
 
 def read_json(path: Path) -> Any:

@@ -32,6 +32,8 @@ class OpenedFolder:
     """Names of the head's classes; empty for one output, or where the folder does not say."""
     seat: Callable[[Backbone], Seat]
     """Returns how to run it; raises ``DataError`` or ``BackboneError`` where it does not fit."""
+    multi_label: bool = False
+    """Whether a row may have any number of the head's classes, as far as the head says."""
 
 
 def open_folder(folder: Path) -> OpenedFolder:
@@ -53,7 +55,8 @@ def open_folder(folder: Path) -> OpenedFolder:
         return method_seat(hub.METHOD, pfeiffer_settings([read]), {**read.tensors, **tensors}, backbone)
 
     labels = () if head is None else head.labels
-    return OpenedFolder((read.described.architecture,), read.facts, tensors, labels, seat)
+    many = head is not None and head.multi_label
+    return OpenedFolder((read.described.architecture,), read.facts, tensors, labels, seat, many)
 
 
 def _setup(folder: Path) -> OpenedFolder:
@@ -66,7 +69,8 @@ def _setup(folder: Path) -> OpenedFolder:
     head = setup.head
     labels = () if head is None else head.labels
     tensors = {} if head is None else head.tensors
-    return OpenedFolder((setup.fusion.architecture,), setup.facts, tensors, labels, seat)
+    many = head is not None and head.multi_label
+    return OpenedFolder((setup.fusion.architecture,), setup.facts, tensors, labels, seat, many)
 
 
 def _lora(folder: Path) -> OpenedFolder:

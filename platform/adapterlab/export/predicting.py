@@ -191,7 +191,7 @@ def _from_folder(folder: Path, backbone: str | None, cache: Path) -> _Model:
     outputs = len(read.head["head.out.bias"])
     stated = (read.facts or {}).get("answers")
     answers = (
-        answers_of_labels(read.labels, outputs)
+        answers_of_labels(read.labels, outputs, multi_label=read.multi_label)
         if stated is None
         else Answers.from_json(stated, where=str(folder / FACTS), outputs=outputs)
     )

@@ -21,10 +21,11 @@ from adapterlab.catalog.store import Catalog
 from adapterlab.data.backbone import backbone_facts
 from adapterlab.data.size import backbone_parameters
 from adapterlab.errors import AdapterlabError, NotFoundError
+from adapterlab.plan.baselines import BaselineRow, baseline_rows
 from adapterlab.records import StepKind
-from adapterlab.registry.entry_points import task_definition
+from adapterlab.registry.entry_points import combiner, task_definition
 from adapterlab.report.summary import OWN_ADAPTER, Cell, Gap, Influence, LayerInfluence, Summary
-from adapterlab.spec.model import BackboneSpec
+from adapterlab.spec.model import BackboneSpec, Spec
 
 _SEPARATOR = " · "
 _SEED = re.compile(r"seed (\d+)$")
@@ -39,10 +40,9 @@ def summarise(catalog: Catalog, sweep: SweepRecord, *, cache: Path) -> Summary:
         cache: Folder of this machine's caches.
     """
     found = _Found(catalog, sweep)
-    finals = {step.key: found.transfers(step) for step in found.of_kind(StepKind.STUDY)}
-    cells = [*_baselines(found), *(_combined(found, step) for step in found.of_kind(StepKind.STUDY))]
-    transfers = [one for of_study in finals.values() for one in of_study]
-    layers = tuple(_layers(catalog, transfers))
+    studies = found.of_kind(StepKind.STUDY)
+    cells = [*_baselines(found), *(_combined(found, step) for step in studies)]
+    layers = tuple(one for step in studies for one in _layers(catalog, found, step))
     return Summary(
         sweep=sweep.name,
         key=sweep.key,
@@ -80,6 +80,7 @@ class _Found:
         self._records: dict[str, Any] = {
             step.key: finders[step.kind](step.key) for step in sweep.steps if step.key is not None
         }
+        self.spec_text = sweep.spec
         self.spec = _parsed(sweep.spec)
         """The resolved spec; empty if it is not known."""
         studied = [step for step in sweep.steps if step.kind is StepKind.STUDY]
@@ -99,6 +100,12 @@ class _Found:
     def finals(self, study: SweepStep) -> list[SweepStep]:
         """Return the final runs of a study."""
         return [step for step in self.of_kind(StepKind.TRANSFER) if study.title in step.needs]
+
+    def row_of(self, study: SweepStep) -> str:
+        """Return a study's row: the combiner as its title says it, with what sets it apart from others."""
+        shown, _, label = study.title.rpartition(_SEPARATOR)
+        record: StudyRecord | None = self.record(study)
+        return label if shown or record is None else record.combiner
 
     def transfers(self, study: SweepStep) -> list[TransferRecord]:
         """Return the complete final runs of a study, by seed."""
@@ -143,7 +150,7 @@ def _parsed(spec: str) -> Mapping[str, Any]:
 def _combined(found: _Found, step: SweepStep) -> Cell:
     """Return the cell of a study, complete or not."""
     study: StudyRecord | None = found.record(step)
-    shown, _, kind = step.title.rpartition(_SEPARATOR)
+    shown, _, _ = step.title.rpartition(_SEPARATOR)
     task = found.task_named(shown) if study is None else study.task
     steps = found.finals(step)
     runs = found.transfers(step)
@@ -154,7 +161,7 @@ def _combined(found: _Found, step: SweepStep) -> Cell:
         gaps = [Gap(gap.seed, own.state, own.reason) for gap in gaps] or [own]
     return Cell(
         target=task,
-        combiner=kind if shown or study is None else study.combiner,
+        combiner=found.row_of(step),
         metric=_metric_of(task) if study is None else study.metric,
         test=tuple(one.test_value for one in runs),
         validation=tuple(one.validation_value for one in runs),
@@ -170,11 +177,28 @@ def _combined(found: _Found, step: SweepStep) -> Cell:
 
 
 def _baselines(found: _Found) -> Iterable[Cell]:
-    """Return one cell a target: its own source adapter, where the pool has one."""
-    for step in found.of_kind(StepKind.SOURCE):
-        task = found.task_of_source(step)
+    """Return one cell a target and baseline; of a sweep without any, the targets' own source adapters."""
+    declared = _declared_baselines(found.spec_text)
+    steps = {step.title: step for step in found.of_kind(StepKind.SOURCE)}
+    for row in declared:
+        yield _baseline(
+            found, row.label, row.target, [steps[title] for title in row.steps.values() if title in steps]
+        )
+    if declared:
+        return
+    own: dict[str, list[SweepStep]] = {}
+    for step in steps.values():
+        own.setdefault(found.task_of_source(step), []).append(step)
+    for task, trained in own.items():
         if task in found.targets:
-            yield _baseline(found, OWN_ADAPTER, task, [step])
+            yield _baseline(found, OWN_ADAPTER, task, trained)
+
+
+def _declared_baselines(spec: str) -> Sequence[BaselineRow]:
+    try:
+        return baseline_rows(Spec.model_validate_json(spec))
+    except (AdapterlabError, ValueError):  # a plug-in that is gone, or a spec of another version
+        return ()
 
 
 def _baseline(found: _Found, name: str, task: str, steps: Sequence[SweepStep]) -> Cell:
@@ -226,12 +250,13 @@ def _greatest(counts: Iterable[int | None]) -> int | None:
 # -- coefficients -----------------------------------------------------------------------------------
 
 
-def _layers(catalog: Catalog, transfers: Iterable[TransferRecord]) -> Iterable[LayerInfluence]:
-    for transfer in transfers:
+def _layers(catalog: Catalog, found: _Found, study: SweepStep) -> Iterable[LayerInfluence]:
+    for transfer in found.transfers(study):
+        attends = _is_token_dependent(transfer.combiner)
         for one in catalog.coefficients(transfer.key):
             yield LayerInfluence(
                 target=transfer.task,
-                combiner=transfer.combiner,
+                combiner=found.row_of(study),
                 seed=transfer.seed,
                 layer=one.layer,
                 source=one.source_task,
@@ -241,12 +266,20 @@ def _layers(catalog: Catalog, transfers: Iterable[TransferRecord]) -> Iterable[L
                 minimum=one.minimum,
                 maximum=one.maximum,
                 is_vector=transfer.coefficient_shape[2] > 1,
+                is_attention=attends,
             )
+
+
+def _is_token_dependent(name: str) -> bool:
+    try:
+        return bool(combiner(name).token_dependent)
+    except NotFoundError:
+        return False  # a plug-in that is gone
 
 
 def _influences(layers: Iterable[LayerInfluence]) -> Iterable[Influence]:
     values: dict[tuple[str, str, str], list[float]] = {}
     for one in layers:
         values.setdefault((one.target, one.combiner, one.source), []).append(one.mean)
-    for (target, combiner, source), means in values.items():
-        yield Influence(target, combiner, source, fmean(means))
+    for (target, row, source), means in values.items():
+        yield Influence(target, row, source, fmean(means))

@@ -67,9 +67,9 @@ def _layers_by_sources(summary: Summary, target: str, combiner: str, rows: Seque
         sources,
         rows=[str(layer) for layer in range(1, layers + 1)] if layers > 1 else ["all"],
         title=f"{short(target)} · {combiner}",
-        what=_what(combiner),
+        what=_what(rows),
         spread=spread,
-        start=_start(summary, target, combiner, len(sources)),
+        start=_start(summary, rows[0], len(sources)),
         own=target,
     )
 
@@ -85,13 +85,14 @@ def _targets_by_sources(summary: Summary, combiner: str, targets: Sequence[str])
     means: NDArray[np.float64] = np.full((len(targets), len(sources)), np.nan)
     for one in rows:
         means[targets.index(one.target), sources.index(one.source)] = one.mean
-    starts = {_start(summary, target, combiner, _pool_size(summary, target, combiner)) for target in targets}
+    layers = [one for one in summary.layers if one.combiner == combiner]
+    starts = {_start(summary, one, _pool_size(layers, one.target)) for one in layers}
     return source_heatmap(
         means,
         sources,
         rows=[short(target) for target in targets],
         title=combiner,
-        what=f"{_what(combiner)}, mean over layers and seeds",
+        what=f"{_what(layers)}, mean over layers and seeds",
         start=next(iter(starts)) if len(starts) == 1 else None,
         axis="target",
         summary=False,
@@ -104,33 +105,22 @@ def _first_of_each(rows: Iterable[LayerInfluence]) -> list[LayerInfluence]:
     return [by_place[place] for place in sorted(by_place)]
 
 
-def _pool_size(summary: Summary, target: str, combiner: str) -> int:
-    return len({one.source for one in summary.influences if (one.target, one.combiner) == (target, combiner)})
+def _pool_size(layers: Iterable[LayerInfluence], target: str) -> int:
+    return len({one.position for one in layers if one.target == target})
 
 
-def _start(summary: Summary, target: str, combiner: str, sources: int) -> float | None:
+def _start(summary: Summary, one: LayerInfluence, sources: int) -> float | None:
     """Return where coefficients started: ``init_scale / T``; attention starts evenly."""
-    if is_attention(combiner):
+    if one.is_attention:
         return _STARTS_AT_UNIFORM / sources
-    cell = summary.cell(target, combiner)
+    cell = summary.cell(one.target, one.combiner)
     scale: Any = None if cell is None else cell.settings.get("init_scale")
     return float(scale) / sources if isinstance(scale, int | float) else None
 
 
-def _what(combiner: str) -> str:
-    return "mean attention" if is_attention(combiner) else "scaling coefficients"
-
-
-def is_attention(combiner: str) -> bool:
-    """Return whether a combiner's weights depend on the token; ``False`` where it is not installed."""
-    from adapterlab.errors import NotFoundError
-    from adapterlab.registry import entry_points
-
-    try:
-        return bool(getattr(entry_points.combiner(combiner), "token_dependent", False))
-    except NotFoundError:
-        return False
+def _what(layers: Sequence[LayerInfluence]) -> str:
+    return "mean attention" if layers[0].is_attention else "scaling coefficients"
 
 
 def _file(name: str) -> str:
-    return name.replace("/", "-")
+    return name.replace("/", "-").replace(" ", "-")

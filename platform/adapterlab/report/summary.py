@@ -36,7 +36,7 @@ class Cell:
     target: str
     """Full task name."""
     combiner: str
-    """The row: name of a combiner or of a baseline."""
+    """The row: name of a combiner, with what sets it apart from others of its kind, or of a baseline."""
     metric: str
     """The leading metric; empty while nothing is known of it."""
     test: tuple[float, ...]
@@ -133,6 +133,8 @@ class LayerInfluence:
     maximum: float
     is_vector: bool
     """Whether there is one coefficient for each hidden dimension."""
+    is_attention: bool = False
+    """Whether these are means of weights that depend on the token."""
 
 
 @dataclass(frozen=True)

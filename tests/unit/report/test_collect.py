@@ -7,9 +7,11 @@ import json
 import pytest
 
 from adapterlab.catalog.store import current_owner
+from adapterlab.plan.baselines import baseline_rows
 from adapterlab.records import Step, StepKind
 from adapterlab.report.collect import summarise
 from adapterlab.report.summary import OWN_ADAPTER
+from adapterlab.spec.model import Spec
 from catalogs import key, put_adapter, put_study, put_transfer
 
 pytestmark = pytest.mark.parametrize("catalog_url", ["sqlite"], indirect=True)
@@ -89,3 +91,29 @@ def test_a_source_that_failed_is_a_gap_of_its_row(catalog, tmp_path):
     fail(catalog, "source cb", "diverged")
     one = summary_of(catalog, tmp_path).cell("glue/cb", OWN_ADAPTER)
     assert [(gap.seed, gap.state, gap.reason) for gap in one.gaps] == [(0, "failed", "diverged")]
+
+
+def test_declared_baselines_are_rows_by_seed_and_replace_the_own_adapter(catalog, tmp_path):
+    """One step may be the pool's and a baseline's; a seed that failed is a gap."""
+    spec = {
+        "name": "demo",
+        "backbone": {"source": "folder:/nowhere"},
+        "pool": {"tasks": ["glue/rte", "superglue/cb"]},
+        "targets": {"tasks": ["glue/rte"]},
+        "baseline": [{"method": "pfeiffer", "name": "adapter"}, {"method": "head_only", "seeds": [0]}],
+        "final": {"seeds": [0, 1]},
+    }
+    rows = baseline_rows(Spec.model_validate_json(json.dumps(spec)))
+    titles = {title: (row.label, seed) for row in rows for seed, title in row.steps.items()}
+    found = [Step(StepKind.SOURCE, key(title), title, {}) for title in titles]
+    for title, (label, seed) in titles.items():
+        if (label, seed) != ("adapter", 1):
+            put_adapter(catalog, title, seed=seed, test={"accuracy": 0.5 + seed / 10})
+    fail(catalog, next(title for title, one in titles.items() if one == ("adapter", 1)), "diverged")
+    sweep = catalog.open_sweep(key("sweep"), "demo", json.dumps(spec), found)
+    summary = summarise(catalog, catalog.sweep(sweep.key), cache=tmp_path)
+    assert summary.combiners == ("adapter", "head_only")
+    one = summary.cell("glue/rte", "adapter")
+    assert (one.test, one.expected_seeds) == ((0.5,), 2)
+    assert [(gap.seed, gap.reason) for gap in one.gaps] == [(1, "diverged")]
+    assert summary.cell("glue/rte", "head_only").is_whole
