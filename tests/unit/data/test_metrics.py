@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from adapterlab.data.metrics import METRICS, compute, direction, metrics_for, predictions_of
 from adapterlab.errors import NotFoundError
 from adapterlab.records import ProblemType
+from adapterlab.spec import tasks as spec_tasks
 
 untimed = settings(deadline=None)  # the first example imports scikit-learn
 classes = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=40)
@@ -176,5 +177,6 @@ def test_a_metric_of_classes_refuses_label_sets():
 
 
 @pytest.mark.parametrize("kind", ProblemType)
-def test_every_problem_type_has_metrics(kind):
+def test_every_problem_type_has_metrics_and_a_spec_may_name_them(kind):
     assert metrics_for(kind)
+    assert set(spec_tasks.METRICS[kind]) == set(metrics_for(kind))

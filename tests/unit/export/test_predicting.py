@@ -210,3 +210,14 @@ def test_folders_of_these_answer_as_the_catalog_does(typed, tmp_path, task, row)
 def test_malformed_choices_are_refused(typed, row, complaint):
     with pytest.raises(DataError, match=complaint):
         adapterlab.predict(typed.sources[1], [row])
+
+
+def test_a_plain_adapterhub_folder_of_label_sets_answers_with_label_sets(typed, tmp_path):
+    adapterlab.export(typed.sources[2], tmp_path / "out")
+    head = json.loads((tmp_path / "out" / "head_config.json").read_text())
+    assert head["config"]["head_type"] == "multilabel_classification"
+    (wanted,) = adapterlab.predict(tmp_path / "out", [{"text": "a cat"}], backbone=str(typed.backbone))
+    for name in ("adapterlab.json", "self_test.json"):
+        (tmp_path / "out" / name).unlink()
+    assert adapterlab.predict(tmp_path / "out", [{"text": "a cat"}], backbone=str(typed.backbone)) == [wanted]
+    assert wanted.labels is not None
