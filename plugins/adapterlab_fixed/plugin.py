@@ -13,7 +13,14 @@ from importlib import import_module
 from itertools import product
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from adapterlab.records import BackboneShape
 
@@ -51,6 +58,12 @@ class ProbeSettings(FixedSettings):
             if len(set(values)) != len(values):
                 raise ValueError(f"{name}: listed twice")
         return self
+
+    @model_serializer(mode="wrap")
+    def _only_what_counts(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A point is the same whether it was written as weights or came from a grid.
+        counts = {"weights"} if self.weights else {"sources", "grid"}
+        return {name: value for name, value in dump(self).items() if name in counts}
 
 
 Weigh = Callable[[Any, Sequence[str], str], "list[float] | str"]

@@ -14,7 +14,7 @@ from typing import Any
 
 from adapterlab.records import BackboneShape, ProblemType
 from adapterlab.registry import entry_points
-from adapterlab.registry.protocols import AdapterMethod, Combiner, TaskSuite, fill_template
+from adapterlab.registry.protocols import AdapterMethod, Combiner, Expands, TaskSuite, fill_template
 
 SHAPE = BackboneShape(layers=3, hidden_size=32, heads=4, intermediate_size=64, embedding_rows=100)
 """A small shape the cases use."""
@@ -59,6 +59,21 @@ class CombinerContract:
     def test_it_says_what_it_is(self) -> None:
         """Name, version and settings are there, and settings refuse unknown keys."""
         _check_described(self.plugin)
+
+    def test_settings_survive_their_way_to_a_worker(self) -> None:
+        """Settings as JSON are the same settings again, of every point of a grid."""
+        settings = self.plugin.settings()
+        points = self.plugin.points(settings) if isinstance(self.plugin, Expands) else [("", settings)]
+        for _, point in points:
+            sent = point.model_dump(mode="json")
+            assert self.plugin.settings.model_validate(sent) == point
+            assert self.plugin.settings.model_validate(sent).model_dump(mode="json") == sent
+
+    def test_it_searches_the_rate(self) -> None:
+        """Dimensions are as under ``[search]``, the learning rate among them."""
+        assert "lr" in self.plugin.dimensions
+        for space in self.plugin.dimensions.values():
+            assert isinstance(space, float) or set(space) in ({"low", "high", "log"}, {"choices"})
 
     def test_its_coefficients_name_every_source(self) -> None:
         """The shape is (L or 1, T, d or 1) for any number of sources."""
