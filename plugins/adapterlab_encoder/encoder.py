@@ -13,7 +13,6 @@ Source: BERT (arXiv 1810.04805), RoBERTa (arXiv 1907.11692), XLM-R (arXiv 1911.0
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import partial
@@ -28,6 +27,7 @@ from adapterlab.train.passes import Pass, Rectangle
 from adapterlab.train.protocols import Hook, Tensors
 from adapterlab.train.rng import dropout
 from adapterlab_encoder import inputs
+from adapterlab_encoder.attention import attention
 from adapterlab_encoder.config import POSITION_OFFSET, EncoderConfig
 from adapterlab_encoder.weights import Block, Pair, Weights, reader
 
@@ -216,7 +216,7 @@ class Encoder:
             k = key[to_rows].view(b, s, heads, d // heads).transpose(1, 2)  # (B, H, S, d/H)
             v = value[to_rows].view(b, s, heads, d // heads).transpose(1, 2)
             mask = None if rectangle.mask is None else rectangle.mask[:, None, None, :]
-            attended = _attention(q, k, v, mask, self.config.attention_dropout, stream)
+            attended = attention(q, k, v, mask, self.config.attention_dropout, stream)
             parts.append(attended.transpose(1, 2).reshape(-1, d))
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
@@ -247,15 +247,3 @@ def _added(hook: Hook | None, layer: int, site: str, x: Tensor, y: Tensor) -> Te
         return y
     addition = hook(site, layer, x, y)
     return y if addition is None else y + addition
-
-
-def _attention(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, p: float, stream: torch.Generator | None
-) -> Tensor:
-    """Return attention over (B, H, S, d/H); explicit only where the lane drops probabilities."""
-    if stream is None or p == 0:
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-1, -2)
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -math.inf)
-    return dropout(scores.softmax(-1), p, stream) @ v

@@ -41,23 +41,37 @@ def dropout(x: torch.Tensor, probability: float, generator: torch.Generator | No
     """
     if generator is None or probability == 0:
         return x
+    keep, share = keep_mask(x, probability, generator)
+    return (x * keep).mul_(1 / share)
+
+
+def keep_mask(x: torch.Tensor, probability: float, generator: torch.Generator) -> tuple[torch.Tensor, float]:
+    """Return a mask like ``x``, 0 where an entry is dropped and 1 elsewhere, and the chance of a 1.
+
+    It has 8 bits an entry, because a backward pass keeps it.
+
+    Args:
+        x: Any tensor.
+        probability: Of a 0, in [0, 1).
+        generator: The lane's numbers, on the device of ``x``.
+    """
     if x.device.type == "cpu" and x.numel() >= _FAST_FROM:
-        keep, share = _cpu_mask(x, probability, generator)
-    else:
-        share = 1 - probability
-        keep = torch.empty_like(x, requires_grad=False).bernoulli_(share, generator=generator)
-    return x * keep.mul_(1 / share)
+        return _cpu_mask(x.shape, probability, generator)
+    keep = torch.empty(x.shape, dtype=torch.uint8, device=x.device)
+    return keep.bernoulli_(1 - probability, generator=generator), 1 - probability
 
 
-def _cpu_mask(x: torch.Tensor, probability: float, generator: torch.Generator) -> tuple[torch.Tensor, float]:
-    """Return a mask of ones and zeros like ``x``, and the share of ones it was drawn with.
+def _cpu_mask(
+    shape: torch.Size, probability: float, generator: torch.Generator
+) -> tuple[torch.Tensor, float]:
+    """Draw a large mask on a CPU.
 
-    Torch draws one 64-bit number an entry on a CPU, and that alone costs a fifth of a training step;
+    Torch draws one 64-bit number an entry there, and that alone costs a fifth of a training step;
     16 bits decide as well. NumPy's generator is seeded from the lane's, so a mask is the lane's own.
     """
     seed = int(torch.empty((), dtype=torch.int64).random_(generator=generator))
     # random_raw, because a bit generator's own stream never changes between versions of NumPy.
-    bits = np.random.SFC64(seed).random_raw(-(-x.numel() // 4)).view(np.uint16)
+    bits = np.random.SFC64(seed).random_raw(-(-shape.numel() // 4)).view(np.uint16)
     dropped = round(probability * _LEVELS)
-    keep = torch.from_numpy((bits[: x.numel()] >= dropped).view(np.uint8)).view(x.shape)
-    return keep.to(x.dtype), 1 - dropped / _LEVELS
+    keep = (bits[: shape.numel()] >= dropped).view(np.uint8)
+    return torch.from_numpy(keep).view(shape), 1 - dropped / _LEVELS

@@ -1,0 +1,42 @@
+"""Attention with dropout: the plain formula's values and gradients, in less memory."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from adapterlab.train.rng import keep_mask, stream
+from adapterlab_encoder.attention import attention
+
+
+@pytest.mark.parametrize("queries", [1, 5])
+@pytest.mark.parametrize("masked", [False, True])
+def test_it_is_the_plain_formula_with_the_streams_own_mask(queries, masked):
+    random = stream(0, "inputs")
+    q = torch.randn(2, 3, queries, 4, dtype=torch.float64, generator=random, requires_grad=True)
+    k, v = (
+        torch.randn(2, 3, 5, 4, dtype=torch.float64, generator=random, requires_grad=True) for _ in range(2)
+    )
+    mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])[:, None, None, :] if masked else None
+    scores = q @ k.transpose(-1, -2) / math.sqrt(4)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    keep, share = keep_mask(scores, 0.3, stream(1, "drop"))
+    wanted = (scores.softmax(-1) * keep / share) @ v
+    got = attention(q, k, v, mask, 0.3, stream(1, "drop"))
+    torch.testing.assert_close(got, wanted, rtol=0, atol=1e-13)
+    weights = torch.randn(wanted.shape, dtype=torch.float64, generator=random)
+    for mine, theirs in zip(
+        torch.autograd.grad((got * weights).sum(), (q, k, v)),
+        torch.autograd.grad((wanted * weights).sum(), (q, k, v)),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-13)
+
+
+def test_without_a_stream_nothing_is_dropped():
+    q, k, v = (torch.randn(1, 2, 4, 8, dtype=torch.float64, generator=stream(i, "x")) for i in range(3))
+    wanted = (q @ k.transpose(-1, -2) / math.sqrt(8)).softmax(-1) @ v
+    torch.testing.assert_close(attention(q, k, v, None, 0.9, None), wanted, rtol=0, atol=1e-12)
