@@ -95,14 +95,14 @@ def test_coefficients_agree_in_mlflow_the_catalog_and_the_weights(catalog, runs,
 
 def test_test_metrics_recomputed_from_the_stored_outputs_agree(catalog, runs, tmp_path):
     client, found = runs
-    for transfer in catalog.transfers(limit=None):
-        (run,) = [one for one in found if one.data.tags.get("adapterlab.step_key") == transfer.key]
+    for record in (*catalog.transfers(limit=None), *catalog.adapters(limit=None)):
+        (run,) = [one for one in found if one.data.tags.get("adapterlab.step_key") == record.key]
         path = client.download_artifacts(run.info.run_id, "test_outputs.json", str(tmp_path))
         stored = json.loads(Path(path).read_text())
         predictions = np.array(stored["outputs"]).argmax(1)
         again = compute(["accuracy"], predictions=predictions, labels=np.array(stored["labels"]))
-        assert again["accuracy"] == transfer.test["accuracy"]
-        assert run.data.metrics["test/accuracy"] == transfer.test["accuracy"]
+        assert again["accuracy"] == record.test["accuracy"]
+        assert run.data.metrics["test/accuracy"] == record.test["accuracy"]
 
 
 def test_the_study_chose_the_best_complete_trial(catalog, finished):

@@ -129,3 +129,4 @@ def _publish(worker: Worker, source: _Source, result: LaneResult) -> None:
     data = weights.to_bytes(result.tensors, {"key": source.claim.key, "task": facts.task, "kind": "adapter"})
     worker.catalog.publish_adapter(record, data, source.claim)
     source.run.outcome(best, result.test_metrics, best_epoch=result.best_epoch)
+    source.run.test_outputs(result.test_outputs, source.task, f"{job['task_name']} · {record.method}")
