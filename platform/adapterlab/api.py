@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 from adapterlab import home
 from adapterlab.data.backbone import backbone_facts
+from adapterlab.data.models import model_facts
 from adapterlab.data.sources import DataPlaces
 from adapterlab.data.tasks import task_facts
 from adapterlab.errors import NotFoundError
-from adapterlab.data.models import model_facts
 from adapterlab.plan.combining import model_sources
 from adapterlab.plan.compile import Facts, Plan, compile_plan
+from adapterlab.plan.costs import MethodCost, method_costs
 from adapterlab.plan.estimate import Estimate, estimate
 from adapterlab.records import State, Step, StepKind
 from adapterlab.spec.combining import study_plans
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
     from adapterlab.cluster.schedule import Outcome
     from adapterlab.export.composing import AdapterReference
     from adapterlab.export.contributing import Contributions, Split
-    from adapterlab.export.predicting import Prediction
     from adapterlab.export.draft import Exported
+    from adapterlab.export.predicting import Prediction
     from adapterlab.report.summary import Summary
     from adapterlab.train.compose import Composition
 
@@ -70,6 +71,14 @@ class PlannedSweep:
     warnings: tuple[str, ...] = ()
     """What is allowed, but may not be meant; see ``LoadedSpec.warnings``."""
 
+    @property
+    def methods(self) -> tuple[MethodCost, ...]:
+        """What each method trains, for one target and for all, beside the backbone's size."""
+        from adapterlab.data.size import backbone_parameters
+
+        folder = self.plan.facts.backbone.folder
+        return method_costs(self.plan, None if folder is None else backbone_parameters(Path(folder)))
+
     def state(self, step: Step) -> State:
         """Return a step's state; pending while its key is unknown."""
         return self.statuses[step.key].state if step.key in self.statuses else State.PENDING
@@ -94,6 +103,7 @@ class PlannedSweep:
             "estimate_basis": self.estimate.basis,
             "pending": list(self.plan.pending),
             "warnings": list(self.warnings),
+            "methods": [one.to_json() for one in self.methods],
             "steps": [
                 {
                     "kind": str(step.kind),

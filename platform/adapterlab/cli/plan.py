@@ -27,6 +27,8 @@ def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = 
         return
     _steps(planned)
     emit("")
+    _methods(planned)
+    emit("")
     emit(summary_line(planned))
     for warning in planned.warnings:
         note(f"warning: {warning}")
@@ -68,6 +70,27 @@ def _steps(planned: PlannedSweep) -> None:
         rows,
         right=("trials", "finals cached", "parameters", "head"),
     )
+
+
+def _methods(planned: PlannedSweep) -> None:
+    """Show the papers' tables of parameters: for one target, and for all of them."""
+    rows = [
+        (
+            one.name,
+            one.tasks,
+            _count(one.one),
+            _percent(one.one_percent),
+            _count(one.every),
+            _percent(one.every_percent),
+        )
+        for one in planned.methods
+    ]
+    columns = ("trained by", "tasks", "one task", "% of backbone", "all tasks", "% of backbone ")
+    table(columns, rows, right=columns[1:])
+
+
+def _percent(share: float | None) -> str | None:
+    return None if share is None else f"{share:.3f}" if share >= 0.01 or share == 0 else f"{share:.2g}"
 
 
 def summary_line(planned: PlannedSweep) -> str:
