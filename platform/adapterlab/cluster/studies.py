@@ -324,12 +324,13 @@ def _publish(
         device=str(study.worker.backbone.device),
         run_id=study.worker.catalog.run_id(run.node),
     )
-    data = weights.to_bytes(kept, {"key": claim.key, "task": facts.task, "kind": "transfer"})
+    data = weights.to_bytes(kept, weights.described(facts.task, claim.key, "transfer", facts.labels))
     study.worker.catalog.publish_transfer(record, data, _summaries(claim.key, job, values), claim)
     run.outcome(best, result.test_metrics, best_epoch=result.best_epoch)
-    start = settings.get("init_scale")
+    attends = result.mean_coefficients is not None
+    start = 1.0 if attends else settings.get("init_scale")  # attention starts even: 1 / T each
     shown = job["label"] if mixer.kind == job["combiner"]["name"] else f"{job['label']} · {mixer.kind}"
-    run.coefficients(values, job, None if start is None else float(start), shown)
+    run.coefficients(values, job, None if start is None else float(start), shown, token_dependent=attends)
     run.test_outputs(result.test_outputs, study.task, f"{job['task_name']} · {job['combiner']['name']}")
 
 

@@ -74,7 +74,13 @@ class RunRecorder:
         self._run.tags({f"adapterlab.best.{name}": names.compact(one) for name, one in settings.items()})
 
     def coefficients(
-        self, values: NDArray[np.float32], job: Mapping[str, Any], init_scale: float | None, combiner: str
+        self,
+        values: NDArray[np.float32],
+        job: Mapping[str, Any],
+        init_scale: float | None,
+        combiner: str,
+        *,
+        token_dependent: bool = False,
     ) -> None:
         """Store coefficients as data and as a picture, and as metrics where they are few.
 
@@ -83,6 +89,7 @@ class RunRecorder:
             job: The study's job, for the names of sources and target.
             init_scale: Where they started, in units of 1/T; ``None``: nowhere.
             combiner: Named in the picture.
+            token_dependent: Whether they are means of weights that differ from token to token.
         """
         from adapterlab.tracking.pictures import coefficient_heatmap
 
@@ -97,6 +104,7 @@ class RunRecorder:
             target=job["task_name"],
             combiner=combiner,
             start=None if init_scale is None else init_scale / len(sources),
+            what="mean attention" if token_dependent else "scaling coefficients",
         )
         self._run.picture("coefficients.png", png)
         if values.size <= _FEW_COEFFICIENTS:
