@@ -68,8 +68,8 @@ def _plugins() -> Iterator[str]:
             key = "method" if table_name == "adapter" else "kind"
             yield f'### `[{table_name}.settings]` for `{key} = "{name}"`\n'
             yield _rows(table) if table.knobs else "It has none.\n"
-            if key == "kind":
-                yield f"Searched unless the spec says otherwise: {_searched(get(name))}.\n"
+            if isinstance(plugin := get(name), Combiner):
+                yield f"Searched unless the spec says otherwise: {_searched(plugin)}.\n"
 
 
 def _searched(plugin: Combiner) -> str:
