@@ -32,33 +32,37 @@ def attention(
     """
     if stream is None or p == 0:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-1, -2)
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -math.inf)
-    probabilities = scores.softmax(-1)
-    keep, share = keep_mask(probabilities, p, stream)
-    dropped: Tensor = _DropAndGather.apply(probabilities, keep, v / share)  # type: ignore[no-untyped-call]
-    return dropped
+    keep, share = keep_mask((*q.shape[:3], k.shape[2]), p, stream)
+    gathered: Tensor = _DroppedAttention.apply(q, k, v, mask, keep, share)  # type: ignore[no-untyped-call]
+    return gathered
 
 
-class _DropAndGather(torch.autograd.Function):
-    """``(P ⊙ keep) V`` that keeps P and the 8-bit mask for its backward pass, not their product.
+class _DroppedAttention(torch.autograd.Function):
+    """Attention with given dropout that keeps the probabilities and an 8-bit mask, and no copies.
 
-    P is kept by the softmax anyway, so a layer's attention holds one (B, H, Q, S) tensor and a quarter
-    instead of two and a mask.
+    Written out, autograd would keep the probabilities twice, a mask of 32 bits and contiguous copies of
+    queries, keys and values: three times the memory.
     """
 
     @staticmethod
-    def forward(ctx: Any, probabilities: Tensor, keep: Tensor, values: Tensor) -> Tensor:
-        ctx.save_for_backward(probabilities, keep, values)
-        return (probabilities * keep) @ values
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, keep: Tensor, share: float
+    ) -> Tensor:
+        scores = (q @ k.transpose(-1, -2)).mul_(1 / math.sqrt(q.shape[-1]))
+        if mask is not None:
+            scores.masked_fill_(~mask, -math.inf)
+        probabilities = scores.softmax(-1)
+        ctx.share = share
+        ctx.save_for_backward(q, k, v, probabilities, keep)
+        return ((probabilities * keep) @ v).mul_(1 / share)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
-        probabilities, keep, values = ctx.saved_tensors
-        to_probabilities = to_values = None
-        if ctx.needs_input_grad[0]:
-            to_probabilities = (gradient @ values.transpose(-1, -2)).mul_(keep)
-        if ctx.needs_input_grad[2]:
-            to_values = (probabilities * keep).transpose(-1, -2) @ gradient
-        return to_probabilities, None, to_values
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, probabilities, keep = ctx.saved_tensors
+        gradient = gradient / ctx.share
+        to_v = (probabilities * keep).transpose(-1, -2) @ gradient
+        to_probabilities = (gradient @ v.transpose(-1, -2)).mul_(keep)
+        # The operator behind softmax's own gradient: P ⊙ (G − Σ G ⊙ P) in one pass over memory.
+        to_scores = torch.ops.aten._softmax_backward_data(to_probabilities, probabilities, -1, q.dtype)
+        to_scores.mul_(1 / math.sqrt(q.shape[-1]))
+        return to_scores @ k, to_scores.transpose(-1, -2) @ q, to_v, None, None, None

@@ -7,6 +7,8 @@ leaving and neighbouring lanes cannot shift another lane's numbers.
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -41,28 +43,30 @@ def dropout(x: torch.Tensor, probability: float, generator: torch.Generator | No
     """
     if generator is None or probability == 0:
         return x
-    keep, share = keep_mask(x, probability, generator)
+    keep, share = keep_mask(x.shape, probability, generator)
     return (x * keep).mul_(1 / share)
 
 
-def keep_mask(x: torch.Tensor, probability: float, generator: torch.Generator) -> tuple[torch.Tensor, float]:
-    """Return a mask like ``x``, 0 where an entry is dropped and 1 elsewhere, and the chance of a 1.
+def keep_mask(
+    shape: Sequence[int], probability: float, generator: torch.Generator
+) -> tuple[torch.Tensor, float]:
+    """Return a mask, 0 where an entry is dropped and 1 elsewhere, and the chance of a 1.
 
     It has 8 bits an entry, because a backward pass keeps it.
 
     Args:
-        x: Any tensor.
+        shape: Of the mask.
         probability: Of a 0, in [0, 1).
-        generator: The lane's numbers, on the device of ``x``.
+        generator: The lane's numbers; the mask is on its device.
     """
-    if x.device.type == "cpu" and x.numel() >= _FAST_FROM:
-        return _cpu_mask(x.shape, probability, generator)
-    keep = torch.empty(x.shape, dtype=torch.uint8, device=x.device)
+    if generator.device.type == "cpu" and math.prod(shape) >= _FAST_FROM:
+        return _cpu_mask(shape, probability, generator)
+    keep = torch.empty(tuple(shape), dtype=torch.uint8, device=generator.device)
     return keep.bernoulli_(1 - probability, generator=generator), 1 - probability
 
 
 def _cpu_mask(
-    shape: torch.Size, probability: float, generator: torch.Generator
+    shape: Sequence[int], probability: float, generator: torch.Generator
 ) -> tuple[torch.Tensor, float]:
     """Draw a large mask on a CPU.
 
@@ -71,7 +75,8 @@ def _cpu_mask(
     """
     seed = int(torch.empty((), dtype=torch.int64).random_(generator=generator))
     # random_raw, because a bit generator's own stream never changes between versions of NumPy.
-    bits = np.random.SFC64(seed).random_raw(-(-shape.numel() // 4)).view(np.uint16)
+    count = math.prod(shape)
+    bits = np.random.SFC64(seed).random_raw(-(-count // 4)).view(np.uint16)
     dropped = round(probability * _LEVELS)
-    keep = (bits[: shape.numel()] >= dropped).view(np.uint8)
-    return torch.from_numpy(keep).view(shape), 1 - dropped / _LEVELS
+    keep = (bits[:count] >= dropped).view(np.uint8)
+    return torch.from_numpy(keep).view(tuple(shape)), 1 - dropped / _LEVELS
