@@ -126,7 +126,8 @@ def _publish(worker: Worker, source: _Source, result: LaneResult) -> None:
         device=str(worker.backbone.device),
         run_id=worker.catalog.run_id(source.run.node),
     )
-    data = weights.to_bytes(result.tensors, {"key": source.claim.key, "task": facts.task, "kind": "adapter"})
+    about = weights.described(facts.task, source.claim.key, "adapter", facts.labels)
+    data = weights.to_bytes(result.tensors, about)
     worker.catalog.publish_adapter(record, data, source.claim)
     source.run.outcome(best, result.test_metrics, best_epoch=result.best_epoch)
     source.run.test_outputs(result.test_outputs, source.task, f"{job['task_name']} · {record.method}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from adapterlab.errors import DataError, NotFoundError
 from adapterlab.records import ProblemType
 from adapterlab.registry.entry_points import task_definition
-from adapterlab.registry.protocols import fill_template, template_columns
+from adapterlab.registry.protocols import TaskDefinition, fill_template, template_columns
 
 if TYPE_CHECKING:
     from adapterlab.catalog.reading import ReadableCatalog
@@ -72,27 +72,35 @@ class Answers:
         return found
 
 
-def answers_of(catalog: ReadableCatalog, record: AdapterRecord | TransferRecord, *, outputs: int) -> Answers:
+def answers_of(
+    catalog: ReadableCatalog,
+    record: AdapterRecord | TransferRecord,
+    *,
+    outputs: int,
+    declared: TaskDefinition | None = None,
+    labels: tuple[str, ...] = (),
+) -> Answers:
     """Return what is known of a record's task: from its suite if that is installed, else from the catalog.
 
     Args:
         catalog: Where the record is from.
         record: An adapter or a transfer.
         outputs: Outputs of its head.
+        declared: How its own spec declared the task; ``None``: it did not.
+        labels: What the weights say of their labels, for tasks that know them from their data only.
     """
     known = [one for one in catalog.tasks() if (one.name, one.digest) == (record.task, record.task_digest)]
     stated = next((one.problem_type for one in known if one.problem_type), None)
     kind = ProblemType(stated) if stated else _guess(outputs)
-    labels: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     try:
-        definition = task_definition(record.task)
+        definition = declared or task_definition(record.task)
     except NotFoundError:
         pass
     else:
-        labels, columns, kind = definition.labels, definition.text, definition.problem_type
-        choices = definition.choices
+        labels, columns = definition.labels or labels, definition.text
+        kind, choices = definition.problem_type, definition.choices
     if kind in (ProblemType.CLASSIFICATION, ProblemType.MULTI_LABEL) and len(labels) != outputs:
         labels = tuple(f"LABEL_{index}" for index in range(outputs))
     return Answers(record.task, kind, labels, columns, record.metric, choices)

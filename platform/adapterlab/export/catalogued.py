@@ -14,6 +14,8 @@ from adapterlab.errors import CorruptBlobError, DataError, NotFoundError, UsageE
 from adapterlab.export.answers import Answers, answers_of
 from adapterlab.records import BackboneShape, row_length
 from adapterlab.registry.entry_points import adapter_method, combiner, task_definition
+from adapterlab.registry.protocols import TaskDefinition
+from adapterlab.spec.tasks import TaskSpec, definition_from
 from adapterlab.train import weights
 from adapterlab.train.adaptation import Adaptation, OwnAdapter, Seat
 from adapterlab.train.combination import Combination, pool_for
@@ -148,8 +150,8 @@ def open_trained(catalog: Catalog, key: str) -> Trained:
         )
     sources = [record] if isinstance(record, AdapterRecord) else _pool(catalog, record)
     read = [weights.from_bytes(catalog.read_weights(one)) for one in sources]
-    transfer = isinstance(record, TransferRecord)
-    tensors = weights.from_bytes(catalog.read_weights(record)) if transfer else read[0]
+    stored = catalog.read_weights(record)
+    tensors = weights.from_bytes(stored)
     method, settings = _one_method(sources)
     spec = spec_of(catalog, record.key)
     head = {name: one for name, one in tensors.items() if name.startswith(weights.HEAD_PREFIX)}
@@ -161,9 +163,15 @@ def open_trained(catalog: Catalog, key: str) -> Trained:
         sources=tuple(PoolEntry(one.key, one.task) for one in sources),
         combiner=record.combiner if isinstance(record, TransferRecord) else None,
         combiner_settings=_combiner_settings(catalog, record) if isinstance(record, TransferRecord) else None,
-        learned=weights.without_head(tensors) if transfer else {},
+        learned=weights.without_head(tensors) if isinstance(record, TransferRecord) else {},
         head=head,
-        answers=answers_of(catalog, record, outputs=len(head.get("head.out.bias", ()))),
+        answers=answers_of(
+            catalog,
+            record,
+            outputs=len(head.get("head.out.bias", ())),
+            declared=_declared(spec, record.task),
+            labels=weights.labels_of(stored),
+        ),
         backbone_source=_backbone_source(catalog, record.backbone_digest, spec),
         max_length=None if spec is None else _length(spec["data"]["max_length"], record.task),
     )
@@ -178,6 +186,16 @@ def _pool(catalog: Catalog, record: TransferRecord) -> list[AdapterRecord]:
     used = {one.position: one.adapter_key for one in catalog.coefficients(record.key)}
     pool = catalog.get_study(record.study_key).pool
     return [catalog.get_adapter(used.get(number, entry.key)) for number, entry in enumerate(pool)]
+
+
+def _declared(spec: Mapping[str, Any] | None, task: str) -> TaskDefinition | None:
+    """Return the definition of a task that its own spec declared."""
+    own = (spec or {}).get("task") or ()
+    found = next((one for one in own if one.get("name") == task), None)
+    try:
+        return None if found is None else definition_from(TaskSpec.model_validate(found))
+    except ValueError:  # of another version
+        return None
 
 
 def _combiner_settings(catalog: Catalog, record: TransferRecord) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 
 import torch
 from safetensors import SafetensorError
@@ -45,6 +46,21 @@ def from_bytes(data: bytes) -> Tensors:
     if bad:
         raise CorruptBlobError(f"values that are not finite in {', '.join(sorted(bad))}")
     return dict(tensors)
+
+
+def described(task: str, key: str, kind: str, labels: Sequence[str]) -> dict[str, str]:
+    """Return what weights say of themselves: a task's labels may be known to its data alone."""
+    return {"task": task, "key": key, "kind": kind, "labels": json.dumps(list(labels), ensure_ascii=False)}
+
+
+def labels_of(data: bytes) -> tuple[str, ...]:
+    """Return the labels that weights say their head has; empty if they say none."""
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        labels = json.loads(json.loads(header["__metadata__"]["adapterlab"])["labels"])
+    except (ValueError, KeyError, TypeError):
+        return ()
+    return tuple(map(str, labels)) if isinstance(labels, list) else ()
 
 
 def without_head(tensors: Mapping[str, Tensor]) -> Tensors:
