@@ -1,4 +1,4 @@
-"""``platform export``: one adapter or transfer as a folder that AdapterHub loads."""
+"""``platform export``: one adapter or transfer as a folder that AdapterHub or PEFT loads."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def command(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Write an adapter or a transfer as one plain adapter, with its head, model card and self-test.
+    """Write an adapter or a transfer for other libraries, with its head, model card and self-test.
 
-    A transfer is folded: its sources and coefficients become one bottleneck adapter that computes the
-    same. The folder appears when it is whole and its logits are those of what was trained.
+    A transfer is folded: its sources and coefficients become one adapter that computes the same, for
+    AdapterHub or (LoRA) for PEFT. An AdapterFusion keeps its sources apart. The folder appears when it is whole and its logits are those of what was trained.
     """
     from adapterlab.api import export
 
@@ -66,13 +66,19 @@ def command(
     _show(exported, pickles=pickles)
 
 
+_LOADED = {
+    "adapterhub": 'model.load_adapter("{folder}"{option}, set_active=True)   in AdapterHub\'s adapters',
+    "adapterhub-fusion": 'model.load_adapter_setup("{folder}"{option}, set_active=True)   in AdapterHub\'s adapters',
+    "peft": 'PeftModel.from_pretrained(model, "{folder}")   in PEFT',
+}
+
+
 def _show(exported: Exported, *, pickles: bool) -> None:
-    widths = sorted(set(exported.widths))
-    width = str(widths[0]) if len(widths) == 1 else f"{widths[0]} to {widths[-1]}"
     emit(f"{exported.kind} {exported.key[:12]} ({exported.task}) -> {exported.folder}")
-    emit(f"  adapter      {exported.name}, bottleneck {width}, {exported.parameters:,} parameters")
+    emit(f"  {_what(exported)}, {exported.parameters:,} parameters")
     if exported.kind == "transfer":
-        emit(f"  folded from  {', '.join(exported.sources)}")
+        how = "attends to" if exported.format == "adapterhub-fusion" else "folded from"
+        emit(f"  {how:<12} {', '.join(exported.sources)}")
     if exported.largest_dropped > 0:
         left = ", ".join(exported.dropped) or "none in every layer"
         emit(
@@ -82,6 +88,15 @@ def _show(exported: Exported, *, pickles: bool) -> None:
     option = "" if pickles else ", use_safetensors=True"
     emit("")
     emit("Next:")
-    emit(f'  model.load_adapter("{exported.folder}"{option}, set_active=True)   in AdapterHub\'s adapters')
+    emit(f"  {_LOADED[exported.format].format(folder=exported.folder, option=option)}")
     where = "" if exported.backbone else " --backbone SOURCE"
     emit(f'  platform predict {exported.folder}{where} --text "…"')
+
+
+def _what(exported: Exported) -> str:
+    if exported.format == "adapterhub-fusion":
+        return f"fusion       {exported.name}, of {len(exported.sources)} adapters"
+    widths = sorted(set(exported.widths))
+    width = str(widths[0]) if len(widths) == 1 else f"{widths[0]} to {widths[-1]}"
+    kind = "LoRA         {}, rank {}" if exported.format == "peft" else "adapter      {}, bottleneck {}"
+    return kind.format(exported.name, width)

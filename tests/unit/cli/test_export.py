@@ -46,6 +46,13 @@ def test_an_export_in_json_says_the_same(trained, tmp_path, capsys):
     assert "pytorch_adapter.bin" in document["files"]
 
 
+def test_a_fusion_says_that_its_sources_stay_apart(trained, tmp_path, capsys):
+    code, out, _ = run(capsys, "export", trained.transfers["adapterfusion"], "--to", tmp_path / "out")
+    assert code == 0
+    assert "attends to   glue/mrpc, superglue/cb, glue/rte" in out
+    assert "load_adapter_setup" in out
+
+
 def test_errors_have_their_exit_codes(trained, tmp_path, capsys):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("x")

@@ -1,0 +1,98 @@
+"""``platform report`` in every format, against a row, and into a folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from adapterlab.cli.main import main
+from adapterlab.records import Step, StepKind
+from catalogs import key, open_at, put_adapter, put_study, put_transfer
+
+SPEC = {"targets": {"tasks": ["glue/cb"]}, "backbone": {"source": "folder:/nowhere"}}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A home whose catalog holds two combiners on one target over five seeds."""
+    folder = tmp_path_factory.mktemp("home")
+    with open_at(f"sqlite:///{folder / 'catalog.db'}", folder) as catalog:
+        put_adapter(catalog, "source", task="glue/cb", test={"accuracy": 0.6})
+        steps = [Step(StepKind.SOURCE, key("source"), "source · cb · seed 0", {})]
+        for kind, base in (("scalearn", 0.7), ("scalearn_pp", 0.6)):
+            title = f"cb · {kind}"
+            put_study(catalog, title, "source", combiner=kind)
+            steps.append(Step(StepKind.STUDY, key(title), title, {}))
+            for seed in range(5):
+                put_transfer(
+                    catalog, f"{title} {seed}", title, "source", combiner=kind, seed=seed,
+                    test={"accuracy": base + seed / 100}, seconds=1.0,
+                )  # fmt: skip
+                final = f"{title} · final · seed {seed}"
+                steps.append(Step(StepKind.TRANSFER, key(f"{title} {seed}"), final, {}, needs=(title,)))
+        catalog.open_sweep(key("sweep"), "demo", json.dumps(SPEC), steps)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _home(home, monkeypatch):
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(home))
+
+
+def run(capsys, *arguments):
+    code = main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_the_tables_are_printed(capsys):
+    code, out, _ = run(capsys, "report", "demo", "--against", "scalearn_pp", "--digits", "2")
+    assert code == 0
+    assert "72.00 ± 1.58" in out
+    assert "+10.00" in out
+    assert "p = 0.0625, n = 5" in out
+    assert "n = 5: 0.062" in out, "what so few seeds can show at best"
+
+
+@pytest.mark.parametrize(
+    ("form", "sign"),
+    [
+        ("markdown", "| scalearn | **72.0 ± 1.6** |"),
+        ("latex", r"\textbf{72.0}$_{1.6}$"),
+        ("html", "<!doctype html>"),
+    ],
+)
+def test_formats(capsys, form, sign):
+    code, out, _ = run(capsys, "report", "demo", "--format", form)
+    assert code == 0
+    assert sign in out
+
+
+def test_csv_and_json_are_for_programs(capsys):
+    _, out, _ = run(capsys, "report", "demo", "--format", "csv", "--against", "scalearn_pp")
+    rows = {row["method"]: row for row in csv.DictReader(io.StringIO(out))}
+    assert float(rows["scalearn"]["p"]) == 0.0625
+    _, out, _ = run(capsys, "report", "demo", "--json", "--against", "scalearn_pp")
+    document = json.loads(out)
+    assert document["significance"]["against"] == "scalearn_pp"
+    assert {cell["combiner"] for cell in document["cells"]} == {"own adapter", "scalearn", "scalearn_pp"}
+
+
+def test_a_folder_is_written(capsys, tmp_path):
+    code, _, err = run(capsys, "report", "demo", "--to", tmp_path / "to")
+    assert code == 0
+    names = {path.name for path in (tmp_path / "to").iterdir()}
+    assert {"report.md", "report.tex", "report.html", "report.json", "cells.csv", "runs.csv"} <= names
+    assert "coefficients-glue-cb-scalearn.png" in names
+    assert "report.md" in err
+
+
+def test_what_does_not_exist_is_said(capsys, tmp_path):
+    assert run(capsys, "report", "demo", "--format", "pdf")[0] == 2
+    assert run(capsys, "report", "demo", "--against", "nobody")[0] == 4
+    assert run(capsys, "report", "nothing")[0] == 4
+    (tmp_path / "file").write_text("x")
+    assert run(capsys, "report", "demo", "--to", tmp_path / "file")[0] == 5
