@@ -37,7 +37,7 @@ COMMANDS: Mapping[str, Entry] = {
     "report": Entry("Show a sweep's results as a table.", STORES),
     "contributions": Entry("Show what each source contributes to a transfer.", STORES),
     "catalog": Entry("List and inspect adapters and transfers, and where they come from.", STORES),
-    "export": Entry("Write an adapter or a transfer as one adapter that AdapterHub loads.", STORES),
+    "export": Entry("Write an adapter or a transfer for AdapterHub or PEFT.", STORES),
     "predict": Entry("Show what an adapter or a transfer says of texts.", STORES),
     "ui": Entry("Open the tracked runs in the browser.", STORES),
     "db": Entry("Create, upgrade and check the catalog's schema.", STORES),
