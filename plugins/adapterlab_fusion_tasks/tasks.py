@@ -77,7 +77,7 @@ ADAPTERFUSION = (
         description="Is the film review positive? Its public test split is the test split.",
         citation="Maas et al. 2011, Learning Word Vectors for Sentiment Analysis",
         licence="no formal licence; research use",
-        hub=HubLocation("stanfordnlp/imdb", validation="test"),
+        hub=HubLocation("stanfordnlp/imdb", "plain_text", validation="test"),
         place=FolderLocation("imdb", validation="test"),
     ),
     TaskDefinition(

@@ -7,6 +7,7 @@ from adapterlab.cli.output import emit, emit_json, note
 from adapterlab.plan.combining import trials_of
 from adapterlab.spec.combining import study_plans
 from adapterlab.spec.load import LoadedSpec, load_spec
+from adapterlab.spec.model import Spec
 
 
 def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = False) -> None:
@@ -40,8 +41,13 @@ def _summary(loaded: LoadedSpec) -> str:
     return (
         f"{_count(sources, 'source')}, {_count(targets, 'target')} x {_count(len(plans), of)} = "
         f"{_count(targets * len(plans), 'study', 'studies')} of {_count(trials, 'trial')}, "
-        f"{_count(len(spec.final.seeds), 'seed')} each"
+        f"{_seeds(spec)} each"
     )
+
+
+def _seeds(spec: Spec) -> str:
+    counts = sorted({len(spec.of_task(target).final.seeds) for target in spec.targets.tasks})
+    return _count(counts[0], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
 
 
 def _count(number: int, one: str, many: str | None = None) -> str:

@@ -17,7 +17,8 @@ from adapterlab.plan.few_shot import few_shot_spec, own_seeds
 from adapterlab.records import TrainSettings
 from adapterlab.registry import entry_points
 from adapterlab.registry.protocols import AdapterMethod
-from adapterlab.spec.model import BaselineSpec, SourceSpec, Spec
+from adapterlab.spec.model import BaselineSpec, Spec
+from adapterlab.spec.training import SourceSpec
 
 POOL = "source"
 """What the title of an adapter of the pool begins with."""
@@ -63,24 +64,25 @@ class BaselineRow:
     """Title of the step of each seed."""
 
 
-def pool_recipe(spec: Spec) -> Recipe:
-    """Return how the pool's adapters are trained."""
-    return _recipe(POOL, spec.adapter.method, spec.adapter.settings, spec.source)
+def pool_recipe(spec: Spec, task: str) -> Recipe:
+    """Return how a task's adapter of the pool is trained."""
+    return _recipe(POOL, spec.adapter.method, spec.adapter.settings, spec.of_task(task).source)
 
 
-def few_shot_recipes(spec: Spec) -> tuple[Recipe, ...]:
+def few_shot_recipes(spec: Spec, target: str) -> tuple[Recipe, ...]:
     """Return how a target's own adapters of its pool are trained on few rows, the study's first."""
-    source = few_shot_spec(spec).source
+    mine = spec.of_task(target)
+    source = few_shot_spec(mine).source
     return tuple(
         _recipe(POOL, spec.adapter.method, spec.adapter.settings, source.model_copy(update={"seed": seed}))
-        for seed in own_seeds(spec)
+        for seed in own_seeds(mine)
     )
 
 
-def baseline_recipes(spec: Spec) -> tuple[tuple[Recipe, ...], ...]:
-    """Return each baseline's recipes, one a seed."""
-    few = few_shot_spec(spec)
-    return tuple(tuple(_of_seed(few, one, seed) for seed in _seeds(few, one)) for one in spec.baseline)
+def baseline_recipes(spec: Spec, baseline: BaselineSpec, target: str) -> tuple[Recipe, ...]:
+    """Return a baseline's recipes on a target, one a seed."""
+    few = few_shot_spec(spec.of_task(target))
+    return tuple(_of_seed(few, baseline, seed) for seed in _seeds(few, baseline))
 
 
 def baseline_rows(spec: Spec) -> tuple[BaselineRow, ...]:
@@ -91,15 +93,15 @@ def baseline_rows(spec: Spec) -> tuple[BaselineRow, ...]:
     names, rows = display_names(spec), []
     pooled = {task for target in spec.targets.tasks for task in spec.pool_for(target)}
     rows_of_few = spec.data.few_shot
-    own = (pool_recipe(spec),) if rows_of_few is None else few_shot_recipes(spec)
     titles = {
         (task, one.identity): one.title(names[task], rows=rows_of_few)
         for task in spec.targets.tasks
         if task in spec.pool_for(task) or (rows_of_few is None and task in pooled)
-        for one in own
+        for one in ((pool_recipe(spec, task),) if rows_of_few is None else few_shot_recipes(spec, task))
     }
-    for recipes in baseline_recipes(spec):
+    for baseline in spec.baseline:
         for target in spec.targets.tasks:
+            recipes = baseline_recipes(spec, baseline, target)
             steps = {
                 one.seed: titles.setdefault((target, one.identity), one.title(names[target]))
                 for one in recipes

@@ -11,8 +11,9 @@ from adapterlab.fingerprint import Json
 from adapterlab.records import BackboneFacts, BackboneShape, TrainSettings
 from adapterlab.registry.protocols import ReadsModels
 from adapterlab.spec.combining import CombinerChoice, StudyPlan
-from adapterlab.spec.model import AUTO, Spec, TrainingSpec
+from adapterlab.spec.model import AUTO, Spec
 from adapterlab.spec.space import Choices, FloatRange, is_fixed
+from adapterlab.spec.training import TrainingSpec
 
 AUTO_VERSION = 1
 """Raise it when ``auto`` chooses otherwise; part of its keys."""

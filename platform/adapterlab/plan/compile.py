@@ -86,25 +86,28 @@ def compile_plan(spec: Spec, facts: Facts) -> Plan:
         NotFoundError: A plug-in the spec names is not installed.
         pydantic.ValidationError: A plug-in's settings are invalid; a loaded spec never raises this.
     """
-    names, studies = display_names(spec), study_plans(few_shot_spec(spec))
+    names = display_names(spec)
+    studies = {
+        target: study_plans(few_shot_spec(spec.of_task(target))) for target in spec.targets.tasks
+    }  # fmt: skip
     sources = _pool_steps(spec, facts, names)
     own = _few_shot_steps(spec, facts, names)
     steps = [*sources.values(), *(step for of_seed in own.values() for step in of_seed.values())]
     steps += _baseline_steps(spec, facts, names, steps)
     for target in spec.targets.tasks:
-        for wanted in studies:
+        for wanted in studies[target]:
             study = _study_step(spec, facts, target, wanted, names, sources, own.get(target, {}))
             steps.append(study)
             rows = _rows(spec, facts.tasks[target], wanted.max_epochs, few=True)
             steps += [
                 _transfer_step(spec, facts, study, seed, rows, own.get(target, {}))
-                for seed in spec.final.seeds
+                for seed in spec.of_task(target).final.seeds
             ]
     keys = [step.key for step in steps]
     reasons = (
         facts.backbone.pending_reason,
         *(facts.tasks[task].pending_reason for task in names),
-        *_unknown_models(facts, model_sources(studies)),
+        *_unknown_models(facts, model_sources(tuple(one for plans in studies.values() for one in plans))),
     )
     return Plan(
         name=spec.name,
@@ -123,7 +126,7 @@ def _unknown_models(facts: Facts, sources: tuple[str, ...]) -> Iterator[str | No
 
 def _pool_steps(spec: Spec, facts: Facts, names: Mapping[str, str]) -> dict[str, Step]:
     """Return the steps of source tasks some target reads with all their rows, in the order listed."""
-    recipe, few = pool_recipe(spec), spec.data.few_shot is not None
+    few = spec.data.few_shot is not None
     needed = {
         task
         for target in spec.targets.tasks
@@ -134,6 +137,7 @@ def _pool_steps(spec: Spec, facts: Facts, names: Mapping[str, str]) -> dict[str,
         task: _source_step(spec, facts, task, names[task], recipe, recipe.title(names[task]))
         for task in spec.pool.tasks
         if task in needed
+        for recipe in (pool_recipe(spec, task),)
     }
 
 
@@ -152,7 +156,7 @@ def _few_shot_steps(spec: Spec, facts: Facts, names: Mapping[str, str]) -> dict[
                 recipe.title(names[target], rows=spec.data.few_shot),
                 few=True,
             )
-            for recipe in few_shot_recipes(spec)
+            for recipe in few_shot_recipes(spec, target)
         }
         for target in spec.targets.tasks
         if target in spec.pool_for(target)
@@ -197,9 +201,9 @@ def _baseline_steps(
     """Yield the steps of baselines that are not planned yet."""
     titles = {step.title for step in planned}
     rows = iter(baseline_rows(spec))
-    for recipes in baseline_recipes(spec):
+    for baseline in spec.baseline:
         for row in islice(rows, len(spec.targets.tasks)):
-            for recipe in recipes:
+            for recipe in baseline_recipes(spec, baseline, row.target):
                 title = row.steps[recipe.seed]
                 if title not in titles:
                     titles.add(title)

@@ -16,7 +16,8 @@ from typing import TypeVar
 
 from adapterlab.fingerprint import Json
 from adapterlab.records import TaskFacts
-from adapterlab.spec.model import SourceSpec, Spec, TransferSpec
+from adapterlab.spec.model import Spec
+from adapterlab.spec.training import SourceSpec, TransferSpec
 
 Training = TypeVar("Training", SourceSpec, TransferSpec)
 

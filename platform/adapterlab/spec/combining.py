@@ -14,8 +14,9 @@ from pydantic import BaseModel
 
 from adapterlab.registry import entry_points
 from adapterlab.registry.protocols import Combiner, Expands
-from adapterlab.spec.model import AUTO, CombinerSpec, PerKindSpec, SearchSpec, Spec, TransferSpec
+from adapterlab.spec.model import AUTO, CombinerSpec, PerKindSpec, SearchSpec, Spec
 from adapterlab.spec.space import Choices, FloatRange, parse_space
+from adapterlab.spec.training import TransferSpec
 
 Spaces = dict[str, float | FloatRange | Choices]
 

@@ -14,23 +14,22 @@ from pydantic import Field, field_validator, model_validator
 from adapterlab.spec.data import DataSpec
 from adapterlab.spec.space import Choices, FloatRange, Frozen, Space, bounds_of
 from adapterlab.spec.tasks import TaskSpec
+from adapterlab.spec.training import (
+    FewShotSpec,
+    PerTaskSpec,
+    Seeds,
+    SourceSpec,
+    TrainingOverrides,
+    TransferSpec,
+    no_duplicates,
+)
 
 SCHEMA_VERSION: Final = 1
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 TaskName = Annotated[str, Field(pattern=r"^[a-z0-9_]+/[a-z0-9_]+$")]
 TaskNames = Annotated[tuple[TaskName, ...], Field(strict=False, min_length=1, max_length=256)]
-Seeds = Annotated[
-    tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(strict=False, min_length=1, max_length=100)
-]
 Positive = Annotated[int, Field(ge=1)]
-
-
-def _no_duplicates(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    twice = sorted({str(value) for value in values if values.count(value) > 1})
-    if twice:
-        raise ValueError(f"listed twice: {', '.join(twice)}")
-    return values
 
 
 class ExpectedShape(Frozen):
@@ -74,7 +73,7 @@ class PoolSpec(Frozen):
     target: Literal["include", "exclude"] = "include"
     """Whether a target's own source adapter is in its pool (``include``, as in the paper) when listed."""
 
-    _distinct = field_validator("tasks")(_no_duplicates)
+    _distinct = field_validator("tasks")(no_duplicates)
 
 
 class TargetsSpec(Frozen):
@@ -83,7 +82,7 @@ class TargetsSpec(Frozen):
     tasks: TaskNames
     """Target tasks; each is one study per combiner."""
 
-    _distinct = field_validator("tasks")(_no_duplicates)
+    _distinct = field_validator("tasks")(no_duplicates)
 
 
 class AdapterSpec(Frozen):
@@ -93,86 +92,6 @@ class AdapterSpec(Frozen):
     """Name of an installed adapter method."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """The method's own settings, for example ``{ reduction_factor = 16 }``."""
-
-
-class TrainingSpec(Frozen):
-    """How one run trains; AdamW without weight decay, linear decay to 0 over ``max_epochs``."""
-
-    max_epochs: Annotated[int, Field(ge=1, le=10_000)] = 30
-    """Upper bound of epochs; also the length of the learning-rate schedule."""
-    patience: Annotated[int, Field(ge=1)] = 5
-    """Epochs without improvement on validation before a run stops."""
-    batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
-    """Rows a step."""
-    select_by: Literal["loss", "metric"] = "loss"
-    """The best epoch is the one with the least validation loss, or with the best metric."""
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """AdamW's decoupled weight decay."""
-    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the schedule with a rising rate."""
-    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    """Gradients of a run are scaled down to this global norm."""
-    backbone_dropout: bool = True
-    """Keep the frozen backbone's own dropout on while training, as in the papers."""
-    head_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Dropout inside the classification head."""
-
-
-class SourceSpec(TrainingSpec):
-    """Stage 1: training of the source adapters."""
-
-    lr: Annotated[float, Field(gt=0, le=1)] = 3e-4
-    """Peak learning rate."""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Seed of init, data order and dropout; one adapter a task, as in the paper."""
-
-
-class TransferSpec(TrainingSpec):
-    """Stage 2: training of a combination and its head on a target."""
-
-
-class TrainingOverrides(Frozen):
-    """Keys of a training section that are written here replace the section's; the others keep its values."""
-
-    max_epochs: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """As in the section."""
-    patience: Annotated[int, Field(ge=1)] | None = None
-    """As in the section."""
-    batch_size: Annotated[int, Field(ge=1, le=4096)] | None = None
-    """As in the section."""
-    select_by: Literal["loss", "metric"] | None = None
-    """As in the section."""
-    weight_decay: Annotated[float, Field(ge=0, le=1)] | None = None
-    """As in the section."""
-    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """As in the section."""
-    max_grad_norm: Annotated[float, Field(gt=0)] | None = None
-    """As in the section."""
-    backbone_dropout: bool | None = None
-    """As in the section."""
-    head_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """As in the section."""
-
-    def over(self, training: TransferSpec) -> TransferSpec:
-        """Return the section with what is written here in place of its own values."""
-        return training.model_copy(update=self.model_dump(exclude_none=True))
-
-
-class FewShotSpec(TrainingOverrides):
-    """What differs in training where ``data.few_shot`` rows train.
-
-    That is: the targets' own adapters, their combinations and baselines. The papers train 1000 steps with
-    a patience of 20.
-    """
-
-    max_steps: Annotated[int, Field(ge=1)] | None = None
-    """Upper bound of steps, in place of ``max_epochs``: as many epochs as hold so many steps."""
-
-    @model_validator(mode="after")
-    def _check_bound(self) -> FewShotSpec:
-        if self.max_steps is not None and self.max_epochs is not None:
-            raise ValueError("max_steps and max_epochs exclude each other")
-        return self
 
 
 class PerKindSpec(Frozen):
@@ -213,9 +132,9 @@ class CombinerSpec(Frozen):
     @field_validator("kind")
     @classmethod
     def _check_kinds(cls, kind: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        return kind if isinstance(kind, str) else _no_duplicates(kind)
+        return kind if isinstance(kind, str) else no_duplicates(kind)
 
-    _distinct = field_validator("among")(_no_duplicates)
+    _distinct = field_validator("among")(no_duplicates)
 
     @model_validator(mode="after")
     def _check_among(self) -> CombinerSpec:
@@ -295,7 +214,7 @@ class FinalSpec(Frozen):
     seeds: Seeds = (0, 1, 2)
     """One transfer a seed; the table shows mean and standard deviation over them."""
 
-    _distinct = field_validator("seeds")(_no_duplicates)
+    _distinct = field_validator("seeds")(no_duplicates)
 
 
 class BaselineSpec(TrainingOverrides):
@@ -316,7 +235,7 @@ class BaselineSpec(TrainingOverrides):
     seeds: Seeds | None = None
     """One run a seed; absent: those of ``[final]``."""
 
-    _distinct = field_validator("seeds")(lambda seeds: seeds and _no_duplicates(seeds))
+    _distinct = field_validator("seeds")(lambda seeds: seeds and no_duplicates(seeds))
 
     @property
     def label(self) -> str:
@@ -385,6 +304,9 @@ class Spec(Frozen):
     transfer: TransferSpec = TransferSpec()
     few_shot: FewShotSpec = FewShotSpec()
     final: FinalSpec = FinalSpec()
+    per_task: dict[TaskName, PerTaskSpec] = Field(default_factory=dict)
+    """What single tasks have of their own, as ``[per_task."superglue/record"]``: ``seeds`` and keys of
+    ``[source]`` and ``[transfer]`` that both have."""
     baseline: Annotated[tuple[BaselineSpec, ...], Field(strict=False, max_length=64)] = ()
     """Methods every target is trained with on its own."""
     cluster: ClusterSpec = ClusterSpec()
@@ -394,7 +316,7 @@ class Spec(Frozen):
     @field_validator("task")
     @classmethod
     def _distinct_names(cls, tasks: tuple[TaskSpec, ...]) -> tuple[TaskSpec, ...]:
-        _no_duplicates(tuple(task.name for task in tasks))
+        no_duplicates(tuple(task.name for task in tasks))
         return tasks
 
     @model_validator(mode="after")
@@ -421,6 +343,15 @@ class Spec(Frozen):
         if self.data.few_shot is None and self.few_shot != FewShotSpec():
             raise ValueError("few_shot needs data.few_shot, the number of rows")
         return self
+
+    def of_task(self, task: str) -> Spec:
+        """Return the spec as runs on one task see it: with what ``[per_task]`` says of it."""
+        own = self.per_task.get(task)
+        if own is None:
+            return self
+        final = self.final if own.seeds is None else FinalSpec(seeds=own.seeds)
+        trained = {"source": own.over(self.source), "transfer": own.over(self.transfer)}
+        return self.model_copy(update={**trained, "final": final})
 
     def pool_for(self, target: str) -> tuple[str, ...]:
         """Return a target's source tasks in coefficient order: as listed, the target itself last."""

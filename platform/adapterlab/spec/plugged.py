@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -14,6 +14,9 @@ from adapterlab.spec.lookup import broken, hint_of, look_up
 from adapterlab.spec.model import AdapterSpec
 from adapterlab.spec.positions import Path
 from adapterlab.spec.wording import Complaint, complaints_of, suggest
+
+JOINT = ("full_m", "adapter_m", "propetl_m", "hyperformer", "hyperformer_pp", "mt_a")
+"""Methods of the papers' tables that train one model on all targets at once: there is no such step yet."""
 
 
 def plugin_complaints(document: dict[str, Any]) -> list[Complaint]:
@@ -28,6 +31,7 @@ def plugin_complaints(document: dict[str, Any]) -> list[Complaint]:
     if isinstance(method, str):
         found += _plugin(("adapter", "method"), method, adapter, entry_points.adapter_method)
     found += _baselines(document)
+    found += _per_task(document)
     found += combiner_complaints(document)
     return list(dict.fromkeys(found))
 
@@ -42,6 +46,19 @@ def _baselines(document: dict[str, Any]) -> Iterator[Complaint]:
 
 def _plugin(path: Path, name: str, table: dict[str, Any], get: Callable[[str], Any]) -> list[Complaint]:
     """Check a plug-in's name and the settings beside it."""
+    if (
+        name in JOINT
+        and path[-1] == "method"
+        and name not in entry_points.names(entry_points.ADAPTER_METHODS)
+    ):
+        return [
+            Complaint(
+                path,
+                "value",
+                f'"{name}" trains one model on all targets jointly; joint multi-task training is not built yet',
+                "take it out; the other rows of the table do not depend on it",
+            )
+        ]
     plugin = look_up(path, name, get)
     if isinstance(plugin, Complaint):
         return [plugin]
@@ -53,19 +70,27 @@ def _plugin(path: Path, name: str, table: dict[str, Any], get: Callable[[str], A
 def _tasks(document: dict[str, Any], table: str) -> Iterator[Complaint]:
     tasks, declared = _table(document, table).get("tasks"), _declared(document)
     for number, task in enumerate(tasks if isinstance(tasks, list) else ()):
-        if not isinstance(task, str) or "/" not in task:
-            continue
-        path: Path = (table, "tasks", number)
-        if task in declared:
-            continue
-        try:
-            entry_points.task_definition(task)
-        except NotFoundError as error:
-            near = suggest(task, declared)
-            hint = f'did you mean "{near}"?' if near else _near_task(task) or hint_of(error)
-            yield Complaint(path, "value", error.message, hint)
-        except Exception as error:  # noqa: BLE001  a plug-in is somebody else's code
-            yield broken(path, task, error)
+        yield from _task((table, "tasks", number), task, declared, "value")
+
+
+def _per_task(document: dict[str, Any]) -> Iterator[Complaint]:
+    for task in _table(document, "per_task"):
+        yield from _task(("per_task", task), task, _declared(document), "key")
+
+
+def _task(
+    path: Path, task: Any, declared: Mapping[str, int], kind: Literal["key", "value"]
+) -> Iterator[Complaint]:
+    if not isinstance(task, str) or "/" not in task or task in declared:
+        return
+    try:
+        entry_points.task_definition(task)
+    except NotFoundError as error:
+        near = suggest(task, declared)
+        hint = f'did you mean "{near}"?' if near else _near_task(task) or hint_of(error)
+        yield Complaint(path, kind, error.message, hint)
+    except Exception as error:  # noqa: BLE001  a plug-in is somebody else's code
+        yield broken(path, task, error)
 
 
 def _declared(document: dict[str, Any]) -> dict[str, int]:

@@ -10,6 +10,7 @@ from adapterlab.registry import entry_points
 from adapterlab.registry.protocols import Combiner
 from adapterlab.spec.knobs import Table, dimension_tables, table_of, tables, tables_of, toml
 from adapterlab.spec.model import PerKindSpec
+from adapterlab.spec.training import PerTaskSpec
 
 _HEAD = """\
 # The spec
@@ -27,7 +28,7 @@ bare word is text, and relative paths there start from the current folder. Unkno
 
 def page() -> str:
     """Return the page as Markdown."""
-    return "\n".join([_HEAD, *_core(), *_per_kind(), *_dimensions(), *_plugins()])
+    return "\n".join([_HEAD, *_core(), *_own_parts(), *_dimensions(), *_plugins()])
 
 
 def _core() -> Iterator[str]:
@@ -38,13 +39,12 @@ def _core() -> Iterator[str]:
         yield _rows(table)
 
 
-def _per_kind() -> Iterator[str]:
-    yield "## `[combiner.per_kind.<kind>]`\n"
-    for table in tables_of(PerKindSpec, "combiner.per_kind.<kind>"):
-        if not table.path.endswith(">"):
-            yield f"### `[{table.path}]`\n"
-        yield f"{table.doc}\n"
-        yield _rows(table)
+def _own_parts() -> Iterator[str]:
+    for model, path in ((PerKindSpec, "combiner.per_kind.<kind>"), (PerTaskSpec, 'per_task."<task>"')):
+        for table in tables_of(model, path):
+            yield f"{'##' if table.path == path else '###'} `[{table.path}]`\n"
+            yield f"{table.doc}\n"
+            yield _rows(table)
 
 
 def _dimensions() -> Iterator[str]:

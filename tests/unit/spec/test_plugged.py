@@ -83,3 +83,18 @@ def test_baselines_are_checked_where_they_stand() -> None:
     ]
     assert complaints[0].hint == "did you mean 'lora'?"
     assert complaints[1].hint == 'did you mean "reduction_factor"?'
+
+
+def test_what_one_task_has_of_its_own_needs_a_task_that_exists() -> None:
+    document = {**GOOD, "per_task": {"glue/rte": {}, "superglue/recrod": {}, "mine/x": {}}}
+    document["task"] = [{"name": "mine/x"}]
+    (found,) = plugin_complaints(document)
+    assert found.path == ("per_task", "superglue/recrod")
+    assert "record" in found.hint
+
+
+@pytest.mark.parametrize("method", ["hyperformer", "hyperformer_pp", "propetl_m", "adapter_m", "full_m"])
+def test_joint_training_is_refused_by_name_and_not_as_a_typo(method: str) -> None:
+    (found,) = plugin_complaints({**GOOD, "baseline": [{"method": method}]})
+    assert found.path == ("baseline", 0, "method")
+    assert "joint multi-task training is not built" in found.message
