@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapterlab.data.split import split_indices, validation_rows
+from adapterlab.data.split import split_counts, split_indices, split_rows, validation_rows
 from adapterlab.errors import DataError
+from adapterlab.records import ProblemType, Splits
+from adapterlab.registry.entry_points import task_definition
 
 
 @pytest.mark.parametrize("rows", [195, 1000, 2490])
@@ -26,6 +30,47 @@ def test_the_cut_is_that_of_the_library_on_the_rows_themselves(stratify, rows):
     train, validation = split_indices("task", labels, ("a", "b", "c"), stratify=stratify)
     assert [texts[index] for index in train] == list(reference["train"]["sentence"])
     assert [texts[index] for index in validation] == list(reference["test"]["sentence"])
+
+
+@pytest.mark.parametrize("task", ["glue/rte", "glue/stsb", "superglue/cb", "superglue/copa", "superglue/wsc"])
+def test_the_real_tasks_are_cut_as_the_official_code_cuts_them(real_data, tmp_path, task):
+    """With the library's own reader, columns and call, as ``train_test_split`` is called there."""
+    from datasets import ClassLabel, Dataset
+
+    definition = task_definition(task)
+    path = real_data / task / "train.jsonl"
+    whole = Dataset.from_json(str(path), cache_dir=str(tmp_path))
+    if definition.labels:
+        whole = whole.cast_column("label", ClassLabel(names=list(definition.labels)))
+    column = "label" if definition.stratify else None
+    reference = whole.train_test_split(test_size=0.1, shuffle=True, seed=42, stratify_by_column=column)
+    labels = np.asarray(whole["label"])
+    cut = split_rows(task, definition, labels)
+    assert [whole[int(row)]["idx"] for row in cut["train"][:50]] == reference["train"][:50]["idx"]
+    assert [whole[int(row)]["idx"] for row in cut["validation"]] == reference["test"]["idx"]
+
+
+def test_a_task_with_splits_of_its_own_is_not_cut():
+    labels = np.arange(20) % 2
+    for splits in (Splits.OWN, Splits.SHARED):
+        cut = split_rows("t", replace(task_definition("glue/rte"), splits=splits), labels)
+        assert list(cut) == ["train"]
+        assert cut["train"].tolist() == list(range(20))
+
+
+@pytest.mark.parametrize("stratify", [True, False])
+def test_one_file_is_cut_twice_and_counted_as_cut(stratify):
+    definition = replace(task_definition("glue/rte"), splits=Splits.CUT, stratify=stratify)
+    cut = split_rows("t", definition, np.arange(205) % 2)
+    assert sorted([*cut["train"], *cut["validation"], *cut["test"]]) == list(range(205))
+    counts = (len(cut["train"]), len(cut["validation"]), len(cut["test"]))
+    assert counts == split_counts(Splits.CUT, [205]) == (165, 19, 21)
+
+
+def test_label_sets_are_cut_without_proportions():
+    definition = replace(task_definition("glue/rte"), problem_type=ProblemType.MULTI_LABEL)
+    cut = split_rows("t", definition, np.eye(3, dtype=np.float32)[np.arange(30) % 3])
+    assert (len(cut["train"]), len(cut["validation"])) == (27, 3)
 
 
 @settings(max_examples=30, deadline=None)

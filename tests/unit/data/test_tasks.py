@@ -165,6 +165,13 @@ TABLE_5 = {
     "glue/stsb": (5174, 575, 1500),
     "glue/rte": (2241, 249, 277),
     "superglue/cb": (225, 25, 56),
+    "superglue/copa": (360, 40, 100),
+    "superglue/wic": (4885, 543, 638),
+    "superglue/wsc": (498, 56, 104),
+    "superglue/multirc": (24518, 2725, 4848),
+    "superglue/rte": (2241, 249, 277),
+    "adapterfusion/sick": (3995, 444, 495),
+    "multilabel/disaster_response": (1873, 463, 2397),  # its own three splits
 }
 
 
