@@ -3,7 +3,8 @@
 Weights never change, so they are prepared once and no gradient is ever computed for them. All
 products run over the packed rows of every lane; attention, which must not look from one lane into
 another, runs lane by lane on contiguous views. Dropout inside the frozen backbone, where wanted, is
-drawn from each lane's own generator. Where only each sequence's first token is read, the last layer
+drawn from each lane's own generator. Padding is computed nowhere but
+inside attention. Where only each sequence's first token is read, the last layer
 computes nothing else for the other tokens than the keys and values they are looked at by.
 
 Shapes: ``N`` packed token rows, ``B`` sequences, ``S`` tokens, ``H`` heads, ``d`` hidden size.
@@ -23,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adapterlab.train.activations import ACTIVATIONS
+from adapterlab.train.packing import pick, spread
 from adapterlab.train.passes import Pass, Rectangle
 from adapterlab.train.protocols import Hook, Tensors
 from adapterlab.train.rng import dropout
@@ -189,11 +191,11 @@ class Encoder:
 
     def _embed(self, batch: Pass, streams: Generators) -> Tensor:
         weights = self._weights
-        token_ids = torch.cat([one.token_ids.flatten() for one in batch.rectangles])
-        positions = torch.cat([self._position_ids(one).flatten() for one in batch.rectangles])
+        token_ids = torch.cat([one.packed(one.token_ids) for one in batch.rectangles])
+        positions = torch.cat([one.packed(self._position_ids(one)) for one in batch.rectangles])
         h = F.embedding(token_ids, weights.words) + F.embedding(positions, weights.positions)
         if self.config.type_vocab_size > 1:
-            type_ids = torch.cat([one.type_ids.flatten() for one in batch.rectangles])
+            type_ids = torch.cat([one.packed(one.type_ids) for one in batch.rectangles])
             h = h + F.embedding(type_ids, weights.types)
         else:
             h = h + weights.types[0]
@@ -211,13 +213,17 @@ class Encoder:
         for rectangle, from_rows, to_rows, stream in zip(
             batch.rectangles, batch.slices_of(looking), batch.slices, streams, strict=True
         ):
-            b, s = rectangle.token_ids.shape
-            q = query[from_rows].view(b, -1, heads, d // heads).transpose(1, 2)  # (B, H, S or 1, d/H)
-            k = key[to_rows].view(b, s, heads, d // heads).transpose(1, 2)  # (B, H, S, d/H)
-            v = value[to_rows].view(b, s, heads, d // heads).transpose(1, 2)
+            rows, places = len(rectangle.token_ids), rectangle.places
+            grids = [query[from_rows], key[to_rows], value[to_rows]]
+            if places is not None:  # attention is the one place that needs the padded grid
+                cells = rectangle.token_ids.numel()
+                whole = grids if looking is h else grids[1:]
+                grids = [*grids[: 3 - len(whole)], *(spread(one, places, cells) for one in whole)]
+            q, k, v = (one.view(rows, -1, heads, d // heads).transpose(1, 2) for one in grids)
             mask = None if rectangle.mask is None else rectangle.mask[:, None, None, :]
             attended = attention(q, k, v, mask, self.config.attention_dropout, stream)
-            parts.append(attended.transpose(1, 2).reshape(-1, d))
+            gathered = attended.transpose(1, 2).reshape(-1, d)  # (B, H, S or 1, d/H) -> (B·S or B, d)
+            parts.append(gathered if places is None or looking is not h else pick(gathered, places))
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _project(self, block: Block, looking: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:

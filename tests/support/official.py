@@ -51,6 +51,7 @@ def load_official(folder: Path) -> SimpleNamespace:
         lengths=mask.sum(1),
         labels=tensors["labels"],
         rows=np.arange(len(mask)),
+        given_mask=mask.bool(),  # the official code computes padding too, and its states agree as well
     )
     return SimpleNamespace(
         base=tensors,

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from adapterlab.errors import UsageError
+from adapterlab.train.packing import spread
 from adapterlab.train.passes import Pass, Rectangle
 from adapterlab.train.protocols import Backbone, FrozenPool, MethodLayer, SeveralRates
 
@@ -252,7 +253,7 @@ class PassHook:
 
 
 def hidden_states(backbone: Backbone, seats: Sequence[Seat], rectangles: Sequence[Rectangle]) -> list[Tensor]:
-    """Return the last hidden states of each lane, (B_k, S_k, d).
+    """Return the last hidden states of each lane, (B_k, S_k, d), zeros at padding.
 
     Lanes share one pass; a lane that trains the backbone's own weights has one of its own.
 
@@ -262,7 +263,11 @@ def hidden_states(backbone: Backbone, seats: Sequence[Seat], rectangles: Sequenc
         rectangles: Their rows.
     """
     states = _states(backbone, seats, rectangles, first_only=False)
-    return [one.view(*each.token_ids.shape, -1) for one, each in zip(states, rectangles, strict=True)]
+    grids = [
+        one if each.places is None else spread(one, each.places, each.token_ids.numel())
+        for one, each in zip(states, rectangles, strict=True)
+    ]
+    return [one.view(*each.token_ids.shape, -1) for one, each in zip(grids, rectangles, strict=True)]
 
 
 def first_states(backbone: Backbone, seats: Sequence[Seat], rectangles: Sequence[Rectangle]) -> list[Tensor]:

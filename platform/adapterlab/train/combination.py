@@ -31,19 +31,13 @@ class TokenMeans:
     def __init__(self, points: int) -> None:
         self._sums: list[Tensor | None] = [None] * points
         self._tokens = [0] * points
-        self._mask: Tensor | None = None
-
-    def look_at(self, mask: Tensor | None) -> None:
-        """Take the mask of the rows that come next, (B, S); ``None``: every token is real."""
-        self._mask = None if mask is None else mask.reshape(-1)
 
     def observe(self, point: int, coefficients: Tensor) -> None:
-        """Add one pass's coefficients at a point, (N, T)."""
-        real = coefficients if self._mask is None else coefficients[self._mask]
-        total = real.double().sum(0)
+        """Add one pass's coefficients at a point, (N, T); a pass has real tokens only."""
+        total = coefficients.double().sum(0)
         before = self._sums[point]
         self._sums[point] = total if before is None else before + total
-        self._tokens[point] += len(real)
+        self._tokens[point] += len(coefficients)
 
     @property
     def values(self) -> Tensor:

@@ -13,7 +13,6 @@ from adapterlab.data import metrics
 from adapterlab.records import Examples, TaskFacts
 from adapterlab.train import head
 from adapterlab.train.adaptation import Seat, first_states, trained_in
-from adapterlab.train.combination import Combination
 from adapterlab.train.passes import Rectangle, evaluation_rectangles
 from adapterlab.train.protocols import Backbone
 
@@ -81,8 +80,5 @@ def evaluate(
 def _outputs(
     backbone: Backbone, seats: Sequence[Seat], rectangles: Sequence[Rectangle]
 ) -> list[torch.Tensor]:
-    for seat, one in zip(seats, rectangles, strict=True):
-        if isinstance(seat.adaptation, Combination) and seat.adaptation.means is not None:
-            seat.adaptation.means.look_at(one.mask)
     states = first_states(backbone, seats, rectangles)
     return [head.forward(seat.tensors, first, 0.0, None) for seat, first in zip(seats, states, strict=True)]

@@ -1,9 +1,9 @@
 """Rectangles of rows, and how several lanes' rectangles share one pass.
 
-A lane brings ``B_k`` rows padded to its own ``S_k`` tokens; an example of several choices brings as
-many rows, one below the other, and is never split. A pass lays the rectangles one after
-another, ``N = Σ B_k·S_k`` token rows: every product with frozen weights runs once over all of them,
-and whatever belongs to a lane runs on that lane's slice. No lane is padded to another's length.
+A lane brings ``B_k`` rows of up to ``S_k`` tokens; an example of several choices brings as many rows,
+one below the other, and is never split. A pass lays the real tokens of all rectangles one after
+another, ``N`` token rows: every product with frozen weights runs once over all of them, and whatever
+belongs to a lane runs on that lane's slice. Padding is computed nowhere but inside attention.
 """
 
 from __future__ import annotations
@@ -56,10 +56,29 @@ class Rectangle:
             return None
         return torch.arange(size, device=self.lengths.device)[None, :] < self.lengths[:, None]
 
+    @cached_property
+    def places(self) -> Tensor | None:
+        """Cells of the real tokens in the (B · S) grid, in order; ``None``: every cell is computed."""
+        if self.given_mask is not None or self.mask is None:
+            return None
+        return self.mask.flatten().nonzero().squeeze(1)
+
     @property
     def tokens(self) -> int:
-        """Token rows it takes in a pass, padding included: B · S."""
-        return self.token_ids.numel()
+        """Token rows it takes in a pass: its real tokens, or all cells where a mask was given."""
+        return self.token_ids.numel() if self.places is None else len(self.places)
+
+    @property
+    def starts(self) -> Tensor:
+        """Row of each sequence's first token among the rectangle's token rows, (B,), int64."""
+        if self.places is None:
+            return torch.arange(len(self.token_ids), device=self.token_ids.device) * self.token_ids.shape[1]
+        return self.lengths.cumsum(0) - self.lengths
+
+    def packed(self, cells: Tensor) -> Tensor:
+        """Return the entries of a (B, S) tensor that a pass computes, (tokens,)."""
+        flat = cells.flatten()
+        return flat if self.places is None else flat[self.places]
 
     def to(self, device: torch.device) -> Rectangle:
         """Return the same rows on another device."""
@@ -100,10 +119,7 @@ class Pass:
     @cached_property
     def first_tokens(self) -> Tensor:
         """Rows of the sequences' first tokens in the packed tensor, (Σ B,), int64."""
-        starts = [
-            torch.arange(rows.start, rows.stop, one.token_ids.shape[1], device=one.token_ids.device)
-            for one, rows in zip(self.rectangles, self.slices, strict=True)
-        ]
+        starts = [rows.start + one.starts for one, rows in zip(self.rectangles, self.slices, strict=True)]
         return torch.cat(starts)
 
     @property

@@ -102,11 +102,9 @@ def test_the_regulariser_can_be_switched_off():
     assert ADAPTERFUSION.settings().model_dump() == {"value_regulariser": 0.01}
 
 
-def test_mean_attention_counts_real_tokens_only():
+def test_mean_attention_is_over_all_passes_tokens():
     means = TokenMeans(1)
-    means.look_at(torch.tensor([[True, False], [True, True]]))
-    means.observe(0, torch.tensor([[0.2, 0.8], [9.0, 9.0], [0.4, 0.6], [0.6, 0.4]]))
-    means.look_at(None)
+    means.observe(0, torch.tensor([[0.2, 0.8], [0.4, 0.6], [0.6, 0.4]]))
     means.observe(0, torch.tensor([[1.0, 0.0]]))
     torch.testing.assert_close(means.values, torch.tensor([[[0.55], [0.45]]]))
 
