@@ -37,7 +37,9 @@ def _summary(loaded: LoadedSpec) -> str:
     spec = loaded.spec
     sources, targets, plans = len(spec.pool.tasks), len(spec.targets.tasks), study_plans(spec)
     of = "combiner" if len(plans) == len(spec.combiner.kinds) else "setting of combiners"
-    trials = max(trials_of(spec, plan) for plan in plans)
+    trials = max((trials_of(spec, plan) for plan in plans), default=0)
+    if not plans:
+        return f"{_count(sources, 'source')}, {_count(len(spec.baseline), 'baseline')}, no combiner"
     return (
         f"{_count(sources, 'source')}, {_count(targets, 'target')} x {_count(len(plans), of)} = "
         f"{_count(targets * len(plans), 'study', 'studies')} of {_count(trials, 'trial')}, "

@@ -170,7 +170,12 @@ def _pending(spec: BackboneSpec, reason: str) -> BackboneFacts:
         # Nearly every encoder's feed-forward block is four times as wide.
         shape=None
         if expect is None
-        else BackboneShape(expect.layers, expect.hidden_size, intermediate_size=4 * expect.hidden_size),
+        else BackboneShape(
+            expect.layers,
+            expect.hidden_size,
+            intermediate_size=4 * expect.hidden_size,
+            embedding_rows=expect.embedding_rows,
+        ),
         weights_digest=None,
         tokenizer_digest=None,
         config_digest=None,
@@ -222,6 +227,11 @@ def _check_expected(spec: BackboneSpec, shape: BackboneShape, place: Path) -> No
         raise BackboneError(
             f"{place}: {shape.layers} layers of width {shape.hidden_size}, "
             f"but the spec expects {expect.layers} of width {expect.hidden_size}",
+            remedy="Correct backbone.expect, or name the right backbone.",
+        )
+    if expect is not None and expect.embedding_rows not in (None, shape.embedding_rows):
+        raise BackboneError(
+            f"{place}: {shape.embedding_rows} rows of embeddings, but the spec expects {expect.embedding_rows}",
             remedy="Correct backbone.expect, or name the right backbone.",
         )
 

@@ -39,6 +39,9 @@ class ExpectedShape(Frozen):
     """Transformer layers."""
     hidden_size: Positive
     """Width of the residual stream."""
+    embedding_rows: Positive | None = None
+    """Rows of all embedding tables together, words, positions and token types: 50780 for roberta-base. With
+    it plans know the size of the whole backbone as well."""
 
 
 class BackboneSpec(Frozen):
@@ -117,8 +120,9 @@ AUTO: Final = "auto"
 class CombinerSpec(Frozen):
     """What mixes source adapters for a target."""
 
-    kind: str | Annotated[tuple[str, ...], Field(strict=False, min_length=1)] = "scalearn"
-    """An installed combiner, or a list of them (one study each). ``"auto"`` is one study that chooses the
+    kind: str | Annotated[tuple[str, ...], Field(strict=False)] = "scalearn"
+    """An installed combiner, or a list of them (one study each); of an empty list there are none, only the
+    pool and baselines are trained. ``"auto"`` is one study that chooses the
     combiner as well, among those of ``among``: each is tried with its own dimensions, all of them once
     before any is tried twice, and the best trial's combiner trains the final runs."""
     among: Annotated[tuple[str, ...], Field(strict=False)] = ()

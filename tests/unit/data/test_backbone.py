@@ -129,6 +129,10 @@ def test_a_tokenizer_is_known_by_tokenizer_json_alone(model_folder, cache):
         ({"sha256": "0" * 64}, "but the spec expects 0000"),
         ({"expect": {"layers": 12, "hidden_size": 8}}, "expects 12 of width 8"),
         ({"expect": {"layers": 2, "hidden_size": 768}}, "expects 2 of width 768"),
+        (
+            {"expect": {"layers": 2, "hidden_size": 8, "embedding_rows": 9}},
+            "but the spec expects 9",
+        ),
     ],
 )
 def test_another_backbone_than_expected_is_refused(model_folder, cache, spec, says):

@@ -208,3 +208,10 @@ def test_a_head_whose_labels_are_not_known_yet_is_not_counted():
     plan = _with_cb(128, n_labels=0, labels=())
     assert [step.head_parameters for step in plan.steps if step.title.startswith("cb")] == [None] * 6
     assert plan.of_kind(StepKind.SOURCE)[2].head_parameters is None
+
+
+def test_without_combiners_the_pool_and_baselines_are_all_there_is():
+    plan = plan_of(**{"combiner.kind": [], "baseline": [{"method": "full"}]})
+    assert {step.kind for step in plan.steps} == {StepKind.SOURCE}
+    assert keys(plan_of(), StepKind.SOURCE).items() <= keys(plan, StepKind.SOURCE).items()
+    assert plan.key is not None

@@ -136,7 +136,7 @@ def test_the_error_shows_the_line_with_a_caret_under_the_fault(write) -> None:
         ("[trial]\nx = 1", "trial", 'unknown key "trial"'),
         ("combiner = 1", None, "combiner: expected a table, got 1"),
         ("[combiner]\nkind = 3", "3", "expected text or a list, got 3"),
-        ("[combiner]\nkind = []", "[]", "needs at least 1 item, got 0"),
+        ("[final]\nseeds = []", "[]", "needs at least 1 item, got 0"),
         ('[combiner]\nkind = ["scalearn", 3]', "3", "combiner.kind[1]: expected text, got 3"),
         ("[tracking]\nuri = 2024-01-01", "2024-01-01", "expected text, got 2024-01-01"),
         ('[adapter]\nmethod = "pfeifer"', '"pfeifer"', "did you mean 'pfeiffer'?"),
