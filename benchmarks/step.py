@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measure import Times, alternate, print_table, spread, surroundings, write_json
-from reference import Reference
-from world import World
 
 from adapterlab.errors import NotFoundError
 from adapterlab.registry.entry_points import combiner
 from adapterlab.train.loop import train_step
+from measure import Times, alternate, print_table, spread, surroundings, write_json
+from reference import Reference
+from world import World
 
 BARE = ("bare", "bare, head's tokens")
 COMBINERS = ("scalearn", "scalearn_uniform", "scalearn_pp", "scalearn_uniform_pp", "adapterfusion")

@@ -168,6 +168,7 @@ class VectorALayer:
         self, tensors: Any, site: str, layer: int, x: Tensor, y: Tensor, shared: Any, generator: Any
     ) -> Tensor:
         """Return the layer's vector for every row."""
+        del site, x, shared, generator
         vector: Tensor = tensors[f"vector.{layer}"]
         return vector.expand(y.shape)
 
