@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from adapterlab.catalog.records import AdapterRecord, Claim
@@ -76,8 +77,10 @@ def train_sources(worker: Worker, steps: Sequence[Mapping[str, Any]]) -> dict[st
 
 
 def _begin(worker: Worker, job: Mapping[str, Any], claim: Claim) -> _Source:
-    worker.progress(claim, 0, job["training"]["max_epochs"], "loading data")
-    task = worker.load_task(job["task"], job.get("rows"))
+    total = job["training"]["max_epochs"]
+    worker.progress(claim, 0, total, "loading data")
+    tell = partial(worker.progress, claim, 0, total)
+    task = worker.load_task(job["task"], job.get("rows"), tell=tell)
     return _Source(job, claim, task, worker.tree.source(claim.key, job, task.facts))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from adapterlab.records import State, TaskData
 from adapterlab.train.protocols import Backbone
 
 _CANCEL_POLL_S = 1.0
+_TELL_S = 1.0
 
 
 @dataclass
@@ -38,13 +39,20 @@ class Worker:
     def __post_init__(self) -> None:
         self._asked_at = 0.0
 
-    def load_task(self, task: str, rows: Mapping[str, Any] | None = None) -> TaskData:
+    def load_task(
+        self,
+        task: str,
+        rows: Mapping[str, Any] | None = None,
+        *,
+        tell: Callable[[str], None] | None = None,
+    ) -> TaskData:
         """Return a task tokenised for this backbone.
 
         Args:
             task: Full name.
             rows: Which rows train and validate, as ``plan.few_shot.RunRows`` says it; ``None``: those
                 that the sweep's ``data.max_train_rows`` leaves.
+            tell: Told about once a second how far it is, where it is not in this machine's cache yet.
         """
         from adapterlab.data.draw import drawn_rows
         from adapterlab.data.load import load_task
@@ -58,6 +66,7 @@ class Worker:
             max_length=context.max_length,
             cache=context.stores.cache,
             places=DataPlaces.from_json(context.places),
+            progress=None if tell is None else _throttled(tell),
         )
         if rows is None:
             return replace(data, train=data.train.first(context.max_train_rows))
@@ -110,6 +119,18 @@ class Worker:
         self.catalog.progress(
             claim.key, state=State.RUNNING, done=done, total=total, detail=detail, claim=claim
         )
+
+
+def _throttled(tell: Callable[[str], None]) -> Callable[[str, int, int], None]:
+    told = time.monotonic()
+
+    def progress(what: str, done: int, total: int) -> None:
+        nonlocal told
+        if time.monotonic() - told >= _TELL_S:
+            told = time.monotonic()
+            tell(f"{what}: {done:,} of {total:,} rows")
+
+    return progress
 
 
 @contextmanager
