@@ -27,7 +27,7 @@ import torch
 
 from adapterlab.errors import NotFoundError
 from adapterlab.registry.entry_points import combiner
-from adapterlab.train.loop import train_step
+from adapterlab.train.step import train_step
 from measure import Times, alternate, print_table, spread, surroundings, write_json
 from reference import Reference
 from world import World

@@ -14,6 +14,7 @@ from adapterlab.records import BackboneShape, Examples, ProblemType, TaskData, T
 from adapterlab.registry.entry_points import adapter_method, backbone_family, combiner
 from adapterlab.train.adaptation import SourcePool
 from adapterlab.train.lane import Lane
+from adapterlab.train.means import TokenMeans
 from adapterlab.train.protocols import Backbone
 from adapterlab.train.rng import stream
 from adapterlab.train.source import source_lane, trainable
@@ -144,7 +145,7 @@ class World:
         return Lane(
             name="bare",
             task=self.task,
-            adaptation=VectorALayer(observes_tokens=whole),
+            adaptation=VectorALayer(means=TokenMeans(shape.layers) if whole else None),
             settings=self.settings(),
             seed=seed,
             tensors=trainable(self.backbone, self.task, tensors, seed),
@@ -159,7 +160,8 @@ class VectorALayer:
     group: int = 0
     sites: tuple[str, ...] = ("ffn.out",)
     exclusive: bool = False
-    observes_tokens: bool = True
+    means: TokenMeans | None = None
+    """If there, every token's last state is computed."""
 
     def shared(self, site: str, layer: int, x: Tensor) -> None:
         """Return nothing: there is nothing to share."""

@@ -65,7 +65,7 @@ def train_sources(worker: Worker, steps: Sequence[Mapping[str, Any]]) -> dict[st
         )
         return True
 
-    for result in train_lanes(worker.backbone, next_lane, capacity=worker.lanes, on_epoch=on_epoch):
+    for result in train_lanes(worker.backbone, next_lane, capacity=worker.capacity, on_epoch=on_epoch):
         source = training.pop(result.name)
         counts[result.state] = counts.get(result.state, 0) + 1
         if result.state is State.COMPLETE:

@@ -34,6 +34,10 @@ from adapterlab.train.loop import train_lanes
 from adapterlab.train.protocols import MEAN_COEFFICIENTS
 
 _SOURCE_POLL_S = 0.5
+_FEWEST_AT_ONCE = 4
+"""Trials of a study trained side by side however few there are."""
+_TURNS = 4
+"""Least number of times that a sampler which learns sees what came of its proposals."""
 
 
 @dataclass
@@ -165,8 +169,13 @@ def _search(study: _Study) -> StudyRecord:
 def _train_trials(study: _Study, search: StudySearch) -> None:
     worker, metric = study.worker, study.task.facts.metric
     training: dict[str, tuple[Proposal, RunRecorder]] = {}
+    # TPE learns from trials that ended: all at once it would only draw at random.
+    learns = study.job["search"]["sampler"] == "tpe"
+    at_once = max(_FEWEST_AT_ONCE, search.budget // _TURNS) if learns else search.budget
 
     def next_lane() -> Lane | None:
+        if len(training) >= at_once:
+            return None
         proposal = search.ask(worker.name)
         if proposal is None:
             return None
@@ -182,7 +191,7 @@ def _train_trials(study: _Study, search: StudySearch) -> None:
         return lane.reason is not None or not proposal.report(epoch.metrics[metric], epoch.epoch)
 
     _show_progress(study, search)
-    for result in train_lanes(worker.backbone, next_lane, capacity=worker.lanes, on_epoch=on_epoch):
+    for result in train_lanes(worker.backbone, next_lane, capacity=worker.capacity, on_epoch=on_epoch):
         proposal, run = training.pop(result.name)
         state = _tell(search, proposal, result, metric)
         if result.best is not None:
@@ -263,7 +272,7 @@ def _train_finals(study: _Study, record: StudyRecord, finals: Sequence[Mapping[s
         worker.progress(claim, epoch.epoch, total, f"epoch {epoch.epoch}/{total}")
         return True
 
-    for result in train_lanes(worker.backbone, next_lane, capacity=worker.lanes, on_epoch=on_epoch):
+    for result in train_lanes(worker.backbone, next_lane, capacity=worker.capacity, on_epoch=on_epoch):
         own, seed, run = training.pop(result.name)
         claim = claims.pop(result.name)
         counts[result.state] = counts.get(result.state, 0) + 1

@@ -17,6 +17,7 @@ from adapterlab.cluster.tune import stop_requested
 from adapterlab.errors import BackboneError, CancelledError
 from adapterlab.fingerprint import digest_of
 from adapterlab.records import State, TaskData
+from adapterlab.train.capacity import Capacity
 from adapterlab.train.protocols import Backbone
 
 _CANCEL_POLL_S = 1.0
@@ -33,8 +34,8 @@ class Worker:
     backbone: Backbone
     catalog: Catalog
     tree: SweepTree
-    lanes: int
-    """Most lanes in one pass."""
+    capacity: Capacity
+    """How many lanes share a pass; what it learned holds for all jobs of this worker."""
 
     def __post_init__(self) -> None:
         self._asked_at = 0.0
@@ -140,7 +141,7 @@ def open_worker(context: Context, name: str) -> Iterator[Worker]:
     Raises:
         BackboneError: The weights in the folder are not those the plan was made for.
     """
-    from adapterlab.train.device import default_lanes, prepare
+    from adapterlab.train.device import prepare
 
     device = prepare(threads=context.threads, gpu=context.gpu)
     with context.catalog() as catalog, SweepTree.open(context, catalog) as tree:
@@ -150,7 +151,7 @@ def open_worker(context: Context, name: str) -> Iterator[Worker]:
             backbone=_load_backbone(context, device),
             catalog=catalog,
             tree=tree,
-            lanes=context.lanes or default_lanes(device),
+            capacity=Capacity(context.lanes),
         )
 
 

@@ -261,7 +261,7 @@ class ClusterSpec(Frozen):
     gpus_per_worker: Annotated[float, Field(ge=0)] = 0.0
     """GPUs of a worker; may be a fraction."""
     lanes: Annotated[int, Field(ge=1, le=256)] | None = None
-    """Training runs a worker trains in one pass; absent: chosen by the platform."""
+    """Training runs a worker trains in one pass; absent: as many as make it faster, found while training."""
     max_retries: Annotated[int, Field(ge=0, le=20)] = 2
     """Times a worker that died is started again."""
     lease_s: Annotated[float, Field(ge=5, le=3600)] = 60.0

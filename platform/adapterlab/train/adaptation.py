@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from adapterlab.errors import UsageError
+from adapterlab.train.means import TokenMeans
 from adapterlab.train.packing import spread
 from adapterlab.train.passes import Pass, Rectangle
 from adapterlab.train.protocols import Backbone, FrozenPool, MethodLayer, SeveralRates
@@ -36,8 +37,8 @@ class Adaptation(Protocol):
         """Whether the lane trains the backbone's own weights, so that its passes are its own."""
 
     @property
-    def observes_tokens(self) -> bool:
-        """Whether it takes notes of every token in every layer, so that none may be left out."""
+    def means(self) -> TokenMeans | None:
+        """Where coefficients of every token are noted; ``None``: nowhere."""
 
     def shared(self, site: str, layer: int, x: Tensor) -> Tensor | None:
         """Return what lanes of a group have in common, for their rows together; ``None``: nothing."""
@@ -87,9 +88,9 @@ class OwnAdapter:
         return trains_backbone(self.method)
 
     @property
-    def observes_tokens(self) -> bool:
+    def means(self) -> None:
         """Nothing is noted."""
-        return False
+        return
 
     def shared(self, site: str, layer: int, x: Tensor) -> None:
         """Return nothing: every weight is the lane's own."""
@@ -280,7 +281,7 @@ def first_states(backbone: Backbone, seats: Sequence[Seat], rectangles: Sequence
         seats: The lanes, those of equal group side by side.
         rectangles: Their rows.
     """
-    if any(seat.adaptation.observes_tokens for seat in seats):
+    if any(seat.adaptation.means is not None for seat in seats):  # every token counts there
         return [states[:, 0] for states in hidden_states(backbone, seats, rectangles)]
     return _states(backbone, seats, rectangles, first_only=True)
 

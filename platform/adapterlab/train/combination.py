@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from adapterlab.train.adaptation import SourcePool
+from adapterlab.train.means import TokenMeans
 from adapterlab.train.protocols import (
     AveragingLayer,
     Backbone,
@@ -23,27 +24,6 @@ from adapterlab.train.protocols import (
     PenalisedLayer,
     UndecayedLayer,
 )
-
-
-class TokenMeans:
-    """Means of token-dependent coefficients over the real tokens of one lane's evaluation."""
-
-    def __init__(self, points: int) -> None:
-        self._sums: list[Tensor | None] = [None] * points
-        self._tokens = [0] * points
-
-    def observe(self, point: int, coefficients: Tensor) -> None:
-        """Add one pass's coefficients at a point, (N, T); a pass has real tokens only."""
-        total = coefficients.double().sum(0)
-        before = self._sums[point]
-        self._sums[point] = total if before is None else before + total
-        self._tokens[point] += len(coefficients)
-
-    @property
-    def values(self) -> Tensor:
-        """The means, (L, T, 1), float32."""
-        means = [one / count for one, count in zip(self._sums, self._tokens, strict=True) if one is not None]
-        return torch.stack(means).unsqueeze(-1).float().cpu()
 
 
 @dataclass(frozen=True)
@@ -77,11 +57,6 @@ class Combination:
     def exclusive(self) -> bool:
         """Combinations leave the backbone frozen."""
         return False
-
-    @property
-    def observes_tokens(self) -> bool:
-        """Whether token-dependent coefficients are being collected."""
-        return self.means is not None
 
     def shared(self, site: str, layer: int, x: Tensor) -> Tensor:
         """Return the pool's inner activations, (N, d) -> (N, T·r)."""

@@ -49,9 +49,9 @@ class WithoutSource:
         return False
 
     @property
-    def observes_tokens(self) -> bool:
-        """Nothing is collected over tokens."""
-        return False
+    def means(self) -> None:
+        """Nothing is noted."""
+        return
 
     def shared(self, site: str, layer: int, x: Tensor) -> Tensor:
         """Return the whole pool's inner activations, (N, d) -> (N, T·r)."""

@@ -1,13 +1,8 @@
-"""The device a worker trains on, and how many lanes share a pass on it."""
+"""The device a worker trains on, and in which precision."""
 
 from __future__ import annotations
 
 import torch
-
-_CPU_LANES = 4
-"""A few lanes hide the interpreter's share of small steps; more only wait for each other's epochs."""
-_GPU_LANES = 16
-"""Small adapter batches leave a card idle; sixteen fill it without crowding its memory."""
 
 
 def prepare(*, threads: int, gpu: bool) -> torch.device:
@@ -19,11 +14,6 @@ def prepare(*, threads: int, gpu: bool) -> torch.device:
     """
     torch.set_num_threads(threads)
     return torch.device("cuda" if gpu and torch.cuda.is_available() else "cpu")
-
-
-def default_lanes(device: torch.device) -> int:
-    """Return the number of lanes for a device, >= 1."""
-    return _CPU_LANES if device.type == "cpu" else _GPU_LANES
 
 
 def precision_of(name: str) -> torch.dtype:

@@ -13,11 +13,16 @@ from adapterlab.data import metrics
 from adapterlab.records import Examples, TaskFacts
 from adapterlab.train import head
 from adapterlab.train.adaptation import Seat, first_states, trained_in
+from adapterlab.train.capacity import is_out_of_memory
 from adapterlab.train.passes import Rectangle, evaluation_rectangles
 from adapterlab.train.protocols import Backbone
 
 MAX_TOKENS = 4096
 """Token rows of one lane in an evaluation pass: enough to fill a processor, little memory."""
+_PASS_TOKENS = 16384
+"""Token rows of all lanes in an evaluation pass."""
+_LEAST_TOKENS = 512
+"""Token rows of one lane in a pass of very many."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,8 @@ def evaluate(
         examples: The split of each lane.
         facts: The task of each lane.
     """
-    queues = [evaluation_rectangles(split, MAX_TOKENS) for split in examples]
+    share = min(MAX_TOKENS, max(_LEAST_TOKENS, _PASS_TOKENS // max(1, len(seats))))
+    queues = [evaluation_rectangles(split, share) for split in examples]
     outputs = [
         torch.empty(len(split), task.n_labels * split.choices, dtype=trained_in(backbone.dtype))
         for split, task in zip(examples, facts, strict=True)
@@ -80,5 +86,23 @@ def evaluate(
 def _outputs(
     backbone: Backbone, seats: Sequence[Seat], rectangles: Sequence[Rectangle]
 ) -> list[torch.Tensor]:
-    states = first_states(backbone, seats, rectangles)
-    return [head.forward(seat.tensors, first, 0.0, None) for seat, first in zip(seats, states, strict=True)]
+    """Return the heads' outputs; a pass that does not fit into memory is done in two halves."""
+    means = [seat.adaptation.means for seat in seats]
+    noted = [None if one is None else one.snapshot() for one in means]
+    try:
+        states = first_states(backbone, seats, rectangles)
+    except (RuntimeError, MemoryError) as error:
+        if len(seats) == 1 or not is_out_of_memory(error):
+            raise
+    else:
+        return [
+            head.forward(seat.tensors, first, 0.0, None) for seat, first in zip(seats, states, strict=True)
+        ]
+    for one, before in zip(means, noted, strict=True):
+        if one is not None and before is not None:
+            one.restore(before)
+    half = len(seats) // 2
+    return [
+        *_outputs(backbone, seats[:half], rectangles[:half]),
+        *_outputs(backbone, seats[half:], rectangles[half:]),
+    ]

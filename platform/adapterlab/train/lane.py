@@ -79,6 +79,24 @@ class Lane:
             self._backbone_dropout if self.settings.backbone_dropout else None,
         )
 
+    def random_state(self) -> tuple[Tensor, ...]:
+        """Return where the streams stand that a step draws from."""
+        return tuple(one.get_state() for one in self._drawn_from)
+
+    def retry_step(self, state: tuple[Tensor, ...]) -> None:
+        """Forget what an unfinished step left: its gradients and the random numbers it drew.
+
+        Args:
+            state: What :meth:`random_state` returned before the step.
+        """
+        for drawn_from, kept in zip(self._drawn_from, state, strict=True):
+            drawn_from.set_state(kept)
+        self.optimizer.zero_grad(set_to_none=True)
+
+    @property
+    def _drawn_from(self) -> tuple[torch.Generator, ...]:
+        return self._dropout, self._head_dropout, self._backbone_dropout
+
     def loss(self, first: Tensor, rectangle: Rectangle) -> Tensor:
         """Return the training loss of the lane's rows, with the adaptation's own term if it has one.
 

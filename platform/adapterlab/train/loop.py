@@ -14,21 +14,25 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-import torch
-
 from adapterlab.records import EpochResult, LaneResult, State
-from adapterlab.train.adaptation import Adaptation, Seat, first_states
+from adapterlab.train.adaptation import Adaptation, Seat
+from adapterlab.train.capacity import Capacity
 from adapterlab.train.combination import Combination
 from adapterlab.train.evaluate import evaluate
 from adapterlab.train.lane import Lane
 from adapterlab.train.protocols import Backbone
+from adapterlab.train.step import train_step
 
 OnEpoch = Callable[[Lane, EpochResult], bool]
 """Called after each epoch of a lane; ``False`` prunes it."""
 
 
 def train_lanes(
-    backbone: Backbone, next_lane: Callable[[], Lane | None], *, capacity: int, on_epoch: OnEpoch
+    backbone: Backbone,
+    next_lane: Callable[[], Lane | None],
+    *,
+    capacity: Capacity | int,
+    on_epoch: OnEpoch,
 ) -> Iterator[LaneResult]:
     """Train lanes until there are no more, yielding each one's result when it leaves.
 
@@ -36,23 +40,27 @@ def train_lanes(
         backbone: The shared frozen backbone.
         next_lane: Gives a lane for a free place, or ``None`` when there is none right now; asked
             again whenever a place is free.
-        capacity: Most lanes in one pass, >= 1.
+        capacity: Most lanes in one pass, >= 1, or what finds it.
         on_epoch: Told of every epoch of every lane; its answer prunes.
 
     Yields:
         Results in the order lanes end: complete, pruned, or failed with a reason.
+
+    Raises:
+        TrainingError: A single lane's step does not fit into memory.
     """
+    places = Capacity(capacity) if isinstance(capacity, int) else capacity
     active: list[Lane] = []
     started: dict[Lane, float] = {}
     while True:
-        while _has_place(active, capacity) and (lane := next_lane()) is not None:
+        while _has_place(active, places.lanes) and (lane := next_lane()) is not None:
             active.append(lane)
             started[lane] = time.monotonic()
         if not active:
             return
         active.sort(key=lambda lane: lane.adaptation.group)  # groups side by side; stable
         with _shared_time(active):
-            train_step(backbone, active)
+            train_step(backbone, active, places)
 
         ended = [lane for lane in active if lane.reason is None and lane.epoch_ended]
         pruned = _close_epochs(backbone, ended, started, on_epoch)
@@ -61,17 +69,6 @@ def train_lanes(
         ]
         active = [lane for lane in active if lane not in leaving]
         yield from _results(backbone, leaving, pruned)
-
-
-def train_step(backbone: Backbone, lanes: Sequence[Lane]) -> None:
-    """Advance every lane by one step with one forward and one backward pass."""
-    rectangles = [lane.next_rectangle() for lane in lanes]
-    states = first_states(backbone, [lane.seat() for lane in lanes], rectangles)
-    losses = [lane.loss(first, one) for lane, first, one in zip(lanes, states, rectangles, strict=True)]
-    # Lanes share no parameter, so the gradient of the sum is each lane's own gradient.
-    torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
-    for lane, loss in zip(lanes, losses, strict=True):
-        lane.update(loss.detach())
 
 
 def _has_place(active: Sequence[Lane], capacity: int) -> bool:

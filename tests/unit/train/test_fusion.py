@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from adapterlab.records import TrainSettings
 from adapterlab.train.adaptation import SourcePool, hidden_states
-from adapterlab.train.combination import TokenMeans
 from adapterlab.train.loop import train_lanes
+from adapterlab.train.means import TokenMeans
 from adapterlab.train.protocols import FrozenPool
 from adapterlab.train.rng import dropout as drop
 from adapterlab.train.rng import stream

@@ -118,9 +118,9 @@ def test_there_is_never_more_than_one_copy_of_the_backbone_in_training(monkeypat
     monkeypatch.setattr(
         loop,
         "train_step",
-        lambda backbone, active: (
+        lambda backbone, active, capacity: (
             seen.append([one.adaptation.exclusive for one in active]),
-            step(backbone, active),
+            step(backbone, active, capacity),
         ),
     )
     assert len(train(lanes)) == 5

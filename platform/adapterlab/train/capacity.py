@@ -1,0 +1,98 @@
+"""How many lanes share a pass: as many as make it faster, and as memory holds.
+
+A pass of twice the lanes is tried for a few steps of real training; while tokens a second still grow,
+it grows. The knee is where they stop. Lanes do not depend on each other, so trying costs no result.
+"""
+
+from __future__ import annotations
+
+import logging
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+LIMIT = 64
+"""Most lanes tried; beyond, a pass only waits for more lanes' epochs."""
+_STEPS = 5
+"""Steps that decide about a number of lanes; the median of them is taken."""
+_WARM_UP = 1
+"""Steps at a new number of lanes that do not count: memory is first reserved then."""
+_GAIN = 1.03
+"""Least growth of tokens a second that is worth twice the lanes."""
+_MEMORY_SHARE = 0.8
+"""Share of a card's memory that a doubled pass may be expected to take."""
+
+Say = Callable[[str], None]
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass
+class Capacity:
+    """The number of lanes in a pass, found while training unless it is given.
+
+    Attributes:
+        lanes: Most lanes in the next pass, >= 1.
+    """
+
+    given: int | None = None
+    """A fixed number; ``None``: found."""
+    limit: int = LIMIT
+    """Most lanes tried."""
+    say: Say = _LOG.warning
+    """Told, in a sentence, when memory ran out."""
+    lanes: int = field(init=False)
+    _seen: list[float] = field(default_factory=list, init=False)
+    _best: tuple[float, int] | None = field(default=None, init=False)
+    _settled: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self.lanes = self.given or 1
+        self._settled = self.given is not None
+
+    def observe(self, lanes: int, tokens: int, seconds: float) -> None:
+        """Take note of a step.
+
+        Args:
+            lanes: Lanes that were in it; steps of other than :attr:`lanes` say nothing.
+            tokens: Token rows it computed.
+            seconds: How long it took.
+        """
+        if self._settled or lanes != self.lanes:
+            return
+        self._seen.append(tokens / seconds)
+        if len(self._seen) < _WARM_UP + _STEPS:
+            return
+        speed = statistics.median(self._seen[_WARM_UP:])
+        self._seen.clear()
+        if self._best is not None and speed < _GAIN * self._best[0]:
+            self.lanes, self._settled = self._best[1], True
+        elif 2 * self.lanes > self.limit or not _fits_doubled():
+            self._settled = True
+        else:
+            self._best = speed, self.lanes
+            self.lanes *= 2
+
+    def ran_out(self, lanes: int) -> None:
+        """Go on with half the lanes after a pass of so many ran out of memory."""
+        self.lanes = max(1, lanes // 2)
+        self._seen.clear()
+        self._settled = True
+        self.say(f"out of memory with {lanes} lanes in a pass; going on with {self.lanes}")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out, on a card or on a CPU."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    # Torch has no class of its own for a CPU's.
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def _fits_doubled() -> bool:
+    """Return whether a card is likely to hold twice the lanes; a CPU's memory is not the limit."""
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return True
+    _, total = torch.cuda.mem_get_info()
+    return 2 * torch.cuda.max_memory_allocated() < _MEMORY_SHARE * total

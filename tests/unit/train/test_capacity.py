@@ -1,0 +1,141 @@
+"""Lanes in a pass: found by speed, halved by memory, and in no result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adapterlab.errors import TrainingError
+from adapterlab.records import State, TrainSettings
+from adapterlab.registry.entry_points import adapter_method
+from adapterlab.train.capacity import Capacity
+from adapterlab.train.loop import train_lanes
+from adapterlab.train.source import source_lane
+from tiny_models import random_encoder, random_task
+
+ENCODER = random_encoder(dropout=0.1)
+SETTINGS = TrainSettings(lr=5e-3, max_epochs=2, patience=2, batch_size=6)
+
+
+def settle(capacity, speed, steps=300):
+    """Feed steps of a machine whose tokens a second are ``speed(lanes)``."""
+    for _ in range(steps):
+        capacity.observe(capacity.lanes, 1000, 1000 / speed(capacity.lanes))
+    return capacity.lanes
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 6), st.floats(1.05, 2.0))
+def test_it_grows_up_to_the_knee(knee, gain):
+    """Speed grows by ``gain`` with each doubling up to 2**knee lanes, and not beyond."""
+    best = 2**knee
+    assert settle(Capacity(), lambda lanes: gain ** min(lanes.bit_length() - 1, knee)) == best
+
+
+@pytest.mark.parametrize("loss", [1.0, 0.5])
+def test_where_one_lane_is_fastest_it_stays_at_one(loss):
+    assert settle(Capacity(), lambda lanes: 100 * loss ** (lanes - 1)) == 1
+
+
+def test_a_slow_step_or_two_do_not_decide():
+    capacity = Capacity(limit=2)
+    for step in range(40):
+        slow = 10 if step % 4 == 1 else 1
+        capacity.observe(capacity.lanes, 1000, slow / capacity.lanes)
+    assert capacity.lanes == 2
+
+
+def test_steps_of_fewer_lanes_say_nothing_and_a_given_number_stays():
+    capacity = Capacity()
+    settle(capacity, lambda lanes: lanes, steps=6)
+    assert capacity.lanes == 2
+    for _ in range(50):
+        capacity.observe(1, 1000, 1e-9)
+    assert capacity.lanes == 2
+    assert settle(Capacity(3), lambda lanes: lanes) == 3
+
+
+# -- out of memory --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Hungry:
+    """An adaptation that cannot be had for more than so many token rows in a pass."""
+
+    inner: Any
+    most_rows: int
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    @property
+    def group(self):
+        return 0
+
+    def shared(self, site, layer, x):
+        if layer == 0 and len(x) > self.most_rows:
+            torch.empty(2**60)  # fails as torch fails on a machine that is full
+        return self.inner.shared(site, layer, x)
+
+
+def lanes_of(count, most_rows):
+    method = adapter_method("pfeiffer")
+    lanes = []
+    for seed in range(count):
+        lane = source_lane(
+            ENCODER,
+            method.layer(),
+            method.settings(),
+            random_task(rows=24),
+            SETTINGS,
+            seed=seed,
+            name=str(seed),
+        )
+        lane.adaptation = Hungry(lane.adaptation, most_rows)
+        lanes.append(lane)
+    return lanes
+
+
+def trained(lanes, capacity):
+    waiting = list(lanes)
+    results = train_lanes(
+        ENCODER, lambda: waiting.pop(0) if waiting else None, capacity=capacity, on_epoch=lambda *_: True
+    )
+    return {result.name: result for result in results}
+
+
+def test_a_pass_that_does_not_fit_is_halved_and_nothing_of_it_shows():
+    """Dropout is on: the numbers drawn in a failed pass must not be drawn again differently."""
+    said = []
+    capacity = Capacity(4, say=said.append)
+    rows = 100  # two lanes of six rows of up to twelve tokens fit, four do not
+    got, wanted = trained(lanes_of(4, rows), capacity), trained(lanes_of(4, 10**9), 1)
+    assert capacity.lanes < 4
+    assert said[0] == "out of memory with 4 lanes in a pass; going on with 2"
+    for name, result in got.items():
+        assert result.state is State.COMPLETE
+        assert [replace(one, seconds=0) for one in result.epochs] == [
+            replace(one, seconds=0, train_loss=pytest.approx(one.train_loss, abs=1e-9),
+                    validation_loss=pytest.approx(one.validation_loss, abs=1e-9))
+            for one in wanted[name].epochs
+        ]  # fmt: skip
+        for key, tensor in result.tensors.items():
+            torch.testing.assert_close(tensor, wanted[name].tensors[key], rtol=0, atol=1e-9)
+
+
+def test_a_single_lane_that_does_not_fit_says_what_to_do():
+    with pytest.raises(TrainingError, match=r"one step of 6 sequences does not fit into memory") as caught:
+        trained(lanes_of(2, 1), Capacity(2, say=lambda _: None))
+    assert "batch_size" in caught.value.remedy
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory():
+    (lane,) = lanes_of(1, 10**9)
+    lane.tensors["layer.0.down.weight"] = torch.zeros(3, 3)
+    with pytest.raises(RuntimeError, match="shapes"):
+        trained([lane], Capacity(2))
