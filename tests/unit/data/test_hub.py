@@ -14,7 +14,9 @@ def test_a_fetch_gives_the_digest_of_the_weights_and_a_local_folder(hub, ask_hub
     facts = ask_hub().facts
     assert facts["weights_digest"] == hashlib.sha256(hub.files["model.safetensors"]).hexdigest()
     assert facts["architecture"] == "bert"
-    assert facts["shape"] == {"layers": 2, "hidden_size": 8, "heads": 2, "intermediate_size": 16}
+    assert facts["shape"] == {
+        "layers": 2, "hidden_size": 8, "heads": 2, "intermediate_size": 16, "embedding_rows": 11 + 64 + 2
+    }  # fmt: skip
     assert Path(facts["folder"], "tokenizer.json").is_file()
 
 
