@@ -146,14 +146,21 @@ def _delimited(
         if isinstance(cells, Fault):
             yield number, cells
         elif columns is None:
-            columns = _header(path, cells)
+            columns = _header(path, cells, separator)
         elif len(cells) == len(columns) or (lenient and len(cells) > len(columns)):
             yield number, dict(zip(columns, cells, strict=False))
         elif not lenient:
             yield number, Fault(f"{len(cells)} cells, expected {len(columns)} as in the first line")
 
 
-def _header(path: Path, cells: list[str]) -> tuple[str, ...]:
+def _header(path: Path, cells: list[str], separator: str) -> tuple[str, ...]:
+    other = next((mark for mark in ";\t,|" if mark != separator and mark in cells[0]), None)
+    if len(cells) == 1 and other is not None:
+        raise DataError(
+            f"{path}:1: one column, {cells[0][:60]!r}; its cells seem to be separated by {other!r}, "
+            f"expected {separator!r}",
+            remedy="Save it with commas as .csv, or with tabs as .tsv.",
+        )
     twice = sorted({name for name in cells if cells.count(name) > 1})
     if twice:
         raise DataError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +116,10 @@ class TaskSource:
             found |= set(
                 label_names(records, self.definition, self.options, Joined.beside(path, self.definition))
             )
-        if not found:
-            tuple(self.rows("train"))  # a fault of its rows tells more
+        if len(found) < 2:  # a fault of its rows tells more
+            guess = replace(self.definition, labels=tuple(found) or ("",))
+            for _ in replace(self, definition=guess).rows("train"):
+                pass
         if not 2 <= len(found) <= _MAX_LABELS:
             raise DataError(
                 f"{self.where('train')}: column {self.definition.label!r} holds {len(found)} different labels, "

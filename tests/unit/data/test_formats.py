@@ -151,6 +151,7 @@ def test_lines_are_counted_as_an_editor_does_though_cells_break_them(tmp_path):
         ('first,second,label\na,b,yes\n"a,b,yes\n', r":3: broken CSV: .*is the file whole"),
         ("first,first,label\na,b,yes\n", r":1: the column 'first' stands there twice"),
         ("first,second\na,b\n", r":2: no column 'label'"),
+        ("first;second;label\na;b;yes\n", r":1: one column, .* separated by ';', expected ','"),
         ("first,second,label\na,,yes\n", r":2: column 'second' is empty"),
         ("first,second,label\n", "no rows"),
         ("", "no rows"),

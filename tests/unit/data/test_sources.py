@@ -146,8 +146,9 @@ def test_choices_become_sequences_of_one_example(tmp_path, model_folder):
     ("content", "says"),
     [
         ("text,stars\na,1\n", "holds 0 different labels|no column 'label'"),
-        ("text,label\n" + "a,yes\n" * 20, "holds 1 different labels"),
+        ("text,label\n" + "a,yes\n" * 20, "every row has the label 'yes'"),
         ("text,label\n" + "".join(f"a,{n}\n" for n in range(1500)), "holds 1500 different labels"),
+        ("text,label\na,yes\nb\n", r"a\.csv:3: 1 cells, expected 2"),
         ("text,label\n" + "a,yes\n,no\n" * 20, r"a\.csv:3: column 'text' is empty"),
     ],
 )
