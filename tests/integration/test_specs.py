@@ -141,6 +141,7 @@ def test_a_row_of_joint_training_is_refused_with_the_reason(name, method):
 def test_a_small_line_runs(name, tmp_path, package_backbone):
     words = _small(name)
     words[2] = str(Path(SPECS, f"{name}.toml"))
+    words += ["--set", 'targets.tasks=["synthetic/reviews"]']
     done = platform(tmp_path / "home", *words[1:], "--set", "cluster.workers=1", timeout_s=500)
     assert done.returncode == 0, done.stderr
     report = platform(tmp_path / "home", "report", "small", "--json")

@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, Entry] = {
     "predict": Entry("Show what an adapter or a transfer says of texts.", STORES),
     "ui": Entry("Open the tracked runs in the browser.", STORES),
     "db": Entry("Create, upgrade and check the catalog's schema.", STORES),
+    "tasks": Entry("List tasks, show one as the model will see it, check their data.", SETUP),
     "schema": Entry("Print the spec's JSON Schema, for editors.", SETUP),
     "doctor": Entry("Check this machine: packages, folders, databases, accelerators.", SETUP),
 }

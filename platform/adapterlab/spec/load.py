@@ -119,7 +119,19 @@ def load_spec(path: str | Path, overrides: Sequence[str] = ()) -> LoadedSpec:
         SpecError: Anything else is wrong; ``details["faults"]`` lists every fault as a mapping
             with file, line, column, key, message, hint and the offending line.
     """
-    source = read_source(path)
+    return load_source(read_source(path), overrides)
+
+
+def load_source(source: Source, overrides: Sequence[str] = ()) -> LoadedSpec:
+    """Override and check a spec whose text is at hand.
+
+    Args:
+        source: The text and where it stands.
+        overrides: ``KEY=VALUE`` each, as given to ``--set``.
+
+    Raises:
+        SpecError: Something is wrong; see :func:`load_spec`.
+    """
     document = _parse(source)
     changes = [parse_override(text) for text in overrides]
     refused = apply(document, changes)

@@ -232,7 +232,8 @@ def test_a_reader_that_leaves_is_no_error(spec: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["validate", "SPEC"], ["schema"],
-                                       ["init", "OUT"], ["doctor"], ["plan", "SPEC"], ["catalog", "list"]])  # fmt: skip
+                                       ["init", "OUT"], ["doctor"], ["plan", "SPEC"], ["catalog", "list"],
+                                       ["tasks", "list"]])  # fmt: skip
 def test_light_commands_import_nothing_heavy(arguments: list[str], spec: Path, tmp_path: Path) -> None:
     words = [
         str(spec) if word == "SPEC" else str(tmp_path / "new.toml") if word == "OUT" else word
