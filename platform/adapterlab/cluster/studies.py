@@ -34,6 +34,8 @@ from adapterlab.train.loop import train_lanes
 from adapterlab.train.protocols import MEAN_COEFFICIENTS
 
 _SOURCE_POLL_S = 0.5
+_PROGRESS_S = 0.5
+"""Progress is for people: trivial trials write it no oftener than they can look."""
 _FEWEST_AT_ONCE = 4
 """Trials of a study trained side by side however few there are."""
 _TURNS = 4
@@ -191,13 +193,16 @@ def _train_trials(study: _Study, search: StudySearch) -> None:
         return lane.reason is not None or not proposal.report(epoch.metrics[metric], epoch.epoch)
 
     _show_progress(study, search)
+    shown = time.monotonic()
     for result in train_lanes(worker.backbone, next_lane, capacity=worker.capacity, on_epoch=on_epoch):
         proposal, run = training.pop(result.name)
         state = _tell(search, proposal, result, metric)
         if result.best is not None:
             run.outcome(result.best, None, best_epoch=result.best_epoch)
         run.end(state, result.reason)
-        _show_progress(study, search)
+        if time.monotonic() - shown > _PROGRESS_S or not training:
+            _show_progress(study, search)
+            shown = time.monotonic()
 
 
 def _tell(search: StudySearch, proposal: Proposal, result: LaneResult, metric: str) -> State:
@@ -209,12 +214,11 @@ def _tell(search: StudySearch, proposal: Proposal, result: LaneResult, metric: s
 
 
 def _show_progress(study: _Study, search: StudySearch) -> None:
-    ended = [trial for trial in search.trials() if trial.state is not State.RUNNING]
-    best = search.best()
-    detail = f"trial {len(ended)}/{search.budget}"
+    ended, best = search.standing()
+    detail = f"trial {ended}/{search.budget}"
     if best is not None:
-        detail += f" · best {study.task.facts.metric} {best.value:.3f}"
-    study.worker.progress(study.claim, len(ended), search.budget, detail)
+        detail += f" · best {study.task.facts.metric} {best:.3f}"
+    study.worker.progress(study.claim, ended, search.budget, detail)
 
 
 def _study_record(study: _Study, trials: Sequence[TrialRecord], best: TrialRecord) -> StudyRecord:

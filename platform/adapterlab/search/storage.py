@@ -9,7 +9,7 @@ lock that works between processes (a lock file for SQLite, an advisory lock for 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import optuna
 import sqlalchemy
 from filelock import FileLock, Timeout
 from optuna.storages import BaseStorage, RDBStorage
+from optuna.trial import TrialState
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -95,6 +96,33 @@ def close(storage: BaseStorage) -> None:
     backend = getattr(storage, "_backend", storage)
     if isinstance(backend, RDBStorage):
         backend.engine.dispose()
+
+
+def trial_states(
+    storage: BaseStorage, study_id: int, after_id: int, ids: Collection[int]
+) -> list[tuple[int, int, TrialState]] | None:
+    """Return id, number and state of a study's trials with a greater id, or one of ``ids``.
+
+    Optuna has no question as small as this one.
+
+    Returns:
+        The trials in any order; ``None`` where the storage cannot tell, or there are too many ``ids``.
+    """
+    backend = getattr(storage, "_backend", storage)
+    if not isinstance(backend, RDBStorage) or len(ids) > _MOST_IDS:
+        return None
+    with backend.engine.connect() as connection:
+        rows = connection.execute(
+            _STATES, {"study": study_id, "after": after_id, "ids": list(ids) or [-1]}
+        ).all()
+    return [(row.trial_id, row.number, TrialState[row.state]) for row in rows]
+
+
+_MOST_IDS = 500
+_STATES = sqlalchemy.text(
+    "SELECT trial_id, number, CAST(state AS VARCHAR(16)) AS state FROM trials "
+    "WHERE study_id = :study AND (trial_id > :after OR trial_id IN :ids)"
+).bindparams(sqlalchemy.bindparam("ids", expanding=True))
 
 
 @contextmanager

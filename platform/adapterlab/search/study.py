@@ -26,6 +26,7 @@ from adapterlab.records import State
 from adapterlab.search import storage as database
 from adapterlab.search.propose import Proposer, Setting, Spaces, by_dimension, pruner_of
 from adapterlab.search.trials import REASON, STATES, WORKER, TrialRecord, read_trials, record_of
+from adapterlab.search.view import TrialView
 from adapterlab.spec.space import Choices, FloatRange
 
 __all__ = ["Guard", "Proposal", "StudySearch", "TrialRecord", "read_trials"]
@@ -87,6 +88,7 @@ class StudySearch:
         self._study = study
         self._storage = storage
         self._study_id = storage.get_study_id_from_name(self.name)
+        self._view = TrialView(storage, self._study_id, study.direction)
         self._proposer = proposer
         self._url = url
         self._guard = guard
@@ -182,7 +184,7 @@ class StudySearch:
             worker: Stable id of the asking worker: the same after its restart, no other's.
         """
         with database.reaching(self._url), self._guard():
-            trials = self._trials()
+            trials = self._view.current(self._handed_out)
             stale = next((trial for trial in trials if self._is_stale(trial, worker)), None)
             if stale is not None:
                 return self._hand_out_again(stale, worker, trials)
@@ -197,6 +199,8 @@ class StudySearch:
             )
             trial_id = self._storage.create_new_trial(self._study_id, template_trial=draft)
             number = self._storage.get_trial_number_from_id(trial_id)
+            draft.number, draft._trial_id = number, trial_id
+            self._view.created(draft)
         self._handed_out.add(number)
         return Proposal(number, by_dimension(settings), taken_over=False, attributes={}, _study=self)
 
@@ -219,6 +223,7 @@ class StudySearch:
             for trial in freed:
                 self._storage.set_trial_user_attr(self._id_of(trial.number), WORKER, None)
         self._handed_out -= {trial.number for trial in freed}
+        self._view.forget()
         return len(freed)
 
     def annotate(self, number: int, **attributes: Any) -> None:
@@ -260,6 +265,15 @@ class StudySearch:
         with database.reaching(self._url):
             return [record_of(trial) for trial in self._trials()]
 
+    def standing(self) -> tuple[int, float | None]:
+        """Return how many trials have ended, and the best value; cheap."""
+        with database.reaching(self._url):
+            trials = self._view.current(self._handed_out)
+        values = [trial.value for trial in trials if trial.state is TrialState.COMPLETE]
+        better = max if self._study.direction is optuna.study.StudyDirection.MAXIMIZE else min
+        best = better((value for value in values if value is not None), default=None)
+        return sum(trial.state.is_finished() for trial in trials), best
+
     @property
     def finished(self) -> bool:
         """Whether the budget is spent and no trial runs."""
@@ -299,6 +313,7 @@ class StudySearch:
                     settings[name] = drawn[name]
         self._storage.set_trial_user_attr(trial_id, WORKER, worker)
         self._handed_out.add(trial.number)
+        self._view.forget()
         noted = {key: value for key, value in trial.user_attrs.items() if key not in {WORKER, REASON}}
         return Proposal(trial.number, by_dimension(settings), taken_over=True, attributes=noted, _study=self)
 
@@ -310,15 +325,16 @@ class StudySearch:
             return True
         with database.reaching(self._url):
             trial_id = self._id_of(number)
-            trial = self._storage.get_trial(trial_id)
-            if trial.state.is_finished():
-                return True  # somebody else ended it; nothing this worker finds can count
-            if trial.intermediate_values.get(epoch) != value:
+            try:
                 self._storage.set_trial_intermediate_value(trial_id, epoch, value)
+            except optuna.exceptions.UpdateFinishedTrialError:
+                return True  # somebody else ended it; nothing this worker finds can count
+            self._view.reported(number, epoch, value)
             seen[epoch] = value
+            self._view.current(self._handed_out)
             # The pruner judges this run alone: later epochs of a run that died are not its own.
-            trial.intermediate_values = dict(seen)
-            stop: bool = self._study.pruner.prune(self._study, trial)
+            judged = create_trial(state=TrialState.RUNNING, intermediate_values=dict(seen))
+            stop: bool = self._study.pruner.prune(self._view, judged)
             return stop
 
     def _end(
@@ -326,13 +342,20 @@ class StudySearch:
     ) -> State:
         with database.reaching(self._url):
             trial_id = self._id_of(number)
+            values = None if value is None else [value]
+            if state is TrialState.PRUNED:  # Optuna's tools show a pruned trial at its last epoch
+                trial = self._view.get(number) or self._storage.get_trial(trial_id)
+                values = None if trial.last_step is None else [trial.intermediate_values[trial.last_step]]
             try:
-                if reason is not None and not self._storage.get_trial(trial_id).state.is_finished():
+                if reason is not None:
                     self._storage.set_trial_user_attr(trial_id, REASON, reason[:_REASON_LENGTH])
-                self._study.tell(number, value, state=state, skip_if_finished=True)
+                written = self._storage.set_trial_state_values(trial_id, state, values)
             except optuna.exceptions.UpdateFinishedTrialError:
-                pass  # another process ended it in between: the first one counts
-            return STATES[self._storage.get_trial(trial_id).state]
+                written = False  # another process ended it before: the first one counts
+            if not written:
+                return STATES[self._storage.get_trial(trial_id).state]
+            self._view.ended(number, state, values)
+            return STATES[state]
 
 
 def _count(trials: Sequence[FrozenTrial]) -> int:

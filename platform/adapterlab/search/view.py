@@ -1,0 +1,130 @@
+"""A study's trials as this process knows them, kept true by one small query instead of six large ones.
+
+Optuna reads a study anew for every question: a trial's row, parameters, values, attributes and epochs,
+each table by a query of its own. Nearly always the answer is what this process wrote itself. So it
+remembers what it wrote, and asks only which trials there are in which state; any difference, and any
+running trial of somebody else's, makes it read everything.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Container, Sequence
+
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from adapterlab.search import storage as database
+
+
+class TrialView:
+    """The trials of one study.
+
+    Args:
+        storage: An open storage; the truth.
+        study_id: The study's id there.
+        direction: The study's direction, which pruners ask for.
+    """
+
+    def __init__(self, storage: BaseStorage, study_id: int, direction: StudyDirection) -> None:
+        self._storage = storage
+        self._study_id = study_id
+        self.direction = direction
+        self._trials: dict[int, FrozenTrial] = {}
+        """By number; everything in it was read from the storage or written to it by us."""
+        self._open: dict[int, int] = {}
+        """Ids of the trials that have not ended, with their numbers."""
+        self._last_id = -1
+
+    def current(self, mine: Collection[int]) -> list[FrozenTrial]:
+        """Return every trial by number, as the storage has it; not to be changed.
+
+        Args:
+            mine: Numbers of the running trials that no other process writes to.
+        """
+        found = database.trial_states(self._storage, self._study_id, self._last_id, self._open)
+        if found is None or self._differs(found, mine):
+            self._read()
+        return self.known
+
+    @property
+    def known(self) -> list[FrozenTrial]:
+        """Every trial by number, as far as known; asks nobody."""
+        return [self._trials[number] for number in sorted(self._trials)]
+
+    def get(self, number: int) -> FrozenTrial | None:
+        """Return what is known of a trial."""
+        return self._trials.get(number)
+
+    def get_trials(
+        self, deepcopy: bool = False, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """Return known trials as a pruner asks its study for them."""
+        assert not deepcopy
+        return [trial for trial in self.known if states is None or trial.state in states]
+
+    # -- what this process wrote --------------------------------------------------------------------
+
+    def created(self, trial: FrozenTrial) -> None:
+        """Note a trial that was written."""
+        self._keep(trial)
+
+    def reported(self, number: int, epoch: int, value: float) -> None:
+        """Note an epoch's objective that was written."""
+        self._change(number, intermediate_values={epoch: value})
+
+    def ended(self, number: int, state: TrialState, values: Sequence[float] | None) -> None:
+        """Note an end that was written."""
+        self._change(number, state=state, values=values)
+
+    def forget(self) -> None:
+        """Read everything at the next question."""
+        self._last_id = -1
+        self._trials.clear()
+        self._open.clear()
+
+    # -- inner --------------------------------------------------------------------------------------
+
+    def _differs(self, found: Collection[tuple[int, int, TrialState]], mine: Collection[int]) -> bool:
+        if len(found) != len(self._open):
+            return True  # a new one, or one is gone
+        for trial_id, number, state in found:
+            trial = self._trials.get(number)
+            if trial is None or trial._trial_id != trial_id or trial.state is not state:
+                return True
+            if state is TrialState.RUNNING and number not in mine:
+                return True  # its epochs and its owner may have changed
+        return False
+
+    def _read(self) -> None:
+        self.forget()
+        for trial in self._storage.get_all_trials(self._study_id, deepcopy=False):
+            self._keep(trial)
+
+    def _keep(self, trial: FrozenTrial) -> None:
+        self._trials[trial.number] = trial
+        self._last_id = max(self._last_id, trial._trial_id)
+        if trial.state.is_finished():
+            self._open.pop(trial._trial_id, None)
+        else:
+            self._open[trial._trial_id] = trial.number
+
+    def _change(
+        self,
+        number: int,
+        *,
+        state: TrialState | None = None,
+        values: Sequence[float] | None = None,
+        intermediate_values: dict[int, float] | None = None,
+    ) -> None:
+        before = self._trials.get(number)
+        if before is None:
+            return  # read at the next question
+        # A copy, because Optuna's cache may hold the same object and must learn of changes by itself.
+        trial = copy.copy(before)
+        trial.intermediate_values = {**before.intermediate_values, **(intermediate_values or {})}
+        if state is not None:
+            trial.state = state
+            trial.values = values
+        self._keep(trial)
