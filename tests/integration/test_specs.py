@@ -148,3 +148,9 @@ def test_a_small_line_runs(name, tmp_path, package_backbone):
     cells = json.loads(report.stdout)["cells"]
     assert {cell["target"] for cell in cells} == set(load_spec(words[2], overrides(words)).spec.targets.tasks)
     assert all(cell["test"] for cell in cells)
+
+
+def test_the_page_of_the_papers_names_every_spec_of_theirs():
+    page = (SPECS.parent / "docs" / "guide" / "papers.md").read_text(encoding="utf-8")
+    named = [line.split("`")[1] for line in page.splitlines() if line.startswith("| `")]
+    assert sorted(named) == OF_PAPERS

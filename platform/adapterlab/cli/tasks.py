@@ -13,6 +13,7 @@ import typer
 
 from adapterlab.cli.options import JsonOption, SetOption
 from adapterlab.cli.output import emit, emit_json, is_interactive, note, stderr, table
+from adapterlab.data.files import MissingDataError
 from adapterlab.data.listed import listed_tasks, task_names
 from adapterlab.data.sources import DataPlaces, definition_of
 from adapterlab.errors import BackboneError, DataError, NotFoundError
@@ -186,6 +187,11 @@ def check(
     for task in place.named(tasks):
         try:
             one = place.open(task)
+        except MissingDataError as missing:
+            if task in tasks:
+                raise
+            note(f"not checked, not at hand: {missing.message}")  # one of many that a star stands for
+            continue
         except DataError as error:
             checked.append(unreadable(task, error))
             continue
@@ -195,6 +201,8 @@ def check(
         if isinstance(reading, str) and not json:
             note(f"{task}: lengths are not checked: {reading}")
         opened.append(one)
+    if not checked:
+        raise NotFoundError("none of these tasks is at hand", remedy="See: platform tasks list --at-hand")
     overlaps = list(_overlaps(opened))
     sound = all(one.sound for one in checked) and all(one.level != "problem" for one in overlaps)
     if json:

@@ -144,6 +144,15 @@ def test_rows_that_are_not_there_and_tasks_that_are_not_known_are_told(world, ca
     assert main(["tasks", "show", "glue/rte"]) == 4
     assert "data.root" in capsys.readouterr().err
     assert main(["tasks", "check", "nothing/*"]) == 4
+    assert main(["tasks", "check", "glue/*"]) == 4
+    assert main(["tasks", "check", "glue/rte", "synthetic/usage"]) == 4
+
+
+def test_of_tasks_a_star_stands_for_those_at_hand_are_checked(world, capsys):
+    assert main(["tasks", "check", "*/rte", "*/usage", "--spec", str(world / "own.toml")]) in (0, 3)
+    said = capsys.readouterr()
+    assert "synthetic/usage" in said.out
+    assert "not at hand: glue/rte" in said.err
 
 
 def test_sound_data_passes(world, capsys):
