@@ -136,7 +136,13 @@ def test_a_row_of_joint_training_is_refused_with_the_reason(name, method):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    "name", ["scalearn/few_shot_glue", "scalearn/probing_one_source", "scalearn/table2_glue"]
+    "name",
+    [
+        "scalearn/few_shot_glue",
+        "scalearn/probing_one_source",
+        "scalearn/table2_glue",
+        "adapterfusion/table3_reduction_factors",
+    ],
 )
 def test_a_small_line_runs(name, tmp_path, package_backbone):
     words = _small(name)
