@@ -181,7 +181,9 @@ def _train_trials(study: _Study, search: StudySearch) -> None:
         proposal = search.ask(worker.name)
         if proposal is None:
             return None
-        run = worker.tree.trial(study.run, study.job, proposal.number, proposal.settings)
+        run = worker.tree.trial(
+            study.run, study.job, proposal.number, proposal.settings, new=not proposal.taken_over
+        )
         training[str(proposal.number)] = proposal, run
         mixer = study.mixers.of(proposal.settings)
         return mixer.lane(proposal.settings, seed=study.job["search"]["seed"], name=str(proposal.number))

@@ -41,9 +41,9 @@ class CatalogRunIds:
         """Return a node's run id."""
         return self._catalog.run_id(node)
 
-    def put(self, node: str, run_id: str) -> None:
-        """Keep a node's run id."""
-        self._catalog.record_run(node, run_id)
+    def put(self, node: str, run_id: str) -> str:
+        """Keep a node's run id; return the one that is kept."""
+        return self._catalog.record_run(node, run_id)
 
 
 class RunRecorder:
@@ -231,9 +231,15 @@ class SweepTree:
         )
 
     def trial(
-        self, study: RunRecorder, job: Mapping[str, Any], number: int, settings: Mapping[str, Setting]
+        self,
+        study: RunRecorder,
+        job: Mapping[str, Any],
+        number: int,
+        settings: Mapping[str, Setting],
+        *,
+        new: bool = False,
     ) -> RunRecorder:
-        """Open the run of one trial."""
+        """Open the run of one trial; ``new`` where nobody began it before."""
         params = {"task": job["task"], "combiner": job["label"], "trial": number, **settings}
         return self._start(
             f"{study.node}/trial/{number}",
@@ -241,6 +247,7 @@ class SweepTree:
             study.node,
             kind="trial",
             params={**params, **_own(job, settings)},
+            new=new,
         )
 
     def final(
@@ -275,6 +282,7 @@ class SweepTree:
         params: Mapping[str, Any] | None = None,
         facts: TaskFacts | None = None,
         description: str | None = None,
+        new: bool = False,
     ) -> RunRecorder:
         tags = {"adapterlab.kind": kind, "adapterlab.sweep": self._context.name}
         if key is not None:
@@ -287,6 +295,7 @@ class SweepTree:
             params=params,
             datasets=() if facts is None else _datasets(facts, test=kind in {"source", "final"}),
             description=description,
+            new=new,
         )
         recorder = RunRecorder(self, run)
         self._open[node] = recorder

@@ -11,9 +11,11 @@ import logging
 import math
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_METRICS_PER_CALL = 1000
+_METRICS_PER_CALL = 800  # MLflow takes 1000 items of all kinds in one call
 _ITEMS_PER_CALL = 100
 _PARAM_CHARACTERS = 6000
 _TAG_CHARACTERS = 8000
@@ -48,6 +50,8 @@ _RUNS_PER_PAGE = 1000
 _OLDEST_FIRST = ["attributes.start_time ASC"]
 _LOCK_TIMEOUT_S = 60.0
 _LOCK_STRIPES = 64
+_YOUNG_S = 1.0
+"""A run made less than this ago, in the same go, was not taken over by anybody: leases last longer."""
 _RUNNING = MLFLOW_STATUS[State.RUNNING]
 
 
@@ -66,6 +70,12 @@ class _Known:
     looked_up: set[str] = field(default_factory=set)
     """Metrics whose older points are in ``points``."""
     non_finite: list[str] = field(default_factory=list)
+    created_s: float = -math.inf
+    """When it was created, by the monotonic clock; forgotten once what came with it is written."""
+    new_params: dict[str, str] = field(default_factory=dict)
+    new_metrics: list[Any] = field(default_factory=list)
+    new_tags: dict[str, str] = field(default_factory=dict)
+    """What waits for :meth:`Runs.flush`; a call costs about as much whatever it holds."""
 
 
 class Runs:
@@ -106,8 +116,12 @@ class Runs:
         datasets: Sequence[Mapping[str, Any]],
         description: str | None,
         start_ms: int,
+        new: bool = False,
     ) -> None:
         """Create the node's run, or reopen the one it has; a later attempt is never taken over.
+
+        Parameters wait for :meth:`flush`. ``new``: nobody can have made this run before, so that it is
+        looked for by its kept id only. Everything else as in ``Tracker.run``.
 
         Raises:
             NotFoundError: ``parent`` has no run.
@@ -119,21 +133,24 @@ class Runs:
             known = self._known.get(node)
             if known is None:
                 with self._creating(node):
-                    known = self._lookup(node) or self._create(node, attempt, name, parent, wanted, start_ms)
+                    known = self._lookup(node, search=not new) or self._create(
+                        node, attempt, name, parent, wanted, start_ms
+                    )
             if attempt < known.attempt:
                 return
             if not known.created_here or known.tags.get(STATE_TAG) != wanted[STATE_TAG]:
                 self._reopen(known, wanted)
             known.attempt = attempt
-            self._write_params(known, params)
+            known.new_params |= {key: value for key, value in params.items() if key not in known.params}
             if datasets:
                 self._client.log_inputs(known.run_id, datasets=list(dataset_inputs(datasets)))
 
     def write(
         self, node: str, points: Iterable[tuple[str, float, int, int]], tags: Mapping[str, str]
     ) -> None:
-        """Write points (metric, value, step, time in ms) and tags; points that are there are left out.
+        """Take points (metric, value, step, time in ms) and tags; points that are there are left out.
 
+        They are written by :meth:`flush`, with what else waits.
         Infinities are written as NaN, because MLflow's SQL store turns them into 1.8e308, which
         flattens every chart; a tag tells which points were not finite.
         """
@@ -141,7 +158,6 @@ class Runs:
 
         with self._mutex:
             known = self._get(node)
-            metrics = []
             for key, value, step, time_ms in points:
                 self._look_up_points(known, key)
                 if (key, step) in known.points:
@@ -150,15 +166,17 @@ class Runs:
                 if not math.isfinite(value):
                     known.non_finite.append(f"{key} {value} at step {step}")
                     value = math.nan  # noqa: PLW2901
-                metrics.append(Metric(key, value, time_ms, step))
-            changed = {key: value for key, value in tags.items() if known.tags.get(key) != value}
+                known.new_metrics.append(Metric(key, value, time_ms, step))
+            known.new_tags |= tags
             if known.non_finite:
-                changed[NON_FINITE_TAG] = "; ".join(known.non_finite)
-            try:
-                self._log_batches(known, metrics, changed)
-            except Exception:
-                known.points.difference_update((metric.key, metric.step) for metric in metrics)
-                raise
+                known.new_tags[NON_FINITE_TAG] = "; ".join(known.non_finite)
+
+    def flush(self, node: str) -> None:
+        """Write what waits of a node; after a failure, ``forget`` it and begin again."""
+        with self._mutex:
+            known = self._get(node)
+            self._flush(known)
+            known.created_s = -math.inf
 
     def artifact(self, node: str, name: str, data: bytes) -> None:
         """Store a file beside the run, replacing one of the same name."""
@@ -170,16 +188,19 @@ class Runs:
             self._client.log_artifact(self._get(node).run_id, str(file), below)
 
     def end(self, node: str, attempt: str, state: State, reason: str | None, end_ms: int) -> bool:
-        """End the run; return whether it was ours to end (a later attempt may have reopened it)."""
+        """Write what waits and end the run; return ``False`` if a later attempt has reopened it."""
         with self._mutex:
             known = self._get(node)
-            # Asked again: an owner that slept through its lease must not end what another now runs.
-            now = self._client.get_run(known.run_id).data.tags
-            if attempt < now.get(ATTEMPT_TAG, ""):
-                return False
-            if reason is None and REASON_TAG in now:
-                self._client.delete_tag(known.run_id, REASON_TAG)
-            self._log_batches(known, [], {STATE_TAG: str(state), **({REASON_TAG: reason} if reason else {})})
+            if time.monotonic() - known.created_s > _YOUNG_S:
+                # Asked again: an owner that slept through its lease must not end what another now runs.
+                now = self._client.get_run(known.run_id).data.tags
+                if attempt < now.get(ATTEMPT_TAG, ""):
+                    self._flush(known)
+                    return False
+                if reason is None and REASON_TAG in now:
+                    self._client.delete_tag(known.run_id, REASON_TAG)
+            known.new_tags |= {STATE_TAG: str(state), **({REASON_TAG: reason} if reason else {})}
+            self._flush(known)
             self._client.set_terminated(known.run_id, MLFLOW_STATUS[state], end_ms)
             known.points.clear()
             known.looked_up.clear()
@@ -209,7 +230,8 @@ class Runs:
             if self._client.get_run(run.run_id).info.status != _RUNNING:
                 return False
             known = self._get(run.node)
-            self._log_batches(known, [], {STATE_TAG: str(State.KILLED), REASON_TAG: reason})
+            known.new_tags |= {STATE_TAG: str(State.KILLED), REASON_TAG: reason}
+            self._flush(known)
             self._client.set_terminated(run.run_id, MLFLOW_STATUS[State.KILLED], end_ms)
             known.created_here = False
             return True
@@ -227,16 +249,16 @@ class Runs:
             )
         return known
 
-    def _lookup(self, node: str) -> _Known | None:
+    def _lookup(self, node: str, *, search: bool = True) -> _Known | None:
         with self._mutex:
             known = self._known.get(node)
-            if known is None and (run := self._find(node)) is not None:
+            if known is None and (run := self._find(node, search=search)) is not None:
                 known = self._known[node] = _known(run)
             return known
 
-    def _find(self, node: str) -> MlflowRun | None:
+    def _find(self, node: str, *, search: bool) -> MlflowRun | None:
         run = self._valid(node, self._kept(node))
-        if run is None:
+        if run is None and search:
             by_tag = f"tags.`{NODE_TAG}` = '{node}'"
             run = next(self._search(by_tag, order_by=_OLDEST_FIRST, limit=1), None)
             if run is not None:
@@ -267,13 +289,15 @@ class Runs:
             _log.warning("cannot look up the run of %s (%s)", node, error)
             return None
 
-    def _keep(self, node: str, run_id: str) -> None:
+    def _keep(self, node: str, run_id: str) -> str | None:
+        """Keep a run's id; return the one that is kept, which may be another's."""
         if self._run_ids is None:
-            return
+            return None
         try:
-            self._run_ids.put(node, run_id)
+            return self._run_ids.put(node, run_id)
         except Exception as error:  # noqa: BLE001 - runs are found by their tag as well
             _log.warning("cannot keep the run of %s (%s)", node, error)
+            return None
 
     def _create(
         self, node: str, attempt: str, name: str, parent: str | None, tags: dict[str, str], start_ms: int
@@ -284,47 +308,47 @@ class Runs:
             tags |= {PARENT_TAG: above.run_id, ROOT_TAG: above.root}
         tags = {key: cut(value, _TAG_CHARACTERS) for key, value in tags.items()}
         run = self._client.create_run(self.experiment_id, start_time=start_ms, tags=tags, run_name=name)
-        self._keep(node, run.info.run_id)
-        kept = self._kept(node)
+        kept = self._keep(node, run.info.run_id)
         if kept != run.info.run_id and (first := self._valid(node, kept)) is not None:
             # Another machine made the node's run at this very moment, and was first.
             self._client.delete_run(run.info.run_id)
             known = _known(first)
         else:
-            known = _Known(run.info.run_id, tags[ROOT_TAG], attempt, True, tags, set())
+            now_s = time.monotonic()
+            known = _Known(run.info.run_id, tags[ROOT_TAG], attempt, True, tags, set(), created_s=now_s)
         self._known[node] = known
         return known
 
     def _reopen(self, known: _Known, wanted: Mapping[str, str]) -> None:
         if known.tags.pop(REASON_TAG, None) is not None:
             self._client.delete_tag(known.run_id, REASON_TAG)
-        changed = {key: value for key, value in wanted.items() if known.tags.get(key) != value}
-        self._log_batches(known, [], changed)
+        known.new_tags |= wanted
+        self._flush(known)
         self._client.update_run(known.run_id, status=_RUNNING)
 
-    def _write_params(self, known: _Known, params: Mapping[str, str]) -> None:
-        from mlflow.entities import Param
+    def _flush(self, known: _Known) -> None:
+        """Write what waits, all kinds of it in the same calls."""
+        from mlflow.entities import Param, RunTag
 
-        missing = [key for key in params if key not in known.params]
-        for keys in chunks(missing, _ITEMS_PER_CALL):
-            batch = [Param(key, cut(params[key], _PARAM_CHARACTERS)) for key in keys]
-            self._client.log_batch(known.run_id, params=batch, synchronous=True)
-            known.params.update(keys)
-
-    def _log_batches(self, known: _Known, metrics: Sequence[Any], tags: Mapping[str, str]) -> None:
-        from mlflow.entities import RunTag
-
-        tag_batches = list(chunks(list(tags.items()), _ITEMS_PER_CALL))
-        metric_batches = list(chunks(metrics, _METRICS_PER_CALL))
-        for number in range(max(len(tag_batches), len(metric_batches))):
-            some = tag_batches[number] if number < len(tag_batches) else []
+        params = [Param(key, cut(value, _PARAM_CHARACTERS)) for key, value in known.new_params.items()]
+        changed = {key: value for key, value in known.new_tags.items() if known.tags.get(key) != value}
+        tags = [RunTag(key, cut(value, _TAG_CHARACTERS)) for key, value in changed.items()]
+        for metrics, some_params, some_tags in zip_longest(
+            chunks(known.new_metrics, _METRICS_PER_CALL),
+            chunks(params, _ITEMS_PER_CALL),
+            chunks(tags, _ITEMS_PER_CALL),
+            fillvalue=(),
+        ):
             self._client.log_batch(
                 known.run_id,
-                metrics=metric_batches[number] if number < len(metric_batches) else [],
-                tags=[RunTag(key, cut(value, _TAG_CHARACTERS)) for key, value in some],
+                metrics=metrics,
+                params=some_params,
+                tags=some_tags,
                 synchronous=True,  # whatever MLFLOW_ENABLE_ASYNC_LOGGING says: what returned is written
             )
-            known.tags.update(some)
+        known.tags |= changed
+        known.params |= known.new_params.keys()
+        known.new_params, known.new_metrics, known.new_tags = {}, [], {}
 
     def _look_up_points(self, known: _Known, key: str) -> None:
         if known.created_here or key in known.looked_up:
@@ -354,8 +378,7 @@ class Runs:
     def _creating(self, node: str) -> Iterator[None]:
         """Let one process of this machine at a time decide whether a node needs a run."""
         if self._locks is None:
-            with nullcontext():
-                yield
+            yield
             return
         self._locks.mkdir(parents=True, exist_ok=True)
         stripe = int(hashlib.sha256(node.encode()).hexdigest(), 16) % _LOCK_STRIPES

@@ -216,6 +216,7 @@ class Tracker:
         params: Mapping[str, Any] | None = None,
         datasets: Iterable[Dataset] = (),
         description: str | None = None,
+        new: bool = False,
     ) -> Run:
         """Start a run, or start it again: the run of ``node`` is found wherever it was made.
 
@@ -228,6 +229,8 @@ class Tracker:
             params: Parameters; written once, since MLflow never lets them change.
             datasets: Data sets it reads.
             description: Markdown shown at the top of the run.
+            new: Whether nobody can have started this node before, which spares a search; a run id kept
+                for it outside is believed all the same.
 
         Raises:
             ValueError: ``node`` holds a character that MLflow cannot search for.
@@ -238,6 +241,7 @@ class Tracker:
         self._hand_over(
             "open",
             node,
+            new=new,
             run={
                 "name": name,
                 "parent": parent,

@@ -78,5 +78,5 @@ class RunIds(Protocol):
     def get(self, node: str) -> str | None:
         """Return the run id kept for ``node``, if any."""
 
-    def put(self, node: str, run_id: str) -> None:
-        """Keep ``run_id`` for ``node``, unless one is kept already: the first one stays."""
+    def put(self, node: str, run_id: str) -> str:
+        """Keep ``run_id`` for ``node``, unless one is kept already: the first one stays, and is returned."""

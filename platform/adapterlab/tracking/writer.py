@@ -156,7 +156,9 @@ class Writer:
             self._idle.notify_all()
         return True
 
-    def _apply_patiently(self, experiment: str, node: str, group: list[Entry]) -> bool:
+    def _apply_patiently(
+        self, experiment: str, node: str, group: list[Entry], *, again: bool = False
+    ) -> bool:
         """Apply one run's entries, however long the store is away; ``False`` when closing takes too long."""
         pause_s, faults = _FIRST_PAUSE_S, 0
         started = time.monotonic()
@@ -164,8 +166,9 @@ class Writer:
             try:
                 runs = self._runs_of(experiment)
                 try:
-                    _apply(runs, node, group)
+                    _apply(runs, node, group, again=again)
                 except Exception:
+                    again = True
                     runs.forget(node)
                     raise
             except Exception as error:  # noqa: BLE001 - no fault of a store may reach the training
@@ -192,7 +195,7 @@ class Writer:
     def _apply_one_by_one(self, experiment: str, node: str, group: list[Entry], error: Exception) -> bool:
         """Lose only what is refused, not what came with it."""
         if len(group) > 1:
-            return all(self._apply_patiently(experiment, node, [entry]) for entry in group)
+            return all(self._apply_patiently(experiment, node, [entry], again=True) for entry in group)
         self._refused(node, error)
         return True
 
@@ -206,41 +209,38 @@ class Writer:
         for leftover in self._spool.leftovers():
             entries = leftover.entries()
             for node, group in _by_run([*entries, *_endings(entries, leftover)]):
-                if not self._apply_patiently(leftover.experiment, node, group):
+                if not self._apply_patiently(leftover.experiment, node, group, again=True):
                     return
             if entries:
                 _log.info("MLflow %s: wrote %d entries a dead process left", self._place, len(entries))
             leftover.remove()
 
 
-def _apply(runs: Runs, node: str, group: list[Entry]) -> None:
-    """Write the entries of one run, points and tags that follow one another together."""
-    points: list[tuple[str, float, int, int]] = []
-    tags: dict[str, str] = {}
+def _apply(runs: Runs, node: str, group: list[Entry], *, again: bool) -> None:
+    """Write the entries of one run, all that follow one another together.
 
-    def write() -> None:
-        if points or tags:
-            runs.write(node, points, tags)
-            points.clear()
-            tags.clear()
-
+    Args:
+        runs: The runs of its experiment.
+        node: The run.
+        group: Its entries in order.
+        again: Whether some of this may be in MLflow already, whatever the entries believe.
+    """
     for entry in group:
         match entry["what"]:
             case "metrics":
                 step, time_ms = entry["step"], entry["time_ms"]
-                points.extend((key, float(value), step, time_ms) for key, value in entry["values"].items())
+                points = [(key, float(value), step, time_ms) for key, value in entry["values"].items()]
+                runs.write(node, points, {})
             case "tags":
-                tags.update(entry["tags"])
+                runs.write(node, (), entry["tags"])
             case "open":
-                write()
-                runs.open(node, attempt=entry["attempt"], **entry["run"])
+                new = entry.get("new", False) and not again
+                runs.open(node, attempt=entry["attempt"], **entry["run"], new=new)
             case "artifact":
-                write()
                 runs.artifact(node, entry["name"], base64.b64decode(entry["data"]))
             case "end":
-                write()
                 runs.end(node, entry["attempt"], State(entry["state"]), entry["reason"], entry["time_ms"])
-    write()
+    runs.flush(node)
 
 
 def _by_run(entries: Iterable[Entry]) -> list[tuple[str, list[Entry]]]:

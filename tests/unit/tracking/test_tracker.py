@@ -319,8 +319,8 @@ def test_owner_that_slept_cannot_end_a_run_that_was_taken_over(place):
 class _Kept(dict):
     """Run ids as the catalog keeps them: the first one stays."""
 
-    def put(self, node: str, run_id: str) -> None:
-        self.setdefault(node, run_id)
+    def put(self, node: str, run_id: str) -> str:
+        return self.setdefault(node, run_id)
 
 
 def test_run_ids_are_kept_outside_as_well(place):
@@ -354,8 +354,9 @@ def test_machine_that_came_second_gives_its_run_up(place):
     client.set_tag(run_id, "adapterlab.node", "not yet to be seen")
 
     class CatalogOfBoth(_Kept):
-        def put(self, node: str, _: str) -> None:
+        def put(self, node: str, _: str) -> str:
             client.set_tag(run_id, "adapterlab.node", node)  # now the first machine's run is there
+            return run_id
 
     kept = CatalogOfBoth(s=run_id)
     with place.open(run_ids=kept, spool=place.folder / "other") as second:
@@ -370,7 +371,7 @@ def test_catalog_that_fails_costs_no_entry(place, caplog):
         def get(self, _: str) -> str | None:
             raise OSError("database is locked")
 
-        def put(self, *_: str) -> None:
+        def put(self, *_: str) -> str:
             raise OSError("database is locked")
 
     with place.open(run_ids=Broken()) as tracker:
@@ -474,6 +475,39 @@ def test_what_a_killed_process_handed_over_is_written_by_the_next(place):
     assert runs["s/2"].data.tags[REASON_TAG] == "its process died before it ended"
     assert [path.name for path in Path(place.artifacts).rglob("*.json")] == ["x.json"]
     assert list(place.spool.iterdir()) == []
+
+
+def test_new_runs_a_killed_process_was_writing_are_not_made_twice(place):
+    """The entry says the run is new; when it is replayed, that is true no longer."""
+    body = """
+    tracker.run("s", name="s", parent=None)
+    tracker.flush()
+    tracker._writer._spool.discard = lambda segment: None  # dies between MLflow and its own notes
+    for trial in range(3):
+        run = tracker.run(f"s/{trial}", name="trial", parent="s", params={"lr": trial}, new=True)
+        run.metrics({"loss": 1.0}, step=1)
+        run.end(State.COMPLETE)
+    tracker.flush()
+    """
+    _killed(place, body)
+    assert set(place.runs()) == {"s", "s/0", "s/1", "s/2"}
+    with place.open() as tracker:
+        tracker.flush()
+    runs = place.runs()
+    assert len(runs) == 4
+    assert [runs[f"s/{trial}"].info.status for trial in range(3)] == ["FINISHED"] * 3
+    assert [runs[f"s/{trial}"].data.params["lr"] for trial in range(3)] == ["0", "1", "2"]
+    assert place.points("s/1", "loss") == [(1, 1.0)]
+
+
+def test_new_run_somebody_keeps_an_id_for_is_that_run(place):
+    """The studies were lost and begin again at trial 0; the catalog remembers its run."""
+    kept = _Kept()
+    with place.open(run_ids=kept) as tracker:
+        tracker.run("s/0", name="0", parent=None, new=True).end(State.COMPLETE)
+    with place.open(run_ids=kept) as tracker:
+        tracker.run("s/0", name="0", parent=None, new=True)
+    assert place.runs()["s/0"].info.status == "RUNNING"
 
 
 def test_leftover_of_another_experiment_goes_where_it_belongs(place):
