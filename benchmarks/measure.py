@@ -90,5 +90,5 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def write_json(path: Path | None, facts: Mapping[str, Any]) -> None:
     """Write results for programs, if a file was asked for."""
     if path is not None:
-        path.write_text(json.dumps(facts, indent=2, default=list) + "\n")
+        path.write_text(json.dumps(facts, indent=2, default=str) + "\n")
         print(f"written to {path}")

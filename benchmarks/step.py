@@ -8,7 +8,8 @@ activations, AdamW, the last layer whole as models compute it (or only for the t
 reads, as this engine does). ``reference …`` is the usual way, T adapter outputs stacked on transformers' own
 model (benchmarks/reference.py). Memory is the peak above the loaded model and pool, measured in a
 process of its own. Bars (CPU, MiniLM's shape): the ScaLearn family ≤ 1.05 × bare, AdapterFusion ≤
-1.5 × bare; with dropout on, ScaLearn ≤ 0.65 × reference; memory ≤ 0.8 GB.
+1.5 × bare; with dropout on, ScaLearn ≤ 0.65 × reference; memory ≤ 0.8 GB. Needs only torch,
+transformers, safetensors and numpy.
 """
 
 from __future__ import annotations
@@ -25,15 +26,12 @@ from typing import Any
 
 import torch
 
-from adapterlab.errors import NotFoundError
-from adapterlab.registry.entry_points import combiner
 from adapterlab.train.step import train_step
 from measure import Times, alternate, print_table, spread, surroundings, write_json
 from reference import Reference
-from world import World
+from world import KINDS, World
 
 BARE = ("bare", "bare, head's tokens")
-COMBINERS = ("scalearn", "scalearn_uniform", "scalearn_pp", "scalearn_uniform_pp", "adapterfusion")
 REFERENCES = {
     "reference scalearn": "scalearn",
     "reference adapterfusion": "adapterfusion",
@@ -90,20 +88,8 @@ def contender(world: World, name: str) -> Callable[[], None]:
     return synchronised
 
 
-def names() -> list[str]:
-    """Return the contenders whose plug-ins are installed."""
-    found = [*BARE, "adapter"]
-    for kind in COMBINERS:
-        try:
-            combiner(kind)
-        except NotFoundError:
-            continue
-        found.append(kind)
-    return [*found, *REFERENCES]
-
-
 def peak_memory_gb(arguments: list[str], name: str) -> float:
-    """Return a contender's peak above the loaded model and pool, in a process of its own."""
+    """Return a contender's peak above the loaded model and pool, in a process of its own. It needs torch, transformers, safetensors and numpy, nothing else."""
     program = [sys.executable, __file__, *arguments, "--memory-of", name]
     done = subprocess.run(program, capture_output=True, text=True, check=True)
     return float(done.stdout.strip().splitlines()[-1])
@@ -172,7 +158,8 @@ def main() -> None:
     if options.memory_of:
         print(measure_memory(world, options.memory_of))
         return
-    wanted = ["bare", *(name for name in names()[1:] if not options.only or name in options.only)]
+    others = (*BARE[1:], "adapter", *KINDS, *REFERENCES)
+    wanted = ["bare", *(name for name in others if not options.only or name in options.only)]
     times = alternate({name: contender(world, name) for name in wanted}, rounds=options.rounds)
     given = [one for one in sys.argv[1:] if one != "--json" and one != str(options.json)]
     memory = {} if options.no_memory else {name: peak_memory_gb(given, name) for name in wanted}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ import torch
 from torch import Tensor
 
 from adapterlab.records import BackboneShape, Examples, ProblemType, TaskData, TaskFacts, TrainSettings
-from adapterlab.registry.entry_points import adapter_method, backbone_family, combiner
 from adapterlab.train.adaptation import SourcePool
 from adapterlab.train.lane import Lane
 from adapterlab.train.means import TokenMeans
@@ -19,6 +19,10 @@ from adapterlab.train.protocols import Backbone
 from adapterlab.train.rng import stream
 from adapterlab.train.source import source_lane, trainable
 from adapterlab.train.transfer import transfer_lane
+from adapterlab_adapterfusion.layer import AdapterFusionLayer
+from adapterlab_bottleneck import layer as pfeiffer
+from adapterlab_encoder.layer import from_model
+from adapterlab_scalearn.layer import ScaLearnLayer
 
 SHAPES = {
     "minilm": BackboneShape(layers=6, hidden_size=384, heads=12, intermediate_size=1536),
@@ -26,6 +30,26 @@ SHAPES = {
     "tiny": BackboneShape(layers=2, hidden_size=32, heads=4, intermediate_size=64),
 }
 _VOCABULARY = 1000
+REDUCTION = 16
+METHOD = SimpleNamespace(non_linearity="relu", width=lambda d: max(1, d // REDUCTION))
+"""Pfeiffer's settings, as in the papers; without pydantic, which a bare machine may lack."""
+SCALEARN = {
+    "scalearn": (True, True),
+    "scalearn_uniform": (True, False),
+    "scalearn_pp": (False, True),
+    "scalearn_uniform_pp": (False, False),
+}
+"""Whether coefficients are of their own for each layer, and for each dimension."""
+KINDS = (*SCALEARN, "adapterfusion")
+
+
+def combiner_of(kind: str, shape: BackboneShape, sources: int) -> tuple[Any, Any, tuple[int, int, int]]:
+    """Return a combiner's layer, its settings and its coefficients' shape."""
+    if kind == "adapterfusion":
+        return AdapterFusionLayer(), SimpleNamespace(value_regulariser=0.01), (shape.layers, sources, 1)
+    per_layer, per_dimension = SCALEARN[kind]
+    size = (shape.layers if per_layer else 1, sources, shape.hidden_size if per_dimension else 1)
+    return ScaLearnLayer(), SimpleNamespace(regulariser=0.0, regulariser_of="mean"), size
 
 
 @dataclass(frozen=True)
@@ -62,19 +86,16 @@ class World:
     @cached_property
     def backbone(self) -> Backbone:
         """The same encoder as this engine runs it."""
-        found: Backbone = backbone_family("bert").layer().from_model(self.model, dtype=self.dtype)
-        return found
+        return from_model(self.model, dtype=self.dtype)
 
     @cached_property
     def pool(self) -> SourcePool:
         """Frozen Pfeiffer adapters, reduction 16."""
-        method = adapter_method("pfeiffer")
-        layer, settings = method.layer(), method.settings()
         adapters = [
-            layer.initial(settings, self.backbone.shape, stream(number, "pool"))
+            pfeiffer.initial(METHOD, self.backbone.shape, stream(number, "pool"))
             for number in range(self.sources)
         ]
-        return SourcePool.build(layer, settings, adapters, self.backbone)
+        return SourcePool.build(pfeiffer, METHOD, adapters, self.backbone)
 
     @cached_property
     def task(self) -> TaskData:
@@ -104,33 +125,25 @@ class World:
 
     def transfer(self, kind: str, seed: int = 0) -> Lane:
         """Return a lane that trains a combiner."""
-        plugin = combiner(kind)
-        size = plugin.coefficient_shape(self.backbone.shape, self.sources)
+        layer, settings, size = combiner_of(kind, self.backbone.shape, self.sources)
         return transfer_lane(
             self.backbone,
             self.pool,
-            plugin.layer(),
+            layer,
             size,
             self.task,
             self.settings(),
             init_scale=2.0,
-            combiner_settings=plugin.settings(),
             dropout=0.3,
+            combiner_settings=settings,
             seed=seed,
             name=f"{kind} {seed}",
         )
 
-    def adapter(self, method: str = "pfeiffer", seed: int = 0) -> Lane:
+    def adapter(self, seed: int = 0) -> Lane:
         """Return a lane that trains an adapter of its own."""
-        plugin = adapter_method(method)
         return source_lane(
-            self.backbone,
-            plugin.layer(),
-            plugin.settings(),
-            self.task,
-            self.settings(),
-            seed=seed,
-            name=f"{method} {seed}",
+            self.backbone, pfeiffer, METHOD, self.task, self.settings(), seed=seed, name=f"adapter {seed}"
         )
 
     def bare(self, *, whole: bool, seed: int = 0) -> Lane:
