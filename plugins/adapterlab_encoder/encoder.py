@@ -31,6 +31,7 @@ from adapterlab.train.rng import dropout
 from adapterlab_encoder import inputs
 from adapterlab_encoder.attention import attention
 from adapterlab_encoder.config import POSITION_OFFSET, EncoderConfig
+from adapterlab_encoder.prefix import PrefixCache
 from adapterlab_encoder.weights import Block, Pair, Weights, reader
 
 Generators = Sequence[torch.Generator | None]
@@ -65,6 +66,7 @@ class Encoder:
         self.dtype = dtype
         self.device = torch.device(device)
         self._weights = Weights.read(reader(weights, dtype, self.device), config)
+        self._prefixes: PrefixCache | None = self._new_cache()
 
     @property
     def max_length(self) -> int:
@@ -76,6 +78,7 @@ class Encoder:
         other = copy(self)
         other.dtype, other.device = dtype, torch.device(device)
         other._weights = self._weights.to(dtype=dtype, device=device)
+        other._prefixes = other._new_cache()
         return other
 
     def weights(self) -> Tensors:
@@ -91,6 +94,7 @@ class Encoder:
         """
         other = copy(self)
         other._weights = Weights.read(lambda name, _shape: weights[name], self.config)
+        other._prefixes = None  # weights that train give other states every step
         return other
 
     def forward(
@@ -113,15 +117,35 @@ class Encoder:
             Hidden states, (N, d); of first tokens only, (Σ B, d).
         """
         streams: Generators = generators or [None] * len(batch.rectangles)
-        h = self._embed(batch, streams)
         last = self.shape.layers - 1
-        for layer, block in enumerate(self._weights.blocks):
-            h = self._layer(block, h, batch, streams, hook, layer, first_only=first_only and layer == last)
+        if self._prefixes is not None and last > 0 and _starts_at_ffn(hook, streams):
+            h = self._after_ffn(self._known_prefix(batch), hook, 0)
+            rest = range(1, last + 1)
+        else:
+            h = self._embed(batch, streams)
+            rest = range(last + 1)
+        for layer in rest:
+            z = self._to_ffn(h, batch, streams, hook, layer, first_only=first_only and layer == last)
+            h = self._after_ffn(z, hook, layer)
         return h
 
-    def _layer(
+    def _new_cache(self) -> PrefixCache:
+        return PrefixCache(self.shape.hidden_size, self.dtype, self.device)
+
+    def _known_prefix(self, batch: Pass) -> Tensor:
+        """Return the first layer's ``f + a``, (N, d), computed once for every row of a split."""
+        assert self._prefixes is not None
+
+        def compute(rectangle: Rectangle) -> Tensor:
+            alone = Pass((rectangle,))
+            with torch.no_grad():
+                return self._to_ffn(self._embed(alone, [None]), alone, [None], None, 0, first_only=False)
+
+        parts = [self._prefixes.rows(one, compute) for one in batch.rectangles]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _to_ffn(
         self,
-        block: Block,
         h: Tensor,
         batch: Pass,
         streams: Generators,
@@ -130,19 +154,24 @@ class Encoder:
         *,
         first_only: bool,
     ) -> Tensor:
-        added = partial(_added, hook, layer)
+        """Return a layer's ``f + a``, of which its output is the LayerNorm."""
+        block, added = self._weights.blocks[layer], partial(_added, hook, layer)
         looking = h.index_select(0, batch.first_tokens) if first_only else h
         attended = F.linear(self._attend(block, looking, h, batch, streams, added), *block.attention_out)
         attended = self._drop(attended, batch, streams)
         a = self._layer_norm(added("attention.out", attended, attended) + looking, block.attention_norm)
         inner = ACTIVATIONS[self.config.activation](added("ffn.up", a, F.linear(a, *block.up)))
         f = self._drop(F.linear(inner, *block.down), batch, streams)
-        z = added("ffn.out", f, f) + a
-        h = self._layer_norm(z, block.norm)
+        return added("ffn.out", f, f) + a
+
+    def _after_ffn(self, z: Tensor, hook: Hook | None, layer: int) -> Tensor:
+        """Return a layer's output of its ``f + a``, with what is added at ``"ffn"``."""
+        norm = self._weights.blocks[layer].norm
+        h = self._layer_norm(z, norm)
         if hook is not None and "ffn" in hook.sites:
             # The pre-trained LayerNorm is applied twice: once to make the adapter's input, and
             # once over f + a + u. Source: AdapterFusion, "original_ln_before" of the official code.
-            h = self._layer_norm(added("ffn", h, z), block.norm)
+            h = self._layer_norm(_added(hook, layer, "ffn", h, z), norm)
         return h
 
     def rectangle(
@@ -245,6 +274,11 @@ class Encoder:
 
     def _layer_norm(self, x: Tensor, norm: Pair) -> Tensor:
         return F.layer_norm(x, (self.shape.hidden_size,), *norm, eps=self.config.layer_norm_eps)
+
+
+def _starts_at_ffn(hook: Hook | None, streams: Generators) -> bool:
+    """Return whether no lane changes anything before the first layer's ``"ffn"`` site."""
+    return hook is not None and hook.sites <= {"ffn"} and all(stream is None for stream in streams)
 
 
 def _added(hook: Hook | None, layer: int, site: str, x: Tensor, y: Tensor) -> Tensor:

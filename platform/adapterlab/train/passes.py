@@ -9,9 +9,10 @@ belongs to a lane runs on that lane's slice. Padding is computed nowhere but ins
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,6 +46,10 @@ class Rectangle:
     """True at the tokens that may be looked at, (B, S), where these are not each row's first ones."""
     position_ids: Tensor | None = None
     """(B, S), int64, where positions are not the backbone's usual ones for padding at the end."""
+    examples: Examples | None = None
+    """The split the rows are of, if they are of one."""
+    positions: Tensor | None = None
+    """Which of the split's tokens the real ones are, in order, (tokens,), int64."""
 
     @cached_property
     def mask(self) -> Tensor | None:
@@ -84,16 +89,12 @@ class Rectangle:
         """Return the same rows on another device."""
         if self.token_ids.device == device:
             return self
-        given, positions = self.given_mask, self.position_ids
-        return Rectangle(
-            token_ids=self.token_ids.to(device, non_blocking=True),
-            type_ids=self.type_ids.to(device, non_blocking=True),
-            lengths=self.lengths.to(device, non_blocking=True),
-            labels=self.labels.to(device, non_blocking=True),
-            rows=self.rows,
-            given_mask=None if given is None else given.to(device, non_blocking=True),
-            position_ids=None if positions is None else positions.to(device, non_blocking=True),
-        )
+        tensors: dict[str, Any] = {
+            part.name: value.to(device, non_blocking=True)
+            for part in fields(self)
+            if isinstance(value := getattr(self, part.name), Tensor)
+        }
+        return replace(self, **tensors)
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,8 @@ def gather(examples: Examples, rows: NDArray[np.int64]) -> Rectangle:
         lengths=torch.from_numpy(lengths.astype(np.int64)),
         labels=torch.from_numpy(np.ascontiguousarray(examples.labels[rows])),
         rows=rows,
+        examples=examples,
+        positions=torch.from_numpy(index[inside].astype(np.int64)),
     )
 
 
