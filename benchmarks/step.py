@@ -8,8 +8,8 @@ activations, AdamW, the last layer whole as models compute it (or only for the t
 reads, as this engine does). ``reference …`` is the usual way, T adapter outputs stacked on transformers' own
 model (benchmarks/reference.py). Memory is the peak above the loaded model and pool, measured in a
 process of its own. Bars (CPU, MiniLM's shape): the ScaLearn family ≤ 1.05 × bare, AdapterFusion ≤
-1.5 × bare; with dropout on, ScaLearn ≤ 0.65 × reference; memory ≤ 0.8 GB. Needs only torch,
-transformers, safetensors and numpy.
+1.5 × bare; with dropout on, ScaLearn ≤ 0.65 × reference; memory ≤ 0.8 GB. Times are
+those from the second epoch on. Needs only torch, transformers, safetensors and numpy.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from measure import Times, alternate, print_table, spread, surroundings, write_j
 from reference import Reference
 from world import KINDS, World
 
+WARMUPS = 3
+"""One more than the batches of an epoch here: what an engine keeps of its rows, it has by then."""
 BARE = ("bare", "bare, head's tokens")
 REFERENCES = {
     "reference scalearn": "scalearn",
@@ -160,7 +162,9 @@ def main() -> None:
         return
     others = (*BARE[1:], "adapter", *KINDS, *REFERENCES)
     wanted = ["bare", *(name for name in others if not options.only or name in options.only)]
-    times = alternate({name: contender(world, name) for name in wanted}, rounds=options.rounds)
+    times = alternate(
+        {name: contender(world, name) for name in wanted}, rounds=options.rounds, warmups=WARMUPS
+    )
     given = [one for one in sys.argv[1:] if one != "--json" and one != str(options.json)]
     memory = {} if options.no_memory else {name: peak_memory_gb(given, name) for name in wanted}
     facts: dict[str, Any] = {**surroundings("torch", "transformers"), **vars(options)}

@@ -101,7 +101,7 @@ class World:
     def task(self) -> TaskData:
         """Rows of exactly ``tokens`` tokens, two classes."""
         random = np.random.default_rng(0)
-        rows = 8 * self.batch
+        rows = 2 * self.batch
         examples = Examples(
             token_ids=random.integers(5, _VOCABULARY, rows * self.tokens).astype(np.int32),
             type_ids=np.zeros(rows * self.tokens, dtype=np.int32),
