@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from adapterlab import api, home
+from adapterlab import home
 from adapterlab.cluster import prefetch as module
 from adapterlab.cluster.context import Context
 from adapterlab.cluster.prefetch import prefetch
 from adapterlab.data.sources import DataPlaces
 from adapterlab.errors import CancelledError
 from adapterlab.plan.compile import Plan
+from adapterlab.planned import compile_spec
 from adapterlab.records import StepKind
 from adapterlab.spec.load import load_spec
 from tiny_world import write_world
@@ -22,7 +23,7 @@ from tiny_world import write_world
 def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Plan, Context]:
     monkeypatch.setenv("ADAPTERLAB_HOME", str(tmp_path / "home"))
     loaded = load_spec(write_world(tmp_path))
-    plan = api.compile_spec(loaded)
+    plan = compile_spec(loaded)
     context = Context(
         sweep_key="k", name="tiny", stores=home.stores(), experiment="x",
         backbone={"folder": plan.facts.backbone.folder}, data_root=str(loaded.data_root),
