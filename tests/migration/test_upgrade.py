@@ -19,8 +19,9 @@ from sqlalchemy import inspect, text
 
 from adapterlab.catalog import migrate
 from adapterlab.catalog.database import POSTGRES_SCHEMA, Database
-from adapterlab.catalog.schema import HEAD_REVISION, VERSION_TABLE, Base
+from adapterlab.catalog.schema import HEAD_REVISION, VERSION_TABLE
 from adapterlab.catalog.store import open_catalog, open_existing
+from adapterlab.catalog.tables import Base
 from adapterlab.errors import ConflictError, NotFoundError
 from adapterlab.records import State
 from catalogs import BOTH_DATABASES, key, open_at, put_adapter, sql

@@ -23,8 +23,8 @@ from adapterlab.catalog.records import (
     StudyRecord,
     TransferRecord,
 )
-from adapterlab.catalog.schema import Base
 from adapterlab.catalog.store import Catalog, current_owner, open_catalog
+from adapterlab.catalog.tables import Base
 
 LEASE_S = 60.0
 BOTH_DATABASES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.postgres))

@@ -19,7 +19,8 @@ from typing import Any
 from sqlalchemy import Connection, inspect, text
 
 from adapterlab.catalog.database import POSTGRES_SCHEMA, Database, read_version
-from adapterlab.catalog.schema import HEAD_REVISION, VERSION_TABLE, Base
+from adapterlab.catalog.schema import HEAD_REVISION, VERSION_TABLE
+from adapterlab.catalog.tables import Base
 from adapterlab.errors import AdapterlabError, ConflictError, UnavailableError
 
 LOCK_TIMEOUT_S = 120.0

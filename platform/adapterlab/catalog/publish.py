@@ -21,6 +21,7 @@ from adapterlab.catalog.records import (
     TransferRecord,
 )
 from adapterlab.catalog.steps import complete_keys
+from adapterlab.catalog.tables import Base
 from adapterlab.errors import NotFoundError
 from adapterlab.fingerprint import Json, canonical_json
 from adapterlab.records import BackboneFacts, State, StepKind, TaskFacts
@@ -220,7 +221,7 @@ def _training(record: AdapterRecord | TransferRecord) -> dict[str, Any]:
     }
 
 
-def _put(connection: Connection, table: type[schema.Base], row: Mapping[str, Any]) -> None:
+def _put(connection: Connection, table: type[Base], row: Mapping[str, Any]) -> None:
     """Insert a row, or replace the damaged one of the same key; the claim keeps everyone else out."""
     columns = table.__table__.c
     changed = connection.execute(update(table).where(columns.key == row["key"]).values(**row))
@@ -298,7 +299,7 @@ def _put_lineage(
 
 
 def _replace_rows(
-    connection: Connection, table: type[schema.Base], which: Any, rows: Sequence[dict[str, Any]]
+    connection: Connection, table: type[Base], which: Any, rows: Sequence[dict[str, Any]]
 ) -> None:
     connection.execute(delete(table).where(which))
     if rows:

