@@ -13,7 +13,7 @@ from adapterlab.cluster.worker import Worker
 from adapterlab.fingerprint import digest_of
 from adapterlab.records import TaskData, TrainSettings
 from adapterlab.registry.entry_points import adapter_method, combiner
-from adapterlab.search.propose import COMBINER
+from adapterlab.search.dimensions import COMBINER
 from adapterlab.train import weights
 from adapterlab.train.adaptation import SourcePool
 from adapterlab.train.combination import pool_for

@@ -25,7 +25,7 @@ from adapterlab.cluster.tree import RunRecorder
 from adapterlab.cluster.worker import Worker
 from adapterlab.errors import TrainingError
 from adapterlab.records import EpochResult, LaneResult, State, TaskData
-from adapterlab.search.propose import COMBINER, Setting
+from adapterlab.search.dimensions import COMBINER, Setting
 from adapterlab.search.study import Proposal, StudySearch, TrialRecord
 from adapterlab.spec.space import parse_space
 from adapterlab.train import weights

@@ -22,7 +22,7 @@ from adapterlab.catalog.store import Catalog
 from adapterlab.cluster.context import Context
 from adapterlab.cluster.outputs import label_scores, outputs_document
 from adapterlab.records import EpochResult, State, TaskData, TaskFacts
-from adapterlab.search.propose import COMBINER, Setting
+from adapterlab.search.dimensions import COMBINER, Setting
 from adapterlab.tracking import names
 from adapterlab.tracking.tracker import Run, Tracker
 from adapterlab.tracking.values import Dataset

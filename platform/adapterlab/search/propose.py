@@ -23,17 +23,11 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
+from adapterlab.search.dimensions import COMBINER, Setting
 from adapterlab.spec.space import Choices, FloatRange
 
 Spaces = Mapping[str, float | FloatRange | Choices]
 """The dimensions of a search by name."""
-
-Setting = float | str
-"""A dimension's value; text only where the combiner is one."""
-
-COMBINER = "combiner"
-"""The dimension whose value decides which others there are, in a study that chooses the combiner. Its
-combiners' own dimensions are stored as ``<combiner>.<dimension>``."""
 
 STARTUP_TRIALS = 5
 """Finished trials before TPE trusts them; until then it samples at random. Optuna's default of 10
@@ -123,7 +117,8 @@ class Proposer:
         if self._sampler == "random":
             sampler, history = RandomSampler(seed=seed), ()
         else:
-            sampler = TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
+            space = self._branches[0].distributions if len(self._branches) == 1 else None
+            sampler = _Tpe(space, seed=seed, n_startup_trials=STARTUP_TRIALS)
         others = [trial for trial in history if trial.number != number]
         if len(self._branches) == 1:
             return self._mirror.sample(sampler, self._branches[0].distributions, others)
@@ -162,6 +157,26 @@ class Proposer:
         """Return the branch of a setting; the first where it names none."""
         chosen = settings.get(COMBINER)
         return next((one for one in self._branches if one.chosen == chosen), self._branches[0])
+
+
+class _Tpe(TPESampler):  # type: ignore[misc]
+    """TPE that is told its dimensions, which it else gathers from every trial anew for each proposal.
+
+    Args:
+        space: The dimensions of every trial; ``None`` where trials differ in them.
+        **options: TPE's own.
+    """
+
+    def __init__(self, space: Mapping[str, BaseDistribution] | None, **options: Any) -> None:
+        super().__init__(**options)
+        self._told = space
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
+        """Return the dimensions to sample together, in the order in which TPE has them."""
+        if self._told is None:
+            inferred: dict[str, Any] = super().infer_relative_search_space(study, trial)
+            return inferred
+        return {name: one for name, one in sorted(self._told.items()) if not one.single()}
 
 
 class _Branch:

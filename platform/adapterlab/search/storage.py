@@ -118,6 +118,14 @@ def trial_states(
     return [(row.trial_id, row.number, TrialState[row.state]) for row in rows]
 
 
+def trial_number(storage: BaseStorage, study_id: int, trial_id: int) -> int:
+    """Return a trial's number; Optuna's own way reads the whole trial."""
+    for found_id, number, _ in trial_states(storage, study_id, trial_id - 1, ()) or ():
+        if found_id == trial_id:
+            return number
+    return int(storage.get_trial_number_from_id(trial_id))
+
+
 _MOST_IDS = 500
 _STATES = sqlalchemy.text(
     "SELECT trial_id, number, CAST(state AS VARCHAR(16)) AS state FROM trials "

@@ -24,7 +24,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from adapterlab.errors import ConflictError, NotFoundError
 from adapterlab.records import State
 from adapterlab.search import storage as database
-from adapterlab.search.propose import Proposer, Setting, Spaces, by_dimension, pruner_of
+from adapterlab.search.dimensions import Setting
+from adapterlab.search.propose import Proposer, Spaces, by_dimension, pruner_of
 from adapterlab.search.trials import REASON, STATES, WORKER, TrialRecord, read_trials, record_of
 from adapterlab.search.view import TrialView
 from adapterlab.spec.space import Choices, FloatRange
@@ -198,7 +199,7 @@ class StudySearch:
                 user_attrs={WORKER: worker},
             )
             trial_id = self._storage.create_new_trial(self._study_id, template_trial=draft)
-            number = self._storage.get_trial_number_from_id(trial_id)
+            number = database.trial_number(self._storage, self._study_id, trial_id)
             draft.number, draft._trial_id = number, trial_id
             self._view.created(draft)
         self._handed_out.add(number)
