@@ -3,8 +3,8 @@
     python benchmarks/cold_start.py [--repeats 11] [--json FILE]
 
 Each command runs in a new process, in turn (so that a busy moment of the machine falls on all of
-them), in a home of its own. ``bare`` is Python doing nothing, in the same minutes; ratios are to it.
-The bar is 0.5 s for each of the five commands.
+them), in a home of its own with an empty catalog, or one without. ``bare`` is Python doing nothing, in the same minutes; ratios are to it.
+The bar is 0.5 s for ``validate``, ``plan`` and ``catalog list``.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ tasks = ["glue/rte"]
 [search]
 lr = { low = 1e-3, high = 1e-2, log = true }
 """
+WITHOUT = ", no catalog"
 HEAVY = ("torch", "ray", "mlflow", "optuna", "transformers")
 
 
@@ -49,19 +50,30 @@ def commands(folder: Path) -> dict[str, list[str]]:
         "validate": [*program, "validate", str(spec)],
         "validate, 2 faults": [*program, "validate", str(faulty)],
         "plan": [*program, "plan", str(spec)],
+        f"plan{WITHOUT}": [*program, "plan", str(spec)],
         "schema": [*program, "schema"],
         "catalog list": [*program, "catalog", "list"],
+        f"catalog list{WITHOUT}": [*program, "catalog", "list"],
         "doctor": [*program, "doctor"],
     }
 
 
+def homes(folder: Path) -> dict[bool, dict[str, str]]:
+    """Return the environments of commands by whether their home has a catalog."""
+    found = {has: {**os.environ, "ADAPTERLAB_HOME": str(folder / f"home-{has}")} for has in (True, False)}
+    made = [sys.executable, "-m", "adapterlab.cli", "db", "upgrade"]
+    subprocess.run(made, env=found[True], capture_output=True, check=True)
+    return found
+
+
 def measure(
-    programs: dict[str, list[str]], repeats: int, environment: dict[str, str]
+    programs: dict[str, list[str]], repeats: int, environments: dict[bool, dict[str, str]]
 ) -> dict[str, list[float]]:
     """Return the wall seconds of every run; one run of each comes first, uncounted, to fill the page cache."""
     seconds: dict[str, list[float]] = {name: [] for name in programs}
     for repeat in range(repeats + 1):
         for name, program in programs.items():
+            environment = environments[not name.endswith(WITHOUT)]
             start = time.perf_counter()
             done = subprocess.run(program, env=environment, capture_output=True, check=False)
             if repeat:
@@ -92,21 +104,24 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "ADAPTERLAB_HOME": str(Path(folder) / "home")}
+        environments = homes(Path(folder))
         programs = commands(Path(folder))
-        seconds = measure(programs, options.repeats, environment)
-        modules = {name: imported(program, environment) for name, program in programs.items()}
+        seconds = measure(programs, options.repeats, environments)
+        modules = {
+            name: imported(program, environments[not name.endswith(WITHOUT)])
+            for name, program in programs.items()
+        }
     bare = statistics.median(seconds["bare"])
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
           f"typer {importlib.metadata.version('typer')}, pydantic {importlib.metadata.version('pydantic')}, "
           f"{options.repeats} runs each")  # fmt: skip
-    print(f"{'command':<20} {'median s':>9} {'min':>7} {'max':>7} {'x bare':>7} {'modules':>8}  heavy")
+    print(f"{'command':<24} {'median s':>9} {'min':>7} {'max':>7} {'x bare':>7} {'modules':>8}  heavy")
     report = {}
     for name, runs in seconds.items():
         median = statistics.median(runs)
         count, heavy = modules[name]
         late = "  over the bar" if median > BAR_S else ""
-        print(f"{name:<20} {median:>9.3f} {min(runs):>7.3f} {max(runs):>7.3f} {median / bare:>7.1f} {count:>8}  "
+        print(f"{name:<24} {median:>9.3f} {min(runs):>7.3f} {max(runs):>7.3f} {median / bare:>7.1f} {count:>8}  "
               f"{', '.join(heavy) or '-'}{late}")  # fmt: skip
         report[name] = {"median_s": median, "seconds": runs, "modules": count, "heavy": heavy}
     if options.json:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adapterlab.catalog.presence import is_missing
 from adapterlab.data.backbone import backbone_facts
 from adapterlab.data.models import model_facts
 from adapterlab.data.sources import DataPlaces
@@ -22,6 +23,7 @@ from adapterlab.spec.load import LoadedSpec
 if TYPE_CHECKING:
     from adapterlab.catalog.records import StepStatus
     from adapterlab.catalog.store import Catalog
+    from adapterlab.home import Stores
 
 
 @dataclass(frozen=True)
@@ -119,12 +121,9 @@ def plan_spec(loaded: LoadedSpec) -> PlannedSweep:
     Args:
         loaded: From ``load_spec``.
     """
-    from adapterlab.catalog.store import open_existing
-
     compiled = compile_spec(loaded)
-    stores = loaded.stores()
     keys = [step.key for step in compiled.steps if step.key is not None]
-    catalog = open_existing(stores.catalog, stores.blobs, locks=stores.locks)
+    catalog = _existing_catalog(loaded.stores())
     if catalog is None:
         estimated = _estimate(compiled, loaded, compiled.steps, None)
         return PlannedSweep(compiled, {}, estimated, loaded.warnings)
@@ -137,6 +136,14 @@ def plan_spec(loaded: LoadedSpec) -> PlannedSweep:
         ]
         estimated = _estimate(compiled, loaded, missing, catalog)
         return PlannedSweep(compiled, statuses, estimated, loaded.warnings)
+
+
+def _existing_catalog(stores: Stores) -> Catalog | None:
+    if is_missing(stores.catalog):
+        return None
+    from adapterlab.catalog.store import open_existing
+
+    return open_existing(stores.catalog, stores.blobs, locks=stores.locks)
 
 
 def _estimate(

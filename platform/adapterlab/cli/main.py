@@ -6,6 +6,7 @@ unavailable, 6 partly failed, 130 interrupted.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import logging
 import os
@@ -88,6 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The words after the program's name; those of this process by default.
     """
     gc.set_threshold(_COLLECT_AFTER)
+    atexit.register(gc.freeze)  # the process ends: what it imported need not be searched for cycles, 0.1 s
     words = list(sys.argv[1:] if arguments is None else arguments)
     flags, words = _flags(words)
     _prepare_streams()

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
-from filelock import FileLock
-
 from adapterlab.data.weights import weight_files
 from adapterlab.errors import BackboneError, NotFoundError, UnavailableError
 
@@ -97,6 +95,8 @@ def download(repository: str, revision: str, *, locks: Path) -> Path:
     except ImportError:
         raise _not_installed(repository) from None
     locks.mkdir(parents=True, exist_ok=True)
+    from filelock import FileLock  # its import is for those who wait
+
     with FileLock(locks / f"hub--{repository.replace('/', '--')}.lock"):
         present = cached_folder(repository, revision)
         if present is not None:

@@ -15,8 +15,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
 from adapterlab.data.files import MissingDataError, SplitFiles, check_shards
 from adapterlab.data.hub import explain, kept_list
 from adapterlab.data.memo import file_digest, write_atomically
@@ -122,6 +120,8 @@ class _Store:
             ) from None
         locks = self._cache / "locks"
         locks.mkdir(parents=True, exist_ok=True)
+        from filelock import FileLock  # its import is for those who wait
+
         with FileLock(locks / f"hub--datasets--{self._name}.lock"):
             present = self.present(config, splits)
             if present is not None:

@@ -11,8 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from filelock import FileLock
-
 T = TypeVar("T")
 
 _STALE_S = 3600.0
@@ -34,6 +32,8 @@ def kept_folder(folder: Path, opened: Callable[[Path], T], build: Callable[[Path
     kept = _opened(folder, opened)
     if kept is None:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        from filelock import FileLock  # its import is for those who wait
+
         with FileLock(folder.with_suffix(".lock")):
             kept = _opened(folder, opened)
             if kept is None:
