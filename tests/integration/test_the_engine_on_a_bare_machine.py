@@ -8,9 +8,21 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-ABSENT = """
-    alembic datasets matplotlib mlflow optuna pandas platformdirs pyarrow pydantic ray scipy sklearn sqlalchemy
-""".split()  # transformers itself brings fsspec, typer and rich
+ABSENT = [
+    "alembic",
+    "datasets",
+    "matplotlib",
+    "mlflow",
+    "optuna",
+    "pandas",
+    "platformdirs",
+    "pyarrow",
+    "pydantic",
+    "ray",
+    "scipy",
+    "sklearn",
+    "sqlalchemy",
+]  # transformers itself brings fsspec, typer and rich
 PROGRAM = f"""
 import runpy, sys
 

@@ -50,23 +50,20 @@ class Rectangle:
     """The split the rows are of, if they are of one."""
     positions: Tensor | None = None
     """Which of the split's tokens the real ones are, in order, (tokens,), int64."""
+    places: Tensor | None = None
+    """Cells of the real tokens in the (B · S) grid, in order, (tokens,), int64; ``None``: every cell is
+    computed, because none is padding or a mask was given. Found where rows are gathered, because asking
+    a card which cells these are would make it wait."""
 
     @cached_property
     def mask(self) -> Tensor | None:
         """True at real tokens, (B, S); ``None`` when nothing is padded."""
         if self.given_mask is not None:
             return self.given_mask
-        size = self.token_ids.shape[1]
-        if bool((self.lengths == size).all()):
+        if self.places is None:
             return None
-        return torch.arange(size, device=self.lengths.device)[None, :] < self.lengths[:, None]
-
-    @cached_property
-    def places(self) -> Tensor | None:
-        """Cells of the real tokens in the (B · S) grid, in order; ``None``: every cell is computed."""
-        if self.given_mask is not None or self.mask is None:
-            return None
-        return self.mask.flatten().nonzero().squeeze(1)
+        columns = torch.arange(self.token_ids.shape[1], device=self.lengths.device)
+        return columns[None, :] < self.lengths[:, None]
 
     @property
     def tokens(self) -> int:
@@ -153,6 +150,7 @@ def gather(examples: Examples, rows: NDArray[np.int64]) -> Rectangle:
         rows=rows,
         examples=examples,
         positions=torch.from_numpy(index[inside].astype(np.int64)),
+        places=None if inside.all() else torch.from_numpy(np.flatnonzero(inside)),
     )
 
 
