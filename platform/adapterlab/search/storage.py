@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -282,10 +283,7 @@ def _upgrade(storage: RDBStorage, url: str) -> None:
 def _advisory_lock(url: str, name: str) -> Iterator[None]:
     key = _number_of(name) - 2**63  # PostgreSQL's keys are signed
     with reaching(url):
-        engine = sqlalchemy.create_engine(
-            url, poolclass=sqlalchemy.NullPool, isolation_level="AUTOCOMMIT", **_probe_options(_parse(url))
-        )
-        connection = engine.connect()
+        connection = _lock_engine(url).connect()
     try:
         with reaching(url):
             connection.exec_driver_sql(f"SET lock_timeout = {int(LOCK_TIMEOUT_S * 1000)}")
@@ -297,7 +295,14 @@ def _advisory_lock(url: str, name: str) -> Iterator[None]:
     finally:
         # Closing the connection frees the lock, whatever state the block left it in.
         connection.close()
-        engine.dispose()
+
+
+@cache
+def _lock_engine(url: str) -> sqlalchemy.Engine:
+    """Return the engine of a process's locks; a new one would ask the server five questions first."""
+    return sqlalchemy.create_engine(
+        url, poolclass=sqlalchemy.NullPool, isolation_level="AUTOCOMMIT", **_probe_options(_parse(url))
+    )
 
 
 def _number_of(name: str) -> int:
