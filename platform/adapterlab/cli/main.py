@@ -31,7 +31,7 @@ DEBUG_VARIABLE = "ADAPTERLAB_DEBUG"
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 
-_COLLECT_AFTER = 50_000
+_COLLECT_AFTER = 200_000
 """Objects made before Python looks for cycles among them; at its own 700, a sixth of a cold start
 goes into searching freshly imported modules."""
 
