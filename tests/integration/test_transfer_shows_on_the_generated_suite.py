@@ -64,6 +64,7 @@ def test_reviews_gain_from_sentiment_and_not_from_acceptability(tmp_path):
                 _settings(6e-3, 5),
                 init_scale=2.0,
                 dropout=0.3,
+                combiner_settings=scalearn.settings(),
                 seed=0,
                 name=name,
                 sees_test=True,
