@@ -21,6 +21,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from measure import Times, alternate, print_table, spread, surroundings, write_j
 from reference import Reference
 from world import KINDS, World
 
+HALF = ", 16 bits"
+"""Contenders of this ending run on a backbone of 16 bits."""
 WARMUPS = 3
 """One more than the batches of an epoch here: what an engine keeps of its rows, it has by then."""
 BARE = ("bare", "bare, head's tokens")
@@ -79,6 +82,8 @@ def reference(world: World, kind: str) -> Callable[[], None]:
 
 def contender(world: World, name: str) -> Callable[[], None]:
     """Return one contender's step by its name; on a GPU it ends when the card has ended."""
+    if name.endswith(HALF):
+        return contender(replace(world, dtype=torch.bfloat16), name.removesuffix(HALF))
     step = reference(world, REFERENCES[name]) if name in REFERENCES else ours(world, name)
     if world.device == "cpu":
         return step
@@ -172,7 +177,7 @@ def main() -> None:
     if options.memory_of:
         print(measure_memory(world, options.memory_of))
         return
-    others = (*BARE[1:], "adapter", *KINDS, *REFERENCES)
+    others = (*BARE[1:], "adapter", *KINDS, f"scalearn{HALF}", f"adapterfusion{HALF}", *REFERENCES)
     wanted = ["bare", *(name for name in others if not options.only or name in options.only)]
     times = alternate(
         {name: contender(world, name) for name in wanted}, rounds=options.rounds, warmups=WARMUPS
