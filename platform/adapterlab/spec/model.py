@@ -56,8 +56,8 @@ class BackboneSpec(Frozen):
     expect: ExpectedShape | None = None
     """Expected shape; checked when the backbone's config is read."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the frozen weights and the activations; what is trained always has 32 bits. ``bfloat16`` halves
-    the time of a step where the processor multiplies it fast."""
+    """Of the frozen weights and the activations; what is trained always has 32 bits. ``bfloat16`` takes
+    two thirds of the time on a CPU that multiplies it twice as fast; its rounding shows in results."""
 
     @model_validator(mode="after")
     def _check_revision(self) -> BackboneSpec:
