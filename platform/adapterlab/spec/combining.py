@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from adapterlab.registry import entry_points
 from adapterlab.registry.protocols import Combiner, Expands
-from adapterlab.spec.model import AUTO, CombinerSpec, PerKindSpec, SearchSpec, Spec
+from adapterlab.spec.model import AUTO, CombinerSpec, PerKindSpec, Spec
 from adapterlab.spec.space import Choices, FloatRange, parse_space
 from adapterlab.spec.training import TransferSpec
 
@@ -92,13 +92,6 @@ def spaces_of(
         name: written[name] if name in written else parse_space(default)
         for name, default in plugin.dimensions.items()
     }
-
-
-def needs_grid_choices(search: SearchSpec, spaces: Spaces) -> tuple[str, ...]:
-    """Return the dimensions a grid cannot enumerate."""
-    if search.sampler != "grid":
-        return ()
-    return tuple(name for name, space in spaces.items() if isinstance(space, FloatRange))
 
 
 def _expanded(spec: Spec, kind: str) -> list[tuple[str, CombinerChoice]]:
