@@ -9,6 +9,8 @@ lock that works between processes (a lock file for SQLite, an advisory lock for 
 from __future__ import annotations
 
 import hashlib
+import math
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -32,6 +34,7 @@ LOCK_TIMEOUT_S = 120.0
 """How long to wait for somebody else's schema upgrade or proposal before giving up."""
 
 _CONNECT_TIMEOUT_S = 10
+_TRUSTED_S = 2.0  # a connection used so lately is taken to live
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -86,8 +89,9 @@ def open_storage(url: str) -> BaseStorage:
                 f"{visible(url)}: the schema of the studies does not fit Optuna {optuna.__version__}: {error}",
                 remedy="Run `platform db upgrade`.",
             ) from error
-        if file is not None:
-            _relax_durability(storage)
+        _relax_durability(storage)
+        if file is None:
+            _check_when_idle(storage.engine)
     return optuna.storages.get_storage(storage)
 
 
@@ -216,7 +220,7 @@ def _sqlite_file(parsed: URL) -> Path | None:
 def _engine_options(parsed: URL) -> dict[str, Any]:
     if parsed.get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
-    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": _CONNECT_TIMEOUT_S}}
+    return {"connect_args": {"connect_timeout": _CONNECT_TIMEOUT_S}}
 
 
 def _escaped(url: str) -> str:
@@ -225,13 +229,37 @@ def _escaped(url: str) -> str:
 
 
 def _relax_durability(storage: RDBStorage) -> None:
-    """Skip one fsync a write: a killed process loses nothing, a power cut the last trials only."""
+    """Skip one fsync a write: a killed worker loses nothing, a power cut the last trials only."""
+    sqlite = storage.engine.dialect.name == "sqlite"
+    statement = "PRAGMA synchronous=NORMAL" if sqlite else "SET synchronous_commit = off"
 
-    def set_pragma(connection: Any, _record: Any) -> None:
-        connection.execute("PRAGMA synchronous=NORMAL")
+    def relax(connection: Any, _record: Any) -> None:
+        connection.execute(statement)
+        connection.commit()
 
-    sqlalchemy.event.listen(storage.engine, "connect", set_pragma)
-    close(storage)
+    sqlalchemy.event.listen(storage.engine, "connect", relax)
+    close(storage)  # the next connection is the first to hear it
+
+
+def _check_when_idle(engine: sqlalchemy.Engine) -> None:
+    """Ask whether a kept connection still lives, if it has rested: the server may have restarted.
+
+    ``pool_pre_ping`` asks each time, eight times a trial.
+    """
+
+    def note(_connection: Any, record: Any) -> None:
+        record.info["rested_since"] = time.monotonic()
+
+    def check(connection: Any, record: Any, _proxy: Any) -> None:
+        if time.monotonic() - record.info.get("rested_since", math.inf) < _TRUSTED_S:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise sqlalchemy.exc.DisconnectionError(str(error)) from error
+
+    sqlalchemy.event.listen(engine, "checkin", note)
+    sqlalchemy.event.listen(engine, "checkout", check)
 
 
 @contextmanager
@@ -286,23 +314,39 @@ def _advisory_lock(url: str, name: str) -> Iterator[None]:
         connection = _lock_engine(url).connect()
     try:
         with reaching(url):
-            connection.exec_driver_sql(f"SET lock_timeout = {int(LOCK_TIMEOUT_S * 1000)}")
             try:
-                connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:key)"), {"key": key})
+                connection.execute(_LOCK, {"key": key})
             except sqlalchemy.exc.OperationalError as error:
                 raise _held_too_long(url, name) from error
         yield
+        with reaching(url):
+            connection.execute(_UNLOCK, {"key": key})
+    except BaseException:
+        # Whatever state this left the lock in, it goes with its connection.
+        connection.invalidate()
+        raise
     finally:
-        # Closing the connection frees the lock, whatever state the block left it in.
         connection.close()
+
+
+_LOCK = sqlalchemy.text("SELECT pg_advisory_lock(:key)")
+_UNLOCK = sqlalchemy.text("SELECT pg_advisory_unlock(:key)")
 
 
 @cache
 def _lock_engine(url: str) -> sqlalchemy.Engine:
-    """Return the engine of a process's locks; a new one would ask the server five questions first."""
-    return sqlalchemy.create_engine(
-        url, poolclass=sqlalchemy.NullPool, isolation_level="AUTOCOMMIT", **_probe_options(_parse(url))
+    """Return the engine of a process's locks, which keeps one connection for the next of them."""
+    options = _engine_options(_parse(url))
+    engine = sqlalchemy.create_engine(
+        url, pool_size=1, max_overflow=-1, isolation_level="AUTOCOMMIT", **options
     )
+
+    def limit_the_wait(connection: Any, _record: Any) -> None:
+        connection.execute(f"SET lock_timeout = {int(LOCK_TIMEOUT_S * 1000)}")
+
+    sqlalchemy.event.listen(engine, "connect", limit_the_wait)
+    _check_when_idle(engine)
+    return engine
 
 
 def _number_of(name: str) -> int:

@@ -131,6 +131,66 @@ def test_a_postgresql_lock_held_for_too_long_is_an_error_and_not_a_hang(postgres
         pass
 
 
+@pytest.mark.postgres
+def test_a_postgresql_lock_is_free_after_its_block_after_an_error_and_after_a_lost_connection(
+    postgres_url, monkeypatch
+):
+    monkeypatch.setattr(storage_module, "LOCK_TIMEOUT_S", 2.0)
+    other = sqlalchemy.create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    with other.connect() as connection:
+
+        def held() -> int:
+            return connection.exec_driver_sql(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' "
+                "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            ).scalar()
+
+        with database_lock(postgres_url, "study a"):
+            assert held() == 1
+        assert held() == 0
+
+        with pytest.raises(RuntimeError, match="inside"), database_lock(postgres_url, "study a"):
+            raise RuntimeError("inside")
+        deadline = time.monotonic() + 20  # the server notices a closed connection in its own time
+        while held() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert held() == 0
+
+        with database_lock(postgres_url, "study a"):
+            pass
+        monkeypatch.setattr(storage_module, "_TRUSTED_S", 0.0)
+        connection.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        with database_lock(postgres_url, "study a"):
+            assert held() == 1
+        assert held() == 0
+    other.dispose()
+
+
+@pytest.mark.postgres
+def test_postgresql_studies_survive_a_server_that_dropped_their_connections(
+    postgres_url, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(storage_module, "_TRUSTED_S", 0.0)
+    initialise(postgres_url, tmp_path)
+    other = sqlalchemy.create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    with StudySearch.open(
+        postgres_url, "sweep/rte", spaces={"lr": Choices(choices=(0.001, 0.01))}, trials=2
+    ) as study:
+        first = study.ask("worker 1")
+        with other.connect() as connection:
+            dropped = connection.exec_driver_sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            ).all()
+        assert dropped, "the study keeps a connection"
+        study.tell_complete(first.number, 0.5)
+        assert study.ask("worker 1") is not None
+    other.dispose()
+
+
 def test_the_dashboard_opens_the_studies(sqlite_url):
     with StudySearch.open(
         sqlite_url,
