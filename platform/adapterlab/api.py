@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapterlab import home
 from adapterlab.data.sources import DataPlaces
-from adapterlab.errors import NotFoundError
+from adapterlab.errors import NotFoundError, UsageError
 from adapterlab.planned import PlannedSweep, compile_spec, plan_spec
 from adapterlab.spec.load import LoadedSpec, load_spec
 
@@ -136,22 +136,30 @@ def cancel(sweep: str) -> bool:
         return catalog.request_cancel(sweep)
 
 
-def report(sweep: str, *, stores: home.Stores | None = None) -> Summary:
-    """Return a sweep's results.
+def report(*sweeps: str, stores: home.Stores | None = None) -> Summary:
+    """Return a sweep's results, or those of several as one, with rows named ``SWEEP: ROW``.
 
     Args:
-        sweep: Its name or key.
+        sweeps: Names or keys.
         stores: Where state is kept, ``LoadedSpec.stores()`` for a spec's own; absent: the
             environment's or the home folder's.
 
     Raises:
         NotFoundError: There is no such sweep.
+        UsageError: No sweep is named, or one is named twice.
     """
     from adapterlab.report.collect import summarise
+    from adapterlab.report.summary import together
 
     chosen = stores or home.stores()
     with open_catalog(chosen.catalog, blobs=chosen.blobs) as catalog:
-        return summarise(catalog, catalog.sweep(sweep), cache=chosen.cache)
+        found = [catalog.sweep(sweep) for sweep in sweeps]
+        if not found or len({one.key for one in found}) < len(found):
+            raise UsageError(
+                "a report needs at least one sweep, and none of them twice",
+                remedy="`platform status` lists the sweeps.",
+            )
+        return together([summarise(catalog, one, cache=chosen.cache) for one in found])
 
 
 def export(

@@ -18,7 +18,12 @@ from adapterlab.report.summary import Summary
 
 
 def command(
-    sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="Name or key of a submitted sweep.")],
+    sweeps: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SWEEP...", help="Name or key of a submitted sweep; of several, rows are `SWEEP: ROW`."
+        ),
+    ],
     against: Annotated[
         str | None,
         typer.Option(
@@ -38,15 +43,15 @@ def command(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Show a sweep's results: test metric of each method on each target, mean and deviation over seeds.
+    """Show the results of a sweep, or of several together.
 
-    Then what each method trains and how long that took, which differences chance explains (--against),
+    First the test metric of each method on each target, mean and deviation over seeds; then what each method trains and how long that took, which differences chance explains (--against),
     and the sources with the largest coefficients.
     """
     form = "markdown" if as_markdown else form
     if form not in render.FORMATS:
         raise UsageError(f"no format {form!r}", remedy=f"Known: {', '.join(render.FORMATS)}.")
-    summary = report(sweep)
+    summary = report(*sweeps)
     significance = None if against is None else compare(summary, against)
     tables = grids(summary, significance, digits=digits)
     if to is not None:

@@ -7,8 +7,8 @@ a value that is not finite is never averaged away.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from statistics import fmean, stdev
 from typing import Any
@@ -204,6 +204,35 @@ class Summary:
             "averages": averages,
             "influences": [asdict(one) for one in self.influences],
         }
+
+
+def together(summaries: Sequence[Summary]) -> Summary:
+    """Return several sweeps' results as one, each row named ``SWEEP: ROW``; one sweep's as they are.
+
+    Where two sweeps have one name, a changed spec's for example, the key's first digits tell them apart.
+
+    Args:
+        summaries: At least one, no sweep twice.
+    """
+    if len(summaries) == 1:
+        return summaries[0]
+    sizes = {one.backbone_parameters for one in summaries}
+
+    unique = len({one.sweep for one in summaries}) == len(summaries)
+
+    def named(summary: Summary, kept: tuple[Any, ...]) -> Iterator[Any]:
+        name = summary.sweep if unique else f"{summary.sweep} {summary.key[:8]}"
+        return (replace(item, combiner=f"{name}: {item.combiner}") for item in kept)
+
+    return Summary(
+        sweep=", ".join(one.sweep for one in summaries),
+        key=", ".join(one.key for one in summaries),
+        state=", ".join(dict.fromkeys(one.state for one in summaries)),
+        cells=tuple(cell for one in summaries for cell in named(one, one.cells)),
+        influences=tuple(item for one in summaries for item in named(one, one.influences)),
+        layers=tuple(item for one in summaries for item in named(one, one.layers)),
+        backbone_parameters=sizes.pop() if len(sizes) == 1 else None,
+    )
 
 
 def ranked(values: Sequence[float | None], digits: int = 1) -> list[int | None]:

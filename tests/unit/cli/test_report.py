@@ -34,6 +34,7 @@ def home(tmp_path_factory):
                 final = f"{title} · final · seed {seed}"
                 steps.append(Step(StepKind.TRANSFER, key(f"{title} {seed}"), final, {}, needs=(title,)))
         catalog.open_sweep(key("sweep"), "demo", json.dumps(SPEC), steps)
+        catalog.open_sweep(key("other sweep"), "other", json.dumps(SPEC), steps[:7])
     return folder
 
 
@@ -96,3 +97,19 @@ def test_what_does_not_exist_is_said(capsys, tmp_path):
     assert run(capsys, "report", "nothing")[0] == 4
     (tmp_path / "file").write_text("x")
     assert run(capsys, "report", "demo", "--to", tmp_path / "file")[0] == 5
+
+
+def test_sweeps_are_reported_side_by_side(capsys):
+    code, out, _ = run(capsys, "report", "demo", "other", "--json", "--against", "other: scalearn")
+    assert code == 0
+    document = json.loads(out)
+    assert document["sweep"] == "demo, other"
+    rows = {row["combiner"]: row for row in document["significance"]["rows"] if row["target"] == "glue/cb"}
+    assert rows["demo: scalearn"]["difference"] == 0
+    assert rows["demo: scalearn_pp"]["difference"] == pytest.approx(-0.1)
+
+
+def test_a_sweep_named_twice_is_refused(capsys):
+    code, _, err = run(capsys, "report", "demo", "demo")
+    assert code != 0
+    assert "none of them twice" in err

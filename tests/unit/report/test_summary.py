@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapterlab.report.summary import Gap, Summary, ranked
+from adapterlab.report.summary import Gap, Summary, ranked, together
 from reports import SUMMARY, cell
 
 
@@ -80,3 +80,25 @@ def test_equal_as_shown_is_equal_in_place(values):
     for text, place in shown:
         assert all((other == place) for same, other in shown if float(same) == float(text))
         assert all((other < place) for more, other in shown if float(more) > float(text))
+
+
+def test_sweeps_stand_together_under_their_names():
+    other = Summary("other", "1" * 64, "running", (cell("scalearn", [0.1, 0.2, 0.3]),))
+    both = together([SUMMARY, other])
+    assert both.sweep == f"{SUMMARY.sweep}, other"
+    assert both.targets == SUMMARY.targets
+    assert (
+        both.cell("glue/rte", f"{SUMMARY.sweep}: scalearn").test == SUMMARY.cell("glue/rte", "scalearn").test
+    )
+    assert both.cell("glue/rte", "other: scalearn").mean == pytest.approx(0.2)
+    assert both.cell("superglue/cb", "other: scalearn") is None
+    assert both.average("other: scalearn").mean is None, "a target it never had is not left out"
+    assert together([SUMMARY]) is SUMMARY
+
+
+def test_sweeps_of_one_name_are_told_apart_by_their_keys():
+    first, second = (
+        Summary("demo", digit * 64, "complete", (cell("scalearn", [value]),))
+        for digit, value in (("a", 0.1), ("b", 0.2))
+    )
+    assert together([first, second]).combiners == ("demo aaaaaaaa: scalearn", "demo bbbbbbbb: scalearn")
