@@ -177,6 +177,40 @@ def test_a_damaged_blob_is_set_aside_and_trained_again(finished, tmp_path):
         assert one.get_adapter(adapter.key).blob == adapter.blob  # the same training gives the same bytes
 
 
+def test_a_final_run_that_was_a_trial_is_what_training_it_again_gives(finished, tmp_path):
+    """The chosen trial's seed is one of the final seeds: it is evaluated on test, not trained twice."""
+    home = tmp_path / "home"
+    shutil.copytree(finished.home, home)
+    with open_catalog(f"sqlite:///{home / 'catalog.db'}", str(home / "blobs"), locks=home / "locks") as one:
+        before = {record.key: record for record in one.transfers(limit=None) if record.seed == 0}
+        kept = {key: weights.from_bytes(one.read_weights(record)) for key, record in before.items()}
+        for record in before.values():
+            (blob,) = (home / "blobs").rglob(f"{record.blob}*")
+            blob.write_bytes(b"lost")
+    again = platform(home, "submit", str(finished.spec), "--json")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["outcome"]["trained"] == {
+        "source": 0,
+        "study": 0,
+        "transfer": len(before),
+    }
+    with open_catalog(f"sqlite:///{home / 'catalog.db'}", str(home / "blobs"), locks=home / "locks") as one:
+        for record in one.transfers(limit=None):
+            if record.key not in before:
+                continue
+            assert record.test == before[record.key].test
+            for name, tensor in weights.from_bytes(one.read_weights(record)).items():
+                np.testing.assert_allclose(tensor, kept[record.key][name], rtol=0, atol=1e-6)
+
+
+def test_every_final_run_shows_its_epochs(runs):
+    client, found = runs
+    for run in found:
+        if run.data.tags["adapterlab.kind"] == "final":
+            points = client.get_metric_history(run.info.run_id, "validation/accuracy")
+            assert [point.step for point in points] == [1, 2]
+
+
 def test_doctor_finds_lost_weights_and_marks_them_to_be_trained_again(finished, tmp_path):
     home = tmp_path / "home"
     shutil.copytree(finished.home, home)

@@ -49,6 +49,8 @@ class _Study:
     worker: Worker
     job: Mapping[str, Any]
     claim: Claim
+    best: tuple[float, int, Lane] | None = None
+    """Value, number and lane of the best trial this worker trained; another may have trained a better one."""
 
     @cached_property
     def task(self) -> TaskData:
@@ -58,7 +60,19 @@ class _Study:
     def of_final(self, job: Mapping[str, Any]) -> _Study:
         """Return the study as a final run sees it: itself, or with rows and a pool of the run's own seed."""
         own = {name: job[name] for name in ("rows", "pool") if name in job}
-        return replace(self, job={**self.job, **own}) if own else self
+        return replace(self, job={**self.job, **own}, best=None) if own else self
+
+    def note(self, value: float, number: int, lane: Lane) -> None:
+        """Keep a trial's lane if it is the best so far, the earliest of equals."""
+        if self.best is None or (value, -number) > (self.best[0], -self.best[1]):
+            self.best = value, number, lane
+
+    def trained(self, number: int | None, seed: int) -> Lane | None:
+        """Return the lane of a trial if it is at hand and has this seed, once."""
+        if self.best is None or self.best[1] != number or self.best[2].seed != seed:
+            return None
+        (_, _, lane), self.best = self.best, None
+        return lane
 
     def wait_for_sources(self) -> None:
         """Wait until every source adapter is in the catalog; they are in training beside us.
@@ -170,7 +184,7 @@ def _search(study: _Study) -> StudyRecord:
 
 def _train_trials(study: _Study, search: StudySearch) -> None:
     worker, metric = study.worker, study.task.facts.metric
-    training: dict[str, tuple[Proposal, RunRecorder]] = {}
+    training: dict[str, tuple[Proposal, RunRecorder, Lane]] = {}
     # TPE learns from trials that ended: all at once it would only draw at random.
     learns = study.job["search"]["sampler"] == "tpe"
     at_once = max(_FEWEST_AT_ONCE, search.budget // _TURNS) if learns else search.budget
@@ -184,21 +198,24 @@ def _train_trials(study: _Study, search: StudySearch) -> None:
         run = worker.tree.trial(
             study.run, study.job, proposal.number, proposal.settings, new=not proposal.taken_over
         )
-        training[str(proposal.number)] = proposal, run
-        mixer = study.mixers.of(proposal.settings)
-        return mixer.lane(proposal.settings, seed=study.job["search"]["seed"], name=str(proposal.number))
+        mixer, seed = study.mixers.of(proposal.settings), study.job["search"]["seed"]
+        lane = mixer.lane(proposal.settings, seed=seed, name=str(proposal.number))
+        training[lane.name] = proposal, run, lane
+        return lane
 
     def on_epoch(lane: Lane, epoch: EpochResult) -> bool:
         worker.check_cancelled()
-        proposal, run = training[lane.name]
+        proposal, run, _ = training[lane.name]
         run.epoch(epoch)
         return lane.reason is not None or not proposal.report(epoch.metrics[metric], epoch.epoch)
 
     _show_progress(study, search)
     shown = time.monotonic()
     for result in train_lanes(worker.backbone, next_lane, capacity=worker.capacity, on_epoch=on_epoch):
-        proposal, run = training.pop(result.name)
+        proposal, run, lane = training.pop(result.name)
         state = _tell(search, proposal, result, metric)
+        if state is State.COMPLETE and result.best is not None:
+            study.note(result.best.metrics[metric], proposal.number, lane)
         if result.best is not None:
             run.outcome(result.best, None, best_epoch=result.best_epoch)
         run.end(state, result.reason)
@@ -267,7 +284,12 @@ def _train_finals(study: _Study, record: StudyRecord, finals: Sequence[Mapping[s
                 run = worker.tree.final(study.run, claim.key, own.job, seed, settings, own.task.facts)
                 training[claim.key] = own, seed, run
                 claims[claim.key] = claim
-                return own.mixers.of(settings).lane(settings, seed=seed, name=claim.key, sees_test=True)
+                trained = own.trained(record.best_trial, seed)
+                if trained is None:
+                    return own.mixers.of(settings).lane(settings, seed=seed, name=claim.key, sees_test=True)
+                for epoch in trained.epochs:
+                    run.epoch(epoch)
+                return trained.as_final(claim.key)
         return None
 
     def on_epoch(lane: Lane, epoch: EpochResult) -> bool:

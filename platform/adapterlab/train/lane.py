@@ -166,6 +166,14 @@ class Lane:
 
     # -- the end ----------------------------------------------------------------------------------
 
+    def as_final(self, name: str) -> Lane:
+        """Return this lane, its training behind it, as the final run of its setting and seed.
+
+        Trained again, it would come to the same numbers.
+        """
+        self.name, self.sees_test = name, True
+        return self
+
     @property
     def best_tensors(self) -> Tensors:
         """The best epoch's tensors; the present ones before the first epoch ended."""

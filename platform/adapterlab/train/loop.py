@@ -39,7 +39,8 @@ def train_lanes(
     Args:
         backbone: The shared frozen backbone.
         next_lane: Gives a lane for a free place, or ``None`` when there is none right now; asked
-            again whenever a place is free.
+            again whenever a place is free. A lane that has had its epochs already is not trained:
+            its result comes at once, with the test split if it sees that.
         capacity: Most lanes in one pass, >= 1, or what finds it.
         on_epoch: Told of every epoch of every lane; its answer prunes.
 
@@ -58,6 +59,10 @@ def train_lanes(
             started[lane] = time.monotonic()
         if not active:
             return
+        if arrived := [lane for lane in active if lane.finished]:
+            active = [lane for lane in active if lane not in arrived]
+            yield from _results(backbone, arrived, set())
+            continue
         active.sort(key=lambda lane: lane.adaptation.group)  # groups side by side; stable
         with _shared_time(active):
             train_step(backbone, active, places)

@@ -129,6 +129,38 @@ def test_a_lane_equals_the_same_run_alone(recipes, capacity):
             assert left.validation_loss == pytest.approx(right.validation_loss, abs=1e-9)
 
 
+@settings(max_examples=8, deadline=None)
+@given(RECIPES.filter(lambda recipe: recipe[0] in {"per layer", "shared", *COMBINERS}), st.booleans())
+def test_a_trained_lane_is_the_final_run_of_its_setting_and_seed(recipe, in_company):
+    """Its test metrics are those of the run that is trained anew; it is not trained again."""
+    anew = run([recipe], 1)[repr(recipe)]
+    lane = make_lane(recipe)
+    lane.sees_test = False
+    waiting = [lane]
+    (searched,) = train_lanes(
+        ENCODER, lambda: waiting.pop() if waiting else None, capacity=1, on_epoch=lambda *_: True
+    )
+    assert searched.test_metrics is None
+
+    company = [make_lane(("per layer", 9, 8, 2, 0.0, 1))] if in_company else []
+    waiting, told = [*company, lane.as_final("final")], []
+    results = {
+        result.name: result
+        for result in train_lanes(
+            ENCODER,
+            lambda: waiting.pop() if waiting else None,
+            capacity=2,
+            on_epoch=lambda one, _: told.append(one.name) or True,
+        )
+    }
+    assert results["final"].test_metrics == anew.test_metrics
+    assert results["final"].epochs[-1].metrics == anew.epochs[-1].metrics
+    assert "final" not in told
+    assert len(results) == 1 + len(company)
+    for name, tensor in anew.tensors.items():
+        torch.testing.assert_close(results["final"].tensors[name], tensor, rtol=0, atol=0)
+
+
 def test_a_diverging_lane_fails_with_a_reason_and_harms_no_other():
     good, bad = ("source", 1, 12, 2, 0.0, 3), ("source", 2, 12, 2, 0.0, 3)
     alone = run([good], 1)[repr(good)]
