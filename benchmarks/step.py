@@ -6,7 +6,7 @@
 ``bare`` is the same frozen backbone with one trainable vector a layer: forward, backward through all
 activations, AdamW, the last layer whole as models compute it (or only for the tokens the head
 reads, as this engine does). ``reference …`` is the usual way, T adapter outputs stacked on transformers' own
-model (benchmarks/reference.py). Memory is the peak above the loaded model and pool, measured in a
+model (benchmarks/reference.py), on a GPU under autocast to fp16. Memory is the peak above the loaded model and pool, measured in a
 process of its own. Bars (CPU, MiniLM's shape): the ScaLearn family ≤ 1.05 × bare, AdapterFusion ≤
 1.5 × bare; with dropout on, ScaLearn ≤ 0.65 × reference; memory ≤ 0.8 GB. Times are
 those from the second epoch on. Needs only torch, transformers, safetensors and numpy.
@@ -20,7 +20,6 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ import torch
 
 from adapterlab.train.step import train_step
 from measure import Times, alternate, print_table, spread, surroundings, write_json
-from reference import Reference
+from recipe import recipe
 from world import KINDS, World
 
 HALF = ", 16 bits"
@@ -58,33 +57,11 @@ def ours(world: World, name: str) -> Callable[[], None]:
     return lambda: train_step(world.backbone, [lane])
 
 
-def reference(world: World, kind: str) -> Callable[[], None]:
-    """Return a step of the stacked reference."""
-    shape = world.backbone.shape
-    width = max(1, shape.hidden_size // 16)
-    model = (
-        Reference(deepcopy(world.model), kind, sources=world.sources, width=width).to(world.device).train()
-    )
-    optimizer = torch.optim.AdamW(model.trainable(), lr=1e-3, weight_decay=0.0)
-    train, rows = world.task.train, world.batch
-    ids = torch.from_numpy(train.token_ids[: rows * world.tokens].reshape(rows, -1)).long().to(world.device)
-    mask, labels = torch.ones_like(ids), torch.from_numpy(train.labels[:rows]).to(world.device)
-
-    def step() -> None:
-        loss = torch.nn.functional.cross_entropy(model(ids, mask), labels)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.trainable(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-    return step
-
-
 def contender(world: World, name: str) -> Callable[[], None]:
     """Return one contender's step by its name; on a GPU it ends when the card has ended."""
     if name.endswith(HALF):
         return contender(replace(world, dtype=torch.bfloat16), name.removesuffix(HALF))
-    step = reference(world, REFERENCES[name]) if name in REFERENCES else ours(world, name)
+    step = recipe(world, REFERENCES[name]) if name in REFERENCES else ours(world, name)
     if world.device == "cpu":
         return step
 
@@ -96,7 +73,7 @@ def contender(world: World, name: str) -> Callable[[], None]:
 
 
 def peak_memory_gb(arguments: list[str], name: str) -> float:
-    """Return a contender's peak above the loaded model and pool, in a process of its own. It needs torch, transformers, safetensors and numpy, nothing else."""
+    """Return a contender's peak above the loaded model and pool, in a process of its own."""
     program = [sys.executable, __file__, *arguments, "--memory-of", name]
     done = subprocess.run(program, capture_output=True, text=True, check=True)
     return float(done.stdout.strip().splitlines()[-1])
