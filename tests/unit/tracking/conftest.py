@@ -40,6 +40,18 @@ class Place:
         defaults = {"experiment": "quickstart", "spool": self.spool, "locks": self.locks}
         return Tracker.open(uri=self.uri, artifacts=self.artifacts, **{**defaults, **settings})
 
+    def write_tree(self, tracker: Tracker) -> None:
+        """Write the runs of a small sweep: a source adapter, and a study with one trial."""
+        tracker.run("s", name="sweep · quickstart", parent=None)
+        tracker.run("s/source/a", name="source · mnli · seed 0", parent="s")
+        tracker.run("s/study", name="rte · scalearn", parent="s")
+        tracker.run(
+            "s/study/0",
+            name="rte · scalearn · lr 6e-3 · init 2 · dropout 0.3",
+            parent="s/study",
+            params={"lr": 0.006, "init_scale": 2.0, "dropout": 0.3},
+        )
+
     def client(self):
         """MLflow's own client, to look at what was really written."""
         from mlflow.tracking import MlflowClient
