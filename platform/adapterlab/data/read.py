@@ -70,38 +70,6 @@ class ReadOptions:
     """Column no two rows may agree in; ``None``: two *different* rows may not in ``idx``."""
 
 
-def read_file(path: Path, definition: TaskDefinition, options: ReadOptions | None = None) -> Rows:
-    """Read one split from a file into memory.
-
-    Raises:
-        DataError: A line is broken or does not fit the task; the message names file and line.
-    """
-    return gathered(file_rows(path, definition, options or ReadOptions()))
-
-
-def read_generated(suite: TaskSuite, definition: TaskDefinition, split: str) -> Rows:
-    """Read one split of a task the suite makes itself; ``split`` is ``"train"`` or ``"validation"``.
-
-    Raises:
-        DataError: The suite yields a row that does not fit its own definition.
-    """
-    return gathered(generated_rows(suite, definition, split))
-
-
-def gathered(rows: Iterable[Row]) -> Rows:
-    """Return rows as columns in memory."""
-    kept = list(rows)
-    grouped = bool(kept) and kept[0].group is not None
-    extra = bool(kept) and kept[0].extras is not None
-    return Rows(
-        texts=[sequence for row in kept for sequence in row.sequences],
-        labels=[row.label for row in kept],
-        choices=len(kept[0].sequences) if kept else 1,
-        groups=[row.group for row in kept if row.group is not None] if grouped else None,
-        extras=[row.extras for row in kept if row.extras is not None] if extra else None,
-    )
-
-
 def file_rows(path: Path, definition: TaskDefinition, options: ReadOptions) -> Iterator[Row]:
     """Yield the rows of one file; those before a :class:`DataError` are worth nothing.
 

@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 
 from adapterlab.data import formats
 from adapterlab.data.formats import Fault, records
-from adapterlab.data.read import ReadOptions, read_file
+from adapterlab.data.read import ReadOptions
 from adapterlab.data.sources import DataPlaces
 from adapterlab.data.tasks import task_facts
 from adapterlab.errors import DataError
 from adapterlab.records import ProblemType
 from adapterlab.registry.protocols import TaskDefinition
 from adapterlab.spec.tasks import TaskSpec
+from rows import read_file
 
 PAIR = TaskDefinition(
     name="pair",
