@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from adapterlab.cluster.session import ray_session
 from adapterlab.cluster.tune import run_workers, stop_requested
 from adapterlab.errors import CancelledError, DataError
@@ -29,6 +31,10 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
     begun.write_text("x" * (attempt + 1))
     if attempt < job.get("kills", 0):
         os.kill(os.getpid(), 9)
+    if attempt < job.get("starves", 0):
+        eaten = bytearray(b"x" * 2_500_000_000)
+        time.sleep(60)
+        del eaten
     if job.get("raises") == "ours":
         raise DataError("train.jsonl:3: no label", remedy="Add one.", line=3)
     if job.get("raises") == "theirs":
@@ -48,6 +54,10 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Open a session and do what the first argument says."""
     what, folder, grace_s = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
+    if what == "starving":  # Ray kills a worker where this machine's memory is used up to here
+        memory = psutil.virtual_memory()
+        used = memory.total - memory.available + 1_200_000_000
+        os.environ["RAY_memory_usage_threshold"] = f"{used / memory.total:.4f}"  # noqa: SIM112 (its name)
     with ray_session() as session:
         tell(f"session {session.address}")
         if what == "empty":
@@ -56,6 +66,8 @@ def main() -> None:
             {"name": str(index), "folder": str(folder), "seconds": 120, "stubborn": what == "stubborn"}
             for index in range(2)
         ]
+        if what == "starving":
+            jobs = [{"name": "0", "folder": str(folder), "starves": 1}]
         if what == "quick":
             jobs = [{"name": "0", "folder": str(folder)}]
         try:

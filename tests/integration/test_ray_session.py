@@ -168,6 +168,16 @@ def test_a_second_ctrl_c_does_not_wait_for_the_grace_period(start):
 
 
 @pytest.mark.slow
+def test_a_worker_that_ray_kills_for_its_memory_is_started_again(start):
+    """Tune knows no such death; the run would break off, and the other workers' work with it."""
+    driver = start("starving")
+    code, output, errors = driver.end()
+    assert code == 0, errors
+    assert "ended 0 complete" in output
+    assert len((driver.folder / "begun-0").read_text()) == 2
+
+
+@pytest.mark.slow
 def test_nothing_outlives_a_driver_that_is_killed(start):
     """Its processes end within seconds, and its folder goes with them."""
     driver = start("work")

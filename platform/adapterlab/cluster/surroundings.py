@@ -86,6 +86,26 @@ def fewer_processes() -> Iterator[None]:
 
 
 @contextmanager
+def memory_kills_are_deaths() -> Iterator[None]:
+    """Let Tune start a worker again that Ray killed because memory ran out, as it does for other deaths.
+
+    Ray has an error of its own for that, which Tune does not know and breaks off at.
+    """
+    from ray.air.execution._internal import actor_manager
+    from ray.exceptions import OutOfMemoryError, RayActorError
+    from ray.tune.execution import tune_controller
+
+    asking = (actor_manager, tune_controller)  # with isinstance
+    for module in asking:
+        module.RayActorError = (RayActorError, OutOfMemoryError)
+    try:
+        yield
+    finally:
+        for module in asking:
+            module.RayActorError = RayActorError
+
+
+@contextmanager
 def _without(owner: Any, *names: str) -> Iterator[None]:
     """Let functions of a class or module do nothing while the block runs."""
 

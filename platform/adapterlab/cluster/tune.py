@@ -30,7 +30,7 @@ from types import FrameType
 from typing import Any
 
 from adapterlab.cluster.outcomes import Job, JobOutcome, death_of, never_ended, outcome_of, packed
-from adapterlab.cluster.surroundings import variables_set
+from adapterlab.cluster.surroundings import memory_kills_are_deaths, variables_set
 from adapterlab.errors import CancelledError, UsageError
 from adapterlab.fingerprint import Json
 from adapterlab.records import State
@@ -111,7 +111,7 @@ def run_workers(
         return {"outcome": _run_job(texts[config["index"]], trainable, flag, cpus)}
 
     work.__name__ = work.__qualname__ = "worker"  # what Ray shows of it
-    with _silence(side_by_side), _signals(watch):
+    with _silence(side_by_side), _signals(watch), memory_kills_are_deaths():
         tuner = tune.Tuner(
             tune.with_resources(work, tune.PlacementGroupFactory([_bundle(cpus, gpus)])),
             param_space={"index": tune.grid_search(list(range(len(jobs))))},

@@ -59,7 +59,8 @@ class Lane:
         self._steps_an_epoch = math.ceil(len(self.task.train) / self.settings.batch_size)
         self._step = 0
         self._epoch_loss = 0.0
-        self._batches = self._draw()
+        # Not a method's generator: lane and generator would hold each other, and the lane's tensors with it.
+        self._batches = _drawn(self.task.train.example_lengths, self.settings.batch_size, self._order)
         self._best: tuple[float, int, Tensors] | None = None
 
     # -- one step ---------------------------------------------------------------------------------
@@ -206,11 +207,6 @@ class Lane:
             for (decays, factor), tensors in groups.items()
         ]
 
-    def _draw(self) -> Iterator[NDArray[np.int64]]:
-        """Yield batches of rows, epoch after epoch."""
-        while True:
-            yield from epoch_batches(self.task.train.example_lengths, self.settings.batch_size, self._order)
-
     def _score(self, result: EpochResult) -> float:
         if self.settings.select_by == "metric":
             return result.metrics[self.task.facts.metric]
@@ -223,3 +219,11 @@ class Lane:
         if step < warmup:
             return step / warmup
         return (total - step) / (total - warmup)
+
+
+def _drawn(
+    lengths: NDArray[np.int64], batch_size: int, order: torch.Generator
+) -> Iterator[NDArray[np.int64]]:
+    """Yield batches of rows, epoch after epoch."""
+    while True:
+        yield from epoch_batches(lengths, batch_size, order)

@@ -21,6 +21,7 @@ from adapterlab.train.combination import Combination
 from adapterlab.train.evaluate import evaluate
 from adapterlab.train.lane import Lane
 from adapterlab.train.protocols import Backbone
+from adapterlab.train.spare import Spare
 from adapterlab.train.step import train_step
 
 OnEpoch = Callable[[Lane, EpochResult], bool]
@@ -53,6 +54,7 @@ def train_lanes(
     places = Capacity(capacity) if isinstance(capacity, int) else capacity
     active: list[Lane] = []
     started: dict[Lane, float] = {}
+    spare = Spare()
     while True:
         while _has_place(active, places.lanes) and (lane := next_lane()) is not None:
             active.append(lane)
@@ -66,6 +68,7 @@ def train_lanes(
         active.sort(key=lambda lane: lane.adaptation.group)  # groups side by side; stable
         with _shared_time(active):
             train_step(backbone, active, places)
+        spare.give_back()
 
         ended = [lane for lane in active if lane.reason is None and lane.epoch_ended]
         pruned = _close_epochs(backbone, ended, started, on_epoch)
@@ -73,6 +76,7 @@ def train_lanes(
             lane for lane in active if lane in pruned or lane.reason or (lane in ended and lane.finished)
         ]
         active = [lane for lane in active if lane not in leaving]
+        started = {lane: started[lane] for lane in active}
         yield from _results(backbone, leaving, pruned)
 
 
