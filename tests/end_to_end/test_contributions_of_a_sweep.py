@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from tiny_world import platform
+from tiny_world import platform, write_world
 
 
 @pytest.fixture
@@ -41,6 +41,20 @@ def test_each_source_is_removed_in_turn(home, tmp_path, split):
     written = {path.suffix: path for path in (tmp_path / "to").iterdir()}
     assert set(written) == {".json", ".csv", ".png"}
     assert len(written[".csv"].read_text().splitlines()) == 1 + 1 + len(found["sources"])
+
+
+@pytest.mark.slow
+def test_they_are_of_the_validation_rows_that_the_spec_leaves(tmp_path):
+    spec = write_world(tmp_path, trials=1, epochs=1, rows=200)
+    limit = ("--set", "data.max_validation_rows=8", "--set", 'combiner.kind="scalearn"')
+    done = platform(tmp_path / "home", "submit", str(spec), *limit)
+    assert done.returncode == 0, done.stderr
+    transfer = of_transfers(tmp_path / "home")[0]
+    found = json.loads(
+        platform(tmp_path / "home", "contributions", transfer["key"], "--json", "--no-log").stdout
+    )
+    assert found["rows"] == 8
+    assert found["metrics"]["accuracy"] == pytest.approx(transfer["validation"]["accuracy"])
 
 
 def test_they_are_added_to_the_transfers_run(home):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -199,7 +199,7 @@ def _task(
             f"{trained.record.key[:12]} was trained ({trained.record.task_digest[:12]})",
             remedy="Name the folder of the data it was trained on: --data-root DIR.",
         )
-    return task
+    return replace(task, validation=task.validation.first(spec["data"].get("max_validation_rows")))
 
 
 def _places(spec: Mapping[str, Any]) -> DataPlaces | None:
