@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from adapterlab.data.read import read_file
 from adapterlab.data.tasks import task_facts
 from adapterlab.errors import DataError
 from adapterlab.registry.entry_points import task_definition
+from rows import read_file
 
 ENTAILED = ("entailment", "not_entailment")
 Lines = Callable[[list[dict[str, Any]]], Iterable[Iterable[object]]]

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from adapterlab.data.read import read_file
 from adapterlab.errors import DataError
 from adapterlab.registry.entry_points import task_definition
+from rows import read_file
 
 
 def written(tmp_path, task, *rows):

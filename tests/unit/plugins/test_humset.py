@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from adapterlab.data.read import read_file
 from adapterlab.errors import DataError
 from adapterlab.records import Splits
 from adapterlab.registry.entry_points import task_definition, task_suite
+from rows import read_file
 
 TASKS = tuple(task_suite("humset").definitions())
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from adapterlab.data.metrics import METRICS
-from adapterlab.data.read import read_file
 from adapterlab.records import ProblemType, Splits
 from adapterlab.registry.entry_points import TASK_SUITES, names, task_definition, task_suite
 from adapterlab.registry.suites import FolderSuite
+from rows import read_file
 
 SUITES = [task_suite(name) for name in names(TASK_SUITES) if not task_suite(name).generates()]
 EVERY = [f"{suite.name}/{task}" for suite in SUITES for task in suite.definitions()]

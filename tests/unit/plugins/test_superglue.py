@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from adapterlab.data.read import read_file
 from adapterlab.errors import DataError
 from adapterlab.records import ProblemType, Splits
 from adapterlab.registry.entry_points import task_definition
+from rows import read_file
 
 
 def read(real_data, task, split="validation"):
