@@ -32,7 +32,7 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
     if attempt < job.get("kills", 0):
         os.kill(os.getpid(), 9)
     if attempt < job.get("starves", 0):
-        eaten = bytearray(b"x" * 2_500_000_000)
+        eaten = bytearray(b"x") * 5_000_000_000
         time.sleep(60)
         del eaten
     if job.get("raises") == "ours":
@@ -56,7 +56,7 @@ def main() -> None:
     what, folder, grace_s = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
     if what == "starving":  # Ray kills a worker where this machine's memory is used up to here
         memory = psutil.virtual_memory()
-        used = memory.total - memory.available + 1_200_000_000
+        used = memory.total - memory.available + 3_000_000_000
         os.environ["RAY_memory_usage_threshold"] = f"{used / memory.total:.4f}"  # noqa: SIM112 (its name)
     with ray_session() as session:
         tell(f"session {session.address}")

@@ -168,6 +168,7 @@ def test_a_second_ctrl_c_does_not_wait_for_the_grace_period(start):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(psutil.virtual_memory().available < 8e9, reason="takes 5 GB for a moment")
 def test_a_worker_that_ray_kills_for_its_memory_is_started_again(start):
     """Tune knows no such death; the run would break off, and the other workers' work with it."""
     driver = start("starving")
