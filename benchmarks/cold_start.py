@@ -3,8 +3,8 @@
     python benchmarks/cold_start.py [--repeats 11] [--json FILE]
 
 Each command runs in a new process, in turn (so that a busy moment of the machine falls on all of
-them), in a home of its own with an empty catalog, or one without. ``bare`` is Python doing nothing, in the same minutes; ratios are to it.
-The bar is 0.5 s for ``validate``, ``plan`` and ``catalog list``.
+them), in a home of its own with an empty catalog, or one without. ``bare`` is Python doing nothing,
+in the same minutes; ratios are to it. The bar is 0.5 s for ``validate``, ``plan`` and ``catalog list``.
 """
 
 from __future__ import annotations

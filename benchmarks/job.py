@@ -16,6 +16,7 @@ import json
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from adapterlab.train.protocols import Backbone, Tensors
 from adapterlab.train.rng import stream
 from adapterlab.train.transfer import transfer_lane
 from measure import print_table, surroundings, write_json
+from recipe import Recipe
 from reference import Reference
 
 TASKS = ("glue/rte", "glue/mrpc", "glue/cola", "glue/stsb")
@@ -76,23 +78,25 @@ def run_reference(
         for adapter, tensors in zip(block.output.adapters, pool, strict=True):
             own = {name: tensors[f"layer.{layer}.{name}"] for name in adapter.state_dict()}
             adapter.load_state_dict(own)
-    optimizer = torch.optim.AdamW(whole.trainable(), lr=LR, weight_decay=0.0)
+    training = Recipe(whole, lr=LR)
     steps = epochs * -(-len(task.train) // BATCH)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
+    schedule = torch.optim.lr_scheduler.LambdaLR(training.optimizer, lambda step: 1 - step / steps)
     random = np.random.default_rng(0)
     value = float("nan")
     start = time.perf_counter()
     for _ in range(epochs):
         order = random.permutation(len(task.train))
         for first in range(0, len(order), BATCH):
-            ids, mask, types, labels = padded(task.train, order[first : first + BATCH])
-            head.loss(task.facts.problem_type, whole(ids, mask, types), labels).backward()
-            torch.nn.utils.clip_grad_norm_(whole.trainable(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            *inputs, labels = padded(task.train, order[first : first + BATCH])
+            training.step(partial(reference_loss, whole, task, inputs, labels))
             schedule.step()
         value = validated(whole, task)
     return time.perf_counter() - start, value
+
+
+def reference_loss(model: Reference, task: TaskData, inputs: list[Tensor], labels: Tensor) -> Tensor:
+    """Return a batch's loss."""
+    return head.loss(task.facts.problem_type, model(*inputs), labels)
 
 
 @torch.inference_mode()

@@ -4,11 +4,11 @@
                                [--lanes 1 2 4 …] [--precision float32] [--dropout on|off] [--json FILE]
     python benchmarks/lanes.py --device cuda --shape roberta-base --batch 32 --tokens 128 --precision bfloat16
 
-Every figure is one step of all K lanes: together, and alone K times; their ratio is the gain. ``x recipe`` is
-a step of the stacked reference, one trial a process and every row padded to ``--padded`` tokens, over a lane's
-step: as many times the trials an hour. ``of peak`` is the share of the machine's own matrix product, measured here in
-the same precision, that the step's products reach. ``found`` is the number of lanes the engine settles on by
-itself. Bars: never slower than one lane; on a GPU at roberta-base 2 x one lane and 8 x the recipe.
+Every figure is one step of all K lanes: together, and alone K times; their ratio is the gain.
+``x recipe`` is a step of the stacked reference, one trial a process and every row padded to
+``--padded`` tokens, over a lane's step: as many times the trials an hour. ``of peak`` is the share of
+the machine's own matrix product, measured here in the same precision, that the step's products reach.
+``found`` is the number of lanes the engine settles on by itself. Bars: never slower than one lane; on a GPU at roberta-base 2 x one lane and 8 x the recipe.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,40 +34,22 @@ _PEAK_SIDE = {"cpu": 2048, "cuda": 8192}
 """Side of the square matrices whose product is taken for the machine's peak."""
 
 
-def synchronise(world: World) -> None:
-    """Wait for the card, if there is one."""
-    if world.device != "cpu":
-        torch.cuda.synchronize()
-
-
 def together(world: World, lanes: list[Lane]) -> None:
     """Advance all lanes in one pass."""
     train_step(world.backbone, lanes)
-    synchronise(world)
 
 
 def apart(world: World, lanes: list[Lane]) -> None:
     """Advance each lane in a pass of its own."""
     for lane in lanes:
         train_step(world.backbone, [lane])
-    synchronise(world)
-
-
-def then_wait(world: World, step: Callable[[], None]) -> Callable[[], None]:
-    """Return a step that ends when the card has ended."""
-
-    def synchronised() -> None:
-        step()
-        synchronise(world)
-
-    return synchronised
 
 
 def peak_flops(world: World) -> float:
     """Return the operations a second of a square matrix product in the world's precision."""
     side = _PEAK_SIDE[torch.device(world.device).type]
     left, right = (torch.randn(side, side, device=world.device).to(world.dtype) for _ in range(2))
-    times = alternate({"product": then_wait(world, lambda: torch.matmul(left, right))}, rounds=5, warmups=3)
+    times = alternate({"product": world.to_its_end(lambda: torch.matmul(left, right))}, rounds=5, warmups=3)
     return 2 * side**3 / min(times["product"].seconds)
 
 
@@ -120,14 +102,14 @@ def main() -> None:
     if options.device != "cpu":
         facts["card"] = torch.cuda.get_device_name()
     peak = peak_flops(world)
-    usual = then_wait(world, recipe(world, options.kind, padded=options.padded))
+    usual = world.to_its_end(recipe(world, options.kind, padded=options.padded))
     rows, results = [], {}
     for count in options.lanes:
         lanes = [world.transfer(options.kind, seed) for seed in range(count)]
         times = alternate(
             {
-                "together": lambda some=lanes: together(world, some),
-                "apart": lambda some=lanes: apart(world, some),
+                "together": world.to_its_end(partial(together, world, lanes)),
+                "apart": world.to_its_end(partial(apart, world, lanes)),
                 "recipe": usual,
             },
             rounds=options.rounds,

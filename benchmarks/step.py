@@ -5,9 +5,9 @@
 
 ``bare`` is the same frozen backbone with one trainable vector a layer: forward, backward through all
 activations, AdamW, the last layer whole as models compute it (or only for the tokens the head
-reads, as this engine does). ``reference …`` is the usual way, T adapter outputs stacked on transformers' own
-model (benchmarks/reference.py), on a GPU under autocast to fp16. Memory is the peak above the loaded model and pool, measured in a
-process of its own. Bars (CPU, MiniLM's shape): the ScaLearn family ≤ 1.05 × bare, AdapterFusion ≤
+reads, as this engine does). ``reference …`` is the usual way, T adapter outputs stacked on
+transformers' own model (benchmarks/reference.py), on a GPU under autocast to fp16. Memory is the peak
+above the loaded model and pool, measured in a process of its own. Bars (CPU, MiniLM's shape): the ScaLearn family ≤ 1.05 × bare, AdapterFusion ≤
 1.5 × bare; with dropout on, ScaLearn ≤ 0.65 × reference; memory ≤ 0.8 GB. Times are
 those from the second epoch on. Needs only torch, transformers, safetensors and numpy.
 """
@@ -62,14 +62,7 @@ def contender(world: World, name: str) -> Callable[[], None]:
     if name.endswith(HALF):
         return contender(replace(world, dtype=torch.bfloat16), name.removesuffix(HALF))
     step = recipe(world, REFERENCES[name]) if name in REFERENCES else ours(world, name)
-    if world.device == "cpu":
-        return step
-
-    def synchronised() -> None:
-        step()
-        torch.cuda.synchronize()
-
-    return synchronised
+    return world.to_its_end(step)
 
 
 def peak_memory_gb(arguments: list[str], name: str) -> float:

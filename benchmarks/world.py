@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from types import SimpleNamespace
@@ -30,8 +31,8 @@ SHAPES = {
     "tiny": BackboneShape(layers=2, hidden_size=32, heads=4, intermediate_size=64),
 }
 _VOCABULARY = 1000
-REDUCTION = 16
-METHOD = SimpleNamespace(non_linearity="relu", width=lambda d: max(1, d // REDUCTION))
+_REDUCTION = 16
+METHOD = SimpleNamespace(non_linearity="relu", width=lambda d: max(1, d // _REDUCTION))
 """Pfeiffer's settings, as in the papers; without pydantic, which a bare machine may lack."""
 SCALEARN = {
     "scalearn": (True, True),
@@ -112,6 +113,16 @@ class World:
             "made/up", ProblemType.CLASSIFICATION, 2, ("no", "yes"), ("accuracy",), content_digest=None
         )
         return TaskData(facts, examples, examples.first(self.batch), examples.first(self.batch))
+
+    def to_its_end(self, step: Callable[[], Any]) -> Callable[[], None]:
+        """Return a step that ends when the card, if there is one, has ended."""
+
+        def ended() -> None:
+            step()
+            if self.device != "cpu":
+                torch.cuda.synchronize()
+
+        return ended
 
     def settings(self, lr: float = 1e-3) -> TrainSettings:
         """Return training settings: many epochs, never early."""

@@ -46,7 +46,8 @@ def command(
     """Write an adapter or a transfer for other libraries, with its head, model card and self-test.
 
     A transfer is folded: its sources and coefficients become one adapter that computes the same, for
-    AdapterHub or (LoRA) for PEFT. An AdapterFusion keeps its sources apart. The folder appears when it is whole and its logits are those of what was trained.
+    AdapterHub or (LoRA) for PEFT. An AdapterFusion keeps its sources apart. The folder appears when it
+    is whole and its logits are those of what was trained.
     """
     from adapterlab.api import export
 

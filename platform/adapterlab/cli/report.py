@@ -45,8 +45,9 @@ def command(
 ) -> None:
     """Show the results of a sweep, or of several together.
 
-    First the test metric of each method on each target, mean and deviation over seeds; then what each method trains and how long that took, which differences chance explains (--against),
-    and the sources with the largest coefficients.
+    First the test metric of each method on each target, mean and deviation over seeds; then what each
+    method trains and how long that took, which differences chance explains (--against), and the sources
+    with the largest coefficients.
     """
     form = "markdown" if as_markdown else form
     if form not in render.FORMATS:

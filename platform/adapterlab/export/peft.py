@@ -1,8 +1,8 @@
 """PEFT's folder format for LoRA on BERT-like encoders: its config, and what it calls our tensors.
 
-A folded combination of LoRAs is one LoRA of rank ``Σ_t r_t``; PEFT loads it like any other. Its head becomes
-the classifier of ``AutoModelForSequenceClassification``, kept whole in the adapter (``modules_to_save``): RoBERTa's
-classifier is our head; BERT's pooler and classifier together are.
+A folded combination of LoRAs is one LoRA of rank ``Σ_t r_t``; PEFT loads it like any other. Its head
+becomes the classifier of ``AutoModelForSequenceClassification``, kept whole in the adapter
+(``modules_to_save``): RoBERTa's classifier is our head; BERT's pooler and classifier together are.
 
 Shapes: ``d`` hidden size, ``r_p`` rank at a point.
 

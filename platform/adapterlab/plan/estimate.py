@@ -40,7 +40,8 @@ def estimate(
         max_length: Where rows are cut, in tokens.
         workers: Workers side by side, >= 1.
         gpu: Whether workers have a GPU.
-        seconds_per_row: Measured seconds for one training row of a step like this; ``None``: no such step yet.
+        seconds_per_row: Measured seconds for one training row of a step like this; ``None``: no such
+            step yet.
     """
     total, measured = 0.0, True
     for step in steps:

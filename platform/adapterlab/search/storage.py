@@ -265,17 +265,13 @@ def _check_when_idle(engine: sqlalchemy.Engine) -> None:
 @contextmanager
 def _connect(url: str) -> Iterator[sqlalchemy.Connection]:
     engine = sqlalchemy.create_engine(
-        url, poolclass=sqlalchemy.NullPool, isolation_level="AUTOCOMMIT", **_probe_options(_parse(url))
+        url, poolclass=sqlalchemy.NullPool, isolation_level="AUTOCOMMIT", **_engine_options(_parse(url))
     )
     try:
         with engine.connect() as connection:
             yield connection
     finally:
         engine.dispose()
-
-
-def _probe_options(parsed: URL) -> dict[str, Any]:
-    return {"connect_args": _engine_options(parsed)["connect_args"]}
 
 
 def _has_studies(url: str) -> bool:

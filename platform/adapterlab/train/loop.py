@@ -21,7 +21,7 @@ from adapterlab.train.combination import Combination
 from adapterlab.train.evaluate import evaluate
 from adapterlab.train.lane import Lane
 from adapterlab.train.protocols import Backbone
-from adapterlab.train.spare import Spare
+from adapterlab.train.spare import SPARE
 from adapterlab.train.step import train_step
 
 OnEpoch = Callable[[Lane, EpochResult], bool]
@@ -54,7 +54,6 @@ def train_lanes(
     places = Capacity(capacity) if isinstance(capacity, int) else capacity
     active: list[Lane] = []
     started: dict[Lane, float] = {}
-    spare = Spare()
     while True:
         while _has_place(active, places.lanes) and (lane := next_lane()) is not None:
             active.append(lane)
@@ -62,21 +61,20 @@ def train_lanes(
         if not active:
             return
         if arrived := [lane for lane in active if lane.finished]:
-            active = [lane for lane in active if lane not in arrived]
+            active = _without(arrived, active, started)
             yield from _results(backbone, arrived, set())
             continue
         active.sort(key=lambda lane: lane.adaptation.group)  # groups side by side; stable
         with _shared_time(active):
             train_step(backbone, active, places)
-        spare.give_back()
+        SPARE.give_back()
 
         ended = [lane for lane in active if lane.reason is None and lane.epoch_ended]
         pruned = _close_epochs(backbone, ended, started, on_epoch)
         leaving = [
             lane for lane in active if lane in pruned or lane.reason or (lane in ended and lane.finished)
         ]
-        active = [lane for lane in active if lane not in leaving]
-        started = {lane: started[lane] for lane in active}
+        active = _without(leaving, active, started)
         yield from _results(backbone, leaving, pruned)
 
 
@@ -87,6 +85,13 @@ def _has_place(active: Sequence[Lane], capacity: int) -> bool:
     more than one of them.
     """
     return len(active) < capacity and not any(lane.adaptation.exclusive for lane in active)
+
+
+def _without(leaving: Sequence[Lane], active: Sequence[Lane], started: dict[Lane, float]) -> list[Lane]:
+    """Return the lanes that stay, and forget when those that leave began."""
+    for lane in leaving:
+        del started[lane]
+    return [lane for lane in active if lane not in leaving]
 
 
 @contextmanager

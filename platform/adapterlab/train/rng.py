@@ -39,7 +39,8 @@ def dropout(x: torch.Tensor, probability: float, generator: torch.Generator | No
     Args:
         x: Any tensor.
         probability: In [0, 1); on a CPU, large tensors use the nearest multiple of 2⁻¹⁶.
-        generator: The lane's numbers, on the device of ``x``; ``None`` means evaluation, and ``x`` comes back as it is.
+        generator: The lane's numbers, on the device of ``x``; ``None`` means evaluation, and ``x``
+            comes back as it is.
     """
     if generator is None or probability == 0:
         return x

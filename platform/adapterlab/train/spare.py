@@ -17,7 +17,10 @@ _EVERY_S = 30.0
 
 
 class Spare:
-    """Gives free memory back now and then."""
+    """Gives free memory back now and then.
+
+    Memory is the process's: passes that all share :data:`SPARE` give back in time however short they are.
+    """
 
     def __init__(self, every_s: float = _EVERY_S) -> None:
         self._every_s = every_s
@@ -31,6 +34,10 @@ class Spare:
         self._last = now
         if (trim := _trim()) is not None:
             trim(0)
+
+
+SPARE = Spare()
+"""The process's own."""
 
 
 @cache

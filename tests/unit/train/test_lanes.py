@@ -16,6 +16,7 @@ from adapterlab.errors import DataError
 from adapterlab.records import State, TrainSettings
 from adapterlab.registry import entry_points
 from adapterlab.registry.entry_points import combiner
+from adapterlab.train import spare
 from adapterlab.train.adaptation import SourcePool
 from adapterlab.train.combination import pool_for
 from adapterlab.train.loop import train_lanes
@@ -191,6 +192,18 @@ def test_a_lane_that_has_left_is_gone_from_memory():
         assert [one() for one in known] == [None, None, None]
     finally:
         gc.enable()
+
+
+def test_short_trainings_one_after_another_give_memory_back_in_time(monkeypatch):
+    """Memory is the process's: no single training has to last for the whole while between two times."""
+    now, calls = [0.0], []
+    monkeypatch.setattr(spare, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(spare.SPARE, "_last", 0.0)
+    monkeypatch.setattr(spare, "_trim", lambda: calls.append)
+    for _ in range(4):
+        now[0] += 20
+        run([("source", 0, 8, 2, 0.0, 1)], 1)
+    assert len(calls) == 2
 
 
 def test_a_pruned_lane_leaves_and_its_place_is_filled():
