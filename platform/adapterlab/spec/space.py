@@ -11,7 +11,12 @@ class Frozen(BaseModel):
     """Base of every part of a spec: immutable, unknown keys refused, no silent conversions."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+        defer_build=True,  # parts are built with the whole they are read in, not each for itself as well
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
     )
 
 
