@@ -57,7 +57,7 @@ class BackboneSpec(Frozen):
     """Expected shape; checked when the backbone's config is read."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the frozen weights and the activations; what is trained always has 32 bits. ``bfloat16`` takes
-    two thirds of the time on a CPU that multiplies it twice as fast; its rounding shows in results."""
+    half the time on a CPU that multiplies it twice as fast; its rounding shows in results."""
 
     @model_validator(mode="after")
     def _check_revision(self) -> BackboneSpec:
