@@ -26,6 +26,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from adapterlab.errors import ConflictError, UnavailableError, UsageError
+from adapterlab.search.rdb import TrialStorage
 
 BUSY_TIMEOUT_S = 60.0
 """How long one statement waits for SQLite's write lock. Writes take milliseconds; 64 workers queue."""
@@ -83,7 +84,7 @@ def open_storage(url: str) -> BaseStorage:
         if not _has_studies(url):
             raise _not_initialised(url)
         try:
-            storage = RDBStorage(_escaped(url), _engine_options(parsed), skip_table_creation=True)
+            storage = TrialStorage(_escaped(url), _engine_options(parsed), skip_table_creation=True)
         except RuntimeError as error:
             raise ConflictError(
                 f"{visible(url)}: the schema of the studies does not fit Optuna {optuna.__version__}: {error}",
