@@ -63,8 +63,8 @@ class _Attention(torch.autograd.Function):
     def forward(
         ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, keep: Tensor | None, share: float
     ) -> Tensor:
-        kept = any(ctx.needs_input_grad)
-        probabilities = q.new_empty(*q.shape[:3], k.shape[2]) if kept else None
+        saved = any(ctx.needs_input_grad)
+        probabilities = q.new_empty(*q.shape[:3], k.shape[2]) if saved else None
         gathered = _empty_like(q)
         bias = None if mask is None else torch.zeros_like(mask, dtype=q.dtype).masked_fill_(~mask, -math.inf)
         for rows in _chunks(q, k):
@@ -74,7 +74,7 @@ class _Attention(torch.autograd.Function):
             into = None if probabilities is None else probabilities[rows]
             weights = torch.softmax(scores, -1, out=into)
             if keep is not None:
-                weights = scores.copy_(keep[rows]).mul_(weights)
+                weights = scores.copy_(keep[rows]).mul_(weights)  # into room there is, not a third
             gathered[rows] = weights @ v[rows]
         ctx.share = share
         ctx.save_for_backward(q, k, v, probabilities, keep)
