@@ -1,13 +1,22 @@
-"""Places of optional real data and reference numbers; tests that need them skip where they are absent."""
+"""What all tests share: places of optional real data and reference numbers, and signals that arrive.
+
+Tests that need data or numbers skip where they are absent.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what runs in the background deaf to Ctrl-C, and that is inherited: programs under test
+    # would not hear it either.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _optional_folder(variable: str, default: str) -> Path:
