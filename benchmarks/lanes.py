@@ -8,7 +8,8 @@ Every figure is one step of all K lanes: together, and alone K times; their rati
 ``x recipe`` is a step of the stacked reference, one trial a process and every row padded to
 ``--padded`` tokens, over a lane's step: as many times the trials an hour. ``of peak`` is the share of
 the machine's own matrix product, measured here in the same precision, that the step's products reach.
-``found`` is the number of lanes the engine settles on by itself. Bars: never slower than one lane; on a GPU at roberta-base 2 x one lane and 8 x the recipe.
+``found`` is the number of lanes the engine settles on by itself. Bars: never slower than one lane; on a
+GPU at roberta-base 2 x one lane and 8 x the recipe.
 """
 
 from __future__ import annotations
@@ -32,11 +33,6 @@ from world import World
 
 _PEAK_SIDE = {"cpu": 2048, "cuda": 8192}
 """Side of the square matrices whose product is taken for the machine's peak."""
-
-
-def together(world: World, lanes: list[Lane]) -> None:
-    """Advance all lanes in one pass."""
-    train_step(world.backbone, lanes)
 
 
 def apart(world: World, lanes: list[Lane]) -> None:
@@ -108,7 +104,7 @@ def main() -> None:
         lanes = [world.transfer(options.kind, seed) for seed in range(count)]
         times = alternate(
             {
-                "together": world.to_its_end(partial(together, world, lanes)),
+                "together": world.to_its_end(partial(train_step, world.backbone, lanes)),
                 "apart": world.to_its_end(partial(apart, world, lanes)),
                 "recipe": usual,
             },

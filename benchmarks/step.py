@@ -7,9 +7,10 @@
 activations, AdamW, the last layer whole as models compute it (or only for the tokens the head
 reads, as this engine does). ``reference …`` is the usual way, T adapter outputs stacked on
 transformers' own model (benchmarks/reference.py), on a GPU under autocast to fp16. Memory is the peak
-above the loaded model and pool, measured in a process of its own. Bars (CPU, MiniLM's shape): the ScaLearn family ≤ 1.05 × bare, AdapterFusion ≤
-1.5 × bare; with dropout on, ScaLearn ≤ 0.65 × reference; memory ≤ 0.8 GB. Times are
-those from the second epoch on. Needs only torch, transformers, safetensors and numpy.
+above the loaded model and pool, measured in a process of its own. Bars (CPU, MiniLM's shape): the
+ScaLearn family ≤ 1.05 × bare, AdapterFusion ≤ 1.5 × bare; with dropout on, ScaLearn ≤ 0.65 ×
+reference; memory ≤ 0.8 GB. Times are those from the second epoch on. Needs only torch, transformers,
+safetensors and numpy.
 """
 
 from __future__ import annotations

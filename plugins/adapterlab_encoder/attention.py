@@ -53,7 +53,7 @@ def _torch_is_slow(q: Tensor) -> bool:
 
 
 class _Attention(torch.autograd.Function):
-    """Attention with given dropout that keeps the probabilities and an 8-bit mask, and no copies.
+    """Attention, with given dropout if any, that keeps the probabilities and an 8-bit mask, and no copies.
 
     Written out, autograd would keep the probabilities twice, a mask of 32 bits and contiguous copies of
     queries, keys and values: three times the memory.
@@ -63,8 +63,7 @@ class _Attention(torch.autograd.Function):
     def forward(
         ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, keep: Tensor | None, share: float
     ) -> Tensor:
-        saved = any(ctx.needs_input_grad)
-        probabilities = q.new_empty(*q.shape[:3], k.shape[2]) if saved else None
+        probabilities = q.new_empty(*q.shape[:3], k.shape[2]) if any(ctx.needs_input_grad) else None
         gathered = _empty_like(q)
         bias = None if mask is None else torch.zeros_like(mask, dtype=q.dtype).masked_fill_(~mask, -math.inf)
         for rows in _chunks(q, k):

@@ -20,8 +20,7 @@ class TrialStorage(RDBStorage):  # type: ignore[misc]  # Optuna is not looked in
     Optuna call this part otherwise, its own way is taken, which is the same but slower.
     """
 
-    def _get_prepared_new_trial(self, study_id: int, template_trial: FrozenTrial | None, session: Any) -> Any:
-        template = template_trial
+    def _get_prepared_new_trial(self, study_id: int, template: FrozenTrial | None, session: Any) -> Any:
         if template is None or template.values or template.intermediate_values or template.system_attrs:
             return super()._get_prepared_new_trial(study_id, template, session)
         trial = models.TrialModel(

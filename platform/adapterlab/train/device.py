@@ -13,7 +13,7 @@ be measured, because steps differ in tokens."""
 
 
 def prepare(*, threads: int, gpu: bool) -> torch.device:
-    """Set this process's CPU threads and return the device to train on.
+    """Set this process's CPU threads and kept kernels, and return the device to train on.
 
     Args:
         threads: CPU threads, >= 1.
