@@ -24,18 +24,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from adapterlab.backbones.facts import backbone_facts
 from adapterlab.data import metrics
-from adapterlab.data.backbone import backbone_facts
 from adapterlab.data.load import load_task
 from adapterlab.records import Examples, TaskData, TrainSettings
 from adapterlab.registry.entry_points import adapter_method, combiner
 from adapterlab.spec.model import BackboneSpec
 from adapterlab.train import head
 from adapterlab.train.adaptation import SourcePool
+from adapterlab.train.layers import Backbone, Tensors
 from adapterlab.train.loop import train_lanes
-from adapterlab.train.protocols import Backbone, Tensors
 from adapterlab.train.rng import stream
-from adapterlab.train.transfer import transfer_lane
+from adapterlab.train.transfer_lane import transfer_lane
 from measure import print_table, surroundings, write_json
 from recipe import Recipe
 from reference import Reference

@@ -106,7 +106,7 @@ class Stopwatch:
 
 
 def watched_work(target: Path, profile: Path | None) -> Callable[[dict[str, Any]], Mapping[str, Any]]:
-    """Return ``cluster.work.work`` with a stopwatch around the parts of a study's trials.
+    """Return ``worker.entry.work`` with a stopwatch around the parts of a study's trials.
 
     Args:
         target: File the times go to.
@@ -116,12 +116,14 @@ def watched_work(target: Path, profile: Path | None) -> Callable[[dict[str, Any]
     def work(job: dict[str, Any]) -> Mapping[str, Any]:
         import cProfile
 
-        from adapterlab.cluster import mixing, studies, worker
-        from adapterlab.cluster import work as door
         from adapterlab.search.study import StudySearch
         from adapterlab.tracking.tracker import Tracker
         from adapterlab.tracking.writer import Writer
         from adapterlab.train import loop
+        from adapterlab.worker import combiners as mixing
+        from adapterlab.worker import entry as door
+        from adapterlab.worker import study_runs as studies
+        from adapterlab.worker import worker
 
         if job["kind"] != "study":
             return door.work(job)
@@ -202,7 +204,7 @@ def studies_in(database: str) -> Iterator[None]:
 def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Submit the sweep and return what was measured, in seconds."""
     from adapterlab import api
-    from adapterlab.cluster import work as door
+    from adapterlab.worker import entry as door
     from tiny_world import write_backbone, write_tasks
 
     write_backbone(folder / "backbone", layers=1, hidden=16)

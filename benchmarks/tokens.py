@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from adapterlab.data.backbone import backbone_facts
+from adapterlab.backbones.facts import backbone_facts
 from adapterlab.data.load import load_task
 from adapterlab.records import Examples
 from adapterlab.spec.model import BackboneSpec

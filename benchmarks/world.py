@@ -15,11 +15,11 @@ from torch import Tensor
 from adapterlab.records import BackboneShape, Examples, ProblemType, TaskData, TaskFacts, TrainSettings
 from adapterlab.train.adaptation import SourcePool
 from adapterlab.train.lane import Lane
-from adapterlab.train.means import TokenMeans
-from adapterlab.train.protocols import Backbone
+from adapterlab.train.layers import Backbone
 from adapterlab.train.rng import stream
-from adapterlab.train.source import source_lane, trainable
-from adapterlab.train.transfer import transfer_lane
+from adapterlab.train.source_lane import source_lane, trainable
+from adapterlab.train.token_means import TokenMeans
+from adapterlab.train.transfer_lane import transfer_lane
 from adapterlab_adapterfusion.layer import AdapterFusionLayer
 from adapterlab_bottleneck import layer as pfeiffer
 from adapterlab_encoder.layer import from_model

@@ -5,8 +5,6 @@ The public Python API; each name is imported when first used, so that ``import a
 
 from __future__ import annotations
 
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,14 +46,3 @@ def __getattr__(name: str) -> Any:
 
         return getattr(api, name)
     raise AttributeError(f"module 'adapterlab' has no attribute {name!r}")
-
-
-class _Package(ModuleType):
-    """Keeps ``adapterlab.plan`` the function when the room of that name is imported."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in __all__ and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

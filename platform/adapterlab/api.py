@@ -18,20 +18,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapterlab import home
-from adapterlab.data.sources import DataPlaces
+from adapterlab.data.row_sources import DataPlaces
+from adapterlab.driver.preview import PlannedSweep, compile_spec, plan_spec
 from adapterlab.errors import NotFoundError, UsageError
-from adapterlab.planned import PlannedSweep, compile_spec, plan_spec
 from adapterlab.spec.load import LoadedSpec, load_spec
 
 if TYPE_CHECKING:
     from adapterlab.catalog.store import Catalog
-    from adapterlab.cluster.progress import SweepView
-    from adapterlab.cluster.schedule import Outcome
-    from adapterlab.export.composing import AdapterReference
-    from adapterlab.export.contributing import Contributions, Split
-    from adapterlab.export.draft import Exported
-    from adapterlab.export.predicting import Prediction
-    from adapterlab.report.summary import Summary
+    from adapterlab.driver.progress import SweepView
+    from adapterlab.driver.sweep import Outcome
+    from adapterlab.exporting.ablation import Contributions, Split
+    from adapterlab.exporting.composition import AdapterReference
+    from adapterlab.exporting.draft import Exported
+    from adapterlab.exporting.prediction import Prediction
+    from adapterlab.reporting.summary import Summary
     from adapterlab.train.compose import Composition
 
 __all__ = [
@@ -99,7 +99,7 @@ def submit(
         CancelledError: It was cancelled.
         UnavailableError: A store or the cluster cannot be reached.
     """
-    from adapterlab.cluster.schedule import run_sweep
+    from adapterlab.driver.sweep import run_sweep
 
     loaded = _loaded(spec, overrides)
     return run_sweep(
@@ -119,7 +119,7 @@ def status(sweep: str | None = None) -> list[SweepView]:
     Raises:
         NotFoundError: There is no sweep of that name or key.
     """
-    from adapterlab.cluster.progress import view_sweep
+    from adapterlab.driver.progress import view_sweep
 
     with open_catalog() as catalog:
         found = [catalog.sweep(sweep)] if sweep else [catalog.sweep(one.key) for one in catalog.sweeps()]
@@ -148,8 +148,8 @@ def report(*sweeps: str, stores: home.Stores | None = None) -> Summary:
         NotFoundError: There is no such sweep.
         UsageError: No sweep is named, or one is named twice.
     """
-    from adapterlab.report.collect import summarise
-    from adapterlab.report.summary import together
+    from adapterlab.reporting.collect import summarise
+    from adapterlab.reporting.summary import together
 
     chosen = stores or home.stores()
     with open_catalog(chosen.catalog, blobs=chosen.blobs) as catalog:
@@ -194,8 +194,8 @@ def export(
         TrainingError: What was written does not compute what was trained; nothing is left behind.
         UnavailableError: The folder cannot be written.
     """
-    from adapterlab.export.draft import Wishes
-    from adapterlab.export.write import export as write
+    from adapterlab.exporting.draft import Wishes
+    from adapterlab.exporting.export import export as write
 
     wishes = Wishes(tolerance, name, license, base_model, pickles)
     with _filled_catalog() as catalog:
@@ -223,7 +223,7 @@ def contributions(
         BackboneError: The backbone is not the one it was trained on.
         DataError: The task's data has changed.
     """
-    from adapterlab.export.contributing import contributions as evaluate
+    from adapterlab.exporting.ablation import contributions as evaluate
 
     root = None if data_root is None else Path(data_root).expanduser().absolute()
     with _filled_catalog() as catalog:
@@ -247,7 +247,7 @@ def predict(
         DataError: A row or the folder is malformed.
         BackboneError: The backbone is not the one it was trained on.
     """
-    from adapterlab.export.predicting import predict as answer
+    from adapterlab.exporting.prediction import predict as answer
 
     return answer(what, rows, backbone=backbone, open_catalog=_filled_catalog, cache=home.stores().cache)
 
@@ -287,7 +287,7 @@ def compose(
         DataError: Tensors or coefficients are of the wrong shape, not finite, or no adapter's.
         UsageError: An argument is of no known form.
     """
-    from adapterlab.export.composing import compose as resolve
+    from adapterlab.exporting.composition import compose as resolve
 
     return resolve(
         backbone,

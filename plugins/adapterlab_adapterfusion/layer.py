@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adapterlab.train.protocols import MEAN_COEFFICIENTS, FrozenPool, Tensors
+from adapterlab.train.layers import MEAN_COEFFICIENTS, FrozenPool, Tensors
 from adapterlab.train.rng import dropout as drop
 
 _INIT_STD = 0.02

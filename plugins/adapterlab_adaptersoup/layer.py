@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from adapterlab.errors import TrainingError, UsageError
-from adapterlab.train.protocols import FrozenPool, PoolContext, Tensors
+from adapterlab.train.layers import FrozenPool, PoolContext, Tensors
 from adapterlab_adaptersoup.vectors import task_vector
 
 

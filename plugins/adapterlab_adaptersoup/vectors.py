@@ -21,7 +21,7 @@ from torch import Tensor
 
 from adapterlab.errors import DataError
 from adapterlab.fingerprint import key_of
-from adapterlab.train.protocols import PoolContext
+from adapterlab.train.layers import PoolContext
 
 VERSION = 1
 """Raise it when vectors change; part of their keys."""

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adapterlab.train.activations import ACTIVATIONS
-from adapterlab.train.protocols import FrozenPool, Tensors
+from adapterlab.train.layers import FrozenPool, Tensors
 
 _INIT_STD = 0.02  # Source: methods of both papers, init "bert": weights N(0, 0.02), biases 0
 

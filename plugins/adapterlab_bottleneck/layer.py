@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from adapterlab.records import BackboneShape
-from adapterlab.train.protocols import FrozenPool, Tensors
+from adapterlab.train.layers import FrozenPool, Tensors
 from adapterlab_bottleneck import bottleneck
 
 

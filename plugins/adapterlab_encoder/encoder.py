@@ -24,9 +24,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adapterlab.train.activations import ACTIVATIONS
+from adapterlab.train.layers import Hook, Tensors
 from adapterlab.train.packing import pick, spread
 from adapterlab.train.passes import Pass, Rectangle
-from adapterlab.train.protocols import Hook, Tensors
 from adapterlab.train.rng import dropout
 from adapterlab_encoder import inputs
 from adapterlab_encoder.attention import attention

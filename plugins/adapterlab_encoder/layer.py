@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adapterlab.data.weights import weight_files
+from adapterlab.backbones.weight_files import weight_files
 from adapterlab.errors import BackboneError
 from adapterlab_encoder.config import EncoderConfig, config_of, read_config
 from adapterlab_encoder.encoder import Encoder

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from adapterlab.errors import BackboneError
-from adapterlab.train.protocols import Tensors
+from adapterlab.train.layers import Tensors
 from adapterlab_encoder.config import EncoderConfig
 
 _PREFIXES = ("", "bert.", "roberta.")

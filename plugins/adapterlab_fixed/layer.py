@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from adapterlab.errors import UsageError
-from adapterlab.train.protocols import FrozenPool, PoolContext, Tensors
-from adapterlab.train.scaled import at_point, scaled_sum
+from adapterlab.train.layers import FrozenPool, PoolContext, Tensors
+from adapterlab.train.scaled_sum import at_point, scaled_sum
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from adapterlab.records import BackboneShape
-from adapterlab.train.protocols import Tensors
+from adapterlab.train.layers import Tensors
 
 
 def sites(settings: Any) -> tuple[str, ...]:  # noqa: ARG001 - none at all

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from adapterlab.records import BackboneShape
-from adapterlab.train.protocols import Tensors
+from adapterlab.train.layers import Tensors
 
 _SITES = ("attention.key", "attention.value", "ffn.up")
 

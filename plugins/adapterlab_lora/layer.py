@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adapterlab.records import BackboneShape
-from adapterlab.train.protocols import FrozenPool, Tensors
+from adapterlab.train.layers import FrozenPool, Tensors
 
 
 def sites(settings: Any) -> tuple[str, ...]:

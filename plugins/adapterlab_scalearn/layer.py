@@ -1,4 +1,4 @@
-"""ScaLearn's mathematics, in the folded form of ``adapterlab.train.scaled``.
+"""ScaLearn's mathematics, in the folded form of ``adapterlab.train.scaled_sum``.
 
 Shapes: ``N`` token rows, ``d`` hidden size, ``r`` inner width, ``T`` sources, ``L`` layers.
 
@@ -15,8 +15,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from adapterlab.train.protocols import FrozenPool, Tensors
-from adapterlab.train.scaled import at_point, scaled_sum
+from adapterlab.train.layers import FrozenPool, Tensors
+from adapterlab.train.scaled_sum import at_point, scaled_sum
 
 _INIT_STD = 1e-3  # Source: official code, init N(init_scale / T, 0.001)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapterlab.catalog.store import open_catalog
-from adapterlab.export.catalogued import open_trained
+from adapterlab.exporting.stored_models import open_trained
 from adapterlab.search.study import read_trials
 from adapterlab.train import weights
 from tiny_world import platform, write_world

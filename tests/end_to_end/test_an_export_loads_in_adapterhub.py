@@ -17,10 +17,10 @@ import torch
 from filelock import FileLock
 
 import adapterlab
-from adapterlab.export import backbones
-from adapterlab.export.catalogued import open_trained
-from adapterlab.export.draft import Exported
-from adapterlab.export.folder import read_adapter, read_head
+from adapterlab.exporting import backbone_references as backbones
+from adapterlab.exporting.adapter_folder import read_adapter, read_head
+from adapterlab.exporting.draft import Exported
+from adapterlab.exporting.stored_models import open_trained
 from adapterlab.train.adaptation import OwnAdapter, Seat
 from adapterlab.train.passes import gather
 from adapterlab.train.predict import outputs

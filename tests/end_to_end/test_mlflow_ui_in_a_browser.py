@@ -41,7 +41,8 @@ _REACHES_OUT_OF_ITS_CELL = """link => {
 def home(tmp_path_factory) -> Path:
     """A home folder that holds one finished sweep."""
     from adapterlab.records import State
-    from adapterlab.tracking import names, pictures, schema
+    from adapterlab.tracking import pictures, schema
+    from adapterlab.tracking import run_names as names
     from adapterlab.tracking.tracker import Tracker
     from adapterlab.tracking.values import Dataset
 

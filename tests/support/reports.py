@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapterlab.report.summary import OWN_ADAPTER, Cell, Gap, Influence, LayerInfluence, Summary
+from adapterlab.reporting.summary import OWN_ADAPTER, Cell, Gap, Influence, LayerInfluence, Summary
 
 
 def cell(combiner, test, *, target="glue/rte", expected=3, gaps=(), parameters=12_345, **fields) -> Cell:

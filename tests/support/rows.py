@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from adapterlab.data.read import ReadOptions, Row, Rows, file_rows
+from adapterlab.data.row_reading import ReadOptions, Row, Rows, file_rows
 from adapterlab.registry.protocols import TaskDefinition
 
 

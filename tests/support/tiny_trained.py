@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 
+from adapterlab.backbones.facts import backbone_facts
 from adapterlab.catalog.records import AdapterRecord, PoolEntry, StudyRecord, TransferRecord
 from adapterlab.catalog.store import Catalog, current_owner, open_catalog
-from adapterlab.data.backbone import backbone_facts
 from adapterlab.records import BackboneShape, Step, StepKind
 from adapterlab.registry.entry_points import adapter_method, combiner
 from adapterlab.spec.model import BackboneSpec
 from adapterlab.train import weights
-from adapterlab.train.protocols import MEAN_COEFFICIENTS
+from adapterlab.train.layers import MEAN_COEFFICIENTS
 from catalogs import key
 from tiny_world import WORDS
 

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from sqlalchemy import Column, Float, Integer, MetaData, String, Table
 from sqlalchemy.types import NullType, TypeEngine
 
-from adapterlab.catalog.types import JsonValue, UtcTime
+from adapterlab.catalog.column_types import JsonValue, UtcTime
 
 _COLUMN = "ColumnElement["
 _NULLABLE = " | None"

@@ -13,7 +13,7 @@ from adapterlab.cli.output import emit_json, note, table
 from adapterlab.errors import AdapterlabError, UnavailableError
 
 if TYPE_CHECKING:
-    from adapterlab.export.contributing import Contributions
+    from adapterlab.exporting.ablation import Contributions
 
 
 class Split(StrEnum):
@@ -64,7 +64,7 @@ def command(
 
 def picture(found: Contributions) -> bytes:
     """Return a PNG of the differences."""
-    from adapterlab.tracking.differences import difference_bars
+    from adapterlab.tracking.ablation_pictures import difference_bars
 
     short = found.task.rsplit("/", 1)[-1]
     return difference_bars(
@@ -103,7 +103,7 @@ def _write(folder: Path, found: Contributions) -> None:
     import json
 
     from adapterlab.cli.output import to_json
-    from adapterlab.report.render import csv_text
+    from adapterlab.reporting.render import csv_text
 
     rows = found.table()
     name = f"contributions-{found.key[:12]}-{found.split}"
@@ -124,7 +124,7 @@ def _write(folder: Path, found: Contributions) -> None:
 def _log(found: Contributions) -> None:
     """Add them to the transfer's run; what is shown stays true if that does not work."""
     from adapterlab.api import open_catalog
-    from adapterlab.export.tracked import log_contributions
+    from adapterlab.exporting.ablation_run import log_contributions
 
     try:
         with open_catalog() as catalog:

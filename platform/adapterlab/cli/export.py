@@ -10,7 +10,7 @@ from adapterlab.cli.options import JsonOption
 from adapterlab.cli.output import emit, emit_json
 
 if TYPE_CHECKING:
-    from adapterlab.export.draft import Exported
+    from adapterlab.exporting.draft import Exported
 
 
 def command(

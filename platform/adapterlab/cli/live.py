@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from adapterlab.cli.output import is_interactive, note, stderr
-from adapterlab.cluster.progress import StepView, SweepView
+from adapterlab.driver.progress import StepView, SweepView
 from adapterlab.records import State, StepKind
 
 _PLAIN_EVERY_S = 5.0

@@ -15,7 +15,7 @@ from adapterlab.cli.output import emit_json, table
 from adapterlab.errors import DataError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from adapterlab.export.predicting import Prediction
+    from adapterlab.exporting.prediction import Prediction
 
 _SHOWN = 60
 """Letters of a text in the table."""

@@ -11,10 +11,10 @@ from adapterlab.api import report
 from adapterlab.cli.options import JsonOption
 from adapterlab.cli.output import emit, emit_json, note, stdout
 from adapterlab.errors import UsageError
-from adapterlab.report import render
-from adapterlab.report.grids import Grid, grids
-from adapterlab.report.significance import Significance, compare
-from adapterlab.report.summary import Summary
+from adapterlab.reporting import render
+from adapterlab.reporting.significance import Significance, compare
+from adapterlab.reporting.summary import Summary
+from adapterlab.reporting.tables import Grid, grids
 
 
 def command(
@@ -58,7 +58,7 @@ def command(
     if to is not None:
         _write(Path(to).expanduser(), summary, tables, significance)
     if json:
-        from adapterlab.report.write import document
+        from adapterlab.reporting.folder import document
 
         emit_json(document(summary, significance))
     elif form == "text":
@@ -93,7 +93,7 @@ def _formatted(form: str, summary: Summary, tables: list[Grid], significance: Si
 
 
 def _write(folder: Path, summary: Summary, tables: list[Grid], significance: Significance | None) -> None:
-    from adapterlab.report.write import write_report
+    from adapterlab.reporting.folder import write_report
 
     files = write_report(folder, summary, tables, significance)
     note(f"wrote {len(files)} files into {folder}: {', '.join(files)}")

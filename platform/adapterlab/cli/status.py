@@ -9,7 +9,7 @@ import typer
 from adapterlab.api import status
 from adapterlab.cli.options import JsonOption
 from adapterlab.cli.output import emit, emit_json, table
-from adapterlab.cluster.progress import SweepView
+from adapterlab.driver.progress import SweepView
 from adapterlab.records import State, StepKind
 
 

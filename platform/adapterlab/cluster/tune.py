@@ -30,7 +30,7 @@ from types import FrameType
 from typing import Any
 
 from adapterlab.cluster.outcomes import Job, JobOutcome, death_of, never_ended, outcome_of, packed
-from adapterlab.cluster.surroundings import memory_kills_are_deaths, variables_set
+from adapterlab.cluster.process_state import memory_kills_are_deaths, variables_set
 from adapterlab.errors import CancelledError, UsageError
 from adapterlab.fingerprint import Json
 from adapterlab.records import State

@@ -1,7 +1,7 @@
 """Files to records: JSON lines, CSV, TSV and Parquet, each also packed with gzip; nothing is trusted.
 
 A record is a mapping from column to value, or a :class:`Fault` where a line is broken; what the
-columns mean is :mod:`adapterlab.data.read`'s. Files are streamed: memory does not grow with them.
+columns mean is :mod:`adapterlab.data.row_reading`'s. Files are streamed: memory does not grow with them.
 Text is UTF-8, with or without a byte order mark.
 
 TSV has two dialects. The GLUE files know no quoting: a quote is text. Spreadsheets and pandas quote

@@ -15,9 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapterlab.data.files import MissingDataError, SplitFiles, check_shards
-from adapterlab.data.hub import explain, kept_list
-from adapterlab.data.memo import file_digest, write_atomically
+from adapterlab.backbones.hub import explain, kept_list
+from adapterlab.caching.file_digests import file_digest, write_atomically
+from adapterlab.data.split_files import MissingDataError, SplitFiles, check_shards
 from adapterlab.errors import AdapterlabError, DataError, NotFoundError, UnavailableError
 from adapterlab.records import Splits
 from adapterlab.registry.protocols import HubLocation

@@ -13,14 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapterlab.data.backbone import tokenizer_digest
-from adapterlab.data.content import ContentDigest
-from adapterlab.data.kept import kept_folder
-from adapterlab.data.read import check_train_labels
-from adapterlab.data.sources import DataPlaces, TaskSource, task_source
-from adapterlab.data.split import split_rows
-from adapterlab.data.stored import StoredExtras, StoredRows, write_rows, write_texts
-from adapterlab.data.tasks import task_facts
+from adapterlab.backbones.facts import tokenizer_digest
+from adapterlab.caching.folders import kept_folder
+from adapterlab.data.arrow_rows import StoredExtras, StoredRows, write_rows, write_texts
+from adapterlab.data.content_digest import ContentDigest
+from adapterlab.data.row_reading import check_train_labels
+from adapterlab.data.row_sources import DataPlaces, TaskSource, task_source
+from adapterlab.data.splits import split_rows
+from adapterlab.data.task_facts import task_facts
 from adapterlab.data.tokens import encoded, has_segments, load_tokenizer, longest_input
 from adapterlab.errors import BackboneError, DataError
 from adapterlab.fingerprint import key_of
@@ -211,7 +211,7 @@ class _Arrays:
     """Token ids, segment ids and offsets of one split, appended to ``.npy`` files as they come."""
 
     def __init__(self, folder: Path, split: str) -> None:
-        from adapterlab.data.growing import GrowingArray
+        from adapterlab.data.growing_array import GrowingArray
 
         self._ids = GrowingArray(folder / f"{split}.token_ids.npy", "int32")
         self._types = GrowingArray(folder / f"{split}.type_ids.npy", "int32")

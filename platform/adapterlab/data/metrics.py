@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from adapterlab.data import grouped
+from adapterlab.data import grouped_metrics as grouped
 from adapterlab.errors import NotFoundError
 from adapterlab.records import Examples, ProblemType
 
@@ -110,7 +110,7 @@ METRICS: Mapping[str, Metric] = {
 ``recall_macro``, means over the classes that occur or over all labels; ``f1_micro``, over all
 decisions together; ``subset_accuracy``, the share of rows all of whose labels are right; ``matthews``,
 ``pearson`` and ``spearman`` correlation in [-1, 1]; ``group_accuracy``, ``entity_f1`` and
-``entity_em``, see :mod:`adapterlab.data.grouped`."""
+``entity_em``, see :mod:`adapterlab.data.grouped_metrics`."""
 
 
 def metrics_for(problem_type: ProblemType) -> tuple[str, ...]:

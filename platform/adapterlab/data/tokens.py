@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapterlab.data.backbone import TOKENIZER_FILE, read_config
-from adapterlab.data.read import Rows
+from adapterlab.backbones.facts import TOKENIZER_FILE, read_config
+from adapterlab.data.row_reading import Rows
 from adapterlab.errors import BackboneError, DataError
 
 if TYPE_CHECKING:

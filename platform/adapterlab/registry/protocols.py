@@ -40,7 +40,7 @@ class AdapterMethod(Protocol):
     ``[[baseline]]``."""
 
     def sites(self, settings: BaseModel) -> tuple[str, ...]:
-        """Return where an adapter attaches in each layer, names of ``train/protocols.py``'s ``Hook``.
+        """Return where an adapter attaches in each layer, names of ``train/layers.py``'s ``Hook``.
 
         With S sites an adapter has L·S attachment points, layer by layer.
         """
@@ -52,7 +52,7 @@ class AdapterMethod(Protocol):
         """Return the parameters of one adapter, head not counted; ``None`` if the shape does not say."""
 
     def layer(self) -> ModuleType:
-        """Import and return the torch side, see ``train/protocols.py``."""
+        """Import and return the torch side, see ``train/layers.py``."""
 
 
 @runtime_checkable
@@ -81,7 +81,7 @@ class Combiner(Protocol):
         """Return the parameters of one transfer, head not counted; may be 0."""
 
     def layer(self) -> Any:
-        """Import and return the torch side, a ``CombinerLayer`` of ``train/protocols.py``."""
+        """Import and return the torch side, a ``CombinerLayer`` of ``train/layers.py``."""
 
 
 @runtime_checkable

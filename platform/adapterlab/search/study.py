@@ -24,11 +24,11 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from adapterlab.errors import ConflictError, NotFoundError
 from adapterlab.records import State
 from adapterlab.search import storage as database
-from adapterlab.search.dimensions import Setting
-from adapterlab.search.propose import Proposer, Spaces, by_dimension, pruner_of
+from adapterlab.search.samplers import Proposer, Spaces, by_dimension, pruner_of
+from adapterlab.search.settings import Setting
+from adapterlab.search.trial_view import TrialView
 from adapterlab.search.trials import REASON, STATES, WORKER, TrialRecord, read_trials, record_of
-from adapterlab.search.view import TrialView
-from adapterlab.spec.space import Choices, FloatRange
+from adapterlab.spec.search_space import Choices, FloatRange
 
 __all__ = ["Guard", "Proposal", "StudySearch", "TrialRecord", "read_trials"]
 

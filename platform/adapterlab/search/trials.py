@@ -11,8 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 from adapterlab.errors import NotFoundError
 from adapterlab.records import State
 from adapterlab.search import storage as database
-from adapterlab.search.dimensions import Setting
-from adapterlab.search.propose import by_dimension
+from adapterlab.search.samplers import by_dimension
+from adapterlab.search.settings import Setting
 
 WORKER = "worker"
 """Trial attribute: who trains it; ``None`` when it waits to be taken over."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from adapterlab.records import DEFAULT_MAX_LENGTH
-from adapterlab.spec.space import Frozen
+from adapterlab.spec.search_space import Frozen
 
 Revision = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 

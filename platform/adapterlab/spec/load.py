@@ -12,13 +12,13 @@ from typing import Any
 from adapterlab import home
 from adapterlab.errors import SpecError
 from adapterlab.spec import positions
+from adapterlab.spec.complaints import Complaint, complaints_of, dotted
 from adapterlab.spec.faults import Fault, spec_error
 from adapterlab.spec.model import SCHEMA_VERSION, Spec
 from adapterlab.spec.overlaps import overlap_warnings
 from adapterlab.spec.overrides import Override, apply, parse_override
-from adapterlab.spec.plugged import plugin_complaints
-from adapterlab.spec.source import Source, read_source
-from adapterlab.spec.wording import Complaint, complaints_of, dotted
+from adapterlab.spec.plugin_checks import plugin_complaints
+from adapterlab.spec.text import Source, read_source
 
 _UPGRADE = "upgrade adapterlab: pip install --upgrade adapterlab"
 

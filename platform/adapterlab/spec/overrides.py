@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from adapterlab.spec.complaints import Complaint, dotted, show
 from adapterlab.spec.positions import Path, oversized
-from adapterlab.spec.wording import Complaint, dotted, show
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from adapterlab.records import ProblemType, Splits
 from adapterlab.registry.protocols import HubLocation, TaskDefinition, template_columns
-from adapterlab.spec.space import Frozen
+from adapterlab.spec.search_space import Frozen
 
 METRICS: Mapping[ProblemType, tuple[str, ...]] = {
     ProblemType.CLASSIFICATION: (

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from adapterlab.spec.knobs import Knob, Table, tables, toml
+from adapterlab.spec.key_tables import Knob, Table, tables, toml
 
 _WIDTH = 100
 

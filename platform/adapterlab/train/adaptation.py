@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from adapterlab.errors import UsageError
-from adapterlab.train.means import TokenMeans
+from adapterlab.train.layers import Backbone, FrozenPool, MethodLayer, SeveralRates
 from adapterlab.train.packing import spread
 from adapterlab.train.passes import Pass, Rectangle
-from adapterlab.train.protocols import Backbone, FrozenPool, MethodLayer, SeveralRates
+from adapterlab.train.token_means import TokenMeans
 
 
 class Adaptation(Protocol):
@@ -211,7 +211,7 @@ def trained_in(dtype: torch.dtype) -> torch.dtype:
 
 @dataclass(frozen=True)
 class PassHook:
-    """What the lanes of one pass add to the backbone; see :class:`~adapterlab.train.protocols.Hook`."""
+    """What the lanes of one pass add to the backbone; see :class:`~adapterlab.train.layers.Hook`."""
 
     seats: Sequence[Seat]
     """The lanes, those of equal group side by side."""

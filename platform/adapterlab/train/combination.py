@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from adapterlab.train.adaptation import SourcePool
-from adapterlab.train.means import TokenMeans
-from adapterlab.train.protocols import (
+from adapterlab.train.layers import (
     AveragingLayer,
     Backbone,
     CombinerLayer,
@@ -24,6 +23,7 @@ from adapterlab.train.protocols import (
     PenalisedLayer,
     UndecayedLayer,
 )
+from adapterlab.train.token_means import TokenMeans
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from adapterlab.errors import DataError, UsageError
 from adapterlab.train.adaptation import Seat, SourcePool, hidden_states
 from adapterlab.train.combination import Combination, pool_for
-from adapterlab.train.protocols import (
+from adapterlab.train.layers import (
     Backbone,
     CombinerLayer,
     FixedLayer,

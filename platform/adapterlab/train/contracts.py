@@ -16,7 +16,7 @@ from adapterlab.registry.contracts import SHAPE
 from adapterlab.registry.protocols import AdapterMethod, Combiner, Expands, ReadsModels
 from adapterlab.train.adaptation import trains_backbone
 from adapterlab.train.fold import fold
-from adapterlab.train.protocols import (
+from adapterlab.train.layers import (
     MEAN_COEFFICIENTS,
     AveragingLayer,
     CombinerLayer,

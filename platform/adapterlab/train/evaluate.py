@@ -14,8 +14,8 @@ from adapterlab.records import Examples, TaskFacts
 from adapterlab.train import head
 from adapterlab.train.adaptation import Seat, first_states, trained_in
 from adapterlab.train.capacity import is_out_of_memory
+from adapterlab.train.layers import Backbone
 from adapterlab.train.passes import Rectangle, evaluation_rectangles
-from adapterlab.train.protocols import Backbone
 
 MAX_TOKENS = 4096
 """Token rows of one lane in an evaluation pass: enough to fill a processor, little memory."""

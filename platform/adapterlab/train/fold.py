@@ -20,7 +20,7 @@ from torch import Tensor
 
 from adapterlab.errors import DataError, UsageError
 from adapterlab.records import BackboneShape
-from adapterlab.train.protocols import Tensors
+from adapterlab.train.layers import Tensors
 
 
 @runtime_checkable

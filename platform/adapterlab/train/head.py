@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adapterlab.records import ProblemType
-from adapterlab.train.protocols import Tensors
+from adapterlab.train.layers import Tensors
 from adapterlab.train.rng import dropout
 
 _INIT_STD = 0.02

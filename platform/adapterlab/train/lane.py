@@ -19,8 +19,8 @@ from torch import Tensor
 from adapterlab.records import EpochResult, LaneResult, State, TaskData, TrainSettings
 from adapterlab.train import head
 from adapterlab.train.adaptation import Adaptation, Seat
+from adapterlab.train.layers import Tensors
 from adapterlab.train.passes import Rectangle, epoch_batches, gather
-from adapterlab.train.protocols import Tensors
 from adapterlab.train.rng import stream
 
 
@@ -28,8 +28,8 @@ from adapterlab.train.rng import stream
 class Lane:
     """One training run in progress.
 
-    Use :func:`adapterlab.train.source.source_lane` or
-    :func:`adapterlab.train.transfer.transfer_lane` to make one.
+    Use :func:`adapterlab.train.source_lane.source_lane` or
+    :func:`adapterlab.train.transfer_lane.transfer_lane` to make one.
     """
 
     name: str

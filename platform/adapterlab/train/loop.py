@@ -19,9 +19,9 @@ from adapterlab.train.adaptation import Adaptation, Seat
 from adapterlab.train.capacity import Capacity
 from adapterlab.train.combination import Combination
 from adapterlab.train.evaluate import evaluate
+from adapterlab.train.freed_memory import SPARE
 from adapterlab.train.lane import Lane
-from adapterlab.train.protocols import Backbone
-from adapterlab.train.spare import SPARE
+from adapterlab.train.layers import Backbone
 from adapterlab.train.step import train_step
 
 OnEpoch = Callable[[Lane, EpochResult], bool]

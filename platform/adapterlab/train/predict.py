@@ -12,8 +12,8 @@ from adapterlab.records import Examples, ProblemType
 from adapterlab.train import head
 from adapterlab.train.adaptation import Seat, first_states
 from adapterlab.train.evaluate import MAX_TOKENS
+from adapterlab.train.layers import Backbone
 from adapterlab.train.passes import evaluation_rectangles
-from adapterlab.train.protocols import Backbone
 
 
 @torch.inference_mode()

@@ -11,8 +11,8 @@ from adapterlab.errors import TrainingError
 from adapterlab.train.adaptation import first_states
 from adapterlab.train.capacity import Capacity, is_out_of_memory
 from adapterlab.train.lane import Lane
+from adapterlab.train.layers import Backbone
 from adapterlab.train.passes import Rectangle
-from adapterlab.train.protocols import Backbone
 
 
 def train_step(backbone: Backbone, lanes: Sequence[Lane], capacity: Capacity | None = None) -> None:

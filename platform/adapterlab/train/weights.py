@@ -12,7 +12,7 @@ from torch import Tensor
 
 from adapterlab.errors import CorruptBlobError
 from adapterlab.fingerprint import canonical_json
-from adapterlab.train.protocols import Tensors
+from adapterlab.train.layers import Tensors
 
 HEAD_PREFIX = "head."
 

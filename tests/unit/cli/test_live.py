@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from adapterlab.catalog.records import StepStatus
 from adapterlab.cli.live import live_progress
-from adapterlab.cluster.progress import StepView, SweepView
+from adapterlab.driver.progress import StepView, SweepView
 from adapterlab.records import State, StepKind
 
 

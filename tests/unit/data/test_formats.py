@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from adapterlab.data import formats
 from adapterlab.data.formats import Fault, records
-from adapterlab.data.read import ReadOptions
-from adapterlab.data.sources import DataPlaces
-from adapterlab.data.tasks import task_facts
+from adapterlab.data.row_reading import ReadOptions
+from adapterlab.data.row_sources import DataPlaces
+from adapterlab.data.task_facts import task_facts
 from adapterlab.errors import DataError
 from adapterlab.records import ProblemType
 from adapterlab.registry.protocols import TaskDefinition

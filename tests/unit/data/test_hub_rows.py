@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from adapterlab.data.hub_rows import files_of
-from adapterlab.data.tasks import task_facts
+from adapterlab.data.task_facts import task_facts
 from hub_server import REVISION, Hub, serve
 
 ROWS = [
@@ -43,8 +43,8 @@ FILES = {
 PROGRAM = """
 import json, pathlib, sys
 from dataclasses import asdict
-from adapterlab.data.sources import DataPlaces
-from adapterlab.data.tasks import task_facts
+from adapterlab.data.row_sources import DataPlaces
+from adapterlab.data.task_facts import task_facts
 from adapterlab.errors import AdapterlabError
 options = json.loads(sys.argv[1])
 try:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from adapterlab.data.load import load_task
-from adapterlab.data.read import Rows
-from adapterlab.data.split import split_indices
+from adapterlab.data.row_reading import Rows
+from adapterlab.data.splits import split_indices
 from adapterlab.data.tokens import encode, has_segments, load_tokenizer, longest_input
 from adapterlab.errors import BackboneError, DataError, NotFoundError
 from adapterlab.records import Examples

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from adapterlab.data.tasks import task_facts
+from adapterlab.data.task_facts import task_facts
 from adapterlab.errors import DataError
 from adapterlab.registry.entry_points import task_definition
 from rows import read_file

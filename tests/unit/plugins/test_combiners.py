@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapterlab.errors import TrainingError, UsageError
-from adapterlab.train.protocols import ModelFolder, PoolContext
+from adapterlab.train.layers import ModelFolder, PoolContext
 from adapterlab_adaptersoup.layer import AdapterSoupLayer, soup_weights
 from adapterlab_adaptersoup.plugin import ADAPTERSOUP, AdapterSoupSettings
 from adapterlab_adaptersoup.vectors import chosen, mean_vector

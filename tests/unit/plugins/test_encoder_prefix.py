@@ -12,7 +12,7 @@ from adapterlab.train.adaptation import OwnAdapter, Seat, first_states, hidden_s
 from adapterlab.train.loop import train_lanes
 from adapterlab.train.passes import gather
 from adapterlab.train.rng import stream
-from adapterlab.train.source import source_lane
+from adapterlab.train.source_lane import source_lane
 from adapterlab_encoder.prefix import PrefixCache
 from tiny_models import random_encoder, random_examples, random_task
 

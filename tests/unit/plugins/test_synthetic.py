@@ -14,7 +14,7 @@ from dataclasses import fields
 
 import pytest
 
-from adapterlab.data.tasks import task_facts
+from adapterlab.data.task_facts import task_facts
 from adapterlab.records import ProblemType
 from adapterlab.registry.entry_points import task_suite
 from adapterlab_synthetic import matching, reasoning

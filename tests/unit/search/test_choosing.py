@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from adapterlab.errors import ConflictError
 from adapterlab.search.study import StudySearch, read_trials
-from adapterlab.spec.space import Choices, FloatRange
+from adapterlab.spec.search_space import Choices, FloatRange
 
 KINDS = {
     "scalearn": {"lr": FloatRange(low=1e-3, high=2e-2, log=True), "dropout": Choices(choices=(0.0, 0.3))},

@@ -20,7 +20,7 @@ import adapterlab.search.storage as storage_module
 from adapterlab.errors import ConflictError, UnavailableError, UsageError
 from adapterlab.search.storage import close, database_lock, initialise, open_storage, visible
 from adapterlab.search.study import StudySearch
-from adapterlab.spec.space import Choices
+from adapterlab.spec.search_space import Choices
 
 WORKER = Path(__file__).with_name("trial_worker.py")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(storage_module.__file__).parents[2])}

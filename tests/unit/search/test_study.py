@@ -20,7 +20,7 @@ from adapterlab.errors import ConflictError, NotFoundError
 from adapterlab.records import State
 from adapterlab.search.storage import initialise
 from adapterlab.search.study import StudySearch, read_trials
-from adapterlab.spec.space import Choices, FloatRange
+from adapterlab.spec.search_space import Choices, FloatRange
 
 WORKER = Path(__file__).with_name("trial_worker.py")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(study_module.__file__).parents[2])}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from adapterlab.search.storage import initialise
 from adapterlab.search.study import StudySearch
-from adapterlab.spec.space import FloatRange
+from adapterlab.spec.search_space import FloatRange
 
 url, name, worker, trials, seconds = sys.argv[1:6]
 if int(trials) == 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from adapterlab.spec.knobs import tables
+from adapterlab.spec.key_tables import tables
 from adapterlab.spec.reference import page
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "spec.md"

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapterlab.spec.knobs import toml
+from adapterlab.spec.key_tables import toml
 from adapterlab.spec.load import load_spec
 from adapterlab.spec.model import Spec
 from adapterlab.spec.template import starter

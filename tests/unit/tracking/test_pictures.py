@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from adapterlab.tracking.differences import difference_bars
+from adapterlab.tracking.ablation_pictures import difference_bars
 from adapterlab.tracking.pictures import Spread, coefficient_heatmap, source_heatmap
 
 

@@ -73,7 +73,7 @@ def test_command_line_names_no_store():
 
 
 @pytest.mark.parametrize(
-    "module", ["adapterlab.cli.ui", "adapterlab.tracking.names", "adapterlab.tracking.spool"]
+    "module", ["adapterlab.cli.ui", "adapterlab.tracking.run_names", "adapterlab.tracking.spool"]
 )
 def test_light_modules_do_not_import_mlflow(module):
     program = f"import sys, {module}; sys.exit('mlflow' in sys.modules or 'matplotlib' in sys.modules)"

@@ -15,7 +15,7 @@ from adapterlab.records import State, TrainSettings
 from adapterlab.registry.entry_points import adapter_method
 from adapterlab.train.capacity import Capacity
 from adapterlab.train.loop import train_lanes
-from adapterlab.train.source import source_lane
+from adapterlab.train.source_lane import source_lane
 from tiny_models import random_encoder, random_task
 
 ENCODER = random_encoder(dropout=0.1)

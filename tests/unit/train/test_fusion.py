@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from adapterlab.records import TrainSettings
 from adapterlab.train.adaptation import SourcePool, hidden_states
+from adapterlab.train.layers import FrozenPool
 from adapterlab.train.loop import train_lanes
-from adapterlab.train.means import TokenMeans
-from adapterlab.train.protocols import FrozenPool
 from adapterlab.train.rng import dropout as drop
 from adapterlab.train.rng import stream
-from adapterlab.train.transfer import transfer_lane
+from adapterlab.train.token_means import TokenMeans
+from adapterlab.train.transfer_lane import transfer_lane
 from adapterlab_adapterfusion.layer import AdapterFusionLayer
 from adapterlab_adapterfusion.plugin import ADAPTERFUSION, AdapterFusionSettings
 from adapterlab_bottleneck import layer as pfeiffer

@@ -16,13 +16,13 @@ from adapterlab.errors import DataError
 from adapterlab.records import State, TrainSettings
 from adapterlab.registry import entry_points
 from adapterlab.registry.entry_points import combiner
-from adapterlab.train import spare
+from adapterlab.train import freed_memory as spare
 from adapterlab.train.adaptation import SourcePool
 from adapterlab.train.combination import pool_for
 from adapterlab.train.loop import train_lanes
 from adapterlab.train.rng import stream
-from adapterlab.train.source import source_lane
-from adapterlab.train.transfer import transfer_lane
+from adapterlab.train.source_lane import source_lane
+from adapterlab.train.transfer_lane import transfer_lane
 from adapterlab_bottleneck import layer as pfeiffer
 from adapterlab_scalearn.layer import ScaLearnLayer
 from adapterlab_scalearn.plugin import ScaLearnSettings

@@ -15,7 +15,7 @@ from adapterlab.train.adaptation import OwnAdapter, Seat, SourcePool, first_stat
 from adapterlab.train.loop import train_lanes
 from adapterlab.train.passes import epoch_batches, gather
 from adapterlab.train.rng import stream
-from adapterlab.train.source import source_lane
+from adapterlab.train.source_lane import source_lane
 from adapterlab_encoder.layer import from_model
 from adapterlab_propetl.layer import mask_of
 from tiny_models import random_encoder, random_examples, random_task

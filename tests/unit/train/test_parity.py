@@ -12,8 +12,8 @@ from adapterlab.train import head
 from adapterlab.train.adaptation import OwnAdapter, Seat, SourcePool
 from adapterlab.train.adaptation import hidden_states as lane_states
 from adapterlab.train.combination import Combination
+from adapterlab.train.layers import PoolContext
 from adapterlab.train.passes import Pass
-from adapterlab.train.protocols import PoolContext
 from adapterlab_adapterfusion.layer import AdapterFusionLayer
 from adapterlab_adapterfusion.plugin import AdapterFusionSettings
 from adapterlab_adaptersoup.layer import AdapterSoupLayer

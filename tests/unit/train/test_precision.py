@@ -11,8 +11,8 @@ from adapterlab.train.adaptation import SourcePool
 from adapterlab.train.device import precision_of
 from adapterlab.train.loop import train_lanes
 from adapterlab.train.rng import stream
-from adapterlab.train.source import source_lane
-from adapterlab.train.transfer import transfer_lane
+from adapterlab.train.source_lane import source_lane
+from adapterlab.train.transfer_lane import transfer_lane
 from tiny_models import random_encoder, random_task
 
 SETTINGS = TrainSettings(lr=2e-3, max_epochs=3, patience=3, batch_size=8, head_dropout=0.0)

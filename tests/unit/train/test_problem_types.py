@@ -18,7 +18,7 @@ from adapterlab.train import evaluate as evaluation
 from adapterlab.train import head, predict
 from adapterlab.train.adaptation import Seat
 from adapterlab.train.loop import train_lanes
-from adapterlab.train.source import source_lane
+from adapterlab.train.source_lane import source_lane
 from adapterlab_bottleneck import layer as pfeiffer
 from tiny_models import (
     random_choice_task,

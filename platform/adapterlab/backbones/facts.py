@@ -1,0 +1,293 @@
+"""Where a backbone's files are, and what is known of them before any is loaded into memory.
+
+``package:`` is an installed distribution that carries a model folder; it is found by its list of
+files, never imported. ``folder:`` is a folder beside the spec. ``hub:`` is a pinned revision in the
+local Hugging Face cache, fetched only when asked. A model folder holds ``config.json``, safetensors
+weights and tokenizer files; nothing in it is ever run or unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from adapterlab.backbones import hub
+from adapterlab.backbones.weight_files import INDEX, SINGLE, weight_files, weights_digest
+from adapterlab.caching.file_digests import file_digest
+from adapterlab.errors import BackboneError, NotFoundError
+from adapterlab.fingerprint import digest_of
+from adapterlab.records import BackboneFacts, BackboneShape
+from adapterlab.registry.entry_points import backbone_family
+from adapterlab.spec.model import BackboneSpec
+
+TOKENIZER_FILE = "tokenizer.json"
+TOKENIZER_PARTS = (
+    "added_tokens.json",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "special_tokens_map.json",
+    "spiece.model",
+    "tokenizer_config.json",
+    "vocab.json",
+    "vocab.txt",
+)
+"""What decides a tokenizer where there is no ``tokenizer.json``."""
+_BOOKKEEPING = ("_name_or_path", "transformers_version")
+"""Keys of a config that name its origin and decide nothing."""
+
+
+def backbone_facts(spec: BackboneSpec, *, folder: Path, cache: Path, download: bool) -> BackboneFacts:
+    """Return what is known of a backbone, fetching it first if ``download`` says so.
+
+    Args:
+        spec: The ``[backbone]`` part of a spec.
+        folder: Folder of the spec; ``folder:`` paths are relative to it.
+        cache: Folder of this machine's caches, where digests are kept.
+        download: Fetch a hub backbone that is not in the local Hugging Face cache. If false, its
+            digests stay ``None`` and ``pending_reason`` says why; no network is touched.
+
+    Raises:
+        NotFoundError: The package, folder, repository or revision does not exist.
+        UnavailableError: The hub cannot be reached, refuses for now, or sent half a file.
+        BackboneError: The files are not a supported model, or not the one the spec expects.
+    """
+    place = model_folder(spec.source, spec.revision, folder=folder, cache=cache, download=download)
+    if place is None:
+        name = spec.source.partition(":")[2]
+        return _pending(spec, f"{name} is not in the local Hugging Face cache; `platform submit` fetches it")
+    return _facts_of(spec, place, cache)
+
+
+def model_folder(
+    source: str, revision: str | None, *, folder: Path, cache: Path, download: bool
+) -> Path | None:
+    """Return the local folder of a model; ``None``: it is on the hub and not fetched yet.
+
+    Args:
+        source: ``package:``, ``folder:`` or ``hub:`` and a name.
+        revision: Commit on the hub.
+        folder: Folder of the spec.
+        cache: Folder of this machine's caches.
+        download: Fetch what is not in the local Hugging Face cache.
+
+    Raises:
+        NotFoundError: The package, folder, repository or revision does not exist.
+        UnavailableError: The hub cannot be reached, refuses for now, or sent half a file.
+    """
+    kind, _, name = source.partition(":")
+    if kind == "package":
+        return _package_folder(name)
+    if kind == "folder":
+        return _given_folder(name, folder)
+    place = hub.cached_folder(name, str(revision))
+    if place is None and download:
+        place = hub.download(name, str(revision), locks=cache / "locks")
+    return place
+
+
+def config_digest(folder: Path) -> str:
+    """Return the sha256 over what a model folder's config decides.
+
+    Raises:
+        BackboneError: The config is missing or broken.
+    """
+    config = read_config(folder)
+    try:
+        return digest_of({name: value for name, value in config.items() if name not in _BOOKKEEPING})
+    except ValueError as error:
+        raise BackboneError(f"{folder / 'config.json'}: {error}") from None
+
+
+def tokenizer_digest(folder: Path, cache: Path) -> str:
+    """Return the sha256 over the files that decide how a model folder tokenises.
+
+    Raises:
+        BackboneError: The folder has no tokenizer.
+    """
+    if (folder / TOKENIZER_FILE).is_file():
+        return digest_of({TOKENIZER_FILE: file_digest(cache, folder / TOKENIZER_FILE)})
+    parts = [folder / name for name in TOKENIZER_PARTS if (folder / name).is_file()]
+    if not {path.name for path in parts} & set(hub.TOKENIZERS):
+        raise BackboneError(
+            f"{folder}: no tokenizer, expected {TOKENIZER_FILE} or a vocabulary",
+            remedy="Save the tokenizer beside the weights: AutoTokenizer.from_pretrained(…).save_pretrained(folder).",
+        )
+    return digest_of({path.name: file_digest(cache, path) for path in parts})
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return a model folder's ``config.json``.
+
+    Raises:
+        BackboneError: It is missing or broken.
+    """
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise BackboneError(
+            f"{folder}: no config.json", remedy="Name a folder as save_pretrained() writes it."
+        ) from None
+    except (ValueError, RecursionError, OSError) as error:
+        raise BackboneError(f"{path}: cannot be read ({error})", remedy="Fetch the model again.") from None
+    if not isinstance(config, dict):
+        raise BackboneError(f"{path}: expected an object, got {type(config).__name__}")
+    return config
+
+
+def _facts_of(spec: BackboneSpec, place: Path, cache: Path) -> BackboneFacts:
+    config = read_config(place)
+    architecture = _architecture(place, config)
+    shape = _shape(place, config)
+    _check_expected(spec, shape, place)
+    files = weight_files(place)
+    if not files:
+        raise no_weights(place)
+    weights = weights_digest(files, cache)
+    if spec.sha256 not in (None, weights):
+        raise BackboneError(
+            f"{files[0] if len(files) == 1 else place}: sha256 {weights}, but the spec expects {spec.sha256}",
+            remedy="These are other weights: correct backbone.sha256, or fetch the right ones.",
+        )
+    return BackboneFacts(
+        source=spec.source,
+        architecture=architecture,
+        shape=shape,
+        weights_digest=weights,
+        tokenizer_digest=tokenizer_digest(place, cache),
+        config_digest=config_digest(place),
+        folder=str(place),
+    )
+
+
+def _pending(spec: BackboneSpec, reason: str) -> BackboneFacts:
+    expect = spec.expect
+    return BackboneFacts(
+        source=spec.source,
+        architecture=None,
+        # Nearly every encoder's feed-forward block is four times as wide.
+        shape=None
+        if expect is None
+        else BackboneShape(
+            expect.layers,
+            expect.hidden_size,
+            intermediate_size=4 * expect.hidden_size,
+            embedding_rows=expect.embedding_rows,
+        ),
+        weights_digest=None,
+        tokenizer_digest=None,
+        config_digest=None,
+        folder=None,
+        pending_reason=reason,
+    )
+
+
+def _architecture(place: Path, config: dict[str, Any]) -> str:
+    architecture = config.get("model_type")
+    if not isinstance(architecture, str):
+        raise BackboneError(
+            f"{place / 'config.json'}: no model_type", remedy="Name a transformers model folder."
+        )
+    try:
+        backbone_family(architecture)
+    except NotFoundError as error:
+        raise BackboneError(f"{place}: {error.message}", remedy=error.remedy) from None
+    return architecture
+
+
+def _shape(place: Path, config: dict[str, Any]) -> BackboneShape:
+    def number(name: str) -> int:
+        value = config.get(name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise BackboneError(
+                f"{place / 'config.json'}: {name} is {value!r}, expected a positive whole number"
+            )
+        return value
+
+    return BackboneShape(
+        layers=number("num_hidden_layers"),
+        hidden_size=number("hidden_size"),
+        heads=number("num_attention_heads"),
+        intermediate_size=number("intermediate_size"),
+        embedding_rows=_embedding_rows(config),
+    )
+
+
+def _embedding_rows(config: dict[str, Any]) -> int | None:
+    tables = [config.get(name) for name in ("vocab_size", "max_position_embeddings", "type_vocab_size")]
+    rows = [one for one in tables if isinstance(one, int)]
+    return sum(rows) if len(rows) == len(tables) else None
+
+
+def _check_expected(spec: BackboneSpec, shape: BackboneShape, place: Path) -> None:
+    expect = spec.expect
+    if expect is not None and (expect.layers, expect.hidden_size) != (shape.layers, shape.hidden_size):
+        raise BackboneError(
+            f"{place}: {shape.layers} layers of width {shape.hidden_size}, "
+            f"but the spec expects {expect.layers} of width {expect.hidden_size}",
+            remedy="Correct backbone.expect, or name the right backbone.",
+        )
+    if expect is not None and expect.embedding_rows not in (None, shape.embedding_rows):
+        raise BackboneError(
+            f"{place}: {shape.embedding_rows} rows of embeddings, but the spec expects {expect.embedding_rows}",
+            remedy="Correct backbone.expect, or name the right backbone.",
+        )
+
+
+def no_weights(place: Path) -> BackboneError:
+    """Return the error for a model folder without safetensors weights."""
+    pickles = sorted(
+        path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in place.glob(pattern)
+    )
+    if pickles:
+        return BackboneError(
+            f"{place}: only {', '.join(pickles)}, which is a pickle and could run code; it is never read",
+            remedy="Convert it once where you trust it: model.save_pretrained(folder) writes model.safetensors.",
+        )
+    return BackboneError(f"{place}: no {SINGLE} (or {INDEX})", remedy="Name a folder that holds the weights.")
+
+
+def _given_folder(name: str, folder: Path) -> Path:
+    place = (folder / Path(name).expanduser()).absolute()
+    if not place.is_dir():
+        raise NotFoundError(
+            f"no folder {place} (backbone.source)",
+            remedy="A folder: path is relative to the spec; expected config.json, weights and tokenizer in it.",
+        )
+    return place
+
+
+def _package_folder(name: str) -> Path:
+    try:
+        distribution = metadata.distribution(name)
+    except (metadata.PackageNotFoundError, ValueError):
+        raise NotFoundError(
+            f"the package {name!r} is not installed (backbone.source)",
+            remedy=f"Run: {_install_command(name)}",
+        ) from None
+    folders: dict[Path, set[str]] = {}
+    for file in distribution.files or ():
+        folders.setdefault(Path(file.as_posix()).parent, set()).add(file.name)
+    for place in sorted(folders, key=lambda path: (len(path.parts), str(path))):
+        if "config.json" in folders[place] and folders[place] & {SINGLE, INDEX}:
+            return Path(str(distribution.locate_file(place.as_posix()))).resolve()
+    raise NotFoundError(
+        f"the package {name!r} is installed, but holds no model folder (config.json beside {SINGLE})",
+        remedy="Name a package that carries a model, or use folder: or hub:.",
+    )
+
+
+def _install_command(name: str) -> str:
+    """Return how to install a package: by our own extra if one brings it."""
+    try:
+        wanted = metadata.requires("adapterlab") or []
+    except metadata.PackageNotFoundError:
+        wanted = []
+    for requirement in wanted:
+        package, _, condition = requirement.partition(";")
+        extra = condition.partition("extra == ")[2].strip(" '\"")
+        if extra and extra not in ("all", "dev") and package.split("=")[0].strip() == name:
+            return f"pip install 'adapterlab[{extra}]'"
+    return f"pip install {name}"

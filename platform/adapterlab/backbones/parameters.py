@@ -1,0 +1,41 @@
+"""How many parameters a backbone has, read from its files' headers; no weight is loaded."""
+
+from __future__ import annotations
+
+import json
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from adapterlab.backbones.weight_files import MAX_HEADER_BYTES, weight_files
+
+_PARTS = ("embeddings", "encoder", "pooler")
+
+
+def backbone_parameters(folder: Path) -> int | None:
+    """Return the parameters of a model folder's encoder: embeddings, layers and, if it has one, pooler.
+
+    Heads that came with the weights (a language model's) are not counted, nor are buffers of integers. Of a
+    model without these parts everything is counted. ``None`` if there are no safetensors files.
+
+    Args:
+        folder: As ``save_pretrained`` writes it.
+    """
+    counts: dict[str, int] = {}
+    for path in weight_files(folder):
+        counts |= _counts(path)
+    encoder = {
+        name: count for name, count in counts.items() if any(part in _PARTS for part in name.split(".")[:2])
+    }
+    return sum((encoder or counts).values()) or None
+
+
+def _counts(path: Path) -> dict[str, int]:
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        header: dict[str, Any] = json.loads(stream.read(min(length, MAX_HEADER_BYTES)))
+    return {
+        name: prod(tensor["shape"])
+        for name, tensor in header.items()
+        if name != "__metadata__" and str(tensor["dtype"]).startswith(("F", "BF"))
+    }

@@ -1,0 +1,109 @@
+"""Safetensors files looked at without loading them: whole, honest in their header, and their digest.
+
+A sharded model is ``model.safetensors.index.json`` plus its shards; its digest is the sha256 of the
+canonical JSON of its shards' digests by name.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from adapterlab.caching.file_digests import file_digest
+from adapterlab.errors import BackboneError
+from adapterlab.fingerprint import digest_of
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+MAX_HEADER_BYTES = 100_000_000
+"""Longest header the format allows. Source: safetensors, ``MAX_HEADER_SIZE``."""
+
+
+def weight_files(folder: Path) -> tuple[Path, ...]:
+    """Return the safetensors files of a model folder, sorted; empty if it has none.
+
+    Raises:
+        BackboneError: The index of the shards is broken, or a shard is missing.
+    """
+    if (folder / SINGLE).is_file():
+        return (folder / SINGLE,)
+    index = folder / INDEX
+    if not index.is_file():
+        return ()
+    try:
+        names = sorted({str(name) for name in json.loads(index.read_bytes())["weight_map"].values()})
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BackboneError(
+            f"{index}: not an index of shards ({error})", remedy="Fetch the model again."
+        ) from None
+    for name in names:
+        if Path(name).name != name or not name.endswith(".safetensors"):
+            raise BackboneError(f"{index}: {name!r} is no safetensors file of this folder")
+        if not (folder / name).is_file():
+            raise BackboneError(f"{folder}: shard {name} is missing", remedy="Fetch the model again.")
+    return tuple(folder / name for name in names)
+
+
+def weights_digest(files: tuple[Path, ...], cache: Path) -> str:
+    """Return the sha256 of the one file, or of the shards' digests; checks every file first.
+
+    Raises:
+        BackboneError: A file is no whole safetensors file, or is not what the hub's cache calls it.
+    """
+    digests = {}
+    for path in files:
+        check_safetensors(path)
+        digests[path.name] = digest = file_digest(cache, path)
+        _check_blob_name(path, digest)
+    return digests[SINGLE] if list(digests) == [SINGLE] else digest_of(digests)
+
+
+def check_safetensors(path: Path) -> None:
+    """Check that a file's header can be read and that the file is as long as the header says.
+
+    Raises:
+        BackboneError: It is cut off, too long, or something else altogether.
+    """
+    remedy = "Fetch the file again; only whole safetensors files are read."
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        start = stream.read(8)
+        if start == b"version ":
+            raise BackboneError(
+                f"{path}: a Git LFS pointer, not the weights", remedy="Run `git lfs pull` in its repository."
+            )
+        length = int.from_bytes(start, "little")
+        if len(start) < 8 or length > MAX_HEADER_BYTES or 8 + length > size:
+            raise BackboneError(f"{path}: cut off, or no safetensors file ({size} bytes)", remedy=remedy)
+        header = stream.read(length)
+    try:
+        end = _end_of_data(json.loads(header))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BackboneError(f"{path}: its header is broken ({error})", remedy=remedy) from None
+    if 8 + length + end != size:
+        raise BackboneError(
+            f"{path}: {size} bytes, but its header promises {8 + length + end}; it is cut off", remedy=remedy
+        )
+
+
+def _end_of_data(header: dict[str, Any]) -> int:
+    spans = sorted(tensor["data_offsets"] for name, tensor in header.items() if name != "__metadata__")
+    end = 0
+    for start, stop in spans:
+        if start != end or stop < start:
+            raise ValueError("tensors overlap or leave holes")
+        end = stop
+    if not spans:
+        raise ValueError("it lists no tensor")
+    return end
+
+
+def _check_blob_name(path: Path, digest: str) -> None:
+    """Compare with the name the hub's cache files large blobs under: their sha256."""
+    blob = path.resolve()
+    if path.is_symlink() and blob.parent.name == "blobs" and len(blob.name) == 64 and blob.name != digest:
+        raise BackboneError(
+            f"{blob}: has the sha256 {digest}, not the one it is filed under",
+            remedy=f"The cached file is damaged: delete {blob} and fetch it again.",
+        )

@@ -1,0 +1,206 @@
+"""What is wrong with a task's data, beyond what reading refuses: problems, and notes that are none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from adapterlab.data.duplicates import Repeats, Shared, repeats
+from adapterlab.data.preview import Reading, label_counts
+from adapterlab.data.readable_task import SPLITS, OpenTask
+from adapterlab.errors import AdapterlabError
+from adapterlab.fingerprint import Json
+from adapterlab.records import ProblemType
+
+_MUCH_CUT = 0.1
+"""Share of rows that lose text, above which cutting is a problem."""
+_MOST_NAMES = 8
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing about a task's data that a person should know."""
+
+    level: Literal["problem", "note"]
+    """A problem spoils training or scores; a note is worth knowing."""
+    about: str
+    """``"data"``, ``"labels"``, ``"repeats"``, ``"length"``, ``"texts"`` or ``"overlap"``."""
+    message: str
+    details: dict[str, Json] | None = None
+
+
+@dataclass(frozen=True)
+class Checked:
+    """All findings on one task."""
+
+    task: str
+    rows: dict[str, int]
+    """By split; empty if the data cannot be read."""
+    findings: tuple[Finding, ...]
+
+    @property
+    def sound(self) -> bool:
+        """Whether there is no problem."""
+        return all(one.level != "problem" for one in self.findings)
+
+
+def unreadable(task: str, error: AdapterlabError) -> Checked:
+    """Return the check of a task whose data is refused: the error is the finding."""
+    message = error.message if error.remedy is None else f"{error.message}\n{error.remedy}"
+    return Checked(task, {}, (Finding("problem", "data", message, dict(error.details) or None),))
+
+
+def check(opened: OpenTask, reading: Reading | None) -> Checked:
+    """Return what is wrong with a task's labels, texts and lengths, and which rows are repeated.
+
+    Args:
+        opened: The task.
+        reading: The backbone's tokenizer; ``None``: lengths are not checked.
+    """
+    findings = [*_labels(opened), *_texts(opened), *_repeats(opened)]
+    if reading is not None:
+        findings += _lengths(opened, reading)
+    return Checked(
+        opened.facts.task, {name: len(split) for name, split in opened.splits.items()}, tuple(findings)
+    )
+
+
+def overlap(found: Shared, *, declared: bool) -> Finding:
+    """Return the finding on two tasks that share rows or texts.
+
+    Args:
+        found: What they share.
+        declared: Whether one of them says so; a spec that pools them warns then.
+    """
+    one, other = found.tasks
+    said = []
+    if any(found.rows):
+        said.append(f"rows that are in both: {found.rows[0]:,} of {one}, {found.rows[1]:,} of {other}")
+    if found.of_training:
+        said.append(f"test rows of one that are training rows of the other: {found.of_training:,}")
+    said.append(
+        f"rows with a text that is in both: {found.texts[0]:,} of {one}, {found.texts[1]:,} of {other}"
+    )
+    message = "; ".join(said)
+    if found.example:
+        message += f". For example: {found.example}"
+    hidden = found.of_training > 0 and not declared
+    message += "" if declared or not found.of_training else ". Neither task says so (overlaps)"
+    details: dict[str, Json] = {
+        "tasks": list(found.tasks),
+        "rows": list(found.rows),
+        "texts": list(found.texts),
+        "test_rows_in_training": found.of_training,
+        "declared": declared,
+    }
+    return Finding("problem" if hidden else "note", "overlap", message, details)
+
+
+def _labels(opened: OpenTask) -> Iterator[Finding]:
+    kind = opened.definition.problem_type
+    if kind is ProblemType.REGRESSION:
+        for name in SPLITS:
+            labels = opened.splits[name].labels
+            if labels.min() == labels.max():
+                yield Finding("problem", "labels", f"{name}: every target is {float(labels[0]):g}")
+        return
+    counts = {name: label_counts(opened, opened.splits[name]) for name in SPLITS}
+    unseen = [label for label, count in counts["train"].items() if not count]
+    if unseen and kind is not ProblemType.MULTIPLE_CHOICE:
+        asked = [label for label in unseen if counts["validation"][label] + counts["test"][label]]
+        yield Finding(
+            "problem" if asked else "note",
+            "labels",
+            f"train has no row with the label {_names(unseen)}"
+            + (f", but validation or test has {_names(asked)}" if asked else ""),
+        )
+    for name in SPLITS:
+        present = [label for label, count in counts[name].items() if count]
+        if len(present) == 1 and kind is not ProblemType.MULTI_LABEL:
+            level: Literal["problem", "note"] = (
+                "note" if kind is ProblemType.MULTIPLE_CHOICE else "problem"
+            )  # fmt: skip
+            yield Finding(level, "labels", f"{name}: every row has the label {_names(present)}")
+    if kind is ProblemType.MULTI_LABEL:
+        for name in SPLITS:
+            bare = int((opened.splits[name].labels.sum(axis=1) == 0).sum())
+            if bare:
+                yield Finding(
+                    "note", "labels", f"{name}: {bare:,} of {len(opened.splits[name]):,} rows have no label"
+                )
+
+
+def _texts(opened: OpenTask) -> Iterator[Finding]:
+    for name in SPLITS:
+        empty = [
+            row
+            for row, sequences in enumerate(opened.splits[name].examples())
+            if any(not text.strip() for texts in sequences for text in texts)
+        ]
+        if empty:
+            numbers = ", ".join(str(opened.splits[name].number(row)) for row in empty[:5])
+            more = "…" if len(empty) > 5 else ""
+            yield Finding(
+                "note",
+                "texts",
+                f"{name}: {len(empty):,} of {len(opened.splits[name]):,} rows have an empty text (rows {numbers}{more})",
+            )
+
+
+def _repeats(opened: OpenTask) -> Iterator[Finding]:
+    for found in repeats(opened):
+        across = found.split != found.earlier
+        what = f"also in {found.earlier}" if across else "repeated"
+        where = f"{found.split}: {found.rows:,} of {len(opened.splits[found.split]):,} rows are {what}"
+        if found.other_label:
+            where += f", with another label: {found.other_label:,}"
+        details: dict[str, Json] = {
+            "split": found.split,
+            "earlier": found.earlier,
+            "rows": found.rows,
+            "other_label": found.other_label,
+            "examples": [
+                {
+                    "split": pair.split,
+                    "row": pair.row,
+                    "other_split": pair.other_split,
+                    "other_row": pair.other_row,
+                    "text": pair.text,
+                    "labels": list(pair.labels),
+                }
+                for pair in found.examples
+            ],
+        }
+        yield Finding("problem" if across else "note", "repeats", _with_examples(where, found), details)
+
+
+def _with_examples(where: str, found: Repeats) -> str:
+    lines = [
+        f"{pair.split}, row {pair.row} of its file = {pair.other_split}, row {pair.other_row}"
+        + (f" ({pair.labels[0]} / {pair.labels[1]})" if pair.labels[0] != pair.labels[1] else "")
+        + f": {pair.text}"
+        for pair in found.examples[:3]
+    ]
+    return "\n".join([where, *lines])
+
+
+def _lengths(opened: OpenTask, reading: Reading) -> Iterator[Finding]:
+    for name in SPLITS:
+        split = opened.splits[name]
+        lengths = reading.lengths(split.rows.sequences(split.places.tolist())).reshape(len(split), -1)
+        cut = int((lengths.max(axis=1) > reading.max_length).sum())
+        if cut:
+            share = cut / len(split)
+            yield Finding(
+                "problem" if share > _MUCH_CUT else "note",
+                "length",
+                f"{name}: {cut:,} of {len(split):,} rows ({share:.1%}) are longer than {reading.max_length} "
+                f"tokens and are cut; the longest has {int(lengths.max()):,}",
+                {"split": name, "cut": cut, "share": share, "longest": int(lengths.max())},
+            )
+
+
+def _names(labels: list[str]) -> str:
+    shown = ", ".join(repr(label) for label in labels[:_MOST_NAMES])
+    return shown + (f" and {len(labels) - _MOST_NAMES} more" if len(labels) > _MOST_NAMES else "")

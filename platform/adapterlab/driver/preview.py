@@ -1,0 +1,173 @@
+"""A spec's plan beside what the catalog has of it: what is done, in flight, to train, and how long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapterlab.backbones.facts import backbone_facts
+from adapterlab.backbones.models import model_facts
+from adapterlab.catalog.presence import is_missing
+from adapterlab.data.row_sources import DataPlaces
+from adapterlab.data.task_facts import task_facts
+from adapterlab.planning.combiners import model_sources
+from adapterlab.planning.compile import Facts, Plan, compile_plan
+from adapterlab.planning.estimate import Estimate, estimate
+from adapterlab.planning.parameter_counts import MethodCost, method_costs
+from adapterlab.records import State, Step, StepKind
+from adapterlab.spec.load import LoadedSpec
+from adapterlab.spec.studies import study_plans
+
+if TYPE_CHECKING:
+    from adapterlab.catalog.records import StepStatus
+    from adapterlab.catalog.store import Catalog
+    from adapterlab.home import Stores
+
+
+@dataclass(frozen=True)
+class PlannedSweep:
+    """A plan, with what the catalog says of each step."""
+
+    plan: Plan
+    statuses: dict[str, StepStatus]
+    """By step key; steps whose key is unknown are absent."""
+    estimate: Estimate
+    warnings: tuple[str, ...] = ()
+    """What is allowed, but may not be meant; see ``LoadedSpec.warnings``."""
+
+    @property
+    def methods(self) -> tuple[MethodCost, ...]:
+        """What each method trains, for one target and for all, beside the backbone's size."""
+        from adapterlab.backbones.parameters import backbone_parameters
+
+        folder = self.plan.facts.backbone.folder
+        return method_costs(self.plan, None if folder is None else backbone_parameters(Path(folder)))
+
+    def state(self, step: Step) -> State:
+        """Return a step's state; pending while its key is unknown."""
+        return self.statuses[step.key].state if step.key in self.statuses else State.PENDING
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Number of steps by kind and state."""
+        counted: dict[str, dict[str, int]] = {}
+        for step in self.plan.steps:
+            of_kind = counted.setdefault(str(step.kind), {})
+            state = str(self.state(step))
+            of_kind[state] = of_kind.get(state, 0) + 1
+        return counted
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as a JSON-able mapping."""
+        return {
+            "name": self.plan.name,
+            "key": self.plan.key,
+            "counts": self.counts,
+            "estimate_s": self.estimate.seconds,
+            "estimate_basis": self.estimate.basis,
+            "pending": list(self.plan.pending),
+            "warnings": list(self.warnings),
+            "methods": [one.to_json() for one in self.methods],
+            "steps": [
+                {
+                    "kind": str(step.kind),
+                    "title": step.title,
+                    "key": step.key,
+                    "state": str(self.state(step)),
+                    "trainable_parameters": step.trainable_parameters,
+                    "head_parameters": step.head_parameters,
+                    "needs": list(step.needs),
+                }
+                for step in self.plan.steps
+            ],
+        }
+
+
+def compile_spec(loaded: LoadedSpec, *, download: bool = False) -> Plan:
+    """Return a spec's plan, looking at its data and backbone but not at the catalog.
+
+    Args:
+        loaded: From :func:`load_spec`.
+        download: Whether to fetch a backbone and tasks from the hub that are not on this machine.
+
+    Raises:
+        DataError: A data file is malformed.
+        BackboneError: The backbone is not what the spec says.
+    """
+    spec, stores = loaded.spec, loaded.stores()
+    tasks = dict.fromkeys((*spec.pool.tasks, *spec.targets.tasks))
+    places = DataPlaces.of(spec, loaded.task_folder)
+    facts = Facts(
+        backbone=backbone_facts(spec.backbone, folder=loaded.folder, cache=stores.cache, download=download),
+        models={
+            source: model_facts(source, folder=loaded.folder, cache=stores.cache, download=download)
+            for source in model_sources(study_plans(spec))
+        },
+        tasks={
+            task: task_facts(
+                task, root=loaded.data_root, cache=stores.cache, places=places, download=download
+            )
+            for task in tasks
+        },
+    )
+    return compile_plan(spec, facts)
+
+
+def plan_spec(loaded: LoadedSpec) -> PlannedSweep:
+    """Return a spec's plan with what the catalog says of each step, and an estimate of time.
+
+    Args:
+        loaded: From ``load_spec``.
+    """
+    compiled = compile_spec(loaded)
+    keys = [step.key for step in compiled.steps if step.key is not None]
+    catalog = _existing_catalog(loaded.stores())
+    if catalog is None:
+        estimated = _estimate(compiled, loaded, compiled.steps, None)
+        return PlannedSweep(compiled, {}, estimated, loaded.warnings)
+    with catalog:
+        statuses = catalog.status(keys)
+        missing = [
+            step
+            for step in compiled.steps
+            if step.key is None or statuses[step.key].state is not State.COMPLETE
+        ]
+        estimated = _estimate(compiled, loaded, missing, catalog)
+        return PlannedSweep(compiled, statuses, estimated, loaded.warnings)
+
+
+def _existing_catalog(stores: Stores) -> Catalog | None:
+    if is_missing(stores.catalog):
+        return None
+    from adapterlab.catalog.store import open_existing
+
+    return open_existing(stores.catalog, stores.blobs, locks=stores.locks)
+
+
+def _estimate(
+    compiled: Plan, loaded: LoadedSpec, missing: Sequence[Step], catalog: Catalog | None
+) -> Estimate:
+    import os
+
+    cluster = loaded.spec.cluster
+    digest = compiled.facts.backbone.weights_digest
+    cores = os.cpu_count() or 1
+    workers = cluster.workers or max(1, int(cores / cluster.cpus_per_worker))
+
+    def seconds_per_row(step: Step) -> float | None:
+        if catalog is None or digest is None:
+            return None
+        kind = StepKind.TRANSFER if step.kind is StepKind.STUDY else step.kind
+        past = catalog.durations(digest, kind)
+        return sum(past) / len(past) if past else None
+
+    return estimate(
+        missing,
+        compiled.facts.backbone.shape,
+        max_length=loaded.spec.data.max_length,
+        workers=workers,
+        gpu=cluster.gpus_per_worker > 0,
+        seconds_per_row=seconds_per_row,
+    )

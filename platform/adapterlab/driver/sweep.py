@@ -1,0 +1,392 @@
+"""The driver: do what is missing, follow what others do, start no cluster for nothing.
+
+claim the sweep, or follow the process that has it
+until nothing is missing:
+    claim every missing step that nobody holds
+    train the sources that are ours, then the studies whose sources are there
+    nothing of ours to do, but something missing: wait for its owner
+close the tree of runs: what was reused is shown, nothing stays RUNNING
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapterlab.catalog.store import Catalog, open_catalog
+from adapterlab.data.row_sources import DataPlaces
+from adapterlab.driver import queue as jobs
+from adapterlab.driver.claims import Holding
+from adapterlab.driver.damaged import set_damaged_aside
+from adapterlab.driver.prefetch import prefetch
+from adapterlab.driver.progress import SweepView, view_sweep
+from adapterlab.driver.reused_runs import show_reused
+from adapterlab.errors import (
+    CancelledError,
+    ClaimLostError,
+    NotFoundError,
+    PartialFailureError,
+    UnavailableError,
+)
+from adapterlab.home import Stores
+from adapterlab.planning.compile import Plan
+from adapterlab.records import State, Step, StepKind
+from adapterlab.spec.model import ClusterSpec, Spec
+from adapterlab.worker.context import Context
+from adapterlab.worker.run_tree import SweepTree
+
+if TYPE_CHECKING:
+    from adapterlab.cluster.tune import JobOutcome
+
+Watch = Callable[[SweepView], None]
+"""Shown how far the sweep is, about twice a second, from another thread."""
+
+_FOLLOW_POLL_S = 1.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a submit did."""
+
+    sweep_key: str
+    name: str
+    trained: Mapping[StepKind, int]
+    """Steps done by this submit."""
+    reused: Mapping[StepKind, int]
+    """Steps that were complete before."""
+    followed: Mapping[StepKind, int]
+    """Steps another process did meanwhile."""
+    seconds: float
+    repaired: tuple[str, ...] = ()
+    """Titles of steps whose stored weights were damaged and that were done again."""
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """Whether everything was complete before."""
+        return not any(self.trained.values()) and not any(self.followed.values())
+
+
+def run_sweep(
+    plan: Plan,
+    spec: Spec,
+    *,
+    stores: Stores,
+    spec_toml: str,
+    data_root: Path | None,
+    places: DataPlaces | None = None,
+    watch: Watch | None = None,
+) -> Outcome:
+    """Do a plan.
+
+    Args:
+        plan: Every step must have a key.
+        spec: The resolved spec it was made from.
+        stores: Where state is kept.
+        spec_toml: The spec as written, kept in MLflow.
+        data_root: Absolute folder of real tasks.
+        places: Where else rows are.
+        watch: Shown progress; ``None``: nobody looks.
+
+    Raises:
+        NotFoundError: Data or a backbone is not at hand, so the plan cannot run.
+        CancelledError: It was cancelled; submitting again continues it.
+        PartialFailureError: Some steps failed; the rest is done and kept.
+        UnavailableError: A store or the cluster cannot be reached.
+    """
+    if plan.key is None:
+        raise NotFoundError(
+            f"{plan.name}: cannot run yet: {'; '.join(plan.pending)}",
+            remedy="`platform plan` shows what is missing.",
+        )
+    with open_catalog(stores.catalog, stores.blobs, locks=stores.locks) as catalog:
+        driver = _Driver(plan, spec, stores, spec_toml, data_root, places or DataPlaces(), watch, catalog)
+        return driver.run(plan.key)
+
+
+@dataclass
+class _Driver:
+    plan: Plan
+    spec: Spec
+    stores: Stores
+    spec_toml: str
+    data_root: Path | None
+    places: DataPlaces
+    watch: Watch | None
+    catalog: Catalog
+    started: float = field(default_factory=time.monotonic)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Steps that failed under this driver, with the reason."""
+    searched: set[str] = field(default_factory=set)
+    """Studies whose trials several workers have shared already."""
+    phase: str = "preparing the stores"
+    """What the driver does while no step is in work."""
+
+    # -- the whole --------------------------------------------------------------------------------
+
+    def run(self, key: str) -> Outcome:
+        self.keys = [str(step.key) for step in self.plan.steps]
+        repaired = self._set_damaged_aside(self.plan.steps)
+        self.before = set(self.keys) - self._missing()
+        self.done_here: set[str] = set()
+        if len(self.before) == len(self.keys) and self._is_recorded_complete(key):
+            self._write_what_waits(key)
+            return self._outcome(key, repaired)
+        with Holding(self.catalog, self.spec.cluster.lease_s, self._tick) as holding:
+            if not self._claim_sweep(holding, key):
+                return self._outcome(key, repaired)
+            self._own(holding, key)
+        return self._outcome(key, repaired)
+
+    def _write_what_waits(self, key: str) -> None:
+        """Hand MLflow what it missed while it was away, though nothing new is trained."""
+        from adapterlab.tracking.spool import something_waits
+
+        if something_waits(self.stores.spool):
+            with suppress(UnavailableError), SweepTree.open(self._context(key), self.catalog) as tree:
+                tree.tracker.flush()
+
+    def _claim_sweep(self, holding: Holding, key: str) -> bool:
+        """Claim the sweep itself; ``False`` when another process has brought it to its end."""
+        while not holding.claim([key]):
+            self._check_cancelled()
+            time.sleep(_FOLLOW_POLL_S)
+        return bool(self._missing()) or not self._is_recorded_complete(key)
+
+    def _own(self, holding: Holding, key: str) -> None:
+        from adapterlab.search import storage as studies
+        from adapterlab.tracking import schema as tracking
+
+        stores = self.stores
+        studies.initialise(stores.studies, stores.locks)
+        tracking.initialise(stores.tracking, stores.artifacts, stores.locks)
+        resolved = self.spec.model_dump(mode="json")
+        self.catalog.open_sweep(key, self.plan.name, json.dumps(resolved), self.plan.steps)
+        self.catalog.record_backbone(self.plan.facts.backbone)
+        for task in self.plan.facts.tasks.values():
+            self.catalog.record_task(task)
+        context = self._context(key)
+        with SweepTree.open(context, self.catalog) as tree:
+            run = tree.sweep(self.spec_toml, resolved, _description(self.plan))
+            try:
+                self._work(holding, context)
+            except BaseException as error:
+                state = State.FAILED if isinstance(error, UnavailableError) else State.KILLED
+                self.catalog.set_sweep_state(key, state)
+                tree.tracker.reap(run.node, reason=f"the sweep was stopped: {type(error).__name__}")
+                run.end(state, str(error).splitlines()[0] if str(error) else type(error).__name__)
+                raise
+            self.phase = "closing the run tree"
+            show_reused(tree, self.catalog, self.plan)
+            tree.tracker.reap(run.node)
+            state = State.FAILED if self.failed else State.COMPLETE
+            run.end(state, f"{len(self.failed)} steps failed" if self.failed else None)
+            self.catalog.set_sweep_state(key, state)
+        if self.failed:
+            raise self._partial_failure()
+
+    # -- the loop ---------------------------------------------------------------------------------
+
+    def _work(self, holding: Holding, context: Context) -> None:
+        from adapterlab.cluster.session import ray_session
+
+        if not self._missing():
+            return
+        if self.spec.cluster.address is None:  # a cluster's machines have caches of their own
+            prefetch(self.plan, self._missing(), context, self._tell)
+        self.phase = "starting Ray"
+        with ray_session(self.spec.cluster.address, log_folder=Path(self.stores.home) / "logs") as session:
+            self.phase = "starting workers"
+            while missing := self._open_steps():
+                holding.claim(missing)
+                todo = self._next_jobs(holding, missing, session)
+                if todo:
+                    self._dispatch(todo, holding, context)
+                elif todo is not None:
+                    self.phase = "waiting for steps another process has"
+                    self._check_cancelled()
+                    time.sleep(_FOLLOW_POLL_S)
+
+    def _next_jobs(self, holding: Holding, missing: set[str], session: Any) -> list[jobs.Job] | None:
+        """Return what can start now; empty: nothing of ours; ``None``: look again, something changed."""
+        sources = jobs.runnable_sources(self.plan, missing, holding.get)
+        several = self.spec.cluster.workers_per_study > 1
+        # On a private Ray studies queue behind their sources in one run, so that processes that have
+        # their libraries loaded go on; on a shared cluster a waiting study would block a place.
+        coming = {str(step.key) for step in sources} if session.private and not several else set()
+        studies = []
+        if coming or not sources:
+            studies = jobs.runnable_studies(self.plan, missing, holding.get, coming=coming)
+        needed = {need for study in studies for need in study.needs}
+        if self._set_damaged_aside(step for step in self.plan.steps if step.title in needed):
+            return None  # sources were damaged since; they are trained again first
+        if several and (searched := [one for one in studies if one.key in missing - self.searched]):
+            self.searched |= {str(one.key) for one in searched}
+            workers = self.spec.cluster.workers_per_study
+            return jobs.trial_jobs(searched, holding.get, workers=workers)
+        groups = _source_groups(self.spec.cluster, session)
+        return [
+            *jobs.source_jobs(sources, holding.get, groups=groups),
+            *jobs.study_jobs(self.plan, studies, missing, holding.get),
+        ]
+
+    def _dispatch(self, todo: list[jobs.Job], holding: Holding, context: Context) -> None:
+        """Run jobs to their end and note what failed."""
+        from adapterlab.cluster.tune import run_workers
+        from adapterlab.worker.entry import work
+
+        cluster = self.spec.cluster
+        run_workers(
+            [{**job, "context": context.to_json()} for job in todo],
+            work,
+            cpus=cluster.cpus_per_worker,
+            gpus=cluster.gpus_per_worker,
+            concurrency=cluster.workers,
+            max_retries=cluster.max_retries,
+            storage=Path(self.stores.home) / "ray",
+            name=f"{self.plan.name}-{context.sweep_key[:8]}",
+            should_stop=self._cancel_requested,
+            on_result=lambda outcome: self._note(outcome, holding),
+        )
+        self._check_cancelled()
+        self.failed |= jobs.blocked(self.plan, self.failed)
+
+    def _note(self, outcome: JobOutcome, holding: Holding) -> None:
+        """Note how a job's steps ended, at once: studies may be waiting for them."""
+        keys = _keys_of(outcome.job)
+        statuses = self.catalog.status(keys)
+        for key in keys:
+            status, claim = statuses[key], holding.get(key)
+            if status.state is State.COMPLETE:
+                self.done_here |= {key} - self.before
+            elif status.state is State.FAILED:
+                self.failed[key] = status.reason or "no reason given"
+            elif outcome.state is State.KILLED or (outcome.error is None and outcome.job["kind"] == "trials"):
+                continue  # stopped on request, or a share of a study that goes on
+            elif claim is not None:
+                self.failed[key] = str(outcome.error or "its worker ended without a result")
+                with suppress(ClaimLostError):  # then it is somebody else's to report
+                    self.catalog.fail(claim, self.failed[key])
+        holding.drop(key for key in keys if statuses[key].state is not State.RUNNING or key in self.failed)
+
+    def _set_damaged_aside(self, steps: Iterable[Step]) -> tuple[str, ...]:
+        return set_damaged_aside(self.catalog, steps, blobs=self.stores.blobs)
+
+    def _open_steps(self) -> set[str]:
+        return self._missing() - self.failed.keys()
+
+    def _missing(self) -> set[str]:
+        statuses = self.catalog.status(self.keys)
+        return {key for key in self.keys if statuses[key].state is not State.COMPLETE}
+
+    # -- progress and cancelling ------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        if self.watch is None:
+            return
+        with suppress(UnavailableError, NotFoundError):
+            view = view_sweep(self.catalog, self.catalog.sweep(str(self.plan.key)))
+            self.watch(replace(view, phase=self.phase))
+
+    def _tell(self, phase: str) -> None:
+        self.phase = phase
+        self._check_cancelled()
+
+    def _cancel_requested(self) -> bool:
+        return self.catalog.cancel_requested(str(self.plan.key))
+
+    def _check_cancelled(self) -> None:
+        if self._cancel_requested():
+            raise CancelledError(f"{self.plan.name} was cancelled", remedy="Submit it again to continue.")
+
+    # -- values -----------------------------------------------------------------------------------
+
+    def _is_recorded_complete(self, key: str) -> bool:
+        try:
+            return self.catalog.sweep(key).state is State.COMPLETE
+        except NotFoundError:
+            return False
+
+    def _context(self, key: str) -> Context:
+        facts, cluster = self.plan.facts.backbone, self.spec.cluster
+        return Context(
+            sweep_key=key,
+            name=self.plan.name,
+            stores=self.stores,
+            experiment=self.spec.tracking.experiment or f"adapterlab/{self.plan.name}",
+            backbone={
+                "folder": facts.folder,
+                "architecture": facts.architecture,
+                "digest": facts.weights_digest,
+                "precision": self.spec.backbone.precision,
+            },
+            data_root=None if self.data_root is None else str(self.data_root),
+            places=self.places.to_json(),
+            max_length=self.spec.data.max_length,
+            max_train_rows=self.spec.data.max_train_rows,
+            lanes=cluster.lanes,
+            threads=max(1, int(cluster.cpus_per_worker)),
+            gpu=cluster.gpus_per_worker > 0,
+        )
+
+    def _outcome(self, key: str, repaired: tuple[str, ...]) -> Outcome:
+        missing = self._missing()
+        groups = {
+            "trained": self.done_here,
+            "reused": self.before,
+            "followed": set(self.keys) - self.before - self.done_here - missing,
+        }
+        counts = {
+            name: {kind: sum(step.key in keys for step in self.plan.of_kind(kind)) for kind in StepKind}
+            for name, keys in groups.items()
+        }
+        if missing:
+            self.failed |= {
+                step_key: status.reason or str(status.state)
+                for step_key, status in self.catalog.status(missing).items()
+            }
+            raise self._partial_failure()
+        return Outcome(
+            sweep_key=key,
+            name=self.plan.name,
+            seconds=time.monotonic() - self.started,
+            repaired=repaired,
+            **counts,
+        )
+
+    def _partial_failure(self) -> PartialFailureError:
+        titles = {step.key: step.title for step in self.plan.steps}
+        reasons = {titles[key]: reason for key, reason in self.failed.items()}
+        listed = "\n".join(f"  {title}: {reason}" for title, reason in reasons.items())
+        return PartialFailureError(
+            f"{self.plan.name}: {len(reasons)} of {len(self.plan.steps)} steps did not complete:\n{listed}",
+            remedy="The rest is kept. Mend the cause and submit the same spec again.",
+            failed=reasons,
+        )
+
+
+def _keys_of(job: Mapping[str, Any]) -> list[str]:
+    steps = job["steps"] if job["kind"] == "sources" else [job["step"], *job.get("finals", [])]
+    return [step["key"] for step in steps]
+
+
+def _source_groups(cluster: ClusterSpec, session: Any) -> int:
+    """Return how many workers train sources side by side."""
+    if cluster.workers is not None:
+        return cluster.workers
+    room = session.cpus / cluster.cpus_per_worker
+    if cluster.gpus_per_worker > 0:
+        room = min(room, session.gpus / cluster.gpus_per_worker)
+    return max(1, int(room))
+
+
+def _description(plan: Plan) -> str:
+    counts = {kind: len(plan.of_kind(kind)) for kind in StepKind}
+    return (
+        f"**{plan.name}**: {counts[StepKind.SOURCE]} source adapters, {counts[StepKind.STUDY]} studies, "
+        f"{counts[StepKind.TRANSFER]} final runs on `{plan.facts.backbone.source}`."
+    )

@@ -1,0 +1,124 @@
+"""A folder that holds one adapter, as AdapterHub or ``platform export`` wrote it, read and checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adapterlab.errors import DataError, NotFoundError
+from adapterlab.exporting import adapterhub as hub
+from adapterlab.exporting import adapterhub_reading as reading
+from adapterlab.train.layers import Tensors
+from adapterlab.train.tensor_files import read_tensor_file
+
+FACTS = "adapterlab.json"
+"""What ``platform export`` adds of its own: where the adapter comes from, and how to run it."""
+FACTS_FORMAT = 1
+_LONGEST_CONFIG = 1 << 24
+
+
+@dataclass(frozen=True)
+class FolderAdapter:
+    """One adapter of a folder, under our names."""
+
+    folder: Path
+    described: reading.Description
+    tensors: Tensors
+    layers: int
+    facts: Mapping[str, Any] | None
+    """Contents of ``adapterlab.json``; ``None`` where the folder is not an export of ours."""
+
+    @property
+    def backbone_digest(self) -> str | None:
+        """sha256 of the weights of the backbone it was trained on, if the folder says so."""
+        return None if self.facts is None else str(self.facts["backbone"]["digest"])
+
+
+@dataclass(frozen=True)
+class FolderHead:
+    """The head beside an adapter, under our names."""
+
+    tensors: Tensors
+    labels: tuple[str, ...]
+    """Class names in the order of their ids; empty for one output."""
+    multi_label: bool = False
+    """Whether a row may have any number of them."""
+
+
+def read_adapter(folder: Path) -> FolderAdapter:
+    """Read the adapter of a folder: safetensors, or else a ``.bin`` by torch's restricted unpickler.
+
+    Raises:
+        NotFoundError: There is no adapter in it.
+        DataError: It is damaged, not a Pfeiffer adapter, or would run code.
+    """
+    described = reading.describe(read_json(folder / hub.ADAPTER_CONFIG), str(folder / hub.ADAPTER_CONFIG))
+    path = _weights(folder, hub.ADAPTER_WEIGHTS, hub.ADAPTER_PICKLE)
+    if path is None:
+        raise NotFoundError(f"{folder}: no {hub.ADAPTER_WEIGHTS} and no {hub.ADAPTER_PICKLE}")
+    tensors = reading.our_tensors(read_tensor_file(path), described, str(path))
+    layers = 1 + max(int(name.split(".")[1]) for name in tensors)
+    return FolderAdapter(folder, described, tensors, layers, read_facts(folder))
+
+
+def read_head(folder: Path) -> FolderHead | None:
+    """Read the head of a folder; ``None`` if it has none.
+
+    Raises:
+        DataError: It is damaged, or another kind of head than ours.
+    """
+    path = _weights(folder, hub.HEAD_WEIGHTS, hub.HEAD_PICKLE)
+    if path is None:
+        return None
+    config = read_json(folder / hub.HEAD_CONFIG)
+    tensors, labels = reading.our_head(read_tensor_file(path), config, str(path))
+    return FolderHead(tensors, labels, reading.is_multi_label(config))
+
+
+def read_json(path: Path) -> Any:
+    """Return a JSON file's contents.
+
+    Raises:
+        NotFoundError: It does not exist.
+        DataError: It is no JSON.
+    """
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(_LONGEST_CONFIG + 1)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise NotFoundError(
+            f"{path} does not exist", remedy="Expected an adapter's folder, as save_adapter() writes it."
+        ) from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+    if len(data) > _LONGEST_CONFIG:
+        raise DataError(f"{path}: longer than {_LONGEST_CONFIG >> 20} MiB, which is no config")
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: no JSON ({error})") from None
+
+
+def _weights(folder: Path, safe: str, pickled: str) -> Path | None:
+    return next((folder / name for name in (safe, pickled) if (folder / name).is_file()), None)
+
+
+def read_facts(folder: Path) -> Mapping[str, Any] | None:
+    """Return what ``platform export`` wrote of its own into a folder; ``None`` where it did not.
+
+    Raises:
+        DataError: It is malformed.
+    """
+    if not (folder / FACTS).is_file():
+        return None
+    facts: Mapping[str, Any] = read_json(folder / FACTS)
+    backbone = facts.get("backbone") if isinstance(facts, Mapping) else None
+    if not isinstance(backbone, Mapping) or facts.get("format") != FACTS_FORMAT or not backbone.get("digest"):
+        raise DataError(
+            f"{folder / FACTS}: expected format {FACTS_FORMAT} with the backbone's digest",
+            remedy="Export it again, or delete this file to use the folder as a plain AdapterHub folder.",
+        )
+    return facts

@@ -1,0 +1,191 @@
+"""AdapterHub's folder format: its configs, and what it calls our tensors, as ``adapters`` 1.3.0 writes them.
+
+The Pfeiffer adapter is its ``seq_bn``: one bottleneck after the feed-forward block, between two
+applications of the pre-trained LayerNorm.
+
+Shapes: ``L`` layers, ``d`` hidden size, ``r_l`` bottleneck width of a layer, ``C`` outputs of a head.
+
+Source: adapters 1.3.0, ``configuration/adapter_config.py``, ``methods/bottleneck.py``,
+``heads/base.py``, ``loading.py``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from adapterlab.train.layers import Tensors
+
+METHOD = "pfeiffer"
+"""The adapter method this format is known for."""
+LIBRARY_VERSION = "adapters.1.3.0"
+ADAPTER_CONFIG, HEAD_CONFIG = "adapter_config.json", "head_config.json"
+ADAPTER_WEIGHTS, HEAD_WEIGHTS = "adapter.safetensors", "model_head.safetensors"
+ADAPTER_PICKLE, HEAD_PICKLE = "pytorch_adapter.bin", "pytorch_model_head.bin"
+
+MODEL_PREFIX = {"bert": "bert.", "roberta": "roberta.", "xlm-roberta": "roberta."}
+"""What a model with a head puts before its encoder's tensors."""
+MODEL_CLASS = {
+    "bert": "BertAdapterModel",
+    "roberta": "RobertaAdapterModel",
+    "xlm-roberta": "XLMRobertaAdapterModel",
+}
+
+SEQ_BN: Mapping[str, Any] = {
+    "adapter_residual_before_ln": False,
+    "cross_adapter": False,
+    "dropout": 0.0,
+    "factorized_phm_W": True,
+    "factorized_phm_rule": False,
+    "hypercomplex_nonlinearity": "glorot-uniform",
+    "init_weights": "bert",
+    "init_weights_seed": None,
+    "inv_adapter": None,
+    "inv_adapter_reduction_factor": None,
+    "is_parallel": False,
+    "learn_phm": True,
+    "leave_out": [],
+    "ln_after": False,
+    "ln_before": False,
+    "mh_adapter": False,
+    "non_linearity": "relu",
+    "original_ln_after": True,
+    "original_ln_before": True,
+    "output_adapter": True,
+    "phm_bias": True,
+    "phm_c_init": "normal",
+    "phm_dim": 4,
+    "phm_init_range": 0.0001,
+    "phm_layer": False,
+    "phm_rank": 1,
+    "reduction_factor": 16,
+    "residual_before_ln": True,
+    "scaling": 1.0,
+    "shared_W_phm": False,
+    "shared_phm_rule": True,
+    "stochastic_depth": 0.0,
+    "use_gating": False,
+}
+"""The library's ``seq_bn`` with every default."""
+PARTS = {
+    "down.weight": "adapter_down.0.weight",
+    "down.bias": "adapter_down.0.bias",
+    "up.weight": "adapter_up.weight",
+    "up.bias": "adapter_up.bias",
+}
+HEAD_PARTS = {"head.dense": "1", "head.out": "4"}
+"""Dropout, Linear, tanh, dropout, Linear: the places of the two that have weights."""
+
+
+def adapter_config(
+    name: str,
+    *,
+    architecture: str,
+    model_name: str,
+    hidden_size: int,
+    widths: Sequence[int],
+    non_linearity: str,
+) -> dict[str, Any]:
+    """Return ``adapter_config.json`` of a Pfeiffer adapter.
+
+    Args:
+        name: The adapter's name, also part of its tensors' names.
+        architecture: ``model_type`` of the backbone.
+        model_name: What people call the backbone.
+        hidden_size: d.
+        widths: Bottleneck width of each layer.
+        non_linearity: Between the projections.
+    """
+    factors = [reduction_factor(hidden_size, width) for width in widths]
+    same = len(set(factors)) == 1
+    settings = {
+        **SEQ_BN,
+        "non_linearity": non_linearity,
+        "reduction_factor": factors[0] if same else {str(layer): one for layer, one in enumerate(factors)},
+    }
+    return {"config": settings, **about(name, architecture, model_name, hidden_size)}
+
+
+MULTI_LABEL_HEAD = "multilabel_classification"
+"""The library's head that differs from its ``classification`` head in its loss only."""
+
+
+def head_config(
+    name: str,
+    *,
+    architecture: str,
+    model_name: str,
+    hidden_size: int,
+    outputs: int,
+    labels: Sequence[str],
+    multi_label: bool = False,
+) -> dict[str, Any]:
+    """Return ``head_config.json`` of our two-layer head: the library's ``classification`` head.
+
+    Args:
+        name: The same as the adapter's, so that both are activated together.
+        architecture: ``model_type`` of the backbone.
+        model_name: What people call the backbone.
+        hidden_size: d.
+        outputs: Classes, or 1 for a regression.
+        labels: Names of the classes; empty: ``LABEL_0`` and so on, as the library does.
+        multi_label: Whether a row may have any number of them.
+    """
+    names = labels or [f"LABEL_{index}" for index in range(outputs)]
+    settings = {
+        "head_type": MULTI_LABEL_HEAD if multi_label else "classification",
+        "num_labels": outputs,
+        "layers": 2,
+        "activation_function": "tanh",
+        "label2id": {label: index for index, label in enumerate(names)},
+        "use_pooler": False,
+        "bias": True,
+        "dropout_prob": None,
+    }
+    return {"config": settings, **about(name, architecture, model_name, hidden_size)}
+
+
+def reduction_factor(hidden_size: int, width: int) -> float:
+    """Return a factor from which the library computes exactly this width: ``int(d // factor)``.
+
+    Whole where it can be. A fraction's quotient may come out just below the width, so the factor is
+    lowered by the least steps that there are.
+    """
+    if hidden_size % width == 0:
+        return hidden_size // width
+    factor = hidden_size / width
+    while int(hidden_size // factor) < width:
+        factor = math.nextafter(factor, 0.0)
+    return factor
+
+
+def adapter_tensors(tensors: Tensors, name: str, architecture: str) -> Tensors:
+    """Return our Pfeiffer tensors under the library's names."""
+    found: Tensors = {}
+    for key, tensor in tensors.items():
+        _, layer, part = key.split(".", 2)
+        prefix = f"{MODEL_PREFIX[architecture]}encoder.layer.{layer}.output.adapters.{name}"
+        found[f"{prefix}.{PARTS[part]}"] = tensor
+    return found
+
+
+def head_tensors(tensors: Tensors, name: str) -> Tensors:
+    """Return our head's tensors under the library's names."""
+    return {
+        f"heads.{name}.{place}.{kind}": tensors[f"{ours}.{kind}"]
+        for ours, place in HEAD_PARTS.items()
+        for kind in ("weight", "bias")
+    }
+
+
+def about(name: str, architecture: str, model_name: str, hidden_size: int) -> dict[str, Any]:
+    """Return what every config says besides its settings."""
+    return {
+        "hidden_size": hidden_size,
+        "model_class": MODEL_CLASS[architecture],
+        "model_name": model_name,
+        "model_type": architecture,
+        "name": name,
+        "version": LIBRARY_VERSION,
+    }

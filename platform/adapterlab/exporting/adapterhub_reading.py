@@ -1,0 +1,349 @@
+"""What an AdapterHub folder's configs and tensors mean; what would compute anything else is refused.
+
+Shapes: ``d`` hidden size, ``r_l`` bottleneck width of a layer, ``C`` outputs of a head.
+
+Source: adapters 1.3.0, ``configuration/adapter_config.py``, ``methods/bottleneck.py``, ``loading.py``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from adapterlab.errors import DataError
+from adapterlab.exporting import adapterhub as hub
+from adapterlab.train.layers import Tensors
+
+_MUST_BE: Mapping[str, Any] = {
+    "mh_adapter": False,
+    "output_adapter": True,
+    "cross_adapter": False,
+    "original_ln_before": True,
+    "original_ln_after": True,
+    "residual_before_ln": True,
+    "ln_before": False,
+    "ln_after": False,
+    "is_parallel": False,
+    "use_gating": False,
+    "phm_layer": False,
+    "inv_adapter": None,
+}
+"""What makes a bottleneck a Pfeiffer adapter; the library's default where a config lacks it."""
+_BOTTLENECK_DEFAULTS = {**_MUST_BE, "original_ln_before": False, "output_adapter": None, "mh_adapter": None}
+_OLD_ACTIVATIONS = {"gelu": "gelu_new", "gelu_orig": "gelu"}
+"""Configs without a version are older than a change of names. Source: ``utils.ACTIVATION_RENAME``."""
+_WIDEST = 1 << 20
+"""A greater bottleneck is no adapter but a broken config."""
+_GREATEST_FACTOR = 1e9
+_SITE = r"(?:adapters|layer_text_task_adapters|layer_text_lang_adapters)"
+_KEY = re.compile(
+    rf"(?P<prefix>|[a-z_]+\.)encoder\.layer\.(?P<layer>0|[1-9]\d?\d?\d?)\.output\.{_SITE}\.(?P<name>.+)\."
+    r"(?P<part>adapter_down\.0\.weight|adapter_down\.0\.bias|adapter_up\.weight|adapter_up\.bias)"
+)
+_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Description:
+    """What an adapter's config says."""
+
+    name: str
+    architecture: str
+    """``model_type`` of the backbone it was made for."""
+    model_name: str
+    hidden_size: int
+    non_linearity: str
+    scaling: float
+    """Constant factor on the adapter's output."""
+    left_out: frozenset[int]
+    """Layers without an adapter."""
+    reduction_factor: Mapping[str, float]
+    """By number of the layer, as text; ``"default"`` for the others."""
+
+    def width(self, layer: int) -> int:
+        """Return the bottleneck width of a layer, as the library computes it.
+
+        Raises:
+            DataError: The factors name neither the layer nor a default.
+        """
+        factors = self.reduction_factor
+        if str(layer) not in factors and "default" not in factors:
+            raise DataError(f"{self.name}: reduction_factor names neither layer {layer} nor a default")
+        factor = factors.get(str(layer), factors.get("default", 1.0))
+        return max(1, int(self.hidden_size // factor))
+
+
+def describe(config: Any, where: str) -> Description:
+    """Return what an ``adapter_config.json`` says, if it is a Pfeiffer adapter of a backbone we run.
+
+    Args:
+        config: The parsed file.
+        where: Named in errors.
+
+    Raises:
+        DataError: It is anything else; the message says what.
+    """
+    settings = config.get("config") if isinstance(config, Mapping) else None
+    if not isinstance(config, Mapping) or not isinstance(settings, Mapping):
+        raise DataError(
+            f"{where}: no adapter's config", remedy="Expected a folder as save_adapter() writes it."
+        )
+    if settings.get("architecture") is not None:
+        raise DataError(
+            f"{where}: a {settings['architecture']!r} adapter, expected a bottleneck adapter (seq_bn, pfeiffer)"
+        )
+    unknown = sorted(set(settings) - set(hub.SEQ_BN) - {"architecture"})
+    if unknown:
+        raise DataError(f"{where}: unknown settings that may change the result: {', '.join(unknown)}")
+    for key, wanted in _MUST_BE.items():
+        if settings.get(key, _BOTTLENECK_DEFAULTS[key]) != wanted:
+            raise DataError(
+                f"{where}: {key} = {settings.get(key)!r}, a Pfeiffer adapter has {wanted!r}",
+                remedy="Only seq_bn (pfeiffer) adapters can be combined with each other here.",
+            )
+    hidden_size = _whole(config, "hidden_size", where)
+    return Description(
+        name=_text(config, "name", where),
+        architecture=_architecture(config, where),
+        model_name=str(config.get("model_name") or ""),
+        hidden_size=hidden_size,
+        non_linearity=_non_linearity(config, settings, where),
+        scaling=_scaling(settings, where),
+        left_out=_left_out(settings, where),
+        reduction_factor=_factors(settings, hidden_size, where),
+    )
+
+
+def adapter_name(found: Mapping[str, Any]) -> str | None:
+    """Return the adapter's name in a state dict under the library's names; ``None`` under other names."""
+    return next((match["name"] for key in found if (match := _KEY.fullmatch(key))), None)
+
+
+def of_state_dict(found: Mapping[str, Any], name: str, architecture: str, hidden_size: int) -> Description:
+    """Return what can be said of a state dict that comes without its config: a plain ``seq_bn``."""
+    widths = {
+        match["layer"]: found[key].numel()
+        for key in found
+        if (match := _KEY.fullmatch(key)) and match["part"] == "adapter_down.0.bias"
+    }
+    factors = {layer: hub.reduction_factor(hidden_size, max(1, width)) for layer, width in widths.items()}
+    return Description(
+        name, architecture, "", hidden_size, str(hub.SEQ_BN["non_linearity"]), 1.0, frozenset(), factors
+    )
+
+
+def our_tensors(found: Tensors, described: Description, where: str) -> Tensors:
+    """Return an adapter's tensors under our names, all layers, checked against its config.
+
+    Args:
+        found: As read from its file, with or without the model's prefix.
+        described: Its config.
+        where: Named in errors.
+
+    Raises:
+        DataError: Tensors are missing, misshapen, or there are others.
+    """
+    parts = {theirs: ours for ours, theirs in hub.PARTS.items()}
+    prefixes = ("", hub.MODEL_PREFIX[described.architecture])
+    named: Tensors = {}
+    extra, seen = [], set()
+    for key, tensor in found.items():
+        match = _KEY.fullmatch(key)
+        if match is None or match["name"] != described.name or match["prefix"] not in prefixes:
+            extra.append(key)
+            continue
+        seen.add(match["prefix"])
+        named[f"layer.{int(match['layer'])}.{parts[match['part']]}"] = tensor
+    if extra or len(seen) > 1 or len(named) != len(found) - len(extra):
+        odd = extra or list(found)
+        raise DataError(
+            f"{where}: tensors that do not belong to a Pfeiffer adapter named {described.name!r}: {_some(odd)}"
+        )
+    numbers = {int(name.split(".")[1]) for name in named}
+    strays = sorted(numbers & described.left_out)
+    if strays:
+        raise DataError(f"{where}: the config leaves out layer {strays[0]}, but there are tensors for it")
+    layers = len(numbers | described.left_out)
+    if not numbers or max(numbers | described.left_out) != layers - 1:
+        absent = sorted(set(range(layers)) - numbers - described.left_out)
+        raise DataError(f"{where}: no tensors for layer {absent[0] if absent else 0}")
+    for layer in sorted(numbers):
+        _check_layer(named, layer, described, where)
+    return _with_all_layers(named, layers, described)
+
+
+def our_head(found: Tensors, config: Any, where: str) -> tuple[Tensors, tuple[str, ...]]:
+    """Return a head's tensors under our names, and its class names (empty for one output).
+
+    Raises:
+        DataError: It is no two-layer tanh classification head on the first token.
+    """
+    settings = config.get("config") if isinstance(config, Mapping) else None
+    if not isinstance(settings, Mapping):
+        raise DataError(f"{where}: no head's config")
+    kind = hub.MULTI_LABEL_HEAD if is_multi_label(config) else "classification"
+    wanted = {"head_type": kind, "layers": 2, "activation_function": "tanh"}
+    wanted |= {"use_pooler": False, "bias": True}
+    for key, value in wanted.items():
+        if settings.get(key, value) != value:
+            raise DataError(f"{where}: {key} = {settings[key]!r}, our head has {value!r}")
+    name, d = _text(config, "name", where), _whole(config, "hidden_size", where)
+    outputs = _whole(settings, "num_labels", where)
+    shapes = {"head.dense.weight": (d, d), "head.dense.bias": (d,)}
+    shapes |= {"head.out.weight": (outputs, d), "head.out.bias": (outputs,)}
+    theirs = {
+        f"heads.{name}.{place}.{kind}": f"{ours}.{kind}"
+        for ours, place in hub.HEAD_PARTS.items()
+        for kind in ("weight", "bias")
+    }
+    if set(found) != set(theirs):
+        odd = sorted(set(found) ^ set(theirs))
+        raise DataError(
+            f"{where}: expected the tensors of a two-layer head {name!r}; missing or extra: {_some(odd)}"
+        )
+    tensors = {theirs[key]: tensor for key, tensor in found.items()}
+    for key, shape in shapes.items():
+        _check_shape(tensors[key], shape, f"{where}: {key}")
+    return tensors, _labels(settings.get("label2id"), outputs)
+
+
+def is_multi_label(config: Any) -> bool:
+    """Tell whether a head's config says that a row may have any number of labels."""
+    settings = config.get("config") if isinstance(config, Mapping) else None
+    return isinstance(settings, Mapping) and settings.get("head_type") == hub.MULTI_LABEL_HEAD
+
+
+def check_tensors(tensors: Mapping[str, Any], layers: int, hidden_size: int, where: str) -> None:
+    """Check that a mapping holds one Pfeiffer adapter under our names for every layer.
+
+    Args:
+        tensors: ``layer.<l>.{down,up}.{weight,bias}``; widths may differ from layer to layer.
+        layers: L of the backbone.
+        hidden_size: d of the backbone.
+        where: Named in errors.
+
+    Raises:
+        DataError: Tensors are missing, misshapen, not finite, or there are others.
+    """
+    wanted = {f"layer.{layer}.{part}" for layer in range(layers) for part in hub.PARTS}
+    missing, extra = sorted(wanted - set(tensors)), sorted(set(tensors) - wanted)
+    if missing or extra:
+        parts = [f"missing {_some(missing)}"] if missing else []
+        parts += [f"not of it: {_some(extra)}"] if extra else []
+        raise DataError(f"{where}: expected an adapter of {layers} layers; {'; '.join(parts)}")
+    for layer in range(layers):
+        base = f"layer.{layer}"
+        down = tensors[f"{base}.down.weight"]
+        width = down.shape[0] if down.dim() == 2 else 0
+        if width < 1:
+            raise DataError(
+                f"{where}: {base}.down.weight: expected (width, {hidden_size}), got {tuple(down.shape)}"
+            )
+        for part, shape in _shapes(width, hidden_size).items():
+            _check_shape(tensors[f"{base}.{part}"], shape, f"{where}: {base}.{part}")
+
+
+def _check_layer(named: Tensors, layer: int, described: Description, where: str) -> None:
+    shapes = _shapes(described.width(layer), described.hidden_size)
+    missing = [f"layer.{layer}.{part}" for part in shapes if f"layer.{layer}.{part}" not in named]
+    if missing:
+        raise DataError(f"{where}: tensors are missing: {_some(missing)}")
+    for part, shape in shapes.items():
+        _check_shape(named[f"layer.{layer}.{part}"], shape, f"{where}: layer.{layer}.{part}")
+
+
+def _shapes(width: int, d: int) -> dict[str, tuple[int, ...]]:
+    return {"down.weight": (width, d), "down.bias": (width,), "up.weight": (d, width), "up.bias": (d,)}
+
+
+def _check_shape(tensor: Any, shape: tuple[int, ...], where: str) -> None:
+    if tuple(tensor.shape) != shape:
+        raise DataError(f"{where}: expected shape {shape}, got {tuple(tensor.shape)}")
+
+
+def _with_all_layers(named: Tensors, layers: int, described: Description) -> Tensors:
+    """Fill left-out layers with an adapter that adds nothing, and put a constant scaling into the weights."""
+    some = next(iter(named.values()))
+    tensors: Tensors = {}
+    for layer in range(layers):
+        for part, shape in _shapes(1, described.hidden_size).items():
+            key = f"layer.{layer}.{part}"
+            tensor = named[key] if key in named else some.new_zeros(shape)
+            tensors[key] = tensor * described.scaling if part.startswith("up.") else tensor
+    return tensors
+
+
+def _architecture(config: Mapping[str, Any], where: str) -> str:
+    architecture = config.get("model_type")
+    if architecture not in hub.MODEL_PREFIX:
+        raise DataError(
+            f"{where}: made for a {architecture!r} model, expected one of {', '.join(hub.MODEL_PREFIX)}"
+        )
+    return str(architecture)
+
+
+def _left_out(settings: Mapping[str, Any], where: str) -> frozenset[int]:
+    layers = settings.get("leave_out") or []
+    if not isinstance(layers, list) or not all(type(one) is int and 0 <= one < 100_000 for one in layers):
+        raise DataError(f"{where}: leave_out is {layers!r}, expected numbers of layers")
+    return frozenset(layers)
+
+
+def _non_linearity(config: Mapping[str, Any], settings: Mapping[str, Any], where: str) -> str:
+    name = settings.get("non_linearity")
+    if not isinstance(name, str):
+        raise DataError(f"{where}: non_linearity is {name!r}, expected a name")
+    return name.lower() if config.get("version") else _OLD_ACTIVATIONS.get(name.lower(), name.lower())
+
+
+def _scaling(settings: Mapping[str, Any], where: str) -> float:
+    scaling = settings.get("scaling", 1.0)
+    if isinstance(scaling, bool) or not isinstance(scaling, int | float) or not math.isfinite(scaling):
+        raise DataError(f"{where}: scaling = {scaling!r}, expected a constant number")
+    return float(scaling)
+
+
+def _factors(settings: Mapping[str, Any], hidden_size: int, where: str) -> dict[str, float]:
+    factors = settings.get("reduction_factor")
+    named: dict[Any, Any] = dict(factors) if isinstance(factors, Mapping) else {"default": factors}
+    for factor in named.values():
+        whole = isinstance(factor, int | float) and not isinstance(factor, bool)
+        if not whole or not hidden_size / _WIDEST <= factor <= _GREATEST_FACTOR:
+            raise DataError(
+                f"{where}: reduction_factor is {factors!r}, expected positive numbers of usual size"
+            )
+    if not named:
+        raise DataError(f"{where}: reduction_factor is empty")
+    return {str(layer): float(factor) for layer, factor in named.items()}
+
+
+def _labels(label2id: Any, outputs: int) -> tuple[str, ...]:
+    if outputs == 1:
+        return ()
+    if isinstance(label2id, Mapping) and sorted(map(str, label2id.values())) == sorted(
+        map(str, range(outputs))
+    ):
+        return tuple(str(name) for name, _ in sorted(label2id.items(), key=lambda item: int(item[1])))
+    return tuple(f"LABEL_{index}" for index in range(outputs))
+
+
+def _text(config: Mapping[str, Any], key: str, where: str) -> str:
+    value = config.get(key)
+    if not isinstance(value, str) or not value:
+        raise DataError(f"{where}: {key} is {value!r}, expected a name")
+    return value
+
+
+def _whole(config: Mapping[str, Any], key: str, where: str) -> int:
+    value = config.get(key)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise DataError(f"{where}: {key} is {value!r}, expected a positive whole number")
+    return value
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(str(name) for name in names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

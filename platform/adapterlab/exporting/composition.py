@@ -1,0 +1,209 @@
+"""From references to a module: adapters by key, folder or tensors, on a backbone by any name.
+
+What is combined must fit: the same backbone where both say which, else its architecture, depth and
+width; one non-linearity for all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from adapterlab.catalog.store import Catalog
+from adapterlab.errors import BackboneError, DataError, NotFoundError, UsageError
+from adapterlab.exporting import adapterhub as hub
+from adapterlab.exporting import adapterhub_reading as reading
+from adapterlab.exporting import backbone_references as backbones
+from adapterlab.exporting.adapter_folder import read_adapter
+from adapterlab.exporting.stored_models import open_trained
+from adapterlab.records import BackboneShape
+from adapterlab.registry import entry_points
+from adapterlab.train import compose as engine
+from adapterlab.train.layers import Backbone, Tensors
+from adapterlab.train.tensor_files import checked_tensors
+
+if TYPE_CHECKING:
+    from adapterlab.train.compose import Composition
+
+_KEY = re.compile(r"[0-9a-f]{4,64}")
+
+AdapterReference = str | Path | Mapping[str, Any]
+"""A key of the catalog, a folder, or tensors by name."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One resolved adapter."""
+
+    name: str
+    """Named in errors."""
+    tensors: Tensors
+    non_linearity: str
+    architecture: str | None = None
+    backbone_digest: str | None = None
+
+
+@dataclass(frozen=True)
+class _Base:
+    """The backbone, with what is known of its origin."""
+
+    backbone: Backbone
+    architecture: str
+    digest: str | None
+    name: str
+
+    @property
+    def shape(self) -> BackboneShape:
+        return self.backbone.shape
+
+
+def compose(
+    backbone: Any,
+    adapters: Sequence[AdapterReference] | Mapping[str, AdapterReference],
+    combiner: str,
+    coefficients: Any,
+    dtype: Any,
+    *,
+    open_catalog: Callable[[], Catalog],
+    cache: Path,
+) -> Composition:
+    """Return a backbone with combined adapters as a module; see :func:`adapterlab.api.compose`."""
+    plugin = entry_points.combiner(combiner)
+    references = _listed(adapters)
+    base = _base(backbone, dtype, cache)
+    sources = [_resolve(name, reference, base, open_catalog) for name, reference in references]
+    for source in sources:
+        _check_fits(source, base)
+    kinds = {source.non_linearity: source.name for source in sources}
+    if len(kinds) > 1:
+        raise DataError(
+            "adapters of one pool must share their non-linearity: "
+            + ", ".join(f"{name} has {kind}" for kind, name in kinds.items())
+        )
+    method = entry_points.adapter_method(hub.METHOD)
+    return engine.compose(
+        base.backbone,
+        method.layer(),
+        _settings(sources[0]),
+        [source.tensors for source in sources],
+        plugin.layer(),
+        plugin.coefficient_shape(base.shape, len(sources)),
+        coefficients,
+        combiner_settings=plugin.settings(),
+        names=[name for name, _ in references],
+    )
+
+
+def _listed(
+    adapters: Sequence[AdapterReference] | Mapping[str, AdapterReference],
+) -> list[tuple[str, AdapterReference]]:
+    if isinstance(adapters, Mapping):
+        found = [(str(name), one) for name, one in adapters.items()]
+        if found and all(hasattr(one, "shape") for _, one in found):
+            raise UsageError("adapters: got the tensors of one adapter", remedy="Write adapters=[tensors].")
+    elif isinstance(adapters, str | Path):
+        raise UsageError("adapters: expected a list", remedy=f"Write adapters=[{str(adapters)!r}].")
+    else:
+        found = [(f"adapter {number}", one) for number, one in enumerate(adapters)]
+    if not found:
+        raise UsageError("adapters: the pool is empty, expected at least one")
+    return found
+
+
+# -- the backbone -----------------------------------------------------------------------------------
+
+
+def _base(backbone: Any, dtype: Any, cache: Path) -> _Base:
+    if isinstance(backbone, str | Path):
+        facts = backbones.locate(backbone, cache=cache)
+        loaded = backbones.load(facts, dtype=dtype)
+        return _Base(loaded, str(facts.architecture), facts.weights_digest, facts.source)
+    config = getattr(backbone, "config", None)
+    architecture = getattr(config, "model_type", None)
+    if not isinstance(architecture, str) or not hasattr(backbone, "state_dict"):
+        raise UsageError(
+            f"backbone: got {type(backbone).__name__}, expected a folder, a source or a loaded PreTrainedModel"
+        )
+    family = entry_points.backbone_family(architecture).layer()
+    return _Base(family.from_model(backbone, dtype=dtype), architecture, None, type(backbone).__name__)
+
+
+# -- one adapter ------------------------------------------------------------------------------------
+
+
+def _resolve(
+    name: str, reference: AdapterReference, base: _Base, open_catalog: Callable[[], Catalog]
+) -> _Source:
+    if isinstance(reference, Mapping):
+        return _from_tensors(name, reference, base)
+    folder = Path(reference).expanduser()
+    if reference and folder.is_dir():
+        return _from_folder(folder)
+    if isinstance(reference, str) and _KEY.fullmatch(reference):
+        return _from_catalog(reference, base, open_catalog)
+    raise NotFoundError(
+        f"{name}: no folder {str(reference)!r}, and no key of the catalog",
+        remedy="`platform catalog list` shows the keys.",
+    )
+
+
+def _from_folder(folder: Path) -> _Source:
+    read = read_adapter(folder)
+    return _Source(
+        name=str(folder),
+        tensors=read.tensors,
+        non_linearity=read.described.non_linearity,
+        architecture=read.described.architecture,
+        backbone_digest=read.backbone_digest,
+    )
+
+
+def _from_catalog(key: str, base: _Base, open_catalog: Callable[[], Catalog]) -> _Source:
+    with open_catalog() as catalog:
+        trained = open_trained(catalog, key)
+    name = f"{trained.kind} {trained.record.key[:12]}"
+    if trained.method != hub.METHOD:
+        raise UsageError(f"{name} is made of {trained.method} adapters; only {hub.METHOD} can be composed")
+    digest = trained.record.backbone_digest
+    source = _Source(name, trained.adapters[0], trained.method_settings.non_linearity, None, digest)
+    _check_fits(source, base)  # before folding, which takes the backbone's shape
+    return _Source(name, trained.folded(base.shape).tensors, source.non_linearity, None, digest)
+
+
+def _from_tensors(name: str, tensors: Mapping[str, Any], base: _Base) -> _Source:
+    """Take an adapter's tensors under our names, or a state dict under AdapterHub's."""
+    default = entry_points.adapter_method(hub.METHOD).settings().model_dump()["non_linearity"]
+    checked = checked_tensors(name, tensors)
+    theirs = reading.adapter_name(checked)
+    if theirs is None:
+        return _Source(name, checked, default)
+    described = reading.of_state_dict(checked, theirs, base.architecture, base.shape.hidden_size)
+    return _Source(name, reading.our_tensors(checked, described, name), default, base.architecture)
+
+
+def _check_fits(source: _Source, base: _Base) -> None:
+    digests = source.backbone_digest, base.digest
+    if None not in digests and digests[0] != digests[1]:
+        raise BackboneError(
+            f"{source.name} was trained on a backbone with sha256 {digests[0]}, but {base.name} has {digests[1]}",
+            remedy="An adapter fits the very backbone it was trained on, and no other.",
+        )
+    if source.architecture is not None and source.architecture != base.architecture:
+        raise BackboneError(
+            f"{source.name} was made for a {source.architecture} model, but {base.name} is {base.architecture}"
+        )
+    reading.check_tensors(source.tensors, base.shape.layers, base.shape.hidden_size, source.name)
+
+
+def _settings(source: _Source) -> Any:
+    model = entry_points.adapter_method(hub.METHOD).settings
+    try:
+        return model.model_validate({"non_linearity": source.non_linearity})
+    except ValidationError as error:
+        message = error.errors()[0]["msg"]
+        raise DataError(f"{source.name}: non_linearity {source.non_linearity!r}: {message}") from None

@@ -1,0 +1,215 @@
+"""``platform predict``: classes, labels, a choice or a number for texts, from the catalog or a folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapterlab.catalog.store import Catalog
+from adapterlab.errors import BackboneError, NotFoundError
+from adapterlab.exporting import backbone_references as backbones
+from adapterlab.exporting import selftest
+from adapterlab.exporting.adapter_folder import FACTS, read_json
+from adapterlab.exporting.answers import Answers, answers_of_labels, sequences_of
+from adapterlab.exporting.runnable_folder import open_folder
+from adapterlab.exporting.stored_models import need_source, open_trained
+from adapterlab.records import BackboneFacts, ProblemType
+from adapterlab.train import predict as engine
+from adapterlab.train.adaptation import Seat
+from adapterlab.train.layers import Backbone
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_KEY = re.compile(r"[0-9a-f]{4,64}")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a head says of one row."""
+
+    texts: tuple[str, ...]
+    """Its one or two texts; for multiple choice what is common, then each choice."""
+    label: str | None
+    """Name of the most probable class or choice; ``None`` for a regression and for label sets."""
+    value: float | None
+    """The number; ``None`` but for a regression."""
+    probabilities: Mapping[str, float]
+    """By name; empty for a regression."""
+    labels: tuple[str, ...] | None = None
+    """Of a multi-label task the labels more probable than not; else ``None``."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON-able mapping."""
+        answer: dict[str, Any] = {"texts": list(self.texts)}
+        if self.labels is not None:
+            return {**answer, "labels": list(self.labels), "probabilities": dict(self.probabilities)}
+        if self.label is None:
+            return {**answer, "value": self.value}
+        return {**answer, "label": self.label, "probabilities": dict(self.probabilities)}
+
+
+@dataclass(frozen=True)
+class _Model:
+    """Something that answers, on its backbone."""
+
+    name: str
+    backbone: Backbone
+    folder: Path
+    """The backbone's."""
+    seat: Seat
+    answers: Answers
+    max_length: int | None
+
+
+def predict(
+    what: str | Path,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    backbone: str | None,
+    open_catalog: Callable[[], Catalog],
+    cache: Path,
+) -> list[Prediction]:
+    """Return the answers of a catalogued adapter or transfer, or of an exported folder.
+
+    Args:
+        what: A key of the catalog (or a unique beginning), or a folder.
+        rows: Each with the task's own columns; or ``text`` and perhaps ``text_pair``; or, for multiple
+            choice, ``text`` and ``choices``.
+        backbone: Where the backbone is; ``None``: where the catalog or the folder says.
+        open_catalog: Opens the catalog.
+        cache: Folder of this machine's caches.
+
+    Raises:
+        NotFoundError: There is no such thing, or no backbone for it.
+        DataError: A row is malformed, or the folder is.
+        BackboneError: The backbone is not the one it was trained on.
+    """
+    if not rows:
+        return []
+    folder = Path(what).expanduser()
+    if what and folder.is_dir():
+        model = _from_folder(folder, backbone, cache)
+    elif isinstance(what, str) and _KEY.fullmatch(what):
+        model = _from_catalog(what, backbone, open_catalog, cache)
+    else:
+        raise NotFoundError(
+            f"no folder {str(what)!r}, and no key of the catalog",
+            remedy="`platform catalog list` shows the keys.",
+        )
+    asked = [sequences_of(row, model.answers, f"row {number}") for number, row in enumerate(rows, start=1)]
+    sequences = [sequence for one in asked for sequence in one]
+    examples = selftest.encoded(sequences, model.folder, model.max_length)
+    logits = engine.outputs(model.backbone, model.seat, examples)
+    if model.answers.problem_type is ProblemType.MULTIPLE_CHOICE:
+        return _chosen(asked, logits, model.answers)
+    return _answered(sequences, logits, model.answers)
+
+
+def _chosen(
+    asked: Sequence[tuple[tuple[str, ...], ...]], logits: NDArray[np.float64], answers: Answers
+) -> list[Prediction]:
+    """Return the most probable choice of each row; rows may differ in how many they have.
+
+    Args:
+        asked: Each row's sequences, one a choice.
+        logits: One of each sequence, (M, 1).
+        answers: The choices' names.
+    """
+    found, start = [], 0
+    for sequences in asked:
+        end = start + len(sequences)
+        chances = engine.probabilities(logits[start:end].T, answers.problem_type)  # (K, 1) -> (1, K)
+        start = end
+        assert chances is not None
+        names = answers.labels or tuple(f"choice {number}" for number in range(1, len(sequences) + 1))
+        texts = (*sequences[0][:-1], *(sequence[-1] for sequence in sequences))
+        shares = dict(zip(names, map(float, chances[0]), strict=True))
+        found.append(Prediction(texts, names[int(chances[0].argmax())], None, shares))
+    return found
+
+
+def _answered(
+    texts: Sequence[tuple[str, ...]], logits: NDArray[np.float64], answers: Answers
+) -> list[Prediction]:
+    chances = engine.probabilities(logits, answers.problem_type)
+    if chances is None:
+        return [Prediction(text, None, float(row[0]), {}) for text, row in zip(texts, logits, strict=True)]
+    names = answers.labels
+    if answers.problem_type is ProblemType.MULTI_LABEL:
+        return [
+            Prediction(text, None, None, dict(zip(names, map(float, row), strict=True)), _likely(names, row))
+            for text, row in zip(texts, chances, strict=True)
+        ]
+    return [
+        Prediction(text, names[int(row.argmax())], None, dict(zip(names, map(float, row), strict=True)))
+        for text, row in zip(texts, chances, strict=True)
+    ]
+
+
+def _likely(names: tuple[str, ...], chances: NDArray[np.float64]) -> tuple[str, ...]:
+    return tuple(name for name, chance in zip(names, chances, strict=True) if chance > 0.5)
+
+
+def _from_catalog(key: str, backbone: str | None, open_catalog: Callable[[], Catalog], cache: Path) -> _Model:
+    with open_catalog() as catalog:
+        trained = open_trained(catalog, key)
+    if not trained.head:
+        raise NotFoundError(f"{trained.kind} {trained.record.key[:12]} has no head, so it cannot answer")
+    facts = backbones.locate(need_source(trained, backbone), cache=cache)
+    name = f"{trained.kind} {trained.record.key[:12]}"
+    backbones.check_digest(facts, trained.record.backbone_digest, name)
+    loaded = backbones.load(facts)
+    return _Model(name, loaded, _place(facts), trained.seat(loaded), trained.answers, trained.max_length)
+
+
+def _from_folder(folder: Path, backbone: str | None, cache: Path) -> _Model:
+    read = open_folder(folder)
+    if not read.head:
+        raise NotFoundError(
+            f"{folder}: no head, so it cannot answer", remedy="compose() runs an adapter without."
+        )
+    told: Mapping[str, Any] = (read.facts or {}).get("backbone", {})
+    source = backbone or told.get("source")
+    if source is None:
+        raise NotFoundError(
+            f"{folder} does not say where its backbone is",
+            remedy="Name it: --backbone FOLDER, --backbone package:NAME or --backbone hub:OWNER/NAME.",
+        )
+    facts = backbones.locate(source, cache=cache)
+    if told:
+        backbones.check_digest(facts, str(told["digest"]), str(folder))
+    if facts.architecture not in read.architectures:
+        raise BackboneError(
+            f"{folder} was made for a {read.architectures[0]} model, not {facts.architecture}"
+        )
+    loaded = backbones.load(facts)
+    seat = read.seat(loaded)
+    outputs = len(read.head["head.out.bias"])
+    stated = (read.facts or {}).get("answers")
+    answers = (
+        answers_of_labels(read.labels, outputs, multi_label=read.multi_label)
+        if stated is None
+        else Answers.from_json(stated, where=str(folder / FACTS), outputs=outputs)
+    )
+    _check_self_test(folder, loaded, seat)
+    length = (read.facts or {}).get("max_length")
+    return _Model(
+        str(folder), loaded, _place(facts), seat, answers, length if isinstance(length, int) else None
+    )
+
+
+def _check_self_test(folder: Path, backbone: Backbone, seat: Seat) -> None:
+    """Run the folder's own check, if it has one: a wrong backbone or damaged file never answers."""
+    path = folder / selftest.FILE
+    if path.is_file():
+        examples, wanted = selftest.rows_of(read_json(path), str(path))
+        selftest.check(engine.outputs(backbone, seat, examples), wanted, str(folder))
+
+
+def _place(facts: BackboneFacts) -> Path:
+    return Path(str(facts.folder))

@@ -1,0 +1,95 @@
+"""A folder that answers, whatever its format: one bottleneck adapter, a fusion of them, or a LoRA."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adapterlab.errors import BackboneError
+from adapterlab.exporting import adapterfusion_format as fusion
+from adapterlab.exporting import adapterhub as hub
+from adapterlab.exporting import adapterhub_reading as reading
+from adapterlab.exporting import peft
+from adapterlab.exporting.adapter_folder import read_adapter, read_facts, read_head
+from adapterlab.exporting.adapterfusion import seat_of
+from adapterlab.exporting.single_adapter import method_seat, pfeiffer_settings
+from adapterlab.train.adaptation import Seat
+from adapterlab.train.layers import Backbone, Tensors
+
+
+@dataclass(frozen=True)
+class OpenedFolder:
+    """What a folder holds, ready for a backbone."""
+
+    architectures: tuple[str, ...]
+    """Values of ``model_type`` it fits."""
+    facts: Mapping[str, Any] | None
+    """Contents of ``adapterlab.json``; ``None`` where the folder is not an export of ours."""
+    head: Tensors
+    """Empty if it has none."""
+    labels: tuple[str, ...]
+    """Names of the head's classes; empty for one output, or where the folder does not say."""
+    seat: Callable[[Backbone], Seat]
+    """Returns how to run it; raises ``DataError`` or ``BackboneError`` where it does not fit."""
+    multi_label: bool = False
+    """Whether a row may have any number of the head's classes, as far as the head says."""
+
+
+def open_folder(folder: Path) -> OpenedFolder:
+    """Read a folder as ``platform export``, AdapterHub or (LoRA) PEFT wrote it.
+
+    Raises:
+        NotFoundError: There is nothing in it that can be run.
+        DataError: It is damaged, of another kind, or would run code.
+    """
+    if fusion.is_setup(folder):
+        return _setup(folder)
+    if peft.is_lora(folder):
+        return _lora(folder)
+    read, head = read_adapter(folder), read_head(folder)
+    tensors = {} if head is None else head.tensors
+
+    def seat(backbone: Backbone) -> Seat:
+        reading.check_tensors(read.tensors, backbone.shape.layers, backbone.shape.hidden_size, str(folder))
+        return method_seat(hub.METHOD, pfeiffer_settings([read]), {**read.tensors, **tensors}, backbone)
+
+    labels = () if head is None else head.labels
+    many = head is not None and head.multi_label
+    return OpenedFolder((read.described.architecture,), read.facts, tensors, labels, seat, many)
+
+
+def _setup(folder: Path) -> OpenedFolder:
+    setup = fusion.read_setup(folder)
+
+    def seat(backbone: Backbone) -> Seat:
+        _check_shape(folder, setup.fusion.layers, setup.fusion.hidden_size, backbone)
+        return seat_of(setup, backbone)
+
+    head = setup.head
+    labels = () if head is None else head.labels
+    tensors = {} if head is None else head.tensors
+    many = head is not None and head.multi_label
+    return OpenedFolder((setup.fusion.architecture,), setup.facts, tensors, labels, seat, many)
+
+
+def _lora(folder: Path) -> OpenedFolder:
+    read = peft.read_lora(folder)
+
+    def seat(backbone: Backbone) -> Seat:
+        width = next(one.shape[1] for name, one in read.tensors.items() if name.endswith(".a"))
+        _check_shape(folder, read.layers, int(width), backbone)
+        return method_seat(peft.METHOD, read.settings, {**read.tensors, **read.head}, backbone)
+
+    prefix = hub.MODEL_PREFIX[read.architecture]
+    fits = tuple(name for name, one in hub.MODEL_PREFIX.items() if one == prefix)
+    return OpenedFolder(fits, read_facts(folder), read.head, (), seat)
+
+
+def _check_shape(folder: Path, layers: int, hidden_size: int, backbone: Backbone) -> None:
+    got = backbone.shape.layers, backbone.shape.hidden_size
+    if got != (layers, hidden_size):
+        raise BackboneError(
+            f"{folder} was made for {layers} layers of width {hidden_size}, the backbone has {got[0]} of {got[1]}"
+        )

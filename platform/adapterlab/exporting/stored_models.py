@@ -1,0 +1,257 @@
+"""One adapter or transfer of the catalog with its weights, ready to run or to fold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from adapterlab.catalog.reading import ReadableCatalog
+from adapterlab.catalog.records import AdapterRecord, PoolEntry, StudyRecord, TransferRecord
+from adapterlab.catalog.store import Catalog
+from adapterlab.errors import CorruptBlobError, DataError, NotFoundError, UsageError
+from adapterlab.exporting.answers import Answers, answers_of
+from adapterlab.records import BackboneShape, row_length
+from adapterlab.registry.entry_points import adapter_method, combiner, task_definition
+from adapterlab.registry.protocols import TaskDefinition
+from adapterlab.spec.tasks import TaskSpec, definition_from
+from adapterlab.train import weights
+from adapterlab.train.adaptation import Adaptation, OwnAdapter, Seat
+from adapterlab.train.combination import Combination, pool_for
+from adapterlab.train.fold import Folded, expand, fold
+from adapterlab.train.layers import AveragingLayer, Backbone, Tensors
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What one complete record of the catalog learned."""
+
+    record: AdapterRecord | TransferRecord
+    method: str
+    """Adapter method of the sources."""
+    method_settings: Any
+    """The method's settings, validated."""
+    adapters: tuple[Tensors, ...]
+    """The source adapters' tensors; of an adapter, its own."""
+    sources: tuple[PoolEntry, ...]
+    combiner: str | None
+    """``None`` for a source adapter."""
+    combiner_settings: Any
+    """The combiner's settings, validated; ``None`` for a source adapter."""
+    learned: Tensors
+    """The combiner's tensors; empty for a source adapter."""
+    head: Tensors
+    answers: Answers
+    backbone_source: str | None
+    """As the sweep that trained it wrote it, with ``@<revision>`` for a hub; ``None`` if not known."""
+    max_length: int | None
+    """Tokens of a row at most, as it was trained; ``None`` if not known."""
+
+    @property
+    def kind(self) -> str:
+        """``"adapter"`` or ``"transfer"``."""
+        return "adapter" if self.combiner is None else "transfer"
+
+    def seat(self, backbone: Backbone) -> Seat:
+        """Return how to run it unfolded, exactly as it was trained and evaluated."""
+        layer = adapter_method(self.method).layer()
+        if self.combiner is None:
+            return placed(
+                OwnAdapter(layer, self.method_settings), {**self.adapters[0], **self.head}, backbone
+            )
+        mixer = combiner(self.combiner).layer()
+        pool = pool_for(
+            mixer,
+            self.combiner_settings,
+            self.learned,
+            layer,
+            self.method_settings,
+            self.adapters,
+            backbone,
+        )
+        mixed = Combination(pool, mixer, dropout=0.0, settings=self.combiner_settings)
+        return placed(mixed, {**self.learned, **self.head}, backbone)
+
+    def coefficients(self) -> Any:
+        """Return the effective coefficients, a tensor (L or 1, T, d or 1); ``None`` for a source adapter."""
+        if self.combiner is None:
+            return None
+        return combiner(self.combiner).layer().coefficients(self.combiner_settings, self.learned)
+
+    @property
+    def is_token_dependent(self) -> bool:
+        """Whether its coefficients differ from token to token, so that it is no single adapter."""
+        return self.combiner is not None and bool(combiner(self.combiner).token_dependent)
+
+    @property
+    def folds_into(self) -> tuple[str, Any] | None:
+        """Return the method and settings of the one adapter it is; ``None``: it is none."""
+        return adapter_method(self.method).folds_into(self.method_settings)
+
+    def folded(self, shape: BackboneShape, tolerance: float = 0.0) -> Folded:
+        """Return it as one adapter of :attr:`folds_into`, see :func:`adapterlab.train.fold.fold`.
+
+        Raises:
+            UsageError: Its method or combiner cannot be folded.
+            DataError: Its coefficients do not fit the backbone.
+        """
+        coefficients = self.coefficients()
+        layer = adapter_method(self.method).layer()
+        if coefficients is None:
+            return expand(layer, self.method_settings, self.adapters[0], shape)
+        assert self.combiner is not None
+        plugin = combiner(self.combiner)
+        if plugin.token_dependent:
+            raise UsageError(
+                f"{self.combiner} weighs its sources for every token anew, so it is no single adapter",
+                remedy="Fold a transfer of a ScaLearn variant, or run this one with its sources.",
+            )
+        mixer = plugin.layer()
+        if isinstance(mixer, AveragingLayer):
+            one = mixer.reduce(self.combiner_settings, self.learned, self.adapters)
+            used = tuple(int(t) for t in coefficients.abs().amax((0, 2)).nonzero().flatten())
+            whole = expand(layer, self.method_settings, one, shape)
+            return Folded(whole.tensors, (used,) * len(whole.kept), len(self.adapters), 0.0)
+        return fold(layer, self.method_settings, self.adapters, coefficients, shape, tolerance=tolerance)
+
+
+def placed(adaptation: Adaptation, tensors: Tensors, backbone: Backbone) -> Seat:
+    """Return a seat whose tensors are where the backbone is, in its precision."""
+    return Seat(
+        adaptation,
+        {name: one.to(device=backbone.device, dtype=backbone.dtype) for name, one in tensors.items()},
+    )
+
+
+def open_trained(catalog: Catalog, key: str) -> Trained:
+    """Read an adapter or a transfer.
+
+    Args:
+        catalog: The open catalog.
+        key: Its key, or a unique beginning of it.
+
+    Raises:
+        NotFoundError: There is none, or several, or one of its sources is gone.
+        UsageError: The key is a study's.
+        CorruptBlobError: Stored weights are damaged.
+    """
+    record = catalog.get(key)
+    if isinstance(record, StudyRecord):
+        finals = [one.key[:12] for one in catalog.transfers(study_key=record.key)]
+        raise UsageError(
+            f"{record.key[:12]} is a study, which has no weights of its own",
+            remedy=f"Name one of its transfers: {', '.join(finals) or 'none is complete yet'}.",
+        )
+    if record.state != "complete":
+        raise CorruptBlobError(
+            f"the weights of {record.key[:12]} were found damaged",
+            remedy="Submit its spec again to train it anew.",
+        )
+    sources = [record] if isinstance(record, AdapterRecord) else _pool(catalog, record)
+    read = [weights.from_bytes(catalog.read_weights(one)) for one in sources]
+    stored = catalog.read_weights(record)
+    tensors = weights.from_bytes(stored)
+    method, settings = _one_method(sources)
+    spec = spec_of(catalog, record.key)
+    head = {name: one for name, one in tensors.items() if name.startswith(weights.HEAD_PREFIX)}
+    return Trained(
+        record=record,
+        method=method,
+        method_settings=adapter_method(method).settings.model_validate(settings),
+        adapters=tuple(weights.without_head(one) for one in read),
+        sources=tuple(PoolEntry(one.key, one.task) for one in sources),
+        combiner=record.combiner if isinstance(record, TransferRecord) else None,
+        combiner_settings=_combiner_settings(catalog, record) if isinstance(record, TransferRecord) else None,
+        learned=weights.without_head(tensors) if isinstance(record, TransferRecord) else {},
+        head=head,
+        answers=answers_of(
+            catalog,
+            record,
+            outputs=len(head.get("head.out.bias", ())),
+            declared=_declared(spec, record.task),
+            labels=weights.labels_of(stored),
+        ),
+        backbone_source=_backbone_source(catalog, record.backbone_digest, spec),
+        max_length=None if spec is None else _length(spec["data"]["max_length"], record.task),
+    )
+
+
+def _pool(catalog: Catalog, record: TransferRecord) -> list[AdapterRecord]:
+    """Return a transfer's sources in coefficient order.
+
+    Where every seed has rows of its own, its target's adapter is not the study's but the seed's; which
+    one it was is kept with the coefficients.
+    """
+    used = {one.position: one.adapter_key for one in catalog.coefficients(record.key)}
+    pool = catalog.get_study(record.study_key).pool
+    return [catalog.get_adapter(used.get(number, entry.key)) for number, entry in enumerate(pool)]
+
+
+def _declared(spec: Mapping[str, Any] | None, task: str) -> TaskDefinition | None:
+    """Return the definition of a task that its own spec declared."""
+    own = (spec or {}).get("task") or ()
+    found = next((one for one in own if one.get("name") == task), None)
+    try:
+        return None if found is None else definition_from(TaskSpec.model_validate(found))
+    except ValueError:  # of another version
+        return None
+
+
+def _combiner_settings(catalog: Catalog, record: TransferRecord) -> Any:
+    """Return the settings of a transfer's combiner, which its study keeps."""
+    study = catalog.get_study(record.study_key)
+    settings = study.settings
+    if study.combiner != record.combiner:  # the study chose among several
+        settings = dict(settings.get(record.combiner) or {})  # type: ignore[arg-type]
+    return combiner(record.combiner).settings.model_validate(settings)
+
+
+def _one_method(sources: Sequence[AdapterRecord]) -> tuple[str, Any]:
+    """Return the method and settings that all sources share."""
+    found = [(one.method, one.settings.get("adapter", {})) for one in sources]
+    if any(one != found[0] for one in found):
+        raise DataError("its sources are of different adapter methods or settings")
+    return found[0]
+
+
+def spec_of(catalog: ReadableCatalog, key: str) -> Mapping[str, Any] | None:
+    """Return the resolved spec of a sweep that has this step; the step's key makes them agree."""
+    for sweep in catalog.sweeps_with(key):
+        try:
+            spec = json.loads(sweep.spec)
+        except ValueError:
+            continue
+        if isinstance(spec, dict) and {"backbone", "data"} <= set(spec):
+            return spec
+    return None
+
+
+def _backbone_source(catalog: ReadableCatalog, digest: str, spec: Mapping[str, Any] | None) -> str | None:
+    if spec is not None:
+        backbone = spec["backbone"]
+        revision = backbone.get("revision")
+        return f"{backbone['source']}@{revision}" if revision else str(backbone["source"])
+    return next((one.source for one in catalog.backbones() if one.digest == digest and one.source), None)
+
+
+def need_source(trained: Trained, given: str | None) -> str:
+    """Return the backbone's source: the given one, else the one it was trained with.
+
+    Raises:
+        NotFoundError: Neither is known.
+    """
+    source = given or trained.backbone_source
+    if source is None:
+        raise NotFoundError(
+            f"the catalog does not know where the backbone {trained.record.backbone_digest[:12]} is",
+            remedy="Name it: --backbone FOLDER, --backbone package:NAME or --backbone hub:OWNER/NAME.",
+        )
+    return source
+
+
+def _length(general: int, task: str) -> int:
+    try:
+        return row_length(general, task_definition(task).max_length)
+    except NotFoundError:
+        return general

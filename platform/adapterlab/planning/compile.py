@@ -1,0 +1,342 @@
+"""A spec and what is known of its inputs become a plan of keyed steps.
+
+Pure: no disk, no network, no torch. What a key holds is written here and nowhere else:
+
+    source    backbone, task content, preprocessing, adapter method + settings, training, seed
+    study     backbone, task content, preprocessing, pool (source keys in order), combiner with its
+              settings and the content of models it reads, training, search space, sampler, pruner,
+              trials, seed; of "auto" all of that for every combiner it chooses among
+    transfer  study key, seed; its draw and its own source adapter where every seed has other rows
+
+Where it ran, on how many lanes, under which name, is in no key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+from adapterlab.fingerprint import Json, digest_of, key_of
+from adapterlab.planning.baselines import (
+    Recipe,
+    baseline_recipes,
+    baseline_rows,
+    display_names,
+    few_shot_recipes,
+    pool_recipe,
+)
+from adapterlab.planning.combiners import (
+    combiner_of,
+    for_workers,
+    identity_of,
+    model_sources,
+    search_of,
+    trials_of,
+)
+from adapterlab.planning.rows import RunRows, draw_of, few_shot_spec, run_rows
+from adapterlab.records import BackboneFacts, BackboneShape, Step, StepKind, TaskFacts, row_length
+from adapterlab.registry import entry_points
+from adapterlab.spec.model import Spec
+from adapterlab.spec.studies import StudyPlan, study_plans
+
+STEP_VERSIONS: Mapping[StepKind, int] = {StepKind.SOURCE: 2, StepKind.STUDY: 2, StepKind.TRANSFER: 1}
+"""Raise a kind's version when the code that does it gives other results; old results stay usable
+under their own keys."""
+PREPROCESSING_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a spec's inputs."""
+
+    backbone: BackboneFacts
+    tasks: Mapping[str, TaskFacts]
+    """By full name; every source and target task is here."""
+    models: Mapping[str, BackboneFacts] = field(default_factory=dict)
+    """Other models that combiners read, by the name in their settings."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All steps of a sweep, each source before the studies that read it."""
+
+    name: str
+    """Name of the sweep."""
+    key: str | None
+    """Identity of the sweep: its name and its steps' keys; ``None`` while a step has no key."""
+    steps: tuple[Step, ...]
+    facts: Facts
+    pending: tuple[str, ...]
+    """Why keys are missing, one sentence each; empty when the plan can run."""
+
+    def of_kind(self, kind: StepKind) -> tuple[Step, ...]:
+        """Return the steps of one kind, in order."""
+        return tuple(step for step in self.steps if step.kind is kind)
+
+
+def compile_plan(spec: Spec, facts: Facts) -> Plan:
+    """Return the plan of a spec.
+
+    Args:
+        spec: A validated spec.
+        facts: What is known of its backbone and tasks; steps whose inputs are unknown get no key.
+
+    Raises:
+        NotFoundError: A plug-in the spec names is not installed.
+        pydantic.ValidationError: A plug-in's settings are invalid; a loaded spec never raises this.
+    """
+    names = display_names(spec)
+    studies = {
+        target: study_plans(few_shot_spec(spec.of_task(target))) for target in spec.targets.tasks
+    }  # fmt: skip
+    sources = _pool_steps(spec, facts, names)
+    own = _few_shot_steps(spec, facts, names)
+    steps = [*sources.values(), *(step for of_seed in own.values() for step in of_seed.values())]
+    steps += _baseline_steps(spec, facts, names, steps)
+    for target in spec.targets.tasks:
+        for wanted in studies[target]:
+            study = _study_step(spec, facts, target, wanted, names, sources, own.get(target, {}))
+            steps.append(study)
+            rows = _rows(spec, facts.tasks[target], wanted.max_epochs, few=True)
+            steps += [
+                _transfer_step(spec, facts, study, seed, rows, own.get(target, {}))
+                for seed in spec.of_task(target).final.seeds
+            ]
+    keys = [step.key for step in steps]
+    reasons = (
+        facts.backbone.pending_reason,
+        *(facts.tasks[task].pending_reason for task in names),
+        *_unknown_models(facts, model_sources(tuple(one for plans in studies.values() for one in plans))),
+    )
+    return Plan(
+        name=spec.name,
+        key=None if None in keys else digest_of({"name": spec.name, "steps": keys}),
+        steps=tuple(steps),
+        facts=facts,
+        pending=tuple(dict.fromkeys(reason for reason in reasons if reason)),
+    )
+
+
+def _unknown_models(facts: Facts, sources: tuple[str, ...]) -> Iterator[str | None]:
+    for source in sources:
+        known = facts.models.get(source)
+        yield f"{source} is not at hand" if known is None else known.pending_reason
+
+
+def _pool_steps(spec: Spec, facts: Facts, names: Mapping[str, str]) -> dict[str, Step]:
+    """Return the steps of source tasks some target reads with all their rows, in the order listed."""
+    few = spec.data.few_shot is not None
+    needed = {
+        task
+        for target in spec.targets.tasks
+        for task in spec.pool_for(target)
+        if not (few and task == target)
+    }
+    return {
+        task: _source_step(spec, facts, task, names[task], recipe, recipe.title(names[task]))
+        for task in spec.pool.tasks
+        if task in needed
+        for recipe in (pool_recipe(spec, task),)
+    }
+
+
+def _few_shot_steps(spec: Spec, facts: Facts, names: Mapping[str, str]) -> dict[str, dict[int, Step]]:
+    """Return, by target and seed, the adapters trained on few rows that stand in the targets' pools."""
+    if spec.data.few_shot is None:
+        return {}
+    return {
+        target: {
+            recipe.seed: _source_step(
+                spec,
+                facts,
+                target,
+                names[target],
+                recipe,
+                recipe.title(names[target], rows=spec.data.few_shot),
+                few=True,
+            )
+            for recipe in few_shot_recipes(spec, target)
+        }
+        for target in spec.targets.tasks
+        if target in spec.pool_for(target)
+    }
+
+
+def _source_step(
+    spec: Spec, facts: Facts, task: str, name: str, recipe: Recipe, title: str, *, few: bool = False
+) -> Step:
+    task_facts, shape = facts.tasks[task], facts.backbone.shape
+    rows = run_rows(spec, task_facts, few=few, draw=draw_of(spec, recipe.seed) if few else None)
+    trained: dict[str, Json] = {
+        "adapter": recipe.adapter,
+        "training": recipe.training.identity(),
+        "seed": recipe.seed,
+    }
+    return Step(
+        kind=StepKind.SOURCE,
+        key=(
+            _key(StepKind.SOURCE, {**_common(spec, facts, task, rows), **trained})
+            if _known(facts, task)
+            else None
+        ),
+        title=title,
+        job={
+            "task": task,
+            "task_name": name,
+            "label": recipe.label,
+            "exclusive": recipe.method.exclusive,
+            **trained,
+            **_told(rows, few=few),
+        },
+        trainable_parameters=recipe.method.trainable_parameters(recipe.settings, shape) if shape else None,
+        head_parameters=_head_parameters(shape, task_facts),
+        train_rows=_rows(spec, task_facts, recipe.training.max_epochs, few=few),
+    )
+
+
+def _baseline_steps(
+    spec: Spec, facts: Facts, names: Mapping[str, str], planned: Iterable[Step]
+) -> Iterator[Step]:
+    """Yield the steps of baselines that are not planned yet."""
+    titles = {step.title for step in planned}
+    rows = iter(baseline_rows(spec))
+    for baseline in spec.baseline:
+        for row in islice(rows, len(spec.targets.tasks)):
+            for recipe in baseline_recipes(spec, baseline, row.target):
+                title = row.steps[recipe.seed]
+                if title not in titles:
+                    titles.add(title)
+                    yield _source_step(spec, facts, row.target, names[row.target], recipe, title, few=True)
+
+
+def _study_step(
+    spec: Spec,
+    facts: Facts,
+    target: str,
+    study: StudyPlan,
+    names: Mapping[str, str],
+    sources: Mapping[str, Step],
+    own: Mapping[int, Step],
+) -> Step:
+    mine = next(iter(own.values()), None)  # the study's own, of its seed
+    pool = [mine if mine and task == target else sources[task] for task in spec.pool_for(target)]
+    run = run_rows(spec, facts.tasks[target], few=True, draw=draw_of(spec, spec.search.seed))
+    trials = trials_of(spec, study)
+    how: dict[str, Json] = {
+        "sampler": spec.search.sampler,
+        "pruner": spec.search.pruner,
+        "seed": spec.search.seed,
+    }
+    search_key = key = None
+    identity = identity_of(study, facts.models)
+    if _known(facts, target) and all(step.key for step in pool) and identity is not None:
+        spaces = identity.pop("spaces", None)
+        inputs: dict[str, Json] = {
+            **_common(spec, facts, target, run),
+            "pool": [step.key for step in pool],
+            **identity,
+            "search": how if spaces is None else {"spaces": spaces, **how},
+        }
+        search_key = key_of("search", STEP_VERSIONS[StepKind.STUDY], inputs)
+        key = _key(StepKind.STUDY, {**inputs, "trials": trials})
+    shape = _points_of(spec, facts.backbone.shape)
+    task_facts = facts.tasks[target]
+    only = None if study.chooses else study.choices[0]
+    return Step(
+        kind=StepKind.STUDY,
+        key=key,
+        title=f"{names[target]} · {study.label}",
+        job={
+            "task": target,
+            "task_name": names[target],
+            "label": study.label,
+            "combiner": combiner_of(study),
+            "combiners": for_workers(study, shape, len(pool), facts.models),
+            "pool": [
+                {"key": step.key, "task": task, "name": names[task]}
+                for task, step in zip(spec.pool_for(target), pool, strict=True)
+            ],
+            "adapter": pool[0].job["adapter"],
+            "search": {"spaces": search_of(study), **how, "trials": trials},
+            "search_key": search_key,
+            **_told(run, few=spec.data.few_shot is not None),
+        },
+        # the other seeds' adapters too, which the final runs read
+        needs=tuple(dict.fromkeys(step.title for step in (*pool, *own.values()))),
+        trainable_parameters=(
+            only.plugin.trainable_parameters(only.settings, shape, len(pool)) if only and shape else None
+        ),
+        head_parameters=_head_parameters(shape, task_facts),
+        train_rows=_rows(spec, task_facts, study.max_epochs * trials, few=True),
+    )
+
+
+def _points_of(spec: Spec, shape: BackboneShape | None) -> BackboneShape | None:
+    """Return a shape whose layers are the attachment points of the pool's adapters, as combiners count."""
+    method = entry_points.adapter_method(spec.adapter.method)
+    sites = len(method.sites(method.settings.model_validate(spec.adapter.settings)))
+    return None if shape is None else replace(shape, layers=shape.layers * sites)
+
+
+def _transfer_step(
+    spec: Spec, facts: Facts, study: Step, seed: int, train_rows: int | None, own: Mapping[int, Step]
+) -> Step:
+    identity: dict[str, Json] = {"study": study.key, "seed": seed}
+    job: dict[str, Json] = dict(identity)
+    draw = draw_of(spec, seed)
+    if draw is not None:
+        target = str(study.job["task"])
+        run = run_rows(spec, facts.tasks[target], few=True, draw=draw)
+        source = own.get(seed)
+        identity |= {"rows": run.identity(), "source": None if source is None else source.key}
+        entries = [dict(entry) for entry in study.job["pool"]]  # type: ignore[union-attr, arg-type]
+        if source is not None:
+            entries[-1]["key"] = source.key  # the target is last in its pool
+        job |= {"pool": entries, **_told(run, few=True)}
+    key = None if study.key is None else _key(StepKind.TRANSFER, identity)
+    return Step(
+        kind=StepKind.TRANSFER,
+        key=key,
+        title=f"{study.title} · final · seed {seed}",
+        job=job,
+        needs=(study.title,),
+        trainable_parameters=study.trainable_parameters,
+        head_parameters=study.head_parameters,
+        train_rows=train_rows,
+    )
+
+
+def _head_parameters(shape: BackboneShape | None, task: TaskFacts) -> int | None:
+    return shape.head_parameters(task.n_labels) if shape and task.n_labels else None
+
+
+def _told(rows: RunRows, *, few: bool) -> dict[str, Json]:
+    """Return what a worker is told of a run's rows; nothing where they are the sweep's own."""
+    return {"rows": rows.to_json()} if few or rows.validation is not None else {}
+
+
+def _common(spec: Spec, facts: Facts, task: str, rows: RunRows) -> dict[str, Json]:
+    return {
+        "backbone": {**facts.backbone.identity(), "precision": spec.backbone.precision},
+        "task": facts.tasks[task].identity(),
+        "preprocessing": {
+            "version": PREPROCESSING_VERSION,
+            "max_length": row_length(spec.data.max_length, facts.tasks[task].max_length),
+            **rows.identity(),
+        },
+    }
+
+
+def _known(facts: Facts, task: str) -> bool:
+    return facts.backbone.resolved and facts.tasks[task].content_digest is not None
+
+
+def _key(kind: StepKind, inputs: Mapping[str, Json]) -> str:
+    return key_of(str(kind), STEP_VERSIONS[kind], inputs)
+
+
+def _rows(spec: Spec, facts: TaskFacts, epochs: int, *, few: bool = False) -> int | None:
+    if facts.n_train is None:
+        return None
+    return epochs * (run_rows(spec, facts, few=few).train or facts.n_train) * facts.choices

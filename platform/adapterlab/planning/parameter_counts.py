@@ -1,0 +1,89 @@
+"""What each method of a plan trains, for one target and for all of them, as the papers' tables of parameters.
+
+Pure: from the plan's steps alone. Heads and the frozen backbone are not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from adapterlab.planning.baselines import POOL
+from adapterlab.planning.compile import Plan
+from adapterlab.records import Step, StepKind
+
+POOL_ROW = "source adapters"
+"""Row of the pool: one adapter, and all that are needed."""
+
+
+@dataclass(frozen=True)
+class MethodCost:
+    """One row: a combiner, a baseline, or the pool."""
+
+    name: str
+    tasks: int
+    """Targets, or source tasks of the pool."""
+    one: int | None
+    """Trained parameters for one task, the greatest where tasks differ; ``None`` if not known."""
+    every: int | None
+    """The sum over its tasks; ``None`` if one is not known."""
+    whole: int | None
+    """Parameters of the backbone; ``None`` if not known."""
+
+    @property
+    def one_percent(self) -> float | None:
+        """One task's in per cent of the backbone."""
+        return _percent(self.one, self.whole)
+
+    @property
+    def every_percent(self) -> float | None:
+        """All tasks' in per cent of the backbone."""
+        return _percent(self.every, self.whole)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON-able mapping."""
+        return {
+            "name": self.name,
+            "tasks": self.tasks,
+            "one_target": self.one,
+            "one_target_percent": self.one_percent,
+            "all_targets": self.every,
+            "all_targets_percent": self.every_percent,
+        }
+
+
+def method_costs(plan: Plan, backbone_parameters: int | None = None) -> tuple[MethodCost, ...]:
+    """Return a plan's rows: the pool, baselines, combiners. Seeds of one task count once.
+
+    Args:
+        plan: A compiled plan.
+        backbone_parameters: As read from its files; absent: what its shape says, a pooler included.
+    """
+    whole = backbone_parameters or _of_shape(plan)
+    rows: dict[str, dict[str, int | None]] = {}
+    for step in (*plan.of_kind(StepKind.SOURCE), *plan.of_kind(StepKind.STUDY)):
+        rows.setdefault(_row(step), {}).setdefault(str(step.job["task"]), step.trainable_parameters)
+    return tuple(_cost(name, by_task, whole) for name, by_task in rows.items())
+
+
+def _cost(name: str, by_task: Mapping[str, int | None], whole: int | None) -> MethodCost:
+    known = [count for count in by_task.values() if count is not None]
+    every = sum(known) if len(known) == len(by_task) else None
+    return MethodCost(name, len(by_task), max(known, default=None), every, whole)
+
+
+def _row(step: Step) -> str:
+    label = str(step.job["label"])
+    return POOL_ROW if step.kind is StepKind.SOURCE and label == POOL else label
+
+
+def _of_shape(plan: Plan) -> int | None:
+    shape = plan.facts.backbone.shape
+    if shape is None or shape.encoder_parameters is None:
+        return None
+    return shape.encoder_parameters + shape.hidden_size**2 + shape.hidden_size
+
+
+def _percent(count: int | None, whole: int | None) -> float | None:
+    return None if count is None or not whole else 100 * count / whole

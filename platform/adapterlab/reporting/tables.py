@@ -1,0 +1,303 @@
+"""The tables of a report, before they have a format: scores, costs, significance, contributions.
+
+As in the papers: rows are methods, columns are targets with their average (ScaLearn, Table 2), and
+parameters for one target and for all of them (its Tables 4 and 7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from adapterlab.reporting.significance import AVERAGE, Comparison, Significance
+from adapterlab.reporting.summary import Average, Cell, Summary, ranked
+
+NOTHING = "–"
+_TOP_SOURCES = 3
+_LEVEL = 0.05
+Mark = Literal["best", "second"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell of a table."""
+
+    text: str
+    spread: str | None = None
+    """Standard deviation, set beside or below the text."""
+    note: str | None = None
+    """What is missing or odd, in a few words."""
+    mark: Mark | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column's heading."""
+
+    name: str
+    detail: str | None = None
+    """Smaller, beside it: a metric's name, a unit."""
+    is_number: bool = True
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One table."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Entry, ...], ...]
+    notes: tuple[str, ...] = field(default=())
+    """Sentences below it."""
+
+
+def grids(summary: Summary, significance: Significance | None = None, *, digits: int = 1) -> list[Grid]:
+    """Return a report's tables in order.
+
+    Args:
+        summary: A sweep's results.
+        significance: Rows against a reference, if that was asked for.
+        digits: Decimals of scores in per cent.
+    """
+    found = [scores(summary, digits=digits), costs(summary)]
+    if significance is not None:
+        found.append(comparisons(significance, summary, digits=digits))
+    largest = influences(summary)
+    return found if largest is None else [*found, largest]
+
+
+# -- scores -----------------------------------------------------------------------------------------
+
+
+def scores(summary: Summary, *, digits: int = 1) -> Grid:
+    """Return methods × targets: the leading metric on test in per cent, mean and deviation over seeds."""
+    several = len(summary.targets) > 1
+    columns = [Column("method", is_number=False)]
+    columns += [Column(short(target), summary.metric(target) or None) for target in summary.targets]
+    averages = {row: summary.average(row) for row in summary.combiners}
+    marks = {
+        target: _marks([_rankable(summary.cell(target, row)) for row in summary.combiners], digits)
+        for target in summary.targets
+    }
+    average_marks = _marks([one.mean if one.is_whole else None for one in averages.values()], digits)
+    rows = []
+    for place, row in enumerate(summary.combiners):
+        entries = [Entry(row)]
+        entries += [
+            _score(summary.cell(target, row), marks[target][place], digits) for target in summary.targets
+        ]
+        if several:
+            entries.append(_average(averages[row], average_marks[place], digits))
+        rows.append(tuple(entries))
+    if several:
+        columns.append(Column(AVERAGE))
+    return Grid(
+        title=f"{summary.sweep}: test, in per cent, mean ± std over seeds",
+        columns=tuple(columns),
+        rows=tuple(rows),
+        notes=tuple(_score_notes(summary)),
+    )
+
+
+def _score(cell: Cell | None, mark: Mark | None, digits: int) -> Entry:
+    if cell is None:
+        return Entry(NOTHING)
+    note = "; ".join(_missing(cell)) or None
+    if cell.mean is None:
+        return Entry(NOTHING, note=note)
+    return Entry(_per_cent(cell.mean, digits), _spread(cell.std, digits), note, mark)
+
+
+def _average(average: Average, mark: Mark | None, digits: int) -> Entry:
+    if average.mean is None:
+        return Entry(NOTHING, note="a target has no value")
+    note = None if average.is_whole else "seeds missing"
+    return Entry(_per_cent(average.mean, digits), _spread(average.std, digits), note, mark)
+
+
+def _missing(cell: Cell) -> list[str]:
+    """Say what a cell lacks: seeds that failed or have not ended, values that are no numbers."""
+    found = []
+    count = len(cell.test)
+    states: dict[str, int] = {}
+    for gap in cell.gaps:
+        states[gap.state] = states.get(gap.state, 0) + 1
+    if states or count < cell.expected_seeds:
+        reasons = ", ".join(f"{number} {state}" for state, number in states.items())
+        seeds = f"{count}/{cell.expected_seeds} seeds" if cell.expected_seeds else "no seeds"
+        found.append(f"{seeds}: {reasons}" if reasons else seeds)
+    if cell.undefined:
+        found.append(f"undefined for seed {', '.join(map(str, cell.undefined))}")
+    return found
+
+
+def _score_notes(summary: Summary) -> list[str]:
+    notes = []
+    if len(summary.combiners) > 1:
+        notes.append("Best bold, second underlined, equal as shown; rows that lack seeds are not ranked.")
+    if len(summary.targets) > 1:
+        notes.append("Average: mean of the targets' means; ± over the seeds that all targets share.")
+    reasons = {
+        f"{cell.combiner} on {short(cell.target)}{f', seed {gap.seed}' if gap.seed is not None else ''}: "
+        f"{gap.state}{f' ({gap.reason})' if gap.reason else ''}."
+        for cell in summary.cells
+        for gap in cell.gaps
+        if gap.state == "failed"
+    }
+    return [*notes, *sorted(reasons)]
+
+
+def _rankable(cell: Cell | None) -> float | None:
+    return cell.mean if cell is not None and cell.is_whole else None
+
+
+def _marks(values: Sequence[float | None], digits: int) -> list[Mark | None]:
+    if sum(value is not None for value in values) < 2:
+        return [None] * len(values)
+    names: dict[int | None, Mark] = {1: "best", 2: "second"}
+    return [names.get(place) for place in ranked(values, digits)]
+
+
+# -- costs ------------------------------------------------------------------------------------------
+
+
+def costs(summary: Summary) -> Grid:
+    """Return what each method trains, for one target and for all, and how long that took."""
+    whole = summary.backbone_parameters
+    columns = [
+        Column("method", is_number=False),
+        Column("parameters", "one target"),
+        Column("% of backbone", "one target"),
+        Column("parameters", "all targets"),
+        Column("% of backbone", "all targets"),
+        Column("head", "one target"),
+        Column("time a run", "s"),
+        Column("search", "s"),
+    ]
+    rows = []
+    for row in summary.combiners:
+        cells = summary.row(row)
+        counts = [None if cell is None else cell.parameters for cell in cells]
+        known = [count for count in counts if count is not None]
+        total = sum(known) if known and len(known) == len(cells) else None
+        heads = [cell.head_parameters for cell in cells if cell is not None and cell.head_parameters]
+        rows.append(
+            (
+                Entry(row),
+                Entry(_span(known)),
+                Entry(_share(max(known, default=None), whole)),
+                Entry(NOTHING if total is None else f"{total:,}"),
+                Entry(_share(total, whole)),
+                Entry(_span(heads)),
+                Entry(_seconds([_per_run(cell) for cell in cells])),
+                Entry(_seconds([None if cell is None else cell.search_seconds for cell in cells])),
+            )
+        )
+    base = f"The backbone has {whole:,} parameters, embeddings included." if whole else ""
+    notes = [
+        "Parameters: trained ones, without heads and without the frozen source adapters, as in the papers.",
+        *([base] if base else ["The backbone is not at hand, so shares of it are not shown."]),
+        "Times: computing of one run or one search, mean over targets; runs that shared a pass share its time.",
+    ]
+    return Grid(f"{summary.sweep}: cost", tuple(columns), tuple(rows), tuple(notes))
+
+
+def _per_run(cell: Cell | None) -> float | None:
+    return None if cell is None or cell.seconds is None or not cell.test else cell.seconds / len(cell.test)
+
+
+def _seconds(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return NOTHING
+    mean = sum(known) / len(known)
+    return f"{mean:.1f}" if mean < 100 else f"{mean:,.0f}"
+
+
+def _span(counts: Sequence[int]) -> str:
+    if not counts:
+        return NOTHING
+    least, most = min(counts), max(counts)
+    return f"{most:,}" if least == most else f"{least:,} to {most:,}"
+
+
+def _share(count: int | None, whole: int | None) -> str:
+    if count is None or not whole:
+        return NOTHING
+    share = 100 * count / whole
+    decimals = 2 if share >= 0.1 or share == 0 else 4
+    return f"{share:.{decimals}f}"
+
+
+# -- significance -----------------------------------------------------------------------------------
+
+
+def comparisons(significance: Significance, summary: Summary, *, digits: int = 1) -> Grid:
+    """Return rows × targets: difference to the reference, p-value and number of pairs."""
+    several = len(summary.targets) > 1
+    names = [*summary.targets, *([AVERAGE] if several else [])]
+    columns = [Column("method", is_number=False), *(Column(short(name)) for name in names)]
+    rows = tuple(
+        (
+            Entry(row),
+            *(_comparison(significance.of(row, name), digits, holm=name != AVERAGE) for name in names),
+        )
+        for row in summary.combiners
+        if row != significance.against
+    )
+    sizes = sorted({one.pairs for one in significance.comparisons if one.pairs > 1})
+    least = "; ".join(f"n = {size}: {2.0 ** (1 - size):.2g}" for size in sizes)
+    exact = all(one.is_exact for one in significance.comparisons)
+    kind = "exact permutation test" if exact else "permutation test"
+    average = "; the average is one test, not corrected" if several else ""
+    method = f"two-sided p of the {kind} paired over seeds, Holm-corrected over the targets of a row{average}"
+    notes = [
+        f"Difference to {significance.against} in points, mean over n shared seeds; {method}.",
+        f"Bold: p below {_LEVEL:g}.",
+    ]
+    if least:
+        notes.append(f"The smallest p that so many seeds can give, before correction: {least}.")
+    if not all(one.pairs > 1 for one in significance.comparisons):
+        notes.append("Fewer than two shared seeds can show nothing and are not tested.")
+    return Grid(f"{summary.sweep}: against {significance.against}", tuple(columns), rows, tuple(notes))
+
+
+def _comparison(one: Comparison | None, digits: int, *, holm: bool) -> Entry:
+    if one is None or one.difference is None:
+        return Entry(NOTHING, note="no shared seed")
+    text = f"{100 * one.difference:+.{digits}f}"
+    p = one.p_holm if holm else one.p
+    if p is None:
+        return Entry(text, note=f"n = {one.pairs}, not tested")
+    return Entry(text, note=f"p = {p:.3g}, n = {one.pairs}", mark="best" if p < _LEVEL else None)
+
+
+# -- contributions ----------------------------------------------------------------------------------
+
+
+def influences(summary: Summary) -> Grid | None:
+    """Return the sources with the greatest mean coefficients for each target; ``None`` if none is known."""
+    if not summary.influences:
+        return None
+    rows = []
+    for target, combiner in dict.fromkeys((one.target, one.combiner) for one in summary.influences):
+        sources = [one for one in summary.influences if (one.target, one.combiner) == (target, combiner)]
+        sources.sort(key=lambda one: -one.mean)
+        best = ", ".join(f"{short(one.source)} {one.mean:.2f}" for one in sources[:_TOP_SOURCES])
+        rows.append((Entry(short(target)), Entry(combiner), Entry(best)))
+    columns = tuple(Column(name, is_number=False) for name in ("target", "combiner", "sources"))
+    return Grid("largest mean coefficients", columns, tuple(rows))
+
+
+def short(task: str) -> str:
+    """Return a task's name without its benchmark."""
+    return task.rsplit("/", 1)[-1]
+
+
+def _per_cent(value: float, digits: int) -> str:
+    return f"{100 * value:.{digits}f}"
+
+
+def _spread(value: float | None, digits: int) -> str | None:
+    return None if value is None else f"{100 * value:.{digits}f}"

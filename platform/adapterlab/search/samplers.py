@@ -1,0 +1,321 @@
+"""What to try next: a pure function of seed, study, trial number and history.
+
+Every proposal comes from a fresh sampler seeded with (seed, study name, trial number), which sees
+the study's trials in the order of their numbers. So a study that was interrupted proposes for a
+number what it would have proposed without the interruption, given the same results before it.
+
+The sampler runs on a mirror of the study in memory, never on the database: Optuna's own ``ask``
+writes a trial in several transactions, and a process that dies between them leaves half a trial.
+Here the caller writes the whole proposal in one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState
+
+from adapterlab.search.settings import COMBINER, Setting
+from adapterlab.spec.search_space import Choices, FloatRange
+
+Spaces = Mapping[str, float | FloatRange | Choices]
+"""The dimensions of a search by name."""
+
+STARTUP_TRIALS = 5
+"""Finished trials before TPE trusts them; until then it samples at random. Optuna's default of 10
+would leave little of a study of 16 to the model."""
+
+_REDRAWS = 8
+"""Draws before a repeated setting is replaced by the first untried one."""
+
+
+class Proposer:
+    """Proposes settings for one study; never the same setting twice where settings are countable.
+
+    Args:
+        study: The study's name; part of every seed.
+        spaces: The dimensions; or, in a study that chooses the combiner, each combiner's dimensions.
+        direction: ``"maximize"`` or ``"minimize"``.
+        sampler: ``"tpe"``, ``"random"`` or ``"grid"``.
+        seed: The search's seed.
+
+    Raises:
+        ValueError: ``"grid"`` with a range, or an unknown sampler.
+    """
+
+    def __init__(
+        self,
+        study: str,
+        spaces: Spaces | Mapping[str, Spaces],
+        *,
+        direction: str,
+        sampler: str,
+        seed: int,
+    ) -> None:
+        if sampler not in {"tpe", "random", "grid"}:
+            raise ValueError(f"sampler must be 'tpe', 'random' or 'grid', got {sampler!r}")
+        self._branches = [
+            _Branch(chosen, {name: _distribution(space) for name, space in found.items()})
+            for chosen, found in _branched(spaces)
+        ]
+        sizes = [branch.size for branch in self._branches]
+        self.size = None if None in sizes else sum(size for size in sizes if size is not None)
+        """Number of distinct settings; ``None`` when a dimension is a range."""
+        if sampler == "grid" and self.size is None:
+            raise ValueError('sampler = "grid" needs choices or fixed values, not ranges')
+        self._study = study
+        self._sampler = sampler
+        self._seed = seed
+        self._grid: list[int] | None = None
+        self._turns: list[str] | None = None
+        self._mirror = _Mirror(direction)
+
+    def distributions(self, settings: Mapping[str, Any]) -> dict[str, BaseDistribution]:
+        """Return the distributions of what is, or will be, in a trial with these settings."""
+        return self._of(settings).distributions
+
+    def propose(self, number: int, history: Sequence[FrozenTrial]) -> dict[str, Setting]:
+        """Return the settings of trial ``number``.
+
+        Args:
+            number: The trial's number; decides the seed.
+            history: All other trials of the study, ordered by number, running ones included.
+        """
+        if self.size is None:
+            return self._draw(number, history, attempt=0)
+        tried = {self._identity(trial.params) for trial in history if trial.number != number}
+        if self._sampler != "grid":
+            for attempt in range(_REDRAWS):
+                settings = self._draw(number, history, attempt)
+                if self._identity(settings) not in tried:
+                    return settings
+        return next(
+            (settings for settings in self._shuffled() if self._identity(settings) not in tried),
+            self._grid_point(self._order()[number % self.size]),
+        )
+
+    def complete(
+        self, number: int, history: Sequence[FrozenTrial], settings: Mapping[str, Any]
+    ) -> dict[str, Setting]:
+        """Return settings with what they lack proposed, for a trial another tool began."""
+        drawn = self._draw(number, history, attempt=0, combiner=settings.get(COMBINER))
+        return {name: settings.get(name, drawn[name]) for name in drawn}
+
+    def _draw(
+        self, number: int, history: Sequence[FrozenTrial], attempt: int, combiner: str | None = None
+    ) -> dict[str, Setting]:
+        seed = _seed_of(self._seed, self._study, number, attempt)
+        sampler: BaseSampler
+        if self._sampler == "random":
+            sampler, history = RandomSampler(seed=seed), ()
+        else:
+            space = self._branches[0].distributions if len(self._branches) == 1 else None
+            sampler = _Tpe(space, seed=seed, n_startup_trials=STARTUP_TRIALS)
+        others = [trial for trial in history if trial.number != number]
+        if len(self._branches) == 1:
+            return self._mirror.sample(sampler, self._branches[0].distributions, others)
+        turn = combiner or (self._turn(number) if attempt == 0 else None)
+        return self._mirror.choose(sampler, self._branches, others, turn)
+
+    def _turn(self, number: int) -> str | None:
+        """Return the combiner whose turn it is: each has one among a study's first trials."""
+        if self._turns is None:
+            self._turns = [str(branch.chosen) for branch in self._branches]
+            random.Random(_seed_of(self._seed, self._study, -2, 0)).shuffle(self._turns)  # noqa: S311
+        return self._turns[number] if number < len(self._turns) else None
+
+    def _shuffled(self) -> Iterator[dict[str, Setting]]:
+        return (self._grid_point(index) for index in self._order())
+
+    def _order(self) -> list[int]:
+        """Return the grid's points in a fixed random order, so that any beginning of it is a fair sample."""
+        if self._grid is None:
+            self._grid = list(range(self.size or 0))
+            random.Random(_seed_of(self._seed, self._study, -1, 0)).shuffle(self._grid)  # noqa: S311
+        return self._grid
+
+    def _grid_point(self, index: int) -> dict[str, Setting]:
+        for branch in self._branches:
+            size = branch.size or 0
+            if index < size:
+                return branch.point(index)
+            index -= size
+        raise IndexError(index)
+
+    def _identity(self, settings: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(settings.get(name) for name in self._of(settings).distributions)
+
+    def _of(self, settings: Mapping[str, Any]) -> _Branch:
+        """Return the branch of a setting; the first where it names none."""
+        chosen = settings.get(COMBINER)
+        return next((one for one in self._branches if one.chosen == chosen), self._branches[0])
+
+
+class _Tpe(TPESampler):  # type: ignore[misc]
+    """TPE that is told its dimensions, which it else gathers from every trial anew for each proposal.
+
+    Args:
+        space: The dimensions of every trial; ``None`` where trials differ in them.
+        **options: TPE's own.
+    """
+
+    def __init__(self, space: Mapping[str, BaseDistribution] | None, **options: Any) -> None:
+        super().__init__(**options)
+        self._told = space
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
+        """Return the dimensions to sample together, in the order in which TPE has them."""
+        if self._told is None:
+            inferred: dict[str, Any] = super().infer_relative_search_space(study, trial)
+            return inferred
+        return {name: one for name, one in sorted(self._told.items()) if not one.single()}
+
+
+class _Branch:
+    """The dimensions of one combiner; of a plain study all of them."""
+
+    def __init__(self, chosen: str | None, distributions: dict[str, BaseDistribution]) -> None:
+        self.chosen = chosen
+        self.distributions = distributions
+        values = {
+            name: one.choices if name != COMBINER else (chosen,)
+            for name, one in distributions.items()
+            if isinstance(one, CategoricalDistribution)
+        }
+        self._choices = values if len(values) == len(distributions) else {}
+        self.size = math.prod(map(len, values.values())) if self._choices else None
+        """Distinct settings; ``None`` when a dimension is a range."""
+
+    def point(self, index: int) -> dict[str, Setting]:
+        """Return one of the distinct settings."""
+        settings: dict[str, Setting] = {}
+        for name, choices in self._choices.items():
+            index, choice = divmod(index, len(choices))
+            settings[name] = cast("Setting", choices[choice])
+        return settings
+
+
+def _branched(
+    spaces: Spaces | Mapping[str, Spaces],
+) -> Iterator[tuple[str | None, Mapping[str, float | FloatRange | Choices | tuple[str, ...]]]]:
+    nested = {name: space for name, space in spaces.items() if isinstance(space, Mapping)}
+    if not nested:
+        yield None, spaces  # type: ignore[misc]
+        return
+    for chosen, own in nested.items():
+        yield chosen, {COMBINER: tuple(nested), **{f"{chosen}.{name}": one for name, one in own.items()}}
+
+
+def by_dimension(settings: Mapping[str, Any]) -> dict[str, Setting]:
+    """Return stored settings by the plain names of their dimensions: ``lr`` for ``<combiner>.lr``."""
+    chosen = settings.get(COMBINER)
+    if chosen is None:
+        return dict(settings)
+    return {name.removeprefix(f"{chosen}."): value for name, value in settings.items()}
+
+
+class _Mirror:
+    """An in-memory copy of a study that samplers may scribble on; updated, not rebuilt, at each use."""
+
+    def __init__(self, direction: str) -> None:
+        self._storage = optuna.storages.InMemoryStorage()
+        self._study = optuna.create_study(storage=self._storage, direction=direction)
+        self._study_id = self._storage.get_study_id_from_name(self._study.study_name)
+        self._copies: dict[int, tuple[int, TrialState]] = {}
+
+    def sample(
+        self,
+        sampler: BaseSampler,
+        distributions: dict[str, BaseDistribution],
+        history: Sequence[FrozenTrial],
+    ) -> dict[str, Setting]:
+        for trial in history:
+            self._copy(trial)
+        self._study.sampler = sampler
+        draft = self._study.ask(distributions)
+        # Samplers ignore failed trials, so the draft does not count as history.
+        self._study.tell(draft, state=TrialState.FAIL)
+        return dict(draft.params)
+
+    def choose(
+        self,
+        sampler: BaseSampler,
+        branches: Sequence[_Branch],
+        history: Sequence[FrozenTrial],
+        turn: str | None,
+    ) -> dict[str, Setting]:
+        """Sample the combiner, then its own dimensions; ``turn`` names the combiner where it is decided."""
+        for trial in history:
+            self._copy(trial)
+        if turn is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                sampler = PartialFixedSampler({COMBINER: turn}, sampler)
+        self._study.sampler = sampler
+        draft = self._study.ask()
+        chosen = draft.suggest_categorical(COMBINER, branches[0].distributions[COMBINER].choices)
+        branch = next(one for one in branches if one.chosen == chosen)
+        for name, distribution in branch.distributions.items():
+            if isinstance(distribution, FloatDistribution):
+                draft.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
+            elif name != COMBINER:
+                draft.suggest_categorical(name, distribution.choices)
+        self._study.tell(draft, state=TrialState.FAIL)
+        return dict(draft.params)
+
+    def _copy(self, trial: FrozenTrial) -> None:
+        known = self._copies.get(trial.number)
+        if trial.state is TrialState.WAITING:  # enqueued by hand; `ask` would take it for the draft
+            return
+        if known is None:
+            trial_id = self._storage.create_new_trial(self._study_id, template_trial=trial)
+            self._copies[trial.number] = (trial_id, trial.state)
+            return
+        trial_id, state = known
+        if state is trial.state:
+            return
+        for step, value in trial.intermediate_values.items():
+            self._storage.set_trial_intermediate_value(trial_id, step, value)
+        self._storage.set_trial_state_values(trial_id, trial.state, trial.values)
+        self._copies[trial.number] = (trial_id, trial.state)
+
+
+def pruner_of(name: str) -> optuna.pruners.BasePruner:
+    """Return the pruner of a name.
+
+    ``"median"`` lets 4 trials finish and every trial train 2 epochs before it compares a trial's
+    best value so far with the median of the others at the same epoch: first epochs say little.
+
+    Raises:
+        ValueError: Neither ``"median"`` nor ``"none"``.
+    """
+    pruners: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
+        "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=2),
+        "none": optuna.pruners.NopPruner,
+    }
+    if name not in pruners:
+        raise ValueError(f"pruner must be 'median' or 'none', got {name!r}")
+    return pruners[name]()
+
+
+def _distribution(space: float | FloatRange | Choices | tuple[str, ...]) -> BaseDistribution:
+    if isinstance(space, FloatRange):
+        return FloatDistribution(space.low, space.high, log=space.log)
+    if isinstance(space, tuple):
+        return CategoricalDistribution(space)
+    # A fixed value is a choice of one: the dashboard then shows every setting of a trial.
+    values = space.choices if isinstance(space, Choices) else (space,)
+    return CategoricalDistribution(tuple(map(float, values)))
+
+
+def _seed_of(seed: int, study: str, number: int, attempt: int) -> int:
+    text = f"{seed}\0{study}\0{number}\0{attempt}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")

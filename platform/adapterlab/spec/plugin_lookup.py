@@ -1,0 +1,42 @@
+"""Get a plug-in a document names, or say what is wrong with it; it never crashes the check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from adapterlab.errors import NotFoundError
+from adapterlab.spec.complaints import Complaint
+from adapterlab.spec.positions import Path
+
+
+def look_up(path: Path, name: str, get: Callable[[str], Any]) -> Any:
+    """Return the plug-in, or the complaint about its name.
+
+    Args:
+        path: Where the name stands.
+        name: The plug-in's name.
+        get: Looks it up by name.
+    """
+    try:
+        return get(name)
+    except NotFoundError as error:
+        return Complaint(path, "value", error.message, hint_of(error))
+    except Exception as error:  # noqa: BLE001  a plug-in is somebody else's code
+        return broken(path, name, error)
+
+
+def hint_of(error: NotFoundError) -> str | None:
+    """Return an error's remedy as a hint."""
+    return f"{error.remedy[:1].lower()}{error.remedy[1:]}" if error.remedy else None
+
+
+def broken(path: Path, name: str, error: Exception) -> Complaint:
+    """Return the complaint about a plug-in that raises."""
+    reason = f"{type(error).__name__}: {error}"
+    return Complaint(
+        path,
+        "value",
+        f"the plug-in behind {name!r} cannot be used: {reason}",
+        "update or reinstall its package",
+    )

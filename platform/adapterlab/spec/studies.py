@@ -1,0 +1,108 @@
+"""What a spec says of its combiners, put together: settings, dimensions and training of each study.
+
+A dimension of a combiner is what ``[combiner.per_kind.<kind>.search]`` says, else what ``[search]`` says,
+else the combiner's own default. A dimension the combiner has no use for is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from adapterlab.registry import entry_points
+from adapterlab.registry.protocols import Combiner, Expands
+from adapterlab.spec.model import AUTO, CombinerSpec, PerKindSpec, Spec
+from adapterlab.spec.search_space import Choices, FloatRange, parse_space
+from adapterlab.spec.training import TransferSpec
+
+Spaces = dict[str, float | FloatRange | Choices]
+
+
+@dataclass(frozen=True)
+class CombinerChoice:
+    """One combiner as one study uses it."""
+
+    kind: str
+    """Its name."""
+    plugin: Combiner
+    settings: BaseModel
+    spaces: Spaces
+    """Its dimensions by name, in the combiner's own order."""
+    training: TransferSpec
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """One study of every target."""
+
+    label: str
+    """What a person calls it: the combiner, with its point of a grid; or ``"auto"``."""
+    choices: tuple[CombinerChoice, ...]
+    """The combiners it chooses among; one but for ``auto``."""
+    chooses: bool
+    """Whether the combiner is a dimension of the search."""
+
+    @property
+    def max_epochs(self) -> int:
+        """Most epochs one run can take."""
+        return max(choice.training.max_epochs for choice in self.choices)
+
+
+def study_plans(spec: Spec) -> tuple[StudyPlan, ...]:
+    """Return the studies every target has, in the order of ``combiner.kind``.
+
+    Raises:
+        NotFoundError: A combiner is not installed.
+        pydantic.ValidationError: Settings do not fit; a loaded spec never raises this.
+        ValueError: A grid is among the combiners of ``auto``; a loaded spec never raises this.
+    """
+    plans: list[StudyPlan] = []
+    for kind in spec.combiner.kinds:
+        if kind != AUTO:
+            plans += [StudyPlan(label, (choice,), chooses=False) for label, choice in _expanded(spec, kind)]
+            continue
+        among = [_expanded(spec, name) for name in spec.combiner.among]
+        several = [found[0][1].kind for found in among if len(found) > 1]
+        if several:
+            raise ValueError(f"{', '.join(several)}: a grid is several studies, it cannot be among auto's")
+        plans.append(StudyPlan(AUTO, tuple(found[0][1] for found in among), chooses=True))
+    return tuple(plans)
+
+
+def merged_settings(combiner: CombinerSpec, kind: str) -> dict[str, Any]:
+    """Return a combiner's settings as they were written."""
+    return {**combiner.settings, **combiner.per_kind.get(kind, PerKindSpec()).settings}
+
+
+def spaces_of(
+    plugin: Combiner, shared: Mapping[str, float | FloatRange | Choices], own: Mapping[str, Any]
+) -> Spaces:
+    """Return a combiner's dimensions.
+
+    Args:
+        plugin: The combiner.
+        shared: What ``[search]`` says, by name.
+        own: What ``[combiner.per_kind.<kind>.search]`` says.
+    """
+    written = {**shared, **own}
+    return {
+        name: written[name] if name in written else parse_space(default)
+        for name, default in plugin.dimensions.items()
+    }
+
+
+def _expanded(spec: Spec, kind: str) -> list[tuple[str, CombinerChoice]]:
+    """Return a combiner's studies: one, or one for each point of a grid."""
+    plugin = entry_points.combiner(kind)
+    own = spec.combiner.per_kind.get(kind, PerKindSpec())
+    settings = plugin.settings.model_validate(merged_settings(spec.combiner, kind))
+    spaces = spaces_of(plugin, spec.search.spaces(), own.search)
+    training = own.transfer.over(spec.transfer)
+    points = plugin.points(settings) if isinstance(plugin, Expands) else [("", settings)]
+    return [
+        (f"{kind} {label}".strip(), CombinerChoice(kind, plugin, point, spaces, training))
+        for label, point in points
+    ]

@@ -1,0 +1,158 @@
+"""The combiners of one study on a worker: their settings, fixed tensors and pools, ready to make lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from adapterlab.catalog.records import PoolEntry
+from adapterlab.fingerprint import digest_of
+from adapterlab.records import TaskData, TrainSettings
+from adapterlab.registry.entry_points import adapter_method, combiner
+from adapterlab.search.settings import COMBINER
+from adapterlab.train import weights
+from adapterlab.train.adaptation import SourcePool
+from adapterlab.train.combination import pool_for
+from adapterlab.train.lane import Lane
+from adapterlab.train.layers import (
+    AveragingLayer,
+    CombinerLayer,
+    FixedLayer,
+    ModelFolder,
+    PoolContext,
+    Tensors,
+)
+from adapterlab.train.transfer_lane import transfer_lane
+from adapterlab.worker.worker import Worker
+
+
+class Mixers:
+    """The combiners of one study, each made when it is first needed."""
+
+    def __init__(self, worker: Worker, job: Mapping[str, Any], task: TaskData) -> None:
+        self._worker = worker
+        self._job = job
+        self._task = task
+        self._made: dict[str, Mixer] = {}
+
+    def of(self, settings: Mapping[str, Any]) -> Mixer:
+        """Return the combiner that settings name, or the only one."""
+        kind = str(settings.get(COMBINER) or next(iter(self._job["combiners"])))
+        if kind not in self._made:
+            self._made[kind] = Mixer(self, self._worker, self._job, self._task, kind)
+        return self._made[kind]
+
+    @cached_property
+    def adapters(self) -> list[Tensors]:
+        """The source adapters' tensors in coefficient order, read from the catalog."""
+        catalog = self._worker.catalog
+        records = [catalog.get_adapter(entry["key"]) for entry in self._job["pool"]]
+        return [weights.without_head(weights.from_bytes(catalog.read_weights(one))) for one in records]
+
+    @cached_property
+    def pool(self) -> SourcePool:
+        """The adapters stacked; shared by all combiners that take them as they are."""
+        method, settings = self.method
+        return SourcePool.build(method, settings, self.adapters, self._worker.backbone)
+
+    @cached_property
+    def method(self) -> tuple[Any, Any]:
+        """Torch side and settings of the adapters' method."""
+        method = adapter_method(self._job["adapter"]["method"])
+        return method.layer(), method.settings.model_validate(self._job["adapter"]["settings"])
+
+
+@dataclass
+class Mixer:
+    """One combiner of a study."""
+
+    mixers: Mixers
+    worker: Worker
+    job: Mapping[str, Any]
+    task: TaskData
+    kind: str
+
+    def __post_init__(self) -> None:
+        self._described = self.job["combiners"][self.kind]
+        self.plugin = combiner(self.kind)
+        self.layer = self.plugin.layer()
+        self.settings = self.plugin.settings.model_validate(self._described["settings"])
+
+    @property
+    def training(self) -> Mapping[str, Any]:
+        """How it trains, but for the rate."""
+        training: Mapping[str, Any] = self._described["training"]
+        return training
+
+    @cached_property
+    def fixed(self) -> Tensors:
+        """Its tensors that are not trained."""
+        if not isinstance(self.layer, FixedLayer):
+            return {}
+        return self.layer.fixed(self.settings, self._size, self._context())
+
+    @cached_property
+    def pool(self) -> SourcePool:
+        """What it works on: the study's pool, or the one adapter it makes of it."""
+        layer: CombinerLayer = self.layer
+        if not isinstance(layer, AveragingLayer):
+            return self.mixers.pool
+        method, settings = self.mixers.method
+        return pool_for(
+            layer,
+            self.settings,
+            self.fixed,
+            method,
+            settings,
+            self.mixers.adapters,
+            self.worker.backbone,
+        )
+
+    def lane(self, settings: Mapping[str, Any], *, seed: int, name: str, sees_test: bool = False) -> Lane:
+        """Return a lane that trains one setting with one seed."""
+        dimensions = {name: float(value) for name, value in settings.items() if name != COMBINER}
+        return transfer_lane(
+            self.worker.backbone,
+            self.pool,
+            self.layer,
+            self._size,
+            self.task,
+            TrainSettings(lr=dimensions["lr"], **self.training),
+            init_scale=dimensions.get("init_scale", 0.0),
+            dropout=dimensions.get("dropout", 0.0),
+            seed=seed,
+            name=name,
+            combiner_settings=self.settings,
+            fixed=self.fixed,
+            token_dependent=self.plugin.token_dependent,
+            sees_test=sees_test,
+        )
+
+    @property
+    def _size(self) -> tuple[int, int, int]:
+        layers, sources, width = self._described["coefficient_shape"]
+        return layers, sources, width
+
+    def _context(self) -> PoolContext:
+        sources = tuple(entry["task"] for entry in self.job["pool"])
+        tasks = dict.fromkeys((*sources, self.job["task"]))
+        return PoolContext(
+            sources=sources,
+            target=self.job["task"],
+            digests={task: self.worker.texts_digest(task) for task in tasks},
+            texts=self.worker.train_texts,
+            models={
+                setting: ModelFolder(Path(model["folder"]), digest_of(model["identity"]))
+                for setting, model in self._described["models"].items()
+            },
+            cache=self.worker.context.stores.cache,
+            device=self.worker.backbone.device,
+        )
+
+
+def pool_entries(job: Mapping[str, Any]) -> tuple[PoolEntry, ...]:
+    """Return a study's pool as its record holds it."""
+    return tuple(PoolEntry(entry["key"], entry["task"]) for entry in job["pool"])

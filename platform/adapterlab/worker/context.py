@@ -1,0 +1,47 @@
+"""What every worker of a sweep must know, as JSON-able values: places, never work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from adapterlab.catalog.store import Catalog, open_catalog
+from adapterlab.home import Stores
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where a sweep's state lives and how its workers run; none of it is in a key."""
+
+    sweep_key: str
+    name: str
+    """Name of the sweep."""
+    stores: Stores
+    experiment: str
+    """MLflow experiment."""
+    backbone: Mapping[str, Any]
+    """``folder`` and ``architecture``, ``digest`` of the weights, ``precision`` to run them in."""
+    data_root: str | None
+    places: Mapping[str, Any]
+    """Where else rows are, see ``data.row_sources.DataPlaces``."""
+    max_length: int
+    max_train_rows: int | None
+    lanes: int | None
+    """Lanes in one pass; ``None``: chosen on the worker."""
+    threads: int
+    """CPU threads of a worker."""
+    gpu: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the context as a JSON-able mapping."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Context:
+        """Return the context that :meth:`to_json` described."""
+        return cls(**{**value, "stores": Stores(**value["stores"])})
+
+    def catalog(self) -> Catalog:
+        """Open the catalog; its schema is already there."""
+        return open_catalog(self.stores.catalog, self.stores.blobs, locks=self.stores.locks, migrate=False)

@@ -1,0 +1,326 @@
+"""The sweep's tree of MLflow runs: who is whose child, what it is called, what it carries.
+
+    sweep
+    ├── source · mnli · seed 0                          one a source adapter
+    └── rte · scalearn                                  one a study
+        ├── rte · scalearn · lr 6e-3 · init 2 · …       one a trial
+        └── rte · scalearn · final · seed 0             one a final run
+
+A run is known by its node (sweep key / step key / …), so a resumed sweep adds to the same tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adapterlab.catalog.store import Catalog
+from adapterlab.records import EpochResult, State, TaskData, TaskFacts
+from adapterlab.search.settings import COMBINER, Setting
+from adapterlab.tracking import run_names as names
+from adapterlab.tracking.tracker import Run, Tracker
+from adapterlab.tracking.values import Dataset
+from adapterlab.worker.context import Context
+from adapterlab.worker.test_outputs import label_scores, outputs_document
+
+_FEW_COEFFICIENTS = 64
+"""Up to this many coefficients are metrics as well: enough for 8 sources × 6 layers."""
+
+
+class CatalogRunIds:
+    """Keeps run ids in the catalog, where every machine of a sweep sees them."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def get(self, node: str) -> str | None:
+        """Return a node's run id."""
+        return self._catalog.run_id(node)
+
+    def put(self, node: str, run_id: str) -> str:
+        """Keep a node's run id; return the one that is kept."""
+        return self._catalog.record_run(node, run_id)
+
+
+class RunRecorder:
+    """One run in progress: turns results into metrics, tags and artifacts."""
+
+    def __init__(self, tree: SweepTree, run: Run) -> None:
+        self._tree = tree
+        self._run = run
+        self.node = run.node
+        """Stable identity of the run."""
+
+    def epoch(self, result: EpochResult) -> None:
+        """Log one epoch's losses and validation metrics."""
+        values = {"train/loss": result.train_loss, "validation/loss": result.validation_loss}
+        values |= {f"validation/{name}": value for name, value in result.metrics.items()}
+        self._run.metrics(values, step=result.epoch)
+
+    def outcome(self, best: EpochResult, test: Mapping[str, float] | None, *, best_epoch: int | None) -> None:
+        """Log the kept epoch's validation metrics, and the test metrics where it saw the test split."""
+        values = {f"best/{name}": value for name, value in best.metrics.items()}
+        values["best/epoch"] = float(best_epoch or 0)
+        values |= {f"test/{name}": value for name, value in (test or {}).items()}
+        self._run.metrics(values, step=0)
+
+    def chosen(self, number: int, settings: Mapping[str, Setting], value: float, metric: str) -> None:
+        """Log what a study decided for."""
+        self._run.metrics({f"best/{metric}": value, "best/trial": float(number)}, step=0)
+        self._run.tags({f"adapterlab.best.{name}": names.compact(one) for name, one in settings.items()})
+
+    def coefficients(
+        self,
+        values: NDArray[np.float32],
+        job: Mapping[str, Any],
+        init_scale: float | None,
+        combiner: str,
+        *,
+        token_dependent: bool = False,
+    ) -> None:
+        """Store coefficients as data and as a picture, and as metrics where they are few.
+
+        Args:
+            values: (L or 1, T, d or 1).
+            job: The study's job, for the names of sources and target.
+            init_scale: Where they started, in units of 1/T; ``None``: nowhere.
+            combiner: Named in the picture.
+            token_dependent: Whether they are means of weights that differ from token to token.
+        """
+        from adapterlab.tracking.pictures import coefficient_heatmap
+
+        sources = [entry["name"] for entry in job["pool"]]
+        self._run.json(
+            "coefficients.json",
+            {"shape": list(values.shape), "sources": sources, "values": values.tolist()},
+        )
+        png = coefficient_heatmap(
+            values,
+            sources,
+            target=job["task_name"],
+            combiner=combiner,
+            start=None if init_scale is None else init_scale / len(sources),
+            what="mean attention" if token_dependent else "scaling coefficients",
+        )
+        self._run.picture("coefficients.png", png)
+        if values.size <= _FEW_COEFFICIENTS:
+            layers = range(values.shape[0])
+            means = {
+                f"omega/layer {layer}/{_metric_word(source)}" if len(layers) > 1 else f"omega/{_metric_word(source)}":
+                float(values[layer, position].mean())
+                for layer in layers
+                for position, source in enumerate(sources)
+            }  # fmt: skip
+            self._run.metrics(means, step=0)
+
+    def test_outputs(self, outputs: NDArray[np.float64], task: TaskData, title: str) -> None:
+        """Store what the head gave for every test row, so that metrics can be recomputed.
+
+        Args:
+            outputs: (N, C); for multiple choice one a choice, (N, K).
+            task: The task; its test examples are N.
+            title: What was evaluated, for the picture of a multi-label task's labels.
+        """
+        self._run.json("test_outputs.json", outputs_document(outputs, task))
+        if (scores := label_scores(outputs, task)) is not None:
+            from adapterlab.tracking.label_bars import label_bars
+
+            self._run.picture("label_scores.png", label_bars(task.facts.labels, *scores, title=title))
+
+    def reused(self, origin: str | None, numbers: Mapping[str, float]) -> None:
+        """Log a result another sweep paid for, and which run it came from."""
+        self._run.metrics(numbers, step=0)
+        self._run.tags({"adapterlab.reused": "true", "adapterlab.reused_from": origin or "unknown"})
+
+    def end(self, state: State, reason: str | None = None) -> None:
+        """End the run."""
+        self._run.end(state, reason)
+        self._tree.ended(self)
+
+
+class SweepTree:
+    """Opens runs of one sweep; what is still open when it closes is killed, to be resumed."""
+
+    def __init__(self, context: Context, tracker: Tracker) -> None:
+        self._context = context
+        self._sweep = context.sweep_key
+        self.tracker = tracker
+        self._open: dict[str, RunRecorder] = {}
+
+    @classmethod
+    def open(cls, context: Context, catalog: Catalog) -> SweepTree:
+        """Connect to the tracking store; its schema is already there.
+
+        Raises:
+            UnavailableError: The store does not answer.
+        """
+        stores = context.stores
+        tracker = Tracker.open(
+            uri=stores.tracking,
+            artifacts=stores.artifacts,
+            experiment=context.experiment,
+            spool=stores.spool,
+            run_ids=CatalogRunIds(catalog),
+            locks=stores.locks,
+            command=f"platform submit {context.name}",
+        )
+        return cls(context, tracker)
+
+    def __enter__(self) -> SweepTree:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        reason = "stopped on request" if kind is None else f"{kind.__name__}: {error}".splitlines()[0]
+        for run in list(self._open.values()):
+            run.end(State.KILLED, reason)
+        self.tracker.close()
+
+    def ended(self, run: RunRecorder) -> None:
+        """Forget a run that ended."""
+        self._open.pop(run.node, None)
+
+    def node(self, key: str) -> str:
+        """Return the node of a step."""
+        return f"{self._sweep}/{key}"
+
+    def at(self, key: str) -> RunRecorder:
+        """Return the run of a step as it is, without starting it again."""
+        return RunRecorder(self, self.tracker.existing(self.node(key)))
+
+    def sweep(self, spec_toml: str, resolved: Mapping[str, Any], description: str) -> RunRecorder:
+        """Open the sweep's own run, with the spec as written and as resolved."""
+        run = self._start(
+            self._sweep,
+            names.sweep_name(self._context.name, self._sweep),
+            None,
+            kind="sweep",
+            description=description,
+        )
+        run._run.text("spec.toml", spec_toml)
+        run._run.json("spec.resolved.json", resolved)
+        return run
+
+    def source(self, key: str, job: Mapping[str, Any], facts: TaskFacts) -> RunRecorder:
+        """Open the run of one source adapter."""
+        params = {"task": facts.task, "seed": job["seed"], "method": job["adapter"]["method"]}
+        params |= {**job["adapter"]["settings"], **job["training"]}
+        name = names.source_name(job["task_name"], job["seed"], label=job["label"])
+        return self._start(
+            self.node(key), name, self._sweep, kind="source", key=key, params=params, facts=facts
+        )
+
+    def study(self, key: str, job: Mapping[str, Any], facts: TaskFacts) -> RunRecorder:
+        """Open the run of one study."""
+        search = job["search"]
+        params = {
+            "task": facts.task,
+            "combiner": job["label"],
+            "pool": ", ".join(entry["name"] for entry in job["pool"]),
+            **{name: search[name] for name in ("trials", "sampler", "pruner", "seed")},
+            **{f"search.{name}": space for name, space in search["spaces"].items()},
+        }
+        name = names.study_name(job["task_name"], job["label"])
+        return self._start(
+            self.node(key), name, self._sweep, kind="study", key=key, params=params, facts=facts
+        )
+
+    def trial(
+        self,
+        study: RunRecorder,
+        job: Mapping[str, Any],
+        number: int,
+        settings: Mapping[str, Setting],
+        *,
+        new: bool = False,
+    ) -> RunRecorder:
+        """Open the run of one trial; ``new`` where nobody began it before."""
+        params = {"task": job["task"], "combiner": job["label"], "trial": number, **settings}
+        return self._start(
+            f"{study.node}/trial/{number}",
+            names.trial_name(job["task_name"], job["label"], settings),
+            study.node,
+            kind="trial",
+            params={**params, **_own(job, settings)},
+            new=new,
+        )
+
+    def final(
+        self,
+        study: RunRecorder,
+        key: str,
+        job: Mapping[str, Any],
+        seed: int,
+        settings: Mapping[str, Setting],
+        facts: TaskFacts,
+    ) -> RunRecorder:
+        """Open the run of one final run."""
+        params = {"task": job["task"], "combiner": job["label"], "seed": seed, **settings}
+        return self._start(
+            self.node(key),
+            names.final_name(job["task_name"], job["label"], seed),
+            study.node,
+            kind="final",
+            key=key,
+            params={**params, **_own(job, settings)},
+            facts=facts,
+        )
+
+    def _start(
+        self,
+        node: str,
+        name: str,
+        parent: str | None,
+        *,
+        kind: str,
+        key: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        facts: TaskFacts | None = None,
+        description: str | None = None,
+        new: bool = False,
+    ) -> RunRecorder:
+        tags = {"adapterlab.kind": kind, "adapterlab.sweep": self._context.name}
+        if key is not None:
+            tags["adapterlab.step_key"] = key
+        run = self.tracker.run(
+            node,
+            name=name,
+            parent=parent,
+            tags=tags,
+            params=params,
+            datasets=() if facts is None else _datasets(facts, test=kind in {"source", "final"}),
+            description=description,
+            new=new,
+        )
+        recorder = RunRecorder(self, run)
+        self._open[node] = recorder
+        return recorder
+
+
+def _own(job: Mapping[str, Any], settings: Mapping[str, Setting]) -> dict[str, Any]:
+    """Return how the combiner of a setting trains, and its own settings; nothing while it is not known."""
+    kind = settings.get(COMBINER) or (next(iter(job["combiners"])) if len(job["combiners"]) == 1 else None)
+    if kind is None:
+        return {}
+    own = job["combiners"][kind]
+    return {**{f"combiner.{name}": value for name, value in own["settings"].items()}, **own["training"]}
+
+
+def _datasets(facts: TaskFacts, *, test: bool) -> list[Dataset]:
+    digest = str(facts.content_digest)
+    rows = {"training": facts.n_train, "validation": facts.n_validation}
+    if test:
+        rows["test"] = facts.n_test
+    return [
+        Dataset(facts.task, digest, facts.task.partition("/")[0], context, count)  # type: ignore[arg-type]
+        for context, count in rows.items()
+    ]
+
+
+def _metric_word(source: str) -> str:
+    return source.replace("/", " ")

@@ -1,0 +1,105 @@
+"""The cut is the papers': the same rows as ``datasets`` gives, for every size and class mix."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adapterlab.data.splits import split_counts, split_indices, split_rows, validation_rows
+from adapterlab.errors import DataError
+from adapterlab.records import ProblemType, Splits
+from adapterlab.registry.entry_points import task_definition
+
+
+@pytest.mark.parametrize("rows", [195, 1000, 2490])
+@pytest.mark.parametrize("stratify", [True, False])
+def test_the_cut_is_that_of_the_library_on_the_rows_themselves(stratify, rows):
+    """The official code splits the rows with the public function; the same rows must come out, in order."""
+    from datasets import ClassLabel, Dataset, Features, Value
+
+    labels = [(0, 1, 1, 2, 1)[index * index % 5] for index in range(rows)]
+    texts = [f"row {index}" for index in range(len(labels))]
+    features = Features({"sentence": Value("string"), "label": ClassLabel(names=["a", "b", "c"])})
+    reference = Dataset.from_dict({"sentence": texts, "label": labels}, features=features).train_test_split(
+        test_size=0.1, shuffle=True, seed=42, stratify_by_column="label" if stratify else None
+    )
+    train, validation = split_indices("task", labels, ("a", "b", "c"), stratify=stratify)
+    assert [texts[index] for index in train] == list(reference["train"]["sentence"])
+    assert [texts[index] for index in validation] == list(reference["test"]["sentence"])
+
+
+@pytest.mark.parametrize("task", ["glue/rte", "glue/stsb", "superglue/cb", "superglue/copa", "superglue/wsc"])
+def test_the_real_tasks_are_cut_as_the_official_code_cuts_them(real_data, tmp_path, task):
+    """With the library's own reader, columns and call, as ``train_test_split`` is called there."""
+    from datasets import ClassLabel, Dataset
+
+    definition = task_definition(task)
+    path = real_data / task / "train.jsonl"
+    whole = Dataset.from_json(str(path), cache_dir=str(tmp_path))
+    if definition.labels:
+        whole = whole.cast_column("label", ClassLabel(names=list(definition.labels)))
+    column = "label" if definition.stratify else None
+    reference = whole.train_test_split(test_size=0.1, shuffle=True, seed=42, stratify_by_column=column)
+    labels = np.asarray(whole["label"])
+    cut = split_rows(task, definition, labels)
+    assert [whole[int(row)]["idx"] for row in cut["train"][:50]] == reference["train"][:50]["idx"]
+    assert [whole[int(row)]["idx"] for row in cut["validation"]] == reference["test"]["idx"]
+
+
+def test_a_task_with_splits_of_its_own_is_not_cut():
+    labels = np.arange(20) % 2
+    for splits in (Splits.OWN, Splits.SHARED):
+        cut = split_rows("t", replace(task_definition("glue/rte"), splits=splits), labels)
+        assert list(cut) == ["train"]
+        assert cut["train"].tolist() == list(range(20))
+
+
+@pytest.mark.parametrize("stratify", [True, False])
+def test_one_file_is_cut_twice_and_counted_as_cut(stratify):
+    definition = replace(task_definition("glue/rte"), splits=Splits.CUT, stratify=stratify)
+    cut = split_rows("t", definition, np.arange(205) % 2)
+    assert sorted([*cut["train"], *cut["validation"], *cut["test"]]) == list(range(205))
+    counts = (len(cut["train"]), len(cut["validation"]), len(cut["test"]))
+    assert counts == split_counts(Splits.CUT, [205]) == (165, 19, 21)
+
+
+def test_label_sets_are_cut_without_proportions():
+    definition = replace(task_definition("glue/rte"), problem_type=ProblemType.MULTI_LABEL)
+    cut = split_rows("t", definition, np.eye(3, dtype=np.float32)[np.arange(30) % 3])
+    assert (len(cut["train"]), len(cut["validation"])) == (27, 3)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(20, 400), st.integers(2, 4), st.booleans())
+def test_every_row_is_in_one_part_and_classes_keep_their_share(rows, classes, stratify):
+    labels = [index % classes for index in range(rows)]
+    names = [str(index) for index in range(classes)]
+    try:
+        train, validation = split_indices("task", labels, names, stratify=stratify)
+    except DataError:
+        assert stratify
+        assert validation_rows(rows) < classes
+        return
+    assert sorted([*train, *validation]) == list(range(rows))
+    assert len(validation) == validation_rows(rows) == -(-rows // 10)
+    if stratify:
+        shares = np.bincount([labels[index] for index in validation], minlength=classes)
+        assert shares.max() - shares.min() <= 1
+
+
+def test_a_regression_is_cut_without_classes():
+    train, validation = split_indices("task", [0.5] * 31, (), stratify=False)
+    assert (len(train), len(validation)) == (27, 4)
+
+
+@pytest.mark.parametrize(
+    ("labels", "stratify"), [([0], False), ([0, 1, 1, 1, 1], True), ([0] * 10 + [1] * 5 + [2] * 4, True)]
+)
+def test_too_few_rows_are_told_with_numbers(labels, stratify):
+    with pytest.raises(DataError, match=f"{len(labels)} rows are too few") as caught:
+        split_indices("glue/x", labels, ("a", "b", "c"), stratify=stratify)
+    assert caught.value.remedy

@@ -1,0 +1,164 @@
+"""Pools of other methods leave as what they fold into; what folds into nothing is refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import adapterlab
+from adapterlab.errors import DataError, UsageError
+from adapterlab.exporting import peft
+from adapterlab.exporting.runnable_folder import open_folder
+from adapterlab.exporting.stored_models import open_trained
+from adapterlab.train.predict import outputs
+from adapterlab_encoder import layer as encoder
+from tiny_models import random_examples
+from tiny_trained import HIDDEN, LAYERS, write_trained
+
+ROWS = random_examples(6, 2, seed=4, vocab=25)
+BOTTLENECKS = {
+    "compacter_pp": {"reduction_factor": 4, "non_linearity": "gelu"},
+    "propetl": {"reduction_factor": 8},
+}
+LORA = {"r": 4, "alpha": 6.0}
+
+
+@pytest.fixture(scope="session")
+def worlds(tmp_path_factory):
+    """One world a method and architecture, made when first asked for."""
+    made = {}
+
+    def world(method, settings, architecture="bert"):
+        name = f"{method}-{architecture}"
+        if name not in made:
+            made[name] = write_trained(
+                tmp_path_factory.mktemp(name), architecture, method=method, settings=settings
+            )
+        return made[name]
+
+    return world
+
+
+def exported_logits(folder, backbone):
+    return outputs(backbone, open_folder(folder).seat(backbone), ROWS)
+
+
+def trained_logits(world, key, backbone):
+    with world.open() as catalog:
+        return outputs(backbone, open_trained(catalog, key).seat(backbone), ROWS)
+
+
+@pytest.mark.parametrize("method", BOTTLENECKS)
+@pytest.mark.parametrize("what", ["scalearn", "scalearn_uniform_pp", "source"])
+def test_what_folds_into_a_bottleneck_leaves_as_one(worlds, tmp_path, monkeypatch, method, what):
+    world = worlds(method, BOTTLENECKS[method])
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(world.home))
+    key = world.sources[0] if what == "source" else world.transfers[what]
+    exported = adapterlab.export(key, tmp_path / "out")
+    assert exported.format == "adapterhub"
+    width = HIDDEN // BOTTLENECKS[method]["reduction_factor"]
+    assert exported.widths == (width * (1 if what == "source" else 3),) * LAYERS
+    backbone = encoder.load(world.backbone)
+    got = exported_logits(tmp_path / "out", backbone)
+    np.testing.assert_allclose(got, trained_logits(world, key, backbone), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("architecture", ["bert", "roberta"])
+@pytest.mark.parametrize("what", ["scalearn", "scalearn_uniform", "source"])
+def test_loras_leave_as_one_lora_in_pefts_format(worlds, tmp_path, monkeypatch, architecture, what):
+    world = worlds("lora", LORA, architecture)
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(world.home))
+    key = world.sources[0] if what == "source" else world.transfers[what]
+    exported = adapterlab.export(key, tmp_path / "out")
+    rank = 4 if what == "source" else 12
+    assert (exported.format, set(exported.widths)) == ("peft", {rank})
+    config = json.loads((tmp_path / "out" / "adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"] / config["r"]) == (rank, 1.5)
+    names = set(load_file(tmp_path / "out" / "adapter_model.safetensors"))
+    prefix = f"base_model.model.{architecture}."
+    assert f"{prefix}encoder.layer.0.attention.self.query.lora_A.weight" in names
+    assert ("base_model.model.classifier.weight" in names) == (architecture == "bert")
+    backbone = encoder.load(world.backbone)
+    got = exported_logits(tmp_path / "out", backbone)
+    np.testing.assert_allclose(got, trained_logits(world, key, backbone), rtol=0, atol=2e-6)
+
+
+def test_points_of_other_ranks_are_named_one_by_one(worlds, tmp_path, monkeypatch):
+    """Where sources were left out at some points only; each keeps its scale."""
+    world = worlds("lora", LORA)
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(world.home))
+    key = world.transfers["scalearn_uniform"]
+    exported = adapterlab.export(key, tmp_path / "out", tolerance=0.5)
+    assert len(set(exported.widths)) > 1, "else this shows nothing"
+    assert exported.largest_dropped <= 0.5
+    back = peft.read_lora(tmp_path / "out")
+    assert peft.ranks(back.tensors) == exported.widths
+    assert back.settings.alpha / back.settings.r == pytest.approx(1.5)
+
+
+def test_predictions_are_those_of_the_catalog(worlds, tmp_path, monkeypatch):
+    world = worlds("lora", LORA)
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(world.home))
+    adapterlab.export(world.transfers["scalearn"], tmp_path / "out")
+    rows = [{"text": "a cat sees", "text_pair": "the dog hears"}]
+    (one,) = adapterlab.predict(world.transfers["scalearn"], rows)
+    (two,) = adapterlab.predict(tmp_path / "out", rows, backbone=str(world.backbone))
+    assert one.label == two.label
+    assert list(one.probabilities.values()) == pytest.approx(list(two.probabilities.values()), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"use_dora": True}, "use_dora"),
+        ({"bias": "all"}, "bias"),
+        ({"r": 5}, "has rank 12"),
+        ({"lora_alpha": "x"}, "'x'"),
+    ],
+)
+def test_another_lora_than_it_says_is_refused(worlds, tmp_path, monkeypatch, change, complaint):
+    world = worlds("lora", LORA)
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(world.home))
+    adapterlab.export(world.transfers["scalearn"], tmp_path / "out")
+    path = tmp_path / "out" / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(DataError, match=complaint):
+        peft.read_lora(tmp_path / "out")
+
+
+@pytest.mark.parametrize("how", ["missing", "extra", "misshapen", "half a head", "not a number"])
+def test_odd_tensors_are_refused(worlds, tmp_path, monkeypatch, how):
+    world = worlds("lora", LORA)
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(world.home))
+    adapterlab.export(world.transfers["scalearn"], tmp_path / "out")
+    path = tmp_path / "out" / "adapter_model.safetensors"
+    tensors = load_file(path)
+    name = next(one for one in tensors if one.endswith("layer.0.attention.self.value.lora_B.weight"))
+    if how == "missing":
+        del tensors[name]
+    elif how == "extra":
+        tensors[name.replace("value", "dense")] = tensors[name].clone()
+    elif how == "misshapen":
+        tensors[name] = tensors[name][:, :-1].clone()
+    elif how == "half a head":
+        del tensors["base_model.model.classifier.bias"]
+    else:
+        tensors[name][0, 0] = torch.nan
+    save_file(tensors, path)
+    with pytest.raises(DataError):
+        peft.read_lora(tmp_path / "out")
+
+
+@pytest.mark.parametrize("method", ["houlsby", "lora"])
+def test_what_has_no_format_is_refused_by_name(worlds, tmp_path, monkeypatch, method):
+    settings = {"reduction_factor": 8} if method == "houlsby" else LORA
+    world = worlds(method, settings)
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(world.home))
+    what = "scalearn" if method == "houlsby" else "adapterfusion"
+    with pytest.raises(UsageError, match=method):
+        adapterlab.export(world.transfers[what], tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,46 @@
+"""Estimates come from past steps where there are any, and say when they are rough or impossible."""
+
+from __future__ import annotations
+
+import pytest
+
+from adapterlab.planning.compile import compile_plan
+from adapterlab.planning.estimate import estimate
+from adapterlab.records import BackboneShape, StepKind
+from specs import facts, spec
+
+SPEC = spec()
+STEPS = compile_plan(SPEC, facts(SPEC)).steps
+SHAPE = BackboneShape(6, 384, 12, 1536)
+
+
+def guess(steps=STEPS, shape=SHAPE, *, workers=1, gpu=False, rate=None, max_length=128):
+    return estimate(
+        steps, shape, max_length=max_length, workers=workers, gpu=gpu, seconds_per_row=lambda step: rate
+    )
+
+
+def test_measured_rates_are_used_as_they_are():
+    sources = [step for step in STEPS if step.kind is StepKind.SOURCE]
+    found = guess(sources, rate=0.5)
+    assert found.basis == "measured"
+    assert found.seconds == pytest.approx(0.5 * sum(step.train_rows for step in sources))
+
+
+def test_without_past_steps_it_says_that_it_is_rough():
+    found = guess()
+    assert found.basis == "rough"
+    assert found.seconds > 0
+    assert guess(workers=2).seconds == pytest.approx(found.seconds / 2)
+    assert guess(gpu=True).seconds < found.seconds
+    assert guess(max_length=16).seconds < found.seconds
+
+
+def test_nothing_to_do_takes_no_time():
+    assert guess([]).seconds == 0
+
+
+def test_an_unknown_size_gives_no_number_but_a_reason():
+    found = guess(shape=None)
+    assert found.seconds is None
+    assert "not at hand" in found.basis

@@ -1,0 +1,108 @@
+"""A combination without a source is what it would be with that source's coefficients at zero."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from adapterlab.records import BackboneShape
+from adapterlab.registry.entry_points import combiner
+from adapterlab.train.ablation import without_each
+from adapterlab.train.adaptation import Seat, SourcePool, hidden_states
+from adapterlab.train.combination import Combination, pool_for
+from adapterlab.train.passes import gather
+from adapterlab.train.rng import stream
+from adapterlab_bottleneck.plugin import PFEIFFER, PfeifferSettings
+from tiny_models import random_encoder, random_examples
+
+SOURCES = 3
+SETTINGS = PfeifferSettings(reduction_factor=4)
+ROWS = random_examples(6, 2, seed=3)
+
+
+@pytest.fixture
+def backbone():
+    return random_encoder()
+
+
+def adapters():
+    layer, shape = PFEIFFER.layer(), BackboneShape(2, 16)
+    return tuple(
+        {name: torch.randn(one.shape, dtype=torch.float64, generator=stream(seed, name)) * 0.3
+         for name, one in layer.initial(SETTINGS, shape, stream(seed, "adapter")).items()}
+        for seed in range(SOURCES)
+    )  # fmt: skip
+
+
+def learned_of(kind, plugin_settings, d=16):
+    plugin = combiner(kind)
+    size = plugin.coefficient_shape(BackboneShape(2, d), SOURCES)
+    fresh = plugin.layer().initial(plugin_settings, size, d, 2.0, stream(0, "combiner init"))
+    return {
+        name: torch.randn(one.shape, dtype=torch.float64, generator=stream(1, name))
+        for name, one in fresh.items()
+    }
+
+
+def parts(backbone, kind):
+    plugin = combiner(kind)
+    chosen = plugin.settings.model_validate({})
+    learned, mixer = learned_of(kind, chosen), plugin.layer()
+    method, pool = PFEIFFER.layer(), adapters()
+    stacked = pool_for(mixer, chosen, learned, method, SETTINGS, pool, backbone)
+    whole = Combination(stacked, mixer, dropout=0.0, settings=chosen)
+    reduced = without_each(
+        whole, token_dependent=plugin.token_dependent, learned=learned, method=method,
+        method_settings=SETTINGS, adapters=pool, backbone=backbone,
+    )  # fmt: skip
+    return whole, reduced, learned, pool
+
+
+def states(backbone, adaptations, tensors):
+    """Run lanes together, as evaluation does."""
+    rectangle = gather(ROWS, torch.arange(len(ROWS)).numpy())
+    seats = [Seat(one, tensors) for one in adaptations]
+    return hidden_states(backbone, seats, [rectangle] * len(seats))
+
+
+@pytest.mark.parametrize("kind", ["scalearn", "scalearn_uniform", "scalearn_pp", "scalearn_uniform_pp"])
+def test_it_equals_coefficients_of_zero(backbone, kind):
+    whole, reduced, learned, _ = parts(backbone, kind)
+    together = states(backbone, [whole, *reduced], learned)
+    for t, got in enumerate(together[1:]):
+        omega = learned["omega"].clone()
+        omega[:, t] = 0
+        (wanted,) = states(backbone, [whole], {"omega": omega})
+        torch.testing.assert_close(got, wanted, rtol=0, atol=1e-12)
+        assert (got - together[0]).abs().max() > 1e-3, "every source matters here"
+
+
+def test_attention_is_spread_over_the_others(backbone):
+    """The same queries, keys and values on a pool that never had the source."""
+    whole, reduced, learned, pool = parts(backbone, "adapterfusion")
+    together = states(backbone, [whole, *reduced], learned)
+    for t, got in enumerate(together[1:]):
+        others = [one for place, one in enumerate(pool) if place != t]
+        smaller = SourcePool.build(PFEIFFER.layer(), SETTINGS, others, backbone)
+        alone = Combination(smaller, whole.combiner, dropout=0.0, settings=whole.settings)
+        (wanted,) = states(backbone, [alone], learned)
+        torch.testing.assert_close(got, wanted, rtol=0, atol=1e-12)
+
+
+def test_a_normalised_coefficient_is_zeroed_after_normalising(backbone):
+    """With softmax over sources a raw zero is no zero: the effective coefficient is what goes."""
+    whole, reduced, learned, _ = parts(backbone, "scalearn_softmax")
+    effective = whole.combiner.coefficients(whole.settings, learned)
+    plain = combiner("scalearn")
+    free = Combination(whole.pool, plain.layer(), dropout=0.0, settings=plain.settings())
+    for t, adaptation in enumerate(reduced):
+        omega = effective.clone()
+        omega[:, t] = 0
+        (got,) = states(backbone, [adaptation], learned)
+        (wanted,) = states(backbone, [free], {"omega": omega})
+        torch.testing.assert_close(got, wanted, rtol=0, atol=1e-12)
+
+
+def test_lanes_share_the_pools_inner_products(backbone):
+    whole, reduced, _, _ = parts(backbone, "scalearn")
+    assert {one.group for one in reduced} == {whole.group}
