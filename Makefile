@@ -43,7 +43,7 @@ imports: $(STAMP)  ## check that floors go one way
 	@$(BIN)/lint-imports
 
 docs: $(STAMP)  ## build the documentation into site/; a warning is an error; needs no network
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 docs-serve: $(STAMP)  ## show the documentation at http://127.0.0.1:8000, rebuilt at every change
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve

@@ -17,9 +17,24 @@ FLOORS: tuple[tuple[tuple[str, str, str], ...], ...] = (
     (("worker", "sources, studies, final runs", "6"),),
     (("cluster", "starts workers (Ray)", "5"),),
     (("train", "the lane engine (torch)", "7"), ("search", "studies (Optuna)", "")),
-    (("planning", "keyed steps", "3"), ("catalog", "what is known", ""), ("tracking", "MLflow", ""), ("data", "tasks", "")),
-    (("backbones", "files, digests", ""), ("spec", "what was asked", "2"), ("registry", "plug-ins", ""), ("caching", "", "")),
-    (("errors", "", ""), ("fingerprint", "keys", ""), ("records", "plain values", ""), ("home", "where state is", "")),
+    (
+        ("planning", "keyed steps", "3"),
+        ("catalog", "what is known", ""),
+        ("tracking", "MLflow", ""),
+        ("data", "tasks", ""),
+    ),
+    (
+        ("backbones", "files, digests", ""),
+        ("spec", "what was asked", "2"),
+        ("registry", "plug-ins", ""),
+        ("caching", "", ""),
+    ),
+    (
+        ("errors", "", ""),
+        ("fingerprint", "keys", ""),
+        ("records", "plain values", ""),
+        ("home", "where state is", ""),
+    ),
 )
 
 ASIDE = (
@@ -88,7 +103,7 @@ def picture() -> str:
     """Return the whole picture."""
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"',
             'aria-label="The rooms of adapterlab, floor by floor, and what is outside of it">',
             "<style>",
             "text { font-family: system-ui, sans-serif; fill: #1b2333 }",
@@ -100,7 +115,12 @@ def picture() -> str:
             "</style>",
             f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
             text(LEFT, 32, "adapterlab, floor by floor", "title"),
-            text(LEFT, 54, "A room imports from the floors below it, never from above. Numbers: the way of a spec.", "note"),
+            text(
+                LEFT,
+                54,
+                "A room imports from the floors below it, never from above. Numbers: the way of a spec.",
+                "note",
+            ),
             text(RIGHT + 30, 54, "Outside", "note"),
             *rooms(),
             *aside(),
