@@ -15,11 +15,6 @@ PAGES = sorted([REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *DOCS.
 _GAP = "\0"
 
 
-def fences(text: str) -> list[str]:
-    """Return a page's fenced blocks."""
-    return re.findall(r"^```[^\n]*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-
-
 def quoted_messages(page: Path) -> Iterator[tuple[str, str]]:
     """Yield heading and quote of each row of a table whose first column is ``message``."""
     heading, reading = "", False
