@@ -38,7 +38,7 @@ class RowMaker:
         self._text = [_Template(template) for template in definition.text]
         self._choices = [_Template(template) for template in definition.choices]
 
-    def prepared(self, record: Any) -> Iterable[Row]:
+    def rows_in(self, record: Any) -> Iterable[Row]:
         """Return the rows a record stands for, with every column the task reads.
 
         Raises:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapterlab.backbones.facts import backbone_facts
-from adapterlab.backbones.models import model_facts
+from adapterlab.backbones.facts import backbone_facts, model_facts
 from adapterlab.catalog.presence import is_missing
-from adapterlab.data.row_sources import DataPlaces
 from adapterlab.data.task_facts import task_facts
+from adapterlab.data.task_library import TaskLibrary
 from adapterlab.planning.combiners import model_sources
 from adapterlab.planning.compile import Facts, Plan, compile_plan
 from adapterlab.planning.estimate import Estimate, estimate
@@ -98,19 +97,14 @@ def compile_spec(loaded: LoadedSpec, *, download: bool = False) -> Plan:
     """
     spec, stores = loaded.spec, loaded.stores()
     tasks = dict.fromkeys((*spec.pool.tasks, *spec.targets.tasks))
-    places = DataPlaces.of(spec, loaded.task_folder)
+    library = TaskLibrary.of_loaded(loaded)
     facts = Facts(
         backbone=backbone_facts(spec.backbone, folder=loaded.folder, cache=stores.cache, download=download),
         models={
             source: model_facts(source, folder=loaded.folder, cache=stores.cache, download=download)
             for source in model_sources(study_plans(spec))
         },
-        tasks={
-            task: task_facts(
-                task, root=loaded.data_root, cache=stores.cache, places=places, download=download
-            )
-            for task in tasks
-        },
+        tasks={task: task_facts(library, task, download=download) for task in tasks},
     )
     return compile_plan(spec, facts)
 

@@ -15,9 +15,8 @@ from adapterlab.spec import positions
 from adapterlab.spec.complaints import Complaint, complaints_of, dotted
 from adapterlab.spec.faults import Fault, spec_error
 from adapterlab.spec.model import SCHEMA_VERSION, Spec
-from adapterlab.spec.overlaps import overlap_warnings
 from adapterlab.spec.overrides import Override, apply, parse_override
-from adapterlab.spec.plugin_checks import plugin_complaints
+from adapterlab.spec.plugin_checks import overlap_warnings, plugin_complaints
 from adapterlab.spec.text import Source, read_source
 
 _UPGRADE = "upgrade adapterlab: pip install --upgrade adapterlab"
@@ -207,7 +206,7 @@ def _newer(document: dict[str, Any]) -> Complaint:
 
 
 class _Judge:
-    """Places complaints: in the file, or at the override that caused them."""
+    """Finds where each complaint stands: in the file, or at the override that caused it."""
 
     def __init__(self, source: Source, overrides: Sequence[Override]) -> None:
         self._source = source
@@ -233,7 +232,7 @@ class _Judge:
         faults = sorted(self.faults, key=lambda fault: order.get(fault.file, -1))
         return spec_error(faults, self._source.name)
 
-    def _places(self) -> positions.Positions:
+    def _key_positions(self) -> positions.Positions:
         if self._positions is None:
             self._positions = positions.locate(self._source.text)
         return self._positions
@@ -245,14 +244,14 @@ class _Judge:
             if override.path and override.path == path[: len(override.path)]:
                 return override
         table = path[:-1] if complaint.kind == "missing" else path
-        if not table or table in self._places().keys:
+        if not table or table in self._key_positions().keys:
             return None
         return next((item for item in self._overrides if item.path[: len(table)] == table), None)
 
     def _in_file(self, complaint: Complaint) -> Fault:
         missing = complaint.kind == "missing"
         path = complaint.path[:-1] if missing else complaint.path
-        span = self._places().find(path, value=complaint.kind == "value")
+        span = self._key_positions().find(path, value=complaint.kind == "value")
         key = dotted(complaint.path).removesuffix(": ")
         fault = _fault_at(self._source, span.start, complaint.message, end=span.end, key=key)
         if missing and not path:  # the whole file lacks it: no line is to blame
