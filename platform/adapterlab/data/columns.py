@@ -35,6 +35,7 @@ class RowMaker:
         self._cells = cells
         self._separator = separator
         self._ids = {name: index for index, name in enumerate(definition.labels)}
+        self._ids_of_numbers = _ids_of_numbers(definition.labels) if by_name else {}
         self._text = [_Template(template) for template in definition.text]
         self._choices = [_Template(template) for template in definition.choices]
 
@@ -94,7 +95,9 @@ class RowMaker:
         if self.definition.problem_type is ProblemType.REGRESSION:
             return self._number(value)
         if self.definition.problem_type is ProblemType.MULTI_LABEL:
-            return tuple(sorted({self._id(one) for one in self._several(value)}))
+            listed = self._several(value)
+            hot = self._ids_of_ones(listed) if self._by_name else None
+            return tuple(sorted({self._id(one) for one in listed})) if hot is None else hot
         return self._id(value)
 
     def label_names(self, row: Row) -> list[str]:
@@ -135,11 +138,39 @@ class RowMaker:
             )
         raise Fault(f"column {self.definition.label!r} is {kind_of(value)}, expected a list of labels")
 
+    def _ids_of_ones(self, values: list[Any]) -> tuple[int, ...] | None:
+        """Return the ids of a row with one 0 or 1 per label, ``[0, 1, 1]``; ``None``: it lists its labels."""
+        flags = [self._flag(value) for value in values]
+        if not values or None in flags:
+            return None
+        told, labels = self.definition.label, self.definition.labels
+        if len(flags) == len(labels) and (len(set(flags)) < len(flags) or isinstance(values[0], bool)):
+            return tuple(index for index, flag in enumerate(flags) if flag)
+        if len(flags) == len(labels) == 2 and not (isinstance(values[0], str) and values[0] in labels):
+            raise Fault(
+                f"column {told!r} holds {values}: two labels' ids, or a 0 and a 1 for each? Write their names"
+            )
+        if len(set(flags)) < len(flags):
+            raise Fault(
+                f"column {told!r} holds {len(flags)} zeros and ones for {len(labels)} labels; "
+                "name every label in order: labels = [...]"
+            )
+        return None
+
+    def _flag(self, value: Any) -> bool | None:
+        if isinstance(value, str):
+            return value == "1" if self._cells and value in ("0", "1") else None
+        return bool(value) if isinstance(value, int) and value in (0, 1) else None
+
     def _id(self, value: Any) -> int:
         labels, ids = self.definition.labels, self._ids
         if self._by_name and isinstance(value, str | int | float) and name_of(value) in ids:
             return ids[name_of(value)]
-        if isinstance(value, str):
+        if self._ids_of_numbers and (number := _number_of(value, cells=self._cells)) is not None:
+            # of classes called by numbers 1 is the one called 1.0; it is no id
+            if number in self._ids_of_numbers:
+                return self._ids_of_numbers[number]
+        elif isinstance(value, str):
             if value in ids:
                 return ids[value]
             if (
@@ -178,6 +209,24 @@ class RowMaker:
         if not math.isfinite(number):
             raise Fault(f"column {column!r} is not finite, expected a number")
         return number
+
+
+def _ids_of_numbers(labels: tuple[str, ...]) -> dict[float, int]:
+    """Return ids by number, if every label is called by a number and no two by the same."""
+    numbers = [_number_of(label, cells=True) for label in labels]
+    known = {number: index for index, number in enumerate(numbers) if number is not None}
+    return known if len(known) == len(labels) else {}
+
+
+def _number_of(value: Any, *, cells: bool) -> float | None:
+    if isinstance(value, str):
+        return float(value) if cells and _NUMBER.fullmatch(value.strip()) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
 
 
 class _Template:

@@ -216,6 +216,13 @@ def _is_quoted(path: Path, separator: str) -> bool:
     try:
         for cells in reader:
             written = sum(line.count('"') for line in lines)
+            # several lines that are whole rows each: a stray quote would swallow them
+            if (
+                len(lines) > 1
+                and len(cells) > 1
+                and all(_is_row(line, separator, len(cells)) for line in lines)
+            ):
+                return False
             lines.clear()
             found = found or written > 0
             inside = [count for cell in cells if (count := cell.count('"'))]
@@ -225,6 +232,10 @@ def _is_quoted(path: Path, separator: str) -> bool:
     except csv.Error:
         return False
     return found
+
+
+def _is_row(line: str, separator: str, width: int) -> bool:
+    return line.count(separator) == width - 1
 
 
 # -- Parquet --------------------------------------------------------------------------------------

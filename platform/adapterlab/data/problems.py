@@ -186,6 +186,15 @@ def _with_examples(where: str, found: Repeats) -> str:
 
 
 def _lengths(task: TaskRows, tokenizer: TaskTokenizer) -> Iterator[Finding]:
+    longest = tokenizer.longest_input
+    if longest is not None and tokenizer.max_length > longest:
+        yield Finding(
+            "problem",
+            "length",
+            f"rows of {tokenizer.max_length} tokens, but the backbone takes at most {longest}: "
+            f"set data.max_length to {longest} or less",
+            {"max_length": tokenizer.max_length, "longest_input": longest},
+        )
     for name in SPLITS:
         split = task.splits[name]
         lengths = tokenizer.lengths(split.sequences()).reshape(len(split), -1)

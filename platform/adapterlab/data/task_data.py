@@ -56,7 +56,7 @@ def load_task(
         BackboneError: The backbone cannot take rows of ``max_length``, or has no tokenizer.
     """
     source, facts = source_and_facts(library, task)
-    max_length = _row_length(facts, max_length, backbone_folder)
+    max_length = fitting_row_length(facts, max_length, backbone_folder)
     key = key_of(
         "tokens",
         VERSION,
@@ -76,8 +76,17 @@ def load_task(
     return read_or_build(library.cache / "tokens" / key, lambda folder: _open(folder, facts), build)
 
 
-def _row_length(facts: TaskFacts, max_length: int, backbone_folder: Path) -> int:
-    """Return the longest row in tokens, which the backbone must be able to take."""
+def fitting_row_length(facts: TaskFacts, max_length: int, backbone_folder: Path) -> int:
+    """Return the longest row of a task in tokens, which the backbone must be able to take.
+
+    Args:
+        facts: What is known of the task.
+        max_length: ``data.max_length``.
+        backbone_folder: Local folder with the backbone's config.
+
+    Raises:
+        BackboneError: The backbone takes shorter rows only.
+    """
     length, longest = row_length(max_length, facts.max_length), longest_input(backbone_folder)
     if longest is not None and length > longest:
         raise BackboneError(

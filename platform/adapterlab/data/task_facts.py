@@ -23,7 +23,7 @@ from adapterlab.fingerprint import Json, canonical_json
 from adapterlab.records import ProblemType, TaskFacts
 from adapterlab.registry.protocols import TaskDefinition
 
-READER_VERSION = 2
+READER_VERSION = 3
 """Raise it when rows are read differently: kept digests are computed anew."""
 DIGEST_VERSION = 1
 """Part of every content digest: raise it when the canonical rows change."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapterlab.backbones.facts import backbone_facts, model_facts
 from adapterlab.catalog.presence import is_missing
+from adapterlab.data.task_data import fitting_row_length
 from adapterlab.data.task_facts import task_facts
 from adapterlab.data.task_library import TaskLibrary
 from adapterlab.planning.combiners import model_sources
@@ -93,7 +94,7 @@ def compile_spec(loaded: LoadedSpec, *, download: bool = False) -> Plan:
 
     Raises:
         DataError: A data file is malformed.
-        BackboneError: The backbone is not what the spec says.
+        BackboneError: The backbone is not what the spec says, or cannot take rows so long.
     """
     spec, stores = loaded.spec, loaded.stores()
     tasks = dict.fromkeys((*spec.pool.tasks, *spec.targets.tasks))
@@ -106,6 +107,9 @@ def compile_spec(loaded: LoadedSpec, *, download: bool = False) -> Plan:
         },
         tasks={task: task_facts(library, task, download=download) for task in tasks},
     )
+    if facts.backbone.folder is not None:
+        for task in facts.tasks.values():
+            fitting_row_length(task, spec.data.max_length, Path(facts.backbone.folder))
     return compile_plan(spec, facts)
 
 
