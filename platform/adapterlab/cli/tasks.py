@@ -17,8 +17,8 @@ from adapterlab.data.split_files import MissingDataError
 from adapterlab.data.task_library import TaskLibrary
 from adapterlab.errors import BackboneError, DataError, NotFoundError
 from adapterlab.registry import entry_points
-from adapterlab.spec.load import LoadedSpec, load_source, load_spec
-from adapterlab.spec.text import Source
+from adapterlab.spec.load import LoadedSpec, load_spec, load_spec_text
+from adapterlab.spec.text import SpecText
 
 if TYPE_CHECKING:
     from adapterlab.data.preview import (
@@ -257,7 +257,7 @@ def _without_spec(overrides: Sequence[str]) -> LoadedSpec:
     names = entry_points.names(entry_points.TASK_SUITES)
     suite = entry_points.task_suite(names[0])
     text = _WHEREVER.format(task=f"{suite.name}/{next(iter(suite.definitions()))}")
-    return load_source(Source(path="-", name="<no spec>", folder=Path.cwd(), text=text), overrides)
+    return load_spec_text(SpecText(path="-", name="<no spec>", folder=Path.cwd(), text=text), overrides)
 
 
 # -- text -------------------------------------------------------------------------------------------

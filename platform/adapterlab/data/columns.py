@@ -49,7 +49,7 @@ class RowMaker:
             columns = names(self.definition.columns)
             raise Fault(f"got {kind_of(record)}, expected an object with columns {columns}")
         prepare = self.definition.prepare
-        rows = (record,) if prepare is None else guarded(prepare, record, self.definition.name)
+        rows = (record,) if prepare is None else run_converter(prepare, record, self.definition.name)
         for row in rows:
             for column in self.definition.columns:
                 if column not in row:
@@ -62,14 +62,14 @@ class RowMaker:
         Raises:
             Fault: A column is no text, or empty.
         """
-        texts = tuple(self._filled(template, row) for template in self._text)
+        texts = tuple(self._fill(template, row) for template in self._text)
         if not self._choices:
             if not any(text.strip() for text in texts):
                 raise Fault(f"columns {names(self.definition.text)} are all empty, expected text")
             return (texts,)
-        return tuple((*texts, self._filled(template, row)) for template in self._choices)
+        return tuple((*texts, self._fill(template, row)) for template in self._choices)
 
-    def _filled(self, template: _Template, row: Row) -> str:
+    def _fill(self, template: _Template, row: Row) -> str:
         empty = True
         for column in template.columns:
             value = row[column]
@@ -83,7 +83,7 @@ class RowMaker:
                 if len(template.columns) == 1
                 else f"columns {names(template.columns)} are empty, expected text"
             )
-        return template.filled(row)
+        return template.fill(row)
 
     def label(self, row: Row) -> int | float | tuple[int, ...]:
         """Return a class's id, a number, or the sorted ids of a multi-label row.
@@ -237,12 +237,12 @@ class _Template:
         self._template = template
         self._plain = self.columns == (template,)
 
-    def filled(self, row: Row) -> str:
+    def fill(self, row: Row) -> str:
         text = row[self._template] if self._plain else self._template.format_map(row)
         return str(text)
 
 
-def guarded(convert: Callable[[Row], Iterable[Row]], record: Row, task: str) -> list[Row]:
+def run_converter(convert: Callable[[Row], Iterable[Row]], record: Row, task: str) -> list[Row]:
     """Return what a suite's own function makes of a record.
 
     Raises:

@@ -87,7 +87,7 @@ class TaskDigests:
     def __init__(self, task: TaskRows) -> None:
         parts = {name: split for name, split in task.splits.items() if not split.is_test}
         self.task = task
-        self.rows = {name: _digests(map(_folded, split.examples())) for name, split in parts.items()}
+        self.rows = {name: _digests(map(_fold, split.examples())) for name, split in parts.items()}
         self.texts = {name: _each_text(split.examples()) for name, split in parts.items()}
 
     def all_rows(self, *names: str) -> NDArray[Any]:
@@ -109,12 +109,12 @@ class TaskDigests:
 
 def overlap(one: TaskDigests, other: TaskDigests) -> Overlap | None:
     """Return what two tasks have in common; ``None``: nothing."""
-    rows = _contained(one.all_rows(), other.all_rows()), _contained(other.all_rows(), one.all_rows())
+    rows = _is_among(one.all_rows(), other.all_rows()), _is_among(other.all_rows(), one.all_rows())
     texts = one.rows_with(other.all_texts()), other.rows_with(one.all_texts())
     if not rows[0].any() and not any(texts):
         return None
     seen = sum(
-        int(_contained(here.rows["test"], there.all_rows("train", "validation")).sum())
+        int(_is_among(here.rows["test"], there.all_rows("train", "validation")).sum())
         for here, there in ((one, other), (other, one))
     )
     return Overlap(
@@ -198,7 +198,7 @@ def _pair(task: TaskRows, split: SplitRows, row: int, other: SplitRows, original
 # -- two tasks --------------------------------------------------------------------------------------
 
 
-def _folded(sequences: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+def _fold(sequences: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(_plain(text) for text in texts) for texts in sequences)
 
 
@@ -226,7 +226,7 @@ def _rows_with(mine: NDArray[Any], theirs: NDArray[Any]) -> int:
     return int(found.reshape(mine.shape).any(axis=1).sum())
 
 
-def _contained(mine: NDArray[Any], theirs: NDArray[Any]) -> NDArray[np.bool_]:
+def _is_among(mine: NDArray[Any], theirs: NDArray[Any]) -> NDArray[np.bool_]:
     import numpy as np
 
     return np.isin(_sortable(mine), _sortable(theirs))

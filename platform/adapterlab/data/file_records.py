@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapterlab.data.columns import guarded
+from adapterlab.data.columns import run_converter
 from adapterlab.data.formats import Fault, Quotes, Record, first_cells, format_of, records
 from adapterlab.errors import DataError
 from adapterlab.registry.protocols import Join, Original, TaskDefinition
@@ -38,7 +38,7 @@ def hub_records(path: Path, definition: TaskDefinition, *, quotes: Quotes) -> It
     for number, record in records(path, quotes=quotes, header=header, lenient=lenient):
         if isinstance(record, Mapping) and original.convert is not None and _applies(original, record):
             try:
-                for one in guarded(original.convert, record, definition.name):
+                for one in run_converter(original.convert, record, definition.name):
                     yield number, one
             except Fault as fault:
                 yield number, fault

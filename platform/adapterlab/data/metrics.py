@@ -52,7 +52,7 @@ def _f1(predictions: Any, labels: Any) -> float:
     return float(f1_score(labels, predictions, average="binary", pos_label=1, zero_division=0.0))
 
 
-def _averaged(name: str, average: str, predictions: Any, labels: Any) -> float:
+def _average(name: str, average: str, predictions: Any, labels: Any) -> float:
     import sklearn.metrics
 
     function = getattr(sklearn.metrics, name)
@@ -191,10 +191,10 @@ def _metric(function: Callable[..., float], *kinds: ProblemType, is_grouped: boo
 METRICS: Mapping[str, Metric] = {
     "accuracy": _metric(_accuracy, _CLASSES, _CHOICES),
     "f1": _metric(_f1, _CLASSES),
-    "f1_macro": _metric(partial(_averaged, "f1_score", "macro"), _CLASSES, _LABELS),
-    "f1_micro": _metric(partial(_averaged, "f1_score", "micro"), _CLASSES, _LABELS),
-    "precision_macro": _metric(partial(_averaged, "precision_score", "macro"), _CLASSES, _LABELS),
-    "recall_macro": _metric(partial(_averaged, "recall_score", "macro"), _CLASSES, _LABELS),
+    "f1_macro": _metric(partial(_average, "f1_score", "macro"), _CLASSES, _LABELS),
+    "f1_micro": _metric(partial(_average, "f1_score", "micro"), _CLASSES, _LABELS),
+    "precision_macro": _metric(partial(_average, "precision_score", "macro"), _CLASSES, _LABELS),
+    "recall_macro": _metric(partial(_average, "recall_score", "macro"), _CLASSES, _LABELS),
     "subset_accuracy": _metric(_accuracy, _LABELS),
     "matthews": _metric(_matthews, _CLASSES),
     "pearson": _metric(_pearson, ProblemType.REGRESSION),

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from adapterlab.data.columns import RowMaker, names
 from adapterlab.data.file_records import SideTables, hub_records
-from adapterlab.data.formats import Fault, Quotes, Record, counted_from, format_of
+from adapterlab.data.formats import Fault, Quotes, Record, counting_unit, format_of
 from adapterlab.errors import DataError
 from adapterlab.fingerprint import Json
 from adapterlab.records import ProblemType
@@ -78,7 +78,7 @@ def files_rows(paths: Iterable[Path], definition: TaskDefinition, options: ReadO
     totals.check(f"{faced[0].parent}: {len(faced)} files")
 
 
-def generated_rows(suite: TaskSuite, definition: TaskDefinition, split: str) -> Iterator[Row]:
+def suite_rows(suite: TaskSuite, definition: TaskDefinition, split: str) -> Iterator[Row]:
     """Yield the rows of a split a suite makes itself."""
     where = _Where(f"{suite.name}/{definition.name}, {split}", "line")
     numbered = enumerate(suite.rows(definition.name, split), start=1)
@@ -136,7 +136,7 @@ class _Where(NamedTuple):
 
     @classmethod
     def file(cls, path: Path) -> _Where:
-        return cls(str(path), counted_from(path), format_of(path) in (".csv", ".tsv"))
+        return cls(str(path), counting_unit(path), format_of(path) in (".csv", ".tsv"))
 
     def of(self, number: int) -> str:
         return f"{self.name}:{number}" if self.counted == "line" else f"{self.name}, row {number}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from adapterlab.data.file_records import SideTables, hub_records
-from adapterlab.data.row_reading import ReadOptions, Row, files_rows, generated_rows, label_names
+from adapterlab.data.row_reading import ReadOptions, Row, files_rows, label_names, suite_rows
 from adapterlab.data.split_files import SplitFiles
 from adapterlab.errors import DataError
 from adapterlab.records import ProblemType, Splits
@@ -56,7 +56,7 @@ class RowSource:
             assert self.suite is not None
             # as on public hubs, what is called validation there is the test split here
             public = "validation" if split == "test" and self.definition.splits is not Splits.OWN else split
-            return generated_rows(self.suite, self.definition, public)
+            return suite_rows(self.suite, self.definition, public)
         return files_rows(self.split_files.of(split), self.definition, self.options)
 
     def with_labels(self, labels: tuple[str, ...]) -> RowSource:

@@ -80,7 +80,7 @@ class ContentDigest:
         self.counts: list[int] = []
         """Rows of each split so far."""
 
-    def noting(self, rows: Iterable[Row]) -> Iterator[Row]:
+    def note_each(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Yield the rows of the next split, each noted."""
         self.counts.append(0)
         for row in rows:
@@ -141,7 +141,7 @@ def _count_and_digest(source: RowSource) -> Callable[[], dict[str, Any]]:
         digest = ContentDigest(known.definition)
         for split in known.splits:
             labels: set[Any] = set()
-            for row in digest.noting(known.rows(split)):
+            for row in digest.note_each(known.rows(split)):
                 labels.add(row.label)
             if split == "train":
                 check_train_labels(known.where("train"), labels, known.definition)

@@ -210,7 +210,7 @@ def _canonical_rows(source: RowSource, facts: TaskFacts, cache: Path, tell: Prog
         digest = ContentDigest(definition)
         counts: dict[str, int] = {}
         for split in source.splits:
-            passing = _count(digest.noting(source.rows(split)), sum(counts.values()), total, tell)
+            passing = _count(digest.note_each(source.rows(split)), sum(counts.values()), total, tell)
             counts[split] = write_rows(draft / f"{split}.arrow", passing, definition.problem_type)
         if digest.hexdigest() != facts.content_digest:
             raise DataError(

@@ -17,7 +17,7 @@ from adapterlab.spec.faults import Fault, spec_error
 from adapterlab.spec.model import SCHEMA_VERSION, Spec
 from adapterlab.spec.overrides import Override, apply, parse_override
 from adapterlab.spec.plugin_checks import overlap_warnings, plugin_complaints
-from adapterlab.spec.text import Source, read_source
+from adapterlab.spec.text import SpecText, read_spec_text
 
 _UPGRADE = "upgrade adapterlab: pip install --upgrade adapterlab"
 
@@ -118,10 +118,10 @@ def load_spec(path: str | Path, overrides: Sequence[str] = ()) -> LoadedSpec:
         SpecError: Anything else is wrong; ``details["faults"]`` lists every fault as a mapping
             with file, line, column, key, message, hint and the offending line.
     """
-    return load_source(read_source(path), overrides)
+    return load_spec_text(read_spec_text(path), overrides)
 
 
-def load_source(source: Source, overrides: Sequence[str] = ()) -> LoadedSpec:
+def load_spec_text(source: SpecText, overrides: Sequence[str] = ()) -> LoadedSpec:
     """Override and check a spec whose text is at hand.
 
     Args:
@@ -153,7 +153,7 @@ def load_source(source: Source, overrides: Sequence[str] = ()) -> LoadedSpec:
     )
 
 
-def _parse(source: Source) -> dict[str, Any]:
+def _parse(source: SpecText) -> dict[str, Any]:
     heavy = positions.oversized(source.text)
     if heavy is not None:
         raise spec_error([_fault_at(source, heavy[0], f"too large to be a spec: {heavy[1]}")], source.name)
@@ -163,7 +163,7 @@ def _parse(source: Source) -> dict[str, Any]:
         raise spec_error([_syntax_fault(source, error)], source.name) from None
 
 
-def _syntax_fault(source: Source, error: Exception) -> Fault:
+def _syntax_fault(source: SpecText, error: Exception) -> Fault:
     """Turn the parser's message, which holds the position as text, into a fault."""
     message = str(error)
     found = re.search(r" \(at line (\d+), column (\d+)\)$", message)
@@ -185,7 +185,7 @@ def _syntax_fault(source: Source, error: Exception) -> Fault:
     )
 
 
-def _fault_at(source: Source, offset: int, message: str, *, end: int = 0, key: str = "") -> Fault:
+def _fault_at(source: SpecText, offset: int, message: str, *, end: int = 0, key: str = "") -> Fault:
     line, column = positions.line_column(source.text, offset)
     start = offset - column + 1
     stop = source.text.find("\n", offset)
@@ -208,7 +208,7 @@ def _newer(document: dict[str, Any]) -> Complaint:
 class _Judge:
     """Finds where each complaint stands: in the file, or at the override that caused it."""
 
-    def __init__(self, source: Source, overrides: Sequence[Override]) -> None:
+    def __init__(self, source: SpecText, overrides: Sequence[Override]) -> None:
         self._source = source
         self._overrides = overrides
         self._positions: positions.Positions | None = None

@@ -203,14 +203,14 @@ def _pools(document: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]
 
 
 def _tasks(document: Mapping[str, Any], table: str) -> Iterator[Complaint]:
-    tasks, declared = _table(document, table).get("tasks"), _declared(document)
+    tasks, declared = _table(document, table).get("tasks"), _own_task_numbers(document)
     for number, task in enumerate(tasks if isinstance(tasks, list) else ()):
         yield from _task((table, "tasks", number), task, declared, "value")
 
 
 def _per_task(document: Mapping[str, Any]) -> Iterator[Complaint]:
     for task in _table(document, "per_task"):
-        yield from _task(("per_task", task), task, _declared(document), "key")
+        yield from _task(("per_task", task), task, _own_task_numbers(document), "key")
 
 
 def _task(
@@ -228,7 +228,7 @@ def _task(
         yield _broken(path, task, error)
 
 
-def _declared(document: Mapping[str, Any]) -> dict[str, int]:
+def _own_task_numbers(document: Mapping[str, Any]) -> dict[str, int]:
     """Return the document's own tasks by name, with their number."""
     tasks = document.get("task", [])
     tables = tasks if isinstance(tasks, list) else []
@@ -239,7 +239,7 @@ def _declared(document: Mapping[str, Any]) -> dict[str, int]:
 def _own_tasks(document: Mapping[str, Any]) -> Iterator[Complaint]:
     """Refuse tasks under the name of an installed benchmark: which of the two is meant would be a guess."""
     known = entry_points.names(entry_points.TASK_SUITES)
-    for name, number in _declared(document).items():
+    for name, number in _own_task_numbers(document).items():
         benchmark = name.partition("/")[0]
         if benchmark in known:
             yield Complaint(

@@ -108,6 +108,17 @@ def test_a_tsv_file_of_the_old_kind_keeps_its_quotes(tmp_path):
     ]
 
 
+def test_two_texts_that_open_with_a_quote_do_not_swallow_the_rows_between(tmp_path):
+    """Read as CSV the first quote would close at the second, four rows on, and nobody would be told."""
+    path = tmp_path / "x.tsv"
+    lines = ["text\tlabel", '"it begins here\t0', "between\t1", 'and ends there"\t1', "after\t0"]
+    path.write_text("".join(f"{line}\n" for line in lines))
+    found = [record for _, record in records(path)]
+    assert [record["text"] for record in found] == ['"it begins here', "between", 'and ends there"', "after"]
+    path.write_text('text\tlabel\n"one\nand two"\t0\n')  # a break inside a cell that is quoted
+    assert [record for _, record in records(path)] == [{"text": "one\nand two", "label": "0"}]
+
+
 @pytest.mark.parametrize(("quotes", "first"), [("none", '"a"'), ("csv", "a"), ("auto", "a")])
 def test_what_could_be_either_is_said_or_taken_as_quoted(tmp_path, quotes, first):
     path = tmp_path / "x.tsv"
