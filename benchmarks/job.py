@@ -26,7 +26,8 @@ from torch import Tensor
 
 from adapterlab.backbones.facts import backbone_facts
 from adapterlab.data import metrics
-from adapterlab.data.load import load_task
+from adapterlab.data.task_data import load_task
+from adapterlab.data.task_library import TaskLibrary
 from adapterlab.records import Examples, TaskData, TrainSettings
 from adapterlab.registry.entry_points import adapter_method, combiner
 from adapterlab.spec.model import BackboneSpec
@@ -173,8 +174,9 @@ def main() -> None:
             method.layer().initial(method.settings(), backbone.shape, stream(number, "pool"))
             for number in range(options.sources)
         ]
+        library = TaskLibrary(cache, options.root)
         for name in options.tasks:
-            task = load_task(name, root=options.root, backbone_folder=folder, max_length=LENGTH, cache=cache)
+            task = load_task(library, name, backbone_folder=folder, max_length=LENGTH)
             rows = len(task.train)
             task = replace(
                 task,

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from adapterlab.backbones.facts import backbone_facts
-from adapterlab.data.load import load_task
+from adapterlab.data.task_data import load_task
+from adapterlab.data.task_library import TaskLibrary
 from adapterlab.records import Examples
 from adapterlab.spec.model import BackboneSpec
 from adapterlab.train.passes import epoch_batches, gather
@@ -68,11 +69,10 @@ def main() -> None:
         )
         for task in options.tasks:
             data = load_task(
+                TaskLibrary(Path(folder), options.root),
                 task,
-                root=options.root,
                 backbone_folder=Path(str(backbone.folder)),
                 max_length=MAX_LENGTH,
-                cache=Path(folder),
             )
             found[task] = ratios(data.train, options.batch) | {
                 "rows": float(len(data.train)),

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapterlab import home
-from adapterlab.data.row_sources import DataPlaces
+from adapterlab.data.task_library import TaskLibrary
 from adapterlab.driver.preview import PlannedSweep, compile_spec, plan_spec
 from adapterlab.errors import NotFoundError, UsageError
 from adapterlab.spec.load import LoadedSpec, load_spec
@@ -107,8 +107,7 @@ def submit(
         loaded.resolved(),
         stores=loaded.stores(),
         spec_toml=loaded.text,
-        data_root=loaded.data_root,
-        places=DataPlaces.of(loaded.spec, loaded.task_folder),
+        library=TaskLibrary.of_loaded(loaded),
         watch=watch,
     )
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score
 
-from adapterlab.data.load import load_task
+from adapterlab.data.task_data import load_task
+from adapterlab.data.task_library import TaskLibrary
 from adapterlab.records import TrainSettings
 from adapterlab.train.loop import train_lanes
 from adapterlab.train.source_lane import source_lane
@@ -40,7 +41,7 @@ def _one_thread():
 def trained(task, backbone, tmp_path, *, root=None, rows=48, max_length=40):
     """Read a task, train an adapter for two epochs on some rows; return task and result."""
     data = load_task(
-        task, root=root, backbone_folder=backbone, max_length=max_length, cache=tmp_path / "cache"
+        TaskLibrary(tmp_path / "cache", root), task, backbone_folder=backbone, max_length=max_length
     )
     assert data.facts.n_train == len(data.train)
     short = type(data)(data.facts, data.train.first(rows), data.validation.first(rows), data.test.first(rows))

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from adapterlab.backbones.facts import backbone_facts
-from adapterlab.data.load import load_task
+from adapterlab.data.task_data import load_task
+from adapterlab.data.task_library import TaskLibrary
 from adapterlab.records import TrainSettings
 from adapterlab.registry.entry_points import adapter_method, backbone_family, combiner
 from adapterlab.spec.model import BackboneSpec
@@ -34,7 +35,7 @@ def test_reviews_gain_from_sentiment_and_not_from_acceptability(tmp_path):
 
     def data(task: str):
         return load_task(
-            f"synthetic/{task}", root=None, backbone_folder=Path(facts.folder), max_length=32, cache=tmp_path
+            TaskLibrary(tmp_path), f"synthetic/{task}", backbone_folder=Path(facts.folder), max_length=32
         )
 
     def trained(lanes):

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from adapterlab.data.row_reading import ReadOptions, Row, Rows, file_rows
+from adapterlab.data.row_reading import ReadOptions, Row, file_rows
+from adapterlab.fingerprint import Json
 from adapterlab.registry.protocols import TaskDefinition
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The used columns of one split, in memory."""
+
+    texts: list[tuple[str, ...]]
+    """One or two texts a sequence; ``choices`` sequences a row."""
+    labels: list[Any]
+    """Class ids, regression targets, or tuples of label ids."""
+    choices: int = 1
+    groups: list[int] | None = None
+    extras: list[Mapping[str, Json]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
 
 def gathered(rows: Iterable[Row]) -> Rows:

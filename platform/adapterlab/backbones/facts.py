@@ -14,26 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from adapterlab.backbones import hub
-from adapterlab.backbones.weight_files import INDEX, SINGLE, weight_files, weights_digest
-from adapterlab.caching.file_digests import file_digest
+from adapterlab.backbones.tokenizer import tokenizer_digest
+from adapterlab.backbones.weight_files import INDEX, SINGLE, no_weights, weight_files, weights_digest
 from adapterlab.errors import BackboneError, NotFoundError
 from adapterlab.fingerprint import digest_of
 from adapterlab.records import BackboneFacts, BackboneShape
 from adapterlab.registry.entry_points import backbone_family
 from adapterlab.spec.model import BackboneSpec
 
-TOKENIZER_FILE = "tokenizer.json"
-TOKENIZER_PARTS = (
-    "added_tokens.json",
-    "merges.txt",
-    "sentencepiece.bpe.model",
-    "special_tokens_map.json",
-    "spiece.model",
-    "tokenizer_config.json",
-    "vocab.json",
-    "vocab.txt",
-)
-"""What decides a tokenizer where there is no ``tokenizer.json``."""
 _BOOKKEEPING = ("_name_or_path", "transformers_version")
 """Keys of a config that name its origin and decide nothing."""
 
@@ -58,6 +46,51 @@ def backbone_facts(spec: BackboneSpec, *, folder: Path, cache: Path, download: b
         name = spec.source.partition(":")[2]
         return _pending(spec, f"{name} is not in the local Hugging Face cache; `platform submit` fetches it")
     return _facts_of(spec, place, cache)
+
+
+def model_facts(source: str, *, folder: Path, cache: Path, download: bool) -> BackboneFacts:
+    """Return what is known of another model than the backbone, which some combiners read.
+
+    Unlike a backbone such a model may be of any architecture that transformers loads from safetensors. Digests
+    stay ``None`` while it is not on this machine.
+
+    Args:
+        source: ``package:<pip name>``, ``folder:<path>`` or ``hub:<owner/name>@<commit>``.
+        folder: Folder of the spec; ``folder:`` paths are relative to it.
+        cache: Folder of this machine's caches.
+        download: Fetch a hub model that is not in the local Hugging Face cache.
+
+    Raises:
+        NotFoundError: The package, folder, repository or revision does not exist.
+        UnavailableError: The hub cannot be reached, refuses for now, or sent half a file.
+        BackboneError: It has no safetensors weights, config or tokenizer.
+    """
+    name, _, revision = source.partition("@") if source.startswith("hub:") else (source, "", "")
+    place = model_folder(name, revision or None, folder=folder, cache=cache, download=download)
+    unknown = BackboneFacts(
+        source=source,
+        architecture=None,
+        shape=None,
+        weights_digest=None,
+        tokenizer_digest=None,
+        config_digest=None,
+        folder=None,
+        pending_reason=f"{source} is not in the local Hugging Face cache; `platform submit` fetches it",
+    )
+    if place is None:
+        return unknown
+    files = weight_files(place)
+    if not files:
+        raise no_weights(place)
+    return BackboneFacts(
+        source=source,
+        architecture=None,
+        shape=None,
+        weights_digest=weights_digest(files, cache),
+        tokenizer_digest=tokenizer_digest(place, cache),
+        config_digest=config_digest(place),
+        folder=str(place),
+    )
 
 
 def model_folder(
@@ -100,23 +133,6 @@ def config_digest(folder: Path) -> str:
         raise BackboneError(f"{folder / 'config.json'}: {error}") from None
 
 
-def tokenizer_digest(folder: Path, cache: Path) -> str:
-    """Return the sha256 over the files that decide how a model folder tokenises.
-
-    Raises:
-        BackboneError: The folder has no tokenizer.
-    """
-    if (folder / TOKENIZER_FILE).is_file():
-        return digest_of({TOKENIZER_FILE: file_digest(cache, folder / TOKENIZER_FILE)})
-    parts = [folder / name for name in TOKENIZER_PARTS if (folder / name).is_file()]
-    if not {path.name for path in parts} & set(hub.TOKENIZERS):
-        raise BackboneError(
-            f"{folder}: no tokenizer, expected {TOKENIZER_FILE} or a vocabulary",
-            remedy="Save the tokenizer beside the weights: AutoTokenizer.from_pretrained(…).save_pretrained(folder).",
-        )
-    return digest_of({path.name: file_digest(cache, path) for path in parts})
-
-
 def read_config(folder: Path) -> dict[str, Any]:
     """Return a model folder's ``config.json``.
 
@@ -135,6 +151,24 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise BackboneError(f"{path}: expected an object, got {type(config).__name__}")
     return config
+
+
+def has_segments(folder: Path) -> bool:
+    """Return whether the backbone tells two segments apart (RoBERTa has one kind of segment only)."""
+    return int(read_config(folder).get("type_vocab_size") or 1) > 1
+
+
+def longest_input(folder: Path) -> int | None:
+    """Return the most tokens a row may have, or ``None`` if the config does not say.
+
+    RoBERTa numbers positions from ``pad_token_id + 1``, so that many fewer are left.
+    """
+    config = read_config(folder)
+    positions = config.get("max_position_embeddings")
+    if not isinstance(positions, int) or positions < 1:
+        return None
+    offset = 0 if config.get("model_type") == "bert" else int(config.get("pad_token_id") or 0) + 1
+    return positions - offset
 
 
 def _facts_of(spec: BackboneSpec, place: Path, cache: Path) -> BackboneFacts:
@@ -234,19 +268,6 @@ def _check_expected(spec: BackboneSpec, shape: BackboneShape, place: Path) -> No
             f"{place}: {shape.embedding_rows} rows of embeddings, but the spec expects {expect.embedding_rows}",
             remedy="Correct backbone.expect, or name the right backbone.",
         )
-
-
-def no_weights(place: Path) -> BackboneError:
-    """Return the error for a model folder without safetensors weights."""
-    pickles = sorted(
-        path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in place.glob(pattern)
-    )
-    if pickles:
-        return BackboneError(
-            f"{place}: only {', '.join(pickles)}, which is a pickle and could run code; it is never read",
-            remedy="Convert it once where you trust it: model.save_pretrained(folder) writes model.safetensors.",
-        )
-    return BackboneError(f"{place}: no {SINGLE} (or {INDEX})", remedy="Name a folder that holds the weights.")
 
 
 def _given_folder(name: str, folder: Path) -> Path:

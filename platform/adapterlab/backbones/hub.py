@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
+from adapterlab.backbones.tokenizer import VOCABULARIES
 from adapterlab.backbones.weight_files import weight_files
 from adapterlab.errors import BackboneError, NotFoundError, UnavailableError
 
@@ -36,8 +37,6 @@ WANTED = (
     "vocab.txt",
 )
 """The only files ever fetched; none of them is code or a pickle."""
-TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model")
-"""Files any one of which makes a tokenizer."""
 
 
 def cached_folder(repository: str, revision: str) -> Path | None:
@@ -61,9 +60,9 @@ def commit_of(repository: str, revision: str) -> str:
         from huggingface_hub import HfApi, constants
     except ImportError:
         raise _not_installed(repository) from None
-    kept = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "refs" / revision
-    if kept.is_file():
-        return kept.read_text().strip()
+    reference = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "refs" / revision
+    if reference.is_file():
+        return reference.read_text().strip()
     if constants.is_offline_mode():
         raise UnavailableError(
             f"{repository} is not in the cache {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE is set",
@@ -111,7 +110,7 @@ def download(repository: str, revision: str, *, locks: Path) -> Path:
         api = HfApi()
         try:
             siblings = api.model_info(repository, revision=revision).siblings or ()
-            _check_listed([sibling.rfilename for sibling in siblings], repository, revision)
+            _check_files([sibling.rfilename for sibling in siblings], repository, revision)
             folder = Path(api.snapshot_download(repository, revision=revision, allow_patterns=list(WANTED)))
         except BackboneError:
             raise
@@ -134,11 +133,11 @@ def _is_whole(store: Path, revision: str) -> bool:
     that list, and must hold at least a config, weights and a tokenizer.
     """
     folder = store / "snapshots" / revision
-    listed = kept_list(store / "trees" / f"{revision}.json")
-    wanted = [name for name in listed if any(fnmatchcase(name, pattern) for pattern in WANTED)]
+    file_names = file_list(store / "trees" / f"{revision}.json")
+    wanted = [name for name in file_names if any(fnmatchcase(name, pattern) for pattern in WANTED)]
     if not all((folder / name).is_file() for name in (*wanted, "config.json")):
         return False
-    if not wanted and not any((folder / name).is_file() for name in TOKENIZERS):
+    if not wanted and not any((folder / name).is_file() for name in VOCABULARIES):
         return False
     try:
         return bool(weight_files(folder))
@@ -146,8 +145,8 @@ def _is_whole(store: Path, revision: str) -> bool:
         return False  # an index whose shards are not all there yet
 
 
-def kept_list(path: Path) -> tuple[str, ...]:
-    """Read the list of files huggingface_hub keeps of a revision; empty if there is none.
+def file_list(path: Path) -> tuple[str, ...]:
+    """Return the names of a revision's files from the list huggingface_hub keeps; empty if there is none.
 
     Source: huggingface_hub 2.4, ``_tree_cache.py`` (format version 1).
     """
@@ -217,13 +216,13 @@ def explain(error: Exception, repository: str, revision: str, api: HfApi, *, wha
     ) from None
 
 
-def _check_listed(listed: list[str], repository: str, revision: str) -> None:
+def _check_files(file_names: list[str], repository: str, revision: str) -> None:
     """Check that a repository holds a model we read, before anything large is fetched."""
-    whole = {"model.safetensors", "model.safetensors.index.json"} & set(listed)
-    if "config.json" in listed and whole:
+    whole = {"model.safetensors", "model.safetensors.index.json"} & set(file_names)
+    if "config.json" in file_names and whole:
         return
-    pickles = [name for name in listed if name.endswith((".bin", ".pt", ".pth", ".ckpt"))]
-    if "config.json" in listed and pickles:
+    pickles = [name for name in file_names if name.endswith((".bin", ".pt", ".pth", ".ckpt"))]
+    if "config.json" in file_names and pickles:
         raise BackboneError(
             f"{repository}@{revision[:8]} holds only {', '.join(pickles)}, which are pickles and never read",
             remedy="Take a revision with model.safetensors; many repositories have a pull request that adds it.",

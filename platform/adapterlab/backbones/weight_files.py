@@ -45,6 +45,19 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     return tuple(folder / name for name in names)
 
 
+def no_weights(place: Path) -> BackboneError:
+    """Return the error for a model folder without safetensors weights."""
+    pickles = sorted(
+        path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in place.glob(pattern)
+    )
+    if pickles:
+        return BackboneError(
+            f"{place}: only {', '.join(pickles)}, which is a pickle and could run code; it is never read",
+            remedy="Convert it once where you trust it: model.save_pretrained(folder) writes model.safetensors.",
+        )
+    return BackboneError(f"{place}: no {SINGLE} (or {INDEX})", remedy="Name a folder that holds the weights.")
+
+
 def weights_digest(files: tuple[Path, ...], cache: Path) -> str:
     """Return the sha256 of the one file, or of the shards' digests; checks every file first.
 

@@ -35,7 +35,7 @@ def identity(path: Path) -> list[Json]:
     ]  # fmt: skip
 
 
-def remembered(
+def recall_or_compute(
     cache: Path, kind: str, paths: Sequence[Path], settings: Json, compute: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
     """Return ``compute()``, or what it returned when the files were last in this state.
@@ -51,9 +51,9 @@ def remembered(
     key = key_of(kind, VERSION, {"files": before, "settings": settings})
     entry = cache / "facts" / key[:2] / f"{key}.json"
     with suppress(OSError, ValueError):
-        kept = json.loads(entry.read_bytes())
-        if isinstance(kept, dict):
-            return kept
+        result = json.loads(entry.read_bytes())
+        if isinstance(result, dict):
+            return result
     result = compute()
     if [identity(path) for path in paths] == before:  # else somebody wrote while we read
         with suppress(OSError):
@@ -63,7 +63,9 @@ def remembered(
 
 def file_digest(cache: Path, path: Path) -> str:
     """Return the sha256 of a file, read only if it changed since the last time."""
-    return str(remembered(cache, "sha256", [path], None, lambda: {"sha256": digest_file(path)})["sha256"])
+    return str(
+        recall_or_compute(cache, "sha256", [path], None, lambda: {"sha256": digest_file(path)})["sha256"]
+    )
 
 
 def write_atomically(path: Path, content: bytes) -> None:

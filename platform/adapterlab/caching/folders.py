@@ -16,40 +16,41 @@ T = TypeVar("T")
 _STALE_S = 3600.0
 
 
-def kept_folder(folder: Path, opened: Callable[[Path], T], build: Callable[[Path], None]) -> T:
+def read_or_build(folder: Path, read: Callable[[Path], T], build: Callable[[Path], None]) -> T:
     """Return what a folder holds, building it first if it is absent or damaged.
 
     It is built under a temporary name and renamed; processes that need it at once wait for one.
 
     Args:
         folder: Where it is kept.
-        opened: Reads it; raises ``OSError``, ``ValueError``, ``KeyError`` or ``EOFError`` if it is damaged.
+        read: Reads it; raises ``OSError``, ``ValueError``, ``KeyError`` or ``EOFError`` if it is damaged.
         build: Fills an empty folder.
 
     Raises:
         OSError: The disk loses what was just written.
     """
-    kept = _opened(folder, opened)
-    if kept is None:
+    content = _read(folder, read)
+    if content is None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         from filelock import FileLock  # its import is for those who wait
 
         with FileLock(folder.with_suffix(".lock")):
-            kept = _opened(folder, opened)
-            if kept is None:
+            content = _read(folder, read)
+            if content is None:
                 _clear_old_drafts(folder)
                 _build(folder, build)
-                kept = _opened(folder, opened)
-    if kept is None:
+                content = _read(folder, read)
+    if content is None:
         raise OSError(f"{folder}: cannot be read back")
-    return kept
+    return content
 
 
-def _opened(folder: Path, opened: Callable[[Path], T]) -> T | None:
+def _read(folder: Path, read: Callable[[Path], T]) -> T | None:
+    """Return what an existing folder holds; one that is damaged is discarded."""
     if not folder.is_dir():
         return None
     try:
-        return opened(folder)
+        return read(folder)
     except (OSError, ValueError, KeyError, EOFError):
         _discard(folder)
         return None

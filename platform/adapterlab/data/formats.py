@@ -85,7 +85,7 @@ def records(
         yield from _delimited(path, ending, quotes, header, lenient=lenient)
 
 
-def counted_from(path: Path) -> Literal["line", "row"]:
+def counting_unit(path: Path) -> Literal["line", "row"]:
     """Return what :func:`records` numbers: lines of text, or rows of a Parquet file."""
     return "row" if format_of(path) == ".parquet" else "line"
 
@@ -171,7 +171,7 @@ def _header(path: Path, cells: list[str], separator: str) -> tuple[str, ...]:
 
 def _cells(path: Path, separator: str, *, quoted: bool) -> Iterator[tuple[int, list[str] | Fault]]:
     faults: dict[int, Fault] = {}
-    lines = _decoded(path, faults)
+    lines = _decode(path, faults)
     csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_BYTES))
     style: dict[str, Any] = {"strict": True, "doublequote": True} if quoted else {"quoting": csv.QUOTE_NONE}
     reader = csv.reader(lines, delimiter=separator, **style)
@@ -191,7 +191,7 @@ def _cells(path: Path, separator: str, *, quoted: bool) -> Iterator[tuple[int, l
             yield first, cells
 
 
-def _decoded(path: Path, faults: dict[int, Fault]) -> Iterator[str]:
+def _decode(path: Path, faults: dict[int, Fault]) -> Iterator[str]:
     for number, line in _lines(path):
         try:
             text = line.decode("utf-8")
@@ -205,17 +205,24 @@ def _is_quoted(path: Path, separator: str) -> bool:
     """Tell whether every quote of a file stands where a CSV writer puts it."""
     lines: list[str] = []
 
-    def kept() -> Iterator[str]:
-        for line in _decoded(path, {}):
+    def note_lines() -> Iterator[str]:
+        for line in _decode(path, {}):
             lines.append(line)
             yield line
 
     csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_BYTES))
-    reader = csv.reader(kept(), delimiter=separator, strict=True, doublequote=True)
+    reader = csv.reader(note_lines(), delimiter=separator, strict=True, doublequote=True)
     found = False
     try:
         for cells in reader:
             written = sum(line.count('"') for line in lines)
+            # several lines that are whole rows each: a stray quote would swallow them
+            if (
+                len(lines) > 1
+                and len(cells) > 1
+                and all(_is_row(line, separator, len(cells)) for line in lines)
+            ):
+                return False
             lines.clear()
             found = found or written > 0
             inside = [count for cell in cells if (count := cell.count('"'))]
@@ -225,6 +232,10 @@ def _is_quoted(path: Path, separator: str) -> bool:
     except csv.Error:
         return False
     return found
+
+
+def _is_row(line: str, separator: str, width: int) -> bool:
+    return line.count(separator) == width - 1
 
 
 # -- Parquet --------------------------------------------------------------------------------------
@@ -270,7 +281,7 @@ def _finite(record: dict[str, Any]) -> Record:
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield a text file's lines with their numbers, unpacked, without a byte order mark."""
     packed = path.name.lower().endswith(".gz")
-    with _opened(path, packed=packed) as stream:
+    with _open(path, packed=packed) as stream:
         size, seen, number = path.stat().st_size, 0, 0
         while line := _next_line(path, stream):
             number += 1
@@ -299,7 +310,7 @@ def _next_line(path: Path, stream: IO[bytes] | gzip.GzipFile) -> bytes:
         ) from None
 
 
-def _opened(path: Path, *, packed: bool) -> IO[bytes] | gzip.GzipFile:
+def _open(path: Path, *, packed: bool) -> IO[bytes] | gzip.GzipFile:
     return gzip.open(path) if packed else path.open("rb")
 
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapterlab.backbones.hub import explain, kept_list
+from adapterlab.backbones.hub import explain, file_list
 from adapterlab.caching.file_digests import file_digest, write_atomically
 from adapterlab.data.split_files import MissingDataError, SplitFiles, check_shards
 from adapterlab.errors import AdapterlabError, DataError, NotFoundError, UnavailableError
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 
-def split_files(
+def hub_split_files(
     task: str,
     location: HubLocation,
     splits: Splits,
     revisions: Mapping[str, str],
     *,
-    cache: Path | None,
+    cache: Path,
     download: bool,
 ) -> SplitFiles:
     """Return the Parquet files of a task's splits in the Hugging Face cache, fetching them if asked.
@@ -58,7 +58,7 @@ def split_files(
             remedy=f'Name it under [data.revisions]: "{location.repo}" = "<40 hexadecimal digits>".',
         )
     wanted = _wanted(location, splits)
-    store = _Store(location.repo, revision, cache or Path.home() / ".cache" / "adapterlab")
+    store = _Store(location.repo, revision, cache)
     names = list(dict.fromkeys(wanted.values()))
     found = store.present(location.config, names)
     if found is None and download:
@@ -93,10 +93,10 @@ class _Store:
         folder = self._snapshot()
         if folder is None or not folder.is_dir():
             return None
-        listed = self._listed(folder)
+        file_names = self._files_of_commit(folder)
         found: dict[str, tuple[Path, ...]] = {}
         for split in splits:
-            paths = [folder / name for name in files_of(listed, config, split)]
+            paths = [folder / name for name in files_of(file_names, config, split)]
             if not paths or not all(path.is_file() for path in paths):
                 return None
             with suppress(DataError):
@@ -137,8 +137,8 @@ class _Store:
             api = HfApi()
             try:
                 facts = api.dataset_info(self._repository, revision=self._revision)
-                listed = [sibling.rfilename for sibling in facts.siblings or ()]
-                parquet = self._parquet_of(listed, config, splits)
+                file_names = [sibling.rfilename for sibling in facts.siblings or ()]
+                parquet = self._parquet_of(file_names, config, splits)
                 for name in dict.fromkeys(path for paths in parquet.values() for path in paths):
                     self._take(api, name)
             except AdapterlabError:
@@ -146,7 +146,7 @@ class _Store:
             except Exception as error:  # noqa: BLE001 - whatever the client raises is told in our words
                 explain(error, self._repository, self._revision, api, what="data set")
             with suppress(OSError):
-                write_atomically(self._list_file(), json.dumps({"files": listed}).encode())
+                write_atomically(self._list_file(), json.dumps({"files": file_names}).encode())
         found = self.present(config, splits)
         if found is None:
             raise UnavailableError(
@@ -170,15 +170,15 @@ class _Store:
             ) from error
 
     def _parquet_of(
-        self, listed: Sequence[str], config: str | None, splits: Sequence[str]
+        self, file_names: Sequence[str], config: str | None, splits: Sequence[str]
     ) -> dict[str, list[str]]:
-        found = {split: files_of(listed, config, split) for split in splits}
+        found = {split: files_of(file_names, config, split) for split in splits}
         missing = [split for split, paths in found.items() if not paths]
         if not missing:
             return found
         name = f"{self._repository}@{self._revision[:8]}"
-        scripts = [path for path in listed if path.endswith(".py")]
-        if scripts and not any(path.endswith(".parquet") for path in listed):
+        scripts = [path for path in file_names if path.endswith(".py")]
+        if scripts and not any(path.endswith(".parquet") for path in file_names):
             raise NotFoundError(
                 f"{name} holds a script ({scripts[0]}) and no Parquet files; scripts are never run",
                 remedy="Pin a commit of its branch refs/convert/parquet, which the hub makes of it.",
@@ -186,7 +186,7 @@ class _Store:
         raise NotFoundError(
             f"{name} has no Parquet files of the split {missing[0]!r}"
             + (f" of {config!r}" if config else ""),
-            remedy=f"It has: {', '.join(sorted(p for p in listed if p.endswith('.parquet'))[:8]) or 'none'}.",
+            remedy=f"It has: {', '.join(sorted(p for p in file_names if p.endswith('.parquet'))[:8]) or 'none'}.",
         )
 
     def _snapshot(self) -> Path | None:
@@ -199,12 +199,12 @@ class _Store:
     def _list_file(self) -> Path:
         return self._cache / "hub" / f"{self._name}@{self._revision}.json"
 
-    def _listed(self, folder: Path) -> tuple[str, ...]:
-        """Return the commit's files: as the hub listed them, else those that are there."""
+    def _files_of_commit(self, folder: Path) -> tuple[str, ...]:
+        """Return the commit's files: as the hub told them, else those that are there."""
         for path in (self._list_file(), folder.parent.parent / "trees" / f"{self._revision}.json"):
-            listed = kept_list(path)
-            if listed:
-                return listed
+            file_names = file_list(path)
+            if file_names:
+                return file_names
         return tuple(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet")))
 
     def _check_blob(self, path: Path) -> None:
@@ -219,7 +219,7 @@ class _Store:
                 )
 
 
-def files_of(listed: Sequence[str], config: str | None, split: str) -> list[str]:
+def files_of(file_names: Sequence[str], config: str | None, split: str) -> list[str]:
     """Return a split's Parquet files among a commit's files, sorted."""
     name = re.escape(split)
     folders = [f"{re.escape(config)}/", f"data/{re.escape(config)}/"] if config else ["", "data/", "default/"]
@@ -228,7 +228,7 @@ def files_of(listed: Sequence[str], config: str | None, split: str) -> list[str]
             rf"{folder}{name}(-\d+-of-\d+(-[0-9a-f]+)?)?\.parquet",
             rf"{folder}{name}/[^/]+\.parquet",
         ):
-            found = sorted(path for path in listed if re.fullmatch(pattern, path))
+            found = sorted(path for path in file_names if re.fullmatch(pattern, path))
             if found:
                 return found
     return []

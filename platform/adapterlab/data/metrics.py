@@ -1,13 +1,19 @@
-"""Metrics by name, on predictions gathered over a whole split; scikit-learn and SciPy compute them."""
+"""Metrics by name, on predictions gathered over a whole split.
+
+scikit-learn and SciPy compute those over single rows; those over groups of rows (all answers of a question, all
+candidates for a blank) are written here. Shapes: ``N`` rows, ``C`` classes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+import string
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from adapterlab.data import grouped_metrics as grouped
 from adapterlab.errors import NotFoundError
 from adapterlab.records import Examples, ProblemType
 
@@ -18,6 +24,8 @@ if TYPE_CHECKING:
 _CLASSES = ProblemType.CLASSIFICATION
 _LABELS = ProblemType.MULTI_LABEL
 _CHOICES = ProblemType.MULTIPLE_CHOICE
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 @dataclass(frozen=True)
@@ -25,7 +33,7 @@ class Metric:
     """One way to score predictions; greater is better."""
 
     compute: Callable[[Any, Any], float]
-    """Takes predictions and labels; a grouped one takes :class:`grouped.Scored` and nothing."""
+    """Takes predictions and labels; a grouped one takes :class:`GroupedPredictions` and nothing."""
     problem_types: frozenset[ProblemType]
     """What it is defined for."""
     is_grouped: bool = False
@@ -44,7 +52,7 @@ def _f1(predictions: Any, labels: Any) -> float:
     return float(f1_score(labels, predictions, average="binary", pos_label=1, zero_division=0.0))
 
 
-def _averaged(name: str, average: str, predictions: Any, labels: Any) -> float:
+def _average(name: str, average: str, predictions: Any, labels: Any) -> float:
     import sklearn.metrics
 
     function = getattr(sklearn.metrics, name)
@@ -87,6 +95,95 @@ def _flat(values: NDArray[np.float64]) -> bool:
     return bool(values.max() - values.min() <= 1e-12 * abs(values).max())
 
 
+@dataclass(frozen=True)
+class GroupedPredictions:
+    """Predictions on a split, with what grouped metrics read besides."""
+
+    predictions: Any
+    """Class ids, (N,)."""
+    labels: Any
+    """Class ids, (N,)."""
+    outputs: Any = None
+    """Logits, (N, C)."""
+    groups: Any = None
+    """Group of each row, (N,); ``None``: each row alone."""
+    extras: Sequence[Mapping[str, Any]] | None = None
+    """Of each row, N mappings; the entity metrics read ``entity`` and ``answers``."""
+
+    def members(self) -> Iterator[list[int]]:
+        """Yield the rows of each group, groups in the order of their first row."""
+        if self.groups is None:
+            yield from ([row] for row in range(len(self.labels)))
+            return
+        found: dict[int, list[int]] = {}
+        for row, group in enumerate(self.groups.tolist() if hasattr(self.groups, "tolist") else self.groups):
+            found.setdefault(group, []).append(row)
+        yield from found.values()
+
+
+def group_accuracy(grouped: GroupedPredictions, _: None = None) -> float:
+    """Return the share of groups all of whose rows are right: MultiRC's exact match of a question.
+
+    Source: Khashabi et al. 2018, Looking Beyond the Surface (MultiRC), metric EM0.
+    """
+    right = [
+        all(grouped.predictions[row] == grouped.labels[row] for row in rows) for rows in grouped.members()
+    ]
+    return sum(right) / len(right)
+
+
+def entity_f1(grouped: GroupedPredictions, _: None = None) -> float:
+    """Return the mean over groups of the chosen entity's token F1 with its best gold answer."""
+    return _over_groups(grouped, token_f1)
+
+
+def entity_em(grouped: GroupedPredictions, _: None = None) -> float:
+    """Return the share of groups whose chosen entity is a gold answer, once both are normalised."""
+    return _over_groups(grouped, lambda one, gold: float(normalise(one) == normalise(gold)))
+
+
+def _over_groups(grouped: GroupedPredictions, alike: Callable[[str, str], float]) -> float:
+    """Average the best likeness of each group's chosen entity to any of its answers.
+
+    A group without answers counts 0, as no entity can be right.
+
+    Raises:
+        ValueError: Outputs of two classes or the entities and answers are missing.
+
+    Source: Zhang et al. 2018, ReCoRD; SuperGLUE's evaluation: the entity with the greatest logit of
+    class 1 is the answer, ties go to the greater entity string.
+    """
+    outputs, extras = grouped.outputs, grouped.extras
+    if outputs is None or extras is None or outputs.ndim != 2 or outputs.shape[1] != 2:
+        raise ValueError("entity metrics need outputs (N, 2) and each row's entity and answers")
+    values = []
+    for rows in grouped.members():
+        entity, answers = max(
+            (
+                (float(outputs[row, 1]), str(extras[row]["entity"]), tuple(extras[row]["answers"]))
+                for row in rows
+            ),
+            key=lambda candidate: candidate[:2],
+        )[1:]
+        values.append(max((alike(entity, gold) for gold in answers), default=0.0))
+    return sum(values) / len(values)
+
+
+def normalise(text: str) -> str:
+    """Return an answer without case, punctuation, articles and superfluous white space.
+
+    Source: Rajpurkar et al. 2016, SQuAD; its evaluation script's normalisation.
+    """
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_NO_PUNCTUATION)).split())
+
+
+def token_f1(answer: str, gold: str) -> float:
+    """Return the harmonic mean of precision and recall of an answer's normalised words, in [0, 1]."""
+    words, wanted = normalise(answer).split(), normalise(gold).split()
+    common = sum((Counter(words) & Counter(wanted)).values())
+    return 2 * common / (len(words) + len(wanted)) if common else 0.0
+
+
 def _metric(function: Callable[..., float], *kinds: ProblemType, is_grouped: bool = False) -> Metric:
     return Metric(function, frozenset(kinds), is_grouped)
 
@@ -94,23 +191,23 @@ def _metric(function: Callable[..., float], *kinds: ProblemType, is_grouped: boo
 METRICS: Mapping[str, Metric] = {
     "accuracy": _metric(_accuracy, _CLASSES, _CHOICES),
     "f1": _metric(_f1, _CLASSES),
-    "f1_macro": _metric(partial(_averaged, "f1_score", "macro"), _CLASSES, _LABELS),
-    "f1_micro": _metric(partial(_averaged, "f1_score", "micro"), _CLASSES, _LABELS),
-    "precision_macro": _metric(partial(_averaged, "precision_score", "macro"), _CLASSES, _LABELS),
-    "recall_macro": _metric(partial(_averaged, "recall_score", "macro"), _CLASSES, _LABELS),
+    "f1_macro": _metric(partial(_average, "f1_score", "macro"), _CLASSES, _LABELS),
+    "f1_micro": _metric(partial(_average, "f1_score", "micro"), _CLASSES, _LABELS),
+    "precision_macro": _metric(partial(_average, "precision_score", "macro"), _CLASSES, _LABELS),
+    "recall_macro": _metric(partial(_average, "recall_score", "macro"), _CLASSES, _LABELS),
     "subset_accuracy": _metric(_accuracy, _LABELS),
     "matthews": _metric(_matthews, _CLASSES),
     "pearson": _metric(_pearson, ProblemType.REGRESSION),
     "spearman": _metric(_spearman, ProblemType.REGRESSION),
-    "group_accuracy": _metric(grouped.group_accuracy, _CLASSES, is_grouped=True),
-    "entity_f1": _metric(grouped.entity_f1, _CLASSES, is_grouped=True),
-    "entity_em": _metric(grouped.entity_em, _CLASSES, is_grouped=True),
+    "group_accuracy": _metric(group_accuracy, _CLASSES, is_grouped=True),
+    "entity_f1": _metric(entity_f1, _CLASSES, is_grouped=True),
+    "entity_em": _metric(entity_em, _CLASSES, is_grouped=True),
 }
 """Every metric by name: ``accuracy``; ``f1`` of class 1; ``f1_macro``, ``precision_macro`` and
 ``recall_macro``, means over the classes that occur or over all labels; ``f1_micro``, over all
 decisions together; ``subset_accuracy``, the share of rows all of whose labels are right; ``matthews``,
 ``pearson`` and ``spearman`` correlation in [-1, 1]; ``group_accuracy``, ``entity_f1`` and
-``entity_em``, see :mod:`adapterlab.data.grouped_metrics`."""
+``entity_em``, see the functions of these names."""
 
 
 def metrics_for(problem_type: ProblemType) -> tuple[str, ...]:
@@ -191,9 +288,9 @@ def compute(
         if single:
             raise ValueError(f"metric {single[0]!r} is not defined for multi-label rows")
         labels = labels.astype(np.int64)
-    scored = grouped.Scored(predictions, labels, outputs, groups, extras)
+    grouped = GroupedPredictions(predictions, labels, outputs, groups, extras)
     return {
-        name: METRICS[name].compute(scored, None)
+        name: METRICS[name].compute(grouped, None)
         if METRICS[name].is_grouped
         else METRICS[name].compute(predictions, labels)
         for name in names

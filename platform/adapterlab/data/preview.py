@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapterlab.data.readable_task import OpenSplit, OpenTask, label_name
-from adapterlab.data.tokens import load_tokenizer
+from adapterlab.backbones.facts import longest_input
+from adapterlab.backbones.tokenizer import load_tokenizer
+from adapterlab.data.task_rows import SplitRows, TaskRows, label_name
 from adapterlab.errors import UsageError
 from adapterlab.records import ProblemType, row_length
 
@@ -37,7 +38,7 @@ class Lengths:
 
 
 @dataclass(frozen=True)
-class ShownText:
+class TextPreview:
     """One text of a sequence, and what of it the model does not see."""
 
     text: str
@@ -46,10 +47,10 @@ class ShownText:
 
 
 @dataclass(frozen=True)
-class ShownSequence:
+class SequencePreview:
     """One sequence as the model sees it."""
 
-    texts: tuple[ShownText, ...]
+    texts: tuple[TextPreview, ...]
     tokens: tuple[str, ...]
     """With the special ones; empty while the tokenizer is not at hand."""
     cut_tokens: int = 0
@@ -57,7 +58,7 @@ class ShownSequence:
 
 
 @dataclass(frozen=True)
-class ShownExample:
+class ExamplePreview:
     """One row."""
 
     split: str
@@ -66,12 +67,12 @@ class ShownExample:
     file_row: int
     """Its number in its file as read, from 1."""
     label: str
-    sequences: tuple[ShownSequence, ...]
+    sequences: tuple[SequencePreview, ...]
     """One, or one a choice."""
 
 
 @dataclass(frozen=True)
-class ShownSplit:
+class SplitPreview:
     """One split."""
 
     name: str
@@ -82,25 +83,27 @@ class ShownSplit:
     """Least, mean and greatest target of a regression; else nothing."""
     lengths: Lengths | None
     """``None`` while the tokenizer is not at hand."""
-    example: ShownExample
+    example: ExamplePreview
 
 
-class Reading:
+class TaskTokenizer:
     """A backbone's tokenizer, as it reads one task.
 
     Args:
         folder: Folder of the backbone.
-        opened: The task.
+        task: The task.
         general: ``data.max_length``.
 
     Raises:
         BackboneError: The tokenizer cannot be read.
     """
 
-    def __init__(self, folder: Path, opened: OpenTask, general: int) -> None:
-        self.max_length = row_length(general, opened.facts.max_length)
+    def __init__(self, folder: Path, task: TaskRows, general: int) -> None:
+        self.max_length = row_length(general, task.facts.max_length)
         """Most tokens of a sequence."""
-        self._cutting = load_tokenizer(folder, self.max_length, truncate=opened.definition.truncate)
+        self.longest_input = longest_input(folder)
+        """Most tokens the backbone takes; ``None``: its config does not say."""
+        self._cutting = load_tokenizer(folder, self.max_length, truncate=task.definition.truncate)
         self._whole: Tokenizer = load_tokenizer(folder, self.max_length)
         self._whole.no_truncation()
 
@@ -114,7 +117,7 @@ class Reading:
         ]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
-    def sequence(self, texts: tuple[str, ...]) -> ShownSequence:
+    def sequence(self, texts: tuple[str, ...]) -> SequencePreview:
         """Return a sequence with its tokens, and where it is cut."""
         pair = texts[1] if len(texts) > 1 else None
         whole, kept = self._whole.encode(texts[0], pair), self._cutting.encode(texts[0], pair)
@@ -124,42 +127,44 @@ class Reading:
                 ends[part] = max(ends[part], end)
         cut = len(whole) - len(kept)
         shown = [
-            ShownText(text, ends[part] if _tokens_of(whole, part) > _tokens_of(kept, part) else len(text))
+            TextPreview(text, ends[part] if _tokens_of(whole, part) > _tokens_of(kept, part) else len(text))
             for part, text in enumerate(texts)
         ]
-        return ShownSequence(tuple(shown), tuple(kept.tokens), cut)
+        return SequencePreview(tuple(shown), tuple(kept.tokens), cut)
 
 
-def shown_split(opened: OpenTask, name: str, reading: Reading | None, *, row: int = 1) -> ShownSplit:
+def split_preview(
+    task: TaskRows, name: str, tokenizer: TaskTokenizer | None, *, row: int = 1
+) -> SplitPreview:
     """Return what a split holds, with one of its rows.
 
     Args:
-        opened: The task.
+        task: The task.
         name: ``"train"``, ``"validation"`` or ``"test"``.
-        reading: The tokenizer; ``None``: it is not at hand.
+        tokenizer: The tokenizer; ``None``: it is not at hand.
         row: Number of the example in the split, from 1.
 
     Raises:
         UsageError: The split has no such row.
     """
-    split = opened.splits[name]
+    split = task.splits[name]
     if not 1 <= row <= len(split):
-        raise UsageError(f"{opened.facts.task}: {name} has {len(split)} rows, so no row {row}")
-    return ShownSplit(
+        raise UsageError(f"{task.facts.task}: {name} has {len(split)} rows, so no row {row}")
+    return SplitPreview(
         name=name,
         rows=len(split),
-        labels=label_counts(opened, split),
-        numbers=_numbers(opened, split),
-        lengths=None if reading is None else _lengths(split, reading),
-        example=_example(opened, split, row - 1, reading),
+        labels=label_counts(task, split),
+        numbers=_numbers(task, split),
+        lengths=None if tokenizer is None else _lengths(split, tokenizer),
+        example=_example(task, split, row - 1, tokenizer),
     )
 
 
-def label_counts(opened: OpenTask, split: OpenSplit) -> dict[str, int]:
+def label_counts(task: TaskRows, split: SplitRows) -> dict[str, int]:
     """Return how many rows have each label, those that none has included."""
     import numpy as np
 
-    kind, names = opened.definition.problem_type, opened.definition.labels
+    kind, names = task.definition.problem_type, task.definition.labels
     if kind is ProblemType.REGRESSION:
         return {}
     if kind is ProblemType.MULTI_LABEL:
@@ -169,37 +174,41 @@ def label_counts(opened: OpenTask, split: OpenSplit) -> dict[str, int]:
     return dict(zip(names, counts, strict=True))
 
 
-def _numbers(opened: OpenTask, split: OpenSplit) -> dict[str, float]:
-    if opened.definition.problem_type is not ProblemType.REGRESSION:
+def _numbers(task: TaskRows, split: SplitRows) -> dict[str, float]:
+    if task.definition.problem_type is not ProblemType.REGRESSION:
         return {}
     labels = split.labels
     return {"least": float(labels.min()), "mean": float(labels.mean()), "greatest": float(labels.max())}
 
 
-def _lengths(split: OpenSplit, reading: Reading) -> Lengths:
+def _lengths(split: SplitRows, tokenizer: TaskTokenizer) -> Lengths:
     import numpy as np
 
-    measured = split.places[np.linspace(0, len(split) - 1, min(len(split), MOST_MEASURED)).astype(np.int64)]
-    lengths = reading.lengths(split.rows.sequences(measured.tolist())).reshape(len(measured), -1).max(axis=1)
+    measured = split.indices[np.linspace(0, len(split) - 1, min(len(split), MOST_MEASURED)).astype(np.int64)]
+    lengths = (
+        tokenizer.lengths(split.rows.sequences(measured.tolist())).reshape(len(measured), -1).max(axis=1)
+    )
     median, p90, p99 = (int(value) for value in np.percentile(lengths, [50, 90, 99], method="higher"))
     return Lengths(
-        len(measured), median, p90, p99, int(lengths.max()), int((lengths > reading.max_length).sum())
+        len(measured), median, p90, p99, int(lengths.max()), int((lengths > tokenizer.max_length).sum())
     )
 
 
-def _example(opened: OpenTask, split: OpenSplit, row: int, reading: Reading | None) -> ShownExample:
+def _example(task: TaskRows, split: SplitRows, row: int, tokenizer: TaskTokenizer | None) -> ExamplePreview:
     sequences = split.example(row)
-    return ShownExample(
+    return ExamplePreview(
         split=split.name,
         row=row + 1,
         file_row=split.number(row),
-        label=label_name(opened.definition, split.labels[row]),
-        sequences=tuple(_plain(texts) if reading is None else reading.sequence(texts) for texts in sequences),
+        label=label_name(task.definition, split.labels[row]),
+        sequences=tuple(
+            _plain(texts) if tokenizer is None else tokenizer.sequence(texts) for texts in sequences
+        ),
     )
 
 
-def _plain(texts: Sequence[str]) -> ShownSequence:
-    return ShownSequence(tuple(ShownText(text, len(text)) for text in texts), ())
+def _plain(texts: Sequence[str]) -> SequencePreview:
+    return SequencePreview(tuple(TextPreview(text, len(text)) for text in texts), ())
 
 
 def _tokens_of(encoding: Any, part: int) -> int:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from adapterlab.data.duplicates import Repeats, Shared, repeats
-from adapterlab.data.preview import Reading, label_counts
-from adapterlab.data.readable_task import SPLITS, OpenTask
+from adapterlab.data.duplicates import Overlap, Repeats, repeats
+from adapterlab.data.preview import TaskTokenizer, label_counts
+from adapterlab.data.task_rows import SPLITS, TaskRows
 from adapterlab.errors import AdapterlabError
 from adapterlab.fingerprint import Json
 from adapterlab.records import ProblemType
@@ -31,7 +31,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Checked:
+class TaskCheck:
     """All findings on one task."""
 
     task: str
@@ -45,28 +45,28 @@ class Checked:
         return all(one.level != "problem" for one in self.findings)
 
 
-def unreadable(task: str, error: AdapterlabError) -> Checked:
+def check_of_unreadable(task: str, error: AdapterlabError) -> TaskCheck:
     """Return the check of a task whose data is refused: the error is the finding."""
     message = error.message if error.remedy is None else f"{error.message}\n{error.remedy}"
-    return Checked(task, {}, (Finding("problem", "data", message, dict(error.details) or None),))
+    return TaskCheck(task, {}, (Finding("problem", "data", message, dict(error.details) or None),))
 
 
-def check(opened: OpenTask, reading: Reading | None) -> Checked:
+def check_task(task: TaskRows, tokenizer: TaskTokenizer | None) -> TaskCheck:
     """Return what is wrong with a task's labels, texts and lengths, and which rows are repeated.
 
     Args:
-        opened: The task.
-        reading: The backbone's tokenizer; ``None``: lengths are not checked.
+        task: The task.
+        tokenizer: The backbone's tokenizer; ``None``: lengths are not checked.
     """
-    findings = [*_labels(opened), *_texts(opened), *_repeats(opened)]
-    if reading is not None:
-        findings += _lengths(opened, reading)
-    return Checked(
-        opened.facts.task, {name: len(split) for name, split in opened.splits.items()}, tuple(findings)
+    findings = [*_labels(task), *_texts(task), *_repeats(task)]
+    if tokenizer is not None:
+        findings += _lengths(task, tokenizer)
+    return TaskCheck(
+        task.facts.task, {name: len(split) for name, split in task.splits.items()}, tuple(findings)
     )
 
 
-def overlap(found: Shared, *, declared: bool) -> Finding:
+def overlap_finding(found: Overlap, *, declared: bool) -> Finding:
     """Return the finding on two tasks that share rows or texts.
 
     Args:
@@ -97,15 +97,15 @@ def overlap(found: Shared, *, declared: bool) -> Finding:
     return Finding("problem" if hidden else "note", "overlap", message, details)
 
 
-def _labels(opened: OpenTask) -> Iterator[Finding]:
-    kind = opened.definition.problem_type
+def _labels(task: TaskRows) -> Iterator[Finding]:
+    kind = task.definition.problem_type
     if kind is ProblemType.REGRESSION:
         for name in SPLITS:
-            labels = opened.splits[name].labels
+            labels = task.splits[name].labels
             if labels.min() == labels.max():
                 yield Finding("problem", "labels", f"{name}: every target is {float(labels[0]):g}")
         return
-    counts = {name: label_counts(opened, opened.splits[name]) for name in SPLITS}
+    counts = {name: label_counts(task, task.splits[name]) for name in SPLITS}
     unseen = [label for label, count in counts["train"].items() if not count]
     if unseen and kind is not ProblemType.MULTIPLE_CHOICE:
         asked = [label for label in unseen if counts["validation"][label] + counts["test"][label]]
@@ -124,35 +124,35 @@ def _labels(opened: OpenTask) -> Iterator[Finding]:
             yield Finding(level, "labels", f"{name}: every row has the label {_names(present)}")
     if kind is ProblemType.MULTI_LABEL:
         for name in SPLITS:
-            bare = int((opened.splits[name].labels.sum(axis=1) == 0).sum())
+            bare = int((task.splits[name].labels.sum(axis=1) == 0).sum())
             if bare:
                 yield Finding(
-                    "note", "labels", f"{name}: {bare:,} of {len(opened.splits[name]):,} rows have no label"
+                    "note", "labels", f"{name}: {bare:,} of {len(task.splits[name]):,} rows have no label"
                 )
 
 
-def _texts(opened: OpenTask) -> Iterator[Finding]:
+def _texts(task: TaskRows) -> Iterator[Finding]:
     for name in SPLITS:
         empty = [
             row
-            for row, sequences in enumerate(opened.splits[name].examples())
+            for row, sequences in enumerate(task.splits[name].examples())
             if any(not text.strip() for texts in sequences for text in texts)
         ]
         if empty:
-            numbers = ", ".join(str(opened.splits[name].number(row)) for row in empty[:5])
+            numbers = ", ".join(str(task.splits[name].number(row)) for row in empty[:5])
             more = "…" if len(empty) > 5 else ""
             yield Finding(
                 "note",
                 "texts",
-                f"{name}: {len(empty):,} of {len(opened.splits[name]):,} rows have an empty text (rows {numbers}{more})",
+                f"{name}: {len(empty):,} of {len(task.splits[name]):,} rows have an empty text (rows {numbers}{more})",
             )
 
 
-def _repeats(opened: OpenTask) -> Iterator[Finding]:
-    for found in repeats(opened):
+def _repeats(task: TaskRows) -> Iterator[Finding]:
+    for found in repeats(task):
         across = found.split != found.earlier
         what = f"also in {found.earlier}" if across else "repeated"
-        where = f"{found.split}: {found.rows:,} of {len(opened.splits[found.split]):,} rows are {what}"
+        where = f"{found.split}: {found.rows:,} of {len(task.splits[found.split]):,} rows are {what}"
         if found.other_label:
             where += f", with another label: {found.other_label:,}"
         details: dict[str, Json] = {
@@ -185,17 +185,26 @@ def _with_examples(where: str, found: Repeats) -> str:
     return "\n".join([where, *lines])
 
 
-def _lengths(opened: OpenTask, reading: Reading) -> Iterator[Finding]:
+def _lengths(task: TaskRows, tokenizer: TaskTokenizer) -> Iterator[Finding]:
+    longest = tokenizer.longest_input
+    if longest is not None and tokenizer.max_length > longest:
+        yield Finding(
+            "problem",
+            "length",
+            f"rows of {tokenizer.max_length} tokens, but the backbone takes at most {longest}: "
+            f"set data.max_length to {longest} or less",
+            {"max_length": tokenizer.max_length, "longest_input": longest},
+        )
     for name in SPLITS:
-        split = opened.splits[name]
-        lengths = reading.lengths(split.rows.sequences(split.places.tolist())).reshape(len(split), -1)
-        cut = int((lengths.max(axis=1) > reading.max_length).sum())
+        split = task.splits[name]
+        lengths = tokenizer.lengths(split.sequences()).reshape(len(split), -1)
+        cut = int((lengths.max(axis=1) > tokenizer.max_length).sum())
         if cut:
             share = cut / len(split)
             yield Finding(
                 "problem" if share > _MUCH_CUT else "note",
                 "length",
-                f"{name}: {cut:,} of {len(split):,} rows ({share:.1%}) are longer than {reading.max_length} "
+                f"{name}: {cut:,} of {len(split):,} rows ({share:.1%}) are longer than {tokenizer.max_length} "
                 f"tokens and are cut; the longest has {int(lengths.max()):,}",
                 {"split": name, "cut": cut, "share": share, "longest": int(lengths.max())},
             )

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from adapterlab.data.columns import RowMaker, names
-from adapterlab.data.formats import Fault, Quotes, Record, counted_from, format_of
-from adapterlab.data.joins import Joined
-from adapterlab.data.originals import original_records
+from adapterlab.data.file_records import SideTables, hub_records
+from adapterlab.data.formats import Fault, Quotes, Record, counting_unit, format_of
 from adapterlab.errors import DataError
 from adapterlab.fingerprint import Json
 from adapterlab.records import ProblemType
@@ -30,7 +29,7 @@ Label = int | float | tuple[int, ...]
 
 
 class Row(NamedTuple):
-    """One example as every place of it gives it."""
+    """One example, the same whatever file it came from."""
 
     sequences: tuple[tuple[str, ...], ...]
     """One sequence, or one a choice; each of one or two texts."""
@@ -39,22 +38,6 @@ class Row(NamedTuple):
     group: int | None = None
     """Number of its group in order of appearance."""
     extras: Mapping[str, Json] | None = None
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The used columns of one split, in memory."""
-
-    texts: list[tuple[str, ...]]
-    """One or two texts a sequence; ``choices`` sequences a row."""
-    labels: list[Any]
-    """Class ids, regression targets, or tuples of label ids."""
-    choices: int = 1
-    groups: list[int] | None = None
-    extras: list[Mapping[str, Json]] | None = None
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
 
 @dataclass(frozen=True)
@@ -76,9 +59,9 @@ def file_rows(path: Path, definition: TaskDefinition, options: ReadOptions) -> I
     Raises:
         DataError: The file or some of its rows cannot be read, or its labels are no split's.
     """
-    numbered = original_records(path, definition, quotes=options.quotes)
-    joined = Joined.beside(path, definition)
-    yield from _checked(_Where.file(path), numbered, definition, options, joined)
+    numbered = hub_records(path, definition, quotes=options.quotes)
+    tables = SideTables.beside(path, definition)
+    yield from _read(_Where.file(path), numbered, definition, options, tables)
 
 
 def files_rows(paths: Iterable[Path], definition: TaskDefinition, options: ReadOptions) -> Iterator[Row]:
@@ -89,17 +72,17 @@ def files_rows(paths: Iterable[Path], definition: TaskDefinition, options: ReadO
         return
     totals = _Totals(definition)
     for path in faced:
-        numbered = original_records(path, definition, quotes=options.quotes)
-        joined, where = Joined.beside(path, definition), _Where.file(path)
-        yield from _checked(where, numbered, definition, options, joined, totals)
+        numbered = hub_records(path, definition, quotes=options.quotes)
+        tables, where = SideTables.beside(path, definition), _Where.file(path)
+        yield from _read(where, numbered, definition, options, tables, totals)
     totals.check(f"{faced[0].parent}: {len(faced)} files")
 
 
-def generated_rows(suite: TaskSuite, definition: TaskDefinition, split: str) -> Iterator[Row]:
+def suite_rows(suite: TaskSuite, definition: TaskDefinition, split: str) -> Iterator[Row]:
     """Yield the rows of a split a suite makes itself."""
     where = _Where(f"{suite.name}/{definition.name}, {split}", "line")
     numbered = enumerate(suite.rows(definition.name, split), start=1)
-    yield from _checked(where, numbered, definition, ReadOptions(), None)
+    yield from _read(where, numbered, definition, ReadOptions(), None)
 
 
 def canonical_line(row: Row) -> str:
@@ -113,14 +96,14 @@ def canonical_line(row: Row) -> str:
 
 
 def label_names(rows: Iterable[tuple[int, Record]], definition: TaskDefinition, options: ReadOptions,
-                joined: Joined | None = None) -> Counter[str]:  # fmt: skip
+                tables: SideTables | None = None) -> Counter[str]:  # fmt: skip
     """Return the labels that occur, by name; rows that cannot be read are passed over."""
     maker = RowMaker(definition, by_name=True, separator=options.separator)
     found: Counter[str] = Counter()
     for _, record in rows:
         try:
             if not isinstance(record, Fault):
-                for one in maker.prepared(record if joined is None else joined.filled(record)):
+                for one in maker.rows_in(record if tables is None else tables.join(record)):
                     found.update(maker.label_names(one))
         except Fault:
             continue
@@ -153,7 +136,7 @@ class _Where(NamedTuple):
 
     @classmethod
     def file(cls, path: Path) -> _Where:
-        return cls(str(path), counted_from(path), format_of(path) in (".csv", ".tsv"))
+        return cls(str(path), counting_unit(path), format_of(path) in (".csv", ".tsv"))
 
     def of(self, number: int) -> str:
         return f"{self.name}:{number}" if self.counted == "line" else f"{self.name}, row {number}"
@@ -180,12 +163,12 @@ class _Totals:
             )
 
 
-def _checked(
+def _read(
     where: _Where,
     numbered: Iterable[tuple[int, Record]],
     definition: TaskDefinition,
     options: ReadOptions,
-    joined: Joined | None,
+    tables: SideTables | None,
     totals: _Totals | None = None,
 ) -> Iterator[Row]:
     maker = RowMaker(definition, by_name=options.by_name, separator=options.separator, cells=where.cells)
@@ -198,7 +181,7 @@ def _checked(
             if isinstance(record, Fault):
                 raise record
             seen.note(number, record)
-            for one in maker.prepared(record if joined is None else joined.filled(record)):
+            for one in maker.rows_in(record if tables is None else tables.join(record)):
                 row = _row(maker, one, mine)
                 mine.rows += 1
                 yield row
@@ -269,10 +252,10 @@ class _Identities:
             return []
         first: dict[int, int] = {}
         found = []
-        for place, key in enumerate(self._ids):
-            before = first.setdefault(key, place)
-            if before != place and (self._column or self._contents[place] != self._contents[before]):
+        for index, key in enumerate(self._ids):
+            before = first.setdefault(key, index)
+            if before != index and (self._column or self._contents[index] != self._contents[before]):
                 other = self._numbers[before]
                 what = f"the same {self._column or 'idx'} as {self._counted} {other}"
-                found.append((self._numbers[place], what + ("" if self._column else ", but another row")))
+                found.append((self._numbers[index], what + ("" if self._column else ", but another row")))
         return found

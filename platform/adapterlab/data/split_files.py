@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from adapterlab.data.file_records import side_files
 from adapterlab.data.formats import ENDINGS
-from adapterlab.data.joins import joined_files
 from adapterlab.errors import DataError, NotFoundError
 from adapterlab.records import Splits
 from adapterlab.registry.protocols import FolderLocation, TaskDefinition
@@ -41,7 +41,7 @@ class SplitFiles:
     def all(self, definition: TaskDefinition) -> tuple[Path, ...]:
         """Return every file that decides the rows, those that are joined included."""
         files = (*self.train, *self.validation, *self.test)
-        joined = [file for path in files for _, file in joined_files(path, definition) if file.is_file()]
+        joined = [file for path in files for _, file in side_files(path, definition) if file.is_file()]
         return (*files, *dict.fromkeys(joined))
 
 
@@ -52,13 +52,13 @@ def files_below(root: Path, task: str, definition: TaskDefinition) -> SplitFiles
         MissingDataError: A split's file is not there.
         DataError: The task's name or a link leads outside ``root``.
     """
-    place = definition.place or FolderLocation(task.partition("/")[2])
-    folder = _folder_below(root, task.partition("/")[0], place.folder)
-    return files_in(folder, task, definition.splits, place, roots=(root,))
+    location = definition.place or FolderLocation(task.partition("/")[2])
+    folder = _folder_below(root, task.partition("/")[0], location.folder)
+    return files_in(folder, task, definition.splits, location, roots=(root,))
 
 
 def files_in(
-    folder: Path, task: str, splits: Splits, place: FolderLocation, *, roots: Sequence[Path]
+    folder: Path, task: str, splits: Splits, location: FolderLocation, *, roots: Sequence[Path]
 ) -> SplitFiles:
     """Return the files of a task in its own folder.
 
@@ -67,9 +67,9 @@ def files_in(
         DataError: A file lies outside all of ``roots``.
     """
     stems: dict[str, tuple[str, ...]] = {
-        "train": (place.train,), "test": (place.test,), "validation": (place.validation,)
+        "train": (location.train,), "test": (location.test,), "validation": (location.validation,)
     }  # fmt: skip
-    if place.validation == FolderLocation.validation:
+    if location.validation == FolderLocation.validation:
         stems["validation"] = VALIDATION_STEMS
     if splits is Splits.OWN:
         wanted = {"train": "train", "validation": "validation", "test": "test"}
@@ -82,7 +82,7 @@ def files_in(
 
 
 def check_inside(path: Path, roots: Sequence[Path]) -> None:
-    """Check that a path leads to a place below one of some folders, links followed.
+    """Check that a path stays below one of some folders, links followed.
 
     Raises:
         DataError: It leads elsewhere.

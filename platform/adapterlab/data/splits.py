@@ -4,6 +4,8 @@ The cut is that of ``datasets.Dataset.train_test_split(test_size=0.1, seed=42)``
 where the task says so, made with that library's own function. Calling ``train_test_split`` itself
 reads the rows one by one: 50 s for SST-2. A test holds the two equal.
 
+Few rows of the train split (``data.few_shot``) may be drawn anew for every seed: :func:`draw_rows`.
+
 Source: CPJKU/ScaLearn@81d77ea8, glue/dataset.py; huggingface/datasets, ``Dataset.train_test_split``.
 """
 
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapterlab.errors import DataError
 from adapterlab.fingerprint import Json
-from adapterlab.records import ProblemType, Splits
+from adapterlab.records import Examples, ProblemType, Splits
 from adapterlab.registry.protocols import TaskDefinition
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ VALIDATION_SHARE = 0.1
 """Part of the train file that becomes the validation split, rounded up."""
 SPLIT_SEED = 42
 """The papers' seed; the same for every run, so that seeds differ in training only."""
+_ATTEMPTS = 1000
+"""Draws of few rows before they are given up as having one label only."""
 
 
 def split_rule(stratify: bool, splits: Splits = Splits.HOLDOUT) -> dict[str, Json]:
@@ -85,12 +89,12 @@ def split_rows(where: str, definition: TaskDefinition, labels: NDArray[Any]) -> 
         ProblemType.MULTIPLE_CHOICE,
     )
     rest = np.arange(len(labels), dtype=np.int64)
-    places: dict[str, NDArray[np.int64]] = {}
+    rows: dict[str, NDArray[np.int64]] = {}
     for split in ("test", "validation") if definition.splits is Splits.CUT else ("validation",):
         classes = labels[rest].tolist() if stratify else range(len(rest))
         kept, cut = split_indices(where, classes, definition.labels, stratify=stratify)
-        rest, places[split] = rest[kept], rest[cut]
-    return {"train": rest, **places}
+        rest, rows[split] = rest[kept], rest[cut]
+    return {"train": rest, **rows}
 
 
 def split_indices(
@@ -130,3 +134,34 @@ def split_indices(
         shuffled = generator.permutation(rows)
         train, validation = shuffled[held_out:], shuffled[:held_out]
     return np.asarray(train, dtype=np.int64), np.asarray(validation, dtype=np.int64)
+
+
+def draw_rows(where: str, examples: Examples, problem_type: ProblemType, rows: int, draw: int) -> Examples:
+    """Return a few rows of a split, the same for the same draw.
+
+    The first attempt that can teach something is taken: of classes at least two occur, of targets and label
+    sets not all are equal. Classes are not forced into proportion, as in the papers' own draw; with few rows
+    some may be absent.
+
+    Args:
+        where: What to call the rows in an error.
+        examples: The split.
+        problem_type: What its labels are.
+        rows: How many, at most as many as there are.
+        draw: Seed of the draw.
+
+    Raises:
+        DataError: No draw has two different labels.
+    """
+    import numpy as np
+
+    for attempt in range(_ATTEMPTS):
+        generator = np.random.default_rng([SPLIT_SEED, draw, attempt])
+        chosen = generator.permutation(len(examples))[:rows]
+        labels = np.asarray(examples.labels[chosen])
+        if problem_type is ProblemType.MULTIPLE_CHOICE or (labels != labels[0]).any():
+            return examples.take(chosen.tolist())
+    raise DataError(
+        f"{where}: {_ATTEMPTS} draws of {rows} rows had one label only",
+        remedy="Raise data.few_shot: one label teaches nothing.",
+    )

@@ -1,45 +1,42 @@
 """What is known of a task before it is tokenised: how it is scored, its rows' digest, their number.
 
-The digest is over the canonical rows, the used columns only, so that the same data in another
+The digest is the sha256 over the canonical rows, the used columns only, so that the same data in another
 place, order of columns or format has the same key. It is kept by the files' identity: a second
 ``plan`` reads no data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from adapterlab.caching.file_digests import remembered
-from adapterlab.data.content_digest import ContentDigest
-from adapterlab.data.row_reading import check_train_labels
-from adapterlab.data.row_sources import DataPlaces, TaskSource, definition_of, task_source
+from adapterlab.caching.file_digests import recall_or_compute
+from adapterlab.data.row_reading import Row, canonical_line, check_train_labels
+from adapterlab.data.row_source import RowSource
 from adapterlab.data.split_files import MissingDataError
-from adapterlab.data.splits import split_counts
+from adapterlab.data.splits import split_counts, split_rule
+from adapterlab.data.task_library import TaskLibrary
+from adapterlab.fingerprint import Json, canonical_json
 from adapterlab.records import ProblemType, TaskFacts
 from adapterlab.registry.protocols import TaskDefinition
 
-READER_VERSION = 2
+READER_VERSION = 3
 """Raise it when rows are read differently: kept digests are computed anew."""
+DIGEST_VERSION = 1
+"""Part of every content digest: raise it when the canonical rows change."""
+_IN_MEMORY = 1 << 24
+_CHUNK = 1 << 20
 
 
-def task_facts(
-    task: str,
-    *,
-    root: Path | None,
-    cache: Path,
-    places: DataPlaces | None = None,
-    download: bool = False,
-) -> TaskFacts:
+def task_facts(library: TaskLibrary, task: str, *, download: bool = False) -> TaskFacts:
     """Return what is known of a task; with a digest if its data is at hand.
 
     Args:
+        library: Where the rows of tasks are.
         task: Full name, ``<benchmark>/<task>``.
-        root: Folder of real tasks; ``None`` if the spec names none.
-        cache: Folder of this machine's caches.
-        places: Where else rows are: the hub, and the spec's own tasks.
         download: Fetch a hub's rows that are not on this machine.
 
     Raises:
@@ -48,28 +45,77 @@ def task_facts(
         DataError: Its data is there, but malformed.
     """
     try:
-        source = task_source(task, root=root, cache=cache, places=places, download=download)
+        source = library.row_source(task, download=download)
     except MissingDataError as missing:
-        return _facts(task, definition_of(task, places), {}, missing.message)
-    kept = remembered(cache, "task", source.files, _settings(source), _computed(source))
-    labels = tuple(kept.get("labels", source.definition.labels))
-    return _facts(task, replace(source.definition, labels=labels), kept, None)
+        return _facts(task, library.definition(task), {}, missing.message)
+    return _facts_of(source, library)
 
 
-def with_labels(source: TaskSource) -> TaskSource:
-    """Return a source whose definition has its labels: those that train shows, where none are said.
+def source_and_facts(library: TaskLibrary, task: str) -> tuple[RowSource, TaskFacts]:
+    """Return where a task's rows are, its labels known, and what is known of it.
+
+    Args:
+        library: Where the rows of tasks are.
+        task: Full name, ``<benchmark>/<task>``.
 
     Raises:
-        DataError: Train shows none, or cannot be read.
+        NotFoundError: The task is unknown, or its files are not there.
+        DataError: Its data is malformed.
     """
-    definition = source.definition
-    unlabelled = definition.problem_type in (ProblemType.CLASSIFICATION, ProblemType.MULTI_LABEL)
-    if definition.labels or not unlabelled:
-        return source
-    return replace(source, definition=replace(definition, labels=source.shown_labels()))
+    source = library.row_source(task)
+    facts = _facts_of(source, library)
+    return source.with_labels(facts.labels), facts
 
 
-def _settings(source: TaskSource) -> list[Any]:
+class ContentDigest:
+    """Notes rows while they pass by, split after split, and gives the digest at the end.
+
+    The digest begins with the number of rows, which are known last; so the lines wait in a temporary
+    file, and memory does not grow with them.
+    """
+
+    def __init__(self, definition: TaskDefinition) -> None:
+        self._definition = definition
+        self._lines = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - closed with the digest
+        self.counts: list[int] = []
+        """Rows of each split so far."""
+
+    def note_each(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Yield the rows of the next split, each noted."""
+        self.counts.append(0)
+        for row in rows:
+            self.counts[-1] += 1
+            self._lines.write(b"\n" + canonical_line(row).encode())
+            yield row
+
+    def hexdigest(self) -> str:
+        """Return the digest, 64 hexadecimal digits; nothing can be noted afterwards."""
+        definition = self._definition
+        head: dict[str, Json] = {
+            "format": DIGEST_VERSION,
+            "labels": list(definition.labels),
+            "split": split_rule(definition.stratify, definition.splits),
+            "rows": list(self.counts),
+        }
+        if definition.truncate != "longest_first":  # it decides what is left of the rows
+            head["truncate"] = definition.truncate
+        digest = hashlib.sha256(canonical_json(head).encode())
+        self._lines.seek(0)
+        while chunk := self._lines.read(_CHUNK):
+            digest.update(chunk)
+        self._lines.close()
+        return digest.hexdigest()
+
+
+def _facts_of(source: RowSource, library: TaskLibrary) -> TaskFacts:
+    kept = recall_or_compute(
+        library.cache, "task", source.files, _settings(source), _count_and_digest(source)
+    )
+    labels = tuple(kept.get("labels", source.definition.labels))
+    return _facts(source.task, replace(source.definition, labels=labels), kept, None)
+
+
+def _settings(source: RowSource) -> list[Any]:
     definition = source.definition
     return [
         READER_VERSION,
@@ -89,13 +135,13 @@ def _settings(source: TaskSource) -> list[Any]:
     ]
 
 
-def _computed(source: TaskSource) -> Callable[[], dict[str, Any]]:
+def _count_and_digest(source: RowSource) -> Callable[[], dict[str, Any]]:
     def compute() -> dict[str, Any]:
-        known = with_labels(source)
+        known = source.with_labels_of_train()
         digest = ContentDigest(known.definition)
         for split in known.splits:
             labels: set[Any] = set()
-            for row in digest.noting(known.rows(split)):
+            for row in digest.note_each(known.rows(split)):
                 labels.add(row.label)
             if split == "train":
                 check_train_labels(known.where("train"), labels, known.definition)

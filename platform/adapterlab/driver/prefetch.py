@@ -25,8 +25,7 @@ def prefetch(plan: Plan, missing: Collection[str], context: Context, tell: Calla
         DataError: A task's data is malformed, or changed since it was planned.
         BackboneError: The backbone cannot take rows so long.
     """
-    from adapterlab.data.load import load_task
-    from adapterlab.data.row_sources import DataPlaces
+    from adapterlab.data.task_data import load_task
 
     needed = dict.fromkeys(
         str(step.job["task"]) for step in plan.steps if step.key in missing and "task" in step.job
@@ -41,11 +40,9 @@ def prefetch(plan: Plan, missing: Collection[str], context: Context, tell: Calla
                 tell(f"{what} {task}: {done:,} of {total:,} rows")
 
         load_task(
+            context.library,
             task,
-            root=None if context.data_root is None else Path(context.data_root),
             backbone_folder=Path(str(context.backbone["folder"])),
             max_length=context.max_length,
-            cache=context.stores.cache,
-            places=DataPlaces.from_json(context.places),
             progress=progress,
         )

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapterlab.backbones.facts import backbone_facts
-from adapterlab.backbones.models import model_facts
+from adapterlab.backbones.facts import backbone_facts, model_facts
 from adapterlab.catalog.presence import is_missing
-from adapterlab.data.row_sources import DataPlaces
+from adapterlab.data.task_data import fitting_row_length
 from adapterlab.data.task_facts import task_facts
+from adapterlab.data.task_library import TaskLibrary
 from adapterlab.planning.combiners import model_sources
 from adapterlab.planning.compile import Facts, Plan, compile_plan
 from adapterlab.planning.estimate import Estimate, estimate
@@ -94,24 +94,22 @@ def compile_spec(loaded: LoadedSpec, *, download: bool = False) -> Plan:
 
     Raises:
         DataError: A data file is malformed.
-        BackboneError: The backbone is not what the spec says.
+        BackboneError: The backbone is not what the spec says, or cannot take rows so long.
     """
     spec, stores = loaded.spec, loaded.stores()
     tasks = dict.fromkeys((*spec.pool.tasks, *spec.targets.tasks))
-    places = DataPlaces.of(spec, loaded.task_folder)
+    library = TaskLibrary.of_loaded(loaded)
     facts = Facts(
         backbone=backbone_facts(spec.backbone, folder=loaded.folder, cache=stores.cache, download=download),
         models={
             source: model_facts(source, folder=loaded.folder, cache=stores.cache, download=download)
             for source in model_sources(study_plans(spec))
         },
-        tasks={
-            task: task_facts(
-                task, root=loaded.data_root, cache=stores.cache, places=places, download=download
-            )
-            for task in tasks
-        },
+        tasks={task: task_facts(library, task, download=download) for task in tasks},
     )
+    if facts.backbone.folder is not None:
+        for task in facts.tasks.values():
+            fitting_row_length(task, spec.data.max_length, Path(facts.backbone.folder))
     return compile_plan(spec, facts)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapterlab.catalog.store import Catalog, open_catalog
-from adapterlab.data.row_sources import DataPlaces
+from adapterlab.data.task_library import TaskLibrary
 from adapterlab.driver import queue as jobs
 from adapterlab.driver.claims import Holding
 from adapterlab.driver.damaged import set_damaged_aside
@@ -77,8 +77,7 @@ def run_sweep(
     *,
     stores: Stores,
     spec_toml: str,
-    data_root: Path | None,
-    places: DataPlaces | None = None,
+    library: TaskLibrary,
     watch: Watch | None = None,
 ) -> Outcome:
     """Do a plan.
@@ -88,8 +87,7 @@ def run_sweep(
         spec: The resolved spec it was made from.
         stores: Where state is kept.
         spec_toml: The spec as written, kept in MLflow.
-        data_root: Absolute folder of real tasks.
-        places: Where else rows are.
+        library: Where the rows of its tasks are.
         watch: Shown progress; ``None``: nobody looks.
 
     Raises:
@@ -104,7 +102,7 @@ def run_sweep(
             remedy="`platform plan` shows what is missing.",
         )
     with open_catalog(stores.catalog, stores.blobs, locks=stores.locks) as catalog:
-        driver = _Driver(plan, spec, stores, spec_toml, data_root, places or DataPlaces(), watch, catalog)
+        driver = _Driver(plan, spec, stores, spec_toml, library, watch, catalog)
         return driver.run(plan.key)
 
 
@@ -114,8 +112,7 @@ class _Driver:
     spec: Spec
     stores: Stores
     spec_toml: str
-    data_root: Path | None
-    places: DataPlaces
+    library: TaskLibrary
     watch: Watch | None
     catalog: Catalog
     started: float = field(default_factory=time.monotonic)
@@ -324,8 +321,7 @@ class _Driver:
                 "digest": facts.weights_digest,
                 "precision": self.spec.backbone.precision,
             },
-            data_root=None if self.data_root is None else str(self.data_root),
-            places=self.places.to_json(),
+            library=self.library,
             max_length=self.spec.data.max_length,
             max_train_rows=self.spec.data.max_train_rows,
             lanes=cluster.lanes,

@@ -26,7 +26,7 @@ from adapterlab.train.evaluate import Evaluation, evaluate
 from adapterlab.train.layers import Backbone
 
 if TYPE_CHECKING:
-    from adapterlab.data.row_sources import DataPlaces
+    from adapterlab.data.task_library import TaskLibrary
 
 Split = Literal["validation", "test"]
 SPLITS: tuple[Split, ...] = ("validation", "test")
@@ -180,18 +180,16 @@ def _task(
     catalog: Catalog, trained: Trained, facts: BackboneFacts, data_root: Path | None, cache: Path
 ) -> TaskData:
     """Return the target's data, the very rows it was trained and evaluated on."""
-    from adapterlab.data.load import load_task
+    from adapterlab.data.task_data import load_task
 
     spec = spec_of(catalog, trained.record.key) or {"data": {}}
     told = spec["data"].get("root")
     root = data_root or (None if told is None else Path(told))
     task = load_task(
+        _library(spec, root, cache),
         trained.record.task,
-        root=root,
         backbone_folder=Path(str(facts.folder)),
         max_length=spec["data"].get("max_length", 128),
-        cache=cache,
-        places=_places(spec),
     )
     if task.facts.content_digest != trained.record.task_digest:
         raise DataError(
@@ -202,15 +200,16 @@ def _task(
     return replace(task, validation=task.validation.first(spec["data"].get("max_validation_rows")))
 
 
-def _places(spec: Mapping[str, Any]) -> DataPlaces | None:
-    """Return where else the sweep's rows are; ``None`` for a spec that is not known."""
-    from adapterlab.data.row_sources import DataPlaces
+def _library(spec: Mapping[str, Any], root: Path | None, cache: Path) -> TaskLibrary:
+    """Return where the sweep's rows are; of a spec that is not known, suites' tasks below ``root`` alone."""
+    from adapterlab.data.task_library import TaskLibrary
     from adapterlab.spec.model import Spec
 
     try:
-        return DataPlaces.of(Spec.model_validate_json(json.dumps(spec)), Path.cwd())
+        known = Spec.model_validate_json(json.dumps(spec))
     except ValueError:
-        return None
+        return TaskLibrary(cache, root)
+    return TaskLibrary.of_spec(known, root=root, own_folder=Path.cwd(), cache=cache)
 
 
 def _result(

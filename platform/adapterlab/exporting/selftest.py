@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapterlab.data.row_reading import Rows
-from adapterlab.data.tokens import encode, has_segments, load_tokenizer, longest_input
+from adapterlab.backbones.facts import has_segments, longest_input
+from adapterlab.backbones.tokenizer import load_tokenizer
+from adapterlab.data.encoding import encode
 from adapterlab.errors import DataError, TrainingError
 from adapterlab.records import Examples
 
@@ -50,8 +51,7 @@ def encoded(texts: Sequence[tuple[str, ...]], folder: Path, max_length: int | No
     longest = longest_input(folder)
     size = max_length or min(_DEFAULT_LENGTH, longest or _DEFAULT_LENGTH)
     tokenizer = load_tokenizer(folder, size if longest is None else min(size, longest))
-    rows = Rows(list(texts), [0] * len(texts))
-    token_ids, type_ids, offsets = encode(tokenizer, rows, segments=has_segments(folder))
+    token_ids, type_ids, offsets = encode(tokenizer, texts, segments=has_segments(folder))
     return Examples(token_ids, type_ids, offsets, np.zeros(len(texts), dtype=np.int64))
 
 

@@ -15,10 +15,9 @@ from adapterlab.spec import positions
 from adapterlab.spec.complaints import Complaint, complaints_of, dotted
 from adapterlab.spec.faults import Fault, spec_error
 from adapterlab.spec.model import SCHEMA_VERSION, Spec
-from adapterlab.spec.overlaps import overlap_warnings
 from adapterlab.spec.overrides import Override, apply, parse_override
-from adapterlab.spec.plugin_checks import plugin_complaints
-from adapterlab.spec.text import Source, read_source
+from adapterlab.spec.plugin_checks import overlap_warnings, plugin_complaints
+from adapterlab.spec.text import SpecText, read_spec_text
 
 _UPGRADE = "upgrade adapterlab: pip install --upgrade adapterlab"
 
@@ -119,10 +118,10 @@ def load_spec(path: str | Path, overrides: Sequence[str] = ()) -> LoadedSpec:
         SpecError: Anything else is wrong; ``details["faults"]`` lists every fault as a mapping
             with file, line, column, key, message, hint and the offending line.
     """
-    return load_source(read_source(path), overrides)
+    return load_spec_text(read_spec_text(path), overrides)
 
 
-def load_source(source: Source, overrides: Sequence[str] = ()) -> LoadedSpec:
+def load_spec_text(source: SpecText, overrides: Sequence[str] = ()) -> LoadedSpec:
     """Override and check a spec whose text is at hand.
 
     Args:
@@ -154,7 +153,7 @@ def load_source(source: Source, overrides: Sequence[str] = ()) -> LoadedSpec:
     )
 
 
-def _parse(source: Source) -> dict[str, Any]:
+def _parse(source: SpecText) -> dict[str, Any]:
     heavy = positions.oversized(source.text)
     if heavy is not None:
         raise spec_error([_fault_at(source, heavy[0], f"too large to be a spec: {heavy[1]}")], source.name)
@@ -164,7 +163,7 @@ def _parse(source: Source) -> dict[str, Any]:
         raise spec_error([_syntax_fault(source, error)], source.name) from None
 
 
-def _syntax_fault(source: Source, error: Exception) -> Fault:
+def _syntax_fault(source: SpecText, error: Exception) -> Fault:
     """Turn the parser's message, which holds the position as text, into a fault."""
     message = str(error)
     found = re.search(r" \(at line (\d+), column (\d+)\)$", message)
@@ -186,7 +185,7 @@ def _syntax_fault(source: Source, error: Exception) -> Fault:
     )
 
 
-def _fault_at(source: Source, offset: int, message: str, *, end: int = 0, key: str = "") -> Fault:
+def _fault_at(source: SpecText, offset: int, message: str, *, end: int = 0, key: str = "") -> Fault:
     line, column = positions.line_column(source.text, offset)
     start = offset - column + 1
     stop = source.text.find("\n", offset)
@@ -207,9 +206,9 @@ def _newer(document: dict[str, Any]) -> Complaint:
 
 
 class _Judge:
-    """Places complaints: in the file, or at the override that caused them."""
+    """Finds where each complaint stands: in the file, or at the override that caused it."""
 
-    def __init__(self, source: Source, overrides: Sequence[Override]) -> None:
+    def __init__(self, source: SpecText, overrides: Sequence[Override]) -> None:
         self._source = source
         self._overrides = overrides
         self._positions: positions.Positions | None = None
@@ -233,7 +232,7 @@ class _Judge:
         faults = sorted(self.faults, key=lambda fault: order.get(fault.file, -1))
         return spec_error(faults, self._source.name)
 
-    def _places(self) -> positions.Positions:
+    def _key_positions(self) -> positions.Positions:
         if self._positions is None:
             self._positions = positions.locate(self._source.text)
         return self._positions
@@ -245,14 +244,14 @@ class _Judge:
             if override.path and override.path == path[: len(override.path)]:
                 return override
         table = path[:-1] if complaint.kind == "missing" else path
-        if not table or table in self._places().keys:
+        if not table or table in self._key_positions().keys:
             return None
         return next((item for item in self._overrides if item.path[: len(table)] == table), None)
 
     def _in_file(self, complaint: Complaint) -> Fault:
         missing = complaint.kind == "missing"
         path = complaint.path[:-1] if missing else complaint.path
-        span = self._places().find(path, value=complaint.kind == "value")
+        span = self._key_positions().find(path, value=complaint.kind == "value")
         key = dotted(complaint.path).removesuffix(": ")
         fault = _fault_at(self._source, span.start, complaint.message, end=span.end, key=key)
         if missing and not path:  # the whole file lacks it: no line is to blame

@@ -11,9 +11,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from adapterlab.spec.data import DataSpec
 from adapterlab.spec.search_space import Choices, FloatRange, Frozen, Space, bounds_of
-from adapterlab.spec.tasks import TaskSpec
+from adapterlab.spec.tasks import DataSpec, TaskSpec
 from adapterlab.spec.training import (
     FewShotSpec,
     PerTaskSpec,

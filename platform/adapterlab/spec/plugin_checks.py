@@ -1,30 +1,29 @@
-"""Check what a spec says of plug-ins: their names exist, their settings fit."""
+"""Check what a spec says against the installed plug-ins: names, settings, search dimensions, and that they fit.
+
+Works on the raw document, so that these faults are reported beside all others; parts of the wrong type are passed
+over, because the spec's model refuses them already. A plug-in that raises never crashes the check.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from adapterlab.errors import NotFoundError
 from adapterlab.registry import entry_points
-from adapterlab.spec.combiner_checks import combiner_complaints
+from adapterlab.registry.protocols import ChecksPools, Combiner, Expands
 from adapterlab.spec.complaints import Complaint, complaints_of, suggest
-from adapterlab.spec.model import AdapterSpec
-from adapterlab.spec.plugin_lookup import broken, hint_of, look_up
+from adapterlab.spec.model import AUTO, AdapterSpec, CombinerSpec, Spec
 from adapterlab.spec.positions import Path
 
 JOINT = ("full_m", "adapter_m", "propetl_m", "hyperformer", "hyperformer_pp", "mt_a")
 """Methods of the papers' tables that train one model on all targets at once: there is no such step yet."""
 
 
-def plugin_complaints(document: dict[str, Any]) -> list[Complaint]:
-    """Return what is wrong with a document's tasks, adapter method and combiners.
-
-    Works on the raw document, so that these faults are reported beside all others; parts of the
-    wrong type are passed over, because the spec's model refuses them already.
-    """
+def plugin_complaints(document: Mapping[str, Any]) -> list[Complaint]:
+    """Return what is wrong with a document's tasks, adapter method and combiners."""
     found = [*_own_tasks(document), *_tasks(document, "pool"), *_tasks(document, "targets")]
     adapter = _table(document, "adapter")
     method = adapter.get("method", AdapterSpec.model_fields["method"].default)
@@ -32,11 +31,30 @@ def plugin_complaints(document: dict[str, Any]) -> list[Complaint]:
         found += _plugin(("adapter", "method"), method, adapter, entry_points.adapter_method)
     found += _baselines(document)
     found += _per_task(document)
-    found += combiner_complaints(document)
+    found += _combiners(document)
     return list(dict.fromkeys(found))
 
 
-def _baselines(document: dict[str, Any]) -> Iterator[Complaint]:
+def overlap_warnings(spec: Spec) -> tuple[str, ...]:
+    """Return one sentence for each target whose pool holds tasks that share rows or texts with it.
+
+    A target's own source is no overlap: it is trained on the target's train split alone.
+    """
+    warnings = []
+    for target in spec.targets.tasks:
+        shared = [source for source in spec.pool_for(target) if source != target and _overlap(source, target)]
+        if shared:
+            warnings.append(
+                f"{target} shares rows or texts with {_and(shared)} in its pool: "
+                "what it gains may be what they have seen of it"
+            )
+    return tuple(warnings)
+
+
+# -- methods ----------------------------------------------------------------------------------------
+
+
+def _baselines(document: Mapping[str, Any]) -> Iterator[Complaint]:
     listed = document.get("baseline")
     for number, table in enumerate(listed if isinstance(listed, list) else ()):
         if isinstance(table, dict) and isinstance(table.get("method"), str):
@@ -44,7 +62,7 @@ def _baselines(document: dict[str, Any]) -> Iterator[Complaint]:
             yield from _plugin(path, table["method"], table, entry_points.adapter_method)
 
 
-def _plugin(path: Path, name: str, table: dict[str, Any], get: Callable[[str], Any]) -> list[Complaint]:
+def _plugin(path: Path, name: str, table: Mapping[str, Any], get: Callable[[str], Any]) -> list[Complaint]:
     """Check a plug-in's name and the settings beside it."""
     if (
         name in JOINT
@@ -59,7 +77,7 @@ def _plugin(path: Path, name: str, table: dict[str, Any], get: Callable[[str], A
                 "take it out; the other rows of the table do not depend on it",
             )
         ]
-    plugin = look_up(path, name, get)
+    plugin = _look_up(path, name, get)
     if isinstance(plugin, Complaint):
         return [plugin]
     model: type[BaseModel] = plugin.settings
@@ -67,15 +85,132 @@ def _plugin(path: Path, name: str, table: dict[str, Any], get: Callable[[str], A
     return complaints_of(model, settings, (*path[:-1], "settings")) if isinstance(settings, dict) else []
 
 
-def _tasks(document: dict[str, Any], table: str) -> Iterator[Complaint]:
-    tasks, declared = _table(document, table).get("tasks"), _declared(document)
+# -- combiners --------------------------------------------------------------------------------------
+
+
+def _combiners(document: Mapping[str, Any]) -> Iterator[Complaint]:
+    """Return what is wrong with a document's combiners."""
+    combiner = _table(document, "combiner")
+    for path, kind in _kinds(combiner):
+        plugin = _look_up(path, kind, entry_points.combiner)
+        if isinstance(plugin, Complaint):
+            yield plugin
+            continue
+        yield from _settings(plugin, kind, combiner)
+        yield from _dimensions(plugin, kind, document)
+        yield from _fit(plugin, kind, path, document)
+    yield from _combinable(document)
+
+
+def _kinds(combiner: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """Return where each combiner is named, and its name."""
+    kinds = combiner.get("kind", CombinerSpec.model_fields["kind"].default)
+    named: list[tuple[Path, Any]] = [(("combiner", "kind"), kinds)]
+    if isinstance(kinds, list):
+        named = [(("combiner", "kind", number), kind) for number, kind in enumerate(kinds)]
+    among = combiner.get("among")
+    if isinstance(among, list):
+        named += [(("combiner", "among", number), kind) for number, kind in enumerate(among)]
+    yield from ((path, kind) for path, kind in named if isinstance(kind, str) and kind != AUTO)
+
+
+def _settings(plugin: Combiner, kind: str, combiner: Mapping[str, Any]) -> Iterator[Complaint]:
+    """Check the settings all share with what a combiner has of its own put over them."""
+    shared, own = _table(combiner, "settings"), _table(_own(combiner, kind), "settings")
+    here: Path = ("combiner", "per_kind", kind, "settings")
+    found = (complaints_of(plugin.settings, {**shared, **own}, root) for root in (here, here[:1] + here[3:]))
+    for at_own, at_shared in zip(*found, strict=True):
+        first = at_own.path[len(here)] if len(at_own.path) > len(here) else None
+        yield at_own if first in own or (first is None and own) else at_shared
+
+
+def _dimensions(plugin: Combiner, kind: str, document: Mapping[str, Any]) -> Iterator[Complaint]:
+    own = _table(_own(_table(document, "combiner"), kind), "search")
+    path: Path = ("combiner", "per_kind", kind, "search")
+    known = tuple(plugin.dimensions)
+    for name in own:
+        if name not in known:
+            near = suggest(name, known)
+            hint = f'did you mean "{near}"?' if near else f"it has {', '.join(known)}"
+            yield Complaint((*path, name), "key", f"{kind} has no dimension {name!r}", hint)
+    search = _table(document, "search")
+    if search.get("sampler") != "grid":
+        return
+    for name, default in plugin.dimensions.items():
+        # What stands under [search] itself is the model's to check.
+        space = own.get(name, default if name not in search else None)
+        if isinstance(space, Mapping) and "low" in space:
+            yield Complaint(
+                ("search", "sampler"),
+                "value",
+                f'sampler = "grid" needs choices or fixed values, not ranges; {name} of {kind} is one',
+                f"write {name} = {{ choices = [...] }} under [search]",
+            )
+
+
+def _fit(plugin: Combiner, kind: str, path: Path, document: Mapping[str, Any]) -> Iterator[Complaint]:
+    """Check grids and pools, which needs settings that are valid."""
+    combiner = _table(document, "combiner")
+    written = {**_table(combiner, "settings"), **_table(_own(combiner, kind), "settings")}
+    try:
+        settings = plugin.settings.model_validate(written)
+    except (ValidationError, ValueError, OverflowError):
+        return  # complained of already
+    points: Sequence[tuple[str, BaseModel]] = [("", settings)]
+    if isinstance(plugin, Expands):
+        points = plugin.points(settings)
+        if path[1] == "among" and len(points) > 1:
+            yield Complaint(
+                path, "value", f"a grid of {kind} is {len(points)} studies, it cannot be among auto's"
+            )
+    if isinstance(plugin, ChecksPools):
+        for target, pool in _pools(document):
+            faults = (plugin.complaint(point, pool, target) for _, point in points)
+            fault = next((one for one in faults if one), None)
+            if fault:
+                hint = 'add it to pool.tasks, and keep pool.target = "include"'
+                yield Complaint(path, "value", f"{kind}: {fault}", hint)
+
+
+def _combinable(document: Mapping[str, Any]) -> Iterator[Complaint]:
+    """Check that the pool's adapters can be combined at all."""
+    method = _table(document, "adapter").get("method")
+    if not isinstance(method, str):
+        return
+    plugin = _look_up(("adapter", "method"), method, entry_points.adapter_method)
+    if not isinstance(plugin, Complaint) and not plugin.combinable:
+        yield Complaint(
+            ("adapter", "method"),
+            "value",
+            f"adapters of {method} cannot be combined: their output has no linear last factor",
+            "train it as a [[baseline]], and let the pool be of another method",
+        )
+
+
+def _pools(document: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Return each target with its source tasks in coefficient order, as :meth:`Spec.pool_for` does."""
+    pool, targets = _table(document, "pool"), _table(document, "targets").get("tasks")
+    tasks = pool.get("tasks")
+    if not isinstance(tasks, list) or not isinstance(targets, list):
+        return
+    for target in targets:
+        others = tuple(task for task in tasks if task != target)
+        included = pool.get("target", "include") == "include" and target in tasks
+        yield target, (*others, target) if included else others
+
+
+# -- tasks ------------------------------------------------------------------------------------------
+
+
+def _tasks(document: Mapping[str, Any], table: str) -> Iterator[Complaint]:
+    tasks, declared = _table(document, table).get("tasks"), _own_task_numbers(document)
     for number, task in enumerate(tasks if isinstance(tasks, list) else ()):
         yield from _task((table, "tasks", number), task, declared, "value")
 
 
-def _per_task(document: dict[str, Any]) -> Iterator[Complaint]:
+def _per_task(document: Mapping[str, Any]) -> Iterator[Complaint]:
     for task in _table(document, "per_task"):
-        yield from _task(("per_task", task), task, _declared(document), "key")
+        yield from _task(("per_task", task), task, _own_task_numbers(document), "key")
 
 
 def _task(
@@ -87,13 +222,13 @@ def _task(
         entry_points.task_definition(task)
     except NotFoundError as error:
         near = suggest(task, declared)
-        hint = f'did you mean "{near}"?' if near else _near_task(task) or hint_of(error)
+        hint = f'did you mean "{near}"?' if near else _near_task(task) or _hint_of(error)
         yield Complaint(path, kind, error.message, hint)
     except Exception as error:  # noqa: BLE001  a plug-in is somebody else's code
-        yield broken(path, task, error)
+        yield _broken(path, task, error)
 
 
-def _declared(document: dict[str, Any]) -> dict[str, int]:
+def _own_task_numbers(document: Mapping[str, Any]) -> dict[str, int]:
     """Return the document's own tasks by name, with their number."""
     tasks = document.get("task", [])
     tables = tasks if isinstance(tasks, list) else []
@@ -101,10 +236,10 @@ def _declared(document: dict[str, Any]) -> dict[str, int]:
     return {name: number for number, name in named if isinstance(name, str)}
 
 
-def _own_tasks(document: dict[str, Any]) -> Iterator[Complaint]:
+def _own_tasks(document: Mapping[str, Any]) -> Iterator[Complaint]:
     """Refuse tasks under the name of an installed benchmark: which of the two is meant would be a guess."""
     known = entry_points.names(entry_points.TASK_SUITES)
-    for name, number in _declared(document).items():
+    for name, number in _own_task_numbers(document).items():
         benchmark = name.partition("/")[0]
         if benchmark in known:
             yield Complaint(
@@ -125,6 +260,60 @@ def _near_task(task: str) -> str | None:
     return f'did you mean "{near}/{short}"?' if near else None
 
 
-def _table(document: dict[str, Any], name: str) -> dict[str, Any]:
+def _overlap(one: str, other: str) -> bool:
+    return other in _overlaps_of(one) or one in _overlaps_of(other)
+
+
+def _overlaps_of(task: str) -> tuple[str, ...]:
+    try:
+        return entry_points.task_definition(task).overlaps
+    except NotFoundError:
+        return ()  # declared in the spec itself
+
+
+def _and(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+# -- plug-ins by name -------------------------------------------------------------------------------
+
+
+def _look_up(path: Path, name: str, get: Callable[[str], Any]) -> Any:
+    """Return the plug-in, or the complaint about its name.
+
+    Args:
+        path: Where the name stands.
+        name: The plug-in's name.
+        get: Looks it up by name.
+    """
+    try:
+        return get(name)
+    except NotFoundError as error:
+        return Complaint(path, "value", error.message, _hint_of(error))
+    except Exception as error:  # noqa: BLE001  a plug-in is somebody else's code
+        return _broken(path, name, error)
+
+
+def _hint_of(error: NotFoundError) -> str | None:
+    """Return an error's remedy as a hint."""
+    return f"{error.remedy[:1].lower()}{error.remedy[1:]}" if error.remedy else None
+
+
+def _broken(path: Path, name: str, error: Exception) -> Complaint:
+    """Return the complaint about a plug-in that raises."""
+    reason = f"{type(error).__name__}: {error}"
+    return Complaint(
+        path,
+        "value",
+        f"the plug-in behind {name!r} cannot be used: {reason}",
+        "update or reinstall its package",
+    )
+
+
+def _own(combiner: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    return _table(_table(combiner, "per_kind"), kind)
+
+
+def _table(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     table = document.get(name, {})
-    return table if isinstance(table, dict) else {}
+    return table if isinstance(table, Mapping) else {}

@@ -62,9 +62,9 @@ def study_plans(spec: Spec) -> tuple[StudyPlan, ...]:
     plans: list[StudyPlan] = []
     for kind in spec.combiner.kinds:
         if kind != AUTO:
-            plans += [StudyPlan(label, (choice,), chooses=False) for label, choice in _expanded(spec, kind)]
+            plans += [StudyPlan(label, (choice,), chooses=False) for label, choice in _choices_of(spec, kind)]
             continue
-        among = [_expanded(spec, name) for name in spec.combiner.among]
+        among = [_choices_of(spec, name) for name in spec.combiner.among]
         several = [found[0][1].kind for found in among if len(found) > 1]
         if several:
             raise ValueError(f"{', '.join(several)}: a grid is several studies, it cannot be among auto's")
@@ -94,7 +94,7 @@ def spaces_of(
     }
 
 
-def _expanded(spec: Spec, kind: str) -> list[tuple[str, CombinerChoice]]:
+def _choices_of(spec: Spec, kind: str) -> list[tuple[str, CombinerChoice]]:
     """Return a combiner's studies: one, or one for each point of a grid."""
     plugin = entry_points.combiner(kind)
     own = spec.combiner.per_kind.get(kind, PerKindSpec())

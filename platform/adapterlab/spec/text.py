@@ -20,7 +20,7 @@ _REMEDY_FILE = "name a TOML file, or '-' to read standard input"
 
 
 @dataclass(frozen=True)
-class Source:
+class SpecText:
     """A spec's text and where it came from."""
 
     path: str
@@ -33,7 +33,7 @@ class Source:
     """The text with ``\\n`` line ends."""
 
 
-def read_source(path: str | Path) -> Source:
+def read_spec_text(path: str | Path) -> SpecText:
     """Return a spec's text.
 
     Args:
@@ -50,7 +50,7 @@ def read_source(path: str | Path) -> Source:
         name, folder, data = str(path), Path(path).absolute().parent, _read_file(Path(path))
     if len(data) > MAX_BYTES:
         raise _unreadable(name, f"larger than {MAX_BYTES // 1024} KiB", "a spec is a page of text, not data")
-    return Source(path=str(path), name=name, folder=folder, text=_decode(name, data))
+    return SpecText(path=str(path), name=name, folder=folder, text=_decode(name, data))
 
 
 def _read_file(path: Path) -> bytes:

@@ -1,12 +1,13 @@
-"""What every worker of a sweep must know, as JSON-able values: places, never work."""
+"""What every worker of a sweep must know: where things are, never work."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from adapterlab.catalog.store import Catalog, open_catalog
+from adapterlab.data.task_library import TaskLibrary
 from adapterlab.home import Stores
 
 
@@ -22,9 +23,8 @@ class Context:
     """MLflow experiment."""
     backbone: Mapping[str, Any]
     """``folder`` and ``architecture``, ``digest`` of the weights, ``precision`` to run them in."""
-    data_root: str | None
-    places: Mapping[str, Any]
-    """Where else rows are, see ``data.row_sources.DataPlaces``."""
+    library: TaskLibrary
+    """Where the rows of its tasks are."""
     max_length: int
     max_train_rows: int | None
     lanes: int | None
@@ -35,12 +35,14 @@ class Context:
 
     def to_json(self) -> dict[str, Any]:
         """Return the context as a JSON-able mapping."""
-        return asdict(self)
+        plain = {one.name: getattr(self, one.name) for one in fields(self)}
+        return plain | {"stores": asdict(self.stores), "library": self.library.to_json()}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Context:
         """Return the context that :meth:`to_json` described."""
-        return cls(**{**value, "stores": Stores(**value["stores"])})
+        stores, library = Stores(**value["stores"]), TaskLibrary.from_json(value["library"])
+        return cls(**{**value, "stores": stores, "library": library})
 
     def catalog(self) -> Catalog:
         """Open the catalog; its schema is already there."""

@@ -59,51 +59,36 @@ class Worker:
                 that the sweep's ``data.max_train_rows`` leaves.
             tell: Told about once a second how far it is, where it is not in this machine's cache yet.
         """
-        from adapterlab.data.few_rows import drawn_rows
-        from adapterlab.data.load import load_task
-        from adapterlab.data.row_sources import DataPlaces
+        from adapterlab.data.splits import draw_rows
+        from adapterlab.data.task_data import load_task
 
         context = self.context
         data = load_task(
+            context.library,
             task,
-            root=None if context.data_root is None else Path(context.data_root),
             backbone_folder=Path(context.backbone["folder"]),
             max_length=context.max_length,
-            cache=context.stores.cache,
-            places=DataPlaces.from_json(context.places),
             progress=None if tell is None else _throttled(tell),
         )
         if rows is None:
             return replace(data, train=data.train.first(context.max_train_rows))
         train = data.train.first(rows["train"])
         if rows["draw"] is not None:
-            train = drawn_rows(task, data.train, data.facts.problem_type, rows["train"], rows["draw"])
+            train = draw_rows(task, data.train, data.facts.problem_type, rows["train"], rows["draw"])
         return replace(data, train=train, validation=data.validation.first(rows["validation"]))
 
     def train_texts(self, task: str) -> Sequence[str]:
         """Return the texts a task trains on here."""
-        from adapterlab.data.row_sources import DataPlaces
-        from adapterlab.data.train_texts import train_texts
+        from adapterlab.data.task_rows import train_texts
 
-        context = self.context
-        return train_texts(
-            task,
-            root=None if context.data_root is None else Path(context.data_root),
-            cache=context.stores.cache,
-            places=DataPlaces.from_json(context.places),
-            limit=context.max_train_rows,
-        )
+        return train_texts(self.context.library, task, limit=self.context.max_train_rows)
 
     def texts_digest(self, task: str) -> str:
         """Return what decides :meth:`train_texts`."""
-        from adapterlab.data.row_sources import DataPlaces
         from adapterlab.data.task_facts import task_facts
 
-        context = self.context
-        root = None if context.data_root is None else Path(context.data_root)
-        places = DataPlaces.from_json(context.places)
-        facts = task_facts(task, root=root, cache=context.stores.cache, places=places)
-        return digest_of({"content": facts.content_digest, "rows": context.max_train_rows})
+        facts = task_facts(self.context.library, task)
+        return digest_of({"content": facts.content_digest, "rows": self.context.max_train_rows})
 
     def check_cancelled(self) -> None:
         """Ask, at most once a second, whether the sweep is to stop.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from adapterlab.backbones.facts import backbone_facts
+from adapterlab.backbones.facts import backbone_facts, longest_input
 from adapterlab.errors import BackboneError, NotFoundError
 from adapterlab.fingerprint import digest_file
 from adapterlab.records import BackboneShape
@@ -210,3 +210,12 @@ def test_changed_weights_are_seen(model_folder, cache):
         == digest_file(model_folder / "model.safetensors")
         != before
     )
+
+
+def test_roberta_numbers_positions_from_two(tmp_path, model_folder):
+    folder = tmp_path / "r"
+    folder.mkdir()
+    config = {"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 1}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert longest_input(folder) == 512
+    assert longest_input(model_folder) == 64

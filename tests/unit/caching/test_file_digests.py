@@ -7,7 +7,7 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from adapterlab.caching.file_digests import file_digest, remembered, write_atomically
+from adapterlab.caching.file_digests import file_digest, recall_or_compute, write_atomically
 from adapterlab.fingerprint import digest_file
 
 
@@ -20,17 +20,17 @@ def test_a_file_is_read_once_while_it_stays_as_it_is(tmp_path, cache):
         calls.append(1)
         return {"length": len(path.read_bytes())}
 
-    assert remembered(cache, "length", [path], None, compute) == {"length": 3}
-    assert remembered(cache, "length", [path], None, compute) == {"length": 3}
+    assert recall_or_compute(cache, "length", [path], None, compute) == {"length": 3}
+    assert recall_or_compute(cache, "length", [path], None, compute) == {"length": 3}
     assert len(calls) == 1
 
 
 def test_other_settings_and_other_kinds_are_other_entries(tmp_path, cache):
     path = tmp_path / "data"
     path.write_bytes(b"one")
-    assert remembered(cache, "a", [path], 1, lambda: {"v": 1}) == {"v": 1}
-    assert remembered(cache, "a", [path], 2, lambda: {"v": 2}) == {"v": 2}
-    assert remembered(cache, "b", [path], 1, lambda: {"v": 3}) == {"v": 3}
+    assert recall_or_compute(cache, "a", [path], 1, lambda: {"v": 1}) == {"v": 1}
+    assert recall_or_compute(cache, "a", [path], 2, lambda: {"v": 2}) == {"v": 2}
+    assert recall_or_compute(cache, "b", [path], 1, lambda: {"v": 3}) == {"v": 3}
 
 
 def test_a_changed_file_of_equal_size_and_time_is_read_again(tmp_path, cache):
@@ -71,7 +71,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_remembered(tmp_path, cache)
         path.write_bytes(b"something longer")
         return {"v": 1}
 
-    remembered(cache, "v", [path], None, compute)
+    recall_or_compute(cache, "v", [path], None, compute)
     assert not list(cache.rglob("*.json"))
 
 

@@ -215,3 +215,12 @@ def test_tasks_that_share_rows_are_told_and_undeclared_leaks_are_problems(world,
     assert overlap["details"]["rows"] == [20, 20]
     assert overlap["details"]["test_rows_in_training"] >= 10
     assert overlap["level"] == "problem"
+
+
+def test_rows_longer_than_the_backbone_takes_are_a_problem_though_none_is_that_long(world, capsys):
+    arguments = ("mine/reviews", "--spec", str(world / "own.toml"), "--json", "--set")
+    code, out = run(capsys, "check", *arguments, "data.max_length=65")
+    assert code == 3
+    (finding,) = json.loads(out)["tasks"][0]["findings"]
+    assert finding["details"] == {"max_length": 65, "longest_input": 64}
+    assert run(capsys, "check", *arguments, "data.max_length=64")[0] == 0

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from adapterlab.data import formats
 from adapterlab.data.formats import Fault, records
 from adapterlab.data.row_reading import ReadOptions
-from adapterlab.data.row_sources import DataPlaces
 from adapterlab.data.task_facts import task_facts
+from adapterlab.data.task_library import TaskLibrary
 from adapterlab.errors import DataError
 from adapterlab.records import ProblemType
 from adapterlab.registry.protocols import TaskDefinition
@@ -89,12 +89,11 @@ def test_the_same_rows_in_any_format_have_the_same_digest(tmp_path_factory, pair
     for name in NAMES:
         write(folder / name, rows)
         task = TaskSpec(name="mine/same", train=name, text=("first", "second"))
-        places = DataPlaces(tasks={task.name: task}, folder=folder)
         # without the rows' own quotes a TSV file's form is one of two, so say which where both would do
         if name.startswith("x.tsv"):
             task = task.model_copy(update={"quotes": "csv"})
-            places = DataPlaces(tasks={task.name: task}, folder=folder)
-        facts = task_facts("mine/same", root=None, cache=folder / "cache", places=places)
+        library = TaskLibrary(folder / "cache", own_tasks={task.name: task}, own_folder=folder)
+        facts = task_facts(library, "mine/same")
         digests.add(facts.content_digest)
     assert len(digests) == 1
 
@@ -107,6 +106,17 @@ def test_a_tsv_file_of_the_old_kind_keeps_its_quotes(tmp_path):
         {"first": '"Go, he said.', "second": 'it"s'},
         {"first": '"a" b', "second": "c"},
     ]
+
+
+def test_two_texts_that_open_with_a_quote_do_not_swallow_the_rows_between(tmp_path):
+    """Read as CSV the first quote would close at the second, four rows on, and nobody would be told."""
+    path = tmp_path / "x.tsv"
+    lines = ["text\tlabel", '"it begins here\t0', "between\t1", 'and ends there"\t1', "after\t0"]
+    path.write_text("".join(f"{line}\n" for line in lines))
+    found = [record for _, record in records(path)]
+    assert [record["text"] for record in found] == ['"it begins here', "between", 'and ends there"', "after"]
+    path.write_text('text\tlabel\n"one\nand two"\t0\n')  # a break inside a cell that is quoted
+    assert [record for _, record in records(path)] == [{"text": "one\nand two", "label": "0"}]
 
 
 @pytest.mark.parametrize(("quotes", "first"), [("none", '"a"'), ("csv", "a"), ("auto", "a")])

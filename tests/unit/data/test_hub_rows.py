@@ -17,6 +17,7 @@ import pytest
 
 from adapterlab.data.hub_rows import files_of
 from adapterlab.data.task_facts import task_facts
+from adapterlab.data.task_library import TaskLibrary
 from hub_server import REVISION, Hub, serve
 
 ROWS = [
@@ -43,15 +44,13 @@ FILES = {
 PROGRAM = """
 import json, pathlib, sys
 from dataclasses import asdict
-from adapterlab.data.row_sources import DataPlaces
 from adapterlab.data.task_facts import task_facts
+from adapterlab.data.task_library import TaskLibrary
 from adapterlab.errors import AdapterlabError
 options = json.loads(sys.argv[1])
 try:
-    facts = task_facts(
-        "glue/rte", root=None, cache=pathlib.Path(options["cache"]),
-        places=DataPlaces(hub=True, revisions=options["revisions"]), download=options["download"],
-    )
+    library = TaskLibrary(pathlib.Path(options["cache"]), hub=True, revisions=options["revisions"])
+    facts = task_facts(library, "glue/rte", download=options["download"])
     print("ANSWER" + json.dumps({"facts": asdict(facts)}))
 except AdapterlabError as error:
     print("ANSWER" + json.dumps({"error": error.to_json()}))
@@ -96,7 +95,7 @@ def digest_of_a_folder(tmp_path: Path) -> str | None:
     folder.mkdir(parents=True)
     for name, rows in (("train", ROWS), ("validation", ROWS[:6])):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return task_facts("glue/rte", root=tmp_path / "data", cache=tmp_path / "other").content_digest
+    return task_facts(TaskLibrary(tmp_path / "other", tmp_path / "data"), "glue/rte").content_digest
 
 
 def test_the_hubs_shards_are_the_rows_of_a_folder_and_nothing_else_is_fetched(glue, ask, tmp_path):

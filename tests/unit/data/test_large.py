@@ -14,7 +14,8 @@ import pytest
 
 PROGRAM = """
 import pathlib, sys
-from adapterlab.data.load import load_task
+from adapterlab.data.task_data import load_task
+from adapterlab.data.task_library import TaskLibrary
 import datasets.utils.stratify, numpy, pyarrow.ipc, tokenizers  # what any load costs, however small
 
 def resident_mib():
@@ -26,7 +27,7 @@ root, model, cache = map(pathlib.Path, sys.argv[1:4])
 before = resident_mib()
 told = []
 data = load_task(
-    "glue/qnli", root=root, backbone_folder=model, max_length=32, cache=cache,
+    TaskLibrary(cache, root), "glue/qnli", backbone_folder=model, max_length=32,
     progress=lambda what, done, total: told.append((what, done, total)),
 )
 tokens = int(data.train.token_ids[-1]) + sum(len(part) for part in (data.train, data.validation, data.test))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapterlab.data import formats
-from adapterlab.data.row_reading import check_train_labels, generated_rows
+from adapterlab.data.row_reading import check_train_labels, suite_rows
 from adapterlab.errors import DataError
 from adapterlab.records import ProblemType
 from adapterlab.registry.protocols import TaskDefinition
@@ -195,9 +195,9 @@ class _Suite:
 
 
 def test_a_generated_task_is_checked_as_a_file_is():
-    assert gathered(generated_rows(_Suite(GOOD), PAIR, "train")).labels == [0, 1]
+    assert gathered(suite_rows(_Suite(GOOD), PAIR, "train")).labels == [0, 1]
     with pytest.raises(DataError, match="own/pair, train:1: no column"):
-        gathered(generated_rows(_Suite([{"premise": "a"}]), PAIR, "train"))
+        gathered(suite_rows(_Suite([{"premise": "a"}]), PAIR, "train"))
 
 
 @given(st.lists(st.binary(max_size=60), max_size=5))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from adapterlab.data.task_facts import task_facts, task_source
+from adapterlab.data.task_facts import task_facts
+from adapterlab.data.task_library import TaskLibrary
 from adapterlab.errors import DataError, NotFoundError
 
 RTE = [
@@ -32,7 +33,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_the_public_validation_split_is_the_test_and_a_tenth_of_train_validates(root, cache):
-    facts = task_facts("glue/rte", root=root, cache=cache)
+    facts = task_facts(TaskLibrary(cache, root), "glue/rte")
     assert (facts.n_train, facts.n_validation, facts.n_test) == (36, 4, 6)
     assert facts.metrics == ("accuracy",)
     assert facts.labels == ("entailment", "not_entailment")
@@ -41,7 +42,7 @@ def test_the_public_validation_split_is_the_test_and_a_tenth_of_train_validates(
 
 
 def _digest(root: Path, cache: Path, task: str = "glue/rte") -> str | None:
-    return task_facts(task, root=root, cache=cache).content_digest
+    return task_facts(TaskLibrary(cache, root), task).content_digest
 
 
 def test_the_same_rows_elsewhere_in_other_dress_have_the_same_digest(root, cache, tmp_path):
@@ -93,7 +94,7 @@ def test_a_second_plan_reads_no_rows_and_a_changed_file_is_read(root, cache, mon
     before = _digest(root, cache)
     with monkeypatch.context() as patched:
         patched.setattr("adapterlab.data.formats.records", lambda *_, **__: pytest.fail("read twice"))
-        patched.setattr("adapterlab.data.originals.records", lambda *_, **__: pytest.fail("read twice"))
+        patched.setattr("adapterlab.data.file_records.records", lambda *_, **__: pytest.fail("read twice"))
         assert _digest(root, cache) == before
     path = root / "glue/rte/train.jsonl"
     path.write_bytes(path.read_bytes().replace(b"premise 3", b"premise X"))
@@ -106,7 +107,7 @@ def test_a_broken_file_is_told_and_not_remembered(root, cache):
     path.write_bytes(content[:-10])
     for _ in range(2):
         with pytest.raises(DataError, match=r"train\.jsonl:40"):
-            task_facts("glue/rte", root=root, cache=cache)
+            task_facts(TaskLibrary(cache, root), "glue/rte")
     path.write_bytes(content)
     assert _digest(root, cache)
 
@@ -114,18 +115,18 @@ def test_a_broken_file_is_told_and_not_remembered(root, cache):
 @pytest.mark.parametrize("missing", ["train.jsonl", "validation.jsonl"])
 def test_missing_files_are_pending_for_a_plan_and_an_error_for_training(root, cache, missing):
     (root / "glue/rte" / missing).unlink()
-    facts = task_facts("glue/rte", root=root, cache=cache)
+    facts = task_facts(TaskLibrary(cache, root), "glue/rte")
     assert facts.content_digest is None
     assert missing in facts.pending_reason
     assert facts.n_train is None
     assert facts.n_labels == 2
     with pytest.raises(NotFoundError, match=missing) as caught:
-        task_source("glue/rte", root=root)
+        TaskLibrary(cache, root).row_source("glue/rte")
     assert caught.value.remedy
 
 
 def test_without_a_root_a_real_task_is_pending(cache):
-    facts = task_facts("glue/stsb", root=None, cache=cache)
+    facts = task_facts(TaskLibrary(cache), "glue/stsb")
     assert "data.root is not set" in facts.pending_reason
     assert facts.n_labels == 1
     assert facts.labels == ()
@@ -136,7 +137,7 @@ def test_without_a_root_a_real_task_is_pending(cache):
 )
 def test_an_unknown_task_names_the_nearest(cache, task, says):
     with pytest.raises(NotFoundError) as caught:
-        task_facts(task, root=None, cache=cache)
+        task_facts(TaskLibrary(cache), task)
     assert says in caught.value.remedy
 
 
@@ -145,8 +146,9 @@ def test_facts_need_no_heavy_library(root, cache):
     program = f"""
 import sys, pathlib
 from adapterlab.data.task_facts import task_facts
+from adapterlab.data.task_library import TaskLibrary
 for task, root in (("glue/rte", pathlib.Path({str(root)!r})), ("synthetic/nli", None)):
-    assert task_facts(task, root=root, cache=pathlib.Path({str(cache)!r})).content_digest
+    assert task_facts(TaskLibrary(pathlib.Path({str(cache)!r}), root), task).content_digest
 heavy = {{"torch", "transformers", "datasets", "sklearn", "scipy", "tokenizers", "pandas", "numpy"}}
 print(sorted(heavy & set(sys.modules)))
 """
@@ -177,5 +179,5 @@ TABLE_5 = {
 
 @pytest.mark.parametrize("task", TABLE_5)
 def test_the_real_files_have_the_sizes_of_table_5(real_data, cache, task):
-    facts = task_facts(task, root=real_data, cache=cache)
+    facts = task_facts(TaskLibrary(cache, real_data), task)
     assert (facts.n_train, facts.n_validation, facts.n_test) == TABLE_5[task]

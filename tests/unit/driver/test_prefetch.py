@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from adapterlab import home
-from adapterlab.data.row_sources import DataPlaces
+from adapterlab.data.task_library import TaskLibrary
 from adapterlab.driver import prefetch as module
 from adapterlab.driver.prefetch import prefetch
 from adapterlab.driver.preview import compile_spec
@@ -26,8 +26,7 @@ def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Plan, Cont
     plan = compile_spec(loaded)
     context = Context(
         sweep_key="k", name="tiny", stores=home.stores(), experiment="x",
-        backbone={"folder": plan.facts.backbone.folder}, data_root=str(loaded.data_root),
-        places=DataPlaces.of(loaded.spec, loaded.task_folder).to_json(),
+        backbone={"folder": plan.facts.backbone.folder}, library=TaskLibrary.of_loaded(loaded),
         max_length=24, max_train_rows=None, lanes=None, threads=1, gpu=False,
     )  # fmt: skip
     monkeypatch.setattr(module, "_TELL_S", 0.0)

@@ -15,6 +15,7 @@ from dataclasses import fields
 import pytest
 
 from adapterlab.data.task_facts import task_facts
+from adapterlab.data.task_library import TaskLibrary
 from adapterlab.records import ProblemType
 from adapterlab.registry.entry_points import task_suite
 from adapterlab_synthetic import matching, reasoning
@@ -108,7 +109,7 @@ def test_shapes_of_glue_are_all_there():
 
 def test_sources_are_large_and_targets_small(cache_folder):
     for task in TASKS:
-        facts = task_facts(f"synthetic/{task}", root=None, cache=cache_folder)
+        facts = task_facts(TaskLibrary(cache_folder), f"synthetic/{task}")
         assert facts.n_train + facts.n_validation == (
             2000 if task in LARGE else 120 if task == "similarity" else 200
         )

@@ -1,4 +1,7 @@
-"""Plug-ins that are missing or broken are faults like any other; they never crash the check."""
+"""What a spec says of plug-ins is checked before anything runs, each fault where it stands.
+
+Plug-ins that are missing or broken are faults like any other; they never crash the check.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from adapterlab.registry import entry_points
-from adapterlab.spec.plugin_checks import plugin_complaints
+from adapterlab.spec.load import load_spec
+from adapterlab.spec.plugin_checks import overlap_warnings, plugin_complaints
+from specs import spec
 
 GOOD = {"pool": {"tasks": ["glue/rte"]}, "targets": {"tasks": ["glue/rte"]}}
 
@@ -98,3 +103,163 @@ def test_joint_training_is_refused_by_name_and_not_as_a_typo(method: str) -> Non
     (found,) = plugin_complaints({**GOOD, "baseline": [{"method": method}]})
     assert found.path == ("baseline", 0, "method")
     assert "joint multi-task training is not built" in found.message
+
+
+FITTING = {
+    "pool": {"tasks": ["glue/mrpc", "glue/rte"]},
+    "targets": {"tasks": ["glue/rte"]},
+}
+
+
+def complaints(combiner, **rest):
+    return plugin_complaints({**FITTING, "combiner": combiner, **rest})
+
+
+def test_what_fits_is_accepted():
+    kinds = ["scalearn", "adapterfusion", "adaptersoup", "uniform_average", "single", "probe"]
+    own = {
+        "adapterfusion": {"settings": {"value_regulariser": 0.0}, "search": {"dropout": 0.0}},
+        "probe": {"settings": {"sources": ["target", "glue/mrpc"], "grid": [0.0, 1.0]}},
+    }
+    assert complaints({"kind": kinds, "per_kind": own}) == []
+    assert complaints({"kind": "auto", "among": ["scalearn", "single"]}) == []
+
+
+@pytest.mark.parametrize(
+    ("combiner", "path", "words"),
+    [
+        ({"kind": "auto", "among": ["scalern"]}, ("combiner", "among", 0), "no combiner named"),
+        (
+            {"kind": "adapterfusion", "per_kind": {"adapterfusion": {"settings": {"x": 1}}}},
+            ("combiner", "per_kind", "adapterfusion", "settings", "x"),
+            "unknown key",
+        ),
+        (
+            {"kind": ["adapterfusion", "scalearn"], "settings": {"value_regulariser": 0.1}},
+            ("combiner", "settings", "value_regulariser"),
+            "unknown key",
+        ),
+        (
+            {"kind": "adapterfusion", "per_kind": {"adapterfusion": {"search": {"init_scale": 2.0}}}},
+            ("combiner", "per_kind", "adapterfusion", "search", "init_scale"),
+            "has no dimension",
+        ),
+        (
+            {"kind": "probe", "settings": {"weights": {"glue/mnli": 0.3}}},
+            ("combiner", "kind"),
+            "the pool of glue/rte does not hold glue/mnli",
+        ),
+        ({"kind": "auto", "among": ["scalearn", "probe"]}, ("combiner", "among", 1), "a grid of probe"),
+    ],
+)
+def test_a_fault_stands_where_it_was_made(combiner, path, words):
+    (complaint,) = complaints(combiner)
+    assert complaint.path == path
+    assert words in complaint.message
+
+
+def test_single_needs_the_targets_own_adapter():
+    fine = {"kind": ["scalearn", "single"]}
+    (complaint,) = complaints(fine, pool={**FITTING["pool"], "target": "exclude"})
+    assert complaint.path == ("combiner", "kind", 1)
+    assert "does not hold its own adapter" in complaint.message
+    assert [one.path for one in complaints(fine, targets={"tasks": ["glue/cola"]})] == [complaint.path]
+
+
+def test_a_grid_sampler_needs_choices_of_every_combiner():
+    search = {"sampler": "grid", "lr": 1e-3, "init_scale": 2.0, "dropout": 0.0}
+    assert complaints({"kind": ["scalearn", "single"]}, search=search) == []
+    del search["lr"]
+    (complaint,) = complaints({"kind": ["scalearn", "single"]}, search=search)
+    assert complaint.path == ("search", "sampler")
+    assert "lr of scalearn" in complaint.message
+    assert complaints({"kind": ["adapterfusion", "single"]}, search=search) == []
+
+
+def test_adapters_that_cannot_be_combined_are_refused():
+    (complaint,) = complaints({"kind": "scalearn"}, adapter={"method": "ia3"})
+    assert complaint.path == ("adapter", "method")
+    assert "cannot be combined" in complaint.message
+
+
+@pytest.mark.parametrize(
+    ("combiner", "words"),
+    [
+        ({"kind": "auto"}, "needs among"),
+        ({"kind": "scalearn", "among": ["scalearn"]}, "is for kind"),
+        ({"kind": "auto", "among": ["auto"]}, "cannot hold auto"),
+        ({"kind": "scalearn", "per_kind": {"single": {}}}, "none of this spec"),
+        ({"kind": "scalearn", "per_kind": {"scalearn": {"search": {"dropout": 1.0}}}}, "dropout must lie"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(combiner, words):
+    with pytest.raises(ValueError, match=words):
+        spec(combiner=combiner)
+
+
+def test_faults_are_shown_at_their_line(tmp_path):
+    path = tmp_path / "spec.toml"
+    path.write_text(
+        """name = "x"
+[backbone]
+source = "package:x"
+[pool]
+tasks = ["glue/rte"]
+[targets]
+tasks = ["glue/rte"]
+[combiner]
+kind = ["scalearn", "adapterfusion"]
+[combiner.per_kind.adapterfusion.search]
+lr = 5e-5
+init_scale = 2.0
+"""
+    )
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        load_spec(path)
+    (fault,) = caught.value.details["faults"]
+    assert fault["line"] == 12
+    assert fault["hint"] == "it has lr, dropout"
+
+
+def warned(pool, targets, **more):
+    return overlap_warnings(spec(**{"pool.tasks": pool, "targets.tasks": targets, **more}))
+
+
+@pytest.mark.parametrize(
+    ("target", "source"),
+    [
+        ("glue/rte", "superglue/rte"),
+        ("superglue/rte", "glue/rte"),
+        ("glue/stsb", "glue/mrpc"),
+        ("glue/mrpc", "glue/stsb"),
+        ("glue/sst2", "other/mr"),
+        ("other/mr", "glue/sst2"),
+        ("glue/wnli", "superglue/wsc"),
+        ("superglue/wsc", "glue/wnli"),
+        ("adapterfusion/winogrande_xs", "adapterfusion/winogrande"),
+    ],
+)
+def test_known_overlaps_are_named(target, source):
+    (warning,) = warned([source, "glue/cola", target], [target])
+    assert warning.startswith(f"{target} shares rows or texts with {source} in its pool")
+
+
+def test_every_overlapping_source_is_named_in_one_sentence():
+    (warning,) = warned(["other/mr", "glue/sst2", "glue/cola", "other/sst2_sentence"], ["other/mr"])
+    assert "other/mr shares rows or texts with glue/sst2 and other/sst2_sentence in its pool" in warning
+
+
+def test_a_targets_own_source_and_strangers_are_not():
+    assert warned(["glue/rte", "glue/cola"], ["glue/rte", "glue/cola"]) == ()
+
+
+def test_overlaps_among_the_pool_alone_are_not():
+    assert warned(["glue/rte", "superglue/rte", "glue/cola"], ["glue/cola"]) == ()
+
+
+def test_every_overlap_is_a_task_that_exists():
+    for suite in entry_points.names(entry_points.TASK_SUITES):
+        for name, task in entry_points.task_suite(suite).definitions().items():
+            for other in task.overlaps:
+                assert entry_points.task_definition(other)
+                assert other != f"{suite}/{name}"

