@@ -23,6 +23,7 @@ from adapterlab.catalog.records import (
     TransferRecord,
 )
 from adapterlab.errors import NotFoundError, UsageError
+from adapterlab.provenance import Provenance
 
 Order = Literal["newest", "best"]
 StepRecord = AdapterRecord | StudyRecord | TransferRecord
@@ -218,6 +219,7 @@ def adapters_from(connection: Connection, found: Sequence[Row[Any]]) -> list[Ada
     return [
         AdapterRecord(
             **_columns(AdapterRecord, row),
+            provenance=_provenance(row),
             metrics=metrics[row.key].get("validation", {}),
             test=metrics[row.key].get("test", {}),
         )
@@ -244,6 +246,7 @@ def transfers_from(connection: Connection, found: Sequence[Row[Any]]) -> list[Tr
     return [
         TransferRecord(
             **{**_columns(TransferRecord, row), "coefficient_shape": tuple(row.coefficient_shape)},
+            provenance=_provenance(row),
             validation=metrics[row.key].get("validation", {}),
             test=metrics[row.key].get("test", {}),
         )
@@ -262,6 +265,12 @@ def _columns(kind: type[Any], row: Row[Any]) -> dict[str, Any]:
     values = row._mapping
     found = {item.name: values[item.name] for item in fields(kind) if item.name in values}
     return {name: math.nan if value is None and name in _NOT_NULL else value for name, value in found.items()}
+
+
+def _provenance(row: Row[Any]) -> Provenance | None:
+    if row.adapterlab_version is None:
+        return None
+    return Provenance(**{item.name: row._mapping[item.name] for item in fields(Provenance)})
 
 
 _NOT_NULL = {"metric_value", "best_value", "mean", "std", "minimum", "maximum"}

@@ -21,6 +21,7 @@ from adapterlab.catalog.records import (
     TransferRecord,
 )
 from adapterlab.errors import TrainingError
+from adapterlab.provenance import provenance_of
 from adapterlab.records import EpochResult, LaneResult, State, TaskData
 from adapterlab.search.settings import COMBINER, Setting
 from adapterlab.search.study import Proposal, StudySearch, TrialRecord
@@ -359,6 +360,7 @@ def _publish(
         seconds=result.seconds,
         train_rows=result.train_rows,
         device=str(study.worker.backbone.device),
+        provenance=provenance_of(str(study.worker.backbone.device)),
         run_id=study.worker.catalog.run_id(run.node),
     )
     data = weights.to_bytes(kept, weights.described(facts.task, claim.key, "transfer", facts.labels))
