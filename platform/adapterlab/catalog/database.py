@@ -13,7 +13,7 @@ import json
 import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -76,6 +76,9 @@ class Database:
         self.name = redacted(self.url)
         """The URL without its password, for messages."""
         self.engine = _engine(self.url)
+        self.check_schema: Callable[[Connection], None] | None = None
+        """Called first in every write, and after an SQL error that a changed schema explains; raises where another
+        version of the code has changed the schema since it was opened."""
         self._writing = self.engine.execution_options(adapterlab_begin="BEGIN IMMEDIATE")
         _forget_connections_after_fork(self.engine)
 
@@ -107,11 +110,14 @@ class Database:
                 must have no effects outside the database.
 
         Raises:
+            ConflictError: Another version of the code has changed the schema; nothing was written.
             UnavailableError: The database cannot be reached, is locked for too long, or is full.
         """
         for attempt in range(_DEADLOCK_RETRIES + 1):
             try:
                 with self.translated(), self._writing.begin() as connection:
+                    if self.check_schema is not None:
+                        self.check_schema(connection)
                     return work(connection)
             except _TransactionLostError:
                 if attempt == _DEADLOCK_RETRIES:
@@ -137,7 +143,8 @@ class Database:
                 f"{self.name}: too many transactions at once: {text}",
                 remedy="Run the command again; nothing was written.",
             )
-        if _is_missing_table(error):
+        if _is_other_schema(error):
+            self._check_schema_anew()
             return ConflictError(
                 f"{self.name}: the catalog's tables are missing or old: {text}",
                 remedy="Run `platform db upgrade`.",
@@ -154,6 +161,13 @@ class Database:
             remedy="Check that the server runs and the URL, user and password are right, "
             "or that the file's folder exists and has free space.",
         )
+
+
+    def _check_schema_anew(self) -> None:
+        """Raise if the schema has been changed; asked on another connection, whose transaction is not lost."""
+        if self.check_schema is not None:
+            with suppress(exc.DBAPIError), self.engine.connect() as connection:
+                self.check_schema(connection)
 
 
 class _TransactionLostError(UnavailableError):
@@ -267,10 +281,12 @@ def _forget_connections_after_fork(engine: Engine) -> None:
     os.register_at_fork(after_in_child=forget)
 
 
-def _is_missing_table(error: exc.DBAPIError) -> bool:
+def _is_other_schema(error: exc.DBAPIError) -> bool:
+    """Return whether a table or a column is not there."""
     # 42P01 undefined table, 42703 undefined column, 3F000 undefined schema.
-    state = getattr(error.orig, "sqlstate", None)
-    return state in ("42P01", "42703", "3F000") or "no such table" in str(error.orig)
+    if getattr(error.orig, "sqlstate", None) in ("42P01", "42703", "3F000"):
+        return True
+    return any(words in str(error.orig) for words in ("no such table", "no such column", "has no column named"))
 
 
 def _without_password(text: str, url: URL) -> str:
