@@ -6,12 +6,10 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Self
 
 from adapterlab import __version__
 from adapterlab.fingerprint import Json
@@ -61,11 +59,6 @@ class Provenance:
     def to_json(self) -> dict[str, Json]:
         """Return every field by its name."""
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Return the provenance that :meth:`to_json` described."""
-        return cls(**value)
 
 
 def provenance_of(device: str | None = None) -> Provenance:
@@ -129,7 +122,13 @@ def _git_commit() -> str | None:
     checkout = Path(__file__).resolve().parents[2]
     if not (checkout / ".git").exists() or not (checkout / "pyproject.toml").exists():
         return None
-    command = ["git", "-c", f"safe.directory={checkout}", "-C", str(checkout)]  # workers may run as another user
+    command = [
+        "git",
+        "-c",
+        f"safe.directory={checkout}",
+        "-C",
+        str(checkout),
+    ]  # workers may run as another user
     command += ["describe", "--always", f"--dirty={DIRTY}", "--abbrev=40", "--exclude=*"]
     variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:

@@ -162,7 +162,6 @@ class Database:
             "or that the file's folder exists and has free space.",
         )
 
-
     def _check_schema_anew(self) -> None:
         """Raise if the schema has been changed; asked on another connection, whose transaction is not lost."""
         if self.check_schema is not None:
@@ -286,7 +285,9 @@ def _is_other_schema(error: exc.DBAPIError) -> bool:
     # 42P01 undefined table, 42703 undefined column, 3F000 undefined schema.
     if getattr(error.orig, "sqlstate", None) in ("42P01", "42703", "3F000"):
         return True
-    return any(words in str(error.orig) for words in ("no such table", "no such column", "has no column named"))
+    return any(
+        words in str(error.orig) for words in ("no such table", "no such column", "has no column named")
+    )
 
 
 def _without_password(text: str, url: URL) -> str:

@@ -248,6 +248,8 @@ def _print_fields(record: StepRecord) -> None:
     for name, value in record.to_json().items():
         if isinstance(value, dict):
             rows.extend((f"{name}.{inner}", _cell(item)) for inner, item in value.items())
+        elif name == "provenance" and value is None:
+            rows.append((name, "unknown: made before it was recorded"))
         elif name == "pool":
             rows.extend(
                 (f"pool.{place}", f"{item['task']}  {item['key']}") for place, item in enumerate(value)

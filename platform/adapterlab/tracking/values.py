@@ -19,6 +19,10 @@ REASON_TAG = "adapterlab.state_reason"
 """Why a run was pruned, failed or was killed."""
 NON_FINITE_TAG = "adapterlab.non_finite"
 """Which points were not finite, for example ``"train/loss inf at step 7"``."""
+VERSION_TAG = "adapterlab.version"
+"""Version of adapterlab that made the run."""
+COMMIT_TAG = "adapterlab.git_commit"
+"""Commit of that code, ending in ``+dirty`` where it had changes; absent outside a git checkout."""
 
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 """Marks an experiment as model training (MLflow's other kind is ``genai_development``)."""
