@@ -14,6 +14,9 @@ from pathlib import Path
 from adapterlab import __version__
 from adapterlab.fingerprint import Json
 
+VERSION = __version__
+"""Version of this code, whatever else is installed."""
+
 DIRTY = "+dirty"
 """Ends a commit whose checkout had changes that were not committed."""
 
@@ -69,7 +72,7 @@ def provenance_of(device: str | None = None) -> Provenance:
             this process, nowhere if it was not loaded.
     """
     return Provenance(
-        adapterlab_version=__version__,
+        adapterlab_version=VERSION,
         git_commit=_git_commit(),
         python_version=platform.python_version(),
         torch_version=_version_if_loaded("torch"),

@@ -73,7 +73,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = parse_url(url)
-        self.name = redacted(self.url)
+        self.name = display_url(self.url)
         """The URL without its password, for messages."""
         self.engine = _engine(self.url)
         self.check_schema: Callable[[Connection], None] | None = None
@@ -99,7 +99,7 @@ class Database:
         Raises:
             UnavailableError: The database cannot be reached or read.
         """
-        with self.translated(), self.engine.connect() as connection:
+        with self.readable_errors(), self.engine.connect() as connection:
             yield connection
 
     def write(self, work: Callable[[Connection], Result]) -> Result:
@@ -115,7 +115,7 @@ class Database:
         """
         for attempt in range(_DEADLOCK_RETRIES + 1):
             try:
-                with self.translated(), self._writing.begin() as connection:
+                with self.readable_errors(), self._writing.begin() as connection:
                     if self.check_schema is not None:
                         self.check_schema(connection)
                     return work(connection)
@@ -125,7 +125,7 @@ class Database:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     @contextmanager
-    def translated(self) -> Iterator[None]:
+    def readable_errors(self) -> Iterator[None]:
         """Turn the driver's errors into the project's, with the password left out."""
         try:
             yield
@@ -194,7 +194,7 @@ def parse_url(url: str) -> URL:
     return parsed
 
 
-def redacted(url: URL) -> str:
+def display_url(url: URL) -> str:
     """Return a URL as text without its password, wherever it is written."""
     hidden = {name: "***" for name in url.query if "password" in name.lower()}
     return url.update_query_dict(hidden).render_as_string(hide_password=True)

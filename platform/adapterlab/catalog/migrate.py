@@ -19,11 +19,11 @@ from typing import Any
 
 from sqlalchemy import Connection, inspect, text
 
-from adapterlab import __version__
 from adapterlab.catalog.database import POSTGRES_SCHEMA, Database, read_version
 from adapterlab.catalog.schema import HEAD_REVISION, VERSION_TABLE
 from adapterlab.catalog.tables import Base
 from adapterlab.errors import AdapterlabError, ConflictError, UnavailableError
+from adapterlab.provenance import VERSION
 
 LOCK_TIMEOUT_S = 120.0
 """How long one migrator waits for another."""
@@ -60,7 +60,7 @@ class SchemaStatus:
     def comparison(self) -> str:
         """How a newer schema compares with this code, for whoever is refused."""
         return (
-            f"at revision {self.current}, newer than this version of adapterlab ({__version__}), "
+            f"at revision {self.current}, newer than this version of adapterlab ({VERSION}), "
             f"which knows revisions up to {self.head}"
         )
 
@@ -238,7 +238,7 @@ def _lock(database: Database, locks: Path) -> Iterator[None]:
 @contextmanager
 def _transaction(database: Database) -> Iterator[Connection]:
     """Give the one transaction of a migration; committed at the end, else rolled back."""
-    with database.translated(), database.engine.connect() as opened:
+    with database.readable_errors(), database.engine.connect() as opened:
         connection = opened
         if database.is_sqlite:
             # WAL is a property of the file and is set here only: switching needs everybody else out.

@@ -20,7 +20,7 @@ from adapterlab.catalog.records import (
     StudyRecord,
     TransferRecord,
 )
-from adapterlab.catalog.steps import complete_keys
+from adapterlab.catalog.step_status import complete_keys
 from adapterlab.catalog.tables import Base
 from adapterlab.errors import NotFoundError
 from adapterlab.fingerprint import Json, canonical_json
@@ -28,7 +28,7 @@ from adapterlab.provenance import Provenance
 from adapterlab.records import BackboneFacts, State, StepKind, TaskFacts
 
 
-def published_before(connection: Connection, claim: Claim) -> bool:
+def is_published(connection: Connection, claim: Claim) -> bool:
     """Return whether this very claim has published already, so that a retry has nothing to do."""
     row = connection.execute(
         select(schema.Claim.token, schema.Claim.owner).where(schema.Claim.step_key == claim.key)

@@ -29,9 +29,9 @@ from adapterlab.errors import AdapterlabError, UnavailableError
 from adapterlab.provenance import DIRTY, provenance_of
 from adapterlab.records import State
 from adapterlab.tracking import store
+from adapterlab.tracking.entities import COMMIT_TAG, VERSION_TAG, Dataset, Node, RunIds
 from adapterlab.tracking.runs import Runs
 from adapterlab.tracking.spool import Spool
-from adapterlab.tracking.values import COMMIT_TAG, VERSION_TAG, Dataset, Node, RunIds
 from adapterlab.tracking.writer import Writer
 
 _NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/:@+=,#-]{0,499}")
@@ -148,7 +148,7 @@ class Tracker:
         self._last_start_ms = 0
         self._closed = False
         self._mutex = threading.Lock()
-        self._writer = Writer(spool, runs_of, experiment, lambda: store.ping(uri), store.shown(uri))
+        self._writer = Writer(spool, runs_of, experiment, lambda: store.ping(uri), store.display_url(uri))
         atexit.register(self.close)
 
     @classmethod
@@ -182,7 +182,7 @@ class Tracker:
         """
         store.configure(uri)
         store.check_answers(uri)
-        with store.translated(uri):
+        with store.readable_errors(uri):
             from mlflow.tracking import MlflowClient
 
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
@@ -268,12 +268,12 @@ class Tracker:
             UnavailableError: The store does not answer, or refused to create it.
         """
         self._writer.settle(_ANSWER_TIMEOUT_S)
-        with store.translated(self.uri):
+        with store.readable_errors(self.uri):
             found = self._runs.run_id(node)
         if found is None:
             why = next((text for text in self.problems if text.startswith(f"{node}:")), "it does not answer")
             raise UnavailableError(
-                f"MLflow {store.shown(self.uri)} has no run for {node!r}: {why}",
+                f"MLflow {store.display_url(self.uri)} has no run for {node!r}: {why}",
                 remedy="Check that the store runs; what was measured is kept and written later.",
             )
         return found
@@ -286,7 +286,7 @@ class Tracker:
             UnavailableError: The store does not answer.
         """
         self._writer.settle(_ANSWER_TIMEOUT_S)
-        with store.translated(self.uri):
+        with store.readable_errors(self.uri):
             return self._runs.below(parent)
 
     def reap(
@@ -303,7 +303,7 @@ class Tracker:
         """
         try:
             stale = [run for run in self.tree(parent) if run.status == "RUNNING" and run.node not in keep]
-            with store.translated(self.uri):
+            with store.readable_errors(self.uri):
                 return [run for run in stale if self._runs.kill(run, reason, _now_ms())]
         except AdapterlabError as error:
             _log.warning(
@@ -317,9 +317,9 @@ class Tracker:
         return tuple(self._writer.problems)
 
     @property
-    def unwritten(self) -> int:
+    def backlog(self) -> int:
         """Entries handed over that are not in MLflow yet."""
-        return self._writer.unwritten
+        return self._writer.backlog
 
     def flush(self, timeout_s: float = _ANSWER_TIMEOUT_S) -> bool:
         """Wait until everything handed over is in MLflow; return whether it is."""

@@ -23,9 +23,8 @@ from adapterlab.catalog.records import (
 from adapterlab.errors import TrainingError
 from adapterlab.provenance import provenance_of
 from adapterlab.records import EpochResult, LaneResult, State, TaskData
-from adapterlab.search.settings import COMBINER, Setting
 from adapterlab.search.study import Proposal, StudySearch, TrialRecord
-from adapterlab.spec.search_space import parse_space
+from adapterlab.spec.search_space import COMBINER, Setting, parse_space
 from adapterlab.train import weights
 from adapterlab.train.lane import Lane
 from adapterlab.train.layers import MEAN_COEFFICIENTS

@@ -16,8 +16,15 @@ import adapterlab
 from adapterlab.errors import ConflictError, NotFoundError, UnavailableError
 from adapterlab.provenance import provenance_of
 from adapterlab.records import State
+from adapterlab.tracking.entities import (
+    COMMIT_TAG,
+    NON_FINITE_TAG,
+    REASON_TAG,
+    STATE_TAG,
+    VERSION_TAG,
+    Dataset,
+)
 from adapterlab.tracking.tracker import Tracker
-from adapterlab.tracking.values import COMMIT_TAG, NON_FINITE_TAG, REASON_TAG, STATE_TAG, VERSION_TAG, Dataset
 
 
 def test_tree_has_three_levels_in_mlflow(place):
