@@ -215,7 +215,7 @@ def transfer(name: str, study_name: str, **changes: Any) -> TransferRecord:
 
 
 def coefficients(name: str, *sources: str) -> list[CoefficientRecord]:
-    """Return coefficient summaries of the transfer ``name``: two layers, one row a source."""
+    """Return coefficient summaries of the transfer ``name``: two layers, one row per source."""
     return [
         CoefficientRecord(key(name), layer, position, key(source), "glue/rte", 0.5 + layer, 0.1, 0.2, 0.9)
         for layer in range(2)

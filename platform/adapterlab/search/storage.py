@@ -271,7 +271,7 @@ def _escaped(url: str) -> str:
 
 
 def _relax_durability(storage: RDBStorage) -> None:
-    """Skip one fsync a write: a killed worker loses nothing, a power cut the last trials only."""
+    """Skip one fsync per write: a killed worker loses nothing, a power cut the last trials only."""
     sqlite = storage.engine.dialect.name == "sqlite"
     statement = "PRAGMA synchronous=NORMAL" if sqlite else "SET synchronous_commit = off"
 
@@ -286,7 +286,7 @@ def _relax_durability(storage: RDBStorage) -> None:
 def _check_when_idle(engine: sqlalchemy.Engine) -> None:
     """Ask whether a kept connection still lives, if it has rested: the server may have restarted.
 
-    ``pool_pre_ping`` asks each time, eight times a trial.
+    ``pool_pre_ping`` asks each time, eight times per trial.
     """
 
     def note(_connection: Any, record: Any) -> None:

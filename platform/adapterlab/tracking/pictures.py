@@ -66,7 +66,7 @@ def coefficient_heatmap(
 ) -> bytes:
     """Draw a transfer's scaling coefficients as layers × sources, and return a PNG.
 
-    Where there is one coefficient a layer and source, its value is written in the cell; where there is
+    Where there is one coefficient per layer and source, its value is written in the cell; where there is
     a vector, the mean over the hidden dimensions and, below it, their standard deviation and range. White
     is where training started: red cells were turned up, blue ones down. The last row is the mean over layers.
 
@@ -170,7 +170,7 @@ def difference_bars(
     what: str,
     own: str = "",
 ) -> bytes:
-    """Draw what each source's removal does to a metric, a bar a source, and return a PNG.
+    """Draw what each source's removal does to a metric, one bar per source, and return a PNG.
 
     Args:
         differences: Metric without the source minus the full metric; NaN where it is not known.
@@ -226,7 +226,7 @@ def difference_bars(
 
 
 def label_bars(names: Sequence[str], scores: Sequence[float], counts: Sequence[int], *, title: str) -> bytes:
-    """Draw one bar a label, the best on top, and return a PNG.
+    """Draw one bar per label, the best on top, and return a PNG.
 
     Args:
         names: The labels.

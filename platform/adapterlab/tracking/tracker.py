@@ -90,7 +90,7 @@ class Run:
         """
         value = _without_non_finite(value)
         text = json.dumps(value, ensure_ascii=False, default=str)
-        if len(text) <= _READABLE_CHARACTERS:  # beyond, one number a line is no easier to read
+        if len(text) <= _READABLE_CHARACTERS:  # beyond, one number per line is no easier to read
             text = json.dumps(value, ensure_ascii=False, default=str, indent=2)
         self._artifact(name, f"{text}\n".encode())
 

@@ -1,4 +1,4 @@
-"""The one thread of a process that writes to MLflow, once a second, whatever happens to the store.
+"""The one thread of a process that writes to MLflow, once per second, whatever happens to the store.
 
 Entries are applied in the order they came, those of one run together. A store that does not answer is
 asked again with growing pauses (or when it says it wants to be asked) for as long as the process lives;
