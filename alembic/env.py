@@ -11,10 +11,9 @@ from typing import Any, Literal
 from alembic import context
 from sqlalchemy import Connection, text
 
-from adapterlab.catalog.column_types import JsonValue, UtcTime
 from adapterlab.catalog.database import POSTGRES_SCHEMA, Database
 from adapterlab.catalog.schema import VERSION_TABLE
-from adapterlab.catalog.tables import Base
+from adapterlab.catalog.tables import Base, JsonValue, UtcTime
 from adapterlab.home import stores
 
 

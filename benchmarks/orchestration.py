@@ -144,7 +144,7 @@ def watched_work(target: Path, profile: Path | None) -> Callable[[dict[str, Any]
         write = Writer._write_waiting
 
         def timed_write(self: Writer) -> bool:
-            start, cpu, before = time.perf_counter(), time.thread_time(), self.unwritten
+            start, cpu, before = time.perf_counter(), time.thread_time(), self.backlog
             try:
                 return write(self)
             finally:
@@ -170,7 +170,7 @@ def watched_work(target: Path, profile: Path | None) -> Callable[[dict[str, Any]
             found["process_cpu"] = time.process_time() - cpu
             found["parts"] = dict(watch.seconds)
             found["cpu_parts"] = dict(watch.cpu_seconds)
-            found["unwritten"] = arguments[0].worker.tree.tracker.unwritten
+            found["unwritten"] = arguments[0].worker.tree.tracker.backlog
 
         Writer._write_waiting = timed_write  # type: ignore[method-assign]
         studies._train_trials = timed_trials  # type: ignore[assignment]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import adapterlab
 from adapterlab.catalog.store import open_catalog
 from adapterlab.data.metrics import compute
 from adapterlab.records import StepKind
@@ -63,6 +64,21 @@ def test_names_say_what_a_run_is(runs):
     assert "rte · scalearn · final · seed 1" in names
     trials = [run.info.run_name for run in found if run.data.tags["adapterlab.kind"] == "trial"]
     assert all(" · lr " in name and " · init 2 · dropout 0" in name for name in trials)
+
+
+def test_records_and_runs_say_the_same_of_what_made_them(catalog, runs):
+    import torch
+
+    _, found = runs
+    for record in (*catalog.adapters(limit=None), *catalog.transfers(limit=None)):
+        made_with = record.provenance
+        (run,) = [one for one in found if one.data.tags.get("adapterlab.step_key") == record.key]
+        assert made_with.adapterlab_version == run.data.tags["adapterlab.version"] == adapterlab.__version__
+        assert made_with.git_commit == run.data.tags.get("adapterlab.git_commit")
+        assert made_with.torch_version == run.data.tags["adapterlab.torch"] == torch.__version__
+        assert made_with.device_name == run.data.tags["adapterlab.device"]
+        assert record.device in ("cpu", "cuda", "cuda:0")
+    assert all("adapterlab.version" in run.data.tags for run in found), "trials and the sweep as well"
 
 
 def test_every_epoch_is_there_once(runs):

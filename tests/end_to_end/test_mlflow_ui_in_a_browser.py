@@ -43,8 +43,8 @@ def home(tmp_path_factory) -> Path:
     from adapterlab.records import State
     from adapterlab.tracking import pictures, schema
     from adapterlab.tracking import run_names as names
+    from adapterlab.tracking.entities import Dataset
     from adapterlab.tracking.tracker import Tracker
-    from adapterlab.tracking.values import Dataset
 
     home = tmp_path_factory.mktemp("home")
     uri, artifacts = f"sqlite:///{home / 'mlflow.db'}", str(home / "artifacts")

@@ -13,7 +13,7 @@ import pytest
 
 from adapterlab.cli.main import main
 from adapterlab.records import BackboneFacts
-from catalogs import BACKBONE, key, open_at, put_adapter, put_study, put_transfer
+from catalogs import BACKBONE, MADE_WITH, key, open_at, put_adapter, put_study, put_transfer
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -133,6 +133,26 @@ def test_show_gives_everything_of_one_record(filled, run):
     study = json.loads(run("catalog", "show", key("s"), "--json")[1])
     assert [entry["task"] for entry in study["pool"]] == ["glue/rte", "glue/rte"]
     assert json.loads(run("catalog", "show", key("b"), "--json")[1])["metric_value"] is None
+
+
+def test_show_says_what_made_a_record_or_that_nobody_knows(filled, run):
+    with open_at(f"sqlite:///{filled / 'catalog.db'}", filled) as catalog:
+        put_adapter(catalog, "old", provenance=None)
+    assert json.loads(run("catalog", "show", key("t"), "--json")[1])["provenance"] == MADE_WITH.to_json()
+    rows = [line.split() for line in run("catalog", "show", key("t"))[1].splitlines()]
+    assert ["provenance.adapterlab_version", MADE_WITH.adapterlab_version] in rows
+    assert ["provenance.device_name", "AMD", "EPYC"] in rows
+    assert json.loads(run("catalog", "show", key("old"), "--json")[1])["provenance"] is None
+    assert "provenance unknown" in " ".join(run("catalog", "show", key("old"))[1].split())
+
+
+def test_plain_sql_reads_what_made_a_record(filled):
+    with sqlite3.connect(filled / "catalog.db") as connection:
+        counted = connection.execute(
+            "SELECT adapterlab_version, torch_version, device_name, count(*) FROM adapters GROUP BY 1, 2, 3"
+        ).fetchall()
+    connection.close()
+    assert counted == [("0.1.0", "2.9.0+cpu", "AMD EPYC", 2)]
 
 
 def test_an_unknown_key_exits_with_4_also_in_json(filled, run):

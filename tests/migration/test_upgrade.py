@@ -24,9 +24,10 @@ from adapterlab.catalog.store import open_catalog, open_existing
 from adapterlab.catalog.tables import Base
 from adapterlab.errors import ConflictError, NotFoundError
 from adapterlab.records import State
-from catalogs import BOTH_DATABASES, key, open_at, put_adapter, sql
+from catalogs import BOTH_DATABASES, MADE_WITH, key, open_at, put_adapter, sql
 
 FROZEN = Path(__file__).with_name("frozen")
+BEFORE_PROVENANCE = ("a41c7e90b5d2",)
 on_both = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
 
 
@@ -78,6 +79,8 @@ def test_a_frozen_database_opens_and_keeps_what_it_held(tmp_path, revision):
         assert (one.task, one.metric_value, one.metrics["f1"]) == ("glue/rte", 0.7, 0.65)
         assert [entry.key for entry in catalog.get_study(key("s")).pool] == [key("b"), key("a")]
         assert catalog.get_transfer(key("t")).test["accuracy"] == 0.75
+        made_with = None if revision in BEFORE_PROVENANCE else MADE_WITH
+        assert (one.provenance, catalog.get_transfer(key("t")).provenance) == (made_with, made_with)
         assert len(catalog.coefficients(key("t"))) == 4
         assert len(catalog.lineage(key("t")).parents[0].parents) == 3
         assert catalog.status([key("failed")])[key("failed")].reason == "loss is NaN"

@@ -53,7 +53,22 @@ def hold(catalog: Catalog, names: list[str], lease_s: float) -> None:
             catalog.publish_adapter(adapter(name, metric_value=0.1), b"late", claims[key(name)])
             say(published=name)
         except AdapterlabError as error:
-            say(refused=name, error=type(error).__name__)
+            say(refused=name, error=type(error).__name__, text=str(error))
+
+
+def use(catalog: Catalog, names: list[str], action: str) -> None:
+    """Claim a step, wait for the test, then say how far it is (``advance``) or look up its run (``look``)."""
+    claim = catalog.claim_many([key(names[0])], owner=current_owner(), lease_s=30)[key(names[0])]
+    say(claimed=names)
+    wait()
+    try:
+        if action == "advance":
+            catalog.progress(claim.key, done=1, claim=claim)
+        else:
+            catalog.run_id(claim.key)
+        say(done=names)
+    except AdapterlabError as error:
+        say(refused=names, error=type(error).__name__, text=str(error))
 
 
 def main() -> None:
@@ -67,6 +82,8 @@ def main() -> None:
             work(catalog, names)
         elif action.startswith("hold"):
             hold(catalog, names, float(action.removeprefix("hold=")))
+        else:
+            use(catalog, names, action)
 
 
 if __name__ == "__main__":

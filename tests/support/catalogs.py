@@ -25,6 +25,7 @@ from adapterlab.catalog.records import (
 )
 from adapterlab.catalog.store import Catalog, current_owner, open_catalog
 from adapterlab.catalog.tables import Base
+from adapterlab.provenance import Provenance
 
 LEASE_S = 60.0
 BOTH_DATABASES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.postgres))
@@ -36,6 +37,7 @@ def key(name: str) -> str:
 
 
 BACKBONE = key("backbone")
+MADE_WITH = Provenance("0.1.0", key("commit")[:40], "3.12.4", "2.9.0+cpu", None, "AMD EPYC")
 
 
 # --- Databases --------------------------------------------------------------------------------
@@ -166,6 +168,7 @@ def adapter(name: str, **changes: Any) -> AdapterRecord:
         seconds=20.0,
         train_rows=400,
         device="cpu",
+        provenance=MADE_WITH,
     )
     return replace(record, **changes)
 
@@ -206,12 +209,13 @@ def transfer(name: str, study_name: str, **changes: Any) -> TransferRecord:
         coefficient_shape=(2, 1, 8),
         n_parameters=16,
         head_parameters=30,
+        provenance=MADE_WITH,
     )
     return replace(record, **changes)
 
 
 def coefficients(name: str, *sources: str) -> list[CoefficientRecord]:
-    """Return coefficient summaries of the transfer ``name``: two layers, one row a source."""
+    """Return coefficient summaries of the transfer ``name``: two layers, one row per source."""
     return [
         CoefficientRecord(key(name), layer, position, key(source), "glue/rte", 0.5 + layer, 0.1, 0.2, 0.9)
         for layer in range(2)

@@ -75,7 +75,7 @@ def open_blobs(url: str) -> Blobs:
     return RemoteBlobs(url) if _URL.match(url) else LocalBlobs(Path(url).expanduser())
 
 
-def checked_digest(digest: str) -> str:
+def valid_digest(digest: str) -> str:
     """Return a digest that is safe to build a path from.
 
     Raises:
@@ -90,7 +90,7 @@ def checked_digest(digest: str) -> str:
 
 
 def _parts(digest: str) -> tuple[str, str, str]:
-    return "sha256", checked_digest(digest)[:2], f"{digest}{SUFFIX}"
+    return "sha256", valid_digest(digest)[:2], f"{digest}{SUFFIX}"
 
 
 def _missing(store: str, digest: str) -> CorruptBlobError:

@@ -21,12 +21,12 @@ from adapterlab.catalog import schema
 from adapterlab.catalog.database import chunks, epoch_now, insert_into
 from adapterlab.catalog.owners import owner_is_dead
 from adapterlab.catalog.records import Claim, Holder
-from adapterlab.catalog.steps import complete_keys, write_progress
+from adapterlab.catalog.step_status import complete_keys, write_progress
 from adapterlab.errors import ClaimLostError
 from adapterlab.records import State
 
 
-def checked_lease(lease_s: float) -> float:
+def valid_lease(lease_s: float) -> float:
     """Return a lease's length.
 
     Raises:

@@ -13,7 +13,7 @@ import json
 import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -73,9 +73,12 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = parse_url(url)
-        self.name = redacted(self.url)
+        self.name = display_url(self.url)
         """The URL without its password, for messages."""
         self.engine = _engine(self.url)
+        self.check_schema: Callable[[Connection], None] | None = None
+        """Called first in every write, and after an SQL error that a changed schema explains; raises where another
+        version of the code has changed the schema since it was opened."""
         self._writing = self.engine.execution_options(adapterlab_begin="BEGIN IMMEDIATE")
         _forget_connections_after_fork(self.engine)
 
@@ -96,7 +99,7 @@ class Database:
         Raises:
             UnavailableError: The database cannot be reached or read.
         """
-        with self.translated(), self.engine.connect() as connection:
+        with self.readable_errors(), self.engine.connect() as connection:
             yield connection
 
     def write(self, work: Callable[[Connection], Result]) -> Result:
@@ -107,11 +110,14 @@ class Database:
                 must have no effects outside the database.
 
         Raises:
+            ConflictError: Another version of the code has changed the schema; nothing was written.
             UnavailableError: The database cannot be reached, is locked for too long, or is full.
         """
         for attempt in range(_DEADLOCK_RETRIES + 1):
             try:
-                with self.translated(), self._writing.begin() as connection:
+                with self.readable_errors(), self._writing.begin() as connection:
+                    if self.check_schema is not None:
+                        self.check_schema(connection)
                     return work(connection)
             except _TransactionLostError:
                 if attempt == _DEADLOCK_RETRIES:
@@ -119,7 +125,7 @@ class Database:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     @contextmanager
-    def translated(self) -> Iterator[None]:
+    def readable_errors(self) -> Iterator[None]:
         """Turn the driver's errors into the project's, with the password left out."""
         try:
             yield
@@ -137,7 +143,8 @@ class Database:
                 f"{self.name}: too many transactions at once: {text}",
                 remedy="Run the command again; nothing was written.",
             )
-        if _is_missing_table(error):
+        if _is_other_schema(error):
+            self._check_schema_anew()
             return ConflictError(
                 f"{self.name}: the catalog's tables are missing or old: {text}",
                 remedy="Run `platform db upgrade`.",
@@ -154,6 +161,12 @@ class Database:
             remedy="Check that the server runs and the URL, user and password are right, "
             "or that the file's folder exists and has free space.",
         )
+
+    def _check_schema_anew(self) -> None:
+        """Raise if the schema has been changed; asked on another connection, whose transaction is not lost."""
+        if self.check_schema is not None:
+            with suppress(exc.DBAPIError), self.engine.connect() as connection:
+                self.check_schema(connection)
 
 
 class _TransactionLostError(UnavailableError):
@@ -181,7 +194,7 @@ def parse_url(url: str) -> URL:
     return parsed
 
 
-def redacted(url: URL) -> str:
+def display_url(url: URL) -> str:
     """Return a URL as text without its password, wherever it is written."""
     hidden = {name: "***" for name in url.query if "password" in name.lower()}
     return url.update_query_dict(hidden).render_as_string(hide_password=True)
@@ -267,10 +280,14 @@ def _forget_connections_after_fork(engine: Engine) -> None:
     os.register_at_fork(after_in_child=forget)
 
 
-def _is_missing_table(error: exc.DBAPIError) -> bool:
+def _is_other_schema(error: exc.DBAPIError) -> bool:
+    """Return whether a table or a column is not there."""
     # 42P01 undefined table, 42703 undefined column, 3F000 undefined schema.
-    state = getattr(error.orig, "sqlstate", None)
-    return state in ("42P01", "42703", "3F000") or "no such table" in str(error.orig)
+    if getattr(error.orig, "sqlstate", None) in ("42P01", "42703", "3F000"):
+        return True
+    return any(
+        words in str(error.orig) for words in ("no such table", "no such column", "has no column named")
+    )
 
 
 def _without_password(text: str, url: URL) -> str:

@@ -11,7 +11,7 @@ from adapterlab.catalog import schema
 from adapterlab.catalog.blobs import Blobs
 from adapterlab.catalog.database import Database, chunks
 from adapterlab.catalog.records import BlobReport
-from adapterlab.catalog.steps import write_progress
+from adapterlab.catalog.step_status import write_progress
 from adapterlab.errors import CorruptBlobError
 from adapterlab.records import State
 

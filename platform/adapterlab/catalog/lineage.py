@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select
 
 from adapterlab.catalog import schema
 from adapterlab.catalog.database import chunks
-from adapterlab.catalog.queries import SHELVES, StepRecord
+from adapterlab.catalog.queries import RESULT_TABLES, StepRecord
 from adapterlab.catalog.records import LineageNode
 
 MOST_CHILDREN = 100
@@ -94,11 +94,13 @@ def _nodes(
 ) -> tuple[dict[str, LineageNode], dict[str, tuple[str, str]]]:
     nodes: dict[str, LineageNode] = {}
     places: dict[str, tuple[str, str]] = {}
-    for shelf in SHELVES:
+    for results in RESULT_TABLES:
         for chunk in chunks(keys):
-            statement = select(shelf.table).where(shelf.columns.key.in_(chunk))
+            statement = select(results.table).where(results.columns.key.in_(chunk))
             for row in connection.execute(statement):
-                nodes[row.key] = _node(shelf.kind, row, getattr(row, shelf.how), getattr(row, shelf.value))
+                nodes[row.key] = _node(
+                    results.kind, row, getattr(row, results.how), getattr(row, results.value)
+                )
                 places[row.key] = (row.task, row.backbone_digest)
     return nodes, places
 

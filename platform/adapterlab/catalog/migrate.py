@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,13 @@ from adapterlab.catalog.database import POSTGRES_SCHEMA, Database, read_version
 from adapterlab.catalog.schema import HEAD_REVISION, VERSION_TABLE
 from adapterlab.catalog.tables import Base
 from adapterlab.errors import AdapterlabError, ConflictError, UnavailableError
+from adapterlab.provenance import VERSION
 
 LOCK_TIMEOUT_S = 120.0
 """How long one migrator waits for another."""
+
+NEWER_REMEDY = "Upgrade adapterlab on this machine, or use another catalog by setting ADAPTERLAB_CATALOG"
+"""What to do about a catalog that a newer version of the code has upgraded."""
 
 _ADVISORY_LOCK = int.from_bytes(hashlib.sha256(b"adapterlab.catalog").digest()[:8], "big", signed=True)
 _REVISION_FILE = re.compile(r"\d{8}_([0-9a-f]+)_\w+\.py")
@@ -50,6 +55,14 @@ class SchemaStatus:
     def newer(self) -> bool:
         """Whether a newer version of the code has upgraded it."""
         return self.current is not None and self.current not in known_revisions()
+
+    @property
+    def comparison(self) -> str:
+        """How a newer schema compares with this code, for whoever is refused."""
+        return (
+            f"at revision {self.current}, newer than this version of adapterlab ({VERSION}), "
+            f"which knows revisions up to {self.head}"
+        )
 
 
 def migrations_folder() -> Path:
@@ -93,8 +106,12 @@ def ensure_current(database: Database, locks: Path, *, migrate: bool) -> None:
         UnavailableError: The database cannot be reached.
     """
     status = schema_status(database)
-    if status.at_head:
-        return
+    if not status.at_head:
+        _bring_to_head(database, locks, status, migrate=migrate)
+    database.check_schema = partial(_check_unchanged, database)
+
+
+def _bring_to_head(database: Database, locks: Path, status: SchemaStatus, *, migrate: bool) -> None:
     _refuse_newer(status)
     if not migrate:
         found = "has no catalog yet" if status.current is None else f"is at revision {status.current}"
@@ -103,6 +120,30 @@ def ensure_current(database: Database, locks: Path, *, migrate: bool) -> None:
             remedy="Run `platform db upgrade`.",
         )
     upgrade(database, locks)
+
+
+def _check_unchanged(database: Database, connection: Connection) -> None:
+    """Refuse a schema that another version of the code has changed under this process.
+
+    On PostgreSQL a migration waits until this transaction has ended, and the other way round; on SQLite the
+    write lock does that.
+
+    Raises:
+        ConflictError: The schema is not this code's any more.
+    """
+    prefix = ""
+    if not database.is_sqlite:
+        prefix = f"{POSTGRES_SCHEMA}."
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock_shared({_ADVISORY_LOCK})")
+    found = connection.exec_driver_sql(f"SELECT version_num FROM {prefix}{VERSION_TABLE}").scalar()  # noqa: S608
+    status = SchemaStatus(database.name, None if found is None else str(found), HEAD_REVISION)
+    if status.at_head:
+        return
+    _refuse_newer(status)
+    raise ConflictError(
+        f"{database.name} was taken back to revision {status.current} while this process ran; it needs {status.head}",
+        remedy="Run `platform db upgrade`, then the command again.",
+    )
 
 
 def upgrade(database: Database, locks: Path) -> SchemaStatus:
@@ -141,9 +182,7 @@ def downgrade(database: Database, locks: Path, revision: str = "-1") -> SchemaSt
 def _refuse_newer(status: SchemaStatus) -> None:
     if status.newer:
         raise ConflictError(
-            f"{status.database} is at revision {status.current}, newer than this version of adapterlab "
-            f"({status.head})",
-            remedy="Upgrade adapterlab on this machine; the catalog was not touched.",
+            f"{status.database} is {status.comparison}", remedy=f"{NEWER_REMEDY}; nothing was written."
         )
 
 
@@ -199,7 +238,7 @@ def _lock(database: Database, locks: Path) -> Iterator[None]:
 @contextmanager
 def _transaction(database: Database) -> Iterator[Connection]:
     """Give the one transaction of a migration; committed at the end, else rolled back."""
-    with database.translated(), database.engine.connect() as opened:
+    with database.readable_errors(), database.engine.connect() as opened:
         connection = opened
         if database.is_sqlite:
             # WAL is a property of the file and is set here only: switching needs everybody else out.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,14 +20,15 @@ from adapterlab.catalog.records import (
     StudyRecord,
     TransferRecord,
 )
-from adapterlab.catalog.steps import complete_keys
+from adapterlab.catalog.step_status import complete_keys
 from adapterlab.catalog.tables import Base
 from adapterlab.errors import NotFoundError
 from adapterlab.fingerprint import Json, canonical_json
+from adapterlab.provenance import Provenance
 from adapterlab.records import BackboneFacts, State, StepKind, TaskFacts
 
 
-def published_before(connection: Connection, claim: Claim) -> bool:
+def is_published(connection: Connection, claim: Claim) -> bool:
     """Return whether this very claim has published already, so that a retry has nothing to do."""
     row = connection.execute(
         select(schema.Claim.token, schema.Claim.owner).where(schema.Claim.step_key == claim.key)
@@ -49,7 +50,7 @@ def put_adapter(connection: Connection, record: AdapterRecord, claim: Claim) -> 
         created_at=record.created_at or _now(connection),
         state=schema.COMPLETE,
     )
-    _put_surroundings(connection, record)
+    _put_backbone_and_task(connection, record)
     _put(
         connection,
         schema.Adapter,
@@ -80,7 +81,7 @@ def put_study(connection: Connection, record: StudyRecord, claim: Claim) -> Stud
     record = replace(record, created_at=record.created_at or _now(connection), state=schema.COMPLETE)
     pool = [entry.key for entry in record.pool]
     _require(connection, schema.Adapter, pool, f"study {record.key[:12]}: source adapter")
-    _put_surroundings(connection, record)
+    _put_backbone_and_task(connection, record)
     _put(
         connection,
         schema.Study,
@@ -120,7 +121,7 @@ def put_transfer(
     claims.verify(connection, claim)
     record = replace(record, created_at=record.created_at or _now(connection), state=schema.COMPLETE)
     _require(connection, schema.Study, [record.study_key], f"transfer {record.key[:12]}: study")
-    _put_surroundings(connection, record)
+    _put_backbone_and_task(connection, record)
     _put(
         connection,
         schema.Transfer,
@@ -218,6 +219,7 @@ def _training(record: AdapterRecord | TransferRecord) -> dict[str, Any]:
         "n_parameters": record.n_parameters,
         "head_parameters": record.head_parameters,
         "device": record.device,
+        **{item.name: getattr(record.provenance, item.name, None) for item in fields(Provenance)},
     }
 
 
@@ -229,7 +231,7 @@ def _put(connection: Connection, table: type[Base], row: Mapping[str, Any]) -> N
         connection.execute(insert_into(connection, table).values(**row))
 
 
-def _put_surroundings(connection: Connection, record: Stored) -> None:
+def _put_backbone_and_task(connection: Connection, record: Stored) -> None:
     """Make sure that the backbone and the task have rows, if only with their digests."""
     created_at = record.created_at
     backbone = insert_into(connection, schema.Backbone).values(

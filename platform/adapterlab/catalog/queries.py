@@ -23,6 +23,7 @@ from adapterlab.catalog.records import (
     TransferRecord,
 )
 from adapterlab.errors import NotFoundError, UsageError
+from adapterlab.provenance import Provenance
 
 Order = Literal["newest", "best"]
 StepRecord = AdapterRecord | StudyRecord | TransferRecord
@@ -36,8 +37,8 @@ _LONGEST_NAME = 4096
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """One of the three tables of results, and where its common parts are."""
+class ResultTable:
+    """One of the three tables of results, and where it has what all of them have."""
 
     table: Any
     how: str
@@ -60,10 +61,10 @@ _TASK: Any = schema.Task.__table__.c
 _BACKBONE: Any = schema.Backbone.__table__.c
 _COEFFICIENT: Any = schema.Coefficient.__table__.c
 
-ADAPTERS = Shelf(schema.Adapter.__table__, "method", "metric_value", "validation", "source")
-STUDIES = Shelf(schema.Study.__table__, "combiner", "best_value", None, "study")
-TRANSFERS = Shelf(schema.Transfer.__table__, "combiner", "test_value", "test", "transfer")
-SHELVES = (ADAPTERS, STUDIES, TRANSFERS)
+ADAPTERS = ResultTable(schema.Adapter.__table__, "method", "metric_value", "validation", "source")
+STUDIES = ResultTable(schema.Study.__table__, "combiner", "best_value", None, "study")
+TRANSFERS = ResultTable(schema.Transfer.__table__, "combiner", "test_value", "test", "transfer")
+RESULT_TABLES = (ADAPTERS, STUDIES, TRANSFERS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +92,7 @@ class Filter:
     offset: int = 0
 
 
-def rows(connection: Connection, shelf: Shelf, wanted: Filter) -> list[Row[Any]]:
+def rows(connection: Connection, results: ResultTable, wanted: Filter) -> list[Row[Any]]:
     """Return a page of rows.
 
     Raises:
@@ -106,14 +107,14 @@ def rows(connection: Connection, shelf: Shelf, wanted: Filter) -> list[Row[Any]]
         [None] if wanted.backbone is None else _backbone_digests(connection, wanted.backbone)
     )
     if len(tasks) * len(digests) == 1:
-        page = _page(shelf, wanted, tasks[0], digests[0])
+        page = _page(results, wanted, tasks[0], digests[0])
         return list(connection.execute(page.limit(wanted.limit).offset(wanted.offset)))
     # One ordered page for each pair, merged: an index gives each of them without sorting, which
     # it cannot for `task IN (...)`.
     end = None if wanted.limit is None else wanted.offset + wanted.limit
     found: list[Row[Any]] = []
     for task, digest in itertools.product(tasks, digests):
-        found.extend(connection.execute(_page(shelf, wanted, task, digest).limit(end)))
+        found.extend(connection.execute(_page(results, wanted, task, digest).limit(end)))
     place = "created_at" if _order(wanted) == "newest" else _VALUE
     found.sort(key=lambda row: (row._mapping[place], row.key), reverse=True)
     return found[wanted.offset : end]
@@ -133,19 +134,19 @@ def _order(wanted: Filter) -> Order:
     return wanted.order or ("best" if asked else "newest")
 
 
-def _page(shelf: Shelf, wanted: Filter, task: str | None, digest: str | None) -> Select[Any]:
+def _page(results: ResultTable, wanted: Filter, task: str | None, digest: str | None) -> Select[Any]:
     """Return the query for one task and one backbone, in order, without limit."""
-    table = shelf.columns
+    table = results.columns
     # By another metric than the leading one, `metrics` leads and repeats what filters need.
-    measured = wanted.metric is not None and shelf.split is not None
-    filtered, how = (_METRIC, "method") if measured else (table, shelf.how)
-    value = _METRIC.value if measured else table[shelf.value]
-    statement = select(shelf.table, value.label(_VALUE))
+    measured = wanted.metric is not None and results.split is not None
+    filtered, how = (_METRIC, "method") if measured else (table, results.how)
+    value = _METRIC.value if measured else table[results.value]
+    statement = select(results.table, value.label(_VALUE))
     if measured:
         statement = statement.join(schema.Metric.__table__, _METRIC.key == table.key).where(
             _METRIC.name == wanted.metric,
-            _METRIC.kind == shelf.kind,
-            _METRIC.split == shelf.split,
+            _METRIC.kind == results.kind,
+            _METRIC.split == results.split,
         )
     elif wanted.metric is not None:
         statement = statement.where(table.metric == wanted.metric)
@@ -218,6 +219,7 @@ def adapters_from(connection: Connection, found: Sequence[Row[Any]]) -> list[Ada
     return [
         AdapterRecord(
             **_columns(AdapterRecord, row),
+            provenance=_provenance(row),
             metrics=metrics[row.key].get("validation", {}),
             test=metrics[row.key].get("test", {}),
         )
@@ -244,6 +246,7 @@ def transfers_from(connection: Connection, found: Sequence[Row[Any]]) -> list[Tr
     return [
         TransferRecord(
             **{**_columns(TransferRecord, row), "coefficient_shape": tuple(row.coefficient_shape)},
+            provenance=_provenance(row),
             validation=metrics[row.key].get("validation", {}),
             test=metrics[row.key].get("test", {}),
         )
@@ -262,6 +265,12 @@ def _columns(kind: type[Any], row: Row[Any]) -> dict[str, Any]:
     values = row._mapping
     found = {item.name: values[item.name] for item in fields(kind) if item.name in values}
     return {name: math.nan if value is None and name in _NOT_NULL else value for name, value in found.items()}
+
+
+def _provenance(row: Row[Any]) -> Provenance | None:
+    if row.adapterlab_version is None:
+        return None
+    return Provenance(**{item.name: row._mapping[item.name] for item in fields(Provenance)})
 
 
 _NOT_NULL = {"metric_value", "best_value", "mean", "std", "minimum", "maximum"}
@@ -301,17 +310,17 @@ def tasks(connection: Connection) -> list[TaskRecord]:
 # --- One record -------------------------------------------------------------------------------
 
 
-def find(connection: Connection, shelf: Shelf, key: str, state: str | None) -> StepRecord | None:
+def find(connection: Connection, results: ResultTable, key: str, state: str | None) -> StepRecord | None:
     """Return the record of a whole key."""
-    statement = select(shelf.table).where(shelf.columns.key == key)
+    statement = select(results.table).where(results.columns.key == key)
     if state is not None:
-        statement = statement.where(shelf.columns.state == state)
+        statement = statement.where(results.columns.state == state)
     found = connection.execute(statement).all()
-    return _READERS[shelf.kind](connection, found)[0] if found else None
+    return _READERS[results.kind](connection, found)[0] if found else None
 
 
 def resolve(
-    connection: Connection, text: str, shelves: Sequence[Shelf] = SHELVES, state: str | None = None
+    connection: Connection, text: str, tables: Sequence[ResultTable] = RESULT_TABLES, state: str | None = None
 ) -> StepRecord:
     """Return the one record whose key is ``text`` or begins with it.
 
@@ -323,53 +332,55 @@ def resolve(
             f"{text[:80]!r} is not a key: expected {_MIN_PREFIX} to 64 hexadecimal digits",
             remedy="`platform catalog list` shows the keys.",
         )
-    found = _by_prefix(connection, shelves, text, state)
+    found = _by_prefix(connection, tables, text, state)
     if len(found) == 1:
-        shelf, key = found[0]
-        record = find(connection, shelf, key, state)
+        results, key = found[0]
+        record = find(connection, results, key, state)
         if record is not None:
             return record
     if found:
         raise NotFoundError(
-            f"{len(found)} or more keys begin with {text!r}", remedy=f"Give more digits: {_listed(found)}."
+            f"{len(found)} or more keys begin with {text!r}", remedy=f"Give more digits: {_key_list(found)}."
         )
     near = next(
         (
             hits
             for length in range(len(text) - 1, 1, -1)
-            if (hits := _by_prefix(connection, shelves, text[:length], state))
+            if (hits := _by_prefix(connection, tables, text[:length], state))
         ),
         [],
     )
     raise NotFoundError(
         f"no record with key {text!r}",
-        remedy=f"Near: {_listed(near)}." if near else "`platform catalog list` shows what there is.",
+        remedy=f"Near: {_key_list(near)}." if near else "`platform catalog list` shows what there is.",
     )
 
 
 def _by_prefix(
-    connection: Connection, shelves: Sequence[Shelf], prefix: str, state: str | None
-) -> list[tuple[Shelf, str]]:
-    found: list[tuple[Shelf, str]] = []
-    for shelf in shelves:
-        statement = select(shelf.columns.key).where(_prefix(shelf.columns.key, prefix))
+    connection: Connection, tables: Sequence[ResultTable], prefix: str, state: str | None
+) -> list[tuple[ResultTable, str]]:
+    found: list[tuple[ResultTable, str]] = []
+    for results in tables:
+        statement = select(results.columns.key).where(_prefix(results.columns.key, prefix))
         if state is not None:
-            statement = statement.where(shelf.columns.state == state)
-        keys = connection.execute(statement.order_by(shelf.columns.key).limit(3)).scalars()
-        found.extend((shelf, key) for key in keys)
+            statement = statement.where(results.columns.state == state)
+        keys = connection.execute(statement.order_by(results.columns.key).limit(3)).scalars()
+        found.extend((results, key) for key in keys)
     return found
 
 
-def _listed(found: Sequence[tuple[Shelf, str]]) -> str:
-    return ", ".join(f"{key[:12]} ({shelf.kind})" for shelf, key in found[:3])
+def _key_list(found: Sequence[tuple[ResultTable, str]]) -> str:
+    return ", ".join(f"{key[:12]} ({results.kind})" for results, key in found[:3])
 
 
 # --- Estimates --------------------------------------------------------------------------------
 
 
-def durations(connection: Connection, backbone_digest: str, shelf: Shelf, limit: int) -> tuple[float, ...]:
+def durations(
+    connection: Connection, backbone_digest: str, results: ResultTable, limit: int
+) -> tuple[float, ...]:
     """Return seconds per trained row of past steps on a backbone, newest first."""
-    table = shelf.columns
+    table = results.columns
     statement = (
         select(table.seconds / func.nullif(table.train_rows, 0))
         .where(

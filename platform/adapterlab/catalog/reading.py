@@ -8,7 +8,7 @@ from typing import Self, TypeVar, cast
 from adapterlab.catalog import lineage, queries, sweeps
 from adapterlab.catalog.blobs import Blobs
 from adapterlab.catalog.database import Database
-from adapterlab.catalog.queries import ADAPTERS, STUDIES, TRANSFERS, Filter, Order, Shelf, StepRecord
+from adapterlab.catalog.queries import ADAPTERS, STUDIES, TRANSFERS, Filter, Order, ResultTable, StepRecord
 from adapterlab.catalog.records import (
     AdapterRecord,
     BackboneRecord,
@@ -24,8 +24,8 @@ from adapterlab.records import StepKind
 
 Stored = TypeVar("Stored", AdapterRecord, StudyRecord, TransferRecord)
 
-_SHELF_OF_STEP = {StepKind.SOURCE: ADAPTERS, StepKind.STUDY: STUDIES, StepKind.TRANSFER: TRANSFERS}
-_SHELF_OF_RECORD: dict[type, Shelf] = {
+_TABLE_OF_STEP = {StepKind.SOURCE: ADAPTERS, StepKind.STUDY: STUDIES, StepKind.TRANSFER: TRANSFERS}
+_TABLE_OF_RECORD: dict[type, ResultTable] = {
     AdapterRecord: ADAPTERS,
     StudyRecord: STUDIES,
     TransferRecord: TRANSFERS,
@@ -257,13 +257,13 @@ class ReadableCatalog:
     def durations(self, backbone_digest: str, kind: StepKind, *, limit: int = 100) -> tuple[float, ...]:
         """Return seconds per trained token of past steps of a kind on a backbone, newest first."""
         with self.database.reading() as connection:
-            return queries.durations(connection, backbone_digest, _SHELF_OF_STEP[StepKind(kind)], limit)
+            return queries.durations(connection, backbone_digest, _TABLE_OF_STEP[StepKind(kind)], limit)
 
     def _find(self, kind: type[Stored], key: str) -> Stored | None:
         with self.database.reading() as connection:
-            return cast("Stored | None", queries.find(connection, _SHELF_OF_RECORD[kind], key, COMPLETE))
+            return cast("Stored | None", queries.find(connection, _TABLE_OF_RECORD[kind], key, COMPLETE))
 
     def _get(self, kind: type[Stored], key: str) -> Stored:
-        shelf = _SHELF_OF_RECORD[kind]
+        results = _TABLE_OF_RECORD[kind]
         with self.database.reading() as connection:
-            return cast("Stored", queries.resolve(connection, key, (shelf,), COMPLETE))
+            return cast("Stored", queries.resolve(connection, key, (results,), COMPLETE))

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from adapterlab.fingerprint import Json
+from adapterlab.provenance import Provenance
 from adapterlab.records import State, StepKind
 
 
@@ -25,7 +26,7 @@ class Record:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Record):
+    if isinstance(value, Record | Provenance):
         return value.to_json()
     if isinstance(value, datetime):
         return value.isoformat()
@@ -125,6 +126,9 @@ class AdapterRecord(Record):
     train_rows: int | None = None
     """Rows it trained on, over all epochs; for estimates of time."""
     device: str | None = None
+    """Where it was trained, as torch says it: ``"cpu"`` or ``"cuda:0"``."""
+    provenance: Provenance | None = None
+    """Versions and device that made it; ``None``: made before they were recorded."""
     run_id: str | None = None
     """MLflow run."""
     blob: str = ""
@@ -206,6 +210,7 @@ class TransferRecord(Record):
     seconds: float | None = None
     train_rows: int | None = None
     device: str | None = None
+    provenance: Provenance | None = None
     run_id: str | None = None
     blob: str = ""
     blob_bytes: int = 0

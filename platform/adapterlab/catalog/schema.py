@@ -18,7 +18,7 @@ from sqlalchemy import BigInteger, ColumnElement, ForeignKey, ForeignKeyConstrai
 
 from adapterlab.catalog.tables import Base, column
 
-HEAD_REVISION = "a41c7e90b5d2"
+HEAD_REVISION = "d58e03f6a71c"
 """The revision these models describe; compared at every opening, so that Alembic is not imported."""
 
 VERSION_TABLE = "catalog_version"
@@ -94,6 +94,17 @@ class Adapter(Base):
     seconds: ColumnElement[float | None]
     train_rows: ColumnElement[int | None] = column(BigInteger)
     device: ColumnElement[str | None]
+    """Where it was trained, as torch says it: ``cpu`` or ``cuda:0``."""
+    device_name: ColumnElement[str | None]
+    """Model of that CPU or GPU."""
+    adapterlab_version: ColumnElement[str | None]
+    """NULL, like all of these, in a row made before they were recorded."""
+    git_commit: ColumnElement[str | None]
+    """Of the code, ending in ``+dirty`` where it had changes; NULL where it was no git checkout."""
+    python_version: ColumnElement[str | None]
+    torch_version: ColumnElement[str | None]
+    transformers_version: ColumnElement[str | None]
+    """NULL where the library was not loaded."""
     run_id: ColumnElement[str | None]
     created_at: ColumnElement[datetime]
 
@@ -188,6 +199,17 @@ class Transfer(Base):
     seconds: ColumnElement[float | None]
     train_rows: ColumnElement[int | None] = column(BigInteger)
     device: ColumnElement[str | None]
+    """Where it was trained, as torch says it: ``cpu`` or ``cuda:0``."""
+    device_name: ColumnElement[str | None]
+    """Model of that CPU or GPU."""
+    adapterlab_version: ColumnElement[str | None]
+    """NULL, like all of these, in a row made before they were recorded."""
+    git_commit: ColumnElement[str | None]
+    """Of the code, ending in ``+dirty`` where it had changes; NULL where it was no git checkout."""
+    python_version: ColumnElement[str | None]
+    torch_version: ColumnElement[str | None]
+    transformers_version: ColumnElement[str | None]
+    """NULL where the library was not loaded."""
     run_id: ColumnElement[str | None]
     created_at: ColumnElement[datetime]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from adapterlab.catalog import claims, integrity, publish, status, steps, sweeps
+from adapterlab.catalog import claims, integrity, publish, step_status, sweeps
 from adapterlab.catalog.blobs import open_blobs
 from adapterlab.catalog.database import Database
 from adapterlab.catalog.migrate import ensure_current, schema_status
@@ -98,12 +98,12 @@ class Catalog(ReadableCatalog):
         Returns:
             The claims won; the other steps are complete or held. A claimed step's state is running.
         """
-        wanted, lease_s = steps.checked_keys(keys), claims.checked_lease(lease_s)
+        wanted, lease_s = step_status.valid_keys(keys), claims.valid_lease(lease_s)
         return self.database.write(lambda connection: claims.claim_many(connection, wanted, owner, lease_s))
 
     def renew(self, held: Iterable[Claim], lease_s: float) -> set[str]:
         """Extend leases to ``lease_s`` seconds from now; return the keys that are lost."""
-        mine, lease_s = list(held), claims.checked_lease(lease_s)
+        mine, lease_s = list(held), claims.valid_lease(lease_s)
         return self.database.write(lambda connection: claims.renew(connection, mine, lease_s))
 
     def release(
@@ -144,7 +144,7 @@ class Catalog(ReadableCatalog):
     def holder(self, key: str) -> Holder | None:
         """Return who holds a step now; ``None`` if nobody alive does."""
         with self.database.reading() as connection:
-            return claims.holders(connection, steps.checked_keys([key])).get(key)
+            return claims.holders(connection, step_status.valid_keys([key])).get(key)
 
     # --- Progress -----------------------------------------------------------------------------
 
@@ -171,22 +171,22 @@ class Catalog(ReadableCatalog):
         Raises:
             ClaimLostError: The claim no longer holds; nothing was written.
         """
-        known = steps.checked_keys([key])
+        known = step_status.valid_keys([key])
         if state is State.COMPLETE:
             raise ValueError("a step becomes complete by publishing its result")
 
         def work(connection: Connection) -> None:
             if claim is not None:
                 claims.verify(connection, claim)
-            steps.write_progress(connection, known, state=state, done=done, total=total, detail=detail)
+            step_status.write_progress(connection, known, state=state, done=done, total=total, detail=detail)
 
         self.database.write(work)
 
     def status(self, keys: Iterable[str]) -> dict[str, StepStatus]:
         """Return how far each step is; steps nobody has touched are pending."""
-        known = steps.checked_keys(keys)
+        known = step_status.valid_keys(keys)
         with self.database.reading() as connection:
-            return status.statuses(connection, known)
+            return step_status.statuses(connection, known, claims.holders(connection, known))
 
     # --- Publishing ---------------------------------------------------------------------------
 
@@ -259,9 +259,9 @@ class Catalog(ReadableCatalog):
     ) -> Stored:
         if claim.key != record.key:
             raise ValueError(f"the claim is for step {claim.key}, the record for {record.key}")
-        steps.checked_keys([record.key])
+        step_status.valid_keys([record.key])
         with self.database.reading() as connection:
-            if publish.published_before(connection, claim):
+            if publish.is_published(connection, claim):
                 return self._get(type(record), record.key)
             # Before the weights are written, so that a late owner does not leave a blob behind.
             claims.verify(connection, claim, lock=False)
@@ -270,7 +270,7 @@ class Catalog(ReadableCatalog):
             return self.database.write(lambda connection: put(connection, blob))
         except ClaimLostError:
             with self.database.reading() as connection:
-                if publish.published_before(connection, claim):
+                if publish.is_published(connection, claim):
                     # Another thread of this owner was faster.
                     return self._get(type(record), record.key)
             raise
@@ -325,7 +325,7 @@ class Catalog(ReadableCatalog):
             steps_of_plan: In the order of the plan; a step's key may still be unknown.
             owner: The submitting process; ``None``: this one.
         """
-        steps.checked_keys([sweep_key, *(step.key for step in steps_of_plan if step.key is not None)])
+        step_status.valid_keys([sweep_key, *(step.key for step in steps_of_plan if step.key is not None)])
         who = owner or current_owner()
 
         def work(connection: Connection) -> SweepRecord:

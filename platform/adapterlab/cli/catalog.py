@@ -23,7 +23,7 @@ app = typer.Typer(
     help="List and inspect adapters and transfers, and where they come from.", no_args_is_help=True
 )
 
-KEY_SHOWN = 12
+KEY_DIGITS = 12
 """Digits of a key in tables; ``show`` and ``lineage`` take them."""
 
 _NOTHING_YET = "The catalog is empty. `platform submit SPEC` fills it."
@@ -77,7 +77,7 @@ def list_records(
         "limit": limit,
         "offset": offset,
     }
-    with _opened() as catalog:
+    with _catalog_if_any() as catalog:
         if catalog is not None and kind in (Kind.ALL, Kind.ADAPTER):
             adapters = catalog.adapters(**common, method=method, seed=seed)
         if catalog is not None and kind is Kind.STUDY:
@@ -99,7 +99,7 @@ def list_records(
 @app.command()
 def show(key: KeyArgument, json: JsonOption = False) -> None:
     """Show everything known of one adapter, study or transfer."""
-    with _opened() as catalog:
+    with _catalog_if_any() as catalog:
         record = _existing(catalog, key).get(key)
         coefficients = (
             catalog.coefficients(record.key) if catalog and isinstance(record, TransferRecord) else []
@@ -127,7 +127,7 @@ def show(key: KeyArgument, json: JsonOption = False) -> None:
 @app.command()
 def lineage(key: KeyArgument, json: JsonOption = False) -> None:
     """Show what a record was made from, down to backbone and task, and what was made from it."""
-    with _opened() as catalog:
+    with _catalog_if_any() as catalog:
         node = _existing(catalog, key).lineage(key)
     if json:
         emit_json(node.to_json())
@@ -142,7 +142,7 @@ def lineage(key: KeyArgument, json: JsonOption = False) -> None:
 
 
 @contextmanager
-def _opened() -> Iterator[ReadableCatalog | None]:
+def _catalog_if_any() -> Iterator[ReadableCatalog | None]:
     """Give the catalog, or ``None`` where there is none yet: looking creates nothing."""
     where = stores()
     catalog = open_existing(where.catalog, where.blobs, locks=where.locks)
@@ -179,13 +179,13 @@ def _print_adapters(adapters: list[AdapterRecord], metric: str | None) -> None:
             ("key", "task", "method", "seed", "metric", "validation", "backbone", "created"),
             [
                 (
-                    one.key[:KEY_SHOWN],
+                    one.key[:KEY_DIGITS],
                     one.task,
                     one.method,
                     one.seed,
                     metric or one.metric,
                     _number(one.metrics.get(metric or one.metric)),
-                    one.backbone_digest[:KEY_SHOWN],
+                    one.backbone_digest[:KEY_DIGITS],
                     f"{one.created_at:%Y-%m-%d %H:%M}",
                 )
                 for one in adapters
@@ -201,7 +201,7 @@ def _print_studies(studies: list[StudyRecord]) -> None:
             ("key", "task", "combiner", "sources", "metric", "best", "settings", "created"),
             [
                 (
-                    one.key[:KEY_SHOWN],
+                    one.key[:KEY_DIGITS],
                     one.task,
                     one.combiner,
                     len(one.pool),
@@ -226,7 +226,7 @@ def _print_transfers(transfers: list[TransferRecord], metric: str | None, *, gap
         ("key", "task", "combiner", "seed", "metric", "test", "validation", "parameters", "created"),
         [
             (
-                one.key[:KEY_SHOWN],
+                one.key[:KEY_DIGITS],
                 one.task,
                 one.combiner,
                 one.seed,
@@ -248,6 +248,8 @@ def _print_fields(record: StepRecord) -> None:
     for name, value in record.to_json().items():
         if isinstance(value, dict):
             rows.extend((f"{name}.{inner}", _cell(item)) for inner, item in value.items())
+        elif name == "provenance" and value is None:
+            rows.append((name, "unknown: made before it was recorded"))
         elif name == "pool":
             rows.extend(
                 (f"pool.{place}", f"{item['task']}  {item['key']}") for place, item in enumerate(value)
@@ -274,7 +276,7 @@ def _line(node: LineageNode) -> str:
     value = "" if node.value is None else f" · {node.metric} {_number(node.value)}"
     state = "" if node.state in (None, "complete") else f" · {node.state}"
     kind = "adapter" if node.kind == "source" else node.kind
-    return f"{kind} {node.title}{value}{state}  {node.key[:KEY_SHOWN]}"
+    return f"{kind} {node.title}{value}{state}  {node.key[:KEY_DIGITS]}"
 
 
 def _print_branches(node: LineageNode, side: str, indent: str) -> None:

@@ -159,12 +159,11 @@ def catalog(url: str, home: str) -> Iterator[Check]:
         if check.verdict is not Verdict.OK or check.found.endswith(_MADE_LATER):
             return
     from adapterlab.catalog.database import Database
-    from adapterlab.catalog.migrate import schema_status
+    from adapterlab.catalog.migrate import NEWER_REMEDY, schema_status
 
     status = schema_status(Database(url))
     if status.newer:
-        remedy = "upgrade adapterlab on this machine"
-        yield Check("catalog schema", Verdict.FAIL, f"{status.current}, newer than this version", remedy)
+        yield Check("catalog schema", Verdict.FAIL, status.comparison, NEWER_REMEDY)
     elif status.current is None:
         yield Check("catalog schema", Verdict.OK, f"none yet{_MADE_LATER}")
     elif status.at_head:

@@ -64,7 +64,7 @@ def command(
 
 def picture(found: Contributions) -> bytes:
     """Return a PNG of the differences."""
-    from adapterlab.tracking.ablation_pictures import difference_bars
+    from adapterlab.tracking.pictures import difference_bars
 
     short = found.task.rsplit("/", 1)[-1]
     return difference_bars(

@@ -7,7 +7,7 @@ from contextlib import closing
 import typer
 
 from adapterlab.catalog.database import Database
-from adapterlab.catalog.migrate import SchemaStatus, schema_status, upgrade
+from adapterlab.catalog.migrate import NEWER_REMEDY, SchemaStatus, schema_status, upgrade
 from adapterlab.cli.options import JsonOption
 from adapterlab.cli.output import emit, emit_json
 from adapterlab.home import stores
@@ -66,5 +66,5 @@ def _sentence(found: SchemaStatus) -> str:
     if found.at_head:
         return f"at {found.head}, up to date"
     if found.newer:
-        return f"at {found.current}, newer than this version ({found.head}); upgrade adapterlab"
+        return f"{found.comparison}. {NEWER_REMEDY}."
     return f"at {found.current}, older than {found.head}; run `platform db upgrade`"

@@ -12,7 +12,7 @@ from types import TracebackType
 
 from adapterlab.catalog.records import Claim
 from adapterlab.catalog.store import Catalog, current_owner
-from adapterlab.errors import UnavailableError
+from adapterlab.errors import ConflictError, UnavailableError
 from adapterlab.records import State
 
 _TICK_S = 0.5
@@ -84,6 +84,8 @@ class Holding:
             claims = list(self._claims.values())
         try:
             lost = self._catalog.renew(claims, self._lease_s)
-        except UnavailableError:
-            return  # the next beat tries again; if the lease ends first, fencing keeps results exact
+        except (ConflictError, UnavailableError):
+            # The next beat tries again; if the lease ends first, fencing keeps results exact. A catalog that a newer
+            # version has upgraded is told of by whatever the driver or a worker writes next.
+            return
         self.drop(lost)

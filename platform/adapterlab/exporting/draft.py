@@ -7,7 +7,6 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +16,7 @@ from adapterlab.exporting import selftest
 from adapterlab.exporting.adapter_folder import FACTS, FACTS_FORMAT
 from adapterlab.exporting.model_card import CardFacts, card
 from adapterlab.exporting.stored_models import Trained
+from adapterlab.provenance import provenance_of
 from adapterlab.records import BackboneFacts, ProblemType
 from adapterlab.train import predict, weights
 from adapterlab.train import tensor_files as foreign
@@ -255,10 +255,14 @@ class Draft(ABC):
         return selftest.difference(got, wanted)
 
     def _facts(self) -> dict[str, Any]:
-        trained, record = self.trained, self.trained.record
+        trained, record, exporter = self.trained, self.trained.record, provenance_of()
         return {
             "format": FACTS_FORMAT,
-            "adapterlab": version("adapterlab"),
+            "made_with": None if record.provenance is None else record.provenance.to_json(),
+            "exported_with": {
+                "adapterlab_version": exporter.adapterlab_version,
+                "git_commit": exporter.git_commit,
+            },
             "kind": trained.kind,
             "key": record.key,
             "seed": record.seed,
@@ -292,6 +296,7 @@ class Draft(ABC):
             left_out=self.dropped,
             folding_difference=difference,
             has_head=has_head,
+            exported_with=provenance_of(),
             format=self.format,
         )
 

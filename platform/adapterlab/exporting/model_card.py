@@ -11,6 +11,7 @@ from typing import Any
 from adapterlab.catalog.records import AdapterRecord
 from adapterlab.errors import NotFoundError
 from adapterlab.exporting.stored_models import Trained
+from adapterlab.provenance import Provenance
 from adapterlab.registry.entry_points import task_definition, task_suite
 
 LIBRARY = "adapter-transformers"
@@ -43,6 +44,8 @@ class CardFacts:
     folding_difference: float
     """Greatest difference of a logit between the export and what was trained."""
     has_head: bool
+    exported_with: Provenance
+    """Of the process that exports."""
     format: str = "adapterhub"
     """``"adapterhub"``, ``"adapterhub-fusion"`` or ``"peft"``."""
 
@@ -58,6 +61,7 @@ def card(trained: Trained, facts: CardFacts) -> str:
     if trained.combiner is not None:
         parts.append(f"## Contributions\n\n{_contributions(trained)}")
     parts.append(f"## How it was made\n\n{_origin(trained, facts)}")
+    parts.append(f"## Made with\n\n{_made_with(trained, facts)}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -198,6 +202,16 @@ def _origin(trained: Trained, facts: CardFacts) -> str:
             f"sources left out altogether: {left}"
         )
     return "\n".join([*lines, *_licences(trained)])
+
+
+def _made_with(trained: Trained, facts: CardFacts) -> str:
+    record = trained.record
+    if record.provenance is None:
+        lines = ["- trained with: unknown, the catalog did not record it yet"]
+    else:
+        device = " ".join(filter(None, (record.device, f"({record.provenance.device_name or 'unknown'})")))
+        lines = [f"- trained with {record.provenance.code}; {record.provenance.libraries}; on {device}"]
+    return "\n".join([*lines, f"- exported with {facts.exported_with.code}"])
 
 
 def _licences(trained: Trained) -> list[str]:

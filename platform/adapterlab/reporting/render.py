@@ -197,7 +197,7 @@ def _html_class(column: Column) -> str:
 
 
 def cells_csv(summary: Summary, significance: Significance | None = None) -> str:
-    """Return one line a row and target, for programs: metrics as they are (not per cent), nothing rounded."""
+    """Return one line per row and target, for programs: metrics as they are (not per cent), nothing rounded."""
     fields = [
         "method", "is_baseline", "target", "metric", "mean", "std", "seeds", "expected_seeds", "failed",
         "parameters", "percent_of_backbone", "head_parameters", "seconds", "search_seconds",
@@ -222,7 +222,7 @@ def cells_csv(summary: Summary, significance: Significance | None = None) -> str
 
 
 def runs_csv(summary: Summary) -> str:
-    """Return one line a run: its metric on test and validation, or why there is none."""
+    """Return one line per run: its metric on test and validation, or why there is none."""
     fields = ["method", "target", "metric", "seed", "state", "test", "validation", "reason"]
     lines: list[list[object]] = []
     for cell in summary.cells:

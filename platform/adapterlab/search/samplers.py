@@ -23,8 +23,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from adapterlab.search.settings import COMBINER, Setting
-from adapterlab.spec.search_space import Choices, FloatRange
+from adapterlab.spec.search_space import COMBINER, Choices, FloatRange, Setting
 
 Spaces = Mapping[str, float | FloatRange | Choices]
 """The dimensions of a search by name."""

@@ -9,6 +9,7 @@ lock that works between processes (a lock file for SQLite, an advisory lock for 
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import time
 from collections.abc import Collection, Iterator
@@ -20,13 +21,14 @@ from typing import Any
 import optuna
 import sqlalchemy
 from filelock import FileLock, Timeout
+from optuna.distributions import distribution_to_json
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.trial import TrialState
+from optuna.storages._rdb import models
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from adapterlab.errors import ConflictError, UnavailableError, UsageError
-from adapterlab.search.rdb import TrialStorage
 
 BUSY_TIMEOUT_S = 60.0
 """How long one statement waits for SQLite's write lock. Writes take milliseconds; 64 workers queue."""
@@ -55,7 +57,7 @@ def initialise(url: str, locks: Path) -> None:
     parsed = _parse(url)
     if (file := _sqlite_file(parsed)) is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
-    with database_lock(url, "schema", locks), reaching(url):
+    with database_lock(url, "schema", locks), readable_errors(url):
         _refuse_foreign_tables(url)
         storage = RDBStorage(_escaped(url), _engine_options(parsed), skip_compatibility_check=True)
         try:
@@ -65,7 +67,7 @@ def initialise(url: str, locks: Path) -> None:
                 with storage.engine.connect() as connection:
                     connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         finally:
-            close(storage)
+            close_storage(storage)
 
 
 def open_storage(url: str) -> BaseStorage:
@@ -80,14 +82,14 @@ def open_storage(url: str) -> BaseStorage:
     file = _sqlite_file(parsed)
     if file is not None and not file.is_file():
         raise _not_initialised(url)
-    with reaching(url):
+    with readable_errors(url):
         if not _has_studies(url):
             raise _not_initialised(url)
         try:
             storage = TrialStorage(_escaped(url), _engine_options(parsed), skip_table_creation=True)
         except RuntimeError as error:
             raise ConflictError(
-                f"{visible(url)}: the schema of the studies does not fit Optuna {optuna.__version__}: {error}",
+                f"{display_url(url)}: the schema of the studies does not fit Optuna {optuna.__version__}: {error}",
                 remedy="Run `platform db upgrade`.",
             ) from error
         _relax_durability(storage)
@@ -96,7 +98,46 @@ def open_storage(url: str) -> BaseStorage:
     return optuna.storages.get_storage(storage)
 
 
-def close(storage: BaseStorage) -> None:
+class TrialStorage(RDBStorage):  # type: ignore[misc]  # Optuna is not looked into
+    """Writes all settings of a new trial at once.
+
+    Optuna reads the trial, and an earlier trial of its study, before it writes each of its settings: to
+    see that the trial still runs and that no dimension has changed. A trial that is only being created runs,
+    and a study's dimensions are compared when it is opened (:meth:`StudySearch.open`). Should a later
+    Optuna call this part otherwise, its own way is taken, which is the same but slower.
+    """
+
+    def _get_prepared_new_trial(self, study_id: int, template: FrozenTrial | None, session: Any) -> Any:
+        if template is None or template.values or template.intermediate_values or template.system_attrs:
+            return super()._get_prepared_new_trial(study_id, template, session)
+        trial = models.TrialModel(
+            study_id=study_id,
+            number=None,
+            state=template.state,
+            datetime_start=template.datetime_start,
+            datetime_complete=template.datetime_complete,
+        )
+        session.add(trial)
+        session.flush()  # gives the trial its id
+        for name, value in template.params.items():
+            distribution = template.distributions[name]
+            session.add(
+                models.TrialParamModel(
+                    trial_id=trial.trial_id,
+                    param_name=name,
+                    param_value=distribution.to_internal_repr(value),
+                    distribution_json=distribution_to_json(distribution),
+                )
+            )
+        for key, value in template.user_attrs.items():
+            session.add(
+                models.TrialUserAttributeModel(trial_id=trial.trial_id, key=key, value_json=json.dumps(value))
+            )
+        trial.number = trial.count_past_trials(session)
+        return trial
+
+
+def close_storage(storage: BaseStorage) -> None:
     """Give a storage's connections back."""
     storage.remove_session()
     backend = getattr(storage, "_backend", storage)
@@ -172,25 +213,25 @@ def database_lock(url: str, name: str, locks: Path | None = None) -> Iterator[No
 
 
 @contextmanager
-def reaching(url: str) -> Iterator[None]:
+def readable_errors(url: str) -> Iterator[None]:
     """Turn database failures inside the block into one clear error without the password."""
     try:
         yield
     except ImportError as error:
         raise UnavailableError(
-            f"{visible(url)}: its database driver is not installed ({error})",
+            f"{display_url(url)}: its database driver is not installed ({error})",
             remedy='Install it: pip install "adapterlab[postgres]".',
         ) from error
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         cause = error.__cause__ or error
         reason = str(getattr(cause, "orig", None) or cause).strip().splitlines()
         raise UnavailableError(
-            f"{visible(url)}: the studies cannot be used: {reason[0] if reason else type(cause).__name__}",
+            f"{display_url(url)}: the studies cannot be used: {reason[0] if reason else type(cause).__name__}",
             remedy="Check that the database is up, the URL is right and the disk is not full; then submit again.",
         ) from error
 
 
-def visible(url: str) -> str:
+def display_url(url: str) -> str:
     """Return the URL as it may be shown: without its password."""
     return _parse(url).render_as_string(hide_password=True)
 
@@ -230,7 +271,7 @@ def _escaped(url: str) -> str:
 
 
 def _relax_durability(storage: RDBStorage) -> None:
-    """Skip one fsync a write: a killed worker loses nothing, a power cut the last trials only."""
+    """Skip one fsync per write: a killed worker loses nothing, a power cut the last trials only."""
     sqlite = storage.engine.dialect.name == "sqlite"
     statement = "PRAGMA synchronous=NORMAL" if sqlite else "SET synchronous_commit = off"
 
@@ -239,13 +280,13 @@ def _relax_durability(storage: RDBStorage) -> None:
         connection.commit()
 
     sqlalchemy.event.listen(storage.engine, "connect", relax)
-    close(storage)  # the next connection is the first to hear it
+    close_storage(storage)  # the next connection is the first to hear it
 
 
 def _check_when_idle(engine: sqlalchemy.Engine) -> None:
     """Ask whether a kept connection still lives, if it has rested: the server may have restarted.
 
-    ``pool_pre_ping`` asks each time, eight times a trial.
+    ``pool_pre_ping`` asks each time, eight times per trial.
     """
 
     def note(_connection: Any, record: Any) -> None:
@@ -287,7 +328,7 @@ def _refuse_foreign_tables(url: str) -> None:
         names = set(sqlalchemy.inspect(connection).get_table_names())
     if "alembic_version" in names and "version_info" not in names:
         raise ConflictError(
-            f"{visible(url)}: this database already holds the tables of something else",
+            f"{display_url(url)}: this database already holds the tables of something else",
             remedy="Give the studies a database of their own (store.studies or ADAPTERLAB_STUDIES).",
         )
 
@@ -298,7 +339,7 @@ def _upgrade(storage: RDBStorage, url: str) -> None:
         return
     if current not in storage.get_all_versions():
         raise ConflictError(
-            f"{visible(url)}: the schema of the studies ({current}) is unknown to Optuna {optuna.__version__}",
+            f"{display_url(url)}: the schema of the studies ({current}) is unknown to Optuna {optuna.__version__}",
             remedy="Upgrade Optuna, or give the studies a database of their own.",
         )
     storage.upgrade()
@@ -307,16 +348,16 @@ def _upgrade(storage: RDBStorage, url: str) -> None:
 @contextmanager
 def _advisory_lock(url: str, name: str) -> Iterator[None]:
     key = _number_of(name) - 2**63  # PostgreSQL's keys are signed
-    with reaching(url):
+    with readable_errors(url):
         connection = _lock_engine(url).connect()
     try:
-        with reaching(url):
+        with readable_errors(url):
             try:
                 connection.execute(_LOCK, {"key": key})
             except sqlalchemy.exc.OperationalError as error:
                 raise _held_too_long(url, name) from error
         yield
-        with reaching(url):
+        with readable_errors(url):
             connection.execute(_UNLOCK, {"key": key})
     except BaseException:
         # Whatever state this left the lock in, it goes with its connection.
@@ -352,12 +393,12 @@ def _number_of(name: str) -> int:
 
 def _held_too_long(url: str, name: str) -> UnavailableError:
     return UnavailableError(
-        f"{visible(url)}: the lock on {name!r} was not free within {LOCK_TIMEOUT_S:.0f} s",
+        f"{display_url(url)}: the lock on {name!r} was not free within {LOCK_TIMEOUT_S:.0f} s",
         remedy="Another process holds it; stop that process or wait, then submit again.",
     )
 
 
 def _not_initialised(url: str) -> UnavailableError:
     return UnavailableError(
-        f"{visible(url)}: there are no studies here yet", remedy="Run `platform db upgrade` first."
+        f"{display_url(url)}: there are no studies here yet", remedy="Run `platform db upgrade` first."
     )

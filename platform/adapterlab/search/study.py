@@ -23,12 +23,17 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from adapterlab.errors import ConflictError, NotFoundError
 from adapterlab.records import State
-from adapterlab.search import storage as database
 from adapterlab.search.samplers import Proposer, Spaces, by_dimension, pruner_of
-from adapterlab.search.settings import Setting
+from adapterlab.search.storage import (
+    close_storage,
+    database_lock,
+    open_storage,
+    readable_errors,
+    trial_number,
+)
 from adapterlab.search.trial_view import TrialView
 from adapterlab.search.trials import REASON, STATES, WORKER, TrialRecord, read_trials, record_of
-from adapterlab.spec.search_space import Choices, FloatRange
+from adapterlab.spec.search_space import Choices, FloatRange, Setting
 
 __all__ = ["Guard", "Proposal", "StudySearch", "TrialRecord", "read_trials"]
 
@@ -54,7 +59,7 @@ class Proposal:
     attributes: Mapping[str, Any]
     """What was noted of it before, for example by the worker that died."""
     _study: StudySearch = field(repr=False, compare=False)
-    _seen: dict[int, float] = field(default_factory=dict, repr=False, compare=False)
+    _values: dict[int, float] = field(default_factory=dict, repr=False, compare=False)
 
     def report(self, value: float, epoch: int) -> bool:
         """Store the objective after an epoch and return whether to stop this trial now.
@@ -69,7 +74,7 @@ class Proposal:
             True when the trial cannot win any more, or has failed: stop it and, unless it failed,
             tell it pruned.
         """
-        return self._study._report(self.number, self._seen, float(value), epoch)
+        return self._study._report(self.number, self._values, float(value), epoch)
 
 
 class StudySearch:
@@ -140,10 +145,10 @@ class StudySearch:
         if trials < 1:
             raise ValueError(f"trials must be at least 1, got {trials}")
         proposer = Proposer(name, spaces, direction=direction, sampler=sampler, seed=seed)
-        shared = guard or (lambda: database.database_lock(storage_url, f"study {name}", locks))
-        storage = database.open_storage(storage_url)
+        shared = guard or (lambda: database_lock(storage_url, f"study {name}", locks))
+        storage = open_storage(storage_url)
         made_with = _description(spaces, direction, sampler, seed)
-        with database.reaching(storage_url), shared():
+        with readable_errors(storage_url), shared():
             study = optuna.create_study(
                 storage=storage,
                 study_name=name,
@@ -173,7 +178,7 @@ class StudySearch:
 
     def close(self) -> None:
         """Give the database connections back."""
-        database.close(self._storage)
+        close_storage(self._storage)
 
     def ask(self, worker: str) -> Proposal | None:
         """Return the next setting to train, or ``None`` when the budget is spent.
@@ -184,7 +189,7 @@ class StudySearch:
         Args:
             worker: Stable id of the asking worker: the same after its restart, no other's.
         """
-        with database.reaching(self._url), self._guard():
+        with readable_errors(self._url), self._guard():
             trials = self._view.current(self._handed_out)
             stale = next((trial for trial in trials if self._is_stale(trial, worker)), None)
             if stale is not None:
@@ -199,9 +204,9 @@ class StudySearch:
                 user_attrs={WORKER: worker},
             )
             trial_id = self._storage.create_new_trial(self._study_id, template_trial=draft)
-            number = database.trial_number(self._storage, self._study_id, trial_id)
+            number = trial_number(self._storage, self._study_id, trial_id)
             draft.number, draft._trial_id = number, trial_id
-            self._view.created(draft)
+            self._view.note_trial(draft)
         self._handed_out.add(number)
         return Proposal(number, by_dimension(settings), taken_over=False, attributes={}, _study=self)
 
@@ -214,7 +219,7 @@ class StudySearch:
         Returns:
             How many trials were set free.
         """
-        with database.reaching(self._url), self._guard():
+        with readable_errors(self._url), self._guard():
             freed = [
                 trial
                 for trial in self._trials()
@@ -229,7 +234,7 @@ class StudySearch:
 
     def annotate(self, number: int, **attributes: Any) -> None:
         """Note JSON-able facts of a running trial, for example its MLflow run; ended ones stay as they are."""
-        with database.reaching(self._url):
+        with readable_errors(self._url):
             trial_id = self._id_of(number)
             for key, value in attributes.items():
                 try:
@@ -263,12 +268,12 @@ class StudySearch:
 
     def trials(self) -> list[TrialRecord]:
         """Return every trial, by number."""
-        with database.reaching(self._url):
+        with readable_errors(self._url):
             return [record_of(trial) for trial in self._trials()]
 
     def standing(self) -> tuple[int, float | None]:
         """Return how many trials have ended, and the best value; cheap."""
-        with database.reaching(self._url):
+        with readable_errors(self._url):
             trials = self._view.current(self._handed_out)
         values = [trial.value for trial in trials if trial.state is TrialState.COMPLETE]
         better = max if self._study.direction is optuna.study.StudyDirection.MAXIMIZE else min
@@ -278,7 +283,7 @@ class StudySearch:
     @property
     def finished(self) -> bool:
         """Whether the budget is spent and no trial runs."""
-        with database.reaching(self._url):
+        with readable_errors(self._url):
             trials = self._trials()
         running = any(trial.state is TrialState.RUNNING for trial in trials)
         return _count(trials) >= self.budget and not running
@@ -318,30 +323,30 @@ class StudySearch:
         noted = {key: value for key, value in trial.user_attrs.items() if key not in {WORKER, REASON}}
         return Proposal(trial.number, by_dimension(settings), taken_over=True, attributes=noted, _study=self)
 
-    def _report(self, number: int, seen: dict[int, float], value: float, epoch: int) -> bool:
+    def _report(self, number: int, values_by_epoch: dict[int, float], value: float, epoch: int) -> bool:
         if epoch < 1:
             raise ValueError(f"epochs count from 1, got {epoch}")
         if not math.isfinite(value):
             self.tell_failed(number, f"the objective is {value} after epoch {epoch}")
             return True
-        with database.reaching(self._url):
+        with readable_errors(self._url):
             trial_id = self._id_of(number)
             try:
                 self._storage.set_trial_intermediate_value(trial_id, epoch, value)
             except optuna.exceptions.UpdateFinishedTrialError:
                 return True  # somebody else ended it; nothing this worker finds can count
-            self._view.reported(number, epoch, value)
-            seen[epoch] = value
+            self._view.note_value(number, epoch, value)
+            values_by_epoch[epoch] = value
             self._view.current(self._handed_out)
             # The pruner judges this run alone: later epochs of a run that died are not its own.
-            judged = create_trial(state=TrialState.RUNNING, intermediate_values=dict(seen))
+            judged = create_trial(state=TrialState.RUNNING, intermediate_values=dict(values_by_epoch))
             stop: bool = self._study.pruner.prune(self._view, judged)
             return stop
 
     def _end(
         self, number: int, state: TrialState, *, value: float | None = None, reason: str | None = None
     ) -> State:
-        with database.reaching(self._url):
+        with readable_errors(self._url):
             trial_id = self._id_of(number)
             values = None if value is None else [value]
             if state is TrialState.PRUNED:  # Optuna's tools show a pruned trial at its last epoch
@@ -355,7 +360,7 @@ class StudySearch:
                 written = False  # another process ended it before: the first one counts
             if not written:
                 return STATES[self._storage.get_trial(trial_id).state]
-            self._view.ended(number, state, values)
+            self._view.note_end(number, state, values)
             return STATES[state]
 
 

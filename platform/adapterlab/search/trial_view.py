@@ -15,7 +15,7 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from adapterlab.search import storage as database
+from adapterlab.search.storage import trial_states
 
 
 class TrialView:
@@ -43,13 +43,13 @@ class TrialView:
         Args:
             mine: Numbers of the running trials that no other process writes to.
         """
-        found = database.trial_states(self._storage, self._study_id, self._last_id, self._open)
+        found = trial_states(self._storage, self._study_id, self._last_id, self._open)
         if found is None or self._differs(found, mine):
             self._read()
-        return self.known
+        return self.trials
 
     @property
-    def known(self) -> list[FrozenTrial]:
+    def trials(self) -> list[FrozenTrial]:
         """Every trial by number, as far as known; asks nobody."""
         return [self._trials[number] for number in sorted(self._trials)]
 
@@ -62,19 +62,19 @@ class TrialView:
     ) -> list[FrozenTrial]:
         """Return known trials as a pruner asks its study for them."""
         assert not deepcopy
-        return [trial for trial in self.known if states is None or trial.state in states]
+        return [trial for trial in self.trials if states is None or trial.state in states]
 
     # -- what this process wrote --------------------------------------------------------------------
 
-    def created(self, trial: FrozenTrial) -> None:
+    def note_trial(self, trial: FrozenTrial) -> None:
         """Note a trial that was written."""
         self._keep(trial)
 
-    def reported(self, number: int, epoch: int, value: float) -> None:
+    def note_value(self, number: int, epoch: int, value: float) -> None:
         """Note an epoch's objective that was written."""
         self._change(number, intermediate_values={epoch: value})
 
-    def ended(self, number: int, state: TrialState, values: Sequence[float] | None) -> None:
+    def note_end(self, number: int, state: TrialState, values: Sequence[float] | None) -> None:
         """Note an end that was written."""
         self._change(number, state=state, values=values)
 

@@ -10,9 +10,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from adapterlab.errors import NotFoundError
 from adapterlab.records import State
-from adapterlab.search import storage as database
 from adapterlab.search.samplers import by_dimension
-from adapterlab.search.settings import Setting
+from adapterlab.search.storage import close_storage, display_url, open_storage, readable_errors
+from adapterlab.spec.search_space import Setting
 
 WORKER = "worker"
 """Trial attribute: who trains it; ``None`` when it waits to be taken over."""
@@ -59,16 +59,16 @@ def read_trials(storage_url: str, name: str) -> list[TrialRecord]:
         NotFoundError: There is no such study.
         UnavailableError: The storage cannot be reached or was never initialised.
     """
-    storage = database.open_storage(storage_url)
+    storage = open_storage(storage_url)
     try:
-        with database.reaching(storage_url):
+        with readable_errors(storage_url):
             try:
                 study_id = storage.get_study_id_from_name(name)
             except KeyError as error:
-                raise NotFoundError(f"{database.visible(storage_url)}: no study {name!r}") from error
+                raise NotFoundError(f"{display_url(storage_url)}: no study {name!r}") from error
             return [record_of(trial) for trial in storage.get_all_trials(study_id, deepcopy=False)]
     finally:
-        database.close(storage)
+        close_storage(storage)
 
 
 def record_of(trial: FrozenTrial) -> TrialRecord:

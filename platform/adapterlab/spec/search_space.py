@@ -6,6 +6,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, model_validator
 
+Setting = float | str
+"""A dimension's value; text only where the combiner is one."""
+
+COMBINER = "combiner"
+"""The dimension whose value decides which others there are, in a study that chooses the combiner. Its
+combiners' own dimensions are stored as ``<combiner>.<dimension>``."""
+
 
 class Frozen(BaseModel):
     """Base of every part of a spec: immutable, unknown keys refused, no silent conversions."""

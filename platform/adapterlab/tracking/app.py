@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from mlflow.server.fastapi_app import app as mlflow_app
 
-from adapterlab.tracking.values import STATE_TAG
+from adapterlab.tracking.entities import STATE_TAG
 
 _Message: TypeAlias = MutableMapping[str, Any]
 _Receive: TypeAlias = Callable[[], Awaitable[_Message]]

@@ -1,4 +1,6 @@
-"""Pictures of what a combiner learned, drawn without matplotlib's global state (safe in threads).
+"""Pictures of what was learned, drawn without matplotlib's global state (safe in threads).
+
+Heatmaps of coefficients, bars of what removing a source does, bars of how well each label is found.
 
 Shapes: ``L`` layers (or 1 where all layers share), ``T`` sources, ``d`` hidden size (or 1).
 """
@@ -17,7 +19,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-DPI = 150
+_DPI = 150
 _CELL_WIDTH_IN = 0.74
 _CELL_HEIGHT_IN = 0.36
 _TALL_CELL_HEIGHT_IN = 0.6
@@ -29,9 +31,16 @@ _WRITABLE_IN = (0.46, 0.24)
 """Least width and height of a cell that a number is written in."""
 _LEAST_REACH = 0.1
 """Least half-width of the colour scale relative to its centre, so that noise does not look like a result."""
-INK = "#1f2933"
-FAINT = "#7b8794"
+_INK = "#1f2933"
+_FAINT = "#7b8794"
 _NO_VALUE = "#d9dde2"
+_UP, _DOWN = "#b2182b", "#2166ac"
+"""Ends of the heatmaps' colours: red is more, blue is less."""
+_BAR = "#4a7fb5"
+_ROW_HEIGHT_IN = 0.24
+"""Height of one label's bar."""
+_MOST_LETTERS = 60
+"""Longest name of a label."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,7 @@ def coefficient_heatmap(
 ) -> bytes:
     """Draw a transfer's scaling coefficients as layers × sources, and return a PNG.
 
-    Where there is one coefficient a layer and source, its value is written in the cell; where there is
+    Where there is one coefficient per layer and source, its value is written in the cell; where there is
     a vector, the mean over the hidden dimensions and, below it, their standard deviation and range. White
     is where training started: red cells were turned up, blue ones down. The last row is the mean over layers.
 
@@ -139,18 +148,122 @@ def source_heatmap(
     norm = TwoSlopeNorm(centre, centre - reach, centre + reach)
     whole = summary and len(rows) > 1
     drawing = _Drawing(*means.shape, tall=spread is not None, summary=whole, longest_row=max(map(len, rows)))
-    digits = digits_for(reach)
+    digits = _digits(reach)
     bold = [source.rsplit("/", 1)[-1] == own.rsplit("/", 1)[-1] for source in sources]
     image = drawing.matrix(0, means, spread, norm, rows, digits, axis)
     if whole:
         drawing.matrix(1, _mean_of_rows(means), None, norm, ["mean"], digits, axis)
-    drawing.label(short_names(sources), bold)
+    drawing.label(_short_names(sources), bold)
     if spread is not None:
         what = f"{what}, mean ± sd over {spread.over}"
     origin = "where training started" if start is not None else "their median"
     drawing.title(title, what, f"white = {centre:.{digits}f}, {origin}")
     drawing.colour_bar(image, centre, reach)
     return drawing.png()
+
+
+def difference_bars(
+    differences: Sequence[float],
+    sources: Sequence[str],
+    *,
+    title: str,
+    what: str,
+    own: str = "",
+) -> bytes:
+    """Draw what each source's removal does to a metric, one bar per source, and return a PNG.
+
+    Args:
+        differences: Metric without the source minus the full metric; NaN where it is not known.
+        sources: Their names.
+        title: First line.
+        what: What the bars are.
+        own: The target, whose own source is printed bold.
+
+    Raises:
+        ValueError: There are not as many numbers as names, or none.
+    """
+    if len(differences) != len(sources) or not sources:
+        raise ValueError(f"differences: got {len(differences)} for {len(sources)} sources")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    height = 0.3 * len(sources) + 1.5
+    figure = Figure(figsize=(6.4, height), dpi=_DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0.24, 0.55 / height, 0.68, 0.3 * len(sources) / height))
+    values = np.nan_to_num(np.asarray(differences, dtype=np.float64))
+    places = np.arange(len(sources))
+    axes.barh(places, values, color=[_DOWN if value < 0 else _UP for value in values], height=0.7)
+    axes.set_yticks(places, _short_names(sources), fontsize=9, color=_INK)
+    axes.invert_yaxis()
+    for text, source in zip(axes.get_yticklabels(), sources, strict=True):
+        if own and source.rsplit("/", 1)[-1] == own.rsplit("/", 1)[-1]:
+            text.set_fontweight("bold")
+    axes.axvline(0, color=_INK, linewidth=0.8)
+    reach = max(float(np.abs(values).max()), 1e-6) * 1.35
+    axes.set_xlim(-reach, reach)
+    digits = max(3, _digits(reach))
+    for place, given in zip(places, differences, strict=True):
+        value = float(given)
+        shown = f"{value:+.{digits}f}" if math.isfinite(value) else str(value)
+        left = math.isfinite(value) and value < 0
+        axes.annotate(
+            shown,
+            (float(values[place]), place),
+            xytext=(-4 if left else 4, 0),
+            textcoords="offset points",
+            ha="right" if left else "left",
+            va="center",
+            fontsize=8,
+        )
+    axes.tick_params(axis="x", labelsize=8, colors=_FAINT)
+    axes.tick_params(axis="y", length=0)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    figure.text(0.03, 1 - 0.3 / height, title, fontsize=12.5, color=_INK, fontweight="bold")
+    figure.text(0.03, 1 - 0.55 / height, what, fontsize=9, color=_INK)
+    return _png(figure)
+
+
+def label_bars(names: Sequence[str], scores: Sequence[float], counts: Sequence[int], *, title: str) -> bytes:
+    """Draw one bar per label, the best on top, and return a PNG.
+
+    Args:
+        names: The labels.
+        scores: F1 of each, in [0, 1].
+        counts: Test rows that have each.
+        title: What was scored, for example ``"sectors · scalearn"``.
+
+    Raises:
+        ValueError: There is no label, or the lengths differ.
+    """
+    if not names or not len(names) == len(scores) == len(counts):
+        raise ValueError(f"{len(names)} labels, {len(scores)} scores, {len(counts)} counts: expected as many")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    order = sorted(range(len(names)), key=lambda i: (scores[i], counts[i]))
+    figure = Figure(figsize=(7.0, len(names) * _ROW_HEIGHT_IN + 1.2), dpi=_DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.barh(range(len(order)), [scores[i] for i in order], color=_BAR, height=0.7)
+    axes.set_yticks(range(len(order)), [_clipped(names[i]) for i in order], fontsize=8, color=_INK)
+    for row, i in enumerate(order):
+        axes.text(scores[i] + 0.01, row, f"{scores[i]:.2f}", va="center", fontsize=8, color=_INK)
+        axes.text(1.12, row, f"{counts[i]:,}", va="center", ha="right", fontsize=8, color=_FAINT)
+    axes.text(1.12, len(order) - 0.3, "rows", va="bottom", ha="right", fontsize=8, color=_FAINT)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(-0.6, len(order) - 0.4)
+    axes.set_xlabel("F1 on the test split", fontsize=9, color=_FAINT)
+    axes.tick_params(length=0, labelsize=8)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.set_title(title, loc="left", fontsize=12.5, fontweight="bold", color=_INK, pad=18)
+    return _png(figure)
+
+
+def _clipped(name: str) -> str:
+    return name if len(name) <= _MOST_LETTERS else f"{name[: _MOST_LETTERS - 1]}…"
 
 
 class _Drawing:
@@ -172,7 +285,7 @@ class _Drawing:
         left = 0.35 + max(0.4, 0.08 * longest_row)
         self._left = left
         self._figure = Figure(
-            figsize=(left + width + 1.25, sum(heights) + gap + 2.0), dpi=DPI, facecolor="white"
+            figsize=(left + width + 1.25, sum(heights) + gap + 2.0), dpi=_DPI, facecolor="white"
         )
         FigureCanvasAgg(self._figure)
         self._whole_width, self._whole_height = self._figure.get_size_inches()
@@ -204,7 +317,7 @@ class _Drawing:
         image = axes.imshow(np.ma.masked_invalid(means), cmap=colours, norm=norm, aspect="auto")
         rows, columns = means.shape
         axes.set_xticks([])
-        axes.set_yticks(range(rows), labels, fontsize=8, color=INK)
+        axes.set_yticks(range(rows), labels, fontsize=8, color=_INK)
         axes.tick_params(length=0)
         axes.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
         axes.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
@@ -213,7 +326,7 @@ class _Drawing:
         for spine in axes.spines.values():
             spine.set_visible(False)
         if row == 0:
-            axes.set_ylabel(axis, fontsize=9, color=FAINT)
+            axes.set_ylabel(axis, fontsize=9, color=_FAINT)
         if self._wide and (self._high or row > 0):
             for y in range(rows):
                 for x in range(columns):
@@ -224,7 +337,7 @@ class _Drawing:
         """Write the sources below the last row; the target's own is bold."""
         axes = self._axes[-1]
         slanted = max(map(len, names)) > 8 or not self._wide
-        axes.set_xticks(range(len(names)), names, fontsize=9, color=INK)
+        axes.set_xticks(range(len(names)), names, fontsize=9, color=_INK)
         for text, is_own in zip(axes.get_xticklabels(), own, strict=True):
             if slanted:
                 text.set(rotation=35, ha="right", rotation_mode="anchor")
@@ -235,9 +348,9 @@ class _Drawing:
         """Write what one looks at, and how to read it."""
         left = self._left / self._whole_width
         for text, below_in, size, colour, weight in (
-            (title, 0.3, 12.5, INK, "bold"),
-            (what, 0.53, 9, INK, "normal"),
-            (legend, 0.73, 8, FAINT, "normal"),
+            (title, 0.3, 12.5, _INK, "bold"),
+            (what, 0.53, 9, _INK, "normal"),
+            (legend, 0.73, 8, _FAINT, "normal"),
         ):
             y = 1 - below_in / self._whole_height
             self._figure.text(left, y, text, fontsize=size, color=colour, fontweight=weight)
@@ -246,14 +359,14 @@ class _Drawing:
         """Draw the scale, with its ends and its centre."""
         ticks = [centre - reach, centre - reach / 2, centre, centre + reach / 2, centre + reach]
         bar = self._figure.colorbar(image, cax=self._bar, ticks=ticks)
-        digits = digits_for(reach)
-        bar.ax.set_yticklabels([f"{tick:.{digits}f}" for tick in ticks], fontsize=8, color=INK)
+        digits = _digits(reach)
+        bar.ax.set_yticklabels([f"{tick:.{digits}f}" for tick in ticks], fontsize=8, color=_INK)
         bar.outline.set_visible(False)
         bar.ax.tick_params(length=0)
 
     def png(self) -> bytes:
         """Return the figure, cut to what is drawn."""
-        return png_of(self._figure)
+        return _png(self._figure)
 
     def _write_cell(
         self, image: Any, x: int, y: int, means: NDArray[Any], spread: Spread | None, digits: int
@@ -268,10 +381,10 @@ class _Drawing:
                 ha="center",
                 va="center",
                 fontsize=8,
-                color=INK,
+                color=_INK,
             )
             return
-        colour = INK if _is_light(image.cmap(image.norm(value))) else "white"
+        colour = _INK if _is_light(image.cmap(image.norm(value))) else "white"
         middle = {"ha": "center", "va": "center", "color": colour}
         if spread is None or not self._tall:
             axes.text(x, y, f"{value:.{digits}f}", fontsize=8, **middle)
@@ -280,7 +393,7 @@ class _Drawing:
         axes.text(x, y - (0.24 if ranged else 0.16), f"{value:.{digits}f}", fontsize=8, **middle)
         deviation = float(spread.deviation[y, x])
         if math.isfinite(deviation):
-            decimals = digits_for(float(np.nanmax(spread.deviation)))
+            decimals = _digits(float(np.nanmax(spread.deviation)))
             axes.text(
                 x, y + (0.07 if ranged else 0.22), f"± {deviation:.{decimals}f}", fontsize=6.5, **middle
             )
@@ -298,7 +411,7 @@ class _Drawing:
         return left / whole_width, bottom / whole_height, width / whole_width, height / whole_height
 
 
-def png_of(figure: Any) -> bytes:
+def _png(figure: Any) -> bytes:
     """Return a figure as a PNG, cut to what is drawn."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", bbox_inches="tight", pad_inches=0.18)
@@ -317,7 +430,7 @@ def _mean_of_rows(means: NDArray[Any]) -> NDArray[Any]:
     return average
 
 
-def digits_for(size: float) -> int:
+def _digits(size: float) -> int:
     """Return how many decimals show two digits of numbers of this size, between 2 and 4."""
     return min(4, max(2, 1 - math.floor(math.log10(size)))) if size > 0 else 2
 
@@ -332,7 +445,7 @@ def _is_light(colour: tuple[float, float, float, float]) -> bool:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] > 0.25
 
 
-def short_names(sources: Sequence[str]) -> list[str]:
+def _short_names(sources: Sequence[str]) -> list[str]:
     """Drop the benchmark where that leaves every name different."""
     short = [source.rsplit("/", 1)[-1] for source in sources]
     return short if len(set(short)) == len(short) else list(sources)

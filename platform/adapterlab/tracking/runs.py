@@ -23,17 +23,22 @@ import filelock
 
 from adapterlab.errors import NotFoundError
 from adapterlab.records import State
-from adapterlab.tracking.entities import NOTE_TAG, PARENT_TAG, chunks, cut, dataset_inputs, node_of
-from adapterlab.tracking.values import (
+from adapterlab.tracking.entities import (
     ATTEMPT_TAG,
     MLFLOW_STATUS,
     NODE_TAG,
     NON_FINITE_TAG,
+    NOTE_TAG,
+    PARENT_TAG,
     REASON_TAG,
     ROOT_TAG,
     STATE_TAG,
     Node,
     RunIds,
+    chunks,
+    cut,
+    dataset_inputs,
+    node_of,
 )
 
 if TYPE_CHECKING:
@@ -56,7 +61,7 @@ _RUNNING = MLFLOW_STATUS[State.RUNNING]
 
 
 @dataclass
-class _Known:
+class _RunState:
     """What this process knows of one run."""
 
     run_id: str
@@ -96,7 +101,7 @@ class Runs:
         """MLflow's id of the experiment."""
         self._run_ids = run_ids
         self._locks = locks
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, _RunState] = {}
         self._mutex = threading.RLock()
 
     def run_id(self, node: str) -> str | None:
@@ -241,7 +246,7 @@ class Runs:
         with self._mutex:
             self._known.pop(node, None)
 
-    def _get(self, node: str) -> _Known:
+    def _get(self, node: str) -> _RunState:
         known = self._lookup(node)
         if known is None:
             raise NotFoundError(
@@ -249,20 +254,20 @@ class Runs:
             )
         return known
 
-    def _lookup(self, node: str, *, search: bool = True) -> _Known | None:
+    def _lookup(self, node: str, *, search: bool = True) -> _RunState | None:
         with self._mutex:
             known = self._known.get(node)
             if known is None and (run := self._find(node, search=search)) is not None:
-                known = self._known[node] = _known(run)
+                known = self._known[node] = _state_of(run)
             return known
 
     def _find(self, node: str, *, search: bool) -> MlflowRun | None:
-        run = self._valid(node, self._kept(node))
+        run = self._valid(node, self._stored_id(node))
         if run is None and search:
             by_tag = f"tags.`{NODE_TAG}` = '{node}'"
             run = next(self._search(by_tag, order_by=_OLDEST_FIRST, limit=1), None)
             if run is not None:
-                self._keep(node, run.info.run_id)
+                self._store_id(node, run.info.run_id)
         return run
 
     def _valid(self, node: str, run_id: str | None) -> MlflowRun | None:
@@ -280,7 +285,7 @@ class Runs:
         fits = run.info.lifecycle_stage == "active" and run.data.tags.get(NODE_TAG) == node
         return run if fits else None
 
-    def _kept(self, node: str) -> str | None:
+    def _stored_id(self, node: str) -> str | None:
         if self._run_ids is None:
             return None
         try:
@@ -289,7 +294,7 @@ class Runs:
             _log.warning("cannot look up the run of %s (%s)", node, error)
             return None
 
-    def _keep(self, node: str, run_id: str) -> str | None:
+    def _store_id(self, node: str, run_id: str) -> str | None:
         """Keep a run's id; return the one that is kept, which may be another's."""
         if self._run_ids is None:
             return None
@@ -301,32 +306,32 @@ class Runs:
 
     def _create(
         self, node: str, attempt: str, name: str, parent: str | None, tags: dict[str, str], start_ms: int
-    ) -> _Known:
+    ) -> _RunState:
         tags[ROOT_TAG] = node
         if parent is not None:
             above = self._get(parent)
             tags |= {PARENT_TAG: above.run_id, ROOT_TAG: above.root}
         tags = {key: cut(value, _TAG_CHARACTERS) for key, value in tags.items()}
         run = self._client.create_run(self.experiment_id, start_time=start_ms, tags=tags, run_name=name)
-        kept = self._keep(node, run.info.run_id)
+        kept = self._store_id(node, run.info.run_id)
         if kept != run.info.run_id and (first := self._valid(node, kept)) is not None:
             # Another machine made the node's run at this very moment, and was first.
             self._client.delete_run(run.info.run_id)
-            known = _known(first)
+            known = _state_of(first)
         else:
             now_s = time.monotonic()
-            known = _Known(run.info.run_id, tags[ROOT_TAG], attempt, True, tags, set(), created_s=now_s)
+            known = _RunState(run.info.run_id, tags[ROOT_TAG], attempt, True, tags, set(), created_s=now_s)
         self._known[node] = known
         return known
 
-    def _reopen(self, known: _Known, wanted: Mapping[str, str]) -> None:
+    def _reopen(self, known: _RunState, wanted: Mapping[str, str]) -> None:
         if known.tags.pop(REASON_TAG, None) is not None:
             self._client.delete_tag(known.run_id, REASON_TAG)
         known.new_tags |= wanted
         self._flush(known)
         self._client.update_run(known.run_id, status=_RUNNING)
 
-    def _flush(self, known: _Known) -> None:
+    def _flush(self, known: _RunState) -> None:
         """Write what waits, all kinds of it in the same calls."""
         from mlflow.entities import Param, RunTag
 
@@ -350,7 +355,7 @@ class Runs:
         known.params |= known.new_params.keys()
         known.new_params, known.new_metrics, known.new_tags = {}, [], {}
 
-    def _look_up_points(self, known: _Known, key: str) -> None:
+    def _look_up_points(self, known: _RunState, key: str) -> None:
         if known.created_here or key in known.looked_up:
             return
         history = self._client.get_metric_history(known.run_id, key)
@@ -386,7 +391,9 @@ class Runs:
             yield
 
 
-def _known(run: MlflowRun) -> _Known:
+def _state_of(run: MlflowRun) -> _RunState:
     tags = dict(run.data.tags)
     root = tags.get(ROOT_TAG) or tags.get(NODE_TAG) or ""
-    return _Known(str(run.info.run_id), root, tags.get(ATTEMPT_TAG) or "", False, tags, set(run.data.params))
+    return _RunState(
+        str(run.info.run_id), root, tags.get(ATTEMPT_TAG) or "", False, tags, set(run.data.params)
+    )

@@ -44,7 +44,7 @@ def initialise(uri: str, artifacts: str, locks: Path) -> None:
     locks.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(locks / f"mlflow-{store.digest_of_uri(uri)}.lock", timeout=_TIMEOUT_S)
     try:
-        with lock, store.translated(uri):
+        with lock, store.readable_errors(uri):
             path = store.sqlite_path(uri)
             if path is None:
                 _initialise_database(uri, artifacts)
@@ -52,7 +52,7 @@ def initialise(uri: str, artifacts: str, locks: Path) -> None:
                 _initialise_sqlite(uri, path, artifacts)
     except filelock.Timeout as error:
         raise ConflictError(
-            f"tracking store {store.shown(uri)}: another process has been preparing it for {_TIMEOUT_S:.0f} s",
+            f"tracking store {store.display_url(uri)}: another process has been preparing it for {_TIMEOUT_S:.0f} s",
             remedy=f"If no other adapterlab process runs, remove {lock.lock_file}.",
         ) from error
 
@@ -116,7 +116,7 @@ def _upgrade_schema(uri: str, existing: Path | None, artifacts: str) -> None:
         SqlAlchemyStore(uri, store.artifact_root(artifacts)).engine.dispose()
     except CommandError as error:
         raise ConflictError(
-            f"tracking store {store.shown(uri)}: its schema is unknown to this MLflow ({store.first_line(error)})",
+            f"tracking store {store.display_url(uri)}: its schema is unknown to this MLflow ({store.first_line(error)})",
             remedy="Upgrade MLflow, or give it a database of its own.",
         ) from error
     finally:
@@ -136,7 +136,7 @@ def _advisory_lock(engine: Any, uri: str) -> Iterator[None]:
         while not connection.scalar(sa.text("select pg_try_advisory_lock(:number)"), {"number": number}):
             if time.monotonic() > deadline:
                 raise ConflictError(
-                    f"tracking store {store.shown(uri)}: another host is upgrading its schema",
+                    f"tracking store {store.display_url(uri)}: another host is upgrading its schema",
                     remedy="Wait for it, then submit again.",
                 )
             time.sleep(0.2)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from adapterlab.errors import AdapterlabError, ConflictError, UnavailableError, UsageError
-from adapterlab.tracking.values import EXPERIMENT_TAGS
+from adapterlab.tracking.entities import EXPERIMENT_TAGS
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -47,7 +47,7 @@ def is_server(uri: str) -> bool:
         return True
     if scheme not in _DATABASES or ":" not in uri:
         raise UsageError(
-            f"tracking store: got {shown(uri)!r}; expected sqlite:///<path>, postgresql+psycopg://… or http(s)://…",
+            f"tracking store: got {display_url(uri)!r}; expected sqlite:///<path>, postgresql+psycopg://… or http(s)://…",
             remedy="Set [tracking] uri in the spec, or MLFLOW_TRACKING_URI.",
         )
     if scheme == "sqlite" and sqlite_path(uri) is None:
@@ -65,7 +65,7 @@ def sqlite_path(uri: str) -> Path | None:
     return Path(path) if slashes and path and path != ":memory:" else None
 
 
-def shown(uri: str) -> str:
+def display_url(uri: str) -> str:
     """Return a URI without its password, for messages."""
     parts = urlsplit(uri)
     if "@" not in parts.netloc:
@@ -110,14 +110,14 @@ def check_answers(uri: str) -> None:
         answer = ping(uri)
         if not answer.up:
             raise UnavailableError(
-                f"MLflow server {shown(uri)}: {answer.why}",
+                f"MLflow server {display_url(uri)}: {answer.why}",
                 remedy="Start it (`mlflow server`), correct MLFLOW_TRACKING_URI, or unset it to use the home folder.",
             )
         return
     path = sqlite_path(uri)
     if not (_database_has_schema(uri) if path is None else has_schema(path)):
         raise UnavailableError(
-            f"tracking store {shown(uri)} has not been prepared",
+            f"tracking store {display_url(uri)} has not been prepared",
             remedy="Call tracking.schema.initialise first.",
         )
 
@@ -136,7 +136,7 @@ def ping(uri: str) -> Answer:
     """Ask once whether the store answers; a few seconds at most, no retries."""
     if not is_server(uri):
         try:
-            with translated(uri):
+            with readable_errors(uri):
                 connect(uri).dispose()
         except AdapterlabError as error:
             return Answer(up=False, why=error.message)
@@ -189,7 +189,7 @@ def experiment_id(client: MlflowClient, name: str, uri: str, artifacts: str) -> 
     if found is None or found.lifecycle_stage == "deleted":
         number = "?" if found is None else found.experiment_id
         raise ConflictError(
-            f"MLflow experiment {name!r} in {shown(uri)} was deleted",
+            f"MLflow experiment {name!r} in {display_url(uri)} was deleted",
             remedy=f"Restore it (`mlflow experiments restore -x {number}`) or give the sweep another name.",
         )
     for key, value in EXPERIMENT_TAGS.items():
@@ -199,7 +199,7 @@ def experiment_id(client: MlflowClient, name: str, uri: str, artifacts: str) -> 
 
 
 @contextmanager
-def translated(uri: str) -> Iterator[None]:
+def readable_errors(uri: str) -> Iterator[None]:
     """Turn MLflow's, SQLAlchemy's and the driver's faults into ours, without the password."""
     import sqlalchemy.exc
     from mlflow.exceptions import MlflowException
@@ -210,15 +210,15 @@ def translated(uri: str) -> Iterator[None]:
         text = first_line(error)
         if "out-of-date database schema" in text or "Can't locate revision" in text:
             raise ConflictError(
-                f"tracking store {shown(uri)}: {text}",
+                f"tracking store {display_url(uri)}: {text}",
                 remedy="Use the MLflow version that wrote it, or another store.",
             ) from error
         raise UnavailableError(
-            f"tracking store {shown(uri)}: {text}", remedy="Check the address and your credentials."
+            f"tracking store {display_url(uri)}: {text}", remedy="Check the address and your credentials."
         ) from error
     except (sqlalchemy.exc.SQLAlchemyError, OSError, sqlite3.Error) as error:
         raise UnavailableError(
-            f"tracking store {shown(uri)} cannot be used: {first_line(error)}",
+            f"tracking store {display_url(uri)} cannot be used: {first_line(error)}",
             remedy="Check that the database runs, the address, and that the folder can be written.",
         ) from error
 
@@ -239,7 +239,7 @@ def connect(uri: str) -> Any:
 def _database_has_schema(uri: str) -> bool:
     import sqlalchemy as sa
 
-    with translated(uri):
+    with readable_errors(uri):
         engine = connect(uri)
         try:
             return bool(sa.inspect(engine).has_table("experiments"))

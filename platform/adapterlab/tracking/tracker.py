@@ -26,11 +26,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from adapterlab.errors import AdapterlabError, UnavailableError
+from adapterlab.provenance import DIRTY, provenance_of
 from adapterlab.records import State
 from adapterlab.tracking import store
+from adapterlab.tracking.entities import COMMIT_TAG, VERSION_TAG, Dataset, Node, RunIds
 from adapterlab.tracking.runs import Runs
 from adapterlab.tracking.spool import Spool
-from adapterlab.tracking.values import Dataset, Node, RunIds
 from adapterlab.tracking.writer import Writer
 
 _NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/:@+=,#-]{0,499}")
@@ -89,7 +90,7 @@ class Run:
         """
         value = _without_non_finite(value)
         text = json.dumps(value, ensure_ascii=False, default=str)
-        if len(text) <= _READABLE_CHARACTERS:  # beyond, one number a line is no easier to read
+        if len(text) <= _READABLE_CHARACTERS:  # beyond, one number per line is no easier to read
             text = json.dumps(value, ensure_ascii=False, default=str, indent=2)
         self._artifact(name, f"{text}\n".encode())
 
@@ -147,7 +148,7 @@ class Tracker:
         self._last_start_ms = 0
         self._closed = False
         self._mutex = threading.Lock()
-        self._writer = Writer(spool, runs_of, experiment, lambda: store.ping(uri), store.shown(uri))
+        self._writer = Writer(spool, runs_of, experiment, lambda: store.ping(uri), store.display_url(uri))
         atexit.register(self.close)
 
     @classmethod
@@ -161,7 +162,6 @@ class Tracker:
         run_ids: RunIds | None = None,
         locks: Path | None = None,
         command: str = "adapterlab",
-        git_commit: str | None = None,
     ) -> Tracker:
         """Open the store and the experiment, creating the experiment if nobody has.
 
@@ -175,7 +175,6 @@ class Tracker:
             run_ids: Where run ids are kept as well; the catalog.
             locks: Folder of this machine's lock files.
             command: What is shown as the runs' source.
-            git_commit: Commit of the code, if known.
 
         Raises:
             UnavailableError: The store does not answer; said within seconds.
@@ -183,7 +182,7 @@ class Tracker:
         """
         store.configure(uri)
         store.check_answers(uri)
-        with store.translated(uri):
+        with store.readable_errors(uri):
             from mlflow.tracking import MlflowClient
 
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
@@ -196,8 +195,6 @@ class Tracker:
             return known[name]
 
         tags = {"mlflow.user": _user(), "mlflow.source.name": command, "mlflow.source.type": "LOCAL"}
-        if git_commit:
-            tags["mlflow.source.git.commit"] = git_commit
         return cls(
             uri=uri,
             experiment=experiment,
@@ -219,6 +216,8 @@ class Tracker:
         new: bool = False,
     ) -> Run:
         """Start a run, or start it again: the run of ``node`` is found wherever it was made.
+
+        Its tags say which versions and which device made it, those of the last start.
 
         Args:
             node: Stable identity, for example ``"<sweep key>/source/<step key>"``; the same node is the
@@ -245,7 +244,11 @@ class Tracker:
             run={
                 "name": name,
                 "parent": parent,
-                "tags": {**self._source_tags, **{key: str(value) for key, value in (tags or {}).items()}},
+                "tags": {
+                    **self._source_tags,
+                    **_provenance_tags(),
+                    **{key: str(value) for key, value in (tags or {}).items()},
+                },
                 "params": {key: str(value) for key, value in (params or {}).items()},
                 "datasets": [asdict(dataset) for dataset in datasets],
                 "description": description,
@@ -265,12 +268,12 @@ class Tracker:
             UnavailableError: The store does not answer, or refused to create it.
         """
         self._writer.settle(_ANSWER_TIMEOUT_S)
-        with store.translated(self.uri):
+        with store.readable_errors(self.uri):
             found = self._runs.run_id(node)
         if found is None:
             why = next((text for text in self.problems if text.startswith(f"{node}:")), "it does not answer")
             raise UnavailableError(
-                f"MLflow {store.shown(self.uri)} has no run for {node!r}: {why}",
+                f"MLflow {store.display_url(self.uri)} has no run for {node!r}: {why}",
                 remedy="Check that the store runs; what was measured is kept and written later.",
             )
         return found
@@ -283,7 +286,7 @@ class Tracker:
             UnavailableError: The store does not answer.
         """
         self._writer.settle(_ANSWER_TIMEOUT_S)
-        with store.translated(self.uri):
+        with store.readable_errors(self.uri):
             return self._runs.below(parent)
 
     def reap(
@@ -300,7 +303,7 @@ class Tracker:
         """
         try:
             stale = [run for run in self.tree(parent) if run.status == "RUNNING" and run.node not in keep]
-            with store.translated(self.uri):
+            with store.readable_errors(self.uri):
                 return [run for run in stale if self._runs.kill(run, reason, _now_ms())]
         except AdapterlabError as error:
             _log.warning(
@@ -314,9 +317,9 @@ class Tracker:
         return tuple(self._writer.problems)
 
     @property
-    def unwritten(self) -> int:
+    def backlog(self) -> int:
         """Entries handed over that are not in MLflow yet."""
-        return self._writer.unwritten
+        return self._writer.backlog
 
     def flush(self, timeout_s: float = _ANSWER_TIMEOUT_S) -> bool:
         """Wait until everything handed over is in MLflow; return whether it is."""
@@ -364,6 +367,23 @@ def _without_non_finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_non_finite(item) for item in value]
     return value
+
+
+def _provenance_tags() -> dict[str, str]:
+    """Return what made a run, as people see it in MLflow; asked late, when torch and its device are loaded."""
+    made_with = provenance_of()
+    tags = {
+        VERSION_TAG: made_with.adapterlab_version,
+        COMMIT_TAG: made_with.git_commit,
+        "adapterlab.python": made_with.python_version,
+        "adapterlab.torch": made_with.torch_version,
+        "adapterlab.transformers": made_with.transformers_version,
+        "adapterlab.device": made_with.device_name,
+        "mlflow.source.git.commit": (made_with.git_commit or "").removesuffix(
+            DIRTY
+        ),  # MLflow makes a column of it
+    }
+    return {name: value for name, value in tags.items() if value}
 
 
 def _user() -> str:

@@ -1,4 +1,4 @@
-"""The one thread of a process that writes to MLflow, once a second, whatever happens to the store.
+"""The one thread of a process that writes to MLflow, once per second, whatever happens to the store.
 
 Entries are applied in the order they came, those of one run together. A store that does not answer is
 asked again with growing pauses (or when it says it wants to be asked) for as long as the process lives;
@@ -85,7 +85,7 @@ class Writer:
         self._spool.append(entry)
 
     @property
-    def unwritten(self) -> int:
+    def backlog(self) -> int:
         """Entries that are not in MLflow yet."""
         with self._idle:
             return self._handed_over - self._finished
@@ -117,7 +117,7 @@ class Writer:
         self._closing.set()
         self._wake.set()
         self._thread.join(timeout_s + _GRACE_S)
-        left = self.unwritten
+        left = self.backlog
         if left:
             _log.warning(
                 "MLflow %s: %d entries could not be written; they are kept, and written when this machine "

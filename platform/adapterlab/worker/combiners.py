@@ -12,7 +12,7 @@ from adapterlab.catalog.records import PoolEntry
 from adapterlab.fingerprint import digest_of
 from adapterlab.records import TaskData, TrainSettings
 from adapterlab.registry.entry_points import adapter_method, combiner
-from adapterlab.search.settings import COMBINER
+from adapterlab.spec.search_space import COMBINER
 from adapterlab.train import weights
 from adapterlab.train.adaptation import SourcePool
 from adapterlab.train.combination import pool_for

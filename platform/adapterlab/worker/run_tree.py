@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from adapterlab.catalog.store import Catalog
 from adapterlab.records import EpochResult, State, TaskData, TaskFacts
-from adapterlab.search.settings import COMBINER, Setting
+from adapterlab.spec.search_space import COMBINER, Setting
 from adapterlab.tracking import run_names as names
+from adapterlab.tracking.entities import Dataset
 from adapterlab.tracking.tracker import Run, Tracker
-from adapterlab.tracking.values import Dataset
 from adapterlab.worker.context import Context
 from adapterlab.worker.test_outputs import label_scores, outputs_document
 
@@ -127,7 +127,7 @@ class RunRecorder:
         """
         self._run.json("test_outputs.json", outputs_document(outputs, task))
         if (scores := label_scores(outputs, task)) is not None:
-            from adapterlab.tracking.label_bars import label_bars
+            from adapterlab.tracking.pictures import label_bars
 
             self._run.picture("label_scores.png", label_bars(task.facts.labels, *scores, title=title))
 

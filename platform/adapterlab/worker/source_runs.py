@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from adapterlab.catalog.records import AdapterRecord, Claim
+from adapterlab.provenance import provenance_of
 from adapterlab.records import EpochResult, LaneResult, State, TaskData, TrainSettings
 from adapterlab.registry.entry_points import adapter_method
 from adapterlab.train import weights
@@ -127,6 +128,7 @@ def _publish(worker: Worker, source: _Source, result: LaneResult) -> None:
         seconds=result.seconds,
         train_rows=result.train_rows,
         device=str(worker.backbone.device),
+        provenance=provenance_of(str(worker.backbone.device)),
         run_id=worker.catalog.run_id(source.run.node),
     )
     about = weights.described(facts.task, source.claim.key, "adapter", facts.labels)

@@ -21,10 +21,10 @@ from adapterlab.catalog.records import (
     TransferRecord,
 )
 from adapterlab.errors import TrainingError
+from adapterlab.provenance import provenance_of
 from adapterlab.records import EpochResult, LaneResult, State, TaskData
-from adapterlab.search.settings import COMBINER, Setting
 from adapterlab.search.study import Proposal, StudySearch, TrialRecord
-from adapterlab.spec.search_space import parse_space
+from adapterlab.spec.search_space import COMBINER, Setting, parse_space
 from adapterlab.train import weights
 from adapterlab.train.lane import Lane
 from adapterlab.train.layers import MEAN_COEFFICIENTS
@@ -359,6 +359,7 @@ def _publish(
         seconds=result.seconds,
         train_rows=result.train_rows,
         device=str(study.worker.backbone.device),
+        provenance=provenance_of(str(study.worker.backbone.device)),
         run_id=study.worker.catalog.run_id(run.node),
     )
     data = weights.to_bytes(kept, weights.described(facts.task, claim.key, "transfer", facts.labels))

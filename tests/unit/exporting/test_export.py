@@ -29,12 +29,14 @@ from adapterlab.exporting import selftest
 from adapterlab.exporting.adapter_folder import read_adapter, read_head
 from adapterlab.exporting.draft import slug
 from adapterlab.exporting.stored_models import open_trained
+from adapterlab.provenance import DIRTY, Provenance, provenance_of
 from adapterlab.train.adaptation import OwnAdapter, Seat
 from adapterlab.train.predict import outputs
 from adapterlab_bottleneck import layer as pfeiffer
 from adapterlab_bottleneck.plugin import PfeifferSettings
 from adapterlab_encoder import layer as encoder
 from adapterlab_scalearn.layer import ScaLearnLayer
+from catalogs import sql
 from tiny_models import random_examples
 from tiny_trained import COMBINERS, write_backbone
 
@@ -167,6 +169,32 @@ def test_the_card_is_valid_and_says_what_one_needs(world, tmp_path):
     }
     for part in ("glue/mrpc", "superglue/cb", "0.7500", "0.8000", "use_safetensors=True", "owner/model"):
         assert part in text
+
+
+def test_it_says_what_trained_it_and_what_exported_it(own_world, tmp_path):
+    """The transfer was trained elsewhere, by older code; the source before anybody recorded that."""
+    key = own_world.transfers["scalearn"]
+    made_with = Provenance("0.0.9", "ab" * 20 + DIRTY, "3.11.2", "2.8.0+cu128", "5.1.0", "NVIDIA H100")
+    with own_world.open() as catalog:
+        columns = ", ".join(f"{name} = :{name}" for name in made_with.to_json())
+        where = {"key": key, **made_with.to_json()}
+        sql(catalog, f"UPDATE transfers SET {columns}, device = 'cuda:0' WHERE key = :key", **where)
+    for one, name in ((key, "new"), (own_world.sources[0], "old")):
+        adapterlab.export(one, tmp_path / name)
+    parts = [
+        (tmp_path / name / "README.md").read_text().partition("## Made with\n\n")[2]
+        for name in ("new", "old")
+    ]
+    exporter = f"- exported with {provenance_of().code}\n"
+    assert parts[0] == (
+        "- trained with adapterlab 0.0.9, commit abababababab+dirty; torch 2.8.0+cu128, transformers 5.1.0, "
+        f"Python 3.11.2; on cuda:0 (NVIDIA H100)\n{exporter}"
+    )
+    assert parts[1] == f"- trained with: unknown, the catalog did not record it yet\n{exporter}"
+    new, old = (json.loads((tmp_path / name / "adapterlab.json").read_text()) for name in ("new", "old"))
+    assert Provenance(**new["made_with"]) == made_with
+    assert old["made_with"] is None
+    assert new["exported_with"]["adapterlab_version"] == adapterlab.__version__
 
 
 def test_nothing_of_this_machine_is_in_it(world, tmp_path):

@@ -18,7 +18,7 @@ import sqlalchemy
 
 import adapterlab.search.storage as storage_module
 from adapterlab.errors import ConflictError, UnavailableError, UsageError
-from adapterlab.search.storage import close, database_lock, initialise, open_storage, visible
+from adapterlab.search.storage import close_storage, database_lock, display_url, initialise, open_storage
 from adapterlab.search.study import StudySearch
 from adapterlab.spec.search_space import Choices
 
@@ -37,14 +37,14 @@ def initialise_from_many_processes(url: str, locks: Path, processes: int) -> lis
 def test_eight_processes_may_initialise_a_fresh_sqlite_file_at_once(tmp_path):
     url = f"sqlite:///{tmp_path}/new/studies.db"
     assert initialise_from_many_processes(url, tmp_path / "locks", 8) == [0] * 8
-    close(open_storage(url))
+    close_storage(open_storage(url))
 
 
 @pytest.mark.slow
 @pytest.mark.postgres
 def test_eight_processes_may_initialise_a_fresh_postgresql_database_at_once(postgres_url, tmp_path):
     assert initialise_from_many_processes(postgres_url, tmp_path, 8) == [0] * 8
-    close(open_storage(postgres_url))
+    close_storage(open_storage(postgres_url))
 
 
 def test_sqlite_readers_do_not_block_writers(sqlite_url):
@@ -103,7 +103,7 @@ def test_an_unreachable_server_is_reported_without_its_password(tmp_path):
         initialise(url, tmp_path)
     assert "canary" not in str(caught.value)
     assert "127.0.0.1:9" in str(caught.value)
-    assert "canary" not in visible(url)
+    assert "canary" not in display_url(url)
 
 
 def test_a_lock_held_for_too_long_is_an_error_and_not_a_hang(sqlite_url, monkeypatch):

@@ -1,13 +1,19 @@
-"""Heatmaps are PNGs of a size that fits what they show."""
+"""Heatmaps and bars are PNGs of a size that fits what they show."""
 
+import io
 import struct
 import threading
 
 import numpy as np
 import pytest
 
-from adapterlab.tracking.ablation_pictures import difference_bars
-from adapterlab.tracking.pictures import Spread, coefficient_heatmap, source_heatmap
+from adapterlab.tracking.pictures import (
+    Spread,
+    coefficient_heatmap,
+    difference_bars,
+    label_bars,
+    source_heatmap,
+)
 
 
 def _size(png: bytes) -> tuple[int, int]:
@@ -84,3 +90,30 @@ def test_bars_grow_with_sources_and_refuse_what_does_not_fit():
     assert many[1] > few[1]
     with pytest.raises(ValueError, match="got 1 for 2"):
         difference_bars([0.1], ["a", "b"], title="t", what="w")
+
+
+def _pixels(png):
+    image = pytest.importorskip("matplotlib.image")
+    return np.asarray(image.imread(io.BytesIO(png), format="png"))
+
+
+@pytest.mark.parametrize("count", [1, 6, 33])
+def test_label_bars_are_as_high_as_there_are_labels(count):
+    names = [f"Humanitarian Access->{'very ' * 20}long name {i}" for i in range(count)]
+    drawn = _pixels(label_bars(names, [i / count for i in range(count)], list(range(count)), title="a · b"))
+    assert drawn.shape[0] > 30 * count
+    assert drawn.std() > 0
+
+
+def test_a_greater_score_is_a_longer_label_bar():
+    def coloured(score):
+        drawn = _pixels(label_bars(["one"], [score], [1], title="t"))
+        return int((np.abs(drawn[..., :3] - np.array([0x4A, 0x7F, 0xB5]) / 255) < 0.02).all(axis=-1).sum())
+
+    assert coloured(0.9) > 1.5 * coloured(0.5) > 0
+    assert coloured(0.0) == 0
+
+
+def test_label_bars_want_as_many_scores_as_labels():
+    with pytest.raises(ValueError, match="2 labels, 1 scores"):
+        label_bars(["a", "b"], [0.5], [1, 2], title="t")

@@ -12,10 +12,19 @@ from pathlib import Path
 
 import pytest
 
+import adapterlab
 from adapterlab.errors import ConflictError, NotFoundError, UnavailableError
+from adapterlab.provenance import provenance_of
 from adapterlab.records import State
+from adapterlab.tracking.entities import (
+    COMMIT_TAG,
+    NON_FINITE_TAG,
+    REASON_TAG,
+    STATE_TAG,
+    VERSION_TAG,
+    Dataset,
+)
 from adapterlab.tracking.tracker import Tracker
-from adapterlab.tracking.values import NON_FINITE_TAG, REASON_TAG, STATE_TAG, Dataset
 
 
 def test_tree_has_three_levels_in_mlflow(place):
@@ -31,6 +40,19 @@ def test_tree_has_three_levels_in_mlflow(place):
     assert runs["s/study/0"].data.tags["mlflow.parentRunId"] == runs["s/study"].info.run_id
     assert runs["s/study/0"].data.params == {"lr": "0.006", "init_scale": "2.0", "dropout": "0.3"}
     assert runs["s"].data.tags["adapterlab.root"] == runs["s/study/0"].data.tags["adapterlab.root"] == "s"
+
+
+def test_every_run_says_which_version_and_device_made_it(place):
+    with place.open() as tracker:
+        place.write_tree(tracker)
+    here = provenance_of()
+    for run in place.runs().values():
+        tags = run.data.tags
+        assert tags[VERSION_TAG] == adapterlab.__version__
+        assert (tags.get(COMMIT_TAG), tags.get("adapterlab.device")) == (here.git_commit, here.device_name)
+        assert tags["adapterlab.python"] == here.python_version
+        assert tags.get("adapterlab.torch") == here.torch_version, "absent where it was not loaded"
+        assert "+" not in tags.get("mlflow.source.git.commit", "")
 
 
 def test_subtree_is_what_is_below_its_top(place):

@@ -97,7 +97,7 @@ def test_server_that_is_killed_and_comes_back_gets_everything_once(server, place
         run.end(State.COMPLETE)
         assert time.monotonic() - started < 5, "handing over must not wait for the server"
         assert not tracker.flush(3)
-        assert tracker.unwritten > 0
+        assert tracker.backlog > 0
         server.start()
         assert tracker.flush(90)
         assert tracker.problems == ()

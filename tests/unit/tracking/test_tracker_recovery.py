@@ -14,7 +14,7 @@ import pytest
 
 from adapterlab.errors import UnavailableError
 from adapterlab.records import State
-from adapterlab.tracking.values import REASON_TAG, STATE_TAG
+from adapterlab.tracking.entities import REASON_TAG, STATE_TAG
 
 
 def test_reap_ends_what_nobody_works_on(place):

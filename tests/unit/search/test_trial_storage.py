@@ -12,7 +12,7 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from adapterlab.search.rdb import TrialStorage
+from adapterlab.search.storage import TrialStorage
 
 WITH = {
     "params": {"lr": 3e-3, "dropout": 0.3, "sources": 4},
