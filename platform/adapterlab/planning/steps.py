@@ -7,7 +7,7 @@ folders). It travels to the worker as it is, see ``worker/orders.py``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeAlias, TypeGuard, TypeVar
 from urllib.parse import quote, unquote
 
@@ -99,10 +99,6 @@ class RunRows:
         if self.validation is not None:
             found["max_validation_rows"] = self.validation
         return found
-
-    def to_json(self) -> dict[str, Json]:
-        """Return the rows as an adapter's record holds them."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
