@@ -30,7 +30,7 @@ Must be importable on the workers."""
 
 
 @dataclass(frozen=True)
-class Outcome:
+class WorkerOutcome:
     """How one order ended."""
 
     index: int
@@ -88,14 +88,14 @@ def _unpacked_error(packed: Mapping[str, Any]) -> AdapterlabError:
     return kind(packed["message"], remedy=packed["remedy"], **packed["details"])
 
 
-def outcome_of(index: int, text: str, attempts: int) -> Outcome:
+def outcome_of(index: int, text: str, attempts: int) -> WorkerOutcome:
     """Return the outcome that :func:`attempt` told."""
     told = json.loads(text)
     if "result" in told:
-        return Outcome(index, State.COMPLETE, told["result"], None, attempts)
+        return WorkerOutcome(index, State.COMPLETE, told["result"], None, attempts)
     error = _unpacked_error(told["error"])
     state = State.KILLED if isinstance(error, CancelledError) else State.FAILED
-    return Outcome(index, state, None, error, attempts)
+    return WorkerOutcome(index, state, None, error, attempts)
 
 
 def death_of(trial: Any, attempts: int) -> TrainingError:
@@ -124,7 +124,7 @@ def _essence(text: str) -> str:
     return lines[0][:300] if lines else "it left no word"
 
 
-def never_ended(index: int) -> Outcome:
+def never_ended(index: int) -> WorkerOutcome:
     """Return the outcome of an order that was stopped before it could say anything."""
     error = CancelledError("stopped before its end", remedy="Submit again to continue.")
-    return Outcome(index, State.KILLED, None, error, 0)
+    return WorkerOutcome(index, State.KILLED, None, error, 0)

@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any
 
 from adapterlab.cluster.outcomes import (
-    Outcome,
     Payload,
     Trainable,
+    WorkerOutcome,
     attempt,
     death_of,
     never_ended,
@@ -78,10 +78,10 @@ def run_workers(
     *,
     storage: Path,
     name: str,
-    on_outcome: Callable[[Outcome], None] | None = None,
+    on_outcome: Callable[[WorkerOutcome], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     grace_s: float = GRACE_S,
-) -> list[Outcome]:
+) -> list[WorkerOutcome]:
     """Run every payload in a worker of its own, side by side, in the Ray session that is open.
 
     Args:
@@ -186,11 +186,11 @@ class _Watch:
     def __init__(
         self,
         flag: str,
-        on_outcome: Callable[[Outcome], None] | None,
+        on_outcome: Callable[[WorkerOutcome], None] | None,
         should_stop: Callable[[], bool] | None,
         grace_s: float,
     ) -> None:
-        self.outcomes: dict[int, Outcome] = {}
+        self.outcomes: dict[int, WorkerOutcome] = {}
         # The first asks for a stop, the second for the end, the third is Python's own.
         self.signals = StopSignals(patience=2)
         self.failure: Exception | None = None
@@ -231,7 +231,7 @@ class _Watch:
             return  # Tune starts it again
         attempts = trial.num_failures
         error = death_of(trial, attempts)
-        self._note(Outcome(trial.config["index"], State.FAILED, None, error, attempts))
+        self._note(WorkerOutcome(trial.config["index"], State.FAILED, None, error, attempts))
 
     def abandon(self) -> None:
         """Kill what did not stop in time, and free its place in the cluster."""
@@ -239,7 +239,7 @@ class _Watch:
             self.controller._actor_manager.cleanup()
         self.controller = None
 
-    def _note(self, outcome: Outcome) -> None:
+    def _note(self, outcome: WorkerOutcome) -> None:
         self.outcomes[outcome.index] = outcome
         if self._on_outcome is not None and self.failure is None:
             try:

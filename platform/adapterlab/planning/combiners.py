@@ -10,7 +10,7 @@ from adapterlab.planning.steps import CombinerRecipe, ReadModel, dump
 from adapterlab.records import BackboneFacts, TrainRegime, TrainSettings
 from adapterlab.registry.protocols import ReadsModels
 from adapterlab.spec.model import AUTO, Spec
-from adapterlab.spec.search_space import Space, is_fixed, space_json
+from adapterlab.spec.search_space import is_fixed, space_json
 from adapterlab.spec.studies import CombinerChoice, StudyPlan
 from adapterlab.spec.training import SourceSpec, TrainingSpec
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
-from pydantic import ConfigDict, JsonValue, TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from adapterlab.catalog.records import Claim
 from adapterlab.catalog.store import Catalog, open_catalog
@@ -45,7 +45,7 @@ class Context:
     """MLflow experiment."""
     backbone: BackboneFiles
     data_root: str | None
-    places: Mapping[str, JsonValue]
+    places: Mapping[str, Any]
     """Where else rows are, see ``data.row_sources.DataPlaces``."""
     max_length: int
     max_train_rows: int | None
@@ -127,13 +127,9 @@ WorkOrder: TypeAlias = SourcesOrder | TrialsOrder | StudyOrder
 # -- JSON -----------------------------------------------------------------------------------------
 
 
-def to_json(kind: Any, value: object) -> dict[str, Any]:
-    """Return a record as a JSON-able mapping.
-
-    Args:
-        kind: The type it is read back as: a dataclass, or a union of some.
-        value: One of that type.
-    """
+def to_json(value: object) -> dict[str, Any]:
+    """Return a record, any dataclass of this module and of ``planning.steps``, as a JSON-able mapping."""
+    kind: Any = type(value)
     whole: dict[str, Any] = _codec(kind).dump_python(_Strict(value), mode="json")
     inner: dict[str, Any] = whole["value"]
     return inner
@@ -149,7 +145,8 @@ def from_json(kind: type[T], value: Mapping[str, Any]) -> T:
     Raises:
         pydantic.ValidationError: A field is missing, unknown, or not of its type.
     """
-    read: T = _codec(kind).validate_json(json.dumps({"value": value})).value
+    hashable: Any = kind
+    read: T = _codec(hashable).validate_json(json.dumps({"value": value})).value
     return read
 
 
