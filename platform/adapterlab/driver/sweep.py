@@ -348,13 +348,12 @@ class _Driver:
         )
 
     def _partial_failure(self) -> PartialFailureError:
-        titles = {step.key: step.title for step in self.plan.steps}
-        reasons = {titles[key]: reason for key, reason in self.failed.items()}
-        listed = "\n".join(f"  {title}: {reason}" for title, reason in reasons.items())
+        failed = [(step, self.failed[step.key]) for step in self.plan.steps if step.key in self.failed]
+        listed = "\n".join(f"  {step.title}: {reason}" for step, reason in failed)
         return PartialFailureError(
-            f"{self.plan.name}: {len(reasons)} of {len(self.plan.steps)} steps did not complete:\n{listed}",
+            f"{self.plan.name}: {len(failed)} of {len(self.plan.steps)} steps did not complete:\n{listed}",
             remedy="The rest is kept. Mend the cause and submit the same spec again.",
-            failed=reasons,
+            failed={str(step.id): reason for step, reason in failed},
         )
 
 

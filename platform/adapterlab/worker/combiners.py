@@ -11,6 +11,7 @@ from typing import Any
 from adapterlab.planning.steps import StudyJob
 from adapterlab.records import TaskData
 from adapterlab.registry.entry_points import adapter_method, combiner
+from adapterlab.registry.protocols import AdapterMethod
 from adapterlab.search.settings import COMBINER
 from adapterlab.train import weights
 from adapterlab.train.adaptation import SourcePool
@@ -60,16 +61,16 @@ class Mixers:
     @cached_property
     def method(self) -> tuple[Any, Any]:
         """Torch side and settings of the adapters' method."""
-        recipe = self._job.adapter
-        method = adapter_method(recipe.method)
-        return method.layer(), method.settings.model_validate(recipe.settings)
+        return self._plugin.layer(), self._plugin.settings.model_validate(self._job.adapter.settings)
 
-    @cached_property
+    @property
     def sites(self) -> int:
         """Sites of the adapters' method in each layer."""
-        recipe = self._job.adapter
-        method = adapter_method(recipe.method)
-        return len(method.sites(method.settings.model_validate(recipe.settings)))
+        return len(self._plugin.sites(self.method[1]))
+
+    @property
+    def _plugin(self) -> AdapterMethod:
+        return adapter_method(self._job.adapter.method)
 
 
 @dataclass
