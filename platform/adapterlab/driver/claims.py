@@ -18,7 +18,7 @@ from adapterlab.records import State
 _TICK_S = 0.5
 
 
-class Holding:
+class HeldClaims:
     """Holds claims of one sweep; renews them every quarter of the lease.
 
     Args:
@@ -37,7 +37,7 @@ class Holding:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep_alive, name="claims", daemon=True)
 
-    def __enter__(self) -> Holding:
+    def __enter__(self) -> HeldClaims:
         self._thread.start()
         return self
 
