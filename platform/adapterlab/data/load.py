@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapterlab.backbones.facts import tokenizer_digest
+from adapterlab.backbones.facts import input_format, tokenizer_digest
 from adapterlab.caching.folders import kept_folder
 from adapterlab.data.arrow_rows import StoredExtras, StoredRows, write_rows, write_texts
 from adapterlab.data.content_digest import ContentDigest
@@ -21,7 +21,7 @@ from adapterlab.data.row_reading import check_train_labels
 from adapterlab.data.row_sources import DataPlaces, TaskSource, task_source
 from adapterlab.data.splits import split_rows
 from adapterlab.data.task_facts import task_facts
-from adapterlab.data.tokens import encoded, has_segments, load_tokenizer, longest_input
+from adapterlab.data.tokens import encoded, load_tokenizer
 from adapterlab.errors import BackboneError, DataError
 from adapterlab.fingerprint import key_of
 from adapterlab.records import Examples, Splits, TaskData, TaskFacts, row_length
@@ -71,7 +71,8 @@ def load_task(
     facts = task_facts(task, root=root, cache=cache, places=places)
     source = replace(source, definition=replace(source.definition, labels=facts.labels))
     max_length = row_length(max_length, facts.max_length)
-    longest = longest_input(backbone_folder)
+    form = input_format(backbone_folder)
+    longest = form.longest
     if longest is not None and max_length > longest:
         raise BackboneError(
             f"{task}: rows of {max_length} tokens, but {backbone_folder} takes at most {longest} tokens",
@@ -85,7 +86,7 @@ def load_task(
             "content": facts.content_digest,
             "tokenizer": tokenizer_digest(backbone_folder, cache),
             "max_length": max_length,
-            "segments": has_segments(backbone_folder),
+            "segments": form.segments > 1,
         },
     )
     tell = progress or (lambda *_: None)
@@ -150,7 +151,7 @@ def _tokenise(
         definition,
     )
     tokenizer = load_tokenizer(backbone_folder, max_length, truncate=definition.truncate)
-    segments = has_segments(backbone_folder)
+    segments = input_format(backbone_folder).segments > 1
     sizes: dict[str, Any] = {}
     done = 0
     total = sum(len(part) for part in rows.values())

@@ -21,7 +21,8 @@ from adapterlab.data.originals import original_records
 from adapterlab.errors import DataError
 from adapterlab.fingerprint import Json
 from adapterlab.records import ProblemType
-from adapterlab.registry.protocols import TaskDefinition, TaskSuite
+from adapterlab.registry.plugins import TaskSuite
+from adapterlab.registry.protocols import TaskDefinition
 
 _SHOWN_FAULTS = 5
 _KEPT_FAULTS = 100

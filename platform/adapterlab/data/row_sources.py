@@ -17,7 +17,8 @@ from adapterlab.errors import DataError
 from adapterlab.fingerprint import Json
 from adapterlab.records import Splits
 from adapterlab.registry.entry_points import task_definition, task_suite
-from adapterlab.registry.protocols import FolderLocation, TaskDefinition, TaskSuite
+from adapterlab.registry.plugins import TaskSuite
+from adapterlab.registry.protocols import FolderLocation, TaskDefinition
 from adapterlab.spec.model import Spec
 from adapterlab.spec.tasks import TaskSpec, definition_from
 

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapterlab.backbones.facts import TOKENIZER_FILE, read_config
+from adapterlab.backbones.facts import TOKENIZER_FILE
 from adapterlab.data.row_reading import Rows
 from adapterlab.errors import BackboneError, DataError
 
@@ -22,24 +22,6 @@ if TYPE_CHECKING:
 
 _CHUNK_ROWS = 1024
 """Rows encoded at once: enough to keep every core busy, little enough to hold."""
-
-
-def has_segments(folder: Path) -> bool:
-    """Return whether the backbone tells two segments apart (RoBERTa has one kind of segment only)."""
-    return int(read_config(folder).get("type_vocab_size") or 1) > 1
-
-
-def longest_input(folder: Path) -> int | None:
-    """Return the most tokens a row may have, or ``None`` if the config does not say.
-
-    RoBERTa numbers positions from ``pad_token_id + 1``, so that many fewer are left.
-    """
-    config = read_config(folder)
-    positions = config.get("max_position_embeddings")
-    if not isinstance(positions, int) or positions < 1:
-        return None
-    offset = 0 if config.get("model_type") == "bert" else int(config.get("pad_token_id") or 0) + 1
-    return positions - offset
 
 
 def load_tokenizer(folder: Path, max_length: int, *, truncate: str = "longest_first") -> Tokenizer:

@@ -45,6 +45,8 @@ class CardFacts:
     has_head: bool
     format: str = "adapterhub"
     """``"adapterhub"``, ``"adapterhub-fusion"`` or ``"peft"``."""
+    mean_coefficients: tuple[float, ...] = ()
+    """Of each source, over points and dimensions; empty for an adapter."""
 
 
 def card(trained: Trained, facts: CardFacts) -> str:
@@ -56,7 +58,7 @@ def card(trained: Trained, facts: CardFacts) -> str:
         f"## Results\n\n{_results(trained)}",
     ]
     if trained.combiner is not None:
-        parts.append(f"## Contributions\n\n{_contributions(trained)}")
+        parts.append(f"## Contributions\n\n{_contributions(trained, facts)}")
     parts.append(f"## How it was made\n\n{_origin(trained, facts)}")
     return "\n\n".join(parts) + "\n"
 
@@ -163,9 +165,7 @@ def _results(trained: Trained) -> str:
     return "\n".join(["| metric | validation | test |", "|---|---|---|", *rows])
 
 
-def _contributions(trained: Trained) -> str:
-    omega = trained.coefficients()
-    means = omega.double().mean(dim=(0, 2)).tolist()
+def _contributions(trained: Trained, facts: CardFacts) -> str:
     what = (
         "attention weight over layers and tokens"
         if trained.is_token_dependent
@@ -176,7 +176,10 @@ def _contributions(trained: Trained) -> str:
         "",
     ]
     lines += ["| source | mean |", "|---|---|"]
-    lines += [f"| {source.task} | {mean:.4f} |" for source, mean in zip(trained.sources, means, strict=True)]
+    lines += [
+        f"| {source.task} | {mean:.4f} |"
+        for source, mean in zip(trained.sources, facts.mean_coefficients, strict=True)
+    ]
     return "\n".join(lines)
 
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adapterlab.backbones.facts import input_format
 from adapterlab.data.row_reading import Rows
-from adapterlab.data.tokens import encode, has_segments, load_tokenizer, longest_input
+from adapterlab.data.tokens import encode, load_tokenizer
 from adapterlab.errors import DataError, TrainingError
 from adapterlab.records import Examples
 
@@ -47,11 +48,12 @@ def encoded(texts: Sequence[tuple[str, ...]], folder: Path, max_length: int | No
     """
     import numpy as np
 
-    longest = longest_input(folder)
+    form = input_format(folder)
+    longest = form.longest
     size = max_length or min(_DEFAULT_LENGTH, longest or _DEFAULT_LENGTH)
     tokenizer = load_tokenizer(folder, size if longest is None else min(size, longest))
     rows = Rows(list(texts), [0] * len(texts))
-    token_ids, type_ids, offsets = encode(tokenizer, rows, segments=has_segments(folder))
+    token_ids, type_ids, offsets = encode(tokenizer, rows, segments=form.segments > 1)
     return Examples(token_ids, type_ids, offsets, np.zeros(len(texts), dtype=np.int64))
 
 

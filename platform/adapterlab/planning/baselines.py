@@ -16,7 +16,7 @@ from adapterlab.planning.combiners import dump, train_settings
 from adapterlab.planning.rows import few_shot_spec, own_seeds
 from adapterlab.records import TrainSettings
 from adapterlab.registry import entry_points
-from adapterlab.registry.protocols import AdapterMethod
+from adapterlab.registry.plugins import AdapterMethod
 from adapterlab.spec.model import BaselineSpec, Spec
 from adapterlab.spec.training import SourceSpec
 

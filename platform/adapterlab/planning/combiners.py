@@ -8,8 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from adapterlab.fingerprint import Json
-from adapterlab.records import BackboneFacts, BackboneShape, TrainSettings
-from adapterlab.registry.protocols import ReadsModels
+from adapterlab.records import BackboneFacts, TrainSettings
 from adapterlab.spec.model import AUTO, Spec
 from adapterlab.spec.search_space import Choices, FloatRange, is_fixed
 from adapterlab.spec.studies import CombinerChoice, StudyPlan
@@ -34,7 +33,7 @@ def training_of(choice: CombinerChoice) -> dict[str, Json]:
 
 def models_of(choice: CombinerChoice) -> Mapping[str, str]:
     """Return the other models a combiner reads, by the setting that names them."""
-    return choice.plugin.models(choice.settings) if isinstance(choice.plugin, ReadsModels) else {}
+    return choice.plugin.models(choice.settings)
 
 
 def model_sources(plans: tuple[StudyPlan, ...]) -> tuple[str, ...]:
@@ -80,15 +79,11 @@ def identity_of(study: StudyPlan, models: Mapping[str, BackboneFacts]) -> dict[s
     return {"combiner": {"name": AUTO, "version": AUTO_VERSION, "among": among}}
 
 
-def for_workers(
-    study: StudyPlan, shape: BackboneShape | None, sources: int, models: Mapping[str, BackboneFacts]
-) -> dict[str, Json]:
+def for_workers(study: StudyPlan, models: Mapping[str, BackboneFacts]) -> dict[str, Json]:
     """Return what workers need of a study's combiners, by name.
 
     Args:
         study: The study.
-        shape: The backbone's shape with attachment points for layers; ``None`` while it is not known.
-        sources: Adapters in the pool.
         models: What is known of other models.
     """
     return {
@@ -96,7 +91,6 @@ def for_workers(
             "settings": dump(choice.settings),
             "spaces": spaces_json(choice),
             "training": training_of(choice),
-            "coefficient_shape": list(choice.plugin.coefficient_shape(shape, sources)) if shape else None,
             "models": {
                 setting: {"folder": models[source].folder, "identity": models[source].identity()}
                 for setting, source in models_of(choice).items()

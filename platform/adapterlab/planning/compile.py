@@ -14,7 +14,7 @@ Where it ran, on how many lanes, under which name, is in no key.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 
 from adapterlab.fingerprint import Json, digest_of, key_of
@@ -35,7 +35,7 @@ from adapterlab.planning.combiners import (
     trials_of,
 )
 from adapterlab.planning.rows import RunRows, draw_of, few_shot_spec, run_rows
-from adapterlab.records import BackboneFacts, BackboneShape, Step, StepKind, TaskFacts, row_length
+from adapterlab.records import BackboneFacts, BackboneShape, PoolShape, Step, StepKind, TaskFacts, row_length
 from adapterlab.registry import entry_points
 from adapterlab.spec.model import Spec
 from adapterlab.spec.studies import StudyPlan, study_plans
@@ -240,7 +240,8 @@ def _study_step(
         }
         search_key = key_of("search", STEP_VERSIONS[StepKind.STUDY], inputs)
         key = _key(StepKind.STUDY, {**inputs, "trials": trials})
-    shape = _points_of(spec, facts.backbone.shape)
+    shape = facts.backbone.shape
+    pooled = None if shape is None else _pool_shape(spec, shape, len(pool))
     task_facts = facts.tasks[target]
     only = None if study.chooses else study.choices[0]
     return Step(
@@ -252,7 +253,7 @@ def _study_step(
             "task_name": names[target],
             "label": study.label,
             "combiner": combiner_of(study),
-            "combiners": for_workers(study, shape, len(pool), facts.models),
+            "combiners": for_workers(study, facts.models),
             "pool": [
                 {"key": step.key, "task": task, "name": names[task]}
                 for task, step in zip(spec.pool_for(target), pool, strict=True)
@@ -265,18 +266,17 @@ def _study_step(
         # the other seeds' adapters too, which the final runs read
         needs=tuple(dict.fromkeys(step.title for step in (*pool, *own.values()))),
         trainable_parameters=(
-            only.plugin.trainable_parameters(only.settings, shape, len(pool)) if only and shape else None
+            only.plugin.trainable_parameters(only.settings, pooled) if only and pooled else None
         ),
         head_parameters=_head_parameters(shape, task_facts),
         train_rows=_rows(spec, task_facts, study.max_epochs * trials, few=True),
     )
 
 
-def _points_of(spec: Spec, shape: BackboneShape | None) -> BackboneShape | None:
-    """Return a shape whose layers are the attachment points of the pool's adapters, as combiners count."""
+def _pool_shape(spec: Spec, shape: BackboneShape, sources: int) -> PoolShape:
+    """Return where the adapters of a pool attach on the spec's backbone."""
     method = entry_points.adapter_method(spec.adapter.method)
-    sites = len(method.sites(method.settings.model_validate(spec.adapter.settings)))
-    return None if shape is None else replace(shape, layers=shape.layers * sites)
+    return method.pool(method.settings.model_validate(spec.adapter.settings), shape, sources)
 
 
 def _transfer_step(
@@ -308,7 +308,9 @@ def _transfer_step(
 
 
 def _head_parameters(shape: BackboneShape | None, task: TaskFacts) -> int | None:
-    return shape.head_parameters(task.n_labels) if shape and task.n_labels else None
+    if shape is None or not task.n_labels:
+        return None
+    return entry_points.head(task.head).parameters(shape.hidden_size, task.n_labels)
 
 
 def _told(rows: RunRows, *, few: bool) -> dict[str, Json]:

@@ -6,13 +6,13 @@ are passed over, because the spec's model refuses them already.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from adapterlab.registry import entry_points
-from adapterlab.registry.protocols import ChecksPools, Combiner, Expands
+from adapterlab.registry.plugins import Combiner
 from adapterlab.spec.complaints import Complaint, complaints_of, suggest
 from adapterlab.spec.model import AUTO, CombinerSpec
 from adapterlab.spec.plugin_lookup import look_up
@@ -87,20 +87,17 @@ def _fit(plugin: Combiner, kind: str, path: Path, document: Mapping[str, Any]) -
         settings = plugin.settings.model_validate(written)
     except (ValidationError, ValueError, OverflowError):
         return  # complained of already
-    points: Sequence[tuple[str, BaseModel]] = [("", settings)]
-    if isinstance(plugin, Expands):
-        points = plugin.points(settings)
-        if path[1] == "among" and len(points) > 1:
-            yield Complaint(
-                path, "value", f"a grid of {kind} is {len(points)} studies, it cannot be among auto's"
-            )
-    if isinstance(plugin, ChecksPools):
-        for target, pool in _pools(document):
-            faults = (plugin.complaint(point, pool, target) for _, point in points)
-            fault = next((one for one in faults if one), None)
-            if fault:
-                hint = 'add it to pool.tasks, and keep pool.target = "include"'
-                yield Complaint(path, "value", f"{kind}: {fault}", hint)
+    points = plugin.points(settings)
+    if path[1] == "among" and len(points) > 1:
+        yield Complaint(
+            path, "value", f"a grid of {kind} is {len(points)} studies, it cannot be among auto's"
+        )
+    for target, pool in _pools(document):
+        faults = (plugin.complaint(point, pool, target) for _, point in points)
+        fault = next((one for one in faults if one), None)
+        if fault:
+            hint = 'add it to pool.tasks, and keep pool.target = "include"'
+            yield Complaint(path, "value", f"{kind}: {fault}", hint)
 
 
 def _combinable(document: Mapping[str, Any]) -> Iterator[Complaint]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from adapterlab.errors import NotFoundError
+from adapterlab.errors import NotFoundError, PluginError
 from adapterlab.spec.complaints import Complaint
 from adapterlab.spec.positions import Path
 
@@ -33,6 +33,9 @@ def hint_of(error: NotFoundError) -> str | None:
 
 def broken(path: Path, name: str, error: Exception) -> Complaint:
     """Return the complaint about a plug-in that raises."""
+    if isinstance(error, PluginError):
+        hint = f"{error.remedy[:1].lower()}{error.remedy[1:]}" if error.remedy else None
+        return Complaint(path, "value", f"the plug-in {error.message}", hint)
     reason = f"{type(error).__name__}: {error}"
     return Complaint(
         path,

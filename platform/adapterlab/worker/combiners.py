@@ -10,22 +10,14 @@ from typing import Any
 
 from adapterlab.catalog.records import PoolEntry
 from adapterlab.fingerprint import digest_of
-from adapterlab.records import TaskData, TrainSettings
+from adapterlab.records import PoolShape, TaskData, TrainSettings
 from adapterlab.registry.entry_points import adapter_method, combiner
 from adapterlab.search.settings import COMBINER
 from adapterlab.train import weights
 from adapterlab.train.adaptation import SourcePool
-from adapterlab.train.combination import pool_for
-from adapterlab.train.lane import Lane
-from adapterlab.train.layers import (
-    AveragingLayer,
-    CombinerLayer,
-    FixedLayer,
-    ModelFolder,
-    PoolContext,
-    Tensors,
-)
-from adapterlab.train.transfer_lane import transfer_lane
+from adapterlab.train.combination import Combination, pool_for
+from adapterlab.train.lane import Lane, transfer_lane
+from adapterlab.train.layers import CombinerLayer, MethodLayer, ModelFolder, PoolContext, Tensors
 from adapterlab.worker.worker import Worker
 
 
@@ -55,14 +47,19 @@ class Mixers:
     @cached_property
     def pool(self) -> SourcePool:
         """The adapters stacked; shared by all combiners that take them as they are."""
-        method, settings = self.method
-        return SourcePool.build(method, settings, self.adapters, self._worker.backbone)
+        return SourcePool.build(self.method, self.adapters, self._worker.backbone)
 
     @cached_property
-    def method(self) -> tuple[Any, Any]:
-        """Torch side and settings of the adapters' method."""
-        method = adapter_method(self._job["adapter"]["method"])
-        return method.layer(), method.settings.model_validate(self._job["adapter"]["settings"])
+    def method(self) -> MethodLayer:
+        """Torch side of the adapters' method, on the worker's backbone."""
+        plugin = adapter_method(self._job["adapter"]["method"])
+        settings = plugin.settings.model_validate(self._job["adapter"]["settings"])
+        return plugin.layer(settings, self._worker.backbone.shape)
+
+    @property
+    def shape(self) -> PoolShape:
+        """Where the pool's adapters attach, and how many they are."""
+        return PoolShape(self.method.shape.layers, self.method.sites, len(self._job["pool"]))
 
 
 @dataclass
@@ -77,8 +74,9 @@ class Mixer:
 
     def __post_init__(self) -> None:
         self._described = self.job["combiners"][self.kind]
+        self._fixed: Tensors | None = None
+        self._averaged: SourcePool | None = None
         self.plugin = combiner(self.kind)
-        self.layer = self.plugin.layer()
         self.settings = self.plugin.settings.model_validate(self._described["settings"])
 
     @property
@@ -87,54 +85,45 @@ class Mixer:
         training: Mapping[str, Any] = self._described["training"]
         return training
 
-    @cached_property
-    def fixed(self) -> Tensors:
-        """Its tensors that are not trained."""
-        if not isinstance(self.layer, FixedLayer):
-            return {}
-        return self.layer.fixed(self.settings, self._size, self._context())
+    def layer(self, settings: Mapping[str, Any]) -> CombinerLayer:
+        """Return the combiner's torch side under one setting: every dimension but the rate reaches it."""
+        dimensions = {name: float(value) for name, value in settings.items() if name not in (COMBINER, "lr")}
+        return self.plugin.layer(self.settings, self.mixers.shape, **dimensions)
 
-    @cached_property
-    def pool(self) -> SourcePool:
-        """What it works on: the study's pool, or the one adapter it makes of it."""
-        layer: CombinerLayer = self.layer
-        if not isinstance(layer, AveragingLayer):
+    def fixed_of(self, layer: CombinerLayer) -> Tensors:
+        """Return its tensors that are decided before training; the same for every setting."""
+        if not layer.needs_context:
+            return {}
+        if self._fixed is None:
+            self._fixed = layer.fixed(self._context())
+        return self._fixed
+
+    def pool_of(self, layer: CombinerLayer) -> SourcePool:
+        """Return what it works on: the study's pool, or the one adapter it makes of it."""
+        if not layer.averages:
             return self.mixers.pool
-        method, settings = self.mixers.method
-        return pool_for(
-            layer,
-            self.settings,
-            self.fixed,
-            method,
-            settings,
-            self.mixers.adapters,
-            self.worker.backbone,
-        )
+        if self._averaged is None:
+            self._averaged = pool_for(
+                layer, self.fixed_of(layer), self.mixers.method, self.mixers.adapters, self.worker.backbone
+            )
+        return self._averaged
 
     def lane(self, settings: Mapping[str, Any], *, seed: int, name: str, sees_test: bool = False) -> Lane:
         """Return a lane that trains one setting with one seed."""
-        dimensions = {name: float(value) for name, value in settings.items() if name != COMBINER}
+        layer, backbone = self.layer(settings), self.worker.backbone
+        placed = {
+            name: tensor.to(device=backbone.device, dtype=backbone.dtype)
+            for name, tensor in self.fixed_of(layer).items()
+        }
         return transfer_lane(
-            self.worker.backbone,
-            self.pool,
-            self.layer,
-            self._size,
+            backbone,
+            Combination(self.pool_of(layer), layer, placed, token_dependent=self.plugin.token_dependent),
             self.task,
-            TrainSettings(lr=dimensions["lr"], **self.training),
-            init_scale=dimensions.get("init_scale", 0.0),
-            dropout=dimensions.get("dropout", 0.0),
+            TrainSettings(lr=float(settings["lr"]), **self.training),
             seed=seed,
             name=name,
-            combiner_settings=self.settings,
-            fixed=self.fixed,
-            token_dependent=self.plugin.token_dependent,
             sees_test=sees_test,
         )
-
-    @property
-    def _size(self) -> tuple[int, int, int]:
-        layers, sources, width = self._described["coefficient_shape"]
-        return layers, sources, width
 
     def _context(self) -> PoolContext:
         sources = tuple(entry["task"] for entry in self.job["pool"])

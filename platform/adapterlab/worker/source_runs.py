@@ -11,9 +11,8 @@ from adapterlab.catalog.records import AdapterRecord, Claim
 from adapterlab.records import EpochResult, LaneResult, State, TaskData, TrainSettings
 from adapterlab.registry.entry_points import adapter_method
 from adapterlab.train import weights
-from adapterlab.train.lane import Lane
+from adapterlab.train.lane import Lane, source_lane
 from adapterlab.train.loop import train_lanes
-from adapterlab.train.source_lane import source_lane
 from adapterlab.worker.run_tree import RunRecorder
 from adapterlab.worker.worker import Worker
 
@@ -86,10 +85,10 @@ def _begin(worker: Worker, job: Mapping[str, Any], claim: Claim) -> _Source:
 
 def _lane(worker: Worker, source: _Source) -> Lane:
     method = adapter_method(source.job["adapter"]["method"])
+    settings = method.settings.model_validate(source.job["adapter"]["settings"])
     return source_lane(
         worker.backbone,
-        method.layer(),
-        method.settings.model_validate(source.job["adapter"]["settings"]),
+        method.layer(settings, worker.backbone.shape),
         source.task,
         TrainSettings(**source.job["training"]),
         seed=source.job["seed"],

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adapterlab.catalog.records import (
     Claim,
@@ -335,10 +336,12 @@ def _publish(
     assert result.test_metrics is not None
     learned = weights.without_head(result.tensors)
     count = sum(tensor.numel() for tensor in learned.values())
-    kept = {**result.tensors, **mixer.fixed}
+    layer = mixer.layer(settings)
+    kept = {**result.tensors, **mixer.fixed_of(layer)}
     if result.mean_coefficients is not None:
         kept[MEAN_COEFFICIENTS] = result.mean_coefficients
-    values = mixer.layer.coefficients(mixer.settings, kept).float().numpy()
+    coefficients = layer.coefficients(kept)
+    values = [row.float().numpy() for row in coefficients.rows]  # (T, e or 1) each
     record = TransferRecord(
         key=claim.key,
         study_key=study.claim.key,
@@ -351,7 +354,7 @@ def _publish(
         metric=facts.metric,
         validation=best.metrics,
         test=result.test_metrics,
-        coefficient_shape=values.shape,
+        coefficient_shape=coefficients.shape,
         epochs=len(result.epochs),
         best_epoch=result.best_epoch,
         n_parameters=count,
@@ -371,7 +374,9 @@ def _publish(
     run.test_outputs(result.test_outputs, study.task, f"{job['task_name']} · {job['combiner']['name']}")
 
 
-def _summaries(key: str, job: Mapping[str, Any], values: np.ndarray[Any, Any]) -> list[CoefficientRecord]:
+def _summaries(
+    key: str, job: Mapping[str, Any], values: Sequence[NDArray[np.float32]]
+) -> list[CoefficientRecord]:
     """Return each source's coefficients, layer by layer, as mean, spread and extremes."""
     return [
         CoefficientRecord(

@@ -172,6 +172,5 @@ def _load_backbone(context: Context, device: Any) -> Backbone:
             f"{folder}: the weights have sha256 {found}, the plan was made for {context.backbone['digest']}",
             remedy="Every machine of the cluster must see the same files; fetch the model again.",
         )
-    family = backbone_family(context.backbone["architecture"]).layer()
-    backbone: Backbone = family.load(folder, dtype=precision_of(context.backbone["precision"]), device=device)
-    return backbone
+    family = backbone_family(context.backbone["architecture"])
+    return family.load(folder, dtype=precision_of(context.backbone["precision"]), device=device)
