@@ -4,10 +4,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: quickstart test slow browser adapterhub lint types imports check install lock clean help
+.PHONY: quickstart test slow browser adapterhub lint types imports docs docs-serve check install lock clean help
 
 help:  ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "adapterlab needs Python >= 3.11, this is " + sys.version.split()[0])'
@@ -42,10 +42,16 @@ types: $(STAMP)  ## check types
 imports: $(STAMP)  ## check that floors go one way
 	@$(BIN)/lint-imports
 
+docs: $(STAMP)  ## build the documentation into site/; a warning is an error; needs no network
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-serve: $(STAMP)  ## show the documentation at http://127.0.0.1:8000, rebuilt at every change
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
 check: lint types imports test  ## what to run before a commit
 
 lock: $(STAMP)  ## write constraints.txt from what is installed
 	@$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//' | grep -v '^-e' > constraints.txt
 
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist site

@@ -272,7 +272,7 @@ def _requirements() -> dict[str, list[str]]:
         requirement, _, marker = line.partition(";")
         extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)['\"]", marker)
         name = extra[1] if extra else ""
-        if name not in ("all", "dev"):  # they only gather the others, and what builders need
+        if name not in ("all", "dev", "docs"):  # they gather the others, or are for builders only
             found.setdefault(name, []).append(requirement.strip())
     return found
 

@@ -62,7 +62,7 @@ class LazyGroup(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         if name is not None and name in COMMANDS and name not in self._loaded:
             self._loaded.add(name)
-            command = self.commands[name] = _load(name)
+            command = self.commands[name] = load(name)
         return name, command, rest
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -75,7 +75,8 @@ class LazyGroup(TyperGroup):
                     formatter.write_dl(rows, col_max=20)
 
 
-def _load(name: str) -> Any:
+def load(name: str) -> Any:
+    """Import a command, or a group of commands, and return it as Typer's own object."""
     module = import_module(f"adapterlab.cli.{name}")
     app = getattr(module, "app", None)
     if app is None:

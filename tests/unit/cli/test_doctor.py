@@ -131,7 +131,13 @@ def test_a_tracking_server_is_asked_only_when_going_deep() -> None:
 
 
 def test_missing_and_outdated_packages_name_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    declared = ["numpy>=2", "pydantic>=99", 'not-there-at-all>=1; extra == "train"', 'rich<2; extra == "dev"']
+    declared = [
+        "numpy>=2",
+        "pydantic>=99",
+        'not-there-at-all>=1; extra == "train"',
+        'rich<2; extra == "dev"',
+        'mkdocs>=99; extra == "docs"',
+    ]
     monkeypatch.setattr(checks, "requires", lambda name: declared)
     base, train = list(checks.packages())
     assert (base.verdict, train.verdict) == (Verdict.FAIL, Verdict.WARN)

@@ -65,7 +65,7 @@ def failing(monkeypatch: pytest.MonkeyPatch):
 
         app = typer.Typer()
         app.command(name="validate")(command)
-        monkeypatch.setattr(commands, "_load", lambda name: typer.main.get_command(app))
+        monkeypatch.setattr(commands, "load", lambda name: typer.main.get_command(app))
 
     return _failing
 
@@ -193,7 +193,7 @@ def test_an_interrupt_is_130(error: BaseException, failing) -> None:
 def test_a_command_returns_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
     app = typer.Typer()
     app.command(name="validate")(lambda: 6)
-    monkeypatch.setattr(commands, "_load", lambda name: typer.main.get_command(app))
+    monkeypatch.setattr(commands, "load", lambda name: typer.main.get_command(app))
     assert main(["validate"]) == 6
 
 
