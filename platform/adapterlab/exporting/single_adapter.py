@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
 from pydantic import ValidationError
-from torch import Tensor
 
 from adapterlab.errors import DataError
 from adapterlab.exporting import adapterhub as hub
@@ -138,7 +137,7 @@ def method_seat(method: str, settings: Any, tensors: Tensors, backbone: Backbone
     return placed(OwnAdapter(layer), tensors, backbone, plain_head(tensors, backbone))
 
 
-def plain_head(tensors: Mapping[str, Tensor], backbone: Backbone) -> HeadLayer | None:
+def plain_head(tensors: Tensors, backbone: Backbone) -> HeadLayer | None:
     """Return the two-layer head that other libraries' formats hold; ``None`` where tensors have none."""
     if "head.out.bias" not in tensors:
         return None

@@ -111,9 +111,10 @@ def check_coefficients(coefficients: Coefficients, method: MethodLayer, sources:
     )
     if not fits:
         widest = " or ".join(map(str, dict.fromkeys(widths)))
+        found = (len(shapes), *shapes[0]) if len(set(shapes)) == 1 else shapes
         raise DataError(
             f"coefficients: expected shape ({len(points)} or 1, {sources}, {widest} or 1) = "
-            f"(layers, sources, hidden size), got {coefficients.shape}"
+            f"(layers, sources, hidden size), got {found}"
         )
     if not all(bool(torch.isfinite(row).all()) for row in coefficients.rows):
         raise DataError("coefficients: some are not finite")
