@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from adapterlab.backbones.facts import input_format
 from adapterlab.data.load import load_task
 from adapterlab.data.row_reading import Rows
 from adapterlab.data.splits import split_indices
-from adapterlab.data.tokens import encode, has_segments, load_tokenizer, longest_input
+from adapterlab.data.tokens import encode, load_tokenizer
 from adapterlab.errors import BackboneError, DataError, NotFoundError
 from adapterlab.records import Examples
 
@@ -247,7 +248,9 @@ def test_tokens_are_those_of_auto_tokenizer(tmp_path, architecture, pairs, max_l
     reference = AutoTokenizer.from_pretrained(folder, use_fast=True)
     texts = [pair if pairs else pair[:1] for pair in TEXTS]
     rows = Rows(texts, [0] * len(texts))
-    ids, types, offsets = encode(load_tokenizer(folder, max_length), rows, segments=has_segments(folder))
+    ids, types, offsets = encode(
+        load_tokenizer(folder, max_length), rows, segments=input_format(folder).segments > 1
+    )
     for index, text in enumerate(texts):
         expected = reference(*text, truncation=True, max_length=max_length)
         part = slice(offsets[index], offsets[index + 1])
@@ -274,5 +277,5 @@ def test_roberta_numbers_positions_from_two(tmp_path, model_folder):
     folder.mkdir()
     config = {"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 1}
     (folder / "config.json").write_text(json.dumps(config))
-    assert longest_input(folder) == 512
-    assert longest_input(model_folder) == 64
+    assert input_format(folder).longest == 512
+    assert input_format(model_folder).longest == 64
