@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from adapterlab.records import BackboneShape, Examples, ProblemType, TaskData, TaskFacts
-from adapterlab_encoder.layer import Encoder, EncoderConfig
+from adapterlab.records import Examples, ProblemType, TaskData, TaskFacts
+from adapterlab_encoder.config import EncoderConfig, encoder_shape
+from adapterlab_encoder.encoder import Encoder
 
 
 def random_encoder(
@@ -17,12 +18,15 @@ def random_encoder(
     """Return an encoder with random weights and active backbone dropout."""
     config = EncoderConfig(
         architecture="bert",
-        shape=BackboneShape(layers, d, heads, inner),
+        shape=encoder_shape(layers, d, inner, vocab + 64 + 2),
+        heads=heads,
+        intermediate_size=inner,
         layer_norm_eps=1e-12,
         activation="gelu",
         hidden_dropout=dropout,
         attention_dropout=dropout,
         pad_token_id=0,
+        vocabulary=vocab,
         max_positions=64,
         type_vocab_size=2,
     )

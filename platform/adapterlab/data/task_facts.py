@@ -169,4 +169,5 @@ def _facts(
         choices=max(1, len(definition.choices)),
         max_length=definition.max_length,
         overlaps=definition.overlaps,
+        head=definition.head,
     )
