@@ -117,7 +117,7 @@ def random_label_task(*, rows=20, labels=4, seed=0, longest=12) -> TaskData:
     return TaskData(facts, *parts)
 
 
-def random_task(name="suite/task", *, rows=20, n_labels=2, seed=0, longest=12) -> TaskData:
+def random_task(name="suite/task", *, rows=20, n_labels=2, seed=0, longest=12, vocab=40) -> TaskData:
     """Return a small random task."""
     regression = n_labels == 1
     facts = TaskFacts(
@@ -130,7 +130,7 @@ def random_task(name="suite/task", *, rows=20, n_labels=2, seed=0, longest=12) -
     )
     return TaskData(
         facts,
-        random_examples(rows, n_labels, seed=seed, longest=longest),
-        random_examples(9, n_labels, seed=seed + 1, longest=longest),
-        random_examples(11, n_labels, seed=seed + 2, longest=longest),
+        random_examples(rows, n_labels, seed=seed, longest=longest, vocab=vocab),
+        random_examples(9, n_labels, seed=seed + 1, longest=longest, vocab=vocab),
+        random_examples(11, n_labels, seed=seed + 2, longest=longest, vocab=vocab),
     )

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapterlab.errors import DataError, UsageError
-from adapterlab.train.adaptation import OwnAdapter, Seat, SourcePool, hidden_states
-from adapterlab.train.combination import Combination
+from adapterlab.registry.entry_points import adapter_method, combiner
+from adapterlab.train.adaptation import Adaptation, OwnAdapter, Seat, SourcePool, hidden_states
+from adapterlab.train.combination import Combination, combiner_layer
 from adapterlab.train.fold import fold
-from adapterlab.train.layers import Coefficients, MethodLayer
+from adapterlab.train.layers import Coefficients, MethodLayer, PoolContext
 from adapterlab.train.passes import Pass, gather
+from adapterlab.train.rng import stream
 from adapterlab_bottleneck.plugin import PFEIFFER, PfeifferSettings
 from adapterlab_encoder.config import encoder_shape
 from adapterlab_scalearn.plugin import SCALEARN, ScaLearnSettings
+from tiny_decoder import TinyDecoder
 from tiny_models import random_encoder, random_examples
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
@@ -203,3 +210,139 @@ def test_a_method_that_cannot_fold_is_refused():
     layer = Stacked(encoder_shape(2, 8, 32), ("ffn",))
     with pytest.raises(UsageError, match="cannot be folded"):
         fold(layer, [{}], Coefficients.of(torch.ones(1, 1, 1)))
+
+
+# -- sites of different width -------------------------------------------------------------------------
+
+FAMILY = ("scalearn", "scalearn_uniform", "scalearn_pp", "scalearn_uniform_pp", "scalearn_mean",
+          "scalearn_softmax")  # fmt: skip
+LORAS = [("query", "value"), ("key", "value"), ("query", "key", "value")]
+DECODER = TinyDecoder()
+
+
+def loras(targets, count, rank=3):
+    """LoRAs on a decoder whose keys and values are half as wide as its queries; every tensor random."""
+    plugin = adapter_method("lora")
+    settings = plugin.settings(r=rank, targets=targets)
+    layer = plugin.layer(settings, DECODER.shape)
+    adapters = [
+        {
+            name: torch.randn(one.shape, dtype=torch.float64, generator=stream(seed, name)) / 3
+            for name, one in layer.initial(stream(seed, "adapter")).items()
+        }
+        for seed in range(count)
+    ]
+    return layer, plugin.pool(settings, DECODER.shape, count), adapters
+
+
+def mixed(kind, pool):
+    """A combiner without dropout, and random tensors for it."""
+    plugin = combiner(kind)
+    layer = combiner_layer(plugin, plugin.settings(), pool, {"dropout": 0.0})
+    if layer.needs_context:
+        return layer, layer.fixed(PoolContext(tuple("abc"[: pool.sources]), "a"))
+    fresh = layer.initial(stream(0, "combiner"))
+    return layer, {
+        name: torch.randn(one.shape, dtype=torch.float64, generator=stream(1, name)) / 2
+        for name, one in fresh.items()
+    }
+
+
+@dataclass(frozen=True)
+class Unfolded(Adaptation):
+    """Every source's output in full, weighed and summed: what the papers write."""
+
+    method: MethodLayer
+    adapters: list
+    weigh: Callable
+
+    @property
+    def group(self):
+        return 0
+
+    @property
+    def sites(self):
+        return tuple(site.name for site in self.method.sites)
+
+    def forward(self, tensors, at, x, y, shared, generator):
+        del shared, generator
+        outputs = [self.method.forward(one, *at, x, y) for one in self.adapters]
+        return self.weigh(tensors, at, x, torch.stack(outputs, 1))  # (N, T, e) -> (N, e)
+
+
+def attended(pool):
+    """AdapterFusion's formula over outputs in full, queries, keys and values as wide as each site."""
+
+    def weigh(tensors, at, x, u):
+        base = f"layer.{pool.point(*at)}."
+        q = F.linear(x, tensors[f"{base}query.weight"], tensors[f"{base}query.bias"])
+        k = F.linear(u, tensors[f"{base}key.weight"], tensors[f"{base}key.bias"])
+        v = F.linear(u, tensors[f"{base}value.weight"])
+        weights = torch.einsum("nd,ntd->nt", q, k).softmax(1)
+        return torch.einsum("nt,nte->ne", weights, v)
+
+    return weigh
+
+
+def decoded(adaptation, tensors, rectangle):
+    return hidden_states(DECODER, [Seat(adaptation, tensors)], [rectangle])[0]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.sampled_from([*FAMILY, "uniform_average", "adapterfusion"]),
+    st.sampled_from(LORAS),
+    st.integers(1, 3),
+    st.integers(0, 9),
+)
+def test_a_pool_on_sites_of_different_width_is_what_the_papers_write(kind, targets, sources, seed):
+    """Through a whole decoder with grouped queries: stacked, unfolded and, where it folds, one adapter."""
+    method, shape, adapters = loras(targets, sources)
+    layer, tensors = mixed(kind, shape)
+    pool = SourcePool.build(method, adapters, DECODER)
+    assert pool.shape == shape
+    assert {site.output for site in shape.sites} >= {8}
+    rectangle = gather(random_examples(4, 2, seed=seed), np.arange(4))
+    got = decoded(Combination(pool, layer), tensors, rectangle)
+    if kind == "adapterfusion":
+        weigh = attended(shape)
+    else:
+        omega = layer.coefficients(tensors)
+
+        def weigh(_, at, __, u):
+            return (omega.at(shape.point(*at)) * u).sum(1)
+
+    wanted = decoded(Unfolded(method, adapters, weigh), tensors, rectangle)
+    torch.testing.assert_close(got, wanted, rtol=1e-11, atol=1e-11)
+    plain = decoded(Unfolded(method, adapters, lambda *given: 0 * given[-1].sum(1)), {}, rectangle)
+    assert not torch.allclose(got, plain, atol=1e-3)
+    if kind != "adapterfusion":
+        folded = fold(method, adapters, omega)
+        one = decoded(OwnAdapter(method), folded.tensors, rectangle)
+        torch.testing.assert_close(one, wanted, rtol=1e-11, atol=1e-11)
+        assert folded.kept == (tuple(range(sources)),) * len(shape.points)
+
+
+@pytest.mark.parametrize("kind", FAMILY)
+def test_coefficients_have_the_width_of_their_site(kind):
+    _, shape, _ = loras(("query", "value"), 3)
+    layer, tensors = mixed(kind, shape)
+    omega = layer.coefficients(tensors)
+    wide = "uniform" not in kind
+    for point, site in enumerate(shape.points):
+        assert omega.at(point).shape == (3, site.output if wide else 1)
+    assert sorted(tensors) == (["omega.16", "omega.8"] if wide else ["omega"])
+    rows = 4 if wide or kind == "scalearn_uniform" else 1
+    assert omega.shape == (rows, 3, 16 if wide else 1)
+    named = omega.named()
+    assert set(named) == ({f"coefficients.{point}" for point in range(4)} if wide else {"coefficients"})
+
+
+def test_coefficients_of_another_sites_width_are_refused():
+    method, shape, adapters = loras(("query", "value"), 2)
+    rows = [torch.ones(2, site.output) for site in shape.points]
+    fold(method, adapters, Coefficients(tuple(rows)))
+    with pytest.raises(DataError, match="16 or 8 or 1"):
+        fold(method, adapters, Coefficients(tuple(reversed(rows))))
+    with pytest.raises(DataError, match="16 or 8 or 1"):
+        fold(method, adapters, Coefficients.of(torch.ones(1, 2, 16)))  # one row for points of two widths
