@@ -22,7 +22,7 @@ from torch import Tensor
 from adapterlab.records import BackboneShape, Examples, PoolShape, ProblemType, Reads, Site
 from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import AdapterMethod, BackboneFamily, Combiner, Head, TaskSuite
-from adapterlab.registry.protocols import fill_template
+from adapterlab.registry.task_definitions import fill_template
 from adapterlab.train.combination import combiner_layer
 from adapterlab.train.fold import fold
 from adapterlab.train.layers import (

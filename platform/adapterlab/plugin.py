@@ -55,7 +55,7 @@ from adapterlab.registry.plugins import (
     NoSettings,
     TaskSuite,
 )
-from adapterlab.registry.protocols import (
+from adapterlab.registry.task_definitions import (
     FolderLocation,
     HubLocation,
     Join,

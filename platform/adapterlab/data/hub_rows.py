@@ -20,7 +20,7 @@ from adapterlab.caching.file_digests import file_digest, write_atomically
 from adapterlab.data.split_files import MissingDataError, SplitFiles, check_shards
 from adapterlab.errors import AdapterlabError, DataError, NotFoundError, UnavailableError
 from adapterlab.records import Splits
-from adapterlab.registry.protocols import HubLocation
+from adapterlab.registry.task_definitions import HubLocation
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

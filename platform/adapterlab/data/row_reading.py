@@ -21,7 +21,7 @@ from adapterlab.errors import DataError
 from adapterlab.fingerprint import Json
 from adapterlab.records import ProblemType
 from adapterlab.registry.plugins import TaskSuite
-from adapterlab.registry.protocols import TaskDefinition
+from adapterlab.registry.task_definitions import TaskDefinition
 
 _SHOWN_FAULTS = 5
 _KEPT_FAULTS = 100

@@ -12,7 +12,7 @@ from adapterlab.data.split_files import SplitFiles
 from adapterlab.errors import DataError
 from adapterlab.records import ProblemType, Splits
 from adapterlab.registry.plugins import TaskSuite
-from adapterlab.registry.protocols import TaskDefinition
+from adapterlab.registry.task_definitions import TaskDefinition
 
 _MAX_LABELS = 1000
 

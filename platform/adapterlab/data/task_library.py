@@ -21,7 +21,7 @@ from adapterlab.fingerprint import Json
 from adapterlab.records import DEFAULT_MAX_LENGTH, Splits, row_length
 from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import TaskSuite
-from adapterlab.registry.protocols import FolderLocation, TaskDefinition
+from adapterlab.registry.task_definitions import FolderLocation, TaskDefinition
 from adapterlab.spec.load import LoadedSpec
 from adapterlab.spec.model import Spec
 from adapterlab.spec.tasks import TaskSpec, definition_from

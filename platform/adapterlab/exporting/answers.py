@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from adapterlab.errors import DataError, NotFoundError
 from adapterlab.records import DEFAULT_HEAD, ProblemType
 from adapterlab.registry.entry_points import task_definition
-from adapterlab.registry.protocols import TaskDefinition, fill_template, template_columns
+from adapterlab.registry.task_definitions import TaskDefinition, fill_template, template_columns
 
 if TYPE_CHECKING:
     from torch import Tensor

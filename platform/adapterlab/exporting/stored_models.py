@@ -14,7 +14,7 @@ from adapterlab.errors import CorruptBlobError, DataError, NotFoundError, UsageE
 from adapterlab.exporting.answers import Answers, answers_of
 from adapterlab.records import BackboneShape, row_length
 from adapterlab.registry.entry_points import adapter_method, combiner, task_definition
-from adapterlab.registry.protocols import TaskDefinition
+from adapterlab.registry.task_definitions import TaskDefinition
 from adapterlab.spec.tasks import TaskSpec, definition_from
 from adapterlab.train import weights
 from adapterlab.train.adaptation import Adaptation, OwnAdapter, Seat

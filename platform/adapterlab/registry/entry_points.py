@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from adapterlab.errors import NotFoundError, PluginError
 from adapterlab.registry.plugins import AdapterMethod, BackboneFamily, Combiner, Head, TaskSuite
-from adapterlab.registry.protocols import TaskDefinition
+from adapterlab.registry.task_definitions import TaskDefinition
 
 ADAPTER_METHODS = "adapterlab.adapter_methods"
 COMBINERS = "adapterlab.combiners"

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from adapterlab.errors import PluginError
 from adapterlab.records import BackboneShape, PoolShape, ProblemType, Reads
-from adapterlab.registry.protocols import TaskDefinition
+from adapterlab.registry.task_definitions import TaskDefinition
 
 if TYPE_CHECKING:
     from adapterlab.train.layers import Backbone, CombinerLayer, HeadLayer, MethodLayer

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from adapterlab.records import DEFAULT_HEAD, DEFAULT_MAX_LENGTH, ProblemType, Splits
-from adapterlab.registry.protocols import HubLocation, TaskDefinition, template_columns
+from adapterlab.registry.task_definitions import HubLocation, TaskDefinition, template_columns
 from adapterlab.spec.search_space import Frozen
 
 METRICS: Mapping[ProblemType, tuple[str, ...]] = {

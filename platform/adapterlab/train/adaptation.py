@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from adapterlab.errors import UsageError
 from adapterlab.records import PoolShape, Reads
 from adapterlab.train.layers import Backbone, FrozenPool, HeadLayer, MethodLayer
 from adapterlab.train.packing import spread
@@ -134,6 +135,8 @@ class SourcePool:
         Raises:
             UsageError: The method's adapters cannot be combined.
         """
+        if not method.points:
+            raise UsageError(f"{type(method).__name__} attaches nowhere, so it cannot be combined")
         placed = [
             {name: tensor.to(device=backbone.device, dtype=backbone.dtype) for name, tensor in one.items()}
             for one in adapters
