@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from adapterlab.errors import UsageError
 from adapterlab.records import PoolShape, Reads
 from adapterlab.train.layers import Backbone, FrozenPool, HeadLayer, MethodLayer
 from adapterlab.train.packing import spread
@@ -134,6 +135,8 @@ class SourcePool:
         Raises:
             UsageError: The method's adapters cannot be combined.
         """
+        if not method.sites:
+            raise UsageError(f"adapters of {type(method).__name__} cannot be combined: they attach nowhere")
         placed = [
             {name: tensor.to(device=backbone.device, dtype=backbone.dtype) for name, tensor in one.items()}
             for one in adapters
