@@ -36,10 +36,8 @@ from adapterlab.worker.worker import Worker
 _SOURCE_POLL_S = 0.5
 _PROGRESS_S = 0.5
 """Progress is for people: trivial trials write it no oftener than they can look."""
-_FEWEST_AT_ONCE = 4
-"""Trials of a study trained side by side however few there are."""
-_TURNS = 4
-"""Least number of times that a sampler which learns sees what came of its proposals."""
+_ROUND_POLL_S = 0.3
+"""How often a worker with nothing to train asks whether the other workers have ended a study's round."""
 
 
 @dataclass
@@ -185,13 +183,8 @@ def _search(study: _Study) -> StudyRecord:
 def _train_trials(study: _Study, search: StudySearch) -> None:
     worker, metric = study.worker, study.task.facts.metric
     training: dict[str, tuple[Proposal, RunRecorder, Lane]] = {}
-    # TPE learns from trials that ended: all at once it would only draw at random.
-    learns = study.job["search"]["sampler"] == "tpe"
-    at_once = max(_FEWEST_AT_ONCE, search.budget // _TURNS) if learns else search.budget
 
     def next_lane() -> Lane | None:
-        if len(training) >= at_once:
-            return None
         proposal = search.ask(worker.name)
         if proposal is None:
             return None
@@ -211,17 +204,25 @@ def _train_trials(study: _Study, search: StudySearch) -> None:
 
     _show_progress(study, search)
     shown = time.monotonic()
-    for result in train_lanes(worker.backbone, next_lane, capacity=worker.capacity, on_epoch=on_epoch):
-        proposal, run, lane = training.pop(result.name)
-        state = _tell(search, proposal, result, metric)
-        if state is State.COMPLETE and result.best is not None:
-            study.note(result.best.metrics[metric], proposal.number, lane)
-        if result.best is not None:
-            run.outcome(result.best, None, best_epoch=result.best_epoch)
-        run.end(state, result.reason)
-        if time.monotonic() - shown > _PROGRESS_S or not training:
-            _show_progress(study, search)
-            shown = time.monotonic()
+    while True:
+        for result in train_lanes(worker.backbone, next_lane, capacity=worker.capacity, on_epoch=on_epoch):
+            proposal, run, lane = training.pop(result.name)
+            state = _tell(search, proposal, result, metric)
+            if state is State.COMPLETE and result.best is not None:
+                study.note(result.best.metrics[metric], proposal.number, lane)
+            if result.best is not None:
+                run.outcome(result.best, None, best_epoch=result.best_epoch)
+            run.end(state, result.reason)
+            if time.monotonic() - shown > _PROGRESS_S or not training:
+                _show_progress(study, search)
+                shown = time.monotonic()
+        if search.spent:
+            return
+        # Another worker of the study trains what is left of the round. Should the study fail with it, its claim is
+        # given back, and showing progress raises.
+        worker.check_cancelled()
+        time.sleep(_ROUND_POLL_S)
+        _show_progress(study, search)
 
 
 def _tell(search: StudySearch, proposal: Proposal, result: LaneResult, metric: str) -> State:
