@@ -105,7 +105,7 @@ class Stopwatch:
                 self._inner[-1] = outer + whole, outer_cpu + whole_cpu
 
 
-def watched_work(target: Path, profile: Path | None) -> Callable[[dict[str, Any]], Mapping[str, Any]]:
+def watched_work(target: Path, profile: Path | None) -> Callable[..., Mapping[str, Any]]:
     """Return ``worker.entry.work`` with a stopwatch around the parts of a study's trials.
 
     Args:
@@ -113,7 +113,7 @@ def watched_work(target: Path, profile: Path | None) -> Callable[[dict[str, Any]
         profile: File for cProfile's numbers of the trials.
     """
 
-    def work(job: dict[str, Any]) -> Mapping[str, Any]:
+    def work(payload: dict[str, Any], stop: Callable[[], bool]) -> Mapping[str, Any]:
         import cProfile
 
         from adapterlab.search.study import StudySearch
@@ -125,14 +125,14 @@ def watched_work(target: Path, profile: Path | None) -> Callable[[dict[str, Any]
         from adapterlab.worker import study_runs as studies
         from adapterlab.worker import worker
 
-        if job["kind"] != "study":
-            return door.work(job)
+        if payload["kind"] != "study":
+            return door.work(payload, stop)
         watch = Stopwatch()
         for owner, name, part in (
             (StudySearch, "ask", "ask"),
             (StudySearch, "_report", "report"),
             (StudySearch, "_end", "tell"),
-            (studies, "_show_progress", "progress"),
+            (studies._Trials, "show_progress", "progress"),
             (worker.Worker, "check_cancelled", "cancel poll"),
             (Tracker, "_hand_over", "tracking, handed over"),
             (mixing.Mixer, "lane", "lane made"),
@@ -155,14 +155,14 @@ def watched_work(target: Path, profile: Path | None) -> Callable[[dict[str, Any]
         train_trials = studies._train_trials
         found: dict[str, Any] = {}
 
-        def timed_trials(*arguments: Any) -> None:
+        def timed_trials(*arguments: Any) -> dict[str, int]:
             watch.seconds.clear(), watch.cpu_seconds.clear()
             profiler = cProfile.Profile() if profile else None
             begun, cpu = time.perf_counter(), time.process_time()
             if profiler:
                 profiler.enable()
             with watch.part("other"):
-                train_trials(*arguments)
+                counts = train_trials(*arguments)
             if profiler:
                 profiler.disable()
                 profiler.dump_stats(str(profile))
@@ -171,12 +171,13 @@ def watched_work(target: Path, profile: Path | None) -> Callable[[dict[str, Any]
             found["parts"] = dict(watch.seconds)
             found["cpu_parts"] = dict(watch.cpu_seconds)
             found["unwritten"] = arguments[0].worker.tree.tracker.backlog
+            return counts
 
         Writer._write_waiting = timed_write  # type: ignore[method-assign]
         studies._train_trials = timed_trials  # type: ignore[assignment]
         start = time.perf_counter()
-        done = door.work(job)
-        found["job_seconds"] = time.perf_counter() - start
+        done = door.work(payload, stop)
+        found["order_seconds"] = time.perf_counter() - start
         target.write_text(json.dumps({**found, "writer": writer}))
         return done
 

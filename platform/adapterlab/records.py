@@ -297,17 +297,16 @@ class TaskData:
     test: Examples
 
 
-@dataclass(frozen=True)
-class TrainSettings:
-    """How one lane trains; all of it is part of a key."""
+@dataclass(frozen=True, kw_only=True)
+class TrainRegime:
+    """How one lane trains, but for its learning rate."""
 
-    lr: float
-    """Peak learning rate of AdamW; decays linearly to 0 over ``max_epochs``."""
     max_epochs: int
+    """Upper bound of epochs; also the length of the learning-rate schedule."""
     patience: int
     """Epochs without improvement before a lane stops; ``>= max_epochs`` never stops early."""
     batch_size: int
-    """Rows a step."""
+    """Rows per step."""
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     """Global norm over the lane's own parameters."""
@@ -319,29 +318,21 @@ class TrainSettings:
     backbone_dropout: bool = True
     """Whether the frozen backbone's own dropout is active while training (as in the papers)."""
 
+    def at(self, lr: float) -> TrainSettings:
+        """Return the settings of a run with a learning rate."""
+        return TrainSettings(lr=lr, **asdict(self))
+
     def identity(self) -> dict[str, Json]:
         """Return every field, as a key holds it."""
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class Step:
-    """One keyed piece of work of a plan."""
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings(TrainRegime):
+    """How one lane trains; all of it is part of a key."""
 
-    kind: StepKind
-    key: str | None
-    """64 hexadecimal digits; ``None`` while an input's content is not at hand."""
-    title: str
-    """What a person calls it, for example ``"source · rte · seed 0"``."""
-    job: Mapping[str, Json]
-    """Everything a worker needs to do it, JSON-able; more than the key holds (names, places)."""
-    needs: tuple[str, ...] = ()
-    """Titles of the steps whose results it reads."""
-    trainable_parameters: int | None = None
-    """Parameters of the method or combiner (heads not counted, as in the papers)."""
-    head_parameters: int | None = None
-    train_rows: int | None = None
-    """Most rows it trains on, each choice a row, over all epochs and trials; for the estimate of time."""
+    lr: float
+    """Peak learning rate of AdamW; decays linearly to 0 over ``max_epochs``."""
 
 
 @dataclass(frozen=True)

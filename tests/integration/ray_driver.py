@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from adapterlab.cluster.session import ray_session
-from adapterlab.cluster.tune import run_workers, stop_requested
+from adapterlab.cluster.tune import WorkerNeeds, run_workers
 from adapterlab.errors import CancelledError, DataError
 
 
@@ -24,31 +25,31 @@ def tell(line: str) -> None:
     sys.__stdout__.flush()
 
 
-def work(job: dict[str, Any]) -> dict[str, Any]:
-    """Do what a job says."""
-    begun = Path(job["folder"]) / f"begun-{job['name']}"
+def work(payload: dict[str, Any], stop: Callable[[], bool]) -> dict[str, Any]:
+    """Do what a payload says."""
+    begun = Path(payload["folder"]) / f"begun-{payload['name']}"
     attempt = len(begun.read_text()) if begun.exists() else 0
     begun.write_text("x" * (attempt + 1))
-    if attempt < job.get("kills", 0):
+    if attempt < payload.get("kills", 0):
         os.kill(os.getpid(), 9)
-    if attempt < job.get("starves", 0):
+    if attempt < payload.get("starves", 0):
         eaten = bytearray(b"x") * 5_000_000_000
         time.sleep(60)
         del eaten
-    if job.get("raises") == "ours":
+    if payload.get("raises") == "ours":
         raise DataError("train.jsonl:3: no label", remedy="Add one.", line=3)
-    if job.get("raises") == "theirs":
+    if payload.get("raises") == "theirs":
         return {"value": 1 / 0}
-    if job.get("raises") == "exit":
+    if payload.get("raises") == "exit":
         sys.exit(7)
-    if job.get("raises") == "nothing JSON can say":
+    if payload.get("raises") == "nothing JSON can say":
         return {"value": {1, 2}}
-    until = time.monotonic() + job.get("seconds", 0)
+    until = time.monotonic() + payload.get("seconds", 0)
     while time.monotonic() < until:
-        if not job.get("stubborn") and stop_requested():
+        if not payload.get("stubborn") and stop():
             raise CancelledError("stopped at the end of an epoch")
         time.sleep(0.05)
-    return {"name": job["name"], "attempt": attempt, "threads": os.environ["OMP_NUM_THREADS"]}
+    return {"name": payload["name"], "attempt": attempt, "threads": os.environ["OMP_NUM_THREADS"]}
 
 
 def main() -> None:
@@ -62,24 +63,23 @@ def main() -> None:
         tell(f"session {session.address}")
         if what == "empty":
             return
-        jobs = [
+        payloads = [
             {"name": str(index), "folder": str(folder), "seconds": 120, "stubborn": what == "stubborn"}
             for index in range(2)
         ]
         if what == "starving":
-            jobs = [{"name": "0", "folder": str(folder), "starves": 1}]
+            payloads = [{"name": "0", "folder": str(folder), "starves": 1}]
         if what == "quick":
-            jobs = [{"name": "0", "folder": str(folder)}]
+            payloads = [{"name": "0", "folder": str(folder)}]
         try:
             outcomes = run_workers(
-                jobs,
+                payloads,
                 work,
-                cpus=1,
-                concurrency=1,
+                WorkerNeeds(side_by_side=1),
                 storage=folder,
                 name="test",
                 grace_s=grace_s,
-                on_result=lambda outcome: tell(f"ended {outcome.index} {outcome.state}"),
+                on_outcome=lambda outcome: tell(f"ended {outcome.index} {outcome.state}"),
             )
         except CancelledError as error:
             tell(f"cancelled {error.details['signal']}")

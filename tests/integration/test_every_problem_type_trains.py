@@ -15,7 +15,7 @@ from adapterlab.data.task_library import TaskLibrary
 from adapterlab.records import TrainSettings
 from adapterlab.train.loop import train_lanes
 from adapterlab.train.source_lane import source_lane
-from adapterlab.worker.test_outputs import outputs_document
+from adapterlab.worker.run_tree import outputs_document
 from adapterlab_bottleneck import layer as pfeiffer
 from adapterlab_encoder import layer as encoder
 from tiny_trained import write_backbone

@@ -310,16 +310,16 @@ USE_CLUSTER = """
 import os, sys, tempfile, time
 from pathlib import Path
 from adapterlab.cluster.session import ray_session
-from adapterlab.cluster.tune import run_workers
+from adapterlab.cluster.tune import WorkerNeeds, run_workers
 from adapterlab.errors import UnavailableError
 
-def variable(job):
+def variable(payload, stop):
     return {"value": os.environ["ADAPTERLAB_TEST"]}
 
 def once():
     with tempfile.TemporaryDirectory() as folder:
         with ray_session(f"127.0.0.1:{sys.argv[1]}", environment={"ADAPTERLAB_TEST": "7"}) as session:
-            (outcome,) = run_workers([{}], variable, cpus=1, storage=Path(folder), name="test")
+            (outcome,) = run_workers([{}], variable, WorkerNeeds(), storage=Path(folder), name="test")
             print(session.private, session.cpus, outcome.result["value"])
 
 for attempt in range(60):

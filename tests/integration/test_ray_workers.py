@@ -1,4 +1,4 @@
-"""Workers on a real Ray: each job ends once, with its result or the reason it has none."""
+"""Workers on a real Ray: each order ends once, with its result or the reason it has none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from ray import cloudpickle
 
 from adapterlab.cluster.session import ray_session
-from adapterlab.cluster.tune import run_workers
+from adapterlab.cluster.tune import WorkerNeeds, run_workers
 from adapterlab.errors import CancelledError, DataError, TrainingError, UsageError
 from adapterlab.records import State
 
@@ -38,14 +38,14 @@ def session():
         yield opened
 
 
-def run(session, folder, jobs, **options):
-    named = [{"name": str(index), "folder": str(folder), **job} for index, job in enumerate(jobs)]
-    return run_workers(named, work, **{"cpus": 1, "storage": folder / "tune", "name": "test", **options})
+def run(session, folder, payloads, needs=None, **options):
+    named = [{"name": str(index), "folder": str(folder), **one} for index, one in enumerate(payloads)]
+    return run_workers(named, work, needs or WorkerNeeds(), storage=folder / "tune", name="test", **options)
 
 
-def test_outcomes_come_in_the_order_of_the_jobs_with_results_and_reasons(session, tmp_path, capfd):
+def test_outcomes_come_in_the_order_of_the_payloads_with_results_and_reasons(session, tmp_path, capfd):
     ended: list[int] = []
-    jobs = [
+    payloads = [
         {"seconds": 1},
         {"raises": "ours"},
         {"kills": 1},
@@ -53,7 +53,7 @@ def test_outcomes_come_in_the_order_of_the_jobs_with_results_and_reasons(session
         {"raises": "exit"},
         {"raises": "nothing JSON can say"},
     ]
-    outcomes = run(session, tmp_path, jobs, on_result=lambda outcome: ended.append(outcome.index))
+    outcomes = run(session, tmp_path, payloads, on_outcome=lambda outcome: ended.append(outcome.index))
     assert [outcome.index for outcome in outcomes] == list(range(6))
     assert sorted(ended) == list(range(6))
     complete, failed = State.COMPLETE, State.FAILED
@@ -73,8 +73,8 @@ def test_outcomes_come_in_the_order_of_the_jobs_with_results_and_reasons(session
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_more_often_than_allowed_fails_its_job_only(session, tmp_path):
-    lost, fine = run(session, tmp_path, [{"kills": 9}, {"kills": 1}], max_retries=1)
+def test_a_worker_that_dies_more_often_than_allowed_fails_its_order_only(session, tmp_path):
+    lost, fine = run(session, tmp_path, [{"kills": 9}, {"kills": 1}], WorkerNeeds(max_retries=1))
     assert (lost.state, lost.attempts, lost.error.details["reason"]) == (State.FAILED, 2, "WorkerDied")
     assert lost.error.message.startswith("the worker died 2 times: ")
     assert "\n" not in lost.error.message
@@ -88,7 +88,7 @@ def test_a_requested_stop_reaches_running_workers_and_starts_no_more(session, tm
         session,
         tmp_path,
         [{}, {"seconds": 100}, {"seconds": 100}],
-        concurrency=1,
+        WorkerNeeds(side_by_side=1),
         should_stop=begun.exists,
     )
     assert [outcome.state for outcome in outcomes] == [State.COMPLETE, State.KILLED, State.KILLED]
@@ -100,10 +100,10 @@ def test_a_requested_stop_reaches_running_workers_and_starts_no_more(session, tm
 @pytest.mark.slow
 def test_workers_that_ignore_the_stop_are_killed_and_the_session_stays_usable(session, tmp_path):
     begun = tmp_path / "begun-0"
-    jobs = [{"seconds": 1000, "stubborn": True}]
-    (outcome,) = run(session, tmp_path, jobs, should_stop=begun.exists, grace_s=1)
+    payloads = [{"seconds": 1000, "stubborn": True}]
+    (outcome,) = run(session, tmp_path, payloads, should_stop=begun.exists, grace_s=1)
     assert outcome.state is State.KILLED
-    (again,) = run(session, tmp_path, [{"name": "again"}], cpus=2)
+    (again,) = run(session, tmp_path, [{"name": "again"}], WorkerNeeds(cpus=2))
     assert (again.state, again.result["threads"]) == (State.COMPLETE, "2")
 
 
@@ -114,21 +114,21 @@ def test_an_error_in_the_callers_hook_comes_out(session, tmp_path):
 
     begins = time.monotonic()
     with pytest.raises(OSError, match="disk full"):
-        run(session, tmp_path, [{}, {"seconds": 100}], on_result=fail)
+        run(session, tmp_path, [{}, {"seconds": 100}], on_outcome=fail)
     assert time.monotonic() - begins < 90
 
 
 def test_a_worker_larger_than_the_machine_is_refused(session, tmp_path):
     with pytest.raises(UsageError, match="needs 3 CPU"):
-        run(session, tmp_path, [{}], cpus=3)
+        run(session, tmp_path, [{}], WorkerNeeds(cpus=3))
     with pytest.raises(UsageError, match="1 GPU"):
-        run(session, tmp_path, [{}], gpus=1)
+        run(session, tmp_path, [{}], WorkerNeeds(gpus=1))
 
 
-def test_no_jobs_are_no_work(tmp_path):
+def test_no_payloads_are_no_work(tmp_path):
     assert run(None, tmp_path, []) == []
 
 
-def test_a_job_that_json_cannot_say_is_refused_before_anything_starts(tmp_path):
+def test_a_payload_that_json_cannot_say_is_refused_before_anything_starts(tmp_path):
     with pytest.raises(TypeError, match="not JSON serializable"):
         run(None, tmp_path, [{"name": {1}}])

@@ -72,8 +72,9 @@ def test_the_small_line_of_a_spec_gives_every_step_a_key(name, package_backbone)
     planned = plan(SPECS / f"{name}.toml", overrides(words))
     assert planned.plan.pending == ()
     assert all(step.key for step in planned.plan.steps)
-    rows = {step.job["label"] for step in planned.plan.steps if "label" in step.job}
-    whole = {step.job["label"] for step in plan(SPECS / f"{name}.toml").plan.steps if "label" in step.job}
+    rows = {step.job.label for step in (*planned.plan.sources, *planned.plan.studies)}
+    complete = plan(SPECS / f"{name}.toml").plan
+    whole = {step.job.label for step in (*complete.sources, *complete.studies)}
     shared = {"adapter", "st_a_16"}  # with one seed, the pool's own
     assert "probing" in name or rows | shared == whole | shared  # of a grid, some points
 
@@ -98,31 +99,31 @@ def test_large_tasks_have_fewer_seeds_and_record_fewer_epochs():
     finals = [step.title for step in planned.of_kind(StepKind.TRANSFER)]
     assert sum(title.startswith("cb · scalearn ·") for title in finals) == 10
     assert sum(title.startswith("record · scalearn ·") for title in finals) == 3
-    sources = {step.title: step.job["training"]["max_epochs"] for step in planned.of_kind(StepKind.SOURCE)}
+    sources = {step.title: step.job.training.max_epochs for step in planned.of_kind(StepKind.SOURCE)}
     assert sources["source · record · seed 0"] == 3
     assert sources["source · cb · seed 0"] == 30
 
 
 def test_fusion_stops_early_and_scalearn_does_not():
     studies = plan(SPECS / "scalearn/table2_glue.toml").plan.of_kind(StepKind.STUDY)
-    of_rte = {step.job["label"]: step.job for step in studies if step.job["task"] == "glue/rte"}
-    how = {name: job["combiners"][name] for name, job in of_rte.items()}
-    assert how["adapterfusion"]["training"]["patience"] == 5
-    assert how["adapterfusion"]["spaces"] == {"lr": 5e-5, "dropout": 0.1}
-    assert how["scalearn"]["training"]["patience"] == 30
-    assert how["scalearn"]["spaces"] == {"lr": 6e-3, "init_scale": 2.0, "dropout": 0.3}
-    assert how["scalearn_uniform_pp"]["spaces"]["dropout"] == 0.0
-    assert how["adaptersoup"]["spaces"] == {"lr": 3e-4}
+    of_rte = {step.job.label: step.job for step in studies if step.job.task == "glue/rte"}
+    how = {name: job.recipe(name) for name, job in of_rte.items()}
+    assert how["adapterfusion"].training.patience == 5
+    assert how["adapterfusion"].spaces == {"lr": 5e-5, "dropout": 0.1}
+    assert how["scalearn"].training.patience == 30
+    assert how["scalearn"].spaces == {"lr": 6e-3, "init_scale": 2.0, "dropout": 0.3}
+    assert how["scalearn_uniform_pp"].spaces["dropout"] == 0.0
+    assert how["adaptersoup"].spaces == {"lr": 3e-4}
 
 
 def test_few_rows_train_a_thousand_steps(tmp_path):
     planned = plan(SPECS / "scalearn/few_shot_glue.toml", ["data.few_shot=100"]).plan
-    (study, *_) = [step for step in planned.of_kind(StepKind.STUDY) if step.job["label"] == "scalearn"]
-    training = study.job["combiners"]["scalearn"]["training"]
-    assert training["max_epochs"] == 250  # of four steps each
-    assert (training["patience"], training["select_by"]) == (20, "metric")
-    fusion = next(step for step in planned.of_kind(StepKind.STUDY) if step.job["label"] == "adapterfusion")
-    assert fusion.job["combiners"]["adapterfusion"]["training"]["patience"] == 20
+    (study, *_) = [step for step in planned.of_kind(StepKind.STUDY) if step.job.label == "scalearn"]
+    training = study.job.recipe("scalearn").training
+    assert training.max_epochs == 250  # of four steps each
+    assert (training.patience, training.select_by) == (20, "metric")
+    fusion = next(step for step in planned.of_kind(StepKind.STUDY) if step.job.label == "adapterfusion")
+    assert fusion.job.recipe("adapterfusion").training.patience == 20
 
 
 @pytest.mark.parametrize(

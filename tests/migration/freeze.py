@@ -13,6 +13,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+from adapterlab.catalog.records import SweepStep
 from adapterlab.catalog.schema import HEAD_REVISION
 from adapterlab.catalog.store import Catalog
 from adapterlab.records import (
@@ -20,7 +21,6 @@ from adapterlab.records import (
     BackboneShape,
     ProblemType,
     State,
-    Step,
     StepKind,
     TaskFacts,
 )
@@ -35,7 +35,7 @@ from catalogs import (
 )
 
 WHEN = datetime(2026, 11, 21, 12, tzinfo=UTC)
-SOURCE, STUDY = "source · rte · seed 0", "study · cb · scalearn"
+SOURCE, STUDY = "source/glue/rte/seed=0", "study/superglue/cb/scalearn"
 
 
 def fill(catalog: Catalog) -> None:
@@ -64,8 +64,8 @@ def fill(catalog: Catalog) -> None:
     catalog.fail(claims[key("failed")], "loss is NaN")
     let_leases_expire(catalog)
     steps = (
-        Step(StepKind.SOURCE, key("a"), SOURCE, {}),
-        Step(StepKind.STUDY, key("s"), STUDY, {}, needs=(SOURCE,)),
+        SweepStep(0, key("a"), StepKind.SOURCE, "source · rte · seed 0", id=SOURCE),
+        SweepStep(1, key("s"), StepKind.STUDY, "study · cb · scalearn", needs=(SOURCE,), id=STUDY),
     )
     catalog.open_sweep(key("sweep"), "glue", '{"name":"glue"}', steps, owner="someone")
     catalog.set_sweep_state(key("sweep"), State.COMPLETE)

@@ -19,11 +19,12 @@ from sqlalchemy import inspect, text
 
 from adapterlab.catalog import migrate
 from adapterlab.catalog.database import POSTGRES_SCHEMA, Database
+from adapterlab.catalog.records import SweepStep
 from adapterlab.catalog.schema import HEAD_REVISION, VERSION_TABLE
 from adapterlab.catalog.store import open_catalog, open_existing
 from adapterlab.catalog.tables import Base
 from adapterlab.errors import ConflictError, NotFoundError
-from adapterlab.records import State
+from adapterlab.records import State, StepKind
 from catalogs import BOTH_DATABASES, MADE_WITH, key, open_at, put_adapter, sql
 
 FROZEN = Path(__file__).with_name("frozen")
@@ -102,6 +103,24 @@ def test_down_by_one_and_up_again(database_url, tmp_path):
     assert tables(database) == at_head
     assert migrate.upgrade(database, tmp_path / "locks").at_head
     database.close()
+
+
+@on_both
+def test_before_steps_had_an_identity_their_titles_tied_them(database_url, tmp_path):
+    """Going down writes what the code of then reads; going up again, reports read it as of an old sweep."""
+    source, study = "source/glue/rte/seed=0", "study/superglue/cb/scalearn"
+    with open_at(database_url, tmp_path) as catalog:
+        steps = (
+            SweepStep(0, key("a"), StepKind.SOURCE, "source · rte · seed 0", id=source),
+            SweepStep(1, key("s"), StepKind.STUDY, "cb · scalearn", needs=(source,), id=study),
+        )
+        catalog.open_sweep(key("sweep"), "glue", "{}", steps)
+        migrate.downgrade(catalog.database, tmp_path / "locks", "a41c7e90b5d2")
+        migrate.upgrade(catalog.database, tmp_path / "locks")
+        assert [(step.id, step.needs) for step in catalog.sweep("glue").steps] == [
+            (None, ()),
+            (None, ("source · rte · seed 0",)),
+        ]
 
 
 # --- Refusals ---------------------------------------------------------------------------------

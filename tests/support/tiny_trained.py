@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from adapterlab.backbones.facts import backbone_facts
-from adapterlab.catalog.records import AdapterRecord, PoolEntry, StudyRecord, TransferRecord
+from adapterlab.catalog.records import AdapterRecord, PoolEntry, StudyRecord, SweepStep, TransferRecord
 from adapterlab.catalog.store import Catalog, current_owner, open_catalog
-from adapterlab.records import BackboneShape, Step, StepKind
+from adapterlab.records import BackboneShape, StepKind
 from adapterlab.registry.entry_points import adapter_method, combiner
 from adapterlab.spec.model import BackboneSpec
 from adapterlab.train import weights
@@ -159,8 +159,8 @@ def write_trained(
             "backbone": {"source": f"folder:{backbone}", "revision": None},
             "data": {"max_length": MAX_LENGTH},
         }
-        steps = [Step(StepKind.SOURCE, one, "source", {}) for one in sources]
-        steps += [Step(StepKind.TRANSFER, one, "transfer", {}) for one in transfers.values()]
+        kinds = dict.fromkeys(sources, StepKind.SOURCE) | dict.fromkeys(transfers.values(), StepKind.TRANSFER)
+        steps = [SweepStep(number, one, kind, str(kind)) for number, (one, kind) in enumerate(kinds.items())]
         catalog.open_sweep(key("sweep"), "tiny", json.dumps(spec), steps)
     return Trained(home, backbone, sources, transfers, study)
 

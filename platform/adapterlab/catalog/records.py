@@ -295,7 +295,12 @@ class SweepStep(Record):
     key: str | None
     kind: StepKind
     title: str
+    """For display."""
     needs: tuple[str, ...] = ()
+    """The steps whose results it reads, by ``id``; by title where steps have none."""
+    id: str | None = None
+    """What it is within its sweep, see ``planning.steps.StepId``; ``None`` in a sweep recorded before steps
+    had one."""
 
 
 @dataclass(frozen=True)

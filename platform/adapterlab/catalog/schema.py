@@ -18,7 +18,7 @@ from sqlalchemy import BigInteger, ColumnElement, ForeignKey, ForeignKeyConstrai
 
 from adapterlab.catalog.tables import Base, column
 
-HEAD_REVISION = "d58e03f6a71c"
+HEAD_REVISION = "e3f05b8c6e17"
 """The revision these models describe; compared at every opening, so that Alembic is not imported."""
 
 VERSION_TABLE = "catalog_version"
@@ -352,7 +352,9 @@ class SweepStep(Base):
     kind: ColumnElement[str]
     title: ColumnElement[str]
     needs: ColumnElement[list[Any]]
-    """Titles of the steps whose results it reads."""
+    """The steps whose results it reads, by ``step_id``; by title where that is not there."""
+    step_id: ColumnElement[str | None]
+    """What it is within its sweep; NULL in sweeps recorded before steps had an identity."""
 
 
 class TrackingRun(Base):

@@ -27,10 +27,11 @@ from adapterlab.catalog.records import (
     StepStatus,
     StudyRecord,
     SweepRecord,
+    SweepStep,
     TransferRecord,
 )
 from adapterlab.errors import ClaimLostError, NotFoundError
-from adapterlab.records import BackboneFacts, State, Step, TaskFacts
+from adapterlab.records import BackboneFacts, State, TaskFacts
 
 __all__ = ["Catalog", "current_owner", "open_catalog", "open_existing"]
 
@@ -310,7 +311,7 @@ class Catalog(ReadableCatalog):
         sweep_key: str,
         name: str,
         resolved_spec_json: str,
-        steps_of_plan: Sequence[Step],
+        steps_of_plan: Sequence[SweepStep],
         *,
         owner: str | None = None,
     ) -> SweepRecord:

@@ -14,13 +14,13 @@ from adapterlab.catalog.database import epoch_now, insert_into
 from adapterlab.catalog.owners import owner_is_dead
 from adapterlab.catalog.records import SweepRecord, SweepStep
 from adapterlab.errors import NotFoundError
-from adapterlab.records import State, Step, StepKind
+from adapterlab.records import State, StepKind
 
 _NAMES_COMPARED = 1000
 
 
 def open_sweep(
-    connection: Connection, key: str, name: str, spec: str, steps: Sequence[Step], owner: str
+    connection: Connection, key: str, name: str, spec: str, steps: Sequence[SweepStep], owner: str
 ) -> None:
     """Record a submitted sweep as running; a request to cancel it from before is forgotten."""
     sweep = insert_into(connection, schema.Sweep).values(
@@ -43,13 +43,14 @@ def open_sweep(
     rows = [
         {
             "sweep_key": key,
-            "position": position,
+            "position": step.position,
+            "step_id": step.id,
             "step_key": step.key,
             "kind": str(step.kind),
             "title": step.title,
             "needs": list(step.needs),
         }
-        for position, step in enumerate(steps)
+        for step in steps
     ]
     if rows:
         connection.execute(insert(schema.SweepStep), rows)
@@ -165,7 +166,7 @@ def _steps(connection: Connection, key: str) -> tuple[SweepStep, ...]:
     table = schema.SweepStep
     statement = select(table.__table__).where(table.sweep_key == key).order_by(table.position)
     return tuple(
-        SweepStep(row.position, row.step_key, StepKind(row.kind), row.title, tuple(row.needs))
+        SweepStep(row.position, row.step_key, StepKind(row.kind), row.title, tuple(row.needs), row.step_id)
         for row in connection.execute(statement)
     )
 

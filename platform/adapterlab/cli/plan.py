@@ -5,6 +5,7 @@ from __future__ import annotations
 from adapterlab.api import PlannedSweep, plan
 from adapterlab.cli.options import JsonOption, SetOption, SpecArgument
 from adapterlab.cli.output import emit, emit_json, note, table
+from adapterlab.planning.steps import is_study
 from adapterlab.records import State, StepKind
 
 _LABELS = {
@@ -42,8 +43,7 @@ def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = 
 
 def _alone(planned: PlannedSweep) -> list[str]:
     """Return the names of baselines whose runs share no pass."""
-    sources = planned.plan.of_kind(StepKind.SOURCE)
-    return list(dict.fromkeys(str(step.job["label"]) for step in sources if step.job["exclusive"]))
+    return list(dict.fromkeys(step.job.label for step in planned.plan.sources if step.job.exclusive))
 
 
 def _steps(planned: PlannedSweep) -> None:
@@ -51,14 +51,13 @@ def _steps(planned: PlannedSweep) -> None:
     for step in planned.plan.steps:
         if step.kind is StepKind.TRANSFER:
             continue
-        finals = [one for one in planned.plan.of_kind(StepKind.TRANSFER) if step.title in one.needs]
+        finals = planned.plan.finals_of(step.id)
         cached = sum(planned.state(one) is State.COMPLETE for one in finals)
-        search = step.job.get("search")
         rows.append(
             (
                 step.title,
                 _LABELS[planned.state(step)],
-                search["trials"] if isinstance(search, dict) else None,
+                step.job.search.trials if is_study(step) else None,
                 f"{cached}/{len(finals)}" if finals else None,
                 _count(step.trainable_parameters),
                 _count(step.head_parameters),

@@ -1,39 +1,65 @@
-"""How a job ended, and how its error crosses from the worker's process to ours."""
+"""One order at a worker: how it is done, how it ended, and how its error crosses from there to us.
+
+Nothing here needs Ray: a worker in the driver's own process ends in the same way.
+"""
 
 from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from adapterlab import errors
 from adapterlab.errors import AdapterlabError, CancelledError, TrainingError
 from adapterlab.fingerprint import Json
 from adapterlab.records import State
 
-Job = Mapping[str, Json]
-"""What a worker shall do, JSON-able."""
+Payload: TypeAlias = Mapping[str, Json]
+"""What a worker is told to do, JSON-able."""
+
+Stop: TypeAlias = Callable[[], bool]
+"""Whether a worker shall stop at its next chance; cheap enough to ask often."""
+
+Trainable: TypeAlias = Callable[[Any, Stop], Mapping[str, Json]]
+"""What a worker runs: a payload, read back from JSON, and whether to stop; a JSON-able result comes out.
+Must be importable on the workers."""
 
 
 @dataclass(frozen=True)
-class JobOutcome:
-    """How a job ended."""
+class WorkerOutcome:
+    """How one order ended."""
 
     index: int
-    """Its place in the sequence given to :func:`run_workers`."""
-    job: Job
+    """Its place in the sequence given to :func:`~adapterlab.cluster.tune.run_workers`."""
     state: State
     """Complete, failed, or killed (stopped before its end, or never started)."""
     result: Mapping[str, Any] | None
-    """What it returned; ``None`` unless complete."""
+    """What came out; ``None`` unless complete."""
     error: AdapterlabError | None
     """Why it failed or was killed; ``None`` when complete."""
     attempts: int
     """Workers started for it: 1, plus one for each that died; 0 when it never started."""
+
+
+def attempt(text: str, trainable: Trainable, stop: Stop) -> str:
+    """Run one order and return how it ended as JSON; nothing that is raised in it leaves here.
+
+    Args:
+        text: The payload as JSON.
+        trainable: What to run.
+        stop: Whether to stop.
+    """
+    try:
+        if stop():
+            raise CancelledError("stopped before it began")
+        return json.dumps({"result": dict(trainable(json.loads(text), stop))}, allow_nan=False)
+    except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001  (the door of the process)
+        described = {"error": packed(error), "traceback": traceback.format_exc()}
+        return json.dumps(described, default=str)
 
 
 def packed(error: BaseException) -> dict[str, Any]:
@@ -62,14 +88,14 @@ def _unpacked_error(packed: Mapping[str, Any]) -> AdapterlabError:
     return kind(packed["message"], remedy=packed["remedy"], **packed["details"])
 
 
-def outcome_of(index: int, job: Job, text: str, attempts: int) -> JobOutcome:
-    """Return the outcome a worker told in JSON, as ``result`` or as ``error``."""
+def outcome_of(index: int, text: str, attempts: int) -> WorkerOutcome:
+    """Return the outcome that :func:`attempt` told."""
     told = json.loads(text)
     if "result" in told:
-        return JobOutcome(index, job, State.COMPLETE, told["result"], None, attempts)
+        return WorkerOutcome(index, State.COMPLETE, told["result"], None, attempts)
     error = _unpacked_error(told["error"])
     state = State.KILLED if isinstance(error, CancelledError) else State.FAILED
-    return JobOutcome(index, job, state, None, error, attempts)
+    return WorkerOutcome(index, state, None, error, attempts)
 
 
 def death_of(trial: Any, attempts: int) -> TrainingError:
@@ -98,7 +124,7 @@ def _essence(text: str) -> str:
     return lines[0][:300] if lines else "it left no word"
 
 
-def never_ended(index: int, job: Job) -> JobOutcome:
-    """Return the outcome of a job that was stopped before it could say anything."""
+def never_ended(index: int) -> WorkerOutcome:
+    """Return the outcome of an order that was stopped before it could say anything."""
     error = CancelledError("stopped before its end", remedy="Submit again to continue.")
-    return JobOutcome(index, job, State.KILLED, None, error, 0)
+    return WorkerOutcome(index, State.KILLED, None, error, 0)

@@ -1,14 +1,17 @@
-"""What a Ray session changes around itself, and puts back: variables, signals, noise, processes."""
+"""What a run of workers changes around itself, and puts back: variables, signals, Ray's noise and processes."""
 
 from __future__ import annotations
 
 import logging
 import os
 import signal
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
+
+from adapterlab.errors import CancelledError
 
 
 @contextmanager
@@ -26,6 +29,51 @@ def variables_set(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+class StopSignals:
+    """Listens to SIGINT and SIGTERM: the first asks for a stop, those after it for the end.
+
+    Args:
+        patience: How many signals are only counted; the next one raises ``KeyboardInterrupt``.
+    """
+
+    def __init__(self, patience: int) -> None:
+        self.first: str | None = None
+        """Name of the first signal; ``None`` while none arrived."""
+        self.count = 0
+        self._patience = patience
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Listen while the block runs; only in the main thread, where Python delivers signals."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self._arrived) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def check(self) -> None:
+        """Raise what a run ends with that a signal stopped.
+
+        Raises:
+            CancelledError: A signal arrived; ``details["signal"]`` names the first.
+        """
+        if self.first is not None:
+            raise CancelledError(
+                f"stopped by {self.first}", remedy="Submit again to continue.", signal=self.first
+            )
+
+    def _arrived(self, number: int, _frame: FrameType | None) -> None:
+        self.count += 1
+        self.first = self.first or signal.Signals(number).name
+        if self.count > self._patience:
+            raise KeyboardInterrupt
 
 
 @contextmanager

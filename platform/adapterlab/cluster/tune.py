@@ -1,10 +1,10 @@
 """One Ray Tune run whose trials are workers: placed, retried and stopped by Tune, silent otherwise.
 
-A *job* is a JSON-able mapping; a *worker* is the process Tune starts for it. A worker that dies
-(killed, out of memory, crashed) is started again with the same job; a job that raises is over, and
-its error comes back as ours. Tune's files are scratch: the truth is in the stores the jobs write to.
+A *payload* is a JSON-able mapping; a *worker* is the process Tune starts for it. A worker that dies
+(killed, out of memory, crashed) is started again with the same payload; one that raises is over, and
+its error comes back as ours. Tune's files are scratch: the truth is in the stores the workers write to.
 
-Stopping has two stages. Workers are first asked to stop (they poll :func:`stop_requested`, for
+Stopping has two stages. Workers are first asked to stop (they are handed what to ask, and do so for
 example once an epoch) and may finish what they hold; those that have not ended after a grace
 period are killed. Ctrl-C and SIGTERM stop in the same way; a second signal stops at once.
 """
@@ -16,29 +16,28 @@ import json
 import logging
 import os
 import shutil
-import signal
 import sys
-import threading
 import time
-import traceback
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from adapterlab.cluster.outcomes import Job, JobOutcome, death_of, never_ended, outcome_of, packed
-from adapterlab.cluster.process_state import memory_kills_are_deaths, variables_set
-from adapterlab.errors import CancelledError, UsageError
-from adapterlab.fingerprint import Json
+from adapterlab.cluster.outcomes import (
+    Payload,
+    Trainable,
+    WorkerOutcome,
+    attempt,
+    death_of,
+    never_ended,
+    outcome_of,
+)
+from adapterlab.cluster.process_state import StopSignals, memory_kills_are_deaths, variables_set
+from adapterlab.errors import UsageError
 from adapterlab.records import State
-
-__all__ = ["GRACE_S", "Job", "JobOutcome", "Trainable", "run_workers", "stop_requested"]
-
-Trainable = Callable[[dict[str, Any]], Mapping[str, Json]]
-"""What a worker runs: the job in, a JSON-able result out. Must be importable on the workers."""
 
 GRACE_S = 15.0
 """How long workers may take to stop at their next epoch before they are killed."""
@@ -58,67 +57,75 @@ _QUIET = {
 }
 
 
+@dataclass(frozen=True)
+class WorkerNeeds:
+    """What each worker of a run is given, and how many there are."""
+
+    cpus: float = 1.0
+    """CPU cores of a worker; its thread count as well."""
+    gpus: float = 0.0
+    """GPUs of a worker; may be a fraction."""
+    side_by_side: int | None = None
+    """Workers at the same time at most; ``None``: as many as there is room for."""
+    max_retries: int = 2
+    """Times a worker is started again after it died."""
+
+
 def run_workers(
-    jobs: Sequence[Job],
+    payloads: Sequence[Payload],
     trainable: Trainable,
+    needs: WorkerNeeds,
     *,
-    cpus: float,
-    gpus: float = 0.0,
-    concurrency: int | None = None,
-    max_retries: int = 2,
     storage: Path,
     name: str,
-    on_result: Callable[[JobOutcome], None] | None = None,
+    on_outcome: Callable[[WorkerOutcome], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     grace_s: float = GRACE_S,
-) -> list[JobOutcome]:
-    """Run every job in a worker of its own, side by side, in the Ray session that is open.
+) -> list[WorkerOutcome]:
+    """Run every payload in a worker of its own, side by side, in the Ray session that is open.
 
     Args:
-        jobs: JSON-able mappings; started in this order.
+        payloads: JSON-able mappings; started in this order.
         trainable: What each worker runs. May raise; our errors come back as they are.
-        cpus: CPU cores of a worker; its thread count as well.
-        gpus: GPUs of a worker; may be a fraction.
-        concurrency: Workers side by side at most; ``None``: as many as there is room for.
-        max_retries: Times a job's worker is started again after it died.
+        needs: What each worker is given.
         storage: Folder for Tune's scratch files; they are removed at the end.
         name: Name of the run in Ray.
-        on_result: Called here as each job ends, in the order in which they end.
+        on_outcome: Called here as each worker ends, in the order in which they end.
         should_stop: Polled here twice a second; when true, workers are asked to stop.
         grace_s: Seconds workers may take to stop before they are killed.
 
     Returns:
-        One outcome a job, in the order of ``jobs``.
+        One outcome per payload, in their order.
 
     Raises:
         CancelledError: SIGINT or SIGTERM arrived; ``details["signal"]`` names it. Outcomes until
-            then went to ``on_result``.
+            then went to ``on_outcome``.
         UsageError: A worker needs more than the private Ray has.
     """
-    if not jobs:
+    if not payloads:
         return []
     import ray
     from ray import tune
 
-    texts = [json.dumps(job, allow_nan=False) for job in jobs]
+    texts = [json.dumps(payload, allow_nan=False) for payload in payloads]
     run = f"{name}-{uuid.uuid4().hex[:8]}"
     flag = f"{_NAMESPACE.decode()}/stop/{run}"
-    room = _room(ray, cpus, gpus)
-    side_by_side = min(len(jobs), concurrency or len(jobs), max(1, room or len(jobs)))
-    watch = _Watch(jobs, flag, on_result, should_stop, grace_s)
+    count, room = len(texts), _room(ray, needs)
+    side_by_side = min(count, needs.side_by_side or count, max(1, room or count))
+    watch = _Watch(flag, on_outcome, should_stop, grace_s)
 
     def work(config: dict[str, Any]) -> dict[str, str]:
-        return {"outcome": _run_job(texts[config["index"]], trainable, flag, cpus)}
+        return {"outcome": _work(texts[config["index"]], trainable, flag, needs.cpus)}
 
     work.__name__ = work.__qualname__ = "worker"  # what Ray shows of it
-    with _silence(side_by_side), _signals(watch), memory_kills_are_deaths():
+    with _silence(side_by_side), watch.signals.heard(), memory_kills_are_deaths():
         tuner = tune.Tuner(
-            tune.with_resources(work, tune.PlacementGroupFactory([_bundle(cpus, gpus)])),
-            param_space={"index": tune.grid_search(list(range(len(jobs))))},
+            tune.with_resources(work, tune.PlacementGroupFactory([_bundle(needs)])),
+            param_space={"index": tune.grid_search(list(range(count)))},
             tune_config=tune.TuneConfig(
                 scheduler=_scheduler(watch),
                 max_concurrent_trials=side_by_side,
-                reuse_actors=True,  # a process that has its libraries loaded takes the next job
+                reuse_actors=True,  # a process that has its libraries loaded takes the next order
                 trial_name_creator=lambda trial: f"worker-{trial.config['index']}",
                 trial_dirname_creator=lambda trial: f"worker-{trial.config['index']}",
             ),
@@ -126,7 +133,7 @@ def run_workers(
                 name=run,
                 storage_path=str(storage.absolute()),
                 verbose=0,
-                failure_config=tune.FailureConfig(max_failures=max_retries),
+                failure_config=tune.FailureConfig(max_failures=needs.max_retries),
                 stop=_stopper(watch),
             ),
         )
@@ -139,53 +146,34 @@ def run_workers(
             shutil.rmtree(storage / run, ignore_errors=True)
     if watch.failure is not None:
         raise watch.failure
-    if watch.signal is not None:
-        raise CancelledError(
-            f"stopped by {watch.signal}", remedy="Submit again to continue.", signal=watch.signal
-        )
-    return [watch.outcomes.get(index) or never_ended(index, job) for index, job in enumerate(jobs)]
+    watch.signals.check()
+    return [watch.outcomes.get(index) or never_ended(index) for index in range(count)]
 
 
-def stop_requested() -> bool:
-    """Return, inside a worker, whether it shall stop at its next chance. Cheap: asks twice a second."""
-    return _mailbox.stopped()
-
-
-class _Mailbox:
+class _StopFlag:
     """A worker's view of the stop flag, which lives in the cluster's own key-value store."""
 
-    def __init__(self) -> None:
-        self._flag: str | None = None
+    def __init__(self, flag: str) -> None:
+        self._flag = flag
         self._asked = 0.0
         self._stopped = False
 
-    def open(self, flag: str) -> None:
-        self._flag, self._asked, self._stopped = flag, 0.0, False
-
-    def stopped(self) -> bool:
-        if self._flag is None or self._stopped:
-            return self._stopped
+    def raised(self) -> bool:
+        """Return whether to stop; looks twice a second at most."""
         now = time.monotonic()
-        if now - self._asked >= _POLL_S:
+        if not self._stopped and now - self._asked >= _POLL_S:
             self._asked = now
             self._stopped = _is_raised(self._flag)
         return self._stopped
 
 
-_mailbox = _Mailbox()
-
-
-def _run_job(text: str, trainable: Trainable, flag: str, cpus: float) -> str:
-    """Run one job in a worker and return its outcome as JSON; nothing a job raises leaves here."""
-    _mailbox.open(flag)
+def _work(text: str, trainable: Trainable, flag: str, cpus: float) -> str:
+    """Do one order in a worker and return its outcome as JSON."""
     os.environ["OMP_NUM_THREADS"] = str(max(1, int(cpus)))
-    try:
-        if _mailbox.stopped():
-            raise CancelledError("stopped before it began")
-        return json.dumps({"result": dict(trainable(json.loads(text)))}, allow_nan=False)
-    except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001  (the door of the process)
-        traceback.print_exc()  # into the worker's log
-        return json.dumps({"error": packed(error)}, default=str)
+    told = attempt(text, trainable, _StopFlag(flag).raised)
+    if trace := json.loads(told).get("traceback"):
+        sys.stderr.write(trace)  # into the worker's log
+    return told
 
 
 class _Abandon(BaseException):
@@ -197,37 +185,28 @@ class _Watch:
 
     def __init__(
         self,
-        jobs: Sequence[Job],
         flag: str,
-        on_result: Callable[[JobOutcome], None] | None,
+        on_outcome: Callable[[WorkerOutcome], None] | None,
         should_stop: Callable[[], bool] | None,
         grace_s: float,
     ) -> None:
-        self.outcomes: dict[int, JobOutcome] = {}
-        self.signal: str | None = None
+        self.outcomes: dict[int, WorkerOutcome] = {}
+        # The first asks for a stop, the second for the end, the third is Python's own.
+        self.signals = StopSignals(patience=2)
         self.failure: Exception | None = None
         self.trials: list[Any] = []
         self.controller: Any = None
-        self._jobs = jobs
         self._flag = flag
-        self._on_result = on_result
+        self._on_outcome = on_outcome
         self._should_stop = should_stop
         self._grace_s = grace_s
-        self._signals = 0
         self._polled = 0.0
         self._stopping_since: float | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Tune pickles its settings to restore a run from them; the catalog is our truth, so what
         # the driver holds (databases, callbacks) stays out.
-        return _Watch, ((), "", None, None, 0.0)
-
-    def on_signal(self, number: int, _frame: FrameType | None) -> None:
-        """Ask for a stop at the first signal, for the end at the second; the third is Python's own."""
-        self._signals += 1
-        self.signal = self.signal or signal.Signals(number).name
-        if self._signals > 2:
-            raise KeyboardInterrupt
+        return _Watch, ("", None, None, 0.0)
 
     def step(self) -> bool:
         """Return whether Tune shall end the run now; called by its loop about ten times a second."""
@@ -238,22 +217,21 @@ class _Watch:
             self._stopping_since = now
             _raise(self._flag)
         # Raised here and not in the signal's handler, which may run inside Ray's compiled code.
-        if self._signals > 1 or now - self._stopping_since > self._grace_s:
+        if self.signals.count > 1 or now - self._stopping_since > self._grace_s:
             raise _Abandon
         return not any(trial.status == "RUNNING" for trial in self.trials)
 
     def told(self, trial: Any, text: str) -> None:
-        """Note what a worker told of its job."""
-        index = trial.config["index"]
-        self._note(outcome_of(index, self._jobs[index], text, trial.num_failures + 1))
+        """Note what a worker told."""
+        self._note(outcome_of(trial.config["index"], text, trial.num_failures + 1))
 
     def died(self, trial: Any) -> None:
-        """Note a job whose workers died more often than allowed."""
+        """Note an order whose workers died more often than allowed."""
         if trial.should_recover():
             return  # Tune starts it again
-        index, attempts = trial.config["index"], trial.num_failures
+        attempts = trial.num_failures
         error = death_of(trial, attempts)
-        self._note(JobOutcome(index, self._jobs[index], State.FAILED, None, error, attempts))
+        self._note(WorkerOutcome(trial.config["index"], State.FAILED, None, error, attempts))
 
     def abandon(self) -> None:
         """Kill what did not stop in time, and free its place in the cluster."""
@@ -261,16 +239,16 @@ class _Watch:
             self.controller._actor_manager.cleanup()
         self.controller = None
 
-    def _note(self, outcome: JobOutcome) -> None:
+    def _note(self, outcome: WorkerOutcome) -> None:
         self.outcomes[outcome.index] = outcome
-        if self._on_result is not None and self.failure is None:
+        if self._on_outcome is not None and self.failure is None:
             try:
-                self._on_result(outcome)
+                self._on_outcome(outcome)
             except Exception as error:  # noqa: BLE001  (raised again once Tune has ended)
                 self.failure = error
 
     def _wants_to_stop(self, now: float) -> bool:
-        if self.signal is not None or self.failure is not None:
+        if self.signals.first is not None or self.failure is not None:
             return True
         if self._should_stop is None or now - self._polled < _POLL_S:
             return False
@@ -316,25 +294,25 @@ def _stopper(watch: _Watch) -> Any:
     return Stop()
 
 
-def _bundle(cpus: float, gpus: float) -> dict[str, float]:
-    return {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}
+def _bundle(needs: WorkerNeeds) -> dict[str, float]:
+    return {"CPU": needs.cpus, "GPU": needs.gpus} if needs.gpus else {"CPU": needs.cpus}
 
 
-def _room(ray: Any, cpus: float, gpus: float) -> int | None:
+def _room(ray: Any, needs: WorkerNeeds) -> int | None:
     """Return how many workers fit now; ``None`` where a cluster may grow to make room."""
     room = 0
     for node in ray.nodes():
         have = node["Resources"] if node["Alive"] else {}
-        fits = int(have.get("CPU", 0.0) / cpus + 1e-9)
-        if gpus:
-            fits = min(fits, int(have.get("GPU", 0.0) / gpus + 1e-9))
+        fits = int(have.get("CPU", 0.0) / needs.cpus + 1e-9)
+        if needs.gpus:
+            fits = min(fits, int(have.get("GPU", 0.0) / needs.gpus + 1e-9))
         room += fits
     if room:
         return room
     if len(ray.nodes()) == 1 and ray.nodes()[0]["NodeManagerAddress"].startswith("127."):
         have = ray.nodes()[0]["Resources"]
         raise UsageError(
-            f"a worker needs {cpus:g} CPU and {gpus:g} GPU; this machine has "
+            f"a worker needs {needs.cpus:g} CPU and {needs.gpus:g} GPU; this machine has "
             f"{have.get('CPU', 0):g} CPU and {have.get('GPU', 0):g} GPU",
             remedy="Lower cluster.cpus_per_worker or cluster.gpus_per_worker, or set cluster.address.",
         )
@@ -357,20 +335,6 @@ def _silence(side_by_side: int) -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-@contextmanager
-def _signals(watch: _Watch) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, watch.on_signal) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _raise(flag: str) -> None:

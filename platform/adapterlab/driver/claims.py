@@ -18,7 +18,7 @@ from adapterlab.records import State
 _TICK_S = 0.5
 
 
-class Holding:
+class HeldClaims:
     """Holds claims of one sweep; renews them every quarter of the lease.
 
     Args:
@@ -37,7 +37,7 @@ class Holding:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep_alive, name="claims", daemon=True)
 
-    def __enter__(self) -> Holding:
+    def __enter__(self) -> HeldClaims:
         self._thread.start()
         return self
 
@@ -63,6 +63,12 @@ class Holding:
     def get(self, key: str) -> Claim | None:
         """Return the claim on a step, if it is held."""
         return self._claims.get(key)
+
+    def release(self, keys: Iterable[str]) -> None:
+        """Give claims back that are not needed any more, so that another process can have them."""
+        with self._lock:
+            released = [claim for key in keys if (claim := self._claims.pop(key, None)) is not None]
+        self._catalog.release(released)
 
     def drop(self, keys: Iterable[str]) -> None:
         """Forget claims that were given back by publishing or failing."""

@@ -16,7 +16,8 @@ from adapterlab.planning.combiners import model_sources
 from adapterlab.planning.compile import Facts, Plan, compile_plan
 from adapterlab.planning.estimate import Estimate, estimate
 from adapterlab.planning.parameter_counts import MethodCost, method_costs
-from adapterlab.records import State, Step, StepKind
+from adapterlab.planning.steps import Job, Step
+from adapterlab.records import State, StepKind
 from adapterlab.spec.load import LoadedSpec
 from adapterlab.spec.studies import study_plans
 
@@ -45,7 +46,7 @@ class PlannedSweep:
         folder = self.plan.facts.backbone.folder
         return method_costs(self.plan, None if folder is None else backbone_parameters(Path(folder)))
 
-    def state(self, step: Step) -> State:
+    def state(self, step: Step[Job]) -> State:
         """Return a step's state; pending while its key is unknown."""
         return self.statuses[step.key].state if step.key in self.statuses else State.PENDING
 
@@ -72,13 +73,14 @@ class PlannedSweep:
             "methods": [one.to_json() for one in self.methods],
             "steps": [
                 {
+                    "id": str(step.id),
                     "kind": str(step.kind),
                     "title": step.title,
                     "key": step.key,
                     "state": str(self.state(step)),
                     "trainable_parameters": step.trainable_parameters,
                     "head_parameters": step.head_parameters,
-                    "needs": list(step.needs),
+                    "needs": [str(need) for need in step.needs],
                 }
                 for step in self.plan.steps
             ],
@@ -145,7 +147,7 @@ def _existing_catalog(stores: Stores) -> Catalog | None:
 
 
 def _estimate(
-    compiled: Plan, loaded: LoadedSpec, missing: Sequence[Step], catalog: Catalog | None
+    compiled: Plan, loaded: LoadedSpec, missing: Sequence[Step[Job]], catalog: Catalog | None
 ) -> Estimate:
     import os
 
@@ -154,7 +156,7 @@ def _estimate(
     cores = os.cpu_count() or 1
     workers = cluster.workers or max(1, int(cores / cluster.cpus_per_worker))
 
-    def seconds_per_row(step: Step) -> float | None:
+    def seconds_per_row(step: Step[Job]) -> float | None:
         if catalog is None or digest is None:
             return None
         kind = StepKind.TRANSFER if step.kind is StepKind.STUDY else step.kind

@@ -3,7 +3,8 @@
 claim the sweep, or follow the process that has it
 until nothing is missing:
     claim every missing step that nobody holds
-    train the sources that are ours, then the studies whose sources are there
+    train the sources that are ours, then the studies whose sources are there and whose search is ours:
+        studies that differ in their budget only share one search, and take turns
     nothing of ours to do, but something missing: wait for its owner
 close the tree of runs: what was reused is shown, nothing stays RUNNING
 """
@@ -12,20 +13,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from adapterlab.catalog.records import SweepStep
 from adapterlab.catalog.store import Catalog, open_catalog
+from adapterlab.cluster.outcomes import WorkerOutcome
 from adapterlab.data.task_library import TaskLibrary
-from adapterlab.driver import queue as jobs
-from adapterlab.driver.claims import Holding
-from adapterlab.driver.damaged import set_damaged_aside
-from adapterlab.driver.prefetch import prefetch
+from adapterlab.driver import schedule
+from adapterlab.driver.claims import HeldClaims
+from adapterlab.driver.launchers import Launcher, open_launcher
 from adapterlab.driver.progress import SweepView, view_sweep
-from adapterlab.driver.reused_runs import show_reused
+from adapterlab.driver.results import set_damaged_aside, show_reused
 from adapterlab.errors import (
     CancelledError,
     ClaimLostError,
@@ -35,18 +36,17 @@ from adapterlab.errors import (
 )
 from adapterlab.home import Stores
 from adapterlab.planning.compile import Plan
-from adapterlab.records import State, Step, StepKind
-from adapterlab.spec.model import ClusterSpec, Spec
-from adapterlab.worker.context import Context
+from adapterlab.planning.steps import Job, Step, StepId, StudyJob
+from adapterlab.records import State, StepKind
+from adapterlab.spec.model import Spec
+from adapterlab.worker.orders import BackboneFiles, Context, StudyOrder, TrialsOrder, WorkOrder
 from adapterlab.worker.run_tree import SweepTree
-
-if TYPE_CHECKING:
-    from adapterlab.cluster.tune import JobOutcome
 
 Watch = Callable[[SweepView], None]
 """Shown how far the sweep is, about twice a second, from another thread."""
 
 _FOLLOW_POLL_S = 1.0
+_TELL_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class _Driver:
         if len(self.before) == len(self.keys) and self._is_recorded_complete(key):
             self._write_what_waits(key)
             return self._outcome(key, repaired)
-        with Holding(self.catalog, self.spec.cluster.lease_s, self._tick) as holding:
+        with HeldClaims(self.catalog, self.spec.cluster.lease_s, self._tick) as holding:
             if not self._claim_sweep(holding, key):
                 return self._outcome(key, repaired)
             self._own(holding, key)
@@ -147,14 +147,14 @@ class _Driver:
             with suppress(UnavailableError), SweepTree.open(self._context(key), self.catalog) as tree:
                 tree.tracker.flush()
 
-    def _claim_sweep(self, holding: Holding, key: str) -> bool:
+    def _claim_sweep(self, holding: HeldClaims, key: str) -> bool:
         """Claim the sweep itself; ``False`` when another process has brought it to its end."""
         while not holding.claim([key]):
             self._check_cancelled()
             time.sleep(_FOLLOW_POLL_S)
         return bool(self._missing()) or not self._is_recorded_complete(key)
 
-    def _own(self, holding: Holding, key: str) -> None:
+    def _own(self, holding: HeldClaims, key: str) -> None:
         from adapterlab.search import storage as studies
         from adapterlab.tracking import schema as tracking
 
@@ -162,7 +162,7 @@ class _Driver:
         studies.initialise(stores.studies, stores.locks)
         tracking.initialise(stores.tracking, stores.artifacts, stores.locks)
         resolved = self.spec.model_dump(mode="json")
-        self.catalog.open_sweep(key, self.plan.name, json.dumps(resolved), self.plan.steps)
+        self.catalog.open_sweep(key, self.plan.name, json.dumps(resolved), _recorded(self.plan))
         self.catalog.record_backbone(self.plan.facts.backbone)
         for task in self.plan.facts.tasks.values():
             self.catalog.record_task(task)
@@ -188,89 +188,101 @@ class _Driver:
 
     # -- the loop ---------------------------------------------------------------------------------
 
-    def _work(self, holding: Holding, context: Context) -> None:
-        from adapterlab.cluster.session import ray_session
-
+    def _work(self, holding: HeldClaims, context: Context) -> None:
         if not self._missing():
             return
-        if self.spec.cluster.address is None:  # a cluster's machines have caches of their own
+        cluster = self.spec.cluster
+        if cluster.address is None:  # a cluster's machines have caches of their own
             prefetch(self.plan, self._missing(), context, self._tell)
-        self.phase = "starting Ray"
-        with ray_session(self.spec.cluster.address, log_folder=Path(self.stores.home) / "logs") as session:
+        self.phase = "starting Ray" if cluster.launcher == "ray" else "starting"
+        with open_launcher(cluster, Path(self.stores.home)) as launcher:
             self.phase = "starting workers"
             while missing := self._open_steps():
                 holding.claim(missing)
-                todo = self._next_jobs(holding, missing, session)
-                if todo:
-                    self._dispatch(todo, holding, context)
-                elif todo is not None:
+                orders = self._next_orders(holding, missing, launcher, context)
+                if orders:
+                    self._dispatch(orders, holding, launcher)
+                elif orders is not None:
                     self.phase = "waiting for steps another process has"
                     self._check_cancelled()
                     time.sleep(_FOLLOW_POLL_S)
 
-    def _next_jobs(self, holding: Holding, missing: set[str], session: Any) -> list[jobs.Job] | None:
+    def _next_orders(
+        self, holding: HeldClaims, missing: set[str], launcher: Launcher, context: Context
+    ) -> Sequence[WorkOrder] | None:
         """Return what can start now; empty: nothing of ours; ``None``: look again, something changed."""
-        sources = jobs.runnable_sources(self.plan, missing, holding.get)
-        several = self.spec.cluster.workers_per_study > 1
-        # On a private Ray studies queue behind their sources in one run, so that processes that have
-        # their libraries loaded go on; on a shared cluster a waiting study would block a place.
-        coming = {str(step.key) for step in sources} if session.private and not several else set()
+        sources = schedule.runnable_sources(self.plan, missing, holding.get)
+        sharing = self.spec.cluster.workers_per_study
+        # Where studies queue behind their sources in one run, processes that have their libraries
+        # loaded go on.
+        coming = {str(step.key) for step in sources} if launcher.keeps_order and sharing == 1 else set()
         studies = []
         if coming or not sources:
-            studies = jobs.runnable_studies(self.plan, missing, holding.get, coming=coming)
+            studies = schedule.runnable_studies(self.plan, missing, holding.get, coming=coming)
+            studies = self._with_their_search(studies, missing, holding)
         needed = {need for study in studies for need in study.needs}
-        if self._set_damaged_aside(step for step in self.plan.steps if step.title in needed):
+        if self._set_damaged_aside(step for step in self.plan.steps if step.id in needed):
             return None  # sources were damaged since; they are trained again first
-        if several and (searched := [one for one in studies if one.key in missing - self.searched]):
+        if sharing > 1 and (searched := [one for one in studies if one.key in missing - self.searched]):
+            from adapterlab.search.trials import free_trials
+
             self.searched |= {str(one.key) for one in searched}
-            workers = self.spec.cluster.workers_per_study
-            return jobs.trial_jobs(searched, holding.get, workers=workers)
-        groups = _source_groups(self.spec.cluster, session)
+            for study in searched:  # a round waits for its trials, whoever left them
+                free_trials(self.stores.studies, str(study.job.search_key))
+            return schedule.trial_orders(searched, holding.get, context, workers=sharing)
         return [
-            *jobs.source_jobs(sources, holding.get, groups=groups),
-            *jobs.study_jobs(self.plan, studies, missing, holding.get),
+            *schedule.source_orders(sources, holding.get, context, groups=launcher.groups),
+            *schedule.study_orders(self.plan, studies, missing, holding.get, context),
         ]
 
-    def _dispatch(self, todo: list[jobs.Job], holding: Holding, context: Context) -> None:
-        """Run jobs to their end and note what failed."""
-        from adapterlab.cluster.tune import run_workers
-        from adapterlab.worker.entry import work
+    def _with_their_search(
+        self, studies: Sequence[Step[StudyJob]], missing: set[str], holding: HeldClaims
+    ) -> list[Step[StudyJob]]:
+        """Return the studies that may search now: their search is ours, and no other of them is in it."""
+        ready = []
+        taken: set[str] = set()
+        for study in studies:
+            search = str(study.job.search_key)
+            if study.key in missing:
+                holding.claim([search])
+                if search in taken or holding.get(search) is None:
+                    continue
+                taken.add(search)
+            ready.append(study)
+        return ready
 
-        cluster = self.spec.cluster
-        run_workers(
-            [{**job, "context": context.to_json()} for job in todo],
-            work,
-            cpus=cluster.cpus_per_worker,
-            gpus=cluster.gpus_per_worker,
-            concurrency=cluster.workers,
-            max_retries=cluster.max_retries,
-            storage=Path(self.stores.home) / "ray",
-            name=f"{self.plan.name}-{context.sweep_key[:8]}",
+    def _dispatch(self, orders: Sequence[WorkOrder], holding: HeldClaims, launcher: Launcher) -> None:
+        """Do orders to their end and note what failed."""
+        launcher.run(
+            orders,
+            name=f"{self.plan.name}-{str(self.plan.key)[:8]}",
+            on_outcome=lambda order, outcome: self._note(order, outcome, holding),
             should_stop=self._cancel_requested,
-            on_result=lambda outcome: self._note(outcome, holding),
         )
         self._check_cancelled()
-        self.failed |= jobs.blocked(self.plan, self.failed)
+        self.failed |= schedule.blocked(self.plan, self.failed)
 
-    def _note(self, outcome: JobOutcome, holding: Holding) -> None:
-        """Note how a job's steps ended, at once: studies may be waiting for them."""
-        keys = _keys_of(outcome.job)
-        statuses = self.catalog.status(keys)
-        for key in keys:
+    def _note(self, order: WorkOrder, outcome: WorkerOutcome, holding: HeldClaims) -> None:
+        """Note how an order's steps ended, at once: studies may be waiting for them."""
+        statuses = self.catalog.status(order.keys)
+        for key in order.keys:
             status, claim = statuses[key], holding.get(key)
             if status.state is State.COMPLETE:
                 self.done_here |= {key} - self.before
             elif status.state is State.FAILED:
                 self.failed[key] = status.reason or "no reason given"
-            elif outcome.state is State.KILLED or (outcome.error is None and outcome.job["kind"] == "trials"):
+            elif outcome.state is State.KILLED or (outcome.error is None and isinstance(order, TrialsOrder)):
                 continue  # stopped on request, or a share of a study that goes on
             elif claim is not None:
                 self.failed[key] = str(outcome.error or "its worker ended without a result")
                 with suppress(ClaimLostError):  # then it is somebody else's to report
                     self.catalog.fail(claim, self.failed[key])
-        holding.drop(key for key in keys if statuses[key].state is not State.RUNNING or key in self.failed)
+        ended = {key for key in order.keys if statuses[key].state is not State.RUNNING or key in self.failed}
+        holding.drop(ended)
+        if isinstance(order, StudyOrder | TrialsOrder) and order.keys[0] in ended:
+            holding.release([str(_study_job(order).search_key)])
 
-    def _set_damaged_aside(self, steps: Iterable[Step]) -> tuple[str, ...]:
+    def _set_damaged_aside(self, steps: Iterable[Step[Job]]) -> tuple[StepId, ...]:
         return set_damaged_aside(self.catalog, steps, blobs=self.stores.blobs)
 
     def _open_steps(self) -> set[str]:
@@ -315,12 +327,12 @@ class _Driver:
             name=self.plan.name,
             stores=self.stores,
             experiment=self.spec.tracking.experiment or f"adapterlab/{self.plan.name}",
-            backbone={
-                "folder": facts.folder,
-                "architecture": facts.architecture,
-                "digest": facts.weights_digest,
-                "precision": self.spec.backbone.precision,
-            },
+            backbone=BackboneFiles(
+                folder=str(facts.folder),
+                architecture=str(facts.architecture),
+                digest=str(facts.weights_digest),
+                precision=self.spec.backbone.precision,
+            ),
             library=self.library,
             max_length=self.spec.data.max_length,
             max_train_rows=self.spec.data.max_train_rows,
@@ -329,7 +341,7 @@ class _Driver:
             gpu=cluster.gpus_per_worker > 0,
         )
 
-    def _outcome(self, key: str, repaired: tuple[str, ...]) -> Outcome:
+    def _outcome(self, key: str, repaired: tuple[StepId, ...]) -> Outcome:
         missing = self._missing()
         groups = {
             "trained": self.done_here,
@@ -350,34 +362,30 @@ class _Driver:
             sweep_key=key,
             name=self.plan.name,
             seconds=time.monotonic() - self.started,
-            repaired=repaired,
+            repaired=tuple(step.title for step in self.plan.steps if step.id in repaired),
             **counts,
         )
 
     def _partial_failure(self) -> PartialFailureError:
-        titles = {step.key: step.title for step in self.plan.steps}
-        reasons = {titles[key]: reason for key, reason in self.failed.items()}
-        listed = "\n".join(f"  {title}: {reason}" for title, reason in reasons.items())
+        failed = [(step, self.failed[step.key]) for step in self.plan.steps if step.key in self.failed]
+        listed = "\n".join(f"  {step.title}: {reason}" for step, reason in failed)
         return PartialFailureError(
-            f"{self.plan.name}: {len(reasons)} of {len(self.plan.steps)} steps did not complete:\n{listed}",
+            f"{self.plan.name}: {len(failed)} of {len(self.plan.steps)} steps did not complete:\n{listed}",
             remedy="The rest is kept. Mend the cause and submit the same spec again.",
-            failed=reasons,
+            failed={str(step.id): reason for step, reason in failed},
         )
 
 
-def _keys_of(job: Mapping[str, Any]) -> list[str]:
-    steps = job["steps"] if job["kind"] == "sources" else [job["step"], *job.get("finals", [])]
-    return [step["key"] for step in steps]
+def _study_job(order: StudyOrder | TrialsOrder) -> StudyJob:
+    return order.study.job if isinstance(order, TrialsOrder) else order.job
 
 
-def _source_groups(cluster: ClusterSpec, session: Any) -> int:
-    """Return how many workers train sources side by side."""
-    if cluster.workers is not None:
-        return cluster.workers
-    room = session.cpus / cluster.cpus_per_worker
-    if cluster.gpus_per_worker > 0:
-        room = min(room, session.gpus / cluster.gpus_per_worker)
-    return max(1, int(room))
+def _recorded(plan: Plan) -> list[SweepStep]:
+    """Return a plan's steps as the catalog keeps them."""
+    return [
+        SweepStep(position, step.key, step.kind, step.title, tuple(map(str, step.needs)), str(step.id))
+        for position, step in enumerate(plan.steps)
+    ]
 
 
 def _description(plan: Plan) -> str:
@@ -386,3 +394,41 @@ def _description(plan: Plan) -> str:
         f"**{plan.name}**: {counts[StepKind.SOURCE]} source adapters, {counts[StepKind.STUDY]} studies, "
         f"{counts[StepKind.TRANSFER]} final runs on `{plan.facts.backbone.source}`."
     )
+
+
+def prefetch(plan: Plan, missing: Collection[str], context: Context, tell: Callable[[str], None]) -> None:
+    """Make the tasks of steps that are to be done ready once, before workers start.
+
+    They are read and tokenised, in this machine's cache; what is there already costs a look.
+
+    Args:
+        plan: The plan.
+        missing: Keys of the steps that are not complete.
+        context: Where data and caches are.
+        tell: Told what is being done, a few times a second; may raise to stop.
+
+    Raises:
+        DataError: A task's data is malformed, or changed since it was planned.
+        BackboneError: The backbone cannot take rows so long.
+    """
+    from adapterlab.data.task_data import load_task
+
+    sources = (step.job.task for step in plan.sources if step.key in missing)
+    studies = (step.job.task for step in plan.studies if step.key in missing)
+    needed = dict.fromkeys((*sources, *studies))
+    told = 0.0
+    for task in needed:
+
+        def progress(what: str, done: int, total: int, task: str = task) -> None:
+            nonlocal told
+            if time.monotonic() - told >= _TELL_S:
+                told = time.monotonic()
+                tell(f"{what} {task}: {done:,} of {total:,} rows")
+
+        load_task(
+            context.library,
+            task,
+            backbone_folder=Path(context.backbone.folder),
+            max_length=context.max_length,
+            progress=progress,
+        )

@@ -1,4 +1,4 @@
-"""Which source steps a spec's baselines are, by their titles; pure, and from the spec alone.
+"""Which source steps a spec's baselines are; pure, and from the spec alone.
 
 A baseline trains a method on every target once a seed. That is what a source step does, so where the
 pool trains the very same (method, settings, training and seed) there is one step for both.
@@ -11,17 +11,18 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from adapterlab.fingerprint import Json, digest_of
-from adapterlab.planning.combiners import dump, train_settings
+from adapterlab.fingerprint import digest_of
+from adapterlab.planning.combiners import train_settings
 from adapterlab.planning.rows import few_shot_spec, own_seeds
-from adapterlab.records import TrainSettings
+from adapterlab.planning.steps import AdapterRecipe, StepId, dump
+from adapterlab.records import StepKind, TrainSettings
 from adapterlab.registry import entry_points
 from adapterlab.registry.protocols import AdapterMethod
 from adapterlab.spec.model import BaselineSpec, Spec
 from adapterlab.spec.training import SourceSpec
 
 POOL = "source"
-"""What the title of an adapter of the pool begins with."""
+"""The label of the pool's adapters."""
 
 
 @dataclass(frozen=True)
@@ -36,19 +37,31 @@ class Recipe:
     seed: int
 
     @property
-    def adapter(self) -> dict[str, Json]:
-        """The method as keys hold it."""
-        return {"method": self.method.name, "version": self.method.version, "settings": dump(self.settings)}
+    def adapter(self) -> AdapterRecipe:
+        """The method with its settings."""
+        return AdapterRecipe(self.method.name, self.method.version, dump(self.settings))
 
     @property
     def identity(self) -> str:
         """Equal for recipes that give the same adapter."""
-        return digest_of({"adapter": self.adapter, "training": self.training.identity(), "seed": self.seed})
+        return digest_of(
+            {"adapter": self.adapter.identity(), "training": self.training.identity(), "seed": self.seed}
+        )
 
-    def title(self, task: str, *, rows: int | None = None) -> str:
-        """Return the title of its step: ``source · rte · seed 0``, or ``source · rte · 16 rows · seed 0``."""
+    def step_id(self, task: str, *, pooled: bool, rows: int | None = None) -> StepId:
+        """Return the identity of its step.
+
+        Args:
+            task: Full name.
+            pooled: Whether the pool trains it; else a baseline does.
+            rows: Of the pool's adapters trained on few rows: how many.
+        """
+        return StepId(StepKind.SOURCE, task, None if pooled else self.label, rows, self.seed)
+
+    def title(self, name: str, *, rows: int | None = None) -> str:
+        """Return what a person reads: ``source · rte · seed 0``, or ``source · rte · 16 rows · seed 0``."""
         few = "" if rows is None else f" · {rows} rows"
-        return f"{self.label} · {task}{few} · seed {self.seed}"
+        return f"{self.label} · {name}{few} · seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -60,8 +73,8 @@ class BaselineRow:
     method: str
     target: str
     """Full name."""
-    steps: Mapping[int, str]
-    """Title of the step of each seed."""
+    steps: Mapping[int, StepId]
+    """The step of each seed."""
 
 
 def pool_recipe(spec: Spec, task: str) -> Recipe:
@@ -86,24 +99,24 @@ def baseline_recipes(spec: Spec, baseline: BaselineSpec, target: str) -> tuple[R
 
 
 def baseline_rows(spec: Spec) -> tuple[BaselineRow, ...]:
-    """Return each baseline on each target, with the titles of its steps.
+    """Return each baseline on each target, with its steps.
 
-    A step that another trains as well, the pool or an earlier baseline, has the title it has there.
+    A step that another trains as well, the pool or an earlier baseline, is the one it is there.
     """
-    names, rows = display_names(spec), []
+    rows = []
     pooled = {task for target in spec.targets.tasks for task in spec.pool_for(target)}
-    rows_of_few = spec.data.few_shot
-    titles = {
-        (task, one.identity): one.title(names[task], rows=rows_of_few)
+    few = spec.data.few_shot
+    ids = {
+        (task, one.identity): one.step_id(task, pooled=True, rows=few)
         for task in spec.targets.tasks
-        if task in spec.pool_for(task) or (rows_of_few is None and task in pooled)
-        for one in ((pool_recipe(spec, task),) if rows_of_few is None else few_shot_recipes(spec, task))
+        if task in spec.pool_for(task) or (few is None and task in pooled)
+        for one in ((pool_recipe(spec, task),) if few is None else few_shot_recipes(spec, task))
     }
     for baseline in spec.baseline:
         for target in spec.targets.tasks:
             recipes = baseline_recipes(spec, baseline, target)
             steps = {
-                one.seed: titles.setdefault((target, one.identity), one.title(names[target]))
+                one.seed: ids.setdefault((target, one.identity), one.step_id(target, pooled=False))
                 for one in recipes
             }
             rows.append(BaselineRow(recipes[0].label, recipes[0].method.name, target, steps))
@@ -130,7 +143,7 @@ def _recipe(label: str, method: str, settings: Mapping[str, object], source: Sou
         label=label,
         method=plugin,
         settings=plugin.settings.model_validate(settings),
-        training=train_settings(source, lr=source.lr),
+        training=train_settings(source),
         seed=source.seed,
     )
 

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import fields
 
-from pydantic import BaseModel
-
-from adapterlab.fingerprint import Json
-from adapterlab.records import BackboneFacts, BackboneShape, TrainSettings
+from adapterlab.fingerprint import Json, digest_of
+from adapterlab.planning.steps import CombinerRecipe, ReadModel, dump
+from adapterlab.records import BackboneFacts, TrainRegime, TrainSettings
 from adapterlab.registry.protocols import ReadsModels
 from adapterlab.spec.model import AUTO, Spec
-from adapterlab.spec.search_space import Choices, FloatRange, is_fixed
+from adapterlab.spec.search_space import is_fixed, space_json
 from adapterlab.spec.studies import CombinerChoice, StudyPlan
-from adapterlab.spec.training import TrainingSpec
+from adapterlab.spec.training import SourceSpec, TrainingSpec
 
 AUTO_VERSION = 1
 """Raise it when ``auto`` chooses otherwise; part of its keys."""
 
 
-def train_settings(training: TrainingSpec, *, lr: float) -> TrainSettings:
-    """Return the settings of one run from a spec's section."""
-    fields = training.model_dump(exclude={"lr", "seed"})
-    return TrainSettings(lr=lr, **fields)
+def train_regime(training: TrainingSpec) -> TrainRegime:
+    """Return how a run of a spec's section trains, but for its learning rate."""
+    return TrainRegime(**{one.name: getattr(training, one.name) for one in fields(TrainRegime)})
 
 
-def training_of(choice: CombinerChoice) -> dict[str, Json]:
-    """Return how a combiner trains, but for the rate, which is searched."""
-    training = train_settings(choice.training, lr=1.0).identity()
-    del training["lr"]
-    return training
+def train_settings(source: SourceSpec) -> TrainSettings:
+    """Return how a source adapter trains."""
+    return train_regime(source).at(source.lr)
 
 
 def models_of(choice: CombinerChoice) -> Mapping[str, str]:
@@ -60,7 +56,7 @@ def identity_of(study: StudyPlan, models: Mapping[str, BackboneFacts]) -> dict[s
     """
     described: list[dict[str, Json]] = []
     for choice in study.choices:
-        settings = dump(choice.settings)
+        settings: dict[str, Json] = {**dump(choice.settings)}
         for setting, source in models_of(choice).items():
             facts = models.get(source)
             if facts is None or not facts.resolved:
@@ -68,7 +64,11 @@ def identity_of(study: StudyPlan, models: Mapping[str, BackboneFacts]) -> dict[s
             settings[setting] = facts.identity()
         described.append({"name": choice.plugin.name, "version": choice.plugin.version, "settings": settings})
     parts = [
-        {"combiner": one, "training": training_of(choice), "spaces": spaces_json(choice)}
+        {
+            "combiner": one,
+            "training": train_regime(choice.training).identity(),
+            "spaces": {name: space_json(space) for name, space in choice.spaces.items()},
+        }
         for one, choice in zip(described, study.choices, strict=True)
     ]
     if not study.chooses:
@@ -80,64 +80,25 @@ def identity_of(study: StudyPlan, models: Mapping[str, BackboneFacts]) -> dict[s
     return {"combiner": {"name": AUTO, "version": AUTO_VERSION, "among": among}}
 
 
-def for_workers(
-    study: StudyPlan, shape: BackboneShape | None, sources: int, models: Mapping[str, BackboneFacts]
-) -> dict[str, Json]:
-    """Return what workers need of a study's combiners, by name.
+def recipes_of(study: StudyPlan, models: Mapping[str, BackboneFacts]) -> tuple[CombinerRecipe, ...]:
+    """Return what workers need of a study's combiners.
 
     Args:
         study: The study.
-        shape: The backbone's shape with attachment points for layers; ``None`` while it is not known.
-        sources: Adapters in the pool.
-        models: What is known of other models.
+        models: What is known of other models, by the name in the combiners' settings.
     """
-    return {
-        choice.kind: {
-            "settings": dump(choice.settings),
-            "spaces": spaces_json(choice),
-            "training": training_of(choice),
-            "coefficient_shape": list(choice.plugin.coefficient_shape(shape, sources)) if shape else None,
-            "models": {
-                setting: {"folder": models[source].folder, "identity": models[source].identity()}
+    return tuple(
+        CombinerRecipe(
+            kind=choice.kind,
+            version=choice.plugin.version,
+            settings=dump(choice.settings),
+            spaces=choice.spaces,
+            training=train_regime(choice.training),
+            models={
+                setting: ReadModel(str(models[source].folder), digest_of(models[source].identity()))
                 for setting, source in models_of(choice).items()
                 if source in models and models[source].resolved
             },
-        }
+        )
         for choice in study.choices
-    }
-
-
-def combiner_of(study: StudyPlan) -> dict[str, Json]:
-    """Return a study's combiner as people see it; of ``auto`` the settings of all by name."""
-    if study.chooses:
-        settings: dict[str, Json] = {choice.kind: dump(choice.settings) for choice in study.choices}
-        return {"name": AUTO, "version": AUTO_VERSION, "settings": settings}
-    (choice,) = study.choices
-    return {"name": choice.kind, "version": choice.plugin.version, "settings": dump(choice.settings)}
-
-
-def search_of(study: StudyPlan) -> dict[str, Json]:
-    """Return a study's dimensions; of ``auto`` those of every combiner, ``<combiner>.<dimension>``."""
-    if not study.chooses:
-        return spaces_json(study.choices[0])
-    return {
-        f"{choice.kind}.{name}": space
-        for choice in study.choices
-        for name, space in spaces_json(choice).items()
-    }
-
-
-def dump(settings: BaseModel) -> dict[str, Json]:
-    """Return settings as JSON, as a key holds them."""
-    dumped: dict[str, Json] = settings.model_dump(mode="json")
-    return dumped
-
-
-def spaces_json(choice: CombinerChoice) -> dict[str, Json]:
-    """Return a combiner's dimensions as JSON."""
-    return {name: _space(space) for name, space in choice.spaces.items()}
-
-
-def _space(space: float | FloatRange | Choices) -> Any:
-    # The order of choices decides what a sampler draws, so it stays as written.
-    return dump(space) if isinstance(space, BaseModel) else float(space)
+    )

@@ -26,16 +26,23 @@ from adapterlab.planning.baselines import (
     few_shot_recipes,
     pool_recipe,
 )
-from adapterlab.planning.combiners import (
-    combiner_of,
-    for_workers,
-    identity_of,
-    model_sources,
-    search_of,
-    trials_of,
+from adapterlab.planning.combiners import identity_of, model_sources, recipes_of, trials_of
+from adapterlab.planning.rows import draw_of, few_shot_spec, run_rows
+from adapterlab.planning.steps import (
+    FinalJob,
+    Job,
+    PoolMember,
+    RunRows,
+    SearchSettings,
+    SourceJob,
+    Step,
+    StepId,
+    StudyJob,
+    is_final,
+    is_source,
+    is_study,
 )
-from adapterlab.planning.rows import RunRows, draw_of, few_shot_spec, run_rows
-from adapterlab.records import BackboneFacts, BackboneShape, Step, StepKind, TaskFacts, row_length
+from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, StepKind, TaskFacts, row_length
 from adapterlab.registry import entry_points
 from adapterlab.spec.model import Spec
 from adapterlab.spec.studies import StudyPlan, study_plans
@@ -56,6 +63,15 @@ class Facts:
     models: Mapping[str, BackboneFacts] = field(default_factory=dict)
     """Other models that combiners read, by the name in their settings."""
 
+    @classmethod
+    def unknown(cls, spec: Spec) -> Facts:
+        """Return the facts of a spec none of whose inputs was looked at."""
+        backbone = BackboneFacts(spec.backbone.source, None, None, None, None, None, None)
+        names = dict.fromkeys((*spec.pool.tasks, *spec.targets.tasks))
+        return cls(
+            backbone, {name: TaskFacts(name, ProblemType.CLASSIFICATION, 0, (), (), None) for name in names}
+        )
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -65,14 +81,33 @@ class Plan:
     """Name of the sweep."""
     key: str | None
     """Identity of the sweep: its name and its steps' keys; ``None`` while a step has no key."""
-    steps: tuple[Step, ...]
+    steps: tuple[Step[Job], ...]
     facts: Facts
     pending: tuple[str, ...]
     """Why keys are missing, one sentence each; empty when the plan can run."""
 
-    def of_kind(self, kind: StepKind) -> tuple[Step, ...]:
+    def of_kind(self, kind: StepKind) -> tuple[Step[Job], ...]:
         """Return the steps of one kind, in order."""
         return tuple(step for step in self.steps if step.kind is kind)
+
+    @property
+    def sources(self) -> tuple[Step[SourceJob], ...]:
+        """The steps that train source adapters, in order."""
+        return tuple(step for step in self.steps if is_source(step))
+
+    @property
+    def studies(self) -> tuple[Step[StudyJob], ...]:
+        """The studies, in order."""
+        return tuple(step for step in self.steps if is_study(step))
+
+    @property
+    def finals(self) -> tuple[Step[FinalJob], ...]:
+        """The final runs, in order."""
+        return tuple(step for step in self.steps if is_final(step))
+
+    def finals_of(self, study: StepId) -> tuple[Step[FinalJob], ...]:
+        """Return the final runs of a study, in order."""
+        return tuple(step for step in self.finals if step.job.study == study)
 
 
 def compile_plan(spec: Spec, facts: Facts) -> Plan:
@@ -92,7 +127,10 @@ def compile_plan(spec: Spec, facts: Facts) -> Plan:
     }  # fmt: skip
     sources = _pool_steps(spec, facts, names)
     own = _few_shot_steps(spec, facts, names)
-    steps = [*sources.values(), *(step for of_seed in own.values() for step in of_seed.values())]
+    steps: list[Step[Job]] = [
+        *sources.values(),
+        *(step for of_seed in own.values() for step in of_seed.values()),
+    ]
     steps += _baseline_steps(spec, facts, names, steps)
     for target in spec.targets.tasks:
         for wanted in studies[target]:
@@ -124,7 +162,7 @@ def _unknown_models(facts: Facts, sources: tuple[str, ...]) -> Iterator[str | No
         yield f"{source} is not at hand" if known is None else known.pending_reason
 
 
-def _pool_steps(spec: Spec, facts: Facts, names: Mapping[str, str]) -> dict[str, Step]:
+def _pool_steps(spec: Spec, facts: Facts, names: Mapping[str, str]) -> dict[str, Step[SourceJob]]:
     """Return the steps of source tasks some target reads with all their rows, in the order listed."""
     few = spec.data.few_shot is not None
     needed = {
@@ -134,14 +172,18 @@ def _pool_steps(spec: Spec, facts: Facts, names: Mapping[str, str]) -> dict[str,
         if not (few and task == target)
     }
     return {
-        task: _source_step(spec, facts, task, names[task], recipe, recipe.title(names[task]))
+        task: _source_step(
+            spec, facts, recipe, recipe.step_id(task, pooled=True), recipe.title(names[task]), few=False
+        )
         for task in spec.pool.tasks
         if task in needed
         for recipe in (pool_recipe(spec, task),)
     }
 
 
-def _few_shot_steps(spec: Spec, facts: Facts, names: Mapping[str, str]) -> dict[str, dict[int, Step]]:
+def _few_shot_steps(
+    spec: Spec, facts: Facts, names: Mapping[str, str]
+) -> dict[str, dict[int, Step[SourceJob]]]:
     """Return, by target and seed, the adapters trained on few rows that stand in the targets' pools."""
     if spec.data.few_shot is None:
         return {}
@@ -150,9 +192,8 @@ def _few_shot_steps(spec: Spec, facts: Facts, names: Mapping[str, str]) -> dict[
             recipe.seed: _source_step(
                 spec,
                 facts,
-                target,
-                names[target],
                 recipe,
+                recipe.step_id(target, pooled=True, rows=spec.data.few_shot),
                 recipe.title(names[target], rows=spec.data.few_shot),
                 few=True,
             )
@@ -164,50 +205,54 @@ def _few_shot_steps(spec: Spec, facts: Facts, names: Mapping[str, str]) -> dict[
 
 
 def _source_step(
-    spec: Spec, facts: Facts, task: str, name: str, recipe: Recipe, title: str, *, few: bool = False
-) -> Step:
-    task_facts, shape = facts.tasks[task], facts.backbone.shape
-    rows = run_rows(spec, task_facts, few=few, draw=draw_of(spec, recipe.seed) if few else None)
+    spec: Spec, facts: Facts, recipe: Recipe, step_id: StepId, title: str, *, few: bool
+) -> Step[SourceJob]:
+    task, shape = facts.tasks[step_id.task], facts.backbone.shape
+    rows = run_rows(spec, task, few=few, draw=draw_of(spec, recipe.seed) if few else None)
     trained: dict[str, Json] = {
-        "adapter": recipe.adapter,
+        "adapter": recipe.adapter.identity(),
         "training": recipe.training.identity(),
         "seed": recipe.seed,
     }
     return Step(
-        kind=StepKind.SOURCE,
+        id=step_id,
         key=(
-            _key(StepKind.SOURCE, {**_common(spec, facts, task, rows), **trained})
-            if _known(facts, task)
+            _key(StepKind.SOURCE, {**_common(spec, facts, task.task, rows), **trained})
+            if _known(facts, task.task)
             else None
         ),
         title=title,
-        job={
-            "task": task,
-            "task_name": name,
-            "label": recipe.label,
-            "exclusive": recipe.method.exclusive,
-            **trained,
-            **_told(rows, few=few),
-        },
+        job=SourceJob(
+            task=task.task,
+            task_name=display_names(spec)[task.task],
+            label=recipe.label,
+            exclusive=recipe.method.exclusive,
+            adapter=recipe.adapter,
+            training=recipe.training,
+            seed=recipe.seed,
+            rows=_told(rows, few=few),
+        ),
         trainable_parameters=recipe.method.trainable_parameters(recipe.settings, shape) if shape else None,
-        head_parameters=_head_parameters(shape, task_facts),
-        train_rows=_rows(spec, task_facts, recipe.training.max_epochs, few=few),
+        head_parameters=_head_parameters(shape, task),
+        train_rows=_rows(spec, task, recipe.training.max_epochs, few=few),
     )
 
 
 def _baseline_steps(
-    spec: Spec, facts: Facts, names: Mapping[str, str], planned: Iterable[Step]
-) -> Iterator[Step]:
+    spec: Spec, facts: Facts, names: Mapping[str, str], planned: Iterable[Step[Job]]
+) -> Iterator[Step[SourceJob]]:
     """Yield the steps of baselines that are not planned yet."""
-    titles = {step.title for step in planned}
+    known = {step.id for step in planned}
     rows = iter(baseline_rows(spec))
     for baseline in spec.baseline:
         for row in islice(rows, len(spec.targets.tasks)):
             for recipe in baseline_recipes(spec, baseline, row.target):
-                title = row.steps[recipe.seed]
-                if title not in titles:
-                    titles.add(title)
-                    yield _source_step(spec, facts, row.target, names[row.target], recipe, title, few=True)
+                step_id = row.steps[recipe.seed]
+                if step_id not in known:
+                    known.add(step_id)
+                    yield _source_step(
+                        spec, facts, recipe, step_id, recipe.title(names[row.target]), few=True
+                    )
 
 
 def _study_step(
@@ -216,91 +261,93 @@ def _study_step(
     target: str,
     study: StudyPlan,
     names: Mapping[str, str],
-    sources: Mapping[str, Step],
-    own: Mapping[int, Step],
-) -> Step:
+    sources: Mapping[str, Step[SourceJob]],
+    own: Mapping[int, Step[SourceJob]],
+) -> Step[StudyJob]:
     mine = next(iter(own.values()), None)  # the study's own, of its seed
     pool = [mine if mine and task == target else sources[task] for task in spec.pool_for(target)]
-    run = run_rows(spec, facts.tasks[target], few=True, draw=draw_of(spec, spec.search.seed))
-    trials = trials_of(spec, study)
-    how: dict[str, Json] = {
-        "sampler": spec.search.sampler,
-        "pruner": spec.search.pruner,
-        "seed": spec.search.seed,
-    }
+    rows = run_rows(spec, facts.tasks[target], few=True, draw=draw_of(spec, spec.search.seed))
+    search = SearchSettings(spec.search.sampler, spec.search.pruner, spec.search.seed, trials_of(spec, study))
     search_key = key = None
     identity = identity_of(study, facts.models)
     if _known(facts, target) and all(step.key for step in pool) and identity is not None:
         spaces = identity.pop("spaces", None)
+        how: dict[str, Json] = {"sampler": search.sampler, "pruner": search.pruner, "seed": search.seed}
         inputs: dict[str, Json] = {
-            **_common(spec, facts, target, run),
+            **_common(spec, facts, target, rows),
             "pool": [step.key for step in pool],
             **identity,
             "search": how if spaces is None else {"spaces": spaces, **how},
         }
         search_key = key_of("search", STEP_VERSIONS[StepKind.STUDY], inputs)
-        key = _key(StepKind.STUDY, {**inputs, "trials": trials})
-    shape = _points_of(spec, facts.backbone.shape)
-    task_facts = facts.tasks[target]
-    only = None if study.chooses else study.choices[0]
+        key = _key(StepKind.STUDY, {**inputs, "trials": search.trials})
     return Step(
-        kind=StepKind.STUDY,
+        id=StepId(StepKind.STUDY, target, study.label),
         key=key,
         title=f"{names[target]} · {study.label}",
-        job={
-            "task": target,
-            "task_name": names[target],
-            "label": study.label,
-            "combiner": combiner_of(study),
-            "combiners": for_workers(study, shape, len(pool), facts.models),
-            "pool": [
-                {"key": step.key, "task": task, "name": names[task]}
+        job=StudyJob(
+            task=target,
+            task_name=names[target],
+            label=study.label,
+            chooses=study.chooses,
+            combiners=recipes_of(study, facts.models),
+            pool=tuple(
+                PoolMember(step.key, task, names[task])
                 for task, step in zip(spec.pool_for(target), pool, strict=True)
-            ],
-            "adapter": pool[0].job["adapter"],
-            "search": {"spaces": search_of(study), **how, "trials": trials},
-            "search_key": search_key,
-            **_told(run, few=spec.data.few_shot is not None),
-        },
-        # the other seeds' adapters too, which the final runs read
-        needs=tuple(dict.fromkeys(step.title for step in (*pool, *own.values()))),
-        trainable_parameters=(
-            only.plugin.trainable_parameters(only.settings, shape, len(pool)) if only and shape else None
+            ),
+            adapter=pool[0].job.adapter,
+            search=search,
+            search_key=search_key,
+            rows=_told(rows, few=spec.data.few_shot is not None),
         ),
-        head_parameters=_head_parameters(shape, task_facts),
-        train_rows=_rows(spec, task_facts, study.max_epochs * trials, few=True),
+        # the other seeds' adapters too, which the final runs read
+        needs=tuple(dict.fromkeys(step.id for step in (*pool, *own.values()))),
+        trainable_parameters=_combiner_parameters(spec, facts.backbone.shape, study, len(pool)),
+        head_parameters=_head_parameters(facts.backbone.shape, facts.tasks[target]),
+        train_rows=_rows(spec, facts.tasks[target], study.max_epochs * search.trials, few=True),
     )
 
 
-def _points_of(spec: Spec, shape: BackboneShape | None) -> BackboneShape | None:
-    """Return a shape whose layers are the attachment points of the pool's adapters, as combiners count."""
+def _combiner_parameters(
+    spec: Spec, shape: BackboneShape | None, study: StudyPlan, sources: int
+) -> int | None:
+    """Return the parameters of one transfer; ``None`` if not known, or if the study chooses the combiner."""
+    if study.chooses or shape is None:
+        return None
     method = entry_points.adapter_method(spec.adapter.method)
     sites = len(method.sites(method.settings.model_validate(spec.adapter.settings)))
-    return None if shape is None else replace(shape, layers=shape.layers * sites)
+    (only,) = study.choices
+    return only.plugin.trainable_parameters(
+        only.settings, replace(shape, layers=shape.layers * sites), sources
+    )
 
 
 def _transfer_step(
-    spec: Spec, facts: Facts, study: Step, seed: int, train_rows: int | None, own: Mapping[int, Step]
-) -> Step:
+    spec: Spec,
+    facts: Facts,
+    study: Step[StudyJob],
+    seed: int,
+    train_rows: int | None,
+    own: Mapping[int, Step[SourceJob]],
+) -> Step[FinalJob]:
+    target = study.job.task
     identity: dict[str, Json] = {"study": study.key, "seed": seed}
-    job: dict[str, Json] = dict(identity)
+    job = FinalJob(study.id, seed)
     draw = draw_of(spec, seed)
     if draw is not None:
-        target = str(study.job["task"])
-        run = run_rows(spec, facts.tasks[target], few=True, draw=draw)
+        rows = run_rows(spec, facts.tasks[target], few=True, draw=draw)
         source = own.get(seed)
-        identity |= {"rows": run.identity(), "source": None if source is None else source.key}
-        entries = [dict(entry) for entry in study.job["pool"]]  # type: ignore[union-attr, arg-type]
-        if source is not None:
-            entries[-1]["key"] = source.key  # the target is last in its pool
-        job |= {"pool": entries, **_told(run, few=True)}
-    key = None if study.key is None else _key(StepKind.TRANSFER, identity)
+        identity |= {"rows": rows.identity(), "source": None if source is None else source.key}
+        pool = study.job.pool
+        if source is not None:  # the target is last in its pool
+            pool = (*pool[:-1], replace(pool[-1], key=source.key))
+        job = FinalJob(study.id, seed, rows, pool)
     return Step(
-        kind=StepKind.TRANSFER,
-        key=key,
+        id=replace(study.id, kind=StepKind.TRANSFER, seed=seed),
+        key=None if study.key is None else _key(StepKind.TRANSFER, identity),
         title=f"{study.title} · final · seed {seed}",
         job=job,
-        needs=(study.title,),
+        needs=(study.id,),
         trainable_parameters=study.trainable_parameters,
         head_parameters=study.head_parameters,
         train_rows=train_rows,
@@ -311,9 +358,9 @@ def _head_parameters(shape: BackboneShape | None, task: TaskFacts) -> int | None
     return shape.head_parameters(task.n_labels) if shape and task.n_labels else None
 
 
-def _told(rows: RunRows, *, few: bool) -> dict[str, Json]:
+def _told(rows: RunRows, *, few: bool) -> RunRows | None:
     """Return what a worker is told of a run's rows; nothing where they are the sweep's own."""
-    return {"rows": rows.to_json()} if few or rows.validation is not None else {}
+    return rows if few or rows.validation is not None else None
 
 
 def _common(spec: Spec, facts: Facts, task: str, rows: RunRows) -> dict[str, Json]:

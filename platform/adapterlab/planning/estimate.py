@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from adapterlab.records import BackboneShape, Step, StepKind
+from adapterlab.planning.steps import Job, Step
+from adapterlab.records import BackboneShape, StepKind
 
 _TOKENS_A_ROW = 40
 """Typical row of a GLUE task in tokens, or half the cut where that is less; used only without past runs."""
@@ -24,13 +25,13 @@ class Estimate:
 
 
 def estimate(
-    steps: Iterable[Step],
+    steps: Iterable[Step[Job]],
     shape: BackboneShape | None,
     *,
     max_length: int,
     workers: int,
     gpu: bool,
-    seconds_per_row: Callable[[Step], float | None],
+    seconds_per_row: Callable[[Step[Job]], float | None],
 ) -> Estimate:
     """Return an estimate for the given steps.
 

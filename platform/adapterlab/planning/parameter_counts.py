@@ -11,7 +11,6 @@ from typing import Any
 
 from adapterlab.planning.baselines import POOL
 from adapterlab.planning.compile import Plan
-from adapterlab.records import Step, StepKind
 
 POOL_ROW = "source adapters"
 """Row of the pool: one adapter, and all that are needed."""
@@ -62,8 +61,11 @@ def method_costs(plan: Plan, backbone_parameters: int | None = None) -> tuple[Me
     """
     whole = backbone_parameters or _of_shape(plan)
     rows: dict[str, dict[str, int | None]] = {}
-    for step in (*plan.of_kind(StepKind.SOURCE), *plan.of_kind(StepKind.STUDY)):
-        rows.setdefault(_row(step), {}).setdefault(str(step.job["task"]), step.trainable_parameters)
+    for source in plan.sources:
+        name = POOL_ROW if source.job.label == POOL else source.job.label
+        rows.setdefault(name, {}).setdefault(source.job.task, source.trainable_parameters)
+    for study in plan.studies:
+        rows.setdefault(study.job.label, {}).setdefault(study.job.task, study.trainable_parameters)
     return tuple(_cost(name, by_task, whole) for name, by_task in rows.items())
 
 
@@ -71,11 +73,6 @@ def _cost(name: str, by_task: Mapping[str, int | None], whole: int | None) -> Me
     known = [count for count in by_task.values() if count is not None]
     every = sum(known) if len(known) == len(by_task) else None
     return MethodCost(name, len(by_task), max(known, default=None), every, whole)
-
-
-def _row(step: Step) -> str:
-    label = str(step.job["label"])
-    return POOL_ROW if step.kind is StepKind.SOURCE and label == POOL else label
 
 
 def _of_shape(plan: Plan) -> int | None:

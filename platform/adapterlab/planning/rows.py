@@ -10,41 +10,15 @@ Source: CPJKU/ScaLearn@81d77ea8, ``--max_train_samples``, ``--max_eval_samples``
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from math import ceil
 from typing import TypeVar
 
-from adapterlab.fingerprint import Json
+from adapterlab.planning.steps import RunRows
 from adapterlab.records import TaskFacts
 from adapterlab.spec.model import Spec
 from adapterlab.spec.training import SourceSpec, TransferSpec
 
 Training = TypeVar("Training", SourceSpec, TransferSpec)
-
-
-@dataclass(frozen=True)
-class RunRows:
-    """The rows of one run."""
-
-    train: int | None
-    """Rows to train on; ``None``: all."""
-    draw: int | None = None
-    """Seed they are drawn with; ``None``: the first of the shuffled train split."""
-    validation: int | None = None
-    """Rows to validate on, the first; ``None``: all."""
-
-    def identity(self) -> dict[str, Json]:
-        """Return what a key holds; what is not limited is not in it."""
-        found: dict[str, Json] = {"max_train_rows": self.train}
-        if self.draw is not None:
-            found["draw"] = self.draw
-        if self.validation is not None:
-            found["max_validation_rows"] = self.validation
-        return found
-
-    def to_json(self) -> dict[str, Json]:
-        """Return the rows as a worker is told."""
-        return asdict(self)
 
 
 def run_rows(spec: Spec, facts: TaskFacts, *, few: bool, draw: int | None = None) -> RunRows:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -16,19 +16,17 @@ from adapterlab.catalog.records import (
     StepStatus,
     StudyRecord,
     SweepRecord,
-    SweepStep,
     TransferRecord,
 )
 from adapterlab.catalog.store import Catalog
 from adapterlab.errors import AdapterlabError, NotFoundError
 from adapterlab.planning.baselines import BaselineRow, baseline_rows
+from adapterlab.planning.steps import StepId
 from adapterlab.records import StepKind
 from adapterlab.registry.entry_points import combiner, task_definition
+from adapterlab.reporting import older_sweeps
 from adapterlab.reporting.summary import OWN_ADAPTER, Cell, Gap, Influence, LayerInfluence, Summary
 from adapterlab.spec.model import BackboneSpec, Spec
-
-_SEPARATOR = " · "
-_SEED = re.compile(r"seed (\d+)$")
 
 
 def summarise(catalog: Catalog, sweep: SweepRecord, *, cache: Path) -> Summary:
@@ -64,76 +62,84 @@ def _backbone_parameters(spec: Mapping[str, Any], cache: Path) -> int | None:
         return None  # a report is for any machine, also one that never had the backbone
 
 
+@dataclass(frozen=True)
+class _Step:
+    """One step of the sweep, with what the catalog has of it."""
+
+    id: StepId
+    key: str | None
+    needs: tuple[StepId, ...]
+    status: StepStatus | None
+    """``None`` while its key is not known."""
+    record: Any
+    """Its result; ``None`` while it has none."""
+
+    @property
+    def gap(self) -> Gap:
+        """Why it has no result."""
+        return Gap(
+            seed=self.id.seed,
+            state=str(self.status.state) if self.status else "pending",
+            reason=self.status.reason if self.status else "its inputs were not at hand",
+        )
+
+
 class _Found:
     """A sweep's steps, with what the catalog has of each."""
 
     def __init__(self, catalog: Catalog, sweep: SweepRecord) -> None:
-        self._sweep = sweep
-        self._statuses: dict[str, StepStatus] = catalog.status(
-            [step.key for step in sweep.steps if step.key is not None]
-        )
+        keys = [step.key for step in sweep.steps if step.key is not None]
+        statuses = catalog.status(keys)
         finders = {
             StepKind.SOURCE: catalog.find_adapter,
             StepKind.STUDY: catalog.find_study,
             StepKind.TRANSFER: catalog.find_transfer,
         }
-        self._records: dict[str, Any] = {
+        records: dict[str, Any] = {
             step.key: finders[step.kind](step.key) for step in sweep.steps if step.key is not None
         }
         self.spec_text = sweep.spec
         self.spec = _parsed(sweep.spec)
         """The resolved spec; empty if it is not known."""
-        studied = [step for step in sweep.steps if step.kind is StepKind.STUDY]
-        self.targets: tuple[str, ...] = tuple(self.spec.get("targets", {}).get("tasks", ())) or tuple(
-            dict.fromkeys(record.task for record in map(self.record, studied) if record is not None)
+        named = tuple(self.spec.get("targets", {}).get("tasks", ()))
+        identify = _identified(sweep, named, records)
+        self.steps = [
+            _Step(
+                identify[step.id or step.title],
+                step.key,
+                tuple(identify[need] for need in step.needs if need in identify),
+                statuses.get(step.key or ""),
+                records.get(step.key or ""),
+            )
+            for step in sweep.steps
+        ]
+        self.targets: tuple[str, ...] = named or tuple(
+            dict.fromkeys(study.id.task for study in self.of_kind(StepKind.STUDY))
         )
         """Full names of the target tasks."""
 
-    def of_kind(self, kind: StepKind) -> list[SweepStep]:
+    def of_kind(self, kind: StepKind) -> list[_Step]:
         """Return steps in the order of the plan."""
-        return [step for step in self._sweep.steps if step.kind is kind]
+        return [step for step in self.steps if step.id.kind is kind]
 
-    def record(self, step: SweepStep) -> Any:
-        """Return a step's result; ``None`` while it has none."""
-        return self._records.get(step.key or "")
-
-    def finals(self, study: SweepStep) -> list[SweepStep]:
+    def finals(self, study: _Step) -> list[_Step]:
         """Return the final runs of a study."""
-        return [step for step in self.of_kind(StepKind.TRANSFER) if study.title in step.needs]
+        return [step for step in self.of_kind(StepKind.TRANSFER) if study.id in step.needs]
 
-    def row_of(self, study: SweepStep) -> str:
-        """Return a study's row: the combiner as its title says it, with what sets it apart from others."""
-        shown, _, label = study.title.rpartition(_SEPARATOR)
-        record: StudyRecord | None = self.record(study)
-        return label if shown or record is None else record.combiner
-
-    def transfers(self, study: SweepStep) -> list[TransferRecord]:
+    def transfers(self, study: _Step) -> list[TransferRecord]:
         """Return the complete final runs of a study, by seed."""
-        records = [record for record in map(self.record, self.finals(study)) if record is not None]
+        records = [step.record for step in self.finals(study) if step.record is not None]
         return sorted(records, key=lambda one: int(one.seed))
 
-    def gap(self, step: SweepStep) -> Gap:
-        """Return why a step has no result."""
-        seed = _SEED.search(step.title)
-        status = self._statuses.get(step.key or "")
-        return Gap(
-            seed=int(seed[1]) if seed else None,
-            state=str(status.state) if status else "pending",
-            reason=status.reason if status else "its inputs were not at hand",
-        )
 
-    def task_of_source(self, step: SweepStep) -> str:
-        """Return the full name of a source step's task, if it is a target; else as it is shown."""
-        adapter: AdapterRecord | None = self.record(step)
-        if adapter is not None:
-            return adapter.task
-        parts = step.title.split(_SEPARATOR)
-        return self.task_named(parts[1]) if len(parts) > 1 else step.title
-
-    def task_named(self, shown: str) -> str:
-        """Return the full name of a task as a step's title shows it."""
-        fitting = [task for task in self.targets if task == shown or task.rsplit("/", 1)[-1] == shown]
-        return fitting[0] if len(fitting) == 1 else shown
+def _identified(sweep: SweepRecord, targets: Sequence[str], records: Mapping[str, Any]) -> dict[str, StepId]:
+    """Return the steps' identities by what ties them in the catalog: their texts, or titles of old."""
+    known = {step.id: StepId.parse(step.id) for step in sweep.steps if step.id is not None}
+    old = [step for step in sweep.steps if step.id is None]
+    if not old:
+        return known
+    tasks = {key: record.task for key, record in records.items() if record is not None}
+    return {**known, **older_sweeps.identities(old, sweep.spec, targets, tasks)}
 
 
 def _parsed(spec: str) -> Mapping[str, Any]:
@@ -147,21 +153,19 @@ def _parsed(spec: str) -> Mapping[str, Any]:
 # -- cells ------------------------------------------------------------------------------------------
 
 
-def _combined(found: _Found, step: SweepStep) -> Cell:
+def _combined(found: _Found, step: _Step) -> Cell:
     """Return the cell of a study, complete or not."""
-    study: StudyRecord | None = found.record(step)
-    shown, _, _ = step.title.rpartition(_SEPARATOR)
-    task = found.task_named(shown) if study is None else study.task
+    study: StudyRecord | None = step.record
+    task = step.id.task if study is None else study.task
     steps = found.finals(step)
     runs = found.transfers(step)
-    done = {one.key for one in runs}
-    gaps = [found.gap(one) for one in steps if one.key not in done]
+    gaps = [one.gap for one in steps if one.record is None]
     if study is None:
-        own = found.gap(step)
+        own = step.gap
         gaps = [Gap(gap.seed, own.state, own.reason) for gap in gaps] or [own]
     return Cell(
         target=task,
-        combiner=found.row_of(step),
+        combiner=str(step.id.label),
         metric=_metric_of(task) if study is None else study.metric,
         test=tuple(one.test_value for one in runs),
         validation=tuple(one.validation_value for one in runs),
@@ -179,19 +183,15 @@ def _combined(found: _Found, step: SweepStep) -> Cell:
 def _baselines(found: _Found) -> Iterable[Cell]:
     """Return one cell a target and baseline; of a sweep without any, the targets' own source adapters."""
     declared = _declared_baselines(found.spec_text)
-    steps = {step.title: step for step in found.of_kind(StepKind.SOURCE)}
+    sources = found.of_kind(StepKind.SOURCE)
+    steps = {step.id: step for step in sources}
     for row in declared:
-        yield _baseline(
-            found, row.label, row.target, [steps[title] for title in row.steps.values() if title in steps]
-        )
+        yield _baseline(row.label, row.target, [steps[one] for one in row.steps.values() if one in steps])
     if declared:
         return
-    own: dict[str, list[SweepStep]] = {}
-    for step in steps.values():
-        own.setdefault(found.task_of_source(step), []).append(step)
-    for task, trained in own.items():
+    for task in dict.fromkeys(step.id.task for step in sources):
         if task in found.targets:
-            yield _baseline(found, OWN_ADAPTER, task, trained)
+            yield _baseline(OWN_ADAPTER, task, [step for step in sources if step.id.task == task])
 
 
 def _declared_baselines(spec: str) -> Sequence[BaselineRow]:
@@ -201,11 +201,9 @@ def _declared_baselines(spec: str) -> Sequence[BaselineRow]:
         return ()
 
 
-def _baseline(found: _Found, name: str, task: str, steps: Sequence[SweepStep]) -> Cell:
-    records = [found.record(step) for step in steps]
-    adapters = [record for record in records if record is not None]
-    gaps = [found.gap(step) for step, record in zip(steps, records, strict=True) if record is None]
-    return baseline_cell(name, task, adapters, gaps)
+def _baseline(name: str, task: str, steps: Sequence[_Step]) -> Cell:
+    adapters = [step.record for step in steps if step.record is not None]
+    return baseline_cell(name, task, adapters, [step.gap for step in steps if step.record is None])
 
 
 def baseline_cell(name: str, task: str, adapters: Sequence[AdapterRecord], gaps: Sequence[Gap]) -> Cell:
@@ -250,13 +248,13 @@ def _greatest(counts: Iterable[int | None]) -> int | None:
 # -- coefficients -----------------------------------------------------------------------------------
 
 
-def _layers(catalog: Catalog, found: _Found, study: SweepStep) -> Iterable[LayerInfluence]:
+def _layers(catalog: Catalog, found: _Found, study: _Step) -> Iterable[LayerInfluence]:
     for transfer in found.transfers(study):
         attends = _is_token_dependent(transfer.combiner)
         for one in catalog.coefficients(transfer.key):
             yield LayerInfluence(
                 target=transfer.task,
-                combiner=found.row_of(study),
+                combiner=str(study.id.label),
                 seed=transfer.seed,
                 layer=one.layer,
                 source=one.source_task,

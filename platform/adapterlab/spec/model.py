@@ -249,6 +249,8 @@ class BaselineSpec(TrainingOverrides):
 class ClusterSpec(Frozen):
     """Where workers run; none of it is part of a key."""
 
+    launcher: Literal["ray", "in_process"] = "ray"
+    """What starts workers: Ray; or none is started, and the submitting process does one thing after another."""
     address: str | None = None
     """A Ray cluster (``"auto"``, ``"host:6379"``); absent: a private one on this machine."""
     workers: Annotated[int, Field(ge=1)] | None = None
@@ -265,6 +267,12 @@ class ClusterSpec(Frozen):
     """Times a worker that died is started again."""
     lease_s: Annotated[float, Field(ge=5, le=3600)] = 60.0
     """Seconds after which a claim whose owner went silent can be taken over."""
+
+    @model_validator(mode="after")
+    def _check_launcher(self) -> ClusterSpec:
+        if self.launcher == "in_process" and self.address is not None:
+            raise ValueError('launcher = "in_process" starts no workers on a cluster; leave out address')
+        return self
 
 
 class TrackingSpec(Frozen):

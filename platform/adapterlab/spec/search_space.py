@@ -94,6 +94,12 @@ def is_fixed(space: float | FloatRange | Choices) -> bool:
     return len(space.choices) == 1 if isinstance(space, Choices) else not isinstance(space, FloatRange)
 
 
+def space_json(space: float | FloatRange | Choices) -> Any:
+    """Return a dimension as JSON: a number, ``{low, high, log}`` or ``{choices}``."""
+    # The order of choices decides what a sampler draws, so it stays as written.
+    return space.model_dump(mode="json") if isinstance(space, BaseModel) else float(space)
+
+
 _PARSER: TypeAdapter[float | FloatRange | Choices] = TypeAdapter(Space)
 
 

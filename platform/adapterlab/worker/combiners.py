@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from adapterlab.catalog.records import PoolEntry
-from adapterlab.fingerprint import digest_of
-from adapterlab.records import TaskData, TrainSettings
+from adapterlab.planning.steps import StudyJob
+from adapterlab.records import TaskData
 from adapterlab.registry.entry_points import adapter_method, combiner
+from adapterlab.registry.protocols import AdapterMethod
 from adapterlab.spec.search_space import COMBINER
 from adapterlab.train import weights
 from adapterlab.train.adaptation import SourcePool
@@ -32,7 +32,7 @@ from adapterlab.worker.worker import Worker
 class Mixers:
     """The combiners of one study, each made when it is first needed."""
 
-    def __init__(self, worker: Worker, job: Mapping[str, Any], task: TaskData) -> None:
+    def __init__(self, worker: Worker, job: StudyJob, task: TaskData) -> None:
         self._worker = worker
         self._job = job
         self._task = task
@@ -40,7 +40,7 @@ class Mixers:
 
     def of(self, settings: Mapping[str, Any]) -> Mixer:
         """Return the combiner that settings name, or the only one."""
-        kind = str(settings.get(COMBINER) or next(iter(self._job["combiners"])))
+        kind = str(settings.get(COMBINER) or self._job.combiners[0].kind)
         if kind not in self._made:
             self._made[kind] = Mixer(self, self._worker, self._job, self._task, kind)
         return self._made[kind]
@@ -49,7 +49,7 @@ class Mixers:
     def adapters(self) -> list[Tensors]:
         """The source adapters' tensors in coefficient order, read from the catalog."""
         catalog = self._worker.catalog
-        records = [catalog.get_adapter(entry["key"]) for entry in self._job["pool"]]
+        records = [catalog.get_adapter(member.adapter_key) for member in self._job.pool]
         return [weights.without_head(weights.from_bytes(catalog.read_weights(one))) for one in records]
 
     @cached_property
@@ -61,8 +61,16 @@ class Mixers:
     @cached_property
     def method(self) -> tuple[Any, Any]:
         """Torch side and settings of the adapters' method."""
-        method = adapter_method(self._job["adapter"]["method"])
-        return method.layer(), method.settings.model_validate(self._job["adapter"]["settings"])
+        return self._plugin.layer(), self._plugin.settings.model_validate(self._job.adapter.settings)
+
+    @property
+    def sites(self) -> int:
+        """Sites of the adapters' method in each layer."""
+        return len(self._plugin.sites(self.method[1]))
+
+    @property
+    def _plugin(self) -> AdapterMethod:
+        return adapter_method(self._job.adapter.method)
 
 
 @dataclass
@@ -71,21 +79,15 @@ class Mixer:
 
     mixers: Mixers
     worker: Worker
-    job: Mapping[str, Any]
+    job: StudyJob
     task: TaskData
     kind: str
 
     def __post_init__(self) -> None:
-        self._described = self.job["combiners"][self.kind]
+        self.recipe = self.job.recipe(self.kind)
         self.plugin = combiner(self.kind)
         self.layer = self.plugin.layer()
-        self.settings = self.plugin.settings.model_validate(self._described["settings"])
-
-    @property
-    def training(self) -> Mapping[str, Any]:
-        """How it trains, but for the rate."""
-        training: Mapping[str, Any] = self._described["training"]
-        return training
+        self.settings = self.plugin.settings.model_validate(self.recipe.settings)
 
     @cached_property
     def fixed(self) -> Tensors:
@@ -120,7 +122,7 @@ class Mixer:
             self.layer,
             self._size,
             self.task,
-            TrainSettings(lr=dimensions["lr"], **self.training),
+            self.recipe.training.at(dimensions["lr"]),
             init_scale=dimensions.get("init_scale", 0.0),
             dropout=dimensions.get("dropout", 0.0),
             seed=seed,
@@ -133,26 +135,23 @@ class Mixer:
 
     @property
     def _size(self) -> tuple[int, int, int]:
-        layers, sources, width = self._described["coefficient_shape"]
-        return layers, sources, width
+        shape = self.worker.backbone.shape
+        return self.plugin.coefficient_shape(
+            replace(shape, layers=shape.layers * self.mixers.sites), len(self.job.pool)
+        )
 
     def _context(self) -> PoolContext:
-        sources = tuple(entry["task"] for entry in self.job["pool"])
-        tasks = dict.fromkeys((*sources, self.job["task"]))
+        sources = tuple(member.task for member in self.job.pool)
+        tasks = dict.fromkeys((*sources, self.job.task))
         return PoolContext(
             sources=sources,
-            target=self.job["task"],
+            target=self.job.task,
             digests={task: self.worker.texts_digest(task) for task in tasks},
             texts=self.worker.train_texts,
             models={
-                setting: ModelFolder(Path(model["folder"]), digest_of(model["identity"]))
-                for setting, model in self._described["models"].items()
+                setting: ModelFolder(Path(model.folder), model.digest)
+                for setting, model in self.recipe.models.items()
             },
             cache=self.worker.context.stores.cache,
             device=self.worker.backbone.device,
         )
-
-
-def pool_entries(job: Mapping[str, Any]) -> tuple[PoolEntry, ...]:
-    """Return a study's pool as its record holds it."""
-    return tuple(PoolEntry(entry["key"], entry["task"]) for entry in job["pool"])

@@ -1,32 +1,106 @@
-"""The door of a worker: one Ray process that trains a group of sources, or one study with its final runs.
+"""The door of a worker: one order in, done to its end by one process.
 
-What comes in is a JSON job: the sweep's context, steps and their claims. What goes out is a JSON
-count; results themselves go into the catalog and to MLflow, under the claims the driver holds.
+What comes in and goes out is JSON. Results themselves go into the catalog and to MLflow, under the
+claims the driver holds. Whether Ray started this process, or it is the driver's own, nothing here knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from adapterlab.worker.context import Context
+from adapterlab.errors import BackboneError
+from adapterlab.train.capacity import Capacity
+from adapterlab.train.layers import Backbone
+from adapterlab.worker.orders import BackboneFiles, Context, SourcesOrder, TrialsOrder, order_from_json
+from adapterlab.worker.run_tree import SweepTree
 from adapterlab.worker.source_runs import train_sources
 from adapterlab.worker.study_runs import run_study, run_trials
-from adapterlab.worker.worker import open_worker
+from adapterlab.worker.worker import Worker
+
+_SWITCH_S = 0.0005
+"""How long the thread that writes to MLflow may keep the interpreter while training waits for it. Python's own
+5 ms are lost each time a database answers, which for trials of milliseconds adds up."""
 
 
-def work(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Do one job; what Ray Tune calls.
+def work(payload: Mapping[str, Any], stop: Callable[[], bool]) -> dict[str, int]:
+    """Do one order.
 
     Args:
-        job: ``{"kind": "sources" | "trials" | "study", "name": …, "context": …, …}``.
+        payload: A :data:`~adapterlab.worker.orders.WorkOrder` as JSON.
+        stop: Whether to stop at the next chance.
 
     Returns:
-        Counts of what was done, by state.
+        Counts of the runs that ended, by state.
+
+    Raises:
+        CancelledError: It was asked to stop, or the sweep was cancelled.
     """
-    with open_worker(Context.from_json(job["context"]), job["name"]) as worker:
-        if job["kind"] == "sources":
-            return train_sources(worker, job["steps"])
-        if job["kind"] == "trials":
-            return run_trials(worker, job["step"])
-        return run_study(worker, job["step"], job["finals"])
+    order = order_from_json(payload)
+    with open_worker(order.context, order.name, stop) as worker:
+        if isinstance(order, SourcesOrder):
+            return train_sources(worker, order)
+        if isinstance(order, TrialsOrder):
+            return run_trials(worker, order)
+        return run_study(worker, order)
+
+
+@contextmanager
+def open_worker(context: Context, name: str, stop: Callable[[], bool]) -> Iterator[Worker]:
+    """Load the backbone and open the stores; runs still open when it ends are closed as killed.
+
+    Args:
+        context: Of the sweep.
+        name: Of the worker.
+        stop: Whether to stop at the next chance.
+
+    Raises:
+        BackboneError: The weights in the folder are not those the plan was made for.
+    """
+    from adapterlab.train.device import prepare
+
+    device = prepare(threads=context.threads, gpu=context.gpu)
+    with (
+        _switching_fast(),
+        context.catalog() as catalog,
+        SweepTree.open(context, catalog) as tree,
+    ):
+        yield Worker(
+            context=context,
+            name=name,
+            backbone=_load_backbone(context.backbone, device, context.stores.cache),
+            catalog=catalog,
+            tree=tree,
+            capacity=Capacity(context.lanes),
+            stop=stop,
+        )
+
+
+@contextmanager
+def _switching_fast() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+def _load_backbone(files: BackboneFiles, device: Any, cache: Path) -> Backbone:
+    from adapterlab.backbones.weight_files import weight_files, weights_digest
+    from adapterlab.registry.entry_points import backbone_family
+    from adapterlab.train.device import precision_of
+
+    folder = Path(files.folder)
+    found = weights_digest(weight_files(folder), cache)
+    if found != files.digest:
+        raise BackboneError(
+            f"{folder}: the weights have sha256 {found}, the plan was made for {files.digest}",
+            remedy="Every machine of the cluster must see the same files; fetch the model again.",
+        )
+    family = backbone_family(files.architecture).layer()
+    backbone: Backbone = family.load(folder, dtype=precision_of(files.precision), device=device)
+    return backbone

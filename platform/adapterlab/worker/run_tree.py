@@ -12,6 +12,7 @@ A run is known by its node (sweep key / step key / …), so a resumed sweep adds
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any
 
@@ -19,13 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapterlab.catalog.store import Catalog
-from adapterlab.records import EpochResult, State, TaskData, TaskFacts
-from adapterlab.spec.search_space import COMBINER, Setting
+from adapterlab.data.metrics import predictions_of
+from adapterlab.planning.steps import SourceJob, StudyJob
+from adapterlab.records import EpochResult, ProblemType, State, TaskData, TaskFacts
+from adapterlab.spec.search_space import COMBINER, Setting, space_json
 from adapterlab.tracking import run_names as names
 from adapterlab.tracking.entities import Dataset
 from adapterlab.tracking.tracker import Run, Tracker
-from adapterlab.worker.context import Context
-from adapterlab.worker.test_outputs import label_scores, outputs_document
+from adapterlab.worker.orders import Context
 
 _FEW_COEFFICIENTS = 64
 """Up to this many coefficients are metrics as well: enough for 8 sources × 6 layers."""
@@ -76,7 +78,7 @@ class RunRecorder:
     def coefficients(
         self,
         values: NDArray[np.float32],
-        job: Mapping[str, Any],
+        job: StudyJob,
         init_scale: float | None,
         combiner: str,
         *,
@@ -93,7 +95,7 @@ class RunRecorder:
         """
         from adapterlab.tracking.pictures import coefficient_heatmap
 
-        sources = [entry["name"] for entry in job["pool"]]
+        sources = [member.name for member in job.pool]
         self._run.json(
             "coefficients.json",
             {"shape": list(values.shape), "sources": sources, "values": values.tolist()},
@@ -101,7 +103,7 @@ class RunRecorder:
         png = coefficient_heatmap(
             values,
             sources,
-            target=job["task_name"],
+            target=job.task_name,
             combiner=combiner,
             start=None if init_scale is None else init_scale / len(sources),
             what="mean attention" if token_dependent else "scaling coefficients",
@@ -195,57 +197,51 @@ class SweepTree:
 
     def sweep(self, spec_toml: str, resolved: Mapping[str, Any], description: str) -> RunRecorder:
         """Open the sweep's own run, with the spec as written and as resolved."""
-        run = self._start(
-            self._sweep,
-            names.sweep_name(self._context.name, self._sweep),
-            None,
-            kind="sweep",
-            description=description,
-        )
+        name = names.sweep_name(self._context.name, self._sweep)
+        run = self._start(_Node(self._sweep, None, "sweep", name), description=description)
         run._run.text("spec.toml", spec_toml)
         run._run.json("spec.resolved.json", resolved)
         return run
 
-    def source(self, key: str, job: Mapping[str, Any], facts: TaskFacts) -> RunRecorder:
+    def source(self, key: str, job: SourceJob, facts: TaskFacts) -> RunRecorder:
         """Open the run of one source adapter."""
-        params = {"task": facts.task, "seed": job["seed"], "method": job["adapter"]["method"]}
-        params |= {**job["adapter"]["settings"], **job["training"]}
-        name = names.source_name(job["task_name"], job["seed"], label=job["label"])
+        params = {"task": facts.task, "seed": job.seed, "method": job.adapter.method}
+        params |= {**job.adapter.settings, **asdict(job.training)}
+        name = names.source_name(job.task_name, job.seed, label=job.label)
         return self._start(
-            self.node(key), name, self._sweep, kind="source", key=key, params=params, facts=facts
+            _Node(self.node(key), self._sweep, "source", name, key), params=params, facts=facts
         )
 
-    def study(self, key: str, job: Mapping[str, Any], facts: TaskFacts) -> RunRecorder:
+    def study(self, key: str, job: StudyJob, facts: TaskFacts) -> RunRecorder:
         """Open the run of one study."""
-        search = job["search"]
+        search = job.search
         params = {
             "task": facts.task,
-            "combiner": job["label"],
-            "pool": ", ".join(entry["name"] for entry in job["pool"]),
-            **{name: search[name] for name in ("trials", "sampler", "pruner", "seed")},
-            **{f"search.{name}": space for name, space in search["spaces"].items()},
+            "combiner": job.label,
+            "pool": ", ".join(member.name for member in job.pool),
+            "trials": search.trials,
+            "sampler": search.sampler,
+            "pruner": search.pruner,
+            "seed": search.seed,
+            **{f"search.{name}": space_json(space) for name, space in job.spaces.items()},
         }
-        name = names.study_name(job["task_name"], job["label"])
-        return self._start(
-            self.node(key), name, self._sweep, kind="study", key=key, params=params, facts=facts
-        )
+        name = names.study_name(job.task_name, job.label)
+        return self._start(_Node(self.node(key), self._sweep, "study", name, key), params=params, facts=facts)
 
     def trial(
         self,
         study: RunRecorder,
-        job: Mapping[str, Any],
+        job: StudyJob,
         number: int,
         settings: Mapping[str, Setting],
         *,
         new: bool = False,
     ) -> RunRecorder:
         """Open the run of one trial; ``new`` where nobody began it before."""
-        params = {"task": job["task"], "combiner": job["label"], "trial": number, **settings}
+        params = {"task": job.task, "combiner": job.label, "trial": number, **settings}
+        name = names.trial_name(job.task_name, job.label, settings)
         return self._start(
-            f"{study.node}/trial/{number}",
-            names.trial_name(job["task_name"], job["label"], settings),
-            study.node,
-            kind="trial",
+            _Node(f"{study.node}/trial/{number}", study.node, "trial", name),
             params={**params, **_own(job, settings)},
             new=new,
         )
@@ -254,61 +250,65 @@ class SweepTree:
         self,
         study: RunRecorder,
         key: str,
-        job: Mapping[str, Any],
+        job: StudyJob,
         seed: int,
         settings: Mapping[str, Setting],
         facts: TaskFacts,
     ) -> RunRecorder:
         """Open the run of one final run."""
-        params = {"task": job["task"], "combiner": job["label"], "seed": seed, **settings}
+        params = {"task": job.task, "combiner": job.label, "seed": seed, **settings}
+        name = names.final_name(job.task_name, job.label, seed)
         return self._start(
-            self.node(key),
-            names.final_name(job["task_name"], job["label"], seed),
-            study.node,
-            kind="final",
-            key=key,
+            _Node(self.node(key), study.node, "final", name, key),
             params={**params, **_own(job, settings)},
             facts=facts,
         )
 
     def _start(
         self,
-        node: str,
-        name: str,
-        parent: str | None,
+        node: _Node,
         *,
-        kind: str,
-        key: str | None = None,
         params: Mapping[str, Any] | None = None,
         facts: TaskFacts | None = None,
         description: str | None = None,
         new: bool = False,
     ) -> RunRecorder:
-        tags = {"adapterlab.kind": kind, "adapterlab.sweep": self._context.name}
-        if key is not None:
-            tags["adapterlab.step_key"] = key
+        tags = {"adapterlab.kind": node.kind, "adapterlab.sweep": self._context.name}
+        if node.step_key is not None:
+            tags["adapterlab.step_key"] = node.step_key
         run = self.tracker.run(
-            node,
-            name=name,
-            parent=parent,
+            node.path,
+            name=node.name,
+            parent=node.parent,
             tags=tags,
             params=params,
-            datasets=() if facts is None else _datasets(facts, test=kind in {"source", "final"}),
+            datasets=() if facts is None else _datasets(facts, test=node.kind in {"source", "final"}),
             description=description,
             new=new,
         )
         recorder = RunRecorder(self, run)
-        self._open[node] = recorder
+        self._open[node.path] = recorder
         return recorder
 
 
-def _own(job: Mapping[str, Any], settings: Mapping[str, Setting]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Node:
+    """A place in the tree of runs."""
+
+    path: str
+    parent: str | None
+    kind: str
+    name: str
+    step_key: str | None = None
+
+
+def _own(job: StudyJob, settings: Mapping[str, Setting]) -> dict[str, Any]:
     """Return how the combiner of a setting trains, and its own settings; nothing while it is not known."""
-    kind = settings.get(COMBINER) or (next(iter(job["combiners"])) if len(job["combiners"]) == 1 else None)
+    kind = settings.get(COMBINER) or (job.combiners[0].kind if len(job.combiners) == 1 else None)
     if kind is None:
         return {}
-    own = job["combiners"][kind]
-    return {**{f"combiner.{name}": value for name, value in own["settings"].items()}, **own["training"]}
+    own = job.recipe(str(kind))
+    return {**{f"combiner.{name}": value for name, value in own.settings.items()}, **asdict(own.training)}
 
 
 def _datasets(facts: TaskFacts, *, test: bool) -> list[Dataset]:
@@ -324,3 +324,51 @@ def _datasets(facts: TaskFacts, *, test: bool) -> list[Dataset]:
 
 def _metric_word(source: str) -> str:
     return source.replace("/", " ")
+
+
+# -- what a final run gave on the test split --------------------------------------------------------
+
+
+def outputs_document(outputs: NDArray[np.float64], task: TaskData) -> dict[str, Any]:
+    """Return the contents of ``test_outputs.json``; row ``i`` of each list is test example ``i``.
+
+    Args:
+        outputs: The head's outputs, (N, C); for multiple choice one a choice, (N, K).
+        task: The task; its test examples are N.
+
+    Returns:
+        ``outputs``; ``labels``, class ids, right choices or numbers, for multi-label a list of 0 and 1
+        each; ``problem_type``, ``label_names`` and ``metrics``; where metrics need them, ``groups`` and
+        ``extras``.
+    """
+    test, facts = task.test, task.facts
+    labels = test.labels
+    if facts.problem_type is ProblemType.MULTI_LABEL:
+        labels = labels.astype("int64")
+    return {
+        "outputs": outputs.tolist(),
+        "labels": labels.tolist(),
+        "problem_type": str(facts.problem_type),
+        "label_names": list(facts.labels),
+        "metrics": list(facts.metrics),
+        **({} if test.groups is None else {"groups": test.groups.tolist()}),
+        **({} if test.extras is None else {"extras": [dict(one) for one in test.extras]}),
+    }
+
+
+def label_scores(outputs: NDArray[np.float64], task: TaskData) -> tuple[list[float], list[int]] | None:
+    """Return each label's test F1 and how many test rows have it; ``None`` unless the task is multi-label.
+
+    Args:
+        outputs: Logits, (N, C).
+        task: The task; its test examples are N.
+    """
+    if task.facts.problem_type is not ProblemType.MULTI_LABEL or not np.isfinite(outputs).all():
+        return None
+    from sklearn.metrics import f1_score
+
+    labels = task.test.labels.astype(np.int64)
+    scores = f1_score(
+        labels, predictions_of(outputs, task.facts.problem_type), average=None, zero_division=0.0
+    )
+    return [float(score) for score in scores], [int(count) for count in labels.sum(axis=0)]

@@ -7,30 +7,27 @@ frozen pool; the test split is seen by final runs only, once.
 from __future__ import annotations
 
 import time
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from adapterlab.catalog.records import (
-    Claim,
-    CoefficientRecord,
-    StudyRecord,
-    TransferRecord,
-)
+from adapterlab.catalog.records import Claim, CoefficientRecord, PoolEntry, StudyRecord, TransferRecord
 from adapterlab.errors import TrainingError
-from adapterlab.provenance import provenance_of
+from adapterlab.planning.steps import FinalJob, StudyJob
 from adapterlab.records import EpochResult, LaneResult, State, TaskData
 from adapterlab.search.study import Proposal, StudySearch, TrialRecord
-from adapterlab.spec.search_space import COMBINER, Setting, parse_space
+from adapterlab.spec.search_space import COMBINER, Setting
 from adapterlab.train import weights
 from adapterlab.train.lane import Lane
 from adapterlab.train.layers import MEAN_COEFFICIENTS
-from adapterlab.train.loop import train_lanes
-from adapterlab.worker.combiners import Mixer, Mixers, pool_entries
+from adapterlab.worker.combiners import Mixers
+from adapterlab.worker.orders import Assignment, StudyOrder, TrialsOrder
 from adapterlab.worker.run_tree import RunRecorder
+from adapterlab.worker.training import train_runs
 from adapterlab.worker.worker import Worker
 
 _SOURCE_POLL_S = 0.5
@@ -40,25 +37,57 @@ _ROUND_POLL_S = 0.3
 """How often a worker with nothing to train asks whether the other workers have ended a study's round."""
 
 
+def run_trials(worker: Worker, order: TrialsOrder) -> dict[str, int]:
+    """Train trials of a study beside other workers until its budget is spent.
+
+    Returns:
+        Number of trials by state.
+    """
+    claim = order.study.claim
+    study = _Study(worker, claim.key, order.study.job, claim)
+    with study.search() as search:
+        return _train_trials(study, search, claim)
+
+
+def run_study(worker: Worker, order: StudyOrder) -> dict[str, int]:
+    """Finish a study that this worker owns: the trials that are left, its record, and its final runs.
+
+    Returns:
+        Number of final runs by state.
+
+    Raises:
+        TrainingError: No trial of the study completed.
+    """
+    study = _Study(worker, order.key, order.job, order.claim)
+    study.wait_for_sources()
+    record = worker.catalog.find_study(study.key)
+    if record is None:
+        record = _search(study)
+    return _train_finals(study, record, order.finals)
+
+
 @dataclass
 class _Study:
     """One study step on this worker."""
 
     worker: Worker
-    job: Mapping[str, Any]
-    claim: Claim
+    key: str
+    job: StudyJob
+    claim: Claim | None
+    """``None`` where it is complete already."""
     best: tuple[float, int, Lane] | None = None
     """Value, number and lane of the best trial this worker trained; another may have trained a better one."""
 
     @cached_property
     def task(self) -> TaskData:
         """The target, tokenised."""
-        return self.worker.load_task(self.job["task"], self.job.get("rows"))
+        return self.worker.load_task(self.job.task, self.job.rows)
 
-    def of_final(self, job: Mapping[str, Any]) -> _Study:
+    def of_final(self, final: FinalJob) -> _Study:
         """Return the study as a final run sees it: itself, or with rows and a pool of the run's own seed."""
-        own = {name: job[name] for name in ("rows", "pool") if name in job}
-        return replace(self, job={**self.job, **own}, best=None) if own else self
+        if final.rows is None or final.pool is None:
+            return self
+        return replace(self, job=replace(self.job, rows=final.rows, pool=final.pool), best=None)
 
     def note(self, value: float, number: int, lane: Lane) -> None:
         """Keep a trial's lane if it is the best so far, the earliest of equals."""
@@ -79,12 +108,12 @@ class _Study:
             TrainingError: One of them failed.
             CancelledError: The sweep is to stop.
         """
-        keys = [entry["key"] for entry in self.job["pool"]]
+        keys = [member.adapter_key for member in self.job.pool]
         while True:
             statuses = self.worker.catalog.status(keys)
-            for entry in self.job["pool"]:
-                if statuses[entry["key"]].state is State.FAILED:
-                    raise TrainingError(f"needs source {entry['task']}, which failed")
+            for member in self.job.pool:
+                if statuses[member.adapter_key].state is State.FAILED:
+                    raise TrainingError(f"needs source {member.task}, which failed")
             if all(one.state is State.COMPLETE for one in statuses.values()):
                 return
             self.worker.check_cancelled()
@@ -98,166 +127,161 @@ class _Study:
     @cached_property
     def run(self) -> RunRecorder:
         """The study's own MLflow run."""
-        return self.worker.tree.study(self.claim.key, self.job, self.task.facts)
+        return self.worker.tree.study(self.key, self.job, self.task.facts)
 
     def search(self) -> StudySearch:
         """Open the study's trials."""
-        search, facts = self.job["search"], self.task.facts
+        search, facts = self.job.search, self.task.facts
+        of_each = {one.kind: one.spaces for one in self.job.combiners}
         return StudySearch.open(
             self.worker.context.stores.studies,
-            self.job["search_key"],
-            spaces=_spaces(self.job),
-            sampler=search["sampler"],
-            pruner=search["pruner"],
-            seed=search["seed"],
-            trials=search["trials"],
+            str(self.job.search_key),
+            spaces=of_each if self.job.chooses else self.job.combiners[0].spaces,
+            sampler=search.sampler,
+            pruner=search.pruner,
+            seed=search.seed,
+            trials=search.trials,
             attributes={
                 "target": facts.task,
-                "combiner": self.job["label"],
+                "combiner": self.job.label,
                 "metric": facts.metric,
-                "pool": [entry["task"] for entry in self.job["pool"]],
+                "pool": [member.task for member in self.job.pool],
             },
             locks=self.worker.context.stores.locks,
         )
 
 
-def _spaces(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the study's dimensions; where it chooses the combiner, each combiner's by its name."""
-    of_each = {
-        kind: {name: parse_space(space) for name, space in own["spaces"].items()}
-        for kind, own in job["combiners"].items()
-    }
-    return of_each.get(job["combiner"]["name"], of_each)
-
-
-def run_trials(worker: Worker, step: Mapping[str, Any]) -> dict[str, Any]:
-    """Train trials of a study beside other workers until its budget is spent."""
-    study = _Study(worker, step["job"], Claim.from_json(step["claim"]))
-    with study.search() as search:
-        _train_trials(study, search)
-    return {}
-
-
-def run_study(worker: Worker, step: Mapping[str, Any], finals: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Finish a study: the trials that are left, its record, and its final runs.
-
-    Args:
-        worker: Where it runs; it owns the study.
-        step: ``{"job": …, "claim": … or None}``; no claim when the study is complete already.
-        finals: ``{"job": …, "claim": …}`` of the final runs to do.
-
-    Returns:
-        Number of final runs by state.
-
-    Raises:
-        TrainingError: No trial of the study completed.
-    """
-    claim = step["claim"] or {"key": step["key"], "token": 0, "owner": ""}
-    study = _Study(worker, step["job"], Claim.from_json(claim))
-    study.wait_for_sources()
-    record = worker.catalog.find_study(study.claim.key)
-    if record is None:
-        record = _search(study)
-    return _train_finals(study, record, finals)
+# -- trials ---------------------------------------------------------------------------------------
 
 
 def _search(study: _Study) -> StudyRecord:
+    claim = study.claim
+    assert claim is not None, "a study that is not complete is done under a claim"
     with study.search() as search:
         search.take_over()  # the claim on the study makes every trial of a lost worker this one's
-        _train_trials(study, search)
+        _train_trials(study, search, claim)
         trials, best = search.trials(), search.best()
     if best is None:
         reasons = sorted({trial.reason for trial in trials if trial.reason})
-        message = f"{study.job['task']} · {study.job['label']}: no trial completed"
+        message = f"{study.job.task} · {study.job.label}: no trial completed"
         study.run.end(State.FAILED, message)
         raise TrainingError(
             f"{message}: {'; '.join(reasons) or 'all were pruned'}",
             remedy='Lower the learning rates under [search], or set pruner = "none".',
         )
     record = _study_record(study, trials, best)
-    study.worker.catalog.publish_study(record, study.claim)
+    study.worker.catalog.publish_study(record, claim)
     study.run.chosen(best.number, best.settings, record.best_value, study.task.facts.metric)
     return record
 
 
-def _train_trials(study: _Study, search: StudySearch) -> None:
-    worker, metric = study.worker, study.task.facts.metric
-    training: dict[str, tuple[Proposal, RunRecorder, Lane]] = {}
+def _train_trials(study: _Study, search: StudySearch, claim: Claim) -> dict[str, int]:
+    trials = _Trials(study, search, claim)
+    trials.show_progress()
+    counts: Counter[str] = Counter()
+    while True:
+        counts.update(train_runs(study.worker, trials.next_run))
+        if search.spent:
+            return dict(counts)
+        # Another worker of the study trains what is left of the round. Should the study fail with it, its claim is
+        # given back, and showing progress raises.
+        study.worker.check_cancelled()
+        time.sleep(_ROUND_POLL_S)
+        trials.show_progress()
 
-    def next_lane() -> Lane | None:
-        proposal = search.ask(worker.name)
+
+@dataclass
+class _Trials:
+    """The trials of a study that this worker trains."""
+
+    study: _Study
+    search: StudySearch
+    claim: Claim
+    in_training: int = 0
+    _shown: float = field(default_factory=time.monotonic)
+
+    def next_run(self) -> _TrialRun | None:
+        """Return the next trial, if there is one now."""
+        study, worker = self.study, self.study.worker
+        proposal = self.search.ask(worker.name)
         if proposal is None:
             return None
         run = worker.tree.trial(
             study.run, study.job, proposal.number, proposal.settings, new=not proposal.taken_over
         )
-        mixer, seed = study.mixers.of(proposal.settings), study.job["search"]["seed"]
-        lane = mixer.lane(proposal.settings, seed=seed, name=str(proposal.number))
-        training[lane.name] = proposal, run, lane
-        return lane
+        mixer = study.mixers.of(proposal.settings)
+        lane = mixer.lane(proposal.settings, seed=study.job.search.seed, name=str(proposal.number))
+        self.in_training += 1
+        return _TrialRun(self, proposal, run, lane)
 
-    def on_epoch(lane: Lane, epoch: EpochResult) -> bool:
-        worker.check_cancelled()
-        proposal, run, _ = training[lane.name]
-        run.epoch(epoch)
-        return lane.reason is not None or not proposal.report(epoch.metrics[metric], epoch.epoch)
+    def tell(self, proposal: Proposal, result: LaneResult) -> State:
+        """Tell the search how a trial ended; return the state it has there."""
+        if result.state is State.COMPLETE and result.best is not None:
+            return self.search.tell_complete(
+                proposal.number, result.best.metrics[self.study.task.facts.metric]
+            )
+        if result.state is State.PRUNED:
+            return self.search.tell_pruned(proposal.number)
+        return self.search.tell_failed(proposal.number, result.reason or "it ended without a result")
 
-    _show_progress(study, search)
-    shown = time.monotonic()
-    while True:
-        for result in train_lanes(worker.backbone, next_lane, capacity=worker.capacity, on_epoch=on_epoch):
-            proposal, run, lane = training.pop(result.name)
-            state = _tell(search, proposal, result, metric)
-            if state is State.COMPLETE and result.best is not None:
-                study.note(result.best.metrics[metric], proposal.number, lane)
-            if result.best is not None:
-                run.outcome(result.best, None, best_epoch=result.best_epoch)
-            run.end(state, result.reason)
-            if time.monotonic() - shown > _PROGRESS_S or not training:
-                _show_progress(study, search)
-                shown = time.monotonic()
-        if search.spent:
-            return
-        # Another worker of the study trains what is left of the round. Should the study fail with it, its claim is
-        # given back, and showing progress raises.
-        worker.check_cancelled()
-        time.sleep(_ROUND_POLL_S)
-        _show_progress(study, search)
+    def ended(self) -> None:
+        """Count one trial less in training, and show how far the study is."""
+        self.in_training -= 1
+        if time.monotonic() - self._shown > _PROGRESS_S or not self.in_training:
+            self.show_progress()
+            self._shown = time.monotonic()
+
+    def show_progress(self) -> None:
+        """Say how far the study is."""
+        ended, best = self.search.standing()
+        detail = f"trial {ended}/{self.search.budget}"
+        if best is not None:
+            detail += f" · best {self.study.task.facts.metric} {best:.3f}"
+        self.study.worker.progress(self.claim, ended, self.search.budget, detail)
 
 
-def _tell(search: StudySearch, proposal: Proposal, result: LaneResult, metric: str) -> State:
-    if result.state is State.COMPLETE and result.best is not None:
-        return search.tell_complete(proposal.number, result.best.metrics[metric])
-    if result.state is State.PRUNED:
-        return search.tell_pruned(proposal.number)
-    return search.tell_failed(proposal.number, result.reason or "it ended without a result")
+@dataclass
+class _TrialRun:
+    """One trial in training."""
 
+    trials: _Trials
+    proposal: Proposal
+    run: RunRecorder
+    lane: Lane
 
-def _show_progress(study: _Study, search: StudySearch) -> None:
-    ended, best = search.standing()
-    detail = f"trial {ended}/{search.budget}"
-    if best is not None:
-        detail += f" · best {study.task.facts.metric} {best:.3f}"
-    study.worker.progress(study.claim, ended, search.budget, detail)
+    def epoch(self, result: EpochResult) -> bool:
+        self.run.epoch(result)
+        value = result.metrics[self.trials.study.task.facts.metric]
+        return self.lane.reason is not None or not self.proposal.report(value, result.epoch)
+
+    def end(self, result: LaneResult) -> None:
+        study, best = self.trials.study, result.best
+        state = self.trials.tell(self.proposal, result)
+        if state is State.COMPLETE and best is not None:
+            study.note(best.metrics[study.task.facts.metric], self.proposal.number, self.lane)
+        if best is not None:
+            self.run.outcome(best, None, best_epoch=result.best_epoch)
+        self.run.end(state, result.reason)
+        self.trials.ended()
 
 
 def _study_record(study: _Study, trials: Sequence[TrialRecord], best: TrialRecord) -> StudyRecord:
     facts, job = study.task.facts, study.job
     states = [str(trial.state) for trial in trials]
     return StudyRecord(
-        key=study.claim.key,
+        key=study.key,
         task=facts.task,
         task_digest=str(facts.content_digest),
-        backbone_digest=study.worker.context.backbone["digest"],
-        combiner=job["combiner"]["name"],
-        pool=pool_entries(job),
+        backbone_digest=study.worker.context.backbone.digest,
+        combiner=job.combiner,
+        pool=tuple(PoolEntry(member.adapter_key, member.task) for member in job.pool),
         metric=facts.metric,
         best_trial=best.number,
         best_value=best.value if best.value is not None else float("nan"),
         best_settings=dict(best.settings),
         trials={state: states.count(state) for state in sorted(set(states))},
-        settings=job["combiner"]["settings"],
-        study_name=job["search_key"],
+        settings=job.settings,
+        study_name=job.search_key,
         seconds=sum(trial.seconds or 0.0 for trial in trials),
         train_rows=sum(len(trial.intermediate) for trial in trials) * len(study.task.train.lengths),
         run_id=study.worker.catalog.run_id(study.run.node),
@@ -267,51 +291,124 @@ def _study_record(study: _Study, trials: Sequence[TrialRecord], best: TrialRecor
 # -- final runs -----------------------------------------------------------------------------------
 
 
-def _train_finals(study: _Study, record: StudyRecord, finals: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    worker = study.worker
-    waiting = list(finals)
-    training: dict[str, tuple[_Study, int, RunRecorder]] = {}
-    claims: dict[str, Claim] = {}
-    counts: dict[str, int] = {}
-    settings = _settings(record)
+def _train_finals(
+    study: _Study, record: StudyRecord, finals: Sequence[Assignment[FinalJob]]
+) -> dict[str, int]:
+    worker, settings = study.worker, _settings(record)
+    waiting = deque(finals)
 
-    def next_lane() -> Lane | None:
+    def next_run() -> _FinalRun | None:
         while waiting:
-            step = waiting.pop(0)
-            claim, seed = Claim.from_json(step["claim"]), step["job"]["seed"]
-            if worker.catalog.find_transfer(claim.key) is None:
-                own = study.of_final(step["job"])
-                own.wait_for_sources()
-                run = worker.tree.final(study.run, claim.key, own.job, seed, settings, own.task.facts)
-                training[claim.key] = own, seed, run
-                claims[claim.key] = claim
-                trained = own.trained(record.best_trial, seed)
-                if trained is None:
-                    return own.mixers.of(settings).lane(settings, seed=seed, name=claim.key, sees_test=True)
-                for epoch in trained.epochs:
-                    run.epoch(epoch)
-                return trained.as_final(claim.key)
+            final = waiting.popleft()
+            if worker.catalog.find_transfer(final.claim.key) is None:
+                return _begin(study.of_final(final.job), record, final, settings, under=study.run)
         return None
 
-    def on_epoch(lane: Lane, epoch: EpochResult) -> bool:
-        worker.check_cancelled()
-        claim, run = claims[lane.name], training[lane.name][2]
-        run.epoch(epoch)
-        total = lane.settings.max_epochs
-        worker.progress(claim, epoch.epoch, total, f"epoch {epoch.epoch}/{total}")
-        return True
-
-    for result in train_lanes(worker.backbone, next_lane, capacity=worker.capacity, on_epoch=on_epoch):
-        own, seed, run = training.pop(result.name)
-        claim = claims.pop(result.name)
-        counts[result.state] = counts.get(result.state, 0) + 1
-        if result.state is State.COMPLETE:
-            _publish(own, own.mixers.of(settings), claim, seed, settings, result, run)
-        else:
-            worker.catalog.fail(claim, result.reason or "no reason given")
-        run.end(result.state, result.reason)
+    counts = train_runs(worker, next_run)
     study.run.end(State.COMPLETE)
     return counts
+
+
+@dataclass
+class _FinalRun:
+    """One final run in training."""
+
+    study: _Study
+    """As this run sees it."""
+    seed: int
+    claim: Claim
+    settings: Mapping[str, Setting]
+    """What the study chose."""
+    run: RunRecorder
+    lane: Lane
+
+    def epoch(self, result: EpochResult) -> bool:
+        self.run.epoch(result)
+        total = self.lane.settings.max_epochs
+        self.study.worker.progress(self.claim, result.epoch, total, f"epoch {result.epoch}/{total}")
+        return True
+
+    def end(self, result: LaneResult) -> None:
+        if result.state is State.COMPLETE:
+            self._publish(result)
+        else:
+            self.study.worker.catalog.fail(self.claim, result.reason or "no reason given")
+        self.run.end(result.state, result.reason)
+
+    def _publish(self, result: LaneResult) -> None:
+        study, mixer = self.study, self.study.mixers.of(self.settings)
+        best, facts, job = result.best, study.task.facts, study.job
+        assert best is not None
+        assert result.test_metrics is not None
+        learned = weights.without_head(result.tensors)
+        count = sum(tensor.numel() for tensor in learned.values())
+        kept = {**result.tensors, **mixer.fixed}
+        if result.mean_coefficients is not None:
+            kept[MEAN_COEFFICIENTS] = result.mean_coefficients
+        values = mixer.layer.coefficients(mixer.settings, kept).float().numpy()
+        record = TransferRecord(
+            key=self.claim.key,
+            study_key=study.key,
+            task=facts.task,
+            task_digest=str(facts.content_digest),
+            combiner=mixer.kind,
+            backbone_digest=study.worker.context.backbone.digest,
+            seed=self.seed,
+            settings=dict(self.settings),
+            metric=facts.metric,
+            validation=best.metrics,
+            test=result.test_metrics,
+            coefficient_shape=values.shape,
+            epochs=len(result.epochs),
+            best_epoch=result.best_epoch,
+            n_parameters=count,
+            head_parameters=sum(tensor.numel() for tensor in result.tensors.values()) - count,
+            seconds=result.seconds,
+            train_rows=result.train_rows,
+            device=str(study.worker.backbone.device),
+            run_id=study.worker.catalog.run_id(self.run.node),
+        )
+        about = weights.described(facts.task, self.claim.key, "transfer", facts.labels)
+        summaries = _summaries(self.claim.key, job, values)
+        study.worker.catalog.publish_transfer(record, weights.to_bytes(kept, about), summaries, self.claim)
+        self.run.outcome(best, result.test_metrics, best_epoch=result.best_epoch)
+        attends = result.mean_coefficients is not None
+        start = 1.0 if attends else self.settings.get("init_scale")  # attention starts even: 1 / T each
+        shown = job.label if mixer.kind == job.combiner else f"{job.label} · {mixer.kind}"
+        self.run.coefficients(
+            values, job, None if start is None else float(start), shown, token_dependent=attends
+        )
+        self.run.test_outputs(result.test_outputs, study.task, f"{job.task_name} · {job.combiner}")
+
+
+def _begin(
+    study: _Study,
+    record: StudyRecord,
+    final: Assignment[FinalJob],
+    settings: Mapping[str, Setting],
+    *,
+    under: RunRecorder,
+) -> _FinalRun:
+    """Start a final run, or take it from the trial that has trained the same already.
+
+    Args:
+        study: The study as the run sees it.
+        record: What the study chose.
+        final: The run.
+        settings: What the study chose, as values.
+        under: The study's MLflow run.
+    """
+    study.wait_for_sources()
+    key, seed = final.claim.key, final.job.seed
+    run = study.worker.tree.final(under, key, study.job, seed, settings, study.task.facts)
+    trained = study.trained(record.best_trial, seed)
+    if trained is None:
+        lane = study.mixers.of(settings).lane(settings, seed=seed, name=key, sees_test=True)
+    else:
+        for epoch in trained.epochs:
+            run.epoch(epoch)
+        lane = trained.as_final(key)
+    return _FinalRun(study, seed, final.claim, settings, run, lane)
 
 
 def _settings(record: StudyRecord) -> dict[str, Setting]:
@@ -322,71 +419,20 @@ def _settings(record: StudyRecord) -> dict[str, Setting]:
     }
 
 
-def _publish(
-    study: _Study,
-    mixer: Mixer,
-    claim: Claim,
-    seed: int,
-    settings: Mapping[str, Setting],
-    result: LaneResult,
-    run: RunRecorder,
-) -> None:
-    best, facts, job = result.best, study.task.facts, study.job
-    assert best is not None
-    assert result.test_metrics is not None
-    learned = weights.without_head(result.tensors)
-    count = sum(tensor.numel() for tensor in learned.values())
-    kept = {**result.tensors, **mixer.fixed}
-    if result.mean_coefficients is not None:
-        kept[MEAN_COEFFICIENTS] = result.mean_coefficients
-    values = mixer.layer.coefficients(mixer.settings, kept).float().numpy()
-    record = TransferRecord(
-        key=claim.key,
-        study_key=study.claim.key,
-        task=facts.task,
-        task_digest=str(facts.content_digest),
-        combiner=mixer.kind,
-        backbone_digest=study.worker.context.backbone["digest"],
-        seed=seed,
-        settings=dict(settings),
-        metric=facts.metric,
-        validation=best.metrics,
-        test=result.test_metrics,
-        coefficient_shape=values.shape,
-        epochs=len(result.epochs),
-        best_epoch=result.best_epoch,
-        n_parameters=count,
-        head_parameters=sum(tensor.numel() for tensor in result.tensors.values()) - count,
-        seconds=result.seconds,
-        train_rows=result.train_rows,
-        device=str(study.worker.backbone.device),
-        provenance=provenance_of(str(study.worker.backbone.device)),
-        run_id=study.worker.catalog.run_id(run.node),
-    )
-    data = weights.to_bytes(kept, weights.described(facts.task, claim.key, "transfer", facts.labels))
-    study.worker.catalog.publish_transfer(record, data, _summaries(claim.key, job, values), claim)
-    run.outcome(best, result.test_metrics, best_epoch=result.best_epoch)
-    attends = result.mean_coefficients is not None
-    start = 1.0 if attends else settings.get("init_scale")  # attention starts even: 1 / T each
-    shown = job["label"] if mixer.kind == job["combiner"]["name"] else f"{job['label']} · {mixer.kind}"
-    run.coefficients(values, job, None if start is None else float(start), shown, token_dependent=attends)
-    run.test_outputs(result.test_outputs, study.task, f"{job['task_name']} · {job['combiner']['name']}")
-
-
-def _summaries(key: str, job: Mapping[str, Any], values: np.ndarray[Any, Any]) -> list[CoefficientRecord]:
+def _summaries(key: str, job: StudyJob, values: np.ndarray[Any, Any]) -> list[CoefficientRecord]:
     """Return each source's coefficients, layer by layer, as mean, spread and extremes."""
     return [
         CoefficientRecord(
             transfer_key=key,
             layer=layer,
             position=position,
-            adapter_key=entry["key"],
-            source_task=entry["task"],
+            adapter_key=member.adapter_key,
+            source_task=member.task,
             mean=float(row.mean()),
             std=float(row.std()),
             minimum=float(row.min()),
             maximum=float(row.max()),
         )
         for layer, sources in enumerate(values)
-        for position, (entry, row) in enumerate(zip(job["pool"], sources, strict=True))
+        for position, (member, row) in enumerate(zip(job.pool, sources, strict=True))
     ]

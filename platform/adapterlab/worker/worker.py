@@ -1,45 +1,41 @@
-"""What a worker has at hand for any job: the frozen backbone, the stores, the sweep's run tree."""
+"""What a worker has at hand for any order: the frozen backbone, the stores, the sweep's run tree."""
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from adapterlab.catalog.records import Claim
 from adapterlab.catalog.store import Catalog
-from adapterlab.cluster.tune import stop_requested
-from adapterlab.errors import BackboneError, CancelledError
+from adapterlab.errors import CancelledError
 from adapterlab.fingerprint import digest_of
+from adapterlab.planning.steps import RunRows
 from adapterlab.records import State, TaskData
 from adapterlab.train.capacity import Capacity
 from adapterlab.train.layers import Backbone
-from adapterlab.worker.context import Context
+from adapterlab.worker.orders import Context
 from adapterlab.worker.run_tree import SweepTree
 
 _CANCEL_POLL_S = 1.0
 _TELL_S = 1.0
-_SWITCH_S = 0.0005
-"""How long the thread that writes to MLflow may keep the interpreter while training waits for it. Python's own
-5 ms are lost each time a database answers, which for trials of milliseconds adds up."""
 
 
 @dataclass
 class Worker:
-    """What a worker needs for any job: the backbone, the stores and the sweep's run tree."""
+    """What a worker needs for any order: the backbone, the stores and the sweep's run tree."""
 
     context: Context
     name: str
-    """Stable across restarts of the same job."""
+    """Stable across restarts with the same order."""
     backbone: Backbone
     catalog: Catalog
     tree: SweepTree
     capacity: Capacity
-    """How many lanes share a pass; what it learned holds for all jobs of this worker."""
+    """How many lanes share a pass; what it learned holds for all orders of this worker."""
+    stop: Callable[[], bool] = lambda: False
+    """Whether whoever started this worker wants it to stop; asked often."""
 
     def __post_init__(self) -> None:
         self._asked_at = 0.0
@@ -47,7 +43,7 @@ class Worker:
     def load_task(
         self,
         task: str,
-        rows: Mapping[str, Any] | None = None,
+        rows: RunRows | None = None,
         *,
         tell: Callable[[str], None] | None = None,
     ) -> TaskData:
@@ -55,7 +51,7 @@ class Worker:
 
         Args:
             task: Full name.
-            rows: Which rows train and validate, as ``planning.rows.RunRows`` says it; ``None``: those
+            rows: Which rows train and validate; ``None``: those
                 that the sweep's ``data.max_train_rows`` leaves.
             tell: Told about once a second how far it is, where it is not in this machine's cache yet.
         """
@@ -66,16 +62,16 @@ class Worker:
         data = load_task(
             context.library,
             task,
-            backbone_folder=Path(context.backbone["folder"]),
+            backbone_folder=Path(context.backbone.folder),
             max_length=context.max_length,
             progress=None if tell is None else _throttled(tell),
         )
         if rows is None:
             return replace(data, train=data.train.first(context.max_train_rows))
-        train = data.train.first(rows["train"])
-        if rows["draw"] is not None:
-            train = draw_rows(task, data.train, data.facts.problem_type, rows["train"], rows["draw"])
-        return replace(data, train=train, validation=data.validation.first(rows["validation"]))
+        train = data.train.first(rows.train)
+        if rows.draw is not None and rows.train is not None:
+            train = draw_rows(task, data.train, data.facts.problem_type, rows.train, rows.draw)
+        return replace(data, train=train, validation=data.validation.first(rows.validation))
 
     def train_texts(self, task: str) -> Sequence[str]:
         """Return the texts a task trains on here."""
@@ -91,7 +87,7 @@ class Worker:
         return digest_of({"content": facts.content_digest, "rows": self.context.max_train_rows})
 
     def check_cancelled(self) -> None:
-        """Ask, at most once a second, whether the sweep is to stop.
+        """Ask, at most once per second, whether the sweep is to stop.
 
         Raises:
             CancelledError: It is; runs in progress are closed as killed and can be resumed.
@@ -99,7 +95,7 @@ class Worker:
         if time.monotonic() - self._asked_at < _CANCEL_POLL_S:
             return
         self._asked_at = time.monotonic()
-        if stop_requested() or self.catalog.cancel_requested(self.context.sweep_key):
+        if self.stop() or self.catalog.cancel_requested(self.context.sweep_key):
             raise CancelledError(
                 "the sweep was stopped on request", remedy="Submit the same spec to continue it."
             )
@@ -121,42 +117,3 @@ def _throttled(tell: Callable[[str], None]) -> Callable[[str, int, int], None]:
             tell(f"{what}: {done:,} of {total:,} rows")
 
     return progress
-
-
-@contextmanager
-def open_worker(context: Context, name: str) -> Iterator[Worker]:
-    """Load the backbone and open the stores; runs still open when it ends are closed as killed.
-
-    Raises:
-        BackboneError: The weights in the folder are not those the plan was made for.
-    """
-    from adapterlab.train.device import prepare
-
-    device = prepare(threads=context.threads, gpu=context.gpu)
-    sys.setswitchinterval(_SWITCH_S)
-    with context.catalog() as catalog, SweepTree.open(context, catalog) as tree:
-        yield Worker(
-            context=context,
-            name=name,
-            backbone=_load_backbone(context, device),
-            catalog=catalog,
-            tree=tree,
-            capacity=Capacity(context.lanes),
-        )
-
-
-def _load_backbone(context: Context, device: Any) -> Backbone:
-    from adapterlab.backbones.weight_files import weight_files, weights_digest
-    from adapterlab.registry.entry_points import backbone_family
-    from adapterlab.train.device import precision_of
-
-    folder = Path(context.backbone["folder"])
-    found = weights_digest(weight_files(folder), context.stores.cache)
-    if found != context.backbone["digest"]:
-        raise BackboneError(
-            f"{folder}: the weights have sha256 {found}, the plan was made for {context.backbone['digest']}",
-            remedy="Every machine of the cluster must see the same files; fetch the model again.",
-        )
-    family = backbone_family(context.backbone["architecture"]).layer()
-    backbone: Backbone = family.load(folder, dtype=precision_of(context.backbone["precision"]), device=device)
-    return backbone

@@ -6,16 +6,24 @@ import json
 
 import pytest
 
+from adapterlab.catalog.records import SweepStep
 from adapterlab.catalog.store import current_owner
 from adapterlab.errors import NotFoundError
-from adapterlab.records import State, Step, StepKind
+from adapterlab.records import State, StepKind
 from catalogs import BOTH_DATABASES, LEASE_S, key
 
 pytestmark = pytest.mark.parametrize("catalog_url", BOTH_DATABASES, indirect=True)
 
 STEPS = (
-    Step(StepKind.SOURCE, key("a"), "source · rte · seed 0", {}),
-    Step(StepKind.STUDY, None, "study · cb · scalearn", {}, needs=("source · rte · seed 0",)),
+    SweepStep(0, key("a"), StepKind.SOURCE, "source · rte · seed 0", id="source/glue/rte/seed=0"),
+    SweepStep(
+        1,
+        None,
+        StepKind.STUDY,
+        "study · cb · scalearn",
+        needs=("source/glue/rte/seed=0",),
+        id="study/superglue/cb/scalearn",
+    ),
 )
 DEAD = json.dumps(json.loads(current_owner()) | {"started": 1})
 
@@ -32,7 +40,7 @@ def test_a_sweep_comes_back_with_its_steps_in_order(catalog):
         (0, key("a"), StepKind.SOURCE, "source · rte · seed 0"),
         (1, None, StepKind.STUDY, "study · cb · scalearn"),
     ]
-    assert first.steps[1].needs == ("source · rte · seed 0",)
+    assert first.steps == STEPS
     assert json.loads(first.spec) == {"name": "glue"}
     assert catalog.sweep(key("sweep")) == catalog.sweep("glue") == catalog.sweep(key("sweep")[:8]) == first
     json.dumps(first.to_json())

@@ -8,8 +8,9 @@ import json
 
 import pytest
 
+from adapterlab.catalog.records import SweepStep
 from adapterlab.cli.main import main
-from adapterlab.records import Step, StepKind
+from adapterlab.records import StepKind
 from catalogs import key, open_at, put_adapter, put_study, put_transfer
 
 SPEC = {"targets": {"tasks": ["glue/cb"]}, "backbone": {"source": "folder:/nowhere"}}
@@ -21,18 +22,24 @@ def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("home")
     with open_at(f"sqlite:///{folder / 'catalog.db'}", folder) as catalog:
         put_adapter(catalog, "source", task="glue/cb", test={"accuracy": 0.6})
-        steps = [Step(StepKind.SOURCE, key("source"), "source · cb · seed 0", {})]
+        steps = [
+            SweepStep(0, key("source"), StepKind.SOURCE, "source · cb · seed 0", (), "source/glue/cb/seed=0")
+        ]
         for kind, base in (("scalearn", 0.7), ("scalearn_pp", 0.6)):
             title = f"cb · {kind}"
             put_study(catalog, title, "source", combiner=kind)
-            steps.append(Step(StepKind.STUDY, key(title), title, {}))
+            study = f"study/glue/cb/{kind}"
+            steps.append(SweepStep(len(steps), key(title), StepKind.STUDY, title, (), study))
             for seed in range(5):
                 put_transfer(
                     catalog, f"{title} {seed}", title, "source", combiner=kind, seed=seed,
                     test={"accuracy": base + seed / 100}, seconds=1.0,
                 )  # fmt: skip
                 final = f"{title} · final · seed {seed}"
-                steps.append(Step(StepKind.TRANSFER, key(f"{title} {seed}"), final, {}, needs=(title,)))
+                one = f"transfer/glue/cb/{kind}/seed={seed}"
+                steps.append(
+                    SweepStep(len(steps), key(f"{title} {seed}"), StepKind.TRANSFER, final, (study,), one)
+                )
         catalog.open_sweep(key("sweep"), "demo", json.dumps(SPEC), steps)
         catalog.open_sweep(key("other sweep"), "other", json.dumps(SPEC), steps[:7])
     return folder

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from adapterlab.catalog.store import open_catalog
-from adapterlab.driver.claims import Holding
+from adapterlab.driver.claims import HeldClaims
 from adapterlab.errors import CancelledError
 from adapterlab.records import State
 
@@ -22,7 +22,7 @@ def catalog(tmp_path):
 
 def test_a_claim_outlives_its_lease_while_it_is_held(catalog):
     ticks = []
-    with Holding(catalog, 1.0, lambda: ticks.append(1)) as holding:
+    with HeldClaims(catalog, 1.0, lambda: ticks.append(1)) as holding:
         assert holding.claim(KEYS) == set(KEYS)
         time.sleep(2.2)
         assert catalog.claim_many(KEYS, owner='{"other": 1}', lease_s=5) == {}
@@ -30,7 +30,7 @@ def test_a_claim_outlives_its_lease_while_it_is_held(catalog):
 
 
 def test_what_is_left_is_given_back_at_the_end(catalog):
-    with Holding(catalog, 30.0, lambda: None) as holding:
+    with HeldClaims(catalog, 30.0, lambda: None) as holding:
         holding.claim(KEYS)
         holding.drop([KEYS[0]])
         assert holding.get(KEYS[0]) is None
@@ -41,7 +41,7 @@ def test_what_is_left_is_given_back_at_the_end(catalog):
 
 def test_after_an_error_steps_are_killed_with_the_reason(catalog):
     def stop():
-        with Holding(catalog, 30.0, lambda: None) as holding:
+        with HeldClaims(catalog, 30.0, lambda: None) as holding:
             holding.claim(KEYS)
             raise CancelledError("stopped on request")
 
@@ -52,7 +52,7 @@ def test_after_an_error_steps_are_killed_with_the_reason(catalog):
 
 
 def test_a_claim_that_was_taken_over_is_forgotten(catalog):
-    with Holding(catalog, 1.0, lambda: None) as holding:
+    with HeldClaims(catalog, 1.0, lambda: None) as holding:
         holding.claim(KEYS[:1])
         claim = holding.get(KEYS[0])
         catalog.release([claim])

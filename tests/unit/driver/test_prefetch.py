@@ -8,14 +8,13 @@ import pytest
 
 from adapterlab import home
 from adapterlab.data.task_library import TaskLibrary
-from adapterlab.driver import prefetch as module
-from adapterlab.driver.prefetch import prefetch
+from adapterlab.driver import sweep as module
 from adapterlab.driver.preview import compile_spec
+from adapterlab.driver.sweep import prefetch
 from adapterlab.errors import CancelledError
 from adapterlab.planning.compile import Plan
-from adapterlab.records import StepKind
 from adapterlab.spec.load import load_spec
-from adapterlab.worker.context import Context
+from adapterlab.worker.orders import BackboneFiles, Context
 from tiny_world import write_world
 
 
@@ -26,7 +25,8 @@ def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Plan, Cont
     plan = compile_spec(loaded)
     context = Context(
         sweep_key="k", name="tiny", stores=home.stores(), experiment="x",
-        backbone={"folder": plan.facts.backbone.folder}, library=TaskLibrary.of_loaded(loaded),
+        backbone=BackboneFiles(str(plan.facts.backbone.folder), "bert", "d", "float32"),
+        library=TaskLibrary.of_loaded(loaded),
         max_length=24, max_train_rows=None, lanes=None, threads=1, gpu=False,
     )  # fmt: skip
     monkeypatch.setattr(module, "_TELL_S", 0.0)
@@ -41,7 +41,7 @@ def ready(context: Context) -> int:
 def test_only_what_is_to_be_done_is_made_ready_and_only_once(planned):
     plan, context = planned
     told: list[str] = []
-    cb = next(one for one in plan.of_kind(StepKind.SOURCE) if one.job["task"] == "superglue/cb")
+    cb = next(one for one in plan.sources if one.job.task == "superglue/cb")
     prefetch(plan, {str(cb.key)}, context, told.append)
     assert ready(context) == 1
     assert all("superglue/cb" in one for one in told)

@@ -56,7 +56,10 @@ def test_what_the_pool_trains_already_is_not_trained_again():
     ]
     wanted = spec(baseline=[{"method": "pfeiffer", "name": "adapter", "seeds": [0, 1]}])
     rows = {row.target: row for row in baseline_rows(wanted)}
-    assert rows["glue/rte"].steps == {0: "source · rte · seed 0", 1: "adapter · rte · seed 1"}
+    assert {seed: str(one) for seed, one in rows["glue/rte"].steps.items()} == {
+        0: "source/glue/rte/seed=0",
+        1: "source/glue/rte/adapter/seed=1",
+    }
     assert rows["glue/rte"].label == "adapter"
 
 
@@ -79,12 +82,15 @@ def test_two_baselines_that_train_the_same_share_their_steps():
         "again · rte · seed 1",
     ]
     again = next(row for row in baseline_rows(wanted) if row.label == "again" and row.target == "glue/rte")
-    assert again.steps == {0: "ia3 · rte · seed 0", 1: "again · rte · seed 1"}
+    assert {seed: str(one) for seed, one in again.steps.items()} == {
+        0: "source/glue/rte/ia3/seed=0",
+        1: "source/glue/rte/again/seed=1",
+    }
 
 
 def test_every_row_leads_to_steps_of_the_plan():
     wanted = spec(baseline=[{"method": method} for method in COUNTS])
-    planned = {step.title for step in compile_plan(wanted, facts(wanted)).steps}
+    planned = {step.id for step in compile_plan(wanted, facts(wanted)).steps}
     rows = baseline_rows(wanted)
     assert len(rows) == 2 * len(COUNTS)
     assert all(set(row.steps.values()) <= planned for row in rows)
@@ -104,13 +110,13 @@ def test_a_method_trains_as_its_paper_says_unless_the_baseline_says_otherwise():
         {"method": "ia3", "seeds": [0], "lr": 1e-4},
         **{"source.lr": 1e-3, "source.patience": 9},
     )
-    by_label = {step.job["label"]: step.job["training"] for step in plan.of_kind(StepKind.SOURCE)}
-    assert by_label["full"]["lr"] == 2e-5
-    assert (by_label["propetl"]["lr"], by_label["propetl"]["weight_decay"]) == (1e-3, 0.0)
-    assert by_label["propetl"]["max_epochs"] == 7
-    assert by_label["houlsby"]["lr"] == 1e-3
-    assert by_label["ia3"]["lr"] == 1e-4
-    assert {training["patience"] for training in by_label.values()} == {9}
+    by_label = {step.job.label: step.job.training for step in plan.sources}
+    assert by_label["full"].lr == 2e-5
+    assert (by_label["propetl"].lr, by_label["propetl"].weight_decay) == (1e-3, 0.0)
+    assert by_label["propetl"].max_epochs == 7
+    assert by_label["houlsby"].lr == 1e-3
+    assert by_label["ia3"].lr == 1e-4
+    assert {training.patience for training in by_label.values()} == {9}
 
 
 @pytest.mark.parametrize("method", COUNTS)
@@ -118,19 +124,19 @@ def test_parameter_counts_are_the_papers(method):
     """At roberta-base shape, heads apart. Source: ScaLearn (arXiv 2310.01217), table 4."""
     settings, count = COUNTS[method]
     plan = plan_of({"method": method, "settings": settings, "name": "row", "seeds": [5]})
-    found = {step.trainable_parameters for step in plan.steps if step.job.get("label") == "row"}
+    found = {step.trainable_parameters for step in plan.sources if step.job.label == "row"}
     assert found == {count}
 
 
 def test_lora_of_rank_eight_has_a_quarter_of_rank_thirty_two():
     plan = plan_of({"method": "lora", "seeds": [5]})
-    assert next(s for s in plan.steps if s.job.get("label") == "lora").trainable_parameters == 294_912
+    assert next(s for s in plan.sources if s.job.label == "lora").trainable_parameters == 294_912
 
 
 def test_without_the_embeddings_size_the_whole_backbone_cannot_be_counted():
     wanted = spec(baseline=[{"method": "full", "seeds": [0]}])
     plan = compile_plan(wanted, facts(wanted, shape=BackboneShape(12, 768)))
-    assert next(s for s in plan.steps if s.job.get("label") == "full").trainable_parameters is None
+    assert next(s for s in plan.sources if s.job.label == "full").trainable_parameters is None
 
 
 @pytest.mark.parametrize(

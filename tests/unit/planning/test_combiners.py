@@ -57,7 +57,7 @@ def test_a_key_holds_what_decides(kind, changes, same):
 
 def test_without_a_searched_dimension_there_is_one_trial():
     found = studies(**{"combiner.kind": ALL, "search.trials": 12})
-    trials = {title.split(" · ")[1]: step.job["search"]["trials"] for title, step in found.items()}
+    trials = {title.split(" · ")[1]: step.job.search.trials for title, step in found.items()}
     assert trials == {"scalearn": 12, "adapterfusion": 1, "adaptersoup": 1, "single": 1, "uniform_average": 1}
 
 
@@ -68,7 +68,7 @@ def test_the_content_of_a_model_that_is_read_is_in_the_key():
         for digest in ("e" * 64, "d" * 64)
     )
     assert one.key != other.key
-    assert one.job["combiners"]["adaptersoup"]["models"]["encoder"]["folder"] == "/models/encoder"
+    assert one.job.recipe("adaptersoup").models["encoder"].folder == "/models/encoder"
     plan = compile_plan(wanted, facts(wanted))
     assert plan.of_kind(StepKind.STUDY)[0].key is None
     assert f"{ENCODER} is not at hand" in plan.pending
@@ -98,8 +98,8 @@ AUTO = {"combiner.kind": "auto", "combiner.among": ["scalearn", "single"]}
 def test_auto_is_one_study_of_all_its_combiners():
     (study,) = studies(**AUTO).values()
     assert study.title == "rte · auto"
-    assert list(study.job["combiners"]) == ["scalearn", "single"]
-    assert list(study.job["search"]["spaces"]) == [
+    assert [one.kind for one in study.job.combiners] == ["scalearn", "single"]
+    assert list(study.job.spaces) == [
         "scalearn.lr", "scalearn.init_scale", "scalearn.dropout", "single.lr"
     ]  # fmt: skip
     assert study.trainable_parameters is None
@@ -123,7 +123,7 @@ def test_an_auto_key_holds_every_combiner(changes, same):
 
 def test_auto_tries_each_combiner_where_nothing_is_searched():
     (study,) = studies(**{"combiner.kind": "auto", "combiner.among": ["single", "uniform_average"]}).values()
-    assert study.job["search"]["trials"] == 2
+    assert study.job.search.trials == 2
 
 
 # -- specs from before --------------------------------------------------------------------------------

@@ -39,14 +39,14 @@ def test_a_plan_has_each_source_once_and_a_study_for_each_target_and_combiner():
 
 def test_the_target_comes_last_in_its_pool_or_not_at_all():
     study = plan_of().of_kind(StepKind.STUDY)[0]
-    assert [entry["name"] for entry in study.job["pool"]] == ["mrpc", "cb", "rte"]
+    assert [entry.name for entry in study.job.pool] == ["mrpc", "cb", "rte"]
     study = plan_of(**{"pool.target": "exclude"}).of_kind(StepKind.STUDY)[0]
-    assert [entry["name"] for entry in study.job["pool"]] == ["mrpc", "cb"]
+    assert [entry.name for entry in study.job.pool] == ["mrpc", "cb"]
 
 
 def test_a_source_no_target_reads_is_not_trained():
     plan = plan_of(**{"targets.tasks": ["glue/rte"], "pool.target": "exclude"})
-    assert [step.job["task"] for step in plan.of_kind(StepKind.SOURCE)] == ["glue/mrpc", "superglue/cb"]
+    assert [step.job.task for step in plan.of_kind(StepKind.SOURCE)] == ["glue/mrpc", "superglue/cb"]
 
 
 @pytest.mark.parametrize(
@@ -103,13 +103,13 @@ def test_more_trials_continue_the_same_search():
     few = plan_of(**{"search.trials": 4}).of_kind(StepKind.STUDY)[0]
     many = plan_of(**{"search.trials": 8}).of_kind(StepKind.STUDY)[0]
     assert few.key != many.key
-    assert few.job["search_key"] == many.job["search_key"]
+    assert few.job.search_key == many.job.search_key
 
 
 def test_the_order_of_choices_is_part_of_a_search():
     one = plan_of(**{"search.dropout": {"choices": [0.1, 0.3]}}).of_kind(StepKind.STUDY)[0]
     two = plan_of(**{"search.dropout": {"choices": [0.3, 0.1]}}).of_kind(StepKind.STUDY)[0]
-    assert one.job["search_key"] != two.job["search_key"]
+    assert one.job.search_key != two.job.search_key
 
 
 def test_task_content_decides_and_its_name_does_not():
@@ -123,7 +123,7 @@ def test_task_content_decides_and_its_name_does_not():
 
 def test_fixed_dimensions_need_one_trial():
     study = plan_of(**{"search.lr": 6e-3, "search.dropout": {"choices": [0.3]}}).of_kind(StepKind.STUDY)[0]
-    assert study.job["search"]["trials"] == 1
+    assert study.job.search.trials == 1
 
 
 def test_without_data_or_weights_steps_have_no_key_but_a_reason_and_counts():

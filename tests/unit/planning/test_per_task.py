@@ -24,9 +24,9 @@ def keys(plan: Plan) -> dict[str, str]:
 def test_a_task_trains_by_its_own_bounds_and_the_others_keep_their_keys():
     before, after = plan_of(**{"pool.target": "exclude"}), plan_of(**{"pool.target": "exclude"}, **CB)
     by_title = {step.title: step for step in after.steps}
-    source = by_title["source · cb · seed 0"].job["training"]
-    study = by_title["cb · scalearn"].job["combiners"]["scalearn"]["training"]
-    assert (source["max_epochs"], source["patience"]) == (study["max_epochs"], study["patience"]) == (3, 3)
+    source = by_title["source · cb · seed 0"].job.training
+    study = by_title["cb · scalearn"].job.recipe("scalearn").training
+    assert (source.max_epochs, source.patience) == (study.max_epochs, study.patience) == (3, 3)
     old, new = keys(before), keys(after)
     assert new["source · rte · seed 0"] == old["source · rte · seed 0"]
     assert new["source · cb · seed 0"] != old["source · cb · seed 0"]
@@ -62,8 +62,8 @@ def test_a_combiner_s_own_training_comes_before_a_task_s():
         },
     }
     by_title = {step.title: step for step in plan_of(**changes).steps}
-    training = by_title["cb · adapterfusion"].job["combiners"]["adapterfusion"]["training"]
-    assert (training["max_epochs"], training["patience"]) == (3, 1)
+    training = by_title["cb · adapterfusion"].job.recipe("adapterfusion").training
+    assert (training.max_epochs, training.patience) == (3, 1)
 
 
 @pytest.mark.parametrize("draw", ["fixed", "per_seed"])
@@ -71,7 +71,7 @@ def test_few_rows_of_a_task_train_by_few_shot_and_its_own_seeds(draw):
     changes = {"data.few_shot": 8, "data.few_shot_draw": draw, "few_shot.patience": 2, **CB}
     plan = plan_of(**changes)
     own = [step for step in plan.of_kind(StepKind.SOURCE) if step.title.startswith("source · cb · 8 rows")]
-    assert {step.job["training"]["patience"] for step in own} == {2}
-    assert {step.job["training"]["max_epochs"] for step in own} == {3}
+    assert {step.job.training.patience for step in own} == {2}
+    assert {step.job.training.max_epochs for step in own} == {3}
     expected = {0} if draw == "fixed" else {0, 4}  # the study's own, and that of the final run
-    assert {step.job["seed"] for step in own} == expected
+    assert {step.job.seed for step in own} == expected

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from pydantic import ValidationError
 
 from adapterlab.planning.compile import Plan, compile_plan
-from adapterlab.records import Step, StepKind
+from adapterlab.planning.steps import RunRows, Step
+from adapterlab.records import StepKind
 from specs import facts, spec
 
 FEW = {"data.few_shot": 16}
@@ -36,12 +39,12 @@ def test_a_targets_own_adapter_takes_the_place_of_the_full_one_and_others_stay()
         "source · cb · 16 rows · seed 0",
     ]
     study = step(plan, "rte · scalearn")
-    used = [next(one.title for one in plan.steps if one.key == entry["key"]) for entry in study.job["pool"]]
+    used = [next(one.title for one in plan.steps if one.key == entry.key) for entry in study.job.pool]
     assert used == ["source · mrpc · seed 0", "source · cb · seed 0", "source · rte · 16 rows · seed 0"]
-    assert study.job["rows"] == {"train": 16, "draw": None, "validation": None}
+    assert study.job.rows == RunRows(16)
     full = plan_of()
     assert step(plan, "source · mrpc · seed 0").key == step(full, "source · mrpc · seed 0").key
-    assert "rows" not in step(plan, "source · mrpc · seed 0").job
+    assert step(plan, "source · mrpc · seed 0").job.rows is None
 
 
 def test_a_full_adapter_that_no_pool_reads_is_not_trained():
@@ -53,7 +56,7 @@ def test_a_full_adapter_that_no_pool_reads_is_not_trained():
 def test_a_target_outside_its_pool_needs_no_adapter_of_few_rows():
     plan = plan_of(**FEW, **{"pool.target": "exclude"})
     assert not any("16 rows" in title for title in titles(plan, StepKind.SOURCE))
-    assert step(plan, "rte · scalearn").job["rows"]["train"] == 16
+    assert step(plan, "rte · scalearn").job.rows.train == 16
     assert (
         step(plan, "rte · scalearn").key != step(plan_of(**{"pool.target": "exclude"}), "rte · scalearn").key
     )
@@ -83,39 +86,39 @@ def test_every_seed_has_its_own_draw_and_its_own_adapter():
     own = {title for title in titles(plan, StepKind.SOURCE) if "rte · 16 rows" in title}
     assert own == {f"source · rte · 16 rows · seed {seed}" for seed in (7, 1, 2)}
     study = step(plan, "rte · scalearn")
-    assert study.job["rows"]["draw"] == 7
-    assert study.job["pool"][-1]["key"] == step(plan, "source · rte · 16 rows · seed 7").key
-    assert own <= set(study.needs)
+    assert study.job.rows.draw == 7
+    assert study.job.pool[-1].key == step(plan, "source · rte · 16 rows · seed 7").key
+    assert own <= {one.title for one in plan.steps if one.id in study.needs}
     for seed in (1, 2):
         final = step(plan, f"rte · scalearn · final · seed {seed}")
         source = step(plan, f"source · rte · 16 rows · seed {seed}")
-        assert final.job["pool"][-1] == study.job["pool"][-1] | {"key": source.key}
-        assert final.job["pool"][:-1] == study.job["pool"][:-1]
-        assert final.job["rows"]["draw"] == source.job["rows"]["draw"] == source.job["seed"] == seed
+        assert final.job.pool[-1] == replace(study.job.pool[-1], key=source.key)
+        assert final.job.pool[:-1] == study.job.pool[:-1]
+        assert final.job.rows.draw == source.job.rows.draw == source.job.seed == seed
 
 
 def test_the_papers_thousand_steps_become_epochs():
     official = {"few_shot.max_steps": 1000, "few_shot.patience": 20, "source.batch_size": 32}
     for rows, epochs in ((4, 1000), (16, 1000), (32, 1000), (90, 334)):
         plan = plan_of(**official, **{"data.few_shot": rows})
-        own = step(plan, f"source · rte · {rows} rows · seed 0").job["training"]
-        assert (own["max_epochs"], own["patience"]) == (epochs, 20)
-        kind = next(iter(step(plan, "rte · scalearn").job["combiners"].values()))
-        assert (kind["training"]["max_epochs"], kind["training"]["patience"]) == (epochs, 20)
-        full = step(plan, "source · mrpc · seed 0").job["training"]
-        assert (full["max_epochs"], full["patience"]) == (30, 5)
+        own = step(plan, f"source · rte · {rows} rows · seed 0").job.training
+        assert (own.max_epochs, own.patience) == (epochs, 20)
+        kind = step(plan, "rte · scalearn").job.combiners[0]
+        assert (kind.training.max_epochs, kind.training.patience) == (epochs, 20)
+        full = step(plan, "source · mrpc · seed 0").job.training
+        assert (full.max_epochs, full.patience) == (30, 5)
 
 
 def test_baselines_of_a_few_shot_target_train_on_the_same_rows_and_are_shared():
     baseline = {"baseline": [{"method": "pfeiffer", "seeds": [0, 1]}]}
     plan = plan_of(**FEW, **baseline)
-    trained = [one for one in plan.of_kind(StepKind.SOURCE) if one.job["task"] == "glue/rte"]
-    few = [one for one in trained if one.job.get("rows")]
-    assert {one.job["rows"]["train"] for one in few} == {16}
+    trained = [one for one in plan.of_kind(StepKind.SOURCE) if one.job.task == "glue/rte"]
+    few = [one for one in trained if one.job.rows]
+    assert {one.job.rows.train for one in few} == {16}
     assert len(few) == 2  # seed 0 is the pool's own
     assert len({one.key for one in plan.steps}) == len(plan.steps)
-    drawn = [one for one in plan_of(**EACH, **baseline).of_kind(StepKind.SOURCE) if one.job.get("rows")]
-    assert {(one.job["seed"], one.job["rows"]["draw"]) for one in drawn} == {(0, 0), (1, 1)}
+    drawn = [one for one in plan_of(**EACH, **baseline).of_kind(StepKind.SOURCE) if one.job.rows]
+    assert {(one.job.seed, one.job.rows.draw) for one in drawn} == {(0, 0), (1, 1)}
 
 
 def test_validation_can_be_limited_where_few_rows_train_or_everywhere():
@@ -125,10 +128,10 @@ def test_validation_can_be_limited_where_few_rows_train_or_everywhere():
         object.__setattr__(found, "n_validation", 50)
         assert task
     plan = compile_plan(wanted, known)
-    assert step(plan, "rte · scalearn").job["rows"]["validation"] == 20
-    assert "rows" not in step(plan, "source · mrpc · seed 0").job
+    assert step(plan, "rte · scalearn").job.rows.validation == 20
+    assert step(plan, "source · mrpc · seed 0").job.rows is None
     everywhere = compile_plan(spec(**{"data.max_validation_rows": 20}), known)
-    assert step(everywhere, "source · mrpc · seed 0").job["rows"]["validation"] == 20
+    assert step(everywhere, "source · mrpc · seed 0").job.rows.validation == 20
     assert step(everywhere, "source · mrpc · seed 0").key != step(plan_of(), "source · mrpc · seed 0").key
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from adapterlab.catalog.records import SweepStep
 from adapterlab.catalog.store import current_owner
 from adapterlab.planning.baselines import baseline_rows
-from adapterlab.records import Step, StepKind
+from adapterlab.planning.compile import Facts, compile_plan
+from adapterlab.records import StepKind
 from adapterlab.reporting.collect import summarise
 from adapterlab.reporting.summary import OWN_ADAPTER
 from adapterlab.spec.model import Spec
@@ -18,29 +21,37 @@ pytestmark = pytest.mark.parametrize("catalog_url", ["sqlite"], indirect=True)
 SPEC = {"targets": {"tasks": ["glue/cb", "glue/rte"]}, "backbone": {"source": "folder:/nowhere"}}
 
 
+@pytest.fixture(params=["with identities", "recorded before there were any"])
+def recorded(request):
+    """Return how the catalog has steps of a sweep: as they are now, or tied by their titles."""
+
+    def record(steps):
+        if request.param == "with identities":
+            return steps
+        titles = {step.id: step.title for step in steps}
+        return [replace(step, id=None, needs=tuple(titles[need] for need in step.needs)) for step in steps]
+
+    return record
+
+
 def steps():
     """Return two sources, and for each target a study with two final runs."""
     found = [
-        Step(StepKind.SOURCE, key(f"source {one}"), f"source · {one} · seed 0", {}) for one in ("rte", "cb")
+        (key(f"source {one}"), StepKind.SOURCE, f"source · {one} · seed 0", (), f"source/glue/{one}/seed=0")
+        for one in ("rte", "cb")
     ]
     for target in ("cb", "rte"):
-        title = f"{target} · scalearn"
-        found.append(Step(StepKind.STUDY, key(title), title, {}))
-        found += [
-            Step(
-                StepKind.TRANSFER,
-                key(f"{title} {seed}"),
-                f"{title} · final · seed {seed}",
-                {},
-                needs=(title,),
-            )
-            for seed in (0, 1)
-        ]
-    return found
+        title, study = f"{target} · scalearn", f"study/glue/{target}/scalearn"
+        found.append((key(title), StepKind.STUDY, title, (), study))
+        for seed in (0, 1):
+            final = f"transfer/glue/{target}/scalearn/seed={seed}"
+            shown = f"{title} · final · seed {seed}"
+            found.append((key(f"{title} {seed}"), StepKind.TRANSFER, shown, (study,), final))
+    return [SweepStep(position, *one) for position, one in enumerate(found)]
 
 
-def summary_of(catalog, tmp_path):
-    sweep = catalog.open_sweep(key("sweep"), "demo", json.dumps(SPEC), steps())
+def summary_of(catalog, tmp_path, recorded):
+    sweep = catalog.open_sweep(key("sweep"), "demo", json.dumps(SPEC), recorded(steps()))
     return summarise(catalog, catalog.sweep(sweep.key), cache=tmp_path)
 
 
@@ -49,8 +60,8 @@ def fail(catalog, name, reason):
     catalog.fail(claim, reason)
 
 
-def test_nothing_is_left_out_before_anything_is_done(catalog, tmp_path):
-    summary = summary_of(catalog, tmp_path)
+def test_nothing_is_left_out_before_anything_is_done(catalog, tmp_path, recorded):
+    summary = summary_of(catalog, tmp_path, recorded)
     assert set(summary.targets) == {"glue/cb", "glue/rte"}
     assert set(summary.combiners) == {OWN_ADAPTER, "scalearn"}
     one = summary.cell("glue/rte", "scalearn")
@@ -59,7 +70,7 @@ def test_nothing_is_left_out_before_anything_is_done(catalog, tmp_path):
     assert summary.backbone_parameters is None
 
 
-def test_values_come_by_seed_and_a_failed_seed_keeps_its_reason(catalog, tmp_path):
+def test_values_come_by_seed_and_a_failed_seed_keeps_its_reason(catalog, tmp_path, recorded):
     put_adapter(catalog, "source rte", test={"accuracy": 0.6})
     put_adapter(catalog, "source cb", task="glue/cb", test={"accuracy": 0.5})
     put_study(catalog, "cb · scalearn", "source rte", "source cb", seconds=50.0)
@@ -68,7 +79,7 @@ def test_values_come_by_seed_and_a_failed_seed_keeps_its_reason(catalog, tmp_pat
         test={"accuracy": 0.7}, seconds=4.0,
     )  # fmt: skip
     fail(catalog, "cb · scalearn 0", "loss is nan")
-    summary = summary_of(catalog, tmp_path)
+    summary = summary_of(catalog, tmp_path, recorded)
     one = summary.cell("glue/cb", "scalearn")
     assert (one.test, one.seeds, one.expected_seeds) == ((0.7,), (1,), 2)
     assert [(gap.seed, gap.state, gap.reason) for gap in one.gaps] == [(0, "failed", "loss is nan")]
@@ -78,22 +89,22 @@ def test_values_come_by_seed_and_a_failed_seed_keeps_its_reason(catalog, tmp_pat
     assert {(one.layer, one.position) for one in summary.layers} == {(0, 0), (0, 1), (1, 0), (1, 1)}
 
 
-def test_a_study_that_failed_says_so_for_each_of_its_seeds(catalog, tmp_path):
+def test_a_study_that_failed_says_so_for_each_of_its_seeds(catalog, tmp_path, recorded):
     fail(catalog, "rte · scalearn", "no trial completed")
-    one = summary_of(catalog, tmp_path).cell("glue/rte", "scalearn")
+    one = summary_of(catalog, tmp_path, recorded).cell("glue/rte", "scalearn")
     assert [(gap.seed, gap.reason) for gap in one.gaps] == [
         (0, "no trial completed"),
         (1, "no trial completed"),
     ]
 
 
-def test_a_source_that_failed_is_a_gap_of_its_row(catalog, tmp_path):
+def test_a_source_that_failed_is_a_gap_of_its_row(catalog, tmp_path, recorded):
     fail(catalog, "source cb", "diverged")
-    one = summary_of(catalog, tmp_path).cell("glue/cb", OWN_ADAPTER)
+    one = summary_of(catalog, tmp_path, recorded).cell("glue/cb", OWN_ADAPTER)
     assert [(gap.seed, gap.state, gap.reason) for gap in one.gaps] == [(0, "failed", "diverged")]
 
 
-def test_declared_baselines_are_rows_by_seed_and_replace_the_own_adapter(catalog, tmp_path):
+def test_declared_baselines_are_rows_by_seed_and_replace_the_own_adapter(catalog, tmp_path, recorded):
     """One step may be the pool's and a baseline's; a seed that failed is a gap."""
     spec = {
         "name": "demo",
@@ -103,14 +114,21 @@ def test_declared_baselines_are_rows_by_seed_and_replace_the_own_adapter(catalog
         "baseline": [{"method": "pfeiffer", "name": "adapter"}, {"method": "head_only", "seeds": [0]}],
         "final": {"seeds": [0, 1]},
     }
-    rows = baseline_rows(Spec.model_validate_json(json.dumps(spec)))
-    titles = {title: (row.label, seed) for row in rows for seed, title in row.steps.items()}
-    found = [Step(StepKind.SOURCE, key(title), title, {}) for title in titles]
-    for title, (label, seed) in titles.items():
+    resolved = Spec.model_validate_json(json.dumps(spec))
+    wanted = {
+        str(one): (row.label, seed) for row in baseline_rows(resolved) for seed, one in row.steps.items()
+    }
+    planned = compile_plan(resolved, Facts.unknown(resolved)).sources
+    titles = {str(step.id): step.title for step in planned}
+    found = [
+        SweepStep(position, key(one), StepKind.SOURCE, titles[one], id=one)
+        for position, one in enumerate(wanted)
+    ]
+    for one, (label, seed) in wanted.items():
         if (label, seed) != ("adapter", 1):
-            put_adapter(catalog, title, seed=seed, test={"accuracy": 0.5 + seed / 10})
-    fail(catalog, next(title for title, one in titles.items() if one == ("adapter", 1)), "diverged")
-    sweep = catalog.open_sweep(key("sweep"), "demo", json.dumps(spec), found)
+            put_adapter(catalog, one, seed=seed, test={"accuracy": 0.5 + seed / 10})
+    fail(catalog, next(one for one, row in wanted.items() if row == ("adapter", 1)), "diverged")
+    sweep = catalog.open_sweep(key("sweep"), "demo", json.dumps(spec), recorded(found))
     summary = summarise(catalog, catalog.sweep(sweep.key), cache=tmp_path)
     assert summary.combiners == ("adapter", "head_only")
     one = summary.cell("glue/rte", "adapter")

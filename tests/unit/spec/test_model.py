@@ -65,3 +65,9 @@ def test_a_hub_backbone_is_pinned_to_a_commit(revision: str | None) -> None:
 def test_only_hub_backbones_have_a_revision() -> None:
     with pytest.raises(ValidationError, match="hub backbones only"):
         spec(backbone={"source": "package:x", "revision": "0a" * 20})
+
+
+def test_a_sweep_in_one_process_has_no_cluster() -> None:
+    assert spec(cluster={"launcher": "in_process"}).cluster.launcher == "in_process"
+    with pytest.raises(ValidationError, match="leave out address"):
+        spec(cluster={"launcher": "in_process", "address": "auto"})

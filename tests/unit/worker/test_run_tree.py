@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, precision_score
 
 from adapterlab.data.metrics import score
-from adapterlab.worker.test_outputs import label_scores, outputs_document
+from adapterlab.worker.run_tree import label_scores, outputs_document
 from tiny_models import random_choice_task, random_label_task, random_task
 
 

@@ -1,0 +1,186 @@
+"""What starts workers: Ray, or this process itself, one order after another.
+
+Both take the same orders, hand the same JSON to the same ``worker.entry.work``, and say in the same way how
+each order ended. In this process a debugger sees everything, and nothing of Ray is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from adapterlab.cluster.outcomes import WorkerOutcome, attempt, never_ended, outcome_of
+from adapterlab.cluster.process_state import StopSignals
+from adapterlab.spec.model import ClusterSpec
+from adapterlab.worker.orders import WorkOrder, to_json
+
+OnOutcome = Callable[[WorkOrder, WorkerOutcome], None]
+"""Told of each order as it ends."""
+
+_POLL_S = 0.5
+
+
+class Launcher(Protocol):
+    """Starts workers for orders."""
+
+    @property
+    def groups(self) -> int:
+        """How many workers can train sources side by side, >= 1."""
+
+    @property
+    def keeps_order(self) -> bool:
+        """Whether a waiting order takes no place from others, so that studies may queue behind their sources."""
+
+    def run(
+        self,
+        orders: Sequence[WorkOrder],
+        *,
+        name: str,
+        on_outcome: OnOutcome,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        """Do orders to their end, the first ones first.
+
+        Args:
+            orders: What to do.
+            name: What people see of the run.
+            on_outcome: Told of each order as it ends, in this thread.
+            should_stop: Asked about twice a second; when true, workers are asked to stop.
+
+        Raises:
+            CancelledError: SIGINT or SIGTERM arrived; ``details["signal"]`` names it.
+            UsageError: A worker needs more than there is.
+        """
+
+
+@contextmanager
+def open_launcher(cluster: ClusterSpec, home: Path) -> Iterator[Launcher]:
+    """Make ready what starts workers, as a spec says.
+
+    Args:
+        cluster: The spec's section.
+        home: The home folder; logs are kept there.
+
+    Raises:
+        UnavailableError: The cluster cannot be reached.
+    """
+    if cluster.launcher == "in_process":
+        yield InProcess(home / "logs" / "in_process.log")
+        return
+    from adapterlab.cluster.session import ray_session
+
+    with ray_session(cluster.address, log_folder=home / "logs") as session:
+        room = session.cpus / cluster.cpus_per_worker
+        if cluster.gpus_per_worker > 0:
+            room = min(room, session.gpus / cluster.gpus_per_worker)
+        yield OnRay(
+            cluster,
+            storage=home / "ray",
+            groups=cluster.workers or max(1, int(room)),
+            # On a shared cluster a waiting study would block a place.
+            keeps_order=session.private,
+        )
+
+
+@dataclass(frozen=True)
+class OnRay:
+    """A worker is a process that Ray places, starts again when it dies, and stops."""
+
+    cluster: ClusterSpec
+    storage: Path
+    """Folder for Ray Tune's scratch files."""
+    groups: int
+    keeps_order: bool
+
+    def run(
+        self,
+        orders: Sequence[WorkOrder],
+        *,
+        name: str,
+        on_outcome: OnOutcome,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        """See :meth:`Launcher.run`."""
+        from adapterlab.cluster.tune import WorkerNeeds, run_workers
+        from adapterlab.worker.entry import work
+
+        run_workers(
+            [to_json(order) for order in orders],
+            work,
+            WorkerNeeds(
+                cpus=self.cluster.cpus_per_worker,
+                gpus=self.cluster.gpus_per_worker,
+                side_by_side=self.cluster.workers,
+                max_retries=self.cluster.max_retries,
+            ),
+            storage=self.storage,
+            name=name,
+            on_outcome=lambda outcome: on_outcome(orders[outcome.index], outcome),
+            should_stop=should_stop,
+        )
+
+
+@dataclass(frozen=True)
+class InProcess:
+    """The worker is this process: one order after another, in this thread."""
+
+    log: Path
+    """Where the tracebacks of orders that failed go."""
+    groups: int = 1
+    keeps_order: bool = True
+
+    def run(
+        self,
+        orders: Sequence[WorkOrder],
+        *,
+        name: str,
+        on_outcome: OnOutcome,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        """See :meth:`Launcher.run`."""
+        from adapterlab.worker.entry import work
+
+        signals = StopSignals(patience=1)  # the second ends what is being done there and then
+        asked = _Asked(should_stop)
+
+        def stop() -> bool:
+            return signals.first is not None or asked.stopped()
+
+        with signals.heard():
+            for index, order in enumerate(orders):
+                told = attempt(json.dumps(to_json(order), allow_nan=False), work, stop)
+                outcome = outcome_of(index, told, 1)
+                if signals.count > 1:
+                    outcome = never_ended(index)
+                elif trace := json.loads(told).get("traceback"):
+                    self._keep(f"{name}, {order.name}:\n{trace}\n")
+                on_outcome(order, outcome)
+                if stop():
+                    break
+        signals.check()
+
+    def _keep(self, text: str) -> None:
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(text)
+
+
+class _Asked:
+    """Whether to stop, asked twice a second at most; once true, it stays so."""
+
+    def __init__(self, should_stop: Callable[[], bool]) -> None:
+        self._should_stop = should_stop
+        self._asked = 0.0
+        self._stopped = False
+
+    def stopped(self) -> bool:
+        now = time.monotonic()
+        if not self._stopped and now - self._asked >= _POLL_S:
+            self._asked = now
+            self._stopped = self._should_stop()
+        return self._stopped

@@ -1,0 +1,96 @@
+"""What the catalog has of a plan's steps: is it there, intact, and shown in the sweep's tree of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+from adapterlab.catalog.records import AdapterRecord, StudyRecord, TransferRecord
+from adapterlab.catalog.store import Catalog
+from adapterlab.errors import ConflictError, CorruptBlobError
+from adapterlab.planning.compile import Plan
+from adapterlab.planning.steps import Job, Step, StepId, is_final, is_source, is_study
+from adapterlab.records import State, StepKind
+from adapterlab.worker.run_tree import RunRecorder, SweepTree
+
+Result: TypeAlias = AdapterRecord | StudyRecord | TransferRecord
+
+
+def stored_result(catalog: Catalog, step: Step[Job]) -> Result | None:
+    """Return what the catalog has of a step; ``None`` if nothing."""
+    key = str(step.key)
+    if step.kind is StepKind.SOURCE:
+        return catalog.find_adapter(key)
+    return catalog.find_study(key) if step.kind is StepKind.STUDY else catalog.find_transfer(key)
+
+
+def set_damaged_aside(catalog: Catalog, steps: Iterable[Step[Job]], *, blobs: str) -> tuple[StepId, ...]:
+    """Check the stored weights of steps; damaged ones count as missing from now on.
+
+    Args:
+        catalog: Where the records are.
+        steps: The steps to look at; those without a stored result are passed over.
+        blobs: Where weights are kept, for the message.
+
+    Returns:
+        The steps that must be done again.
+
+    Raises:
+        ConflictError: The catalog has results, but the blob store is empty: it is another one.
+    """
+    results = {step.id: stored_result(catalog, step) for step in steps if not is_study(step)}
+    stored = {
+        one: result for one, result in results.items() if isinstance(result, AdapterRecord | TransferRecord)
+    }
+    if stored and next(iter(catalog.blobs.digests()), None) is None:
+        raise ConflictError(
+            f"the catalog has {len(stored)} results of this plan, but the blob store {blobs} is empty",
+            remedy="Point store.blobs (or ADAPTERLAB_BLOBS) to where their weights are kept; if they are lost "
+            "for good, `platform doctor --repair` marks them to be trained again.",
+        )
+    return tuple(one for one, record in stored.items() if _is_damaged(catalog, record))
+
+
+def _is_damaged(catalog: Catalog, record: AdapterRecord | TransferRecord) -> bool:
+    try:
+        catalog.read_weights(record)
+    except CorruptBlobError:
+        return True
+    return False
+
+
+def show_reused(tree: SweepTree, catalog: Catalog, plan: Plan) -> None:
+    """Show in a sweep's tree what other sweeps paid for.
+
+    Every complete step without a run in this tree is given one, with its numbers and where it came from.
+    """
+    for step in plan.steps:
+        key = str(step.key)
+        if catalog.run_id(tree.node(key)) is not None:
+            continue
+        record = stored_result(catalog, step)
+        if record is None:
+            continue
+        run = _open(tree, plan, step)
+        run.reused(record.run_id, _numbers(record))
+        run.end(State.COMPLETE)
+
+
+def _open(tree: SweepTree, plan: Plan, step: Step[Job]) -> RunRecorder:
+    key, facts = str(step.key), plan.facts.tasks
+    if is_source(step):
+        return tree.source(key, step.job, facts[step.job.task])
+    if is_study(step):
+        return tree.study(key, step.job, facts[step.job.task])
+    study = next(one for one in plan.studies if one.id in step.needs)
+    assert is_final(step)
+    return tree.final(tree.at(str(study.key)), key, study.job, step.job.seed, {}, facts[study.job.task])
+
+
+def _numbers(record: Result) -> dict[str, float]:
+    if isinstance(record, StudyRecord):
+        return {f"best/{record.metric}": record.best_value}
+    best: dict[str, Any] = dict(record.metrics if isinstance(record, AdapterRecord) else record.validation)
+    return {f"best/{name}": value for name, value in best.items()} | {
+        f"test/{name}": value for name, value in record.test.items()
+    }

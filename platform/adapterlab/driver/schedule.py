@@ -1,0 +1,126 @@
+"""Which steps can run now, and the orders that do them: pure decisions over a plan and the claims held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from adapterlab.catalog.records import Claim
+from adapterlab.planning.compile import Plan
+from adapterlab.planning.steps import FinalJob, SourceJob, Step, StepId, StudyJob
+from adapterlab.worker.orders import Assignment, Context, SourcesOrder, StudyOrder, TrialsOrder
+
+FindClaim = Callable[[str], Claim | None]
+"""Gives the claim on a step, if it is ours."""
+
+
+def source_orders(
+    sources: Sequence[Step[SourceJob]], held: FindClaim, context: Context, *, groups: int
+) -> list[SourcesOrder]:
+    """Return orders for sources that are ours, dealt to at most ``groups`` workers by size, largest first.
+
+    Those that cannot share a pass come last, so that they keep nobody waiting.
+    """
+    dealt: list[list[Assignment[SourceJob]]] = [[] for _ in range(min(groups, len(sources)))]
+    loads = [0] * len(dealt)
+    for step in sorted(sources, key=lambda one: (one.job.exclusive, -(one.train_rows or 0))):
+        lightest = loads.index(min(loads))
+        if (claim := held(str(step.key))) is not None:
+            dealt[lightest].append(Assignment(step.job, claim))
+            loads[lightest] += step.train_rows or 1
+    return [
+        SourcesOrder(context, f"sources-{number}", tuple(group))
+        for number, group in enumerate(dealt)
+        if group
+    ]
+
+
+def study_orders(
+    plan: Plan,
+    studies: Sequence[Step[StudyJob]],
+    missing: Collection[str],
+    held: FindClaim,
+    context: Context,
+) -> list[StudyOrder]:
+    """Return one order per study: its trials if they are missing, and its missing final runs."""
+    return [
+        StudyOrder(
+            context,
+            f"study-{str(study.key)[:12]}",
+            str(study.key),
+            study.job,
+            held(str(study.key)),
+            tuple(
+                Assignment(final.job, claim)
+                for final, claim in _ours(plan.finals_of(study.id), missing, held)
+            ),
+        )
+        for study in studies
+    ]
+
+
+def trial_orders(
+    studies: Sequence[Step[StudyJob]], held: FindClaim, context: Context, *, workers: int
+) -> list[TrialsOrder]:
+    """Return orders that share the trials of each study that is ours among ``workers`` workers."""
+    return [
+        TrialsOrder(context, f"trials-{claim.key[:12]}-{number}", Assignment(study.job, claim))
+        for study in studies
+        if (claim := held(str(study.key))) is not None
+        for number in range(workers)
+    ]
+
+
+def runnable_sources(plan: Plan, missing: Collection[str], held: FindClaim) -> list[Step[SourceJob]]:
+    """Return the source steps that are missing and ours."""
+    return [step for step in plan.sources if step.key in missing and held(str(step.key))]
+
+
+def runnable_studies(
+    plan: Plan, missing: Collection[str], held: FindClaim, *, coming: Collection[str] = ()
+) -> list[Step[StudyJob]]:
+    """Return the studies with something to do that is ours, and whose sources are there or coming.
+
+    Args:
+        plan: The plan.
+        missing: Keys of the steps that are not complete.
+        held: Gives the claim on a step, if it is ours.
+        coming: Keys of source steps that start before the studies do.
+    """
+    waited_for = {step.id for step in plan.steps if step.key in missing and step.key not in coming}
+    ready = []
+    for study in plan.studies:
+        if not waited_for.isdisjoint(study.needs):
+            continue
+        if study.key in missing:
+            ours = held(str(study.key)) is not None
+        else:
+            ours = bool(_ours(plan.finals_of(study.id), missing, held))
+        if ours:
+            ready.append(study)
+    return ready
+
+
+def blocked(plan: Plan, failed: Mapping[str, str]) -> dict[str, str]:
+    """Return the steps that cannot run because something they need failed, with the reason.
+
+    Args:
+        plan: The plan.
+        failed: Keys of the steps that failed, with the reason.
+    """
+    steps = {step.id: step for step in plan.steps}
+    lost: set[StepId] = {step.id for step in plan.steps if step.key in failed}
+    found: dict[str, str] = {}
+    for step in plan.steps:  # sources before studies before final runs
+        for need in step.needs:
+            if need in lost and step.key not in failed:
+                lost.add(step.id)
+                found[str(step.key)] = f"needs {steps[need].title}, which failed"
+    return found
+
+
+def _ours(
+    finals: Sequence[Step[FinalJob]], missing: Collection[str], held: FindClaim
+) -> list[tuple[Step[FinalJob], Claim]]:
+    return [
+        (step, claim) for step in finals if step.key in missing and (claim := held(str(step.key))) is not None
+    ]

@@ -1,0 +1,315 @@
+"""A plan's steps: what ties them together, and the typed job that each of them does.
+
+A job holds everything a worker needs to do its step; more than the step's key holds (names for people,
+folders). It travels to the worker as it is, see ``worker/orders.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Generic, TypeAlias, TypeGuard, TypeVar
+from urllib.parse import quote, unquote
+
+from pydantic import BaseModel, JsonValue
+
+from adapterlab.fingerprint import Json
+from adapterlab.records import StepKind, TrainRegime, TrainSettings
+from adapterlab.spec.model import AUTO
+from adapterlab.spec.search_space import Space
+
+Settings: TypeAlias = Mapping[str, JsonValue]
+"""A plug-in's settings, validated, as JSON."""
+
+
+# -- identity -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class StepId:
+    """What a step is within its plan, known from the spec alone; ``str`` of it is what people and tables see.
+
+    Its texts: ``source/glue/rte/seed=0``, ``source/glue/rte/rows=16/seed=0`` (of the pool, on few rows),
+    ``source/glue/rte/lora/seed=0`` (a baseline's), ``study/glue/rte/scalearn``,
+    ``transfer/glue/rte/scalearn/seed=0``.
+    """
+
+    kind: StepKind
+    task: str
+    """Full name."""
+    label: str | None = None
+    """The baseline's or study's name; ``None``: an adapter of the pool."""
+    rows: int | None = None
+    """Of the pool's adapters trained on few rows: how many."""
+    seed: int | None = None
+    """``None`` for a study, whose seed is its search's."""
+
+    def __str__(self) -> str:
+        parts = [str(self.kind), self.task]
+        if self.label is not None:
+            parts.append(quote(self.label, safe=" "))
+        parts += [f"{name}={value}" for name, value in self._numbers.items() if value is not None]
+        return "/".join(parts)
+
+    @property
+    def _numbers(self) -> dict[str, int | None]:
+        return {"rows": self.rows, "seed": self.seed}
+
+    @classmethod
+    def parse(cls, text: str) -> StepId:
+        """Return the identity that ``str`` wrote.
+
+        Raises:
+            ValueError: The text is none.
+        """
+        kind, benchmark, task, *rest = text.split("/")
+        labels = [part for part in rest if "=" not in part]  # quoted in a label
+        numbers = {name: int(value) for name, value in (part.split("=") for part in rest if "=" in part)}
+        found = cls(
+            StepKind(kind),
+            f"{benchmark}/{task}",
+            unquote(labels[0]) if labels else None,
+            numbers.get("rows"),
+            numbers.get("seed"),
+        )
+        if str(found) != text:
+            raise ValueError(f"no step is called {text!r}")
+        return found
+
+
+# -- parts of jobs --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RunRows:
+    """The rows of one run."""
+
+    train: int | None
+    """Rows to train on; ``None``: all."""
+    draw: int | None = None
+    """Seed they are drawn with; ``None``: the first of the shuffled train split."""
+    validation: int | None = None
+    """Rows to validate on, the first; ``None``: all."""
+
+    def identity(self) -> dict[str, Json]:
+        """Return what a key holds; what is not limited is not in it."""
+        found: dict[str, Json] = {"max_train_rows": self.train}
+        if self.draw is not None:
+            found["draw"] = self.draw
+        if self.validation is not None:
+            found["max_validation_rows"] = self.validation
+        return found
+
+
+@dataclass(frozen=True)
+class AdapterRecipe:
+    """What kind of adapter is trained."""
+
+    method: str
+    """Name of an installed adapter method."""
+    version: int
+    """The method's."""
+    settings: Settings
+
+    def identity(self) -> dict[str, Json]:
+        """Return every field, as a key holds it."""
+        return {"method": self.method, "version": self.version, "settings": self.settings}
+
+
+@dataclass(frozen=True)
+class PoolMember:
+    """One source adapter of a study's pool."""
+
+    key: str | None
+    """Key of its step; ``None`` while that is not known."""
+    task: str
+    """Full name."""
+    name: str
+    """What a person calls the task: short where that is unique."""
+
+    @property
+    def adapter_key(self) -> str:
+        """Its key in the catalog.
+
+        Raises:
+            ValueError: It is not known yet.
+        """
+        if self.key is None:
+            raise ValueError(f"the adapter of {self.task} has no key yet")
+        return self.key
+
+
+@dataclass(frozen=True)
+class ReadModel:
+    """Another model that a combiner reads."""
+
+    folder: str
+    digest: str
+    """Digest of the model's content."""
+
+
+@dataclass(frozen=True)
+class CombinerRecipe:
+    """One combiner as one study uses it."""
+
+    kind: str
+    """Name of an installed combiner."""
+    version: int
+    settings: Settings
+    spaces: Mapping[str, Space]
+    """Its dimensions by name, in the combiner's own order."""
+    training: TrainRegime
+    """How it trains; the learning rate is a dimension."""
+    models: Mapping[str, ReadModel]
+    """Other models it reads, by the setting that names them; those at hand."""
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How a study searches."""
+
+    sampler: str
+    pruner: str
+    seed: int
+    """Of the proposals and of every trial's training."""
+    trials: int
+    """Budget of the study."""
+
+
+# -- jobs -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SourceJob:
+    """Train one adapter and its head on one task."""
+
+    kind: ClassVar[StepKind] = StepKind.SOURCE
+    task: str
+    """Full name."""
+    task_name: str
+    """What a person calls it."""
+    label: str
+    """The baseline's name; ``"source"`` for the pool."""
+    exclusive: bool
+    """Whether it trains the backbone's own weights, so that it shares no pass."""
+    adapter: AdapterRecipe
+    training: TrainSettings
+    seed: int
+    rows: RunRows | None
+    """``None``: those that the sweep's ``data.max_train_rows`` leaves."""
+
+
+@dataclass(frozen=True)
+class StudyJob:
+    """Search the setting of one combiner, or of several, on one target."""
+
+    kind: ClassVar[StepKind] = StepKind.STUDY
+    task: str
+    """Full name of the target."""
+    task_name: str
+    """What a person calls it."""
+    label: str
+    """What a person calls the combiner: its name with its point of a grid, or ``"auto"``."""
+    chooses: bool
+    """Whether the combiner is a dimension of the search."""
+    combiners: tuple[CombinerRecipe, ...]
+    """Those it chooses among; one where it does not choose."""
+    pool: tuple[PoolMember, ...]
+    """In coefficient order."""
+    adapter: AdapterRecipe
+    """Of every adapter in the pool."""
+    search: SearchSettings
+    search_key: str | None
+    """Name of the study in the Optuna storage: its key without the budget; ``None`` while not known."""
+    rows: RunRows | None
+    """``None``: those that the sweep's ``data.max_train_rows`` leaves."""
+
+    @property
+    def combiner(self) -> str:
+        """Name of its combiner; ``"auto"`` where it chooses."""
+        return AUTO if self.chooses else self.combiners[0].kind
+
+    @property
+    def settings(self) -> Settings:
+        """Its combiner's settings; where it chooses, those of each combiner by name."""
+        if not self.chooses:
+            return self.combiners[0].settings
+        return {one.kind: dict(one.settings) for one in self.combiners}
+
+    @property
+    def spaces(self) -> dict[str, Space]:
+        """Its dimensions by name; where it chooses, ``<combiner>.<dimension>``."""
+        if not self.chooses:
+            return dict(self.combiners[0].spaces)
+        return {f"{one.kind}.{name}": space for one in self.combiners for name, space in one.spaces.items()}
+
+    def recipe(self, kind: str) -> CombinerRecipe:
+        """Return the combiner of a name.
+
+        Raises:
+            KeyError: The study has none of that name.
+        """
+        return {one.kind: one for one in self.combiners}[kind]
+
+
+@dataclass(frozen=True)
+class FinalJob:
+    """Train the setting a study chose with one seed, and evaluate it once on test."""
+
+    kind: ClassVar[StepKind] = StepKind.TRANSFER
+    study: StepId
+    seed: int
+    rows: RunRows | None = None
+    """Where every seed has rows of its own: these; ``None``: the study's."""
+    pool: tuple[PoolMember, ...] | None = None
+    """Where every seed has rows of its own: its pool; ``None``: the study's."""
+
+
+Job: TypeAlias = SourceJob | StudyJob | FinalJob
+JobT_co = TypeVar("JobT_co", bound=Job, covariant=True)
+
+
+@dataclass(frozen=True)
+class Step(Generic[JobT_co]):
+    """One keyed piece of work of a plan."""
+
+    id: StepId
+    """What it is within its plan; unique there."""
+    key: str | None
+    """64 hexadecimal digits; ``None`` while an input's content is not at hand."""
+    title: str
+    """What a person reads, for example ``"source · rte · seed 0"``; for display only."""
+    job: JobT_co
+    needs: tuple[StepId, ...] = ()
+    """The steps whose results it reads."""
+    trainable_parameters: int | None = None
+    """Parameters of the method or combiner (heads not counted, as in the papers)."""
+    head_parameters: int | None = None
+    train_rows: int | None = None
+    """Most rows it trains on, each choice a row, over all epochs and trials; for the estimate of time."""
+
+    @property
+    def kind(self) -> StepKind:
+        """What it does."""
+        return self.job.kind
+
+
+def is_source(step: Step[Job]) -> TypeGuard[Step[SourceJob]]:
+    """Return whether a step trains a source adapter."""
+    return isinstance(step.job, SourceJob)
+
+
+def is_study(step: Step[Job]) -> TypeGuard[Step[StudyJob]]:
+    """Return whether a step searches a combiner's setting."""
+    return isinstance(step.job, StudyJob)
+
+
+def is_final(step: Step[Job]) -> TypeGuard[Step[FinalJob]]:
+    """Return whether a step is a final run."""
+    return isinstance(step.job, FinalJob)
+
+
+def dump(settings: BaseModel) -> dict[str, JsonValue]:
+    """Return a plug-in's settings as JSON, as a key holds them."""
+    dumped: dict[str, JsonValue] = settings.model_dump(mode="json")
+    return dumped

@@ -1,0 +1,177 @@
+"""What a worker is told: the typed orders it is given, and their one JSON form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter
+
+from adapterlab.catalog.records import Claim
+from adapterlab.catalog.store import Catalog, open_catalog
+from adapterlab.data.task_library import TaskLibrary
+from adapterlab.home import Stores
+from adapterlab.planning.steps import FinalJob, SourceJob, StudyJob
+
+JobT = TypeVar("JobT", SourceJob, StudyJob, FinalJob)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class BackboneFiles:
+    """The backbone as workers load it."""
+
+    folder: str
+    """Holds config, weights and tokenizer, on every machine."""
+    architecture: str
+    """``model_type`` of its config."""
+    digest: str
+    """sha256 of the weights the plan was made for."""
+    precision: str
+    """``"float32"`` or ``"bfloat16"``."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where a sweep's state lives and how its workers run; none of it is in a key."""
+
+    sweep_key: str
+    name: str
+    """Name of the sweep."""
+    stores: Stores
+    experiment: str
+    """MLflow experiment."""
+    backbone: BackboneFiles
+    library: TaskLibrary
+    """Where task rows come from."""
+    max_length: int
+    max_train_rows: int | None
+    lanes: int | None
+    """Lanes in one pass; ``None``: chosen on the worker."""
+    threads: int
+    """CPU threads of a worker."""
+    gpu: bool
+
+    def catalog(self) -> Catalog:
+        """Open the catalog; its schema is already there."""
+        return open_catalog(self.stores.catalog, self.stores.blobs, locks=self.stores.locks, migrate=False)
+
+
+@dataclass(frozen=True)
+class Assignment(Generic[JobT]):
+    """A step's job, and the claim under which its result is published."""
+
+    job: JobT
+    claim: Claim
+
+
+@dataclass(frozen=True)
+class SourcesOrder:
+    """Train source adapters, as many in one pass as make it faster."""
+
+    context: Context
+    name: str
+    """Of the worker; the same when it is started again."""
+    sources: tuple[Assignment[SourceJob], ...]
+    kind: Literal["sources"] = "sources"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the steps it is to do."""
+        return tuple(one.claim.key for one in self.sources)
+
+
+@dataclass(frozen=True)
+class TrialsOrder:
+    """Train trials of a study beside other workers until its budget is spent."""
+
+    context: Context
+    name: str
+    """Of the worker; the same when it is started again."""
+    study: Assignment[StudyJob]
+    kind: Literal["trials"] = "trials"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the steps it is to do."""
+        return (self.study.claim.key,)
+
+
+@dataclass(frozen=True)
+class StudyOrder:
+    """Finish a study: the trials that are left, its record, and its final runs."""
+
+    context: Context
+    name: str
+    """Of the worker; the same when it is started again."""
+    key: str
+    """The study's."""
+    job: StudyJob
+    claim: Claim | None
+    """On the study; ``None`` where it is complete already."""
+    finals: tuple[Assignment[FinalJob], ...]
+    kind: Literal["study"] = "study"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the steps it is to do; its study's is one of them though it may be complete."""
+        return (self.key, *(one.claim.key for one in self.finals))
+
+
+WorkOrder: TypeAlias = SourcesOrder | TrialsOrder | StudyOrder
+
+
+# -- JSON -----------------------------------------------------------------------------------------
+
+
+def to_json(value: object) -> dict[str, Any]:
+    """Return a record, any dataclass of this module and of ``planning.steps``, as a JSON-able mapping."""
+    kind: Any = type(value)
+    whole: dict[str, Any] = _codec(kind).dump_python(_Strict(value), mode="json")
+    inner: dict[str, Any] = whole["value"]
+    return inner
+
+
+def from_json(kind: type[T], value: Mapping[str, Any]) -> T:
+    """Return the record that :func:`to_json` described.
+
+    Args:
+        kind: Its type.
+        value: As read from JSON.
+
+    Raises:
+        pydantic.ValidationError: A field is missing, unknown, or not of its type.
+    """
+    hashable: Any = kind
+    read: T = _codec(hashable).validate_json(json.dumps({"value": value})).value
+    return read
+
+
+def order_from_json(value: Mapping[str, Any]) -> WorkOrder:
+    """Return the order that :func:`to_json` described.
+
+    Raises:
+        pydantic.ValidationError: A field is missing, unknown, or not of its type.
+    """
+    kinds: dict[str, type[WorkOrder]] = {
+        "sources": SourcesOrder,
+        "trials": TrialsOrder,
+        "study": StudyOrder,
+    }
+    return from_json(kinds[value["kind"]], value)
+
+
+@dataclass(frozen=True)
+class _Strict(Generic[T]):
+    """Refuses unknown fields and silent conversions in all dataclasses below it, which take on its config."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    value: T
+
+
+@lru_cache
+def _codec(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(_Strict.__class_getitem__(kind))  # type: ignore[attr-defined]

@@ -1,0 +1,114 @@
+"""A whole sweep in one process, without Ray: for a debugger, and for tests that need no cluster."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from adapterlab.data.task_library import TaskLibrary
+from adapterlab.driver.preview import compile_spec
+from adapterlab.driver.sweep import run_sweep
+from adapterlab.errors import PartialFailureError
+from adapterlab.spec.load import load_spec
+from tiny_world import environment, platform, start_platform, write_world
+
+IN_PROCESS = ("--set", "cluster.launcher='in_process'")
+SUBMIT = """
+import json, sys
+from adapterlab import api
+outcome = api.submit(sys.argv[1], sys.argv[2:])
+with api.open_catalog() as catalog:
+    sweep = catalog.sweep(outcome.sweep_key)
+    finders = {"source": catalog.find_adapter, "study": catalog.find_study, "transfer": catalog.find_transfer}
+    found = {step.id: finders[str(step.kind)](step.key).to_json() for step in sweep.steps}
+print(json.dumps({"ray": "ray" in sys.modules, "sweep": outcome.sweep_key, "state": sweep.state, "found": found}))
+"""
+OF_THE_RUN = {"seconds", "run_id", "created_at", "blob", "device"}
+
+
+def submitted(home, spec, *overrides):
+    """Submit in a process of its own; return what it says."""
+    done = subprocess.run(
+        [sys.executable, "-c", SUBMIT, str(spec), *overrides],
+        env=environment(home), capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return write_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="module")
+def alone(world, tmp_path_factory):
+    """What an in-process submit leaves in its catalog."""
+    return submitted(tmp_path_factory.mktemp("alone"), world, "cluster.launcher='in_process'")
+
+
+def test_a_sweep_runs_to_its_end_without_ray(alone):
+    assert (alone["ray"], alone["state"]) == (False, "complete")
+    assert [step.split("/")[0] for step in alone["found"]] == [
+        "source", "source", "study", "transfer", "transfer", "study", "transfer", "transfer",
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_through_ray_the_keys_and_the_numbers_are_the_same(world, alone, tmp_path):
+    through_ray = submitted(tmp_path, world)
+    assert through_ray["ray"]
+    assert through_ray["sweep"] == alone["sweep"]
+    assert through_ray["found"].keys() == alone["found"].keys()
+    for step, theirs in through_ray["found"].items():
+        ours = alone["found"][step]
+        assert theirs.keys() == ours.keys()
+        for name in theirs.keys() - OF_THE_RUN:
+            expected = pytest.approx(ours[name]) if isinstance(ours[name], float) else ours[name]
+            assert theirs[name] == expected, f"{step}: {name}"
+
+
+def test_an_order_that_fails_fails_its_steps_with_the_same_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(tmp_path / "home"))
+    loaded = load_spec(str(write_world(tmp_path)), ["cluster.launcher='in_process'"])
+    plan = compile_spec(loaded)
+    weights = tmp_path / "backbone" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + b"\x00\x00\x80\x3f")
+    with pytest.raises(PartialFailureError, match="the plan was made for") as error:
+        run_sweep(
+            plan,
+            loaded.resolved(),
+            stores=loaded.stores(),
+            spec_toml=loaded.text,
+            library=TaskLibrary.of_loaded(loaded),
+        )
+    assert error.value.details["failed"].keys() == {str(step.id) for step in plan.steps}
+    log = (tmp_path / "home" / "logs" / "in_process.log").read_text()
+    assert "BackboneError" in log
+    assert "_load_backbone" in log
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_at_the_end_of_an_epoch_and_leaves_nothing_running(tmp_path, number):
+    spec, home = write_world(tmp_path, epochs=400), tmp_path / "home"
+    patient = ("--set", "source.patience=400")
+    running = start_platform(home, "submit", str(spec), *IN_PROCESS, *patient)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        told = platform(home, "status", "tiny", "--json")
+        if told.returncode == 0 and '"epoch ' in told.stdout:
+            break
+        time.sleep(0.5)
+    running.send_signal(number)
+    output, _ = running.communicate(timeout=60)
+    assert running.returncode == 128 + number, output
+    assert f"stopped by {signal.Signals(number).name}" in output
+    (sweep,) = json.loads(platform(home, "status", "--json").stdout)
+    assert sweep["state"] == "killed"
+    assert "running" not in {step["state"] for step in sweep["steps"]}

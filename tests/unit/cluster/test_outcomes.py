@@ -1,0 +1,75 @@
+"""An order ends once: with what came out, or with why nothing did; and signals are counted on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import pytest
+
+from adapterlab.cluster.outcomes import attempt, outcome_of
+from adapterlab.cluster.process_state import StopSignals
+from adapterlab.errors import CancelledError, DataError, TrainingError
+from adapterlab.records import State
+
+
+def go_on():
+    return False
+
+
+def ended(trainable, stop=go_on):
+    told = attempt(json.dumps({"n": 3}), trainable, stop)
+    return outcome_of(0, told, 1), json.loads(told).get("traceback")
+
+
+def test_what_comes_out_comes_back():
+    outcome, trace = ended(lambda payload, _stop: {"twice": 2 * payload["n"]})
+    assert (outcome.state, outcome.result, outcome.error, trace) == (State.COMPLETE, {"twice": 6}, None, None)
+
+
+def test_our_errors_come_back_whole_and_others_with_their_place():
+    def ours(payload, stop):
+        raise DataError("line 3: no label", remedy="Add one.", line=3)
+
+    def theirs(payload, stop):
+        return {"value": 1 / 0}
+
+    outcome, trace = ended(ours)
+    assert isinstance(outcome.error, DataError)
+    assert (outcome.error.remedy, outcome.error.details) == ("Add one.", {"line": 3})
+    assert "in ours" in trace
+    outcome, _ = ended(theirs)
+    assert isinstance(outcome.error, TrainingError)
+    assert outcome.error.message.startswith("ZeroDivisionError: division by zero (test_outcomes.py:")
+    assert outcome.state is State.FAILED
+
+
+def test_what_is_stopped_is_killed_and_does_not_begin():
+    begun = []
+
+    def obey(_payload, stop):
+        begun.append(1)
+        if stop():
+            raise CancelledError("stopped at the end of an epoch")
+        return {}
+
+    assert ended(obey, lambda: True)[0].state is State.KILLED
+    assert begun == []
+    answers = iter([False, True])
+    assert ended(obey, lambda: next(answers))[0].error.message == "stopped at the end of an epoch"
+
+
+def test_the_first_signal_asks_and_one_beyond_patience_interrupts():
+    before = signal.getsignal(signal.SIGTERM)
+    signals = StopSignals(patience=1)
+    with signals.heard():
+        signals.check()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert (signals.first, signals.count) == ("SIGTERM", 1)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) is before
+    with pytest.raises(CancelledError) as error:
+        signals.check()
+    assert error.value.details["signal"] == "SIGTERM"

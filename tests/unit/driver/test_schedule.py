@@ -1,0 +1,78 @@
+"""What runs when: sources first, studies when their sources are there, failures block what needs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from adapterlab.catalog.records import Claim
+from adapterlab.data.task_library import TaskLibrary
+from adapterlab.driver import schedule
+from adapterlab.home import stores
+from adapterlab.planning.compile import compile_plan
+from adapterlab.worker.orders import BackboneFiles, Context
+from specs import facts, spec
+
+SPEC = spec()
+PLAN = compile_plan(SPEC, facts(SPEC))
+ALL = {step.key for step in PLAN.steps}
+SOURCES, STUDIES, FINALS = PLAN.sources, PLAN.studies, PLAN.finals
+CONTEXT = Context(
+    sweep_key="k", name="test", stores=stores(), experiment="x",
+    backbone=BackboneFiles("/models/x", "roberta", "d", "float32"), library=TaskLibrary(Path("/cache")),
+    max_length=128, max_train_rows=None, lanes=None, threads=1, gpu=False,
+)  # fmt: skip
+
+
+def held_by(keys):
+    return lambda key: Claim(key, 1, "me") if key in keys else None
+
+
+def test_sources_are_dealt_by_size_to_the_workers_there_are():
+    dealt = schedule.source_orders(SOURCES, held_by(ALL), CONTEXT, groups=2)
+    assert [len(order.sources) for order in dealt] == [2, 1]
+    assert len(schedule.source_orders(SOURCES[:1], held_by(ALL), CONTEXT, groups=8)) == 1
+    names = [one.job.task for order in dealt for one in order.sources]
+    assert sorted(names) == sorted(SPEC.pool.tasks)
+
+
+def test_what_cannot_share_a_pass_is_dealt_last():
+    wanted = spec(
+        baseline=[{"method": "full", "seeds": [0]}, {"method": "lora", "seeds": [0]}],
+        **{"targets.tasks": ["glue/rte"]},
+    )
+    steps = compile_plan(wanted, facts(wanted)).sources
+    (order,) = schedule.source_orders(steps, held_by({one.key for one in steps}), CONTEXT, groups=1)
+    methods = [one.job.adapter.method for one in order.sources]
+    assert methods[-1] == "full"
+    assert "lora" in methods[:-1]
+
+
+def test_a_study_waits_for_every_source_it_reads():
+    missing = ALL - {SOURCES[0].key, SOURCES[1].key}
+    assert schedule.runnable_studies(PLAN, missing, held_by(ALL)) == []
+    assert schedule.runnable_studies(PLAN, missing, held_by(ALL), coming={SOURCES[2].key}) == list(STUDIES)
+    missing -= {SOURCES[2].key}
+    assert schedule.runnable_studies(PLAN, missing, held_by(ALL)) == list(STUDIES)
+
+
+def test_only_what_is_held_runs():
+    missing = ALL - {step.key for step in SOURCES}
+    assert schedule.runnable_studies(PLAN, missing, held_by({STUDIES[1].key})) == [STUDIES[1]]
+    assert schedule.runnable_sources(PLAN, ALL, held_by({SOURCES[2].key})) == [SOURCES[2]]
+
+
+def test_a_complete_study_with_a_missing_final_run_is_taken_up_again():
+    final = FINALS[1]
+    missing = {final.key}
+    (study,) = schedule.runnable_studies(PLAN, missing, held_by(missing))
+    (order,) = schedule.study_orders(PLAN, [study], missing, held_by(missing), CONTEXT)
+    assert order.claim is None
+    assert [one.claim.key for one in order.finals] == [final.key]
+
+
+def test_what_needs_a_failed_step_is_blocked_with_the_reason():
+    blocked = schedule.blocked(PLAN, {SOURCES[2].key: "it diverged"})
+    assert blocked.keys() == {step.key for step in (*STUDIES, *FINALS)}
+    assert blocked[STUDIES[0].key] == "needs source · cb · seed 0, which failed"
+    blocked = schedule.blocked(PLAN, {STUDIES[0].key: "no trial completed"})
+    assert blocked.keys() == {FINALS[0].key, FINALS[1].key}
