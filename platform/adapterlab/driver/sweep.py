@@ -34,7 +34,7 @@ from adapterlab.errors import (
     PartialFailureError,
     UnavailableError,
 )
-from adapterlab.home import Stores
+from adapterlab.home import Stores, private_umask
 from adapterlab.planning.compile import Plan
 from adapterlab.planning.steps import Job, Step, StepId, StudyJob
 from adapterlab.records import State, StepKind
@@ -101,7 +101,7 @@ def run_sweep(
             f"{plan.name}: cannot run yet: {'; '.join(plan.pending)}",
             remedy="`platform plan` shows what is missing.",
         )
-    with open_catalog(stores.catalog, stores.blobs, locks=stores.locks) as catalog:
+    with private_umask(), open_catalog(stores.catalog, stores.blobs, locks=stores.locks) as catalog:
         driver = _Driver(plan, spec, stores, spec_toml, library, watch, catalog)
         return driver.run(plan.key)
 

@@ -17,6 +17,7 @@ from typing import Any
 import filelock
 
 from adapterlab.errors import ConflictError
+from adapterlab.home import sqlite_url
 from adapterlab.tracking import store
 
 _TIMEOUT_S = 180.0
@@ -73,7 +74,7 @@ def _initialise_sqlite(uri: str, path: Path, artifacts: str) -> None:
     fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
     fresh.unlink(missing_ok=True)
     try:
-        _upgrade_schema(f"sqlite:///{fresh}", None, artifacts)
+        _upgrade_schema(sqlite_url(fresh), None, artifacts)
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from adapterlab.errors import AdapterlabError, ConflictError, UnavailableError, UsageError
+from adapterlab.home import sqlite_file
 from adapterlab.tracking.entities import EXPERIMENT_TAGS
 
 if TYPE_CHECKING:
@@ -60,9 +61,7 @@ def is_server(uri: str) -> bool:
 
 def sqlite_path(uri: str) -> Path | None:
     """Return the file behind a ``sqlite:///`` URI, or ``None`` for other stores."""
-    _, slashes, path = uri.partition("sqlite:///")
-    path = path.split("?", 1)[0]
-    return Path(path) if slashes and path and path != ":memory:" else None
+    return sqlite_file(uri)
 
 
 def display_url(uri: str) -> str:
