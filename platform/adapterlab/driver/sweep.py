@@ -39,6 +39,7 @@ from adapterlab.planning.compile import Plan
 from adapterlab.planning.steps import Job, Step, StepId, StudyJob
 from adapterlab.records import State, StepKind
 from adapterlab.spec.model import Spec
+from adapterlab.tracking.schema import follow_home
 from adapterlab.worker.orders import BackboneFiles, Context, StudyOrder, TrialsOrder, WorkOrder
 from adapterlab.worker.run_tree import SweepTree
 
@@ -131,6 +132,7 @@ class _Driver:
         self.before = set(self.keys) - self._missing()
         self.done_here: set[str] = set()
         if len(self.before) == len(self.keys) and self._is_recorded_complete(key):
+            follow_home(self.stores.tracking, self.stores.artifacts, self.stores.locks)
             self._write_what_waits(key)
             return self._outcome(key, repaired)
         with HeldClaims(self.catalog, self.spec.cluster.lease_s, self._tick) as holding:
@@ -179,6 +181,7 @@ class _Driver:
                 raise
             self.phase = "closing the run tree"
             show_reused(tree, self.catalog, self.plan)
+            tree.tracker.adopt(run.node)
             tree.tracker.reap(run.node)
             state = State.FAILED if self.failed else State.COMPLETE
             run.end(state, f"{len(self.failed)} steps failed" if self.failed else None)

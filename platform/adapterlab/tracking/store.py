@@ -98,6 +98,13 @@ def digest_of_uri(uri: str) -> str:
     return hashlib.sha256(uri.encode()).hexdigest()[:16]
 
 
+def name_in_spool(uri: str, spool: Path) -> str:
+    """Return the name under which entries wait for a store; a file in the home of the spool moves with it."""
+    path = sqlite_path(uri)
+    at_home = path is not None and path.absolute().parent == spool.absolute().parent
+    return f"home/{path.name}" if path is not None and at_home else digest_of_uri(uri)
+
+
 def check_answers(uri: str) -> None:
     """Make sure the store answers and is ready, within seconds.
 
@@ -178,7 +185,7 @@ def experiment_id(client: MlflowClient, name: str, uri: str, artifacts: str) -> 
 
     found = client.get_experiment_by_name(name)
     if found is None:
-        location = None if is_server(uri) else _artifact_location(artifacts, name)
+        location = None if is_server(uri) else f"{artifact_root(artifacts)}/{artifact_folder(name)}"
         try:
             return str(client.create_experiment(name, artifact_location=location, tags=EXPERIMENT_TAGS))
         except MlflowException as error:
@@ -260,9 +267,10 @@ def artifact_root(artifacts: str) -> str:
     return artifacts.rstrip("/") if "://" in artifacts else Path(artifacts).absolute().as_uri()
 
 
-def _artifact_location(artifacts: str, experiment: str) -> str:
+def artifact_folder(experiment: str) -> str:
+    """Return the name of an experiment's folder below the root of artifacts."""
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", experiment).strip("-.")[:60] or "experiment"
-    return f"{artifact_root(artifacts)}/{slug}-{hashlib.sha256(experiment.encode()).hexdigest()[:8]}"
+    return f"{slug}-{hashlib.sha256(experiment.encode()).hexdigest()[:8]}"
 
 
 def first_line(error: BaseException) -> str:

@@ -138,6 +138,10 @@ class RunRecorder:
         self._run.metrics(numbers, step=0)
         self._run.tags({"adapterlab.reused": "true", "adapterlab.reused_from": origin or "unknown"})
 
+    def mended(self, numbers: Mapping[str, float]) -> None:
+        """Log the numbers of a result that was kept while MLflow could not be written."""
+        self._run.metrics(numbers, step=0)
+
     def end(self, state: State, reason: str | None = None) -> None:
         """End the run."""
         self._run.end(state, reason)
