@@ -25,6 +25,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 
 from adapterlab.errors import ConflictError, UnavailableError, UsageError
+from adapterlab.passwords import hide_passwords
 
 POSTGRES_SCHEMA = "adapterlab"
 """Schema of all catalog tables on PostgreSQL."""
@@ -291,4 +292,8 @@ def _is_other_schema(error: exc.DBAPIError) -> bool:
 
 
 def _without_password(text: str, url: URL) -> str:
-    return text.replace(url.password, "***") if url.password else text
+    secrets = [url.password, *(value for name, value in url.query.items() if "password" in name.lower())]
+    for secret in secrets:
+        if isinstance(secret, str) and secret:
+            text = text.replace(secret, "***")
+    return hide_passwords(text)

@@ -25,7 +25,7 @@ from adapterlab.cli.commands import LazyGroup
 from adapterlab.cli.output import emit_json, note
 from adapterlab.errors import AdapterlabError, NotFoundError
 from adapterlab.home import home_folder, private_umask
-from adapterlab.spec.faults import hide_passwords
+from adapterlab.passwords import hide_in, hide_passwords
 
 PROGRAM = "platform"
 DEBUG_VARIABLE = "ADAPTERLAB_DEBUG"
@@ -160,7 +160,7 @@ def _prepare_logging(flags: Flags) -> None:
 
 def _report_error(error: AdapterlabError, flags: Flags) -> int:
     if flags.json:
-        emit_json(error.to_json())
+        emit_json(hide_in(error.to_json()))
     else:
         note(hide_passwords(str(error)))
     if flags.verbose:

@@ -35,6 +35,7 @@ from adapterlab.errors import (
     UnavailableError,
 )
 from adapterlab.home import Stores, private_umask
+from adapterlab.passwords import hide_passwords
 from adapterlab.planning.compile import Plan
 from adapterlab.planning.steps import Job, Step, StepId, StudyJob
 from adapterlab.records import State, StepKind
@@ -177,7 +178,9 @@ class _Driver:
                 state = State.FAILED if isinstance(error, UnavailableError) else State.KILLED
                 self.catalog.set_sweep_state(key, state)
                 tree.tracker.reap(run.node, reason=f"the sweep was stopped: {type(error).__name__}")
-                run.end(state, str(error).splitlines()[0] if str(error) else type(error).__name__)
+                run.end(
+                    state, hide_passwords(str(error)).splitlines()[0] if str(error) else type(error).__name__
+                )
                 raise
             self.phase = "closing the run tree"
             show_reused(tree, self.catalog, self.plan)
@@ -277,7 +280,7 @@ class _Driver:
             elif outcome.state is State.KILLED or (outcome.error is None and isinstance(order, TrialsOrder)):
                 continue  # stopped on request, or a share of a study that goes on
             elif claim is not None:
-                self.failed[key] = str(outcome.error or "its worker ended without a result")
+                self.failed[key] = hide_passwords(str(outcome.error or "its worker ended without a result"))
                 with suppress(ClaimLostError):  # then it is somebody else's to report
                     self.catalog.fail(claim, self.failed[key])
         ended = {key for key in order.keys if statuses[key].state is not State.RUNNING or key in self.failed}

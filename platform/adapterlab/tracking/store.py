@@ -21,6 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from adapterlab.errors import AdapterlabError, ConflictError, UnavailableError, UsageError
 from adapterlab.home import sqlite_file
+from adapterlab.passwords import hide_passwords
 from adapterlab.tracking.entities import EXPERIMENT_TAGS
 
 if TYPE_CHECKING:
@@ -68,9 +69,9 @@ def display_url(uri: str) -> str:
     """Return a URI without its password, for messages."""
     parts = urlsplit(uri)
     if "@" not in parts.netloc:
-        return uri
+        return hide_passwords(uri)
     user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.split(':', 1)[0]}:***@{host}"))
+    return hide_passwords(urlunsplit(parts._replace(netloc=f"{user.split(':', 1)[0]}:***@{host}")))
 
 
 def configure(uri: str) -> None:
@@ -214,6 +215,7 @@ def readable_errors(uri: str) -> Iterator[None]:
         yield
     except MlflowException as error:
         text = first_line(error)
+        text = hide_passwords(text)
         if "out-of-date database schema" in text or "Can't locate revision" in text:
             raise ConflictError(
                 f"tracking store {display_url(uri)}: {text}",
@@ -224,7 +226,7 @@ def readable_errors(uri: str) -> Iterator[None]:
         ) from error
     except (sqlalchemy.exc.SQLAlchemyError, OSError, sqlite3.Error) as error:
         raise UnavailableError(
-            f"tracking store {display_url(uri)} cannot be used: {first_line(error)}",
+            f"tracking store {display_url(uri)} cannot be used: {hide_passwords(first_line(error))}",
             remedy="Check that the database runs, the address, and that the folder can be written.",
         ) from error
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from adapterlab.errors import NotFoundError
+from adapterlab.passwords import hide_passwords
 from adapterlab.records import State
 from adapterlab.tracking.runs import Runs
 from adapterlab.tracking.spool import Entry, Leftover, Spool
@@ -201,6 +202,7 @@ class Writer:
 
     def _refused(self, experiment: str, node: str, group: list[Entry], error: Exception) -> None:
         text = f"{node}: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}"
+        text = hide_passwords(text)
         self.problems.append(text)
         if isinstance(
             error, KeyError | TypeError
