@@ -31,12 +31,13 @@ from adapterlab.data.task_library import TaskLibrary
 from adapterlab.records import Examples, TaskData, TrainSettings
 from adapterlab.registry.entry_points import adapter_method, combiner
 from adapterlab.spec.model import BackboneSpec
-from adapterlab.train import head
+from adapterlab.train import objectives
 from adapterlab.train.adaptation import SourcePool
+from adapterlab.train.combination import Combination, combiner_layer
+from adapterlab.train.lane import transfer_lane
 from adapterlab.train.layers import Backbone, Tensors
 from adapterlab.train.loop import train_lanes
 from adapterlab.train.rng import stream
-from adapterlab.train.transfer_lane import transfer_lane
 from measure import print_table, surroundings, write_json
 from recipe import Recipe
 from reference import Reference
@@ -97,7 +98,7 @@ def run_reference(
 
 def reference_loss(model: Reference, task: TaskData, inputs: list[Tensor], labels: Tensor) -> Tensor:
     """Return a batch's loss."""
-    return head.loss(task.facts.problem_type, model(*inputs), labels)
+    return objectives.loss(task.facts.problem_type, model(*inputs), labels)
 
 
 @torch.inference_mode()
@@ -120,24 +121,12 @@ def run_engine(
     """Train with this engine; return seconds and the last epoch's leading validation metric."""
     method, plugin = adapter_method("pfeiffer"), combiner("scalearn")
     start = time.perf_counter()
-    stacked = SourcePool.build(method.layer(), method.settings(), pool, backbone)
+    stacked = SourcePool.build(method.layer(method.settings(), backbone.shape), pool, backbone)
+    layer = combiner_layer(plugin, plugin.settings(), stacked.shape, {"dropout": OMEGA_DROPOUT})
     settings = TrainSettings(
         lr=LR, max_epochs=epochs, patience=epochs, batch_size=BATCH, backbone_dropout=dropout
     )
-    lanes = [
-        transfer_lane(
-            backbone,
-            stacked,
-            plugin.layer(),
-            plugin.coefficient_shape(backbone.shape, len(pool)),
-            task,
-            settings,
-            dropout=OMEGA_DROPOUT,
-            combiner_settings=plugin.settings(),
-            seed=0,
-            name="engine",
-        )
-    ]
+    lanes = [transfer_lane(backbone, Combination(stacked, layer), task, settings, seed=0, name="engine")]
     (result,) = train_lanes(
         backbone, lambda: lanes.pop() if lanes else None, capacity=1, on_epoch=lambda *_: True
     )
@@ -168,12 +157,10 @@ def main() -> None:
         folder = Path(str(facts.folder))
         from adapterlab.registry.entry_points import backbone_family
 
-        family = backbone_family(str(facts.architecture)).layer()
+        family = backbone_family(str(facts.architecture))
         backbone = family.load(folder, dtype=getattr(torch, options.precision))
-        pool = [
-            method.layer().initial(method.settings(), backbone.shape, stream(number, "pool"))
-            for number in range(options.sources)
-        ]
+        layer = method.layer(method.settings(), backbone.shape)
+        pool = [layer.initial(stream(number, "pool")) for number in range(options.sources)]
         library = TaskLibrary(cache, options.root)
         for name in options.tasks:
             task = load_task(library, name, backbone_folder=folder, max_length=LENGTH)

@@ -26,7 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from adapterlab.train.capacity import Capacity
 from adapterlab.train.lane import Lane
-from adapterlab.train.step import train_step
+from adapterlab.train.loop import train_step
 from measure import alternate, print_table, spread, surroundings, write_json
 from recipe import recipe
 from world import World

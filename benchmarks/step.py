@@ -10,7 +10,7 @@ transformers' own model (benchmarks/reference.py), on a GPU under autocast to fp
 above the loaded model and pool, measured in a process of its own. Bars (CPU, MiniLM's shape): the
 ScaLearn family ≤ 1.05 × bare, AdapterFusion ≤ 1.5 × bare; with dropout on, ScaLearn ≤ 0.65 ×
 reference; memory ≤ 0.8 GB. Times are those from the second epoch on. Needs only torch, transformers,
-safetensors and numpy.
+safetensors, numpy and pydantic.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 
 import torch
 
-from adapterlab.train.step import train_step
+from adapterlab.train.loop import train_step
 from measure import Times, alternate, print_table, spread, surroundings, write_json
 from recipe import recipe
 from world import KINDS, World

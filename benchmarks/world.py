@@ -5,52 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from adapterlab.records import BackboneShape, Examples, ProblemType, TaskData, TaskFacts, TrainSettings
-from adapterlab.train.adaptation import SourcePool
+from adapterlab.records import Examples, ProblemType, TaskData, TaskFacts, TrainSettings
+from adapterlab.train.adaptation import Adaptation, OwnAdapter, SourcePool, trained_in
+from adapterlab.train.combination import Combination, TokenMeans, combiner_layer
 from adapterlab.train.lane import Lane
-from adapterlab.train.layers import Backbone
+from adapterlab.train.layers import Backbone, MethodLayer, Tensors
 from adapterlab.train.rng import stream
-from adapterlab.train.source_lane import source_lane, trainable
-from adapterlab.train.token_means import TokenMeans
-from adapterlab.train.transfer_lane import transfer_lane
-from adapterlab_adapterfusion.layer import AdapterFusionLayer
-from adapterlab_bottleneck import layer as pfeiffer
-from adapterlab_encoder.layer import from_model
-from adapterlab_scalearn.layer import ScaLearnLayer
+from adapterlab_adapterfusion.plugin import ADAPTERFUSION
+from adapterlab_bottleneck.plugin import PFEIFFER, PfeifferSettings
+from adapterlab_encoder.loading import from_model
+from adapterlab_heads.plugin import CLASSIFICATION
+from adapterlab_scalearn.plugin import SCALEARN, SCALEARN_PP, SCALEARN_UNIFORM, SCALEARN_UNIFORM_PP
 
 SHAPES = {
-    "minilm": BackboneShape(layers=6, hidden_size=384, heads=12, intermediate_size=1536),
-    "roberta-base": BackboneShape(layers=12, hidden_size=768, heads=12, intermediate_size=3072),
-    "tiny": BackboneShape(layers=2, hidden_size=32, heads=4, intermediate_size=64),
+    "minilm": {"layers": 6, "hidden_size": 384, "heads": 12, "inner": 1536},
+    "roberta-base": {"layers": 12, "hidden_size": 768, "heads": 12, "inner": 3072},
+    "tiny": {"layers": 2, "hidden_size": 32, "heads": 4, "inner": 64},
 }
 _VOCABULARY = 1000
-_REDUCTION = 16
-METHOD = SimpleNamespace(non_linearity="relu", width=lambda d: max(1, d // _REDUCTION))
-"""Pfeiffer's settings, as in the papers; without pydantic, which a bare machine may lack."""
-SCALEARN = {
-    "scalearn": (True, True),
-    "scalearn_uniform": (True, False),
-    "scalearn_pp": (False, True),
-    "scalearn_uniform_pp": (False, False),
+METHOD = PfeifferSettings()
+"""Pfeiffer's settings, as in the papers: reduction 16, relu."""
+COMBINERS = {
+    one.name: one for one in (SCALEARN, SCALEARN_UNIFORM, SCALEARN_PP, SCALEARN_UNIFORM_PP, ADAPTERFUSION)
 }
-"""Whether coefficients are of their own for each layer, and for each dimension."""
-KINDS = (*SCALEARN, "adapterfusion")
-
-
-def combiner_of(kind: str, shape: BackboneShape, sources: int) -> tuple[Any, Any, tuple[int, int, int]]:
-    """Return a combiner's layer, its settings and its coefficients' shape."""
-    if kind == "adapterfusion":
-        return AdapterFusionLayer(), SimpleNamespace(value_regulariser=0.01), (shape.layers, sources, 1)
-    per_layer, per_dimension = SCALEARN[kind]
-    size = (shape.layers if per_layer else 1, sources, shape.hidden_size if per_dimension else 1)
-    return ScaLearnLayer(), SimpleNamespace(regulariser=0.0, regulariser_of="mean"), size
+KINDS = tuple(COMBINERS)
 
 
 @dataclass(frozen=True)
@@ -73,10 +57,10 @@ class World:
         shape = SHAPES[self.shape]
         torch.manual_seed(0)
         config = BertConfig(
-            num_hidden_layers=shape.layers,
-            hidden_size=shape.hidden_size,
-            num_attention_heads=shape.heads,
-            intermediate_size=shape.intermediate_size,
+            num_hidden_layers=shape["layers"],
+            hidden_size=shape["hidden_size"],
+            num_attention_heads=shape["heads"],
+            intermediate_size=shape["inner"],
             vocab_size=_VOCABULARY,
             hidden_dropout_prob=0.1 if self.backbone_dropout else 0.0,
             attention_probs_dropout_prob=0.1 if self.backbone_dropout else 0.0,
@@ -90,13 +74,15 @@ class World:
         return from_model(self.model, dtype=self.dtype)
 
     @cached_property
+    def method(self) -> MethodLayer:
+        """Pfeiffer adapters on the backbone."""
+        return PFEIFFER.layer(METHOD, self.backbone.shape)
+
+    @cached_property
     def pool(self) -> SourcePool:
         """Frozen Pfeiffer adapters, reduction 16."""
-        adapters = [
-            pfeiffer.initial(METHOD, self.backbone.shape, stream(number, "pool"))
-            for number in range(self.sources)
-        ]
-        return SourcePool.build(pfeiffer, METHOD, adapters, self.backbone)
+        adapters = [self.method.initial(stream(number, "pool")) for number in range(self.sources)]
+        return SourcePool.build(self.method, adapters, self.backbone)
 
     @cached_property
     def task(self) -> TaskData:
@@ -136,26 +122,17 @@ class World:
 
     def transfer(self, kind: str, seed: int = 0) -> Lane:
         """Return a lane that trains a combiner."""
-        layer, settings, size = combiner_of(kind, self.backbone.shape, self.sources)
-        return transfer_lane(
-            self.backbone,
-            self.pool,
-            layer,
-            size,
-            self.task,
-            self.settings(),
-            init_scale=2.0,
-            dropout=0.3,
-            combiner_settings=settings,
-            seed=seed,
-            name=f"{kind} {seed}",
+        plugin = COMBINERS[kind]
+        layer = combiner_layer(
+            plugin, plugin.settings(), self.pool.shape, {"init_scale": 2.0, "dropout": 0.3}
         )
+        tensors = layer.initial(stream(seed, "combiner init"))
+        return self._lane(f"{kind} {seed}", Combination(self.pool, layer), tensors, seed)
 
     def adapter(self, seed: int = 0) -> Lane:
         """Return a lane that trains an adapter of its own."""
-        return source_lane(
-            self.backbone, pfeiffer, METHOD, self.task, self.settings(), seed=seed, name=f"adapter {seed}"
-        )
+        tensors = self.method.initial(stream(seed, "adapter init"))
+        return self._lane(f"adapter {seed}", OwnAdapter(self.method), tensors, seed)
 
     def bare(self, *, whole: bool, seed: int = 0) -> Lane:
         """Return a lane with the least that makes gradients go all the way: one vector a layer.
@@ -166,46 +143,42 @@ class World:
         """
         shape = self.backbone.shape
         tensors = {f"vector.{layer}": torch.zeros(shape.hidden_size) for layer in range(shape.layers)}
+        adaptation = VectorALayer(means=TokenMeans(shape.layers) if whole else None)
+        return self._lane("bare", adaptation, tensors, seed)
+
+    def _lane(self, name: str, adaptation: Adaptation, tensors: Tensors, seed: int) -> Lane:
+        """Return a lane as the engine makes it, but for the look-up of its head: nothing is installed here."""
+        backbone, facts = self.backbone, self.task.facts
+        head = CLASSIFICATION.layer(backbone.shape.hidden_size, facts.n_labels, facts.problem_type)
+        fresh = tensors | head.initial(stream(seed, "head init"))
         return Lane(
-            name="bare",
+            name=name,
             task=self.task,
-            adaptation=VectorALayer(means=TokenMeans(shape.layers) if whole else None),
+            adaptation=adaptation,
             settings=self.settings(),
             seed=seed,
-            tensors=trainable(self.backbone, self.task, tensors, seed),
-            device=self.backbone.device,
+            tensors={
+                key: one.to(device=backbone.device, dtype=trained_in(backbone.dtype)).requires_grad_()
+                for key, one in fresh.items()
+            },
+            head=head,
+            device=backbone.device,
         )
 
 
 @dataclass(frozen=True)
-class VectorALayer:
+class VectorALayer(Adaptation):
     """Adds one trainable vector to each layer's feed-forward output."""
 
     group: int = 0
     sites: tuple[str, ...] = ("ffn.out",)
-    exclusive: bool = False
     means: TokenMeans | None = None
     """If there, every token's last state is computed."""
 
-    def shared(self, site: str, layer: int, x: Tensor) -> None:
-        """Return nothing: there is nothing to share."""
-
     def forward(
-        self, tensors: Any, site: str, layer: int, x: Tensor, y: Tensor, shared: Any, generator: Any
+        self, tensors: Any, at: tuple[str, int], x: Tensor, y: Tensor, shared: Any, generator: Any
     ) -> Tensor:
         """Return the layer's vector for every row."""
-        del site, x, shared, generator
-        vector: Tensor = tensors[f"vector.{layer}"]
+        del x, shared, generator
+        vector: Tensor = tensors[f"vector.{at[1]}"]
         return vector.expand(y.shape)
-
-    def penalty(self, tensors: Any) -> None:
-        """Return nothing to add to the loss."""
-
-    def decays(self, name: str) -> bool:
-        """Return whether weight decay acts on a tensor."""
-        return bool(name)
-
-    def lr_factor(self, name: str) -> float:
-        """Return 1: one rate for all."""
-        del name
-        return 1.0

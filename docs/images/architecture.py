@@ -11,11 +11,10 @@ FLOOR, GAP = 44, 8
 
 FLOORS: tuple[tuple[tuple[str, str, str], ...], ...] = (
     (("cli", "commands", "1"),),
-    (("api", "the Python API", ""),),
+    (("api", "the Python API", ""), ("plugin", "all that plug-ins may import", "")),
     (("reporting", "tables, significance", "8"), ("exporting", "folders, predictions", "")),
     (("driver", "what is missing, whose it is, who does it", "4"),),
-    (("worker", "sources, studies, final runs", "6"),),
-    (("cluster", "starts workers (Ray)", "5"),),
+    (("cluster", "starts workers (Ray)", "5"), ("worker", "sources, studies, final runs", "6")),
     (("train", "the lane engine (torch)", "7"), ("search", "studies (Optuna)", "")),
     (
         ("planning", "keyed steps", "3"),
@@ -34,6 +33,7 @@ FLOORS: tuple[tuple[tuple[str, str, str], ...], ...] = (
         ("fingerprint", "keys", ""),
         ("records", "plain values", ""),
         ("home", "where state is", ""),
+        ("provenance", "what made it", ""),
     ),
 )
 

@@ -6,6 +6,7 @@
     ├── NotFoundError               4  a file, task, backbone, plug-in or record does not exist
     ├── DataError                   3  a data file is malformed (file, line, remedy)
     ├── BackboneError               3  weights that do not match, an unsupported architecture
+    ├── PluginError                 3  a plug-in does not keep what its kind promises
     ├── UnavailableError            5  a database, tracking server or hub cannot be reached
     ├── ConflictError               5  somebody else holds it, or the schema is newer than the code
     │   └── ClaimLostError          5  a lease was taken over: this owner may no longer publish
@@ -89,6 +90,12 @@ class DataError(AdapterlabError, ValueError):
 
 class BackboneError(AdapterlabError, ValueError):
     """A backbone's weights do not match what was asked for, or are unsupported."""
+
+    exit_code = 3
+
+
+class PluginError(AdapterlabError, TypeError):
+    """A plug-in does not keep what its kind promises; the remedy names the page to read."""
 
     exit_code = 3
 

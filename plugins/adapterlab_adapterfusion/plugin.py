@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from adapterlab.records import BackboneShape
+from adapterlab.plugin import Combiner, PoolShape
+
+if TYPE_CHECKING:
+    from adapterlab.plugin import CombinerLayer
 
 
 class AdapterFusionSettings(BaseModel):
@@ -26,32 +28,26 @@ class AdapterFusionSettings(BaseModel):
 
 
 @dataclass(frozen=True)
-class AdapterFusion:
+class AdapterFusion(Combiner):
     """Queries from the token, keys and values from each source's output."""
 
     name: str = "adapterfusion"
-    version: int = 1
     settings: type[BaseModel] = AdapterFusionSettings
     dimensions: Mapping[str, Any] = field(default_factory=lambda: {"lr": 5e-5, "dropout": 0.1})
     token_dependent: bool = True
 
-    def coefficient_shape(self, shape: BackboneShape, sources: int) -> tuple[int, int, int]:
-        """Return (L, T, 1), the shape of mean attention weights."""
-        return shape.layers, sources, 1
-
-    def trainable_parameters(
-        self,
-        settings: BaseModel,  # noqa: ARG002 - the protocol's; no setting changes the count
-        shape: BackboneShape,
-        sources: int,  # noqa: ARG002 - the protocol's; the count does not depend on the pool
-    ) -> int:
+    def trainable_parameters(self, settings: BaseModel, pool: PoolShape) -> int:
         """Return ``L·(3d² + 2d)``: 21,252,096 at roberta-base shape."""
-        d = shape.hidden_size
-        return shape.layers * (3 * d * d + 2 * d)
+        del settings  # none changes the count
+        return sum(
+            site.input**2 + site.input * site.output + site.output**2 + 2 * site.input for site in pool.points
+        )
 
-    def layer(self) -> Any:
+    def layer(self, settings: AdapterFusionSettings, pool: PoolShape, *, dropout: float) -> CombinerLayer:
         """Import the torch side."""
-        return import_module("adapterlab_adapterfusion.layer").AdapterFusionLayer()
+        from adapterlab_adapterfusion.layer import AdapterFusionLayer
+
+        return AdapterFusionLayer(settings, pool, dropout=dropout)
 
 
 ADAPTERFUSION = AdapterFusion()

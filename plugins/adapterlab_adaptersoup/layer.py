@@ -10,60 +10,67 @@ three sentences of the target only.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from adapterlab.errors import TrainingError, UsageError
-from adapterlab.train.layers import FrozenPool, PoolContext, Tensors
+from adapterlab.plugin import (
+    Coefficients,
+    CombinerLayer,
+    FrozenPool,
+    PoolContext,
+    PoolShape,
+    Tensors,
+    TrainingError,
+    UsageError,
+)
+from adapterlab_adaptersoup.plugin import AdapterSoupSettings
 from adapterlab_adaptersoup.vectors import task_vector
 
 
-@dataclass(frozen=True)
-class AdapterSoupLayer:
-    """Torch side of AdapterSoup."""
+class AdapterSoupLayer(CombinerLayer):
+    """Torch side of AdapterSoup.
 
-    def initial(
-        self,
-        settings: Any,  # noqa: ARG002 - the protocol's
-        size: tuple[int, int, int],  # noqa: ARG002
-        hidden_size: int,  # noqa: ARG002
-        init_scale: float,  # noqa: ARG002
-        generator: torch.Generator,  # noqa: ARG002
-    ) -> Tensors:
-        """Return nothing: only the head is trained."""
-        return {}
+    Args:
+        settings: How similar tasks are found.
+        pool: What is averaged.
+    """
 
-    def fixed(self, settings: Any, size: tuple[int, int, int], pool: PoolContext) -> Tensors:
+    averages = True
+    needs_context = True
+
+    def __init__(self, settings: AdapterSoupSettings, pool: PoolShape) -> None:
+        super().__init__(pool)
+        self.settings = settings
+
+    def fixed(self, context: PoolContext) -> Tensors:
         """Return the average's weights as ``omega`` and the similarities behind them, (1, T, 1) each.
 
         Raises:
             TrainingError: No source's texts are like the target's.
             UsageError: The tasks' texts or the encoder are not at hand.
         """
-        if "encoder" not in pool.models or pool.cache is None:
+        if "encoder" not in context.models or context.cache is None:
             raise UsageError(
                 "adaptersoup weighs by the tasks' texts, which are not known here",
                 remedy="Give the weights: coefficients = one number an adapter, (1, T, 1).",
             )
         vectors = {
-            task: task_vector(task, settings, pool) for task in dict.fromkeys((*pool.sources, pool.target))
+            task: task_vector(task, self.settings, context)
+            for task in dict.fromkeys((*context.sources, context.target))
         }
-        similarity = torch.stack([vectors[task] @ vectors[pool.target] for task in pool.sources])
+        similarity = torch.stack([vectors[task] @ vectors[context.target] for task in context.sources])
         return {
-            "omega": soup_weights(similarity, settings.top_k).reshape(size).float(),
-            "similarity": similarity.reshape(size).float(),
+            "omega": soup_weights(similarity, self.settings.top_k).reshape(1, -1, 1).float(),
+            "similarity": similarity.reshape(1, -1, 1).float(),
         }
 
-    def reduce(
-        self,
-        settings: Any,  # noqa: ARG002 - the protocol's
-        tensors: Mapping[str, Tensor],
-        adapters: Sequence[Mapping[str, Tensor]],
-    ) -> Tensors:
-        """Return the adapter whose every parameter is the weighted mean of the sources'."""
+    def reduce(self, tensors: Mapping[str, Tensor], adapters: Sequence[Mapping[str, Tensor]]) -> Tensors:
+        """Return the adapter whose every parameter is the weighted mean of the sources'.
+
+        Raises:
+            UsageError: The adapters differ in size.
+        """
         weights = tensors["omega"].detach().flatten().double().cpu().tolist()
         used = [(one, weight) for one, weight in zip(adapters, weights, strict=True) if weight]
         if not used:
@@ -78,23 +85,22 @@ class AdapterSoupLayer:
 
     def forward(
         self,
-        settings: Any,  # noqa: ARG002 - the protocol's
-        tensors: Mapping[str, Tensor],  # noqa: ARG002 - the weights are in the one adapter already
-        point: int,  # noqa: ARG002
+        tensors: Mapping[str, Tensor],
+        point: int,
         pool: FrozenPool,
-        x: Tensor,  # noqa: ARG002
+        x: Tensor,
         h: Tensor,
         *,
-        dropout: float,  # noqa: ARG002 - there is nothing to drop
-        generator: torch.Generator | None,  # noqa: ARG002
-        observe: Callable[[Tensor], None] | None = None,  # noqa: ARG002
+        generator: torch.Generator | None,
+        observe: Callable[[Tensor], None] | None = None,
     ) -> Tensor:
-        """Return the output of the one adapter, (N, r) -> (N, d)."""
+        """Return the output of the one adapter, (N, r) -> (N, e)."""
+        del tensors, point, x, generator, observe  # the weights are in the one adapter already
         return torch.addmm(pool.bias[0], h, pool.up[0].T)
 
-    def coefficients(self, settings: Any, tensors: Mapping[str, Tensor]) -> Tensor:  # noqa: ARG002
-        """Return the weights of the average, (1, T, 1); they weigh parameters, not outputs."""
-        return tensors["omega"].detach()
+    def coefficients(self, tensors: Mapping[str, Tensor]) -> Coefficients:
+        """Return the weights of the average, one row for all points; they weigh parameters, not outputs."""
+        return Coefficients.of(tensors["omega"].detach())
 
 
 def soup_weights(similarity: Tensor, top_k: int) -> Tensor:

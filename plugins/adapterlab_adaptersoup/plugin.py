@@ -6,13 +6,15 @@ Source: AdapterSoup, arXiv 2302.07027, as compared in ScaLearn (arXiv 2310.01217
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from importlib import import_module
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from adapterlab.records import BackboneShape
+from adapterlab.plugin import Combiner, PoolShape
+
+if TYPE_CHECKING:
+    from adapterlab.plugin import CombinerLayer
 
 MODEL_PATTERN = r"^(package:.+|folder:.+|hub:[^@]+@[0-9a-f]{40})$"
 
@@ -35,21 +37,15 @@ class AdapterSoupSettings(BaseModel):
 
 
 @dataclass(frozen=True)
-class AdapterSoup:
+class AdapterSoup(Combiner):
     """An average in weight space, by similarity of the tasks' texts."""
 
     name: str = "adaptersoup"
-    version: int = 1
     settings: type[BaseModel] = AdapterSoupSettings
-    dimensions: Mapping[str, Any] = field(default_factory=lambda: {"lr": 3e-4})
-    token_dependent: bool = False
 
-    def coefficient_shape(self, shape: BackboneShape, sources: int) -> tuple[int, int, int]:  # noqa: ARG002
-        """Return (1, T, 1): the weights of the average."""
-        return 1, sources, 1
-
-    def trainable_parameters(self, settings: BaseModel, shape: BackboneShape, sources: int) -> int:  # noqa: ARG002
+    def trainable_parameters(self, settings: BaseModel, pool: PoolShape) -> int:
         """Return 0: only the head is trained."""
+        del settings, pool
         return 0
 
     def models(self, settings: BaseModel) -> Mapping[str, str]:
@@ -57,9 +53,11 @@ class AdapterSoup:
         assert isinstance(settings, AdapterSoupSettings)
         return {"encoder": settings.encoder}
 
-    def layer(self) -> Any:
+    def layer(self, settings: AdapterSoupSettings, pool: PoolShape) -> CombinerLayer:
         """Import the torch side."""
-        return import_module("adapterlab_adaptersoup.layer").AdapterSoupLayer()
+        from adapterlab_adaptersoup.layer import AdapterSoupLayer
+
+        return AdapterSoupLayer(settings, pool)
 
 
 ADAPTERSOUP = AdapterSoup()

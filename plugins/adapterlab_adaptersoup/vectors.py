@@ -19,9 +19,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from adapterlab.errors import DataError
-from adapterlab.fingerprint import key_of
-from adapterlab.train.layers import PoolContext
+from adapterlab.plugin import DataError, PoolContext, key_of
 
 VERSION = 1
 """Raise it when vectors change; part of their keys."""

@@ -17,8 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adapterlab.train.activations import ACTIVATIONS
-from adapterlab.train.layers import FrozenPool, Tensors
+from adapterlab.plugin import ACTIVATIONS, FrozenPool, Site, Tensors
 
 _INIT_STD = 0.02  # Source: methods of both papers, init "bert": weights N(0, 0.02), biases 0
 
@@ -45,11 +44,11 @@ class Bottleneck(NamedTuple):
         }
 
 
-def initial(d: int, r: int, generator: torch.Generator) -> Bottleneck:
-    """Return fresh weights N(0, 0.02) and biases 0."""
-    down = torch.empty(r, d).normal_(0.0, _INIT_STD, generator=generator)
-    up = torch.empty(d, r).normal_(0.0, _INIT_STD, generator=generator)
-    return Bottleneck(down, torch.zeros(r), up, torch.zeros(d))
+def initial(site: Site, r: int, generator: torch.Generator) -> Bottleneck:
+    """Return fresh weights N(0, 0.02) and biases 0, of width ``r`` between a site's input and output."""
+    down = torch.empty(r, site.input).normal_(0.0, _INIT_STD, generator=generator)
+    up = torch.empty(site.output, r).normal_(0.0, _INIT_STD, generator=generator)
+    return Bottleneck(down, torch.zeros(r), up, torch.zeros(site.output))
 
 
 def read(tensors: Mapping[str, Tensor], prefix: str) -> Bottleneck:

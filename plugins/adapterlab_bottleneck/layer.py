@@ -1,75 +1,76 @@
-"""The Pfeiffer adapter: one bottleneck a layer, between two applications of the layer's LayerNorm.
+"""Bottleneck adapters at one or more sites: Pfeiffer's one per layer, Houlsby's two.
 
-Shapes: ``N`` token rows, ``d`` hidden size, ``r`` bottleneck width, ``T`` adapters, ``L`` layers.
+Pfeiffer's stands between two applications of the layer's LayerNorm, Houlsby's on the output of each
+sub-block, before residual and LayerNorm: that is the site's to say. What is here is the same for both.
 
-Source: AdapterFusion (arXiv 2005.00247), section 4.1; ScaLearn (arXiv 2310.01217), section 3.
+Shapes: ``N`` token rows, ``d`` a site's width, ``r`` bottleneck width, ``T`` adapters, ``L`` layers.
+
+Source: AdapterFusion (arXiv 2005.00247), section 4.1; ScaLearn (arXiv 2310.01217), section 3; Houlsby et al.
+(arXiv 1902.00751), section 2.1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from adapterlab.records import BackboneShape
-from adapterlab.train.layers import FrozenPool, Tensors
+from adapterlab.plugin import BackboneShape, FrozenPool, MethodLayer, Tensors
 from adapterlab_bottleneck import bottleneck
+from adapterlab_bottleneck.bottleneck import Bottleneck
+from adapterlab_bottleneck.plugin import BottleneckSettings
 
 
-def sites(settings: Any) -> tuple[str, ...]:  # noqa: ARG001 - the same for all
-    """Return where the output is added: after the feed-forward block."""
-    return ("ffn",)
+class BottleneckLayer(MethodLayer):
+    """Methods whose adapter is, at every point, one bottleneck that :meth:`at` gives."""
+
+    settings: BottleneckSettings
+
+    def at(self, tensors: Mapping[str, Tensor], site: str, layer: int) -> Bottleneck:
+        """Return the bottleneck that an adapter has at a point."""
+        return bottleneck.read(tensors, self.prefix(site, layer))
+
+    def prefix(self, site: str, layer: int) -> str:
+        """Return what the names of a point's dense tensors begin with."""
+        del site
+        return f"layer.{layer}."
+
+    def forward(self, tensors: Mapping[str, Tensor], site: str, layer: int, x: Tensor, y: Tensor) -> Tensor:
+        """Return ``u = W_up σ(W_down x + b_down) + b_up``, (N, d) -> (N, d)."""
+        del y  # u depends on x alone
+        return bottleneck.forward(self.at(tensors, site, layer), self.settings.non_linearity, x)
+
+    def stack(self, pool: Sequence[Mapping[str, Tensor]], site: str, layer: int) -> FrozenPool:
+        """Stack T adapters at one point, of any widths."""
+        return bottleneck.stack([self.at(one, site, layer) for one in pool])
+
+    def inner(self, pool: FrozenPool, x: Tensor) -> Tensor:
+        """Return all T bottleneck activations with one product, (N, d) -> (N, T·r)."""
+        return bottleneck.inner(pool, self.settings.non_linearity, x)
+
+    def fold(self, pool: Sequence[Mapping[str, Tensor]], site: str, layer: int, omega: Tensor) -> Tensors:
+        """Return one point of the one dense adapter that ``Σ_t ω_t ⊙ u_t`` is; ``omega`` is (T, d or 1)."""
+        weights = [self.at(one, site, layer) for one in pool]
+        return bottleneck.fold(weights, omega).named(self.prefix(site, layer))
 
 
-def initial(settings: Any, shape: BackboneShape, generator: torch.Generator) -> Tensors:
-    """Return one adapter's tensors for every layer: weights N(0, 0.02), biases 0."""
-    d, r = shape.hidden_size, settings.width(shape.hidden_size)
-    tensors: Tensors = {}
-    for layer in range(shape.layers):
-        tensors |= bottleneck.initial(d, r, generator).named(_prefix(layer))
-    return tensors
+class DenseBottleneckLayer(BottleneckLayer):
+    """A dense bottleneck of its own at every point."""
+
+    def __init__(self, settings: BottleneckSettings, shape: BackboneShape, sites: Sequence[str]) -> None:
+        super().__init__(shape, sites)
+        self.settings = settings
+
+    def initial(self, generator: torch.Generator) -> Tensors:
+        """Return one adapter's tensors for every point: weights N(0, 0.02), biases 0."""
+        tensors: Tensors = {}
+        for layer in range(self.shape.layers):
+            for site in self.sites:
+                fresh = bottleneck.initial(site, self.settings.width(site.output), generator)
+                tensors |= fresh.named(self.prefix(site.name, layer))
+        return tensors
 
 
-def forward(
-    settings: Any,
-    tensors: Tensors,
-    site: str,  # noqa: ARG001 - it has one
-    layer: int,
-    x: Tensor,
-    y: Tensor,  # noqa: ARG001 - u depends on x alone
-) -> Tensor:
-    """Return ``u = W_up σ(W_down x + b_down) + b_up``, (N, d) -> (N, d)."""
-    return bottleneck.forward(bottleneck.read(tensors, _prefix(layer)), settings.non_linearity, x)
-
-
-def stack(
-    settings: Any,  # noqa: ARG001 - weights alone decide
-    pool: Sequence[Mapping[str, Tensor]],
-    site: str,  # noqa: ARG001 - it has one
-    layer: int,
-) -> FrozenPool:
-    """Stack one layer of T adapters, of any widths."""
-    return bottleneck.stack([bottleneck.read(one, _prefix(layer)) for one in pool])
-
-
-def inner(settings: Any, pool: FrozenPool, x: Tensor) -> Tensor:
-    """Return all T bottleneck activations with one product, (N, d) -> (N, T·r)."""
-    return bottleneck.inner(pool, settings.non_linearity, x)
-
-
-def fold(
-    settings: Any,  # noqa: ARG001 - weights alone decide
-    pool: Sequence[Mapping[str, Tensor]],
-    site: str,  # noqa: ARG001 - it has one
-    layer: int,
-    omega: Tensor,
-) -> Tensors:
-    """Return one layer of the one adapter that ``Σ_t ω_t ⊙ u_t`` is; ``omega`` is (T, d or 1)."""
-    weights = [bottleneck.read(one, _prefix(layer)) for one in pool]
-    return bottleneck.fold(weights, omega).named(_prefix(layer))
-
-
-def _prefix(layer: int) -> str:
-    return f"layer.{layer}."
+class PfeifferLayer(DenseBottleneckLayer):
+    """One bottleneck per layer, at its only site."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib import import_module
-from types import ModuleType
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from adapterlab.records import BackboneShape
+from adapterlab.plugin import AdapterMethod, BackboneShape, Site
+
+if TYPE_CHECKING:
+    from adapterlab.plugin import MethodLayer
 
 NonLinearity = Literal[
     "relu",
@@ -26,7 +26,7 @@ NonLinearity = Literal[
     "swish",
     "tanh",
 ]
-"""As AdapterHub names them; each is in ``train/activations.py``."""
+"""As AdapterHub names them; each is in ``adapterlab.plugin.ACTIVATIONS``."""
 
 
 class BottleneckSettings(BaseModel):
@@ -48,7 +48,7 @@ class PfeifferSettings(BottleneckSettings):
     """Settings of ``method = "pfeiffer"``; the papers have reduction 16 and relu."""
 
 
-class Pfeiffer:
+class Pfeiffer(AdapterMethod):
     """One bottleneck a layer, ``u = W_up σ(W_down x + b_down) + b_up``.
 
     Source: AdapterFusion, arXiv 2005.00247, section 4.1 (the architecture found by their search).
@@ -56,10 +56,8 @@ class Pfeiffer:
 
     name = "pfeiffer"
     version = 1
-    settings: type[BaseModel] = PfeifferSettings
+    settings = PfeifferSettings
     combinable = True
-    exclusive = False
-    training: Mapping[str, float] = {}
 
     def sites(self, settings: BaseModel) -> tuple[str, ...]:  # noqa: ARG002 - the same for all
         """Return its one site, after the feed-forward block."""
@@ -72,16 +70,20 @@ class Pfeiffer:
     def trainable_parameters(self, settings: BaseModel, shape: BackboneShape) -> int:
         """Return ``L · (2·d·r + r + d)``: 894,528 at roberta-base shape with the defaults."""
         assert isinstance(settings, PfeifferSettings)
-        return shape.layers * bottleneck_parameters(shape.hidden_size, settings.width(shape.hidden_size))
+        return shape.layers * bottleneck_parameters(shape.site("ffn"), settings)
 
-    def layer(self) -> ModuleType:
+    def layer(self, settings: BaseModel, shape: BackboneShape) -> MethodLayer:
         """Import the torch side."""
-        return import_module("adapterlab_bottleneck.layer")
+        from adapterlab_bottleneck.layer import PfeifferLayer
+
+        assert isinstance(settings, PfeifferSettings)
+        return PfeifferLayer(settings, shape, self.sites(settings))
 
 
-def bottleneck_parameters(d: int, r: int) -> int:
-    """Return the weights and biases of one bottleneck, ``2·d·r + r + d``."""
-    return 2 * d * r + r + d
+def bottleneck_parameters(site: Site, settings: BottleneckSettings) -> int:
+    """Return the weights and biases of one bottleneck, ``2·d·r + r + d`` where input and output are ``d``."""
+    r = settings.width(site.output)
+    return (site.input + site.output) * r + r + site.output
 
 
 PFEIFFER = Pfeiffer()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
-from types import ModuleType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, Field
 
-from adapterlab.errors import UsageError
-from adapterlab.records import BackboneShape
+from adapterlab.plugin import AdapterMethod, BackboneShape, UsageError
 from adapterlab_bottleneck.plugin import BottleneckSettings, NonLinearity, PfeifferSettings
+
+if TYPE_CHECKING:
+    from adapterlab.plugin import MethodLayer
 
 
 class CompacterSettings(BottleneckSettings):
@@ -35,7 +35,7 @@ class CompacterSettings(BottleneckSettings):
         return -(-super().width(hidden_size) // self.phm_dim) * self.phm_dim
 
 
-class CompacterPlusPlus:
+class CompacterPlusPlus(AdapterMethod):
     """One bottleneck a layer with ``W = Σ_i A_i ⊗ (L_i R_i)``; A is shared by all layers and projections.
 
     Source: Compacter, arXiv 2106.04647, section 4 (Compacter++: no adapter after attention).
@@ -43,9 +43,8 @@ class CompacterPlusPlus:
 
     name = "compacter_pp"
     version = 1
-    settings: type[BaseModel] = CompacterSettings
+    settings = CompacterSettings
     combinable = True
-    exclusive = False
     training: Mapping[str, float] = {"lr": 3e-3}
     """Source: ScaLearn, arXiv 2310.01217, appendix A."""
 
@@ -63,12 +62,16 @@ class CompacterPlusPlus:
     def trainable_parameters(self, settings: BaseModel, shape: BackboneShape) -> int:
         """Return ``L · (2·(d + r) + r + d) + n³``: 29,440 at roberta-base shape with the defaults."""
         assert isinstance(settings, CompacterSettings)
-        d, r = shape.hidden_size, settings.width(shape.hidden_size)
-        return shape.layers * (2 * (d + r) + r + d) + settings.phm_dim**3
+        site = shape.site("ffn")
+        r = settings.width(site.output)
+        return shape.layers * (site.input + site.output + 3 * r + site.output) + settings.phm_dim**3
 
-    def layer(self) -> ModuleType:
+    def layer(self, settings: BaseModel, shape: BackboneShape) -> MethodLayer:
         """Import the torch side."""
-        return import_module("adapterlab_compacter.layer")
+        from adapterlab_compacter.layer import CompacterLayer
+
+        assert isinstance(settings, CompacterSettings)
+        return CompacterLayer(settings, shape, self.sites(settings))
 
 
 COMPACTER_PP = CompacterPlusPlus()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapterlab.registry.suites import FolderSuite
+from adapterlab.plugin import FolderSuite
 from adapterlab_corpora import tasks
 
 OTHER = FolderSuite("other", 1, tasks.OTHER)

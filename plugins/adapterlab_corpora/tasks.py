@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from adapterlab.records import ProblemType, Splits
-from adapterlab.registry.protocols import TaskDefinition
+from adapterlab.plugin import ProblemType, Splits, TaskDefinition
 
 _SENTIMENT = ("negative", "positive")
 

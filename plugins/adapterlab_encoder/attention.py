@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adapterlab.train.rng import keep_mask
+from adapterlab.plugin import keep_mask
 
 _CACHED_BYTES = 2 << 20
 """Scores computed at a time on a CPU: about what a core's own cache holds. A batch of 32 × 128 tokens has

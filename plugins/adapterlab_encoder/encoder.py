@@ -3,9 +3,9 @@
 Weights never change, so they are prepared once and no gradient is ever computed for them. All
 products run over the packed rows of every lane; attention, which must not look from one lane into
 another, runs lane by lane on contiguous views. Dropout inside the frozen backbone, where wanted, is
-drawn from each lane's own generator. Padding is computed nowhere but
-inside attention. Where only each sequence's first token is read, the last layer
-computes nothing else for the other tokens than the keys and values they are looked at by.
+drawn from each lane's own generator. Padding is computed nowhere but inside attention. Where one
+token of each sequence is read, the last layer computes nothing else for the other tokens than the keys
+and values they are looked at by.
 
 Shapes: ``N`` packed token rows, ``B`` sequences, ``S`` tokens, ``H`` heads, ``d`` hidden size.
 
@@ -23,11 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adapterlab.train.activations import ACTIVATIONS
-from adapterlab.train.layers import Hook, Tensors
-from adapterlab.train.packing import pick, spread
-from adapterlab.train.passes import Pass, Rectangle
-from adapterlab.train.rng import dropout
+from adapterlab.plugin import ACTIVATIONS, Backbone, Hook, Pass, Rectangle, Tensors, dropout, pick, spread
 from adapterlab_encoder import inputs
 from adapterlab_encoder.attention import attention
 from adapterlab_encoder.config import POSITION_OFFSET, EncoderConfig
@@ -40,7 +36,7 @@ _Added = Callable[[str, Tensor, Tensor], Tensor]
 """``added(site, x, y)`` gives ``y`` with what the lanes add at a site of the layer."""
 
 
-class Encoder:
+class Encoder(Backbone):
     """A frozen encoder. Its only trainable parts are what a hook adds.
 
     Args:
@@ -103,7 +99,7 @@ class Encoder:
         hook: Hook | None = None,
         generators: Generators | None = None,
         *,
-        first_only: bool = False,
+        rows: Tensor | None = None,
     ) -> Tensor:
         """Return the last hidden states of every lane, packed.
 
@@ -111,10 +107,10 @@ class Encoder:
             batch: The lanes' rectangles.
             hook: Gives what is added at the sites it names; ``None``: the plain backbone.
             generators: Dropout streams by lane; ``None``: no backbone dropout at all.
-            first_only: Whether only the states of each sequence's first token are wanted.
+            rows: Which token rows are wanted, one per sequence, (Σ B,); ``None``: all.
 
         Returns:
-            Hidden states, (N, d); of first tokens only, (Σ B, d).
+            Hidden states, (N, d); of the wanted rows only, (Σ B, d).
         """
         streams: Generators = generators or [None] * len(batch.rectangles)
         last = self.shape.layers - 1
@@ -125,7 +121,7 @@ class Encoder:
             h = self._embed(batch, streams)
             rest = range(last + 1)
         for layer in rest:
-            z = self._to_ffn(h, batch, streams, hook, layer, first_only=first_only and layer == last)
+            z = self._to_ffn(h, batch, streams, hook, layer, rows=rows if layer == last else None)
             h = self._after_ffn(z, hook, layer)
         return h
 
@@ -139,7 +135,7 @@ class Encoder:
         def compute(rectangle: Rectangle) -> Tensor:
             alone = Pass((rectangle,))
             with torch.no_grad():
-                return self._to_ffn(self._embed(alone, [None]), alone, [None], None, 0, first_only=False)
+                return self._to_ffn(self._embed(alone, [None]), alone, [None], None, 0, rows=None)
 
         parts = [self._prefixes.rows(one, compute) for one in batch.rectangles]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
@@ -152,11 +148,11 @@ class Encoder:
         hook: Hook | None,
         layer: int,
         *,
-        first_only: bool,
+        rows: Tensor | None,
     ) -> Tensor:
         """Return a layer's ``f + a``, of which its output is the LayerNorm."""
         block, added = self._weights.blocks[layer], partial(_added, hook, layer)
-        looking = h.index_select(0, batch.first_tokens) if first_only else h
+        looking = h if rows is None else h.index_select(0, rows)
         attended = F.linear(self._attend(block, looking, h, batch, streams, added), *block.attention_out)
         attended = self._drop(attended, batch, streams)
         a = self._layer_norm(added("attention.out", attended, attended) + looking, block.attention_norm)
@@ -234,7 +230,7 @@ class Encoder:
         self, block: Block, looking: Tensor, h: Tensor, batch: Pass, streams: Generators, added: _Added
     ) -> Tensor:
         """Return what the rows of ``looking`` gather from all tokens of their sequences."""
-        heads, d = self.shape.heads, self.shape.hidden_size
+        heads, d = self.config.heads, self.shape.hidden_size
         query, key, value = self._project(block, looking, h)
         query = added("attention.query", looking, query)
         key, value = added("attention.key", h, key), added("attention.value", h, value)
@@ -242,17 +238,17 @@ class Encoder:
         for rectangle, from_rows, to_rows, stream in zip(
             batch.rectangles, batch.slices_of(looking), batch.slices, streams, strict=True
         ):
-            rows, places = len(rectangle.token_ids), rectangle.places
+            sequences, cells = len(rectangle.token_ids), rectangle.cells
             grids = [query[from_rows], key[to_rows], value[to_rows]]
-            if places is not None:  # attention is the one place that needs the padded grid
-                cells = rectangle.token_ids.numel()
+            if cells is not None:  # attention is the one place that needs the padded grid
+                size = rectangle.token_ids.numel()
                 whole = grids if looking is h else grids[1:]
-                grids = [*grids[: 3 - len(whole)], *(spread(one, places, cells) for one in whole)]
-            q, k, v = (one.view(rows, -1, heads, d // heads).transpose(1, 2) for one in grids)
+                grids = [*grids[: 3 - len(whole)], *(spread(one, cells, size) for one in whole)]
+            q, k, v = (one.view(sequences, -1, heads, d // heads).transpose(1, 2) for one in grids)
             mask = None if rectangle.mask is None else rectangle.mask[:, None, None, :]
             attended = attention(q, k, v, mask, self.config.attention_dropout, stream)
             gathered = attended.transpose(1, 2).reshape(-1, d)  # (B, H, S or 1, d/H) -> (B·S or B, d)
-            parts.append(gathered if places is None or looking is not h else pick(gathered, places))
+            parts.append(gathered if cells is None or looking is not h else pick(gathered, cells))
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _project(self, block: Block, looking: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:

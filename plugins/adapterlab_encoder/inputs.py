@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from adapterlab.errors import DataError
+from adapterlab.plugin import DataError
 
 
 def check_ids(name: str, ids: Tensor, like: Tensor, count: int) -> None:

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from adapterlab.records import Examples
-from adapterlab.train.passes import Rectangle
+from adapterlab.plugin import Examples, Rectangle
 
 BUDGET_BYTES = 1 << 30
 """Most memory for all kept rows, 1 GiB; a split that needs more by itself is computed each time."""

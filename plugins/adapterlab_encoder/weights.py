@@ -11,8 +11,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from adapterlab.errors import BackboneError
-from adapterlab.train.layers import Tensors
+from adapterlab.plugin import BackboneError, Tensors
 from adapterlab_encoder.config import EncoderConfig
 
 _PREFIXES = ("", "bert.", "roberta.")
@@ -84,7 +83,7 @@ class Weights:
     @classmethod
     def read(cls, read: Read, config: EncoderConfig) -> Weights:
         """Read every tensor the config asks for."""
-        d, inner = config.shape.hidden_size, config.shape.intermediate_size
+        d, inner = config.shape.hidden_size, config.intermediate_size
         return cls(
             words=read("embeddings.word_embeddings.weight", (None, d)),
             positions=read("embeddings.position_embeddings.weight", (config.max_positions, d)),

@@ -8,10 +8,9 @@ Source: ScaLearn, arXiv 2310.01217, section 2 and appendix A.2 (probing).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib import import_module
+from dataclasses import dataclass
 from itertools import product
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -22,7 +21,10 @@ from pydantic import (
     model_validator,
 )
 
-from adapterlab.records import BackboneShape
+from adapterlab.plugin import Combiner, PoolShape
+
+if TYPE_CHECKING:
+    from adapterlab.plugin import CombinerLayer
 
 TARGET = "target"
 """Stands for the target's own adapter among a probe's sources."""
@@ -71,22 +73,16 @@ Weigh = Callable[[Any, Sequence[str], str], "list[float] | str"]
 
 
 @dataclass(frozen=True)
-class FixedCombiner:
+class FixedCombiner(Combiner):
     """One coefficient a source, decided before training."""
 
     name: str
     weigh: Weigh
     settings: type[BaseModel] = FixedSettings
-    version: int = 1
-    dimensions: Mapping[str, Any] = field(default_factory=lambda: {"lr": 3e-4})
-    token_dependent: bool = False
 
-    def coefficient_shape(self, shape: BackboneShape, sources: int) -> tuple[int, int, int]:  # noqa: ARG002
-        """Return (1, T, 1)."""
-        return 1, sources, 1
-
-    def trainable_parameters(self, settings: BaseModel, shape: BackboneShape, sources: int) -> int:  # noqa: ARG002
+    def trainable_parameters(self, settings: BaseModel, pool: PoolShape) -> int:
         """Return 0: only the head is trained."""
+        del settings, pool
         return 0
 
     def complaint(self, settings: BaseModel, pool: Sequence[str], target: str) -> str | None:
@@ -94,9 +90,11 @@ class FixedCombiner:
         found = self.weigh(settings, pool, target)
         return found if isinstance(found, str) else None
 
-    def layer(self) -> Any:
+    def layer(self, settings: FixedSettings, pool: PoolShape) -> CombinerLayer:
         """Import the torch side."""
-        return import_module("adapterlab_fixed.layer").FixedCoefficients(self.weigh)
+        from adapterlab_fixed.layer import FixedCoefficients
+
+        return FixedCoefficients(settings, pool, self.weigh)
 
 
 @dataclass(frozen=True)

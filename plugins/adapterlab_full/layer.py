@@ -1,37 +1,41 @@
-"""Head-only training: no adapter at all; the backbone stays as it is and only the head learns."""
+"""Training without an adapter: the head alone on the backbone as it is, or every weight of the backbone.
+
+In full fine-tuning the lane's tensors are the backbone's own weights, by their Hugging Face names; the
+engine starts the lane from them and runs it on its own.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from adapterlab.records import BackboneShape
-from adapterlab.train.layers import Tensors
+from adapterlab.plugin import BackboneShape, MethodLayer, Tensors
 
 
-def sites(settings: Any) -> tuple[str, ...]:  # noqa: ARG001 - none at all
-    """Return nothing: the backbone is left as it is."""
-    return ()
+class NoAdapterLayer(MethodLayer):
+    """Attaches nowhere.
 
-
-def initial(settings: Any, shape: BackboneShape, generator: torch.Generator) -> Tensors:  # noqa: ARG001
-    """Return no tensors."""
-    return {}
-
-
-def forward(
-    settings: Any,  # noqa: ARG001 - the protocol's
-    tensors: Tensors,  # noqa: ARG001
-    site: str,
-    layer: int,  # noqa: ARG001
-    x: Tensor,  # noqa: ARG001
-    y: Tensor,  # noqa: ARG001
-) -> Tensor:
-    """Never called, because there is no site.
-
-    Raises:
-        LookupError: Always.
+    Args:
+        shape: The backbone's.
+        trains_backbone: Whether every weight of the backbone trains.
     """
-    raise LookupError(f"there is no adapter at {site!r}")
+
+    def __init__(self, shape: BackboneShape, *, trains_backbone: bool) -> None:
+        super().__init__(shape, ())
+        self.trains_backbone = trains_backbone
+
+    def initial(self, generator: torch.Generator) -> Tensors:
+        """Return no tensors."""
+        del generator
+        return {}
+
+    def forward(self, tensors: Mapping[str, Tensor], site: str, layer: int, x: Tensor, y: Tensor) -> Tensor:
+        """Never called, because there is no site.
+
+        Raises:
+            LookupError: Always.
+        """
+        del tensors, layer, x, y
+        raise LookupError(f"there is no adapter at {site!r}")

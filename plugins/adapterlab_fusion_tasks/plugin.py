@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapterlab.registry.suites import FolderSuite
+from adapterlab.plugin import FolderSuite
 from adapterlab_fusion_tasks import tasks
 
 ADAPTERFUSION = FolderSuite("adapterfusion", 1, tasks.ADAPTERFUSION)

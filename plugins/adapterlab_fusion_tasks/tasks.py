@@ -10,8 +10,7 @@ columns and label ids.
 
 from __future__ import annotations
 
-from adapterlab.records import ProblemType, Splits
-from adapterlab.registry.protocols import FolderLocation, HubLocation, TaskDefinition
+from adapterlab.plugin import FolderLocation, HubLocation, ProblemType, Splits, TaskDefinition
 from adapterlab_fusion_tasks import rows
 
 _CLASSES = ProblemType.CLASSIFICATION

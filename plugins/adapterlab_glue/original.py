@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from adapterlab.registry.protocols import Original, Row
+from adapterlab.plugin import Original, Row
 
 
 def _renamed(marks: tuple[str, ...], *, lenient: bool = False, **names: str) -> Original:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapterlab.registry.suites import FolderSuite
+from adapterlab.plugin import FolderSuite
 from adapterlab_glue import tasks
 
 GLUE = FolderSuite("glue", 1, tasks.GLUE)

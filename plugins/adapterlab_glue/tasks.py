@@ -8,8 +8,7 @@ Source: ScaLearn (arXiv 2310.01217) and CPJKU/ScaLearn@81d77ea8 for columns, spl
 
 from __future__ import annotations
 
-from adapterlab.records import ProblemType
-from adapterlab.registry.protocols import HubLocation, TaskDefinition
+from adapterlab.plugin import HubLocation, ProblemType, TaskDefinition
 from adapterlab_glue import original
 
 _CLASSES = ProblemType.CLASSIFICATION

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib import import_module
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from adapterlab.records import BackboneShape
+from adapterlab.plugin import AdapterMethod, BackboneShape
 from adapterlab_bottleneck.plugin import BottleneckSettings, NonLinearity, bottleneck_parameters
+
+if TYPE_CHECKING:
+    from adapterlab.plugin import MethodLayer
 
 
 class HoulsbySettings(BottleneckSettings):
@@ -19,7 +20,7 @@ class HoulsbySettings(BottleneckSettings):
     """Between the projections."""
 
 
-class Houlsby:
+class Houlsby(AdapterMethod):
     """Two bottlenecks a layer; each output is added before its sub-block's residual and LayerNorm.
 
     Source: Houlsby et al., arXiv 1902.00751, figure 2; AdapterHub's ``DoubleSeqBnConfig``.
@@ -27,10 +28,8 @@ class Houlsby:
 
     name = "houlsby"
     version = 1
-    settings: type[BaseModel] = HoulsbySettings
+    settings = HoulsbySettings
     combinable = True
-    exclusive = False
-    training: Mapping[str, float] = {}
 
     def sites(self, settings: BaseModel) -> tuple[str, ...]:  # noqa: ARG002 - the same for all
         """Return its two sites."""
@@ -43,11 +42,15 @@ class Houlsby:
     def trainable_parameters(self, settings: BaseModel, shape: BackboneShape) -> int:
         """Return ``2·L · (2·d·r + r + d)``: 1,789,056 at roberta-base shape with the defaults."""
         assert isinstance(settings, HoulsbySettings)
-        return 2 * shape.layers * bottleneck_parameters(shape.hidden_size, settings.width(shape.hidden_size))
+        points = [shape.site(name) for name in self.sites(settings)]
+        return shape.layers * sum(bottleneck_parameters(site, settings) for site in points)
 
-    def layer(self) -> ModuleType:
+    def layer(self, settings: BaseModel, shape: BackboneShape) -> MethodLayer:
         """Import the torch side."""
-        return import_module("adapterlab_houlsby.layer")
+        from adapterlab_houlsby.layer import HoulsbyLayer
+
+        assert isinstance(settings, HoulsbySettings)
+        return HoulsbyLayer(settings, shape, self.sites(settings))
 
 
 HOULSBY = Houlsby()

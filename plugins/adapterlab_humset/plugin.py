@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapterlab.registry.suites import FolderSuite
+from adapterlab.plugin import FolderSuite
 from adapterlab_humset import tasks
 
 HUMSET = FolderSuite("humset", 1, tasks.HUMSET)

@@ -13,8 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from adapterlab.records import ProblemType, Splits
-from adapterlab.registry.protocols import FolderLocation, HubLocation, Row, TaskDefinition
+from adapterlab.plugin import FolderLocation, HubLocation, ProblemType, Row, Splits, TaskDefinition
 
 _QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 

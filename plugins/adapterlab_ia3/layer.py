@@ -7,42 +7,30 @@ Source: (IA)³ (arXiv 2205.05638), section 3.3.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from adapterlab.records import BackboneShape
-from adapterlab.train.layers import Tensors
-
-_SITES = ("attention.key", "attention.value", "ffn.up")
+from adapterlab.plugin import MethodLayer, Tensors
 
 
-def sites(settings: Any) -> tuple[str, ...]:  # noqa: ARG001 - the same for all
-    """Return which linear maps have factors."""
-    return _SITES
+class Ia3Layer(MethodLayer):
+    """A factor for each output of the linear maps at its sites."""
 
+    def initial(self, generator: torch.Generator) -> Tensors:
+        """Return one adapter's tensors: factors of 1, which change nothing."""
+        del generator
+        return {
+            _name(site.name, layer): torch.ones(site.output)
+            for layer in range(self.shape.layers)
+            for site in self.sites
+        }
 
-def initial(settings: Any, shape: BackboneShape, generator: torch.Generator) -> Tensors:  # noqa: ARG001
-    """Return one adapter's tensors: factors of 1, which change nothing."""
-    widths = (shape.hidden_size, shape.hidden_size, shape.intermediate_size)
-    return {
-        _name(site, layer): torch.ones(width)
-        for layer in range(shape.layers)
-        for site, width in zip(_SITES, widths, strict=True)
-    }
-
-
-def forward(
-    settings: Any,  # noqa: ARG001 - there are none
-    tensors: Tensors,
-    site: str,
-    layer: int,
-    x: Tensor,  # noqa: ARG001 - it acts on the map's output
-    y: Tensor,
-) -> Tensor:
-    """Return ``(l − 1) ⊙ y``, so that ``y`` and it sum to ``l ⊙ y``, (N, e) -> (N, e)."""
-    return (tensors[_name(site, layer)] - 1) * y
+    def forward(self, tensors: Mapping[str, Tensor], site: str, layer: int, x: Tensor, y: Tensor) -> Tensor:
+        """Return ``(l − 1) ⊙ y``, so that ``y`` and it sum to ``l ⊙ y``, (N, e) -> (N, e)."""
+        del x  # it acts on the map's output
+        return (tensors[_name(site, layer)] - 1) * y
 
 
 def _name(site: str, layer: int) -> str:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
-from types import ModuleType
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
-from adapterlab.records import BackboneShape
+from adapterlab.plugin import AdapterMethod, BackboneShape
 
-
-class Ia3Settings(BaseModel):
-    """Settings of ``method = "ia3"``: there are none."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+if TYPE_CHECKING:
+    from adapterlab.plugin import MethodLayer
 
 
-class Ia3:
+class Ia3(AdapterMethod):
     """``y = l ⊙ (W x + b)`` for keys, values and the feed-forward block's inner units, before its GELU.
 
     The factors multiply what the backbone computes, so adapters of several tasks do not add up:
@@ -27,10 +23,6 @@ class Ia3:
     """
 
     name = "ia3"
-    version = 1
-    settings: type[BaseModel] = Ia3Settings
-    combinable = False
-    exclusive = False
     training: Mapping[str, float] = {"lr": 5e-3}
     """Source: ScaLearn, arXiv 2310.01217, appendix A."""
 
@@ -38,17 +30,15 @@ class Ia3:
         """Return its three sites."""
         return ("attention.key", "attention.value", "ffn.up")
 
-    def folds_into(self, settings: BaseModel) -> None:  # noqa: ARG002 - never
-        """Return nothing: its adapters cannot be combined."""
-        return
+    def trainable_parameters(self, settings: BaseModel, shape: BackboneShape) -> int:
+        """Return the outputs at its sites, ``L · (2·d + inner)``: 55,296 at roberta-base shape."""
+        return shape.layers * sum(shape.site(name).output for name in self.sites(settings))
 
-    def trainable_parameters(self, settings: BaseModel, shape: BackboneShape) -> int:  # noqa: ARG002
-        """Return ``L · (2·d + inner)``: 55,296 at roberta-base shape."""
-        return shape.layers * (2 * shape.hidden_size + shape.intermediate_size)
-
-    def layer(self) -> ModuleType:
+    def layer(self, settings: BaseModel, shape: BackboneShape) -> MethodLayer:
         """Import the torch side."""
-        return import_module("adapterlab_ia3.layer")
+        from adapterlab_ia3.layer import Ia3Layer
+
+        return Ia3Layer(shape, self.sites(settings))
 
 
 IA3 = Ia3()

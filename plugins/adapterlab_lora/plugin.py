@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib import import_module
-from types import ModuleType
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from adapterlab.records import BackboneShape
+from adapterlab.plugin import AdapterMethod, BackboneShape
+
+if TYPE_CHECKING:
+    from adapterlab.plugin import MethodLayer
 
 _ORDER = ("query", "key", "value")
 
@@ -41,18 +41,15 @@ class LoraSettings(BaseModel):
         return tuple(f"attention.{target}" for target in self.targets)
 
 
-class Lora:
+class Lora(AdapterMethod):
     """``y = W x + b + (α/r)·B A x`` in the attention's projections.
 
     Source: LoRA, arXiv 2106.09685, section 4.1.
     """
 
     name = "lora"
-    version = 1
-    settings: type[BaseModel] = LoraSettings
+    settings = LoraSettings
     combinable = True
-    exclusive = False
-    training: Mapping[str, float] = {}
 
     def sites(self, settings: BaseModel) -> tuple[str, ...]:
         """Return one site for each target."""
@@ -64,13 +61,17 @@ class Lora:
         return self.name, settings
 
     def trainable_parameters(self, settings: BaseModel, shape: BackboneShape) -> int:
-        """Return ``L · targets · 2·d·r``: 294,912 at roberta-base shape with the defaults."""
+        """Return ``L · Σ_sites (i + e)·r``: 294,912 at roberta-base shape with the defaults."""
         assert isinstance(settings, LoraSettings)
-        return shape.layers * len(settings.targets) * 2 * shape.hidden_size * settings.r
+        sites = [shape.site(name) for name in settings.sites]
+        return shape.layers * settings.r * sum(site.input + site.output for site in sites)
 
-    def layer(self) -> ModuleType:
+    def layer(self, settings: BaseModel, shape: BackboneShape) -> MethodLayer:
         """Import the torch side."""
-        return import_module("adapterlab_lora.layer")
+        from adapterlab_lora.layer import LoraLayer
+
+        assert isinstance(settings, LoraSettings)
+        return LoraLayer(settings, shape, settings.sites)
 
 
 LORA = Lora()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
-from types import ModuleType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, Field
 
-from adapterlab.records import BackboneShape
+from adapterlab.plugin import AdapterMethod, BackboneShape
 from adapterlab_bottleneck.plugin import BottleneckSettings, PfeifferSettings, bottleneck_parameters
+
+if TYPE_CHECKING:
+    from adapterlab.plugin import MethodLayer
 
 
 class ProPetlSettings(BottleneckSettings):
@@ -22,7 +23,7 @@ class ProPetlSettings(BottleneckSettings):
     """Learning rate of the masks' scores over that of the weights; 5e-3 over 1e-3 in the paper."""
 
 
-class ProPetl:
+class ProPetl(AdapterMethod):
     """One Pfeiffer adapter shared by all layers; each layer keeps its own half of the weights.
 
     The masks are trained, as ProPETL says; the official code of ScaLearn leaves them at random.
@@ -32,9 +33,8 @@ class ProPetl:
 
     name = "propetl"
     version = 1
-    settings: type[BaseModel] = ProPetlSettings
+    settings = ProPetlSettings
     combinable = True
-    exclusive = False
     training: Mapping[str, float] = {"lr": 1e-3, "weight_decay": 0.1}
     """Source: ScaLearn, arXiv 2310.01217, appendix A."""
 
@@ -52,12 +52,16 @@ class ProPetl:
     def trainable_parameters(self, settings: BaseModel, shape: BackboneShape) -> int:
         """Return ``2·d·r + r + d + L·2·d·r``: 959,280 at roberta-base shape with the defaults."""
         assert isinstance(settings, ProPetlSettings)
-        d, r = shape.hidden_size, settings.width(shape.hidden_size)
-        return bottleneck_parameters(d, r) + shape.layers * 2 * d * r
+        site = shape.site("ffn")
+        masked = (site.input + site.output) * settings.width(site.output)
+        return bottleneck_parameters(site, settings) + shape.layers * masked
 
-    def layer(self) -> ModuleType:
+    def layer(self, settings: BaseModel, shape: BackboneShape) -> MethodLayer:
         """Import the torch side."""
-        return import_module("adapterlab_propetl.layer")
+        from adapterlab_propetl.layer import ProPetlLayer
+
+        assert isinstance(settings, ProPetlSettings)
+        return ProPetlLayer(settings, shape, self.sites(settings))
 
 
 PROPETL = ProPetl()

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
-from adapterlab.records import BackboneShape
+from adapterlab.plugin import Combiner, PoolShape
+
+if TYPE_CHECKING:
+    from adapterlab.plugin import CombinerLayer
 
 _SEARCH: Mapping[str, Any] = {
     "lr": {"low": 1e-3, "high": 2e-2, "log": True},
@@ -44,13 +46,13 @@ class ScaLearnSettings(BaseModel):
 
 
 @dataclass(frozen=True)
-class ScaLearn:
+class ScaLearn(Combiner):
     """One member of the family."""
 
     name: str
     """Name in specs."""
     per_dimension: bool
-    """One coefficient for each hidden dimension of a source, or one for the whole source."""
+    """One coefficient for each output dimension of a source, or one for the whole source."""
     per_layer: bool
     """Coefficients of their own for each layer, or one set shared by all layers."""
     constraint: Literal["none", "mean", "softmax"] = "none"
@@ -58,29 +60,24 @@ class ScaLearn:
     version: int = 1
     settings: type[BaseModel] = ScaLearnSettings
     dimensions: Mapping[str, Any] = field(default_factory=lambda: _SEARCH)
-    token_dependent: bool = False
 
-    def coefficient_shape(self, shape: BackboneShape, sources: int) -> tuple[int, int, int]:
-        """Return (L or 1, T, d or 1)."""
-        return (
-            shape.layers if self.per_layer else 1,
-            sources,
-            shape.hidden_size if self.per_dimension else 1,
+    def trainable_parameters(self, settings: BaseModel, pool: PoolShape) -> int:
+        """Return the number of coefficients: 73,728, 96, 6,144 and 8 at roberta-base shape, T = 8."""
+        del settings  # none changes the count
+        if not self.per_dimension:
+            return pool.sources * (len(pool.points) if self.per_layer else 1)
+        widths = pool.points_by_width
+        return pool.sources * sum(
+            width * (len(points) if self.per_layer else 1) for width, points in widths.items()
         )
 
-    def trainable_parameters(
-        self,
-        settings: BaseModel,  # noqa: ARG002 - the protocol's; no setting changes the count
-        shape: BackboneShape,
-        sources: int,
-    ) -> int:
-        """Return the number of coefficients: 73,728, 96, 6,144 and 8 at roberta-base shape, T = 8."""
-        layers, count, width = self.coefficient_shape(shape, sources)
-        return layers * count * width
-
-    def layer(self) -> Any:
+    def layer(
+        self, settings: ScaLearnSettings, pool: PoolShape, *, init_scale: float, dropout: float
+    ) -> CombinerLayer:
         """Import the torch side."""
-        return import_module("adapterlab_scalearn.layer").ScaLearnLayer(self.constraint)
+        from adapterlab_scalearn.layer import ScaLearnLayer
+
+        return ScaLearnLayer(self, settings, pool, init_scale=init_scale, dropout=dropout)
 
 
 SCALEARN = ScaLearn("scalearn", per_dimension=True, per_layer=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapterlab.registry.suites import FolderSuite
+from adapterlab.plugin import FolderSuite
 from adapterlab_superglue import tasks
 
 SUPERGLUE = FolderSuite("superglue", 1, tasks.SUPERGLUE)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from adapterlab.registry.protocols import Row
+from adapterlab.plugin import Row
 
 Made = Iterator[dict[str, Any]]
 

@@ -8,8 +8,7 @@ Source: ScaLearn (arXiv 2310.01217) and CPJKU/ScaLearn@81d77ea8 for templates, l
 
 from __future__ import annotations
 
-from adapterlab.records import ProblemType, Splits
-from adapterlab.registry.protocols import HubLocation, Join, Original, TaskDefinition
+from adapterlab.plugin import HubLocation, Join, Original, ProblemType, Splits, TaskDefinition
 from adapterlab_superglue import rows
 
 _CLASSES = ProblemType.CLASSIFICATION

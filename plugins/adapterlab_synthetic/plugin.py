@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from adapterlab.registry.protocols import TaskDefinition
+from adapterlab.plugin import TaskDefinition, TaskSuite
 from adapterlab_synthetic.tasks import TASKS, rows
 
 
-class SyntheticSuite:
+class SyntheticSuite(TaskSuite):
     """Ten generated tasks, eight of them in the shapes of GLUE; see ``docs/reference/synthetic.md``."""
 
     name = "synthetic"

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from adapterlab.records import ProblemType
-from adapterlab.registry.protocols import TaskDefinition
+from adapterlab.plugin import ProblemType, TaskDefinition
 from adapterlab_synthetic import grammar, matching, mentions, opinion, reasoning
 from adapterlab_synthetic.draw import Draw
 from adapterlab_synthetic.world import FARM, TOWN, World

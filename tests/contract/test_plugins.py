@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from adapterlab.contracts import (
+    AdapterMethodContract,
+    BackboneFamilyContract,
+    CombinerContract,
+    HeadContract,
+    TaskSuiteContract,
+)
 from adapterlab.registry import entry_points
-from adapterlab.registry.contracts import AdapterMethodContract, CombinerContract, TaskSuiteContract
-from adapterlab.registry.protocols import BackboneFamily
-from adapterlab.train.contracts import CombinerLayerContract, MethodLayerContract
+
+_SIZES = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "vocab_size": 9,
+    "max_position_embeddings": 12,
+}
 
 
 @pytest.fixture(params=entry_points.names(entry_points.ADAPTER_METHODS))
@@ -22,13 +37,19 @@ def combiner(request):
     return entry_points.combiner(request.param)
 
 
+@pytest.fixture(params=entry_points.names(entry_points.HEADS))
+def head(request):
+    """Each head."""
+    return entry_points.head(request.param)
+
+
 @pytest.fixture(params=entry_points.names(entry_points.TASK_SUITES))
 def suite(request):
     """Each task suite."""
     return entry_points.task_suite(request.param)
 
 
-class TestMethods(AdapterMethodContract, MethodLayerContract):
+class TestMethods(AdapterMethodContract):
     @pytest.fixture(autouse=True)
     def _take(self, method):
         type(self).plugin = method
@@ -40,10 +61,10 @@ class TestCombiners(CombinerContract):
         type(self).plugin = combiner
 
 
-class TestCombinerLayers(CombinerLayerContract):
+class TestHeads(HeadContract):
     @pytest.fixture(autouse=True)
-    def _take(self, combiner):
-        type(self).plugin = combiner
+    def _take(self, head):
+        type(self).plugin = head
 
 
 class TestSuites(TaskSuiteContract):
@@ -52,11 +73,19 @@ class TestSuites(TaskSuiteContract):
         type(self).plugin = suite
 
 
-def test_every_architecture_has_one_family():
-    for architecture in ("bert", "roberta", "xlm-roberta"):
-        family = entry_points.backbone_family(architecture)
-        assert isinstance(family, BackboneFamily)
-        assert architecture in family.architectures
+@pytest.mark.parametrize("architecture", ["bert", "roberta", "xlm-roberta"])
+class TestEncoders(BackboneFamilyContract):
+    @pytest.fixture(autouse=True)
+    def _take(self, architecture):
+        type(self).plugin = entry_points.backbone_family(architecture)
+        type(self).config = {"model_type": architecture, **_SIZES}
+
+    def write(self, folder):
+        from transformers import AutoConfig, AutoModel
+
+        config = AutoConfig.for_model(**self.config)
+        AutoModel.from_config(config).save_pretrained(folder)
+        (folder / "config.json").write_text(json.dumps(self.config))
 
 
 def test_an_unknown_name_suggests_the_nearest():

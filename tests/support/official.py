@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from adapterlab.records import BackboneShape
 from adapterlab.train.passes import Rectangle
-from adapterlab_encoder.layer import Encoder, EncoderConfig
+from adapterlab_encoder.config import EncoderConfig, encoder_shape
+from adapterlab_encoder.encoder import Encoder
 
 
 def load_official(folder: Path) -> SimpleNamespace:
@@ -21,17 +21,17 @@ def load_official(folder: Path) -> SimpleNamespace:
     tensors = {name: torch.from_numpy(np.asarray(array)) for name, array in base.items()}
     config = EncoderConfig(
         architecture="roberta",
-        shape=BackboneShape(
-            numbers["num_hidden_layers"],
-            numbers["hidden_size"],
-            numbers["num_attention_heads"],
-            numbers["intermediate_size"],
+        shape=encoder_shape(
+            numbers["num_hidden_layers"], numbers["hidden_size"], numbers["intermediate_size"]
         ),
+        heads=numbers["num_attention_heads"],
+        intermediate_size=numbers["intermediate_size"],
         layer_norm_eps=numbers["layer_norm_eps"],
         activation=numbers["hidden_act"],
         hidden_dropout=0.0,
         attention_dropout=0.0,
         pad_token_id=numbers["pad_token_id"],
+        vocabulary=numbers["vocab_size"],
         max_positions=numbers["max_position_embeddings"],
         type_vocab_size=numbers["type_vocab_size"],
     )

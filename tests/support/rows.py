@@ -9,7 +9,7 @@ from typing import Any
 
 from adapterlab.data.row_reading import ReadOptions, Row, file_rows
 from adapterlab.fingerprint import Json
-from adapterlab.registry.protocols import TaskDefinition
+from adapterlab.registry.task_definitions import TaskDefinition
 
 
 @dataclass(frozen=True)

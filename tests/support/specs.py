@@ -8,6 +8,7 @@ from typing import Any
 from adapterlab.planning.compile import Facts
 from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, TaskFacts
 from adapterlab.spec.model import Spec
+from adapterlab_encoder.config import encoder_shape
 
 BASE: dict[str, Any] = {
     "name": "test",
@@ -51,7 +52,7 @@ def facts(of: Spec, *, shape: BackboneShape | None = None, **changes: TaskFacts)
     backbone = BackboneFacts(
         source=of.backbone.source,
         architecture="roberta",
-        shape=shape or BackboneShape(12, 768),
+        shape=shape or encoder_shape(12, 768, 3072),
         weights_digest="a" * 64,
         tokenizer_digest="b" * 64,
         config_digest="c" * 64,

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from adapterlab.records import BackboneShape, Examples, ProblemType, TaskData, TaskFacts
-from adapterlab_encoder.layer import Encoder, EncoderConfig
+from adapterlab.records import Examples, ProblemType, TaskData, TaskFacts
+from adapterlab_encoder.config import EncoderConfig, encoder_shape
+from adapterlab_encoder.encoder import Encoder
 
 
 def random_encoder(
@@ -17,12 +18,15 @@ def random_encoder(
     """Return an encoder with random weights and active backbone dropout."""
     config = EncoderConfig(
         architecture="bert",
-        shape=BackboneShape(layers, d, heads, inner),
+        shape=encoder_shape(layers, d, inner, vocab + 64 + 2),
+        heads=heads,
+        intermediate_size=inner,
         layer_norm_eps=1e-12,
         activation="gelu",
         hidden_dropout=dropout,
         attention_dropout=dropout,
         pad_token_id=0,
+        vocabulary=vocab,
         max_positions=64,
         type_vocab_size=2,
     )
@@ -113,7 +117,7 @@ def random_label_task(*, rows=20, labels=4, seed=0, longest=12) -> TaskData:
     return TaskData(facts, *parts)
 
 
-def random_task(name="suite/task", *, rows=20, n_labels=2, seed=0, longest=12) -> TaskData:
+def random_task(name="suite/task", *, rows=20, n_labels=2, seed=0, longest=12, vocab=40) -> TaskData:
     """Return a small random task."""
     regression = n_labels == 1
     facts = TaskFacts(
@@ -126,7 +130,7 @@ def random_task(name="suite/task", *, rows=20, n_labels=2, seed=0, longest=12) -
     )
     return TaskData(
         facts,
-        random_examples(rows, n_labels, seed=seed, longest=longest),
-        random_examples(9, n_labels, seed=seed + 1, longest=longest),
-        random_examples(11, n_labels, seed=seed + 2, longest=longest),
+        random_examples(rows, n_labels, seed=seed, longest=longest, vocab=vocab),
+        random_examples(9, n_labels, seed=seed + 1, longest=longest, vocab=vocab),
+        random_examples(11, n_labels, seed=seed + 2, longest=longest, vocab=vocab),
     )

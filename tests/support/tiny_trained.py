@@ -13,17 +13,20 @@ import torch
 from adapterlab.backbones.facts import backbone_facts
 from adapterlab.catalog.records import AdapterRecord, PoolEntry, StudyRecord, SweepStep, TransferRecord
 from adapterlab.catalog.store import Catalog, current_owner, open_catalog
-from adapterlab.records import BackboneShape, StepKind
+from adapterlab.records import PoolShape, StepKind
 from adapterlab.registry.entry_points import adapter_method, combiner
 from adapterlab.spec.model import BackboneSpec
 from adapterlab.train import weights
+from adapterlab.train.combination import combiner_layer
 from adapterlab.train.layers import MEAN_COEFFICIENTS
+from adapterlab_encoder.config import encoder_shape
 from catalogs import key
 from tiny_world import WORDS
 
 HIDDEN, LAYERS = 32, 2
 COMBINERS = ("scalearn", "scalearn_uniform", "scalearn_pp", "scalearn_uniform_pp")
 MAX_LENGTH = 24
+SHAPE = encoder_shape(LAYERS, HIDDEN, 2 * HIDDEN)
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ def write_trained(
     if settings is None:
         settings = {"reduction_factor": HIDDEN // 4, "non_linearity": non_linearity}
     chosen = adapter_method(method).settings.model_validate(settings)
-    points = LAYERS * len(adapter_method(method).sites(chosen))
+    shape = adapter_method(method).pool(chosen, SHAPE, len(tasks))
     with open_at(home) as catalog:
         catalog.record_backbone(facts)
         sources = tuple(
@@ -149,11 +152,11 @@ def write_trained(
         )
         pool = tuple(PoolEntry(*entry) for entry in zip(sources, tasks, strict=True))
         transfers = {
-            kind: _publish_transfer(catalog, kind, "glue/rte", 2, pool, common, points)
+            kind: _publish_transfer(catalog, kind, "glue/rte", 2, pool, common, shape)
             for kind in (*COMBINERS, "adapterfusion")
         }
-        transfers["stsb"] = _publish_transfer(catalog, "scalearn_pp", "glue/stsb", 1, pool, common, points)
-        transfers["cola"] = _publish_transfer(catalog, "scalearn", "glue/cola", 2, pool, common, points)
+        transfers["stsb"] = _publish_transfer(catalog, "scalearn_pp", "glue/stsb", 1, pool, common, shape)
+        transfers["cola"] = _publish_transfer(catalog, "scalearn", "glue/cola", 2, pool, common, shape)
         study = catalog.get_transfer(transfers["scalearn"]).study_key
         spec = {
             "backbone": {"source": f"folder:{backbone}", "revision": None},
@@ -167,8 +170,8 @@ def write_trained(
 
 def method_tensors(method: str, settings, seed: int):
     """Return one adapter of any method, every tensor of it random."""
-    shape = BackboneShape(LAYERS, HIDDEN)
-    fresh = adapter_method(method).layer().initial(settings, shape, torch.Generator().manual_seed(seed))
+    layer = adapter_method(method).layer(settings, SHAPE)
+    fresh = layer.initial(torch.Generator().manual_seed(seed))
     generator = torch.Generator().manual_seed(seed)
     return {name: 0.2 * torch.randn(one.shape, generator=generator) for name, one in fresh.items()}
 
@@ -194,14 +197,19 @@ def _publish_adapter(catalog: Catalog, task: str, number: int, method: str, sett
     return name
 
 
-def _publish_transfer(catalog: Catalog, kind: str, task: str, outputs: int, pool, common, points: int) -> str:
+def _publish_transfer(
+    catalog: Catalog, kind: str, task: str, outputs: int, pool, common, shape: PoolShape
+) -> str:
     study, name = key(f"study {task} {kind}"), key(f"transfer {task} {kind}")
-    shape = combiner(kind).coefficient_shape(BackboneShape(points, HIDDEN), len(pool))
-    generator = torch.Generator().manual_seed(len(kind))
+    plugin, generator = combiner(kind), torch.Generator().manual_seed(len(kind))
+    layer = combiner_layer(plugin, plugin.settings(), shape)
     if kind == "adapterfusion":
-        learned = _fusion_tensors(shape, generator)
+        learned = _fusion_tensors(layer, generator)
     else:
-        learned = {"omega": 0.6 + 0.5 * torch.randn(shape, generator=generator)}
+        fresh = layer.initial(torch.Generator())
+        learned = {
+            name: 0.6 + 0.5 * torch.randn(one.shape, generator=generator) for name, one in fresh.items()
+        }
     shared = {"task": task, "task_digest": key(task), "combiner": kind, "metric": "accuracy"}
     catalog.publish_study(
         StudyRecord(
@@ -221,7 +229,7 @@ def _publish_transfer(catalog: Catalog, kind: str, task: str, outputs: int, pool
         settings={"lr": 6e-3, "init_scale": 2.0, "dropout": 0.3},
         validation={"accuracy": 0.8},
         test={"accuracy": 0.75},
-        coefficient_shape=shape,
+        coefficient_shape=layer.coefficients(learned).shape,
         **shared,
         **common,
     )
@@ -230,9 +238,9 @@ def _publish_transfer(catalog: Catalog, kind: str, task: str, outputs: int, pool
     return name
 
 
-def _fusion_tensors(size, generator):
-    plugin = combiner("adapterfusion")
-    fresh = plugin.layer().initial(plugin.settings(), size, HIDDEN, 0.0, generator)
+def _fusion_tensors(layer, generator):
+    size = (len(layer.pool.points), layer.pool.sources, 1)
+    fresh = layer.initial(generator)
     random = {name: one + 0.1 * torch.randn(one.shape, generator=generator) for name, one in fresh.items()}
     return {**random, MEAN_COEFFICIENTS: torch.softmax(torch.randn(size, generator=generator), dim=1)}
 

@@ -9,9 +9,10 @@ weights and tokenizer files; nothing in it is ever run or unpickled.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from adapterlab.backbones import hub
 from adapterlab.backbones.tokenizer import tokenizer_digest
@@ -20,7 +21,10 @@ from adapterlab.errors import BackboneError, NotFoundError
 from adapterlab.fingerprint import digest_of
 from adapterlab.records import BackboneFacts, BackboneShape
 from adapterlab.registry.entry_points import backbone_family
-from adapterlab.spec.model import BackboneSpec
+from adapterlab.registry.plugins import BackboneFamily, InputFormat
+from adapterlab.spec.model import BackboneSpec, ExpectedShape
+
+_Said = TypeVar("_Said")
 
 _BOOKKEEPING = ("_name_or_path", "transformers_version")
 """Keys of a config that name its origin and decide nothing."""
@@ -153,28 +157,10 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def has_segments(folder: Path) -> bool:
-    """Return whether the backbone tells two segments apart (RoBERTa has one kind of segment only)."""
-    return int(read_config(folder).get("type_vocab_size") or 1) > 1
-
-
-def longest_input(folder: Path) -> int | None:
-    """Return the most tokens a row may have, or ``None`` if the config does not say.
-
-    RoBERTa numbers positions from ``pad_token_id + 1``, so that many fewer are left.
-    """
-    config = read_config(folder)
-    positions = config.get("max_position_embeddings")
-    if not isinstance(positions, int) or positions < 1:
-        return None
-    offset = 0 if config.get("model_type") == "bert" else int(config.get("pad_token_id") or 0) + 1
-    return positions - offset
-
-
 def _facts_of(spec: BackboneSpec, place: Path, cache: Path) -> BackboneFacts:
     config = read_config(place)
     architecture = _architecture(place, config)
-    shape = _shape(place, config)
+    shape = _of_family(place, config, lambda family: family.shape(config))
     _check_expected(spec, shape, place)
     files = weight_files(place)
     if not files:
@@ -201,15 +187,7 @@ def _pending(spec: BackboneSpec, reason: str) -> BackboneFacts:
     return BackboneFacts(
         source=spec.source,
         architecture=None,
-        # Nearly every encoder's feed-forward block is four times as wide.
-        shape=None
-        if expect is None
-        else BackboneShape(
-            expect.layers,
-            expect.hidden_size,
-            intermediate_size=4 * expect.hidden_size,
-            embedding_rows=expect.embedding_rows,
-        ),
+        shape=_expected(expect),
         weights_digest=None,
         tokenizer_digest=None,
         config_digest=None,
@@ -231,28 +209,41 @@ def _architecture(place: Path, config: dict[str, Any]) -> str:
     return architecture
 
 
-def _shape(place: Path, config: dict[str, Any]) -> BackboneShape:
-    def number(name: str) -> int:
-        value = config.get(name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise BackboneError(
-                f"{place / 'config.json'}: {name} is {value!r}, expected a positive whole number"
-            )
-        return value
+def input_format(folder: Path) -> InputFormat:
+    """Return what the model in a folder takes as input: its longest row, its kinds of segments.
 
-    return BackboneShape(
-        layers=number("num_hidden_layers"),
-        hidden_size=number("hidden_size"),
-        heads=number("num_attention_heads"),
-        intermediate_size=number("intermediate_size"),
-        embedding_rows=_embedding_rows(config),
-    )
+    Raises:
+        BackboneError: Its config is missing or makes no sense, or no installed family runs it.
+    """
+    config = read_config(folder)
+    return _of_family(folder, config, lambda family: family.input_format(config))
 
 
-def _embedding_rows(config: dict[str, Any]) -> int | None:
-    tables = [config.get(name) for name in ("vocab_size", "max_position_embeddings", "type_vocab_size")]
-    rows = [one for one in tables if isinstance(one, int)]
-    return sum(rows) if len(rows) == len(tables) else None
+def family_of(folder: Path) -> BackboneFamily:
+    """Return the family that runs the model in a folder.
+
+    Raises:
+        BackboneError: Its config is missing or names no architecture that an installed family runs.
+    """
+    return backbone_family(_architecture(folder, read_config(folder)))
+
+
+def _of_family(place: Path, config: dict[str, Any], ask: Callable[[BackboneFamily], _Said]) -> _Said:
+    """Ask a model's family, and name the file in what it complains of."""
+    family = backbone_family(_architecture(place, config))
+    try:
+        return ask(family)
+    except BackboneError as error:
+        raise BackboneError(f"{place / 'config.json'}: {error.message}", remedy=error.remedy) from None
+
+
+def _expected(expect: ExpectedShape | None) -> BackboneShape | None:
+    """Return the shape that a spec states, as far as the architecture's family can tell it."""
+    if expect is None or expect.architecture is None:
+        return None
+    known = {} if expect.embedding_rows is None else {"embedding_rows": expect.embedding_rows}
+    family = backbone_family(expect.architecture)
+    return family.outline(expect.architecture, expect.layers, expect.hidden_size, **known)
 
 
 def _check_expected(spec: BackboneSpec, shape: BackboneShape, place: Path) -> None:

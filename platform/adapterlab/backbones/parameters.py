@@ -7,27 +7,31 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from adapterlab.backbones.facts import family_of
 from adapterlab.backbones.weight_files import MAX_HEADER_BYTES, weight_files
-
-_PARTS = ("embeddings", "encoder", "pooler")
 
 
 def backbone_parameters(folder: Path) -> int | None:
-    """Return the parameters of a model folder's encoder: embeddings, layers and, if it has one, pooler.
+    """Return the parameters of the backbone in a model folder, its pooler counted if it has one.
 
-    Heads that came with the weights (a language model's) are not counted, nor are buffers of integers. Of a
-    model without these parts everything is counted. ``None`` if there are no safetensors files.
+    Heads that came with the weights (a language model's) are not counted, nor are buffers of integers: which
+    tensors are the backbone's, its family says. Where none is, everything is counted. ``None`` if there are
+    no safetensors files.
 
     Args:
         folder: As ``save_pretrained`` writes it.
+
+    Raises:
+        BackboneError: Its config is missing or names no architecture that an installed family runs.
     """
     counts: dict[str, int] = {}
     for path in weight_files(folder):
         counts |= _counts(path)
-    encoder = {
-        name: count for name, count in counts.items() if any(part in _PARTS for part in name.split(".")[:2])
-    }
-    return sum((encoder or counts).values()) or None
+    if not counts:
+        return None
+    family = family_of(folder)
+    own = {name: count for name, count in counts.items() if family.holds(name)}
+    return sum((own or counts).values()) or None
 
 
 def _counts(path: Path) -> dict[str, int]:

@@ -12,7 +12,7 @@ from typing import Any
 from adapterlab.data.formats import Fault
 from adapterlab.fingerprint import Json
 from adapterlab.records import ProblemType
-from adapterlab.registry.protocols import Row, TaskDefinition, fill_template, template_columns
+from adapterlab.registry.task_definitions import Row, TaskDefinition, fill_template, template_columns
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 

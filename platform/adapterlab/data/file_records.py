@@ -14,7 +14,7 @@ from typing import Any
 from adapterlab.data.columns import run_converter
 from adapterlab.data.formats import Fault, Quotes, Record, first_cells, format_of, records
 from adapterlab.errors import DataError
-from adapterlab.registry.protocols import Join, Original, TaskDefinition
+from adapterlab.registry.task_definitions import Join, Original, TaskDefinition
 
 
 def hub_records(path: Path, definition: TaskDefinition, *, quotes: Quotes) -> Iterator[tuple[int, Record]]:

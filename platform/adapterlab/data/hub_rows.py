@@ -21,7 +21,7 @@ from adapterlab.data.split_files import MissingDataError, SplitFiles, check_shar
 from adapterlab.errors import AdapterlabError, DataError, NotFoundError, UnavailableError
 from adapterlab.home import private_umask
 from adapterlab.records import Splits
-from adapterlab.registry.protocols import HubLocation
+from adapterlab.registry.task_definitions import HubLocation
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapterlab.backbones.facts import longest_input
+from adapterlab.backbones.facts import input_format
 from adapterlab.backbones.tokenizer import load_tokenizer
 from adapterlab.data.task_rows import SplitRows, TaskRows, label_name
 from adapterlab.errors import UsageError
@@ -101,7 +101,7 @@ class TaskTokenizer:
     def __init__(self, folder: Path, task: TaskRows, general: int) -> None:
         self.max_length = row_length(general, task.facts.max_length)
         """Most tokens of a sequence."""
-        self.longest_input = longest_input(folder)
+        self.longest_input = input_format(folder).longest
         """Most tokens the backbone takes; ``None``: its config does not say."""
         self._cutting = load_tokenizer(folder, self.max_length, truncate=task.definition.truncate)
         self._whole: Tokenizer = load_tokenizer(folder, self.max_length)

@@ -20,7 +20,8 @@ from adapterlab.data.formats import Fault, Quotes, Record, counting_unit, format
 from adapterlab.errors import DataError
 from adapterlab.fingerprint import Json
 from adapterlab.records import ProblemType
-from adapterlab.registry.protocols import TaskDefinition, TaskSuite
+from adapterlab.registry.plugins import TaskSuite
+from adapterlab.registry.task_definitions import TaskDefinition
 
 _SHOWN_FAULTS = 5
 _KEPT_FAULTS = 100

@@ -11,7 +11,8 @@ from adapterlab.data.row_reading import ReadOptions, Row, files_rows, label_name
 from adapterlab.data.split_files import SplitFiles
 from adapterlab.errors import DataError
 from adapterlab.records import ProblemType, Splits
-from adapterlab.registry.protocols import TaskDefinition, TaskSuite
+from adapterlab.registry.plugins import TaskSuite
+from adapterlab.registry.task_definitions import TaskDefinition
 
 _MAX_LABELS = 1000
 

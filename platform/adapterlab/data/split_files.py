@@ -16,7 +16,7 @@ from adapterlab.data.file_records import side_files
 from adapterlab.data.formats import ENDINGS
 from adapterlab.errors import DataError, NotFoundError
 from adapterlab.records import Splits
-from adapterlab.registry.protocols import FolderLocation, TaskDefinition
+from adapterlab.registry.task_definitions import FolderLocation, TaskDefinition
 
 VALIDATION_STEMS = ("validation", "validation_matched", "dev", "dev_matched", "val", "valid")
 """What the public validation split is called; MNLI's is the one of matched genres."""

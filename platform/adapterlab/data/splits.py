@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from adapterlab.errors import DataError
 from adapterlab.fingerprint import Json
 from adapterlab.records import Examples, ProblemType, Splits
-from adapterlab.registry.protocols import TaskDefinition
+from adapterlab.registry.task_definitions import TaskDefinition
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapterlab.backbones.facts import has_segments, longest_input
+from adapterlab.backbones.facts import input_format
 from adapterlab.backbones.tokenizer import load_tokenizer, tokenizer_digest
 from adapterlab.caching.folders import read_or_build
 from adapterlab.data.arrow_rows import ArrowExtras, write_texts
@@ -64,7 +64,7 @@ def load_task(
             "content": facts.content_digest,
             "tokenizer": tokenizer_digest(backbone_folder, library.cache),
             "max_length": max_length,
-            "segments": has_segments(backbone_folder),
+            "segments": input_format(backbone_folder).segments > 1,
         },
     )
     tell = progress or (lambda *_: None)
@@ -87,7 +87,7 @@ def fitting_row_length(facts: TaskFacts, max_length: int, backbone_folder: Path)
     Raises:
         BackboneError: The backbone takes shorter rows only.
     """
-    length, longest = row_length(max_length, facts.max_length), longest_input(backbone_folder)
+    length, longest = row_length(max_length, facts.max_length), input_format(backbone_folder).longest
     if longest is not None and length > longest:
         raise BackboneError(
             f"{facts.task}: rows of {length} tokens, but {backbone_folder} takes at most {longest} tokens",
@@ -107,7 +107,7 @@ def _tokenise(rows: TaskRows, backbone_folder: Path, max_length: int, draft: Pat
         definition,
     )
     tokenizer = load_tokenizer(backbone_folder, max_length, truncate=definition.truncate)
-    segments = has_segments(backbone_folder)
+    segments = input_format(backbone_folder).segments > 1
     sizes: dict[str, Any] = {}
     done = 0
     total = sum(len(split) for split in rows.splits.values() if not split.is_test)

@@ -21,7 +21,7 @@ from adapterlab.data.splits import split_counts, split_rule
 from adapterlab.data.task_library import TaskLibrary
 from adapterlab.fingerprint import Json, canonical_json
 from adapterlab.records import ProblemType, TaskFacts
-from adapterlab.registry.protocols import TaskDefinition
+from adapterlab.registry.task_definitions import TaskDefinition
 
 READER_VERSION = 3
 """Raise it when rows are read differently: kept digests are computed anew."""
@@ -169,4 +169,5 @@ def _facts(
         choices=max(1, len(definition.choices)),
         max_length=definition.max_length,
         overlaps=definition.overlaps,
+        head=definition.head,
     )

@@ -20,7 +20,8 @@ from adapterlab.errors import AdapterlabError
 from adapterlab.fingerprint import Json
 from adapterlab.records import DEFAULT_MAX_LENGTH, Splits, row_length
 from adapterlab.registry import entry_points
-from adapterlab.registry.protocols import FolderLocation, TaskDefinition, TaskSuite
+from adapterlab.registry.plugins import TaskSuite
+from adapterlab.registry.task_definitions import FolderLocation, TaskDefinition
 from adapterlab.spec.load import LoadedSpec
 from adapterlab.spec.model import Spec
 from adapterlab.spec.tasks import TaskSpec, definition_from

@@ -21,7 +21,7 @@ from adapterlab.data.task_library import TaskLibrary
 from adapterlab.errors import DataError
 from adapterlab.fingerprint import key_of
 from adapterlab.records import ProblemType, Splits, TaskFacts
-from adapterlab.registry.protocols import TaskDefinition
+from adapterlab.registry.task_definitions import TaskDefinition
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,9 +16,9 @@ from adapterlab.catalog.records import TransferRecord
 from adapterlab.catalog.store import Catalog
 from adapterlab.errors import DataError, UsageError
 from adapterlab.exporting import backbone_references as backbones
-from adapterlab.exporting.stored_models import Trained, need_source, open_trained, placed, spec_of
+from adapterlab.exporting.stored_models import Trained, need_source, open_trained, spec_of
 from adapterlab.records import BackboneFacts, Examples, TaskData
-from adapterlab.registry.entry_points import adapter_method, combiner
+from adapterlab.registry.entry_points import combiner
 from adapterlab.train.ablation import without_each
 from adapterlab.train.adaptation import Seat
 from adapterlab.train.combination import Combination
@@ -146,24 +146,18 @@ def contributions(
     examples = task.validation if split == "validation" else task.test
     seats = _seats(trained, loaded)
     found = _evaluated(loaded, seats, examples, task)
-    return _result(trained, trained.record, split, task, examples, found)
+    coefficients = trained.coefficients(loaded.shape)
+    assert coefficients is not None
+    means = coefficients.means.double().mean(0).tolist()
+    return _result(trained, trained.record, means, split, task, examples, found)
 
 
 def _seats(trained: Trained, backbone: Backbone) -> list[Seat]:
     """Return the transfer as it is, then without each source."""
     whole = trained.seat(backbone)
     assert isinstance(whole.adaptation, Combination)
-    reduced = without_each(
-        whole.adaptation,
-        token_dependent=combiner(str(trained.combiner)).token_dependent,
-        learned=trained.learned,
-        method=adapter_method(trained.method).layer(),
-        method_settings=trained.method_settings,
-        adapters=trained.adapters,
-        backbone=backbone,
-    )
-    tensors = {**trained.learned, **trained.head}
-    return [whole, *(placed(one, tensors, backbone) for one in reduced)]
+    reduced = without_each(whole.adaptation, trained.learned, trained.adapters, backbone)
+    return [whole, *(replace(whole, adaptation=one) for one in reduced)]
 
 
 def _evaluated(
@@ -215,6 +209,7 @@ def _library(spec: Mapping[str, Any], root: Path | None, cache: Path) -> TaskLib
 def _result(
     trained: Trained,
     record: TransferRecord,
+    means: Sequence[float],
     split: Split,
     task: TaskData,
     examples: Examples,
@@ -225,7 +220,6 @@ def _result(
     from adapterlab.data.metrics import predictions_of
 
     whole, *reduced = found
-    means = trained.coefficients().double().mean(dim=(0, 2)).tolist()
     kind = task.facts.problem_type
     before = predictions_of(whole.outputs, kind)
     sources = []

@@ -12,7 +12,7 @@ from adapterlab.exporting.stored_models import placed
 from adapterlab.registry.entry_points import adapter_method, combiner
 from adapterlab.train import tensor_files as foreign
 from adapterlab.train.adaptation import Seat, SourcePool
-from adapterlab.train.combination import Combination
+from adapterlab.train.combination import Combination, combiner_layer
 from adapterlab.train.layers import MEAN_COEFFICIENTS, Backbone, Tensors
 
 
@@ -83,12 +83,14 @@ def seat_of(setup: fusion.FolderSetup, backbone: Backbone) -> Seat:
         setup: As it was read.
         backbone: It must have the setup's depth and width.
     """
-    from adapterlab.exporting.single_adapter import pfeiffer_settings
+    from adapterlab.exporting.single_adapter import pfeiffer_settings, plain_head
 
-    settings = pfeiffer_settings(setup.sources)
-    adapters = [source.tensors for source in setup.sources]
-    pool = SourcePool.build(adapter_method(hub.METHOD).layer(), settings, adapters, backbone)
+    method = adapter_method(hub.METHOD).layer(pfeiffer_settings(setup.sources), backbone.shape)
+    pool = SourcePool.build(method, [source.tensors for source in setup.sources], backbone)
     plugin = combiner(fusion.COMBINER)
-    mixed = Combination(pool, plugin.layer(), dropout=0.0, settings=plugin.settings())
+    layer = combiner_layer(plugin, plugin.settings(), pool.shape)
     head = {} if setup.head is None else setup.head.tensors
-    return placed(mixed, {**setup.fusion.tensors, **head}, backbone)
+    tensors = {**setup.fusion.tensors, **head}
+    return placed(
+        Combination(pool, layer, token_dependent=True), tensors, backbone, plain_head(tensors, backbone)
+    )

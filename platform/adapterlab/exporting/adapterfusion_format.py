@@ -120,7 +120,9 @@ def fusion_tensors(tensors: Tensors, name: str, architecture: str) -> Tensors:
     found: Tensors = {}
     for key, tensor in tensors.items():
         _, layer, part = key.split(".", 2)
-        prefix = f"{hub.MODEL_PREFIX[architecture]}encoder.layer.{layer}.output.adapter_fusion_layer.{name}"
+        prefix = (
+            f"{hub.names_of(architecture).prefix}encoder.layer.{layer}.output.adapter_fusion_layer.{name}"
+        )
         found[f"{prefix}.{part}"] = tensor
     return found
 
@@ -232,9 +234,9 @@ def _described(config: Any, where: str) -> tuple[tuple[str, ...], str, str, int]
     if not isinstance(name, str) or not name or not isinstance(names, list) or not names:
         raise DataError(f"{where}: name {name!r} of adapters {names!r}: expected names")
     architecture, hidden_size = config.get("model_type"), config.get("hidden_size")
-    if architecture not in hub.MODEL_PREFIX:
+    if architecture not in hub.architectures():
         raise DataError(
-            f"{where}: made for a {architecture!r} model, expected one of {', '.join(hub.MODEL_PREFIX)}"
+            f"{where}: made for a {architecture!r} model, expected one of {', '.join(hub.architectures())}"
         )
     if isinstance(hidden_size, bool) or not isinstance(hidden_size, int) or hidden_size < 1:
         raise DataError(f"{where}: hidden_size is {hidden_size!r}, expected a positive whole number")
@@ -244,7 +246,7 @@ def _described(config: Any, where: str) -> tuple[tuple[str, ...], str, str, int]
 def _our_tensors(
     found: Tensors, name: str, architecture: str, hidden_size: int, where: str
 ) -> tuple[Tensors, int]:
-    prefixes = ("", hub.MODEL_PREFIX[architecture])
+    prefixes = ("", hub.names_of(architecture).prefix)
     named: Tensors = {}
     extra, seen = [], set()
     for key, tensor in found.items():

@@ -15,6 +15,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from adapterlab.errors import UsageError
+from adapterlab.registry.entry_points import backbone_families, backbone_family
+from adapterlab.registry.plugins import HubNames
 from adapterlab.train.layers import Tensors
 
 METHOD = "pfeiffer"
@@ -23,14 +26,6 @@ LIBRARY_VERSION = "adapters.1.3.0"
 ADAPTER_CONFIG, HEAD_CONFIG = "adapter_config.json", "head_config.json"
 ADAPTER_WEIGHTS, HEAD_WEIGHTS = "adapter.safetensors", "model_head.safetensors"
 ADAPTER_PICKLE, HEAD_PICKLE = "pytorch_adapter.bin", "pytorch_model_head.bin"
-
-MODEL_PREFIX = {"bert": "bert.", "roberta": "roberta.", "xlm-roberta": "roberta."}
-"""What a model with a head puts before its encoder's tensors."""
-MODEL_CLASS = {
-    "bert": "BertAdapterModel",
-    "roberta": "RobertaAdapterModel",
-    "xlm-roberta": "XLMRobertaAdapterModel",
-}
 
 SEQ_BN: Mapping[str, Any] = {
     "adapter_residual_before_ln": False,
@@ -76,6 +71,31 @@ PARTS = {
 }
 HEAD_PARTS = {"head.dense": "1", "head.out": "4"}
 """Dropout, Linear, tanh, dropout, Linear: the places of the two that have weights."""
+
+
+def architectures() -> tuple[str, ...]:
+    """Return the values of ``model_type`` that an installed family runs and other libraries know."""
+    return tuple(
+        architecture
+        for family in backbone_families()
+        for architecture in family.architectures
+        if family.hub_names(architecture) is not None
+    )
+
+
+def names_of(architecture: str) -> HubNames:
+    """Return what other libraries call the parts of an architecture.
+
+    Raises:
+        UsageError: They do not know it.
+    """
+    names = backbone_family(architecture).hub_names(architecture)
+    if names is None:
+        raise UsageError(
+            f"{architecture} models have no adapters in AdapterHub or PEFT that are known here",
+            remedy=f"Exports are for {', '.join(architectures())}.",
+        )
+    return names
 
 
 def adapter_config(
@@ -165,7 +185,7 @@ def adapter_tensors(tensors: Tensors, name: str, architecture: str) -> Tensors:
     found: Tensors = {}
     for key, tensor in tensors.items():
         _, layer, part = key.split(".", 2)
-        prefix = f"{MODEL_PREFIX[architecture]}encoder.layer.{layer}.output.adapters.{name}"
+        prefix = f"{names_of(architecture).prefix}encoder.layer.{layer}.output.adapters.{name}"
         found[f"{prefix}.{PARTS[part]}"] = tensor
     return found
 
@@ -183,7 +203,7 @@ def about(name: str, architecture: str, model_name: str, hidden_size: int) -> di
     """Return what every config says besides its settings."""
     return {
         "hidden_size": hidden_size,
-        "model_class": MODEL_CLASS[architecture],
+        "model_class": names_of(architecture).adapter_class,
         "model_name": model_name,
         "model_type": architecture,
         "name": name,

@@ -147,7 +147,7 @@ def our_tensors(found: Tensors, described: Description, where: str) -> Tensors:
         DataError: Tensors are missing, misshapen, or there are others.
     """
     parts = {theirs: ours for ours, theirs in hub.PARTS.items()}
-    prefixes = ("", hub.MODEL_PREFIX[described.architecture])
+    prefixes = ("", hub.names_of(described.architecture).prefix)
     named: Tensors = {}
     extra, seen = [], set()
     for key, tensor in found.items():
@@ -278,9 +278,9 @@ def _with_all_layers(named: Tensors, layers: int, described: Description) -> Ten
 
 def _architecture(config: Mapping[str, Any], where: str) -> str:
     architecture = config.get("model_type")
-    if architecture not in hub.MODEL_PREFIX:
+    if architecture not in hub.architectures():
         raise DataError(
-            f"{where}: made for a {architecture!r} model, expected one of {', '.join(hub.MODEL_PREFIX)}"
+            f"{where}: made for a {architecture!r} model, expected one of {', '.join(hub.architectures())}"
         )
     return str(architecture)
 

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from adapterlab.errors import DataError, NotFoundError
-from adapterlab.records import ProblemType
+from adapterlab.records import DEFAULT_HEAD, ProblemType
 from adapterlab.registry.entry_points import task_definition
-from adapterlab.registry.protocols import TaskDefinition, fill_template, template_columns
+from adapterlab.registry.task_definitions import TaskDefinition, fill_template, template_columns
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from adapterlab.catalog.reading import ReadableCatalog
     from adapterlab.catalog.records import AdapterRecord, TransferRecord
+    from adapterlab.train.layers import HeadLayer
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,22 @@ class Answers:
     metric: str | None = None
     choices: tuple[str, ...] = ()
     """For multiple choice: the column or template of each choice."""
+    head: str = DEFAULT_HEAD
+    """The head plug-in that gives the outputs."""
 
     @property
     def sequences(self) -> int:
         """Sequences of a row that is encoded at once, 1 or 2; 2 if not known."""
         return len(self.columns) + bool(self.choices) or 2
+
+    def head_layer(self, hidden_size: int, tensors: Mapping[str, Tensor]) -> HeadLayer | None:
+        """Return the head's torch side for a backbone; ``None`` where there are no tensors of one."""
+        from adapterlab.train.heads import head_layer
+
+        if not tensors:
+            return None
+        outputs = len(tensors["head.out.bias"]) if "head.out.bias" in tensors else max(1, len(self.labels))
+        return head_layer(self.head, self.problem_type, outputs, hidden_size)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON-able mapping."""
@@ -45,6 +59,7 @@ class Answers:
             "columns": list(self.columns),
             "metric": self.metric,
             **({"choices": list(self.choices)} if self.choices else {}),
+            **({} if self.head == DEFAULT_HEAD else {"head": self.head}),
         }
 
     @classmethod
@@ -62,6 +77,7 @@ class Answers:
                 columns=tuple(map(str, value["columns"])),
                 metric=value["metric"],
                 choices=tuple(map(str, value.get("choices", ()))),
+                head=str(value.get("head", DEFAULT_HEAD)),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{where}: {type(error).__name__}: {error}") from None
@@ -94,16 +110,17 @@ def answers_of(
     kind = ProblemType(stated) if stated else _guess(outputs)
     columns: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+    head = DEFAULT_HEAD
     try:
         definition = declared or task_definition(record.task)
     except NotFoundError:
         pass
     else:
         labels, columns = definition.labels or labels, definition.text
-        kind, choices = definition.problem_type, definition.choices
+        kind, choices, head = definition.problem_type, definition.choices, definition.head
     if kind in (ProblemType.CLASSIFICATION, ProblemType.MULTI_LABEL) and len(labels) != outputs:
         labels = tuple(f"LABEL_{index}" for index in range(outputs))
-    return Answers(record.task, kind, labels, columns, record.metric, choices)
+    return Answers(record.task, kind, labels, columns, record.metric, choices, head)
 
 
 def answers_of_labels(labels: tuple[str, ...], outputs: int, *, multi_label: bool = False) -> Answers:

@@ -77,10 +77,7 @@ def load(facts: BackboneFacts, *, dtype: Any = None) -> Backbone:
     """
     assert facts.architecture is not None
     assert facts.folder is not None
-    family = backbone_family(facts.architecture).layer()
-    settings = {} if dtype is None else {"dtype": dtype}
-    backbone: Backbone = family.load(Path(facts.folder), **settings)
-    return backbone
+    return backbone_family(facts.architecture).load(Path(facts.folder), dtype=dtype)
 
 
 def _facts(source: str, revision: str | None, cache: Path) -> BackboneFacts:

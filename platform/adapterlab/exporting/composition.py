@@ -24,6 +24,7 @@ from adapterlab.exporting.stored_models import open_trained
 from adapterlab.records import BackboneShape
 from adapterlab.registry import entry_points
 from adapterlab.train import compose as engine
+from adapterlab.train.combination import combiner_layer
 from adapterlab.train.layers import Backbone, Tensors
 from adapterlab.train.tensor_files import checked_tensors
 
@@ -85,16 +86,13 @@ def compose(
             "adapters of one pool must share their non-linearity: "
             + ", ".join(f"{name} has {kind}" for kind, name in kinds.items())
         )
-    method = entry_points.adapter_method(hub.METHOD)
+    method, settings = entry_points.adapter_method(hub.METHOD), _settings(sources[0])
     return engine.compose(
         base.backbone,
-        method.layer(),
-        _settings(sources[0]),
+        method.layer(settings, base.shape),
         [source.tensors for source in sources],
-        plugin.layer(),
-        plugin.coefficient_shape(base.shape, len(sources)),
+        combiner_layer(plugin, plugin.settings(), method.pool(settings, base.shape, len(sources))),
         coefficients,
-        combiner_settings=plugin.settings(),
         names=[name for name, _ in references],
     )
 
@@ -129,7 +127,7 @@ def _base(backbone: Any, dtype: Any, cache: Path) -> _Base:
         raise UsageError(
             f"backbone: got {type(backbone).__name__}, expected a folder, a source or a loaded PreTrainedModel"
         )
-    family = entry_points.backbone_family(architecture).layer()
+    family = entry_points.backbone_family(architecture)
     return _Base(family.from_model(backbone, dtype=dtype), architecture, None, type(backbone).__name__)
 
 

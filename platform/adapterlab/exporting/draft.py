@@ -17,7 +17,7 @@ from adapterlab.exporting.adapter_folder import FACTS, FACTS_FORMAT
 from adapterlab.exporting.model_card import CardFacts, card
 from adapterlab.exporting.stored_models import Trained
 from adapterlab.provenance import provenance_of
-from adapterlab.records import BackboneFacts, ProblemType
+from adapterlab.records import DEFAULT_HEAD, BackboneFacts, ProblemType
 from adapterlab.train import predict, weights
 from adapterlab.train import tensor_files as foreign
 from adapterlab.train.adaptation import Seat
@@ -148,7 +148,8 @@ class Draft(ABC):
 
     def write(self, target: Path) -> Exported:
         """Write everything, check it, and say what it is; it will be moved to ``target``."""
-        has_head = frozenset(self.trained.head) == _HEAD
+        # No format of other libraries knows a head that reads anything but the first token.
+        has_head = frozenset(self.trained.head) == _HEAD and self.trained.answers.head == DEFAULT_HEAD
         self.write_adapters()
         if has_head:
             self.write_head()
@@ -232,9 +233,9 @@ class Draft(ABC):
     # -- common files ---------------------------------------------------------------------------------
 
     def _coefficients(self) -> None:
-        omega = self.trained.coefficients()
-        if omega is not None:
-            self.tensors(COEFFICIENTS, {"coefficients": omega})
+        coefficients = self.trained.coefficients(self.origin.loaded.shape)
+        if coefficients is not None:
+            self.tensors(COEFFICIENTS, coefficients.named())
 
     def _self_test(self) -> float:
         """Read the draft back, run it, and compare it with what was trained; return the difference."""
@@ -284,6 +285,7 @@ class Draft(ABC):
         }
 
     def _card_facts(self, difference: float, *, has_head: bool) -> CardFacts:
+        coefficients = self.trained.coefficients(self.origin.loaded.shape)
         return CardFacts(
             name=self.name,
             base_model=self.base_model,
@@ -298,6 +300,9 @@ class Draft(ABC):
             has_head=has_head,
             exported_with=provenance_of(),
             format=self.format,
+            mean_coefficients=()
+            if coefficients is None
+            else tuple(coefficients.means.double().mean(0).tolist()),
         )
 
 

@@ -48,6 +48,8 @@ class CardFacts:
     """Of the process that exports."""
     format: str = "adapterhub"
     """``"adapterhub"``, ``"adapterhub-fusion"`` or ``"peft"``."""
+    mean_coefficients: tuple[float, ...] = ()
+    """Of each source, over points and dimensions; empty for an adapter."""
 
 
 def card(trained: Trained, facts: CardFacts) -> str:
@@ -59,7 +61,7 @@ def card(trained: Trained, facts: CardFacts) -> str:
         f"## Results\n\n{_results(trained)}",
     ]
     if trained.combiner is not None:
-        parts.append(f"## Contributions\n\n{_contributions(trained)}")
+        parts.append(f"## Contributions\n\n{_contributions(trained, facts)}")
     parts.append(f"## How it was made\n\n{_origin(trained, facts)}")
     parts.append(f"## Made with\n\n{_made_with(trained, facts)}")
     return "\n\n".join(parts) + "\n"
@@ -167,9 +169,7 @@ def _results(trained: Trained) -> str:
     return "\n".join(["| metric | validation | test |", "|---|---|---|", *rows])
 
 
-def _contributions(trained: Trained) -> str:
-    omega = trained.coefficients()
-    means = omega.double().mean(dim=(0, 2)).tolist()
+def _contributions(trained: Trained, facts: CardFacts) -> str:
     what = (
         "attention weight over layers and tokens"
         if trained.is_token_dependent
@@ -180,7 +180,10 @@ def _contributions(trained: Trained) -> str:
         "",
     ]
     lines += ["| source | mean |", "|---|---|"]
-    lines += [f"| {source.task} | {mean:.4f} |" for source, mean in zip(trained.sources, means, strict=True)]
+    lines += [
+        f"| {source.task} | {mean:.4f} |"
+        for source, mean in zip(trained.sources, facts.mean_coefficients, strict=True)
+    ]
     return "\n".join(lines)
 
 

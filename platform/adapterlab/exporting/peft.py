@@ -1,8 +1,8 @@
-"""PEFT's folder format for LoRA on BERT-like encoders: its config, and what it calls our tensors.
+"""PEFT's folder format for LoRA on encoders: its config, and what it calls our tensors.
 
 A folded combination of LoRAs is one LoRA of rank ``Σ_t r_t``; PEFT loads it like any other. Its head
 becomes the classifier of ``AutoModelForSequenceClassification``, kept whole in the adapter
-(``modules_to_save``): RoBERTa's classifier is our head; BERT's pooler and classifier together are.
+(``modules_to_save``); which modules make up our head there, the backbone's family says.
 
 Shapes: ``d`` hidden size, ``r_p`` rank at a point.
 
@@ -36,17 +36,6 @@ _THEIRS = re.compile(
     r"base_model\.model\.(?P<prefix>[a-z_]+\.)encoder\.layer\.(?P<layer>0|[1-9]\d{0,3})\.attention\.self\."
     r"(?P<target>query|key|value)\.lora_(?P<part>[AB])\.weight"
 )
-_HEADS: Mapping[str, Mapping[str, str]] = {
-    "bert": {"head.dense": "bert.pooler.dense", "head.out": "classifier"},
-    "roberta": {"head.dense": "classifier.dense", "head.out": "classifier.out_proj"},
-    "xlm-roberta": {"head.dense": "classifier.dense", "head.out": "classifier.out_proj"},
-}
-"""Our head's parts in ``AutoModelForSequenceClassification``."""
-_SAVED: Mapping[str, tuple[str, ...]] = {
-    "bert": ("classifier", "pooler"),
-    "roberta": ("classifier",),
-    "xlm-roberta": ("classifier",),
-}
 _MUST_BE: Mapping[str, Any] = {
     "peft_type": "LORA",
     "bias": "none",
@@ -121,7 +110,7 @@ def config(
         "rank_pattern": odd,
         "alpha_pattern": {name: _plain(scale * rank) for name, rank in odd.items()},
         "target_modules": list(targets),
-        "modules_to_save": list(_SAVED[architecture]) if has_head else None,
+        "modules_to_save": list(hub.names_of(architecture).saved) if has_head else None,
         "lora_dropout": 0.0,
         "bias": "none",
         "fan_in_fan_out": False,
@@ -138,18 +127,16 @@ def peft_tensors(tensors: Tensors, head: Tensors | None, architecture: str) -> T
     for key, tensor in tensors.items():
         match = _OURS.fullmatch(key)
         assert match is not None, key
-        place = (
-            f"{hub.MODEL_PREFIX[architecture]}encoder.layer.{match['layer']}.attention.self.{match['target']}"
-        )
+        place = f"{hub.names_of(architecture).prefix}encoder.layer.{match['layer']}.attention.self.{match['target']}"
         found[f"{_ROOT}{place}.lora_{match['part'].upper()}.weight"] = tensor
-    for ours, theirs in _HEADS[architecture].items() if head else ():
+    for ours, theirs in hub.names_of(architecture).classifier.items() if head else ():
         for kind in ("weight", "bias"):
             found[f"{_ROOT}{theirs}.{kind}"] = (head or {})[f"{ours}.{kind}"]
     return found
 
 
 def read_lora(folder: Path) -> FolderLora:
-    """Read a LoRA on the attention of a BERT-like encoder, with the head if it has one.
+    """Read a LoRA on the attention of an encoder, with the head if it has one.
 
     Raises:
         NotFoundError: There is none in the folder.
@@ -194,17 +181,17 @@ def read_lora(folder: Path) -> FolderLora:
 
 
 def _architecture(prefixes: set[str], found: Tensors, where: str) -> str:
-    """Return a ``model_type`` with the names of the tensors; XLM-R's are RoBERTa's."""
-    known = [name for name, prefix in hub.MODEL_PREFIX.items() if {prefix} == prefixes]
+    """Return a ``model_type`` with the names of the tensors; some architectures share theirs."""
+    known = [name for name in hub.architectures() if {hub.names_of(name).prefix} == prefixes]
     if not known:
-        raise DataError(f"{where}: no LoRA of a BERT-like encoder's attention: {', '.join(list(found)[:4])}")
+        raise DataError(f"{where}: no LoRA of a known encoder's attention: {', '.join(list(found)[:4])}")
     return known[0]
 
 
 def _our_head(rest: Tensors, architecture: str, where: str) -> Tensors:
     theirs = {
         f"{_ROOT}{place}.{kind}": f"{ours}.{kind}"
-        for ours, place in _HEADS[architecture].items()
+        for ours, place in hub.names_of(architecture).classifier.items()
         for kind in ("weight", "bias")
     }
     odd = sorted(set(rest) ^ set(theirs)) if rest else []

@@ -82,8 +82,8 @@ def _lora(folder: Path) -> OpenedFolder:
         _check_shape(folder, read.layers, int(width), backbone)
         return method_seat(peft.METHOD, read.settings, {**read.tensors, **read.head}, backbone)
 
-    prefix = hub.MODEL_PREFIX[read.architecture]
-    fits = tuple(name for name, one in hub.MODEL_PREFIX.items() if one == prefix)
+    prefix = hub.names_of(read.architecture).prefix
+    fits = tuple(name for name in hub.architectures() if hub.names_of(name).prefix == prefix)
     return OpenedFolder(fits, read_facts(folder), read.head, (), seat)
 
 

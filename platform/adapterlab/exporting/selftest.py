@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapterlab.backbones.facts import has_segments, longest_input
+from adapterlab.backbones.facts import input_format
 from adapterlab.backbones.tokenizer import load_tokenizer
 from adapterlab.data.encoding import encode
 from adapterlab.errors import DataError, TrainingError
@@ -48,10 +48,11 @@ def encoded(texts: Sequence[tuple[str, ...]], folder: Path, max_length: int | No
     """
     import numpy as np
 
-    longest = longest_input(folder)
+    form = input_format(folder)
+    longest = form.longest
     size = max_length or min(_DEFAULT_LENGTH, longest or _DEFAULT_LENGTH)
     tokenizer = load_tokenizer(folder, size if longest is None else min(size, longest))
-    token_ids, type_ids, offsets = encode(tokenizer, texts, segments=has_segments(folder))
+    token_ids, type_ids, offsets = encode(tokenizer, texts, segments=form.segments > 1)
     return Examples(token_ids, type_ids, offsets, np.zeros(len(texts), dtype=np.int64))
 
 

@@ -17,7 +17,8 @@ from adapterlab.exporting.stored_models import placed
 from adapterlab.registry.entry_points import adapter_method
 from adapterlab.train.adaptation import OwnAdapter, Seat
 from adapterlab.train.fold import Folded
-from adapterlab.train.layers import Backbone, Tensors
+from adapterlab.train.heads import head_layer
+from adapterlab.train.layers import Backbone, HeadLayer, Tensors
 
 
 class SingleDraft(Draft):
@@ -131,8 +132,17 @@ class PeftDraft(SingleDraft):
 
 
 def method_seat(method: str, settings: Any, tensors: Tensors, backbone: Backbone) -> Seat:
-    """Return how to run one adapter of a method, with its head."""
-    return placed(OwnAdapter(adapter_method(method).layer(), settings), tensors, backbone)
+    """Return how to run one adapter of a method, with its head if there is one among the tensors."""
+    layer = adapter_method(method).layer(settings, backbone.shape)
+    return placed(OwnAdapter(layer), tensors, backbone, plain_head(tensors, backbone))
+
+
+def plain_head(tensors: Tensors, backbone: Backbone) -> HeadLayer | None:
+    """Return the two-layer head that other libraries' formats hold; ``None`` where tensors have none."""
+    if "head.out.bias" not in tensors:
+        return None
+    outputs = len(tensors["head.out.bias"])
+    return head_layer(outputs=outputs, hidden_size=backbone.shape.hidden_size)
 
 
 def pfeiffer_settings(adapters: Sequence[FolderAdapter]) -> Any:

@@ -14,13 +14,13 @@ from adapterlab.errors import CorruptBlobError, DataError, NotFoundError, UsageE
 from adapterlab.exporting.answers import Answers, answers_of
 from adapterlab.records import BackboneShape, row_length
 from adapterlab.registry.entry_points import adapter_method, combiner, task_definition
-from adapterlab.registry.protocols import TaskDefinition
+from adapterlab.registry.task_definitions import TaskDefinition
 from adapterlab.spec.tasks import TaskSpec, definition_from
 from adapterlab.train import weights
 from adapterlab.train.adaptation import Adaptation, OwnAdapter, Seat
-from adapterlab.train.combination import Combination, pool_for
+from adapterlab.train.combination import Combination, combiner_layer, pool_for
 from adapterlab.train.fold import Folded, expand, fold
-from adapterlab.train.layers import AveragingLayer, Backbone, Tensors
+from adapterlab.train.layers import Backbone, Coefficients, CombinerLayer, HeadLayer, MethodLayer, Tensors
 
 
 @dataclass(frozen=True)
@@ -55,29 +55,34 @@ class Trained:
 
     def seat(self, backbone: Backbone) -> Seat:
         """Return how to run it unfolded, exactly as it was trained and evaluated."""
-        layer = adapter_method(self.method).layer()
+        head = self.answers.head_layer(backbone.shape.hidden_size, self.head)
+        method = self.method_layer(backbone.shape)
         if self.combiner is None:
-            return placed(
-                OwnAdapter(layer, self.method_settings), {**self.adapters[0], **self.head}, backbone
-            )
-        mixer = combiner(self.combiner).layer()
-        pool = pool_for(
-            mixer,
-            self.combiner_settings,
-            self.learned,
-            layer,
-            self.method_settings,
-            self.adapters,
-            backbone,
-        )
-        mixed = Combination(pool, mixer, dropout=0.0, settings=self.combiner_settings)
-        return placed(mixed, {**self.learned, **self.head}, backbone)
+            return placed(OwnAdapter(method), {**self.adapters[0], **self.head}, backbone, head)
+        layer = self.combiner_layer(backbone.shape)
+        pool = pool_for(layer, self.learned, method, self.adapters, backbone)
+        mixed = Combination(pool, layer, token_dependent=self.is_token_dependent)
+        return placed(mixed, {**self.learned, **self.head}, backbone, head)
 
-    def coefficients(self) -> Any:
-        """Return the effective coefficients, a tensor (L or 1, T, d or 1); ``None`` for a source adapter."""
-        if self.combiner is None:
-            return None
-        return combiner(self.combiner).layer().coefficients(self.combiner_settings, self.learned)
+    def method_layer(self, shape: BackboneShape) -> MethodLayer:
+        """Return the torch side of its adapter method, on a backbone."""
+        return adapter_method(self.method).layer(self.method_settings, shape)
+
+    def combiner_layer(self, shape: BackboneShape) -> CombinerLayer:
+        """Return the torch side of its combiner, under the setting it was trained with."""
+        assert self.combiner is not None
+        plugin = combiner(self.combiner)
+        pool = adapter_method(self.method).pool(self.method_settings, shape, len(self.adapters))
+        trained_with = {
+            name: float(str(value))
+            for name, value in self.record.settings.items()
+            if name in plugin.dimensions
+        }
+        return combiner_layer(plugin, self.combiner_settings, pool, trained_with)
+
+    def coefficients(self, shape: BackboneShape) -> Coefficients | None:
+        """Return the effective coefficients; ``None`` for a source adapter."""
+        return None if self.combiner is None else self.combiner_layer(shape).coefficients(self.learned)
 
     @property
     def is_token_dependent(self) -> bool:
@@ -96,31 +101,38 @@ class Trained:
             UsageError: Its method or combiner cannot be folded.
             DataError: Its coefficients do not fit the backbone.
         """
-        coefficients = self.coefficients()
-        layer = adapter_method(self.method).layer()
-        if coefficients is None:
-            return expand(layer, self.method_settings, self.adapters[0], shape)
-        assert self.combiner is not None
-        plugin = combiner(self.combiner)
-        if plugin.token_dependent:
+        method = self.method_layer(shape)
+        if self.combiner is None:
+            return expand(method, self.adapters[0])
+        if self.is_token_dependent:
             raise UsageError(
                 f"{self.combiner} weighs its sources for every token anew, so it is no single adapter",
                 remedy="Fold a transfer of a ScaLearn variant, or run this one with its sources.",
             )
-        mixer = plugin.layer()
-        if isinstance(mixer, AveragingLayer):
-            one = mixer.reduce(self.combiner_settings, self.learned, self.adapters)
-            used = tuple(int(t) for t in coefficients.abs().amax((0, 2)).nonzero().flatten())
-            whole = expand(layer, self.method_settings, one, shape)
+        layer = self.combiner_layer(shape)
+        coefficients = layer.coefficients(self.learned)
+        if layer.averages:
+            whole = expand(method, layer.reduce(self.learned, self.adapters))
+            used = tuple(int(t) for t in coefficients.largest.nonzero().flatten())
             return Folded(whole.tensors, (used,) * len(whole.kept), len(self.adapters), 0.0)
-        return fold(layer, self.method_settings, self.adapters, coefficients, shape, tolerance=tolerance)
+        return fold(method, self.adapters, coefficients, tolerance=tolerance)
 
 
-def placed(adaptation: Adaptation, tensors: Tensors, backbone: Backbone) -> Seat:
-    """Return a seat whose tensors are where the backbone is, in its precision."""
+def placed(
+    adaptation: Adaptation, tensors: Tensors, backbone: Backbone, head: HeadLayer | None = None
+) -> Seat:
+    """Return a seat whose tensors are where the backbone is, in its precision.
+
+    Args:
+        adaptation: What it adds to the backbone.
+        tensors: Of the adaptation and the head.
+        backbone: Where it runs.
+        head: Reads the states; ``None``: they are not read.
+    """
     return Seat(
         adaptation,
         {name: one.to(device=backbone.device, dtype=backbone.dtype) for name, one in tensors.items()},
+        head,
     )
 
 

@@ -17,7 +17,7 @@ from adapterlab.planning.rows import few_shot_spec, own_seeds
 from adapterlab.planning.steps import AdapterRecipe, StepId, dump
 from adapterlab.records import StepKind, TrainSettings
 from adapterlab.registry import entry_points
-from adapterlab.registry.protocols import AdapterMethod
+from adapterlab.registry.plugins import AdapterMethod
 from adapterlab.spec.model import BaselineSpec, Spec
 from adapterlab.spec.training import SourceSpec
 

@@ -8,7 +8,6 @@ from dataclasses import fields
 from adapterlab.fingerprint import Json, digest_of
 from adapterlab.planning.steps import CombinerRecipe, ReadModel, dump
 from adapterlab.records import BackboneFacts, TrainRegime, TrainSettings
-from adapterlab.registry.protocols import ReadsModels
 from adapterlab.spec.model import AUTO, Spec
 from adapterlab.spec.search_space import is_fixed, space_json
 from adapterlab.spec.studies import CombinerChoice, StudyPlan
@@ -30,7 +29,7 @@ def train_settings(source: SourceSpec) -> TrainSettings:
 
 def models_of(choice: CombinerChoice) -> Mapping[str, str]:
     """Return the other models a combiner reads, by the setting that names them."""
-    return choice.plugin.models(choice.settings) if isinstance(choice.plugin, ReadsModels) else {}
+    return choice.plugin.models(choice.settings)
 
 
 def model_sources(plans: tuple[StudyPlan, ...]) -> tuple[str, ...]:

@@ -315,11 +315,9 @@ def _combiner_parameters(
     if study.chooses or shape is None:
         return None
     method = entry_points.adapter_method(spec.adapter.method)
-    sites = len(method.sites(method.settings.model_validate(spec.adapter.settings)))
+    pool = method.pool(method.settings.model_validate(spec.adapter.settings), shape, sources)
     (only,) = study.choices
-    return only.plugin.trainable_parameters(
-        only.settings, replace(shape, layers=shape.layers * sites), sources
-    )
+    return only.plugin.trainable_parameters(only.settings, pool)
 
 
 def _transfer_step(
@@ -355,7 +353,9 @@ def _transfer_step(
 
 
 def _head_parameters(shape: BackboneShape | None, task: TaskFacts) -> int | None:
-    return shape.head_parameters(task.n_labels) if shape and task.n_labels else None
+    if shape is None or not task.n_labels:
+        return None
+    return entry_points.head(task.head).parameters(shape.hidden_size, task.n_labels)
 
 
 def _told(rows: RunRows, *, few: bool) -> RunRows | None:

@@ -58,7 +58,6 @@ def estimate(
 
 def _rough_seconds_per_row(kind: StepKind, shape: BackboneShape, tokens: int, gpu: bool) -> float:
     # Forward: 2 operations a weight and token; backward through frozen weights: as much again.
-    weights = shape.layers * (4 * shape.hidden_size**2 + 2 * shape.hidden_size * shape.intermediate_size)
-    operations = 4 * weights * tokens
+    operations = 4 * shape.layers * shape.layer_parameters * tokens
     early_stop = 1.0 if kind is StepKind.SOURCE else 0.6  # pruned trials and patience save about this much
     return early_stop * operations / _FLOPS_PER_S["gpu" if gpu else "cpu"]

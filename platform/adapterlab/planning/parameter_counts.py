@@ -77,9 +77,9 @@ def _cost(name: str, by_task: Mapping[str, int | None], whole: int | None) -> Me
 
 def _of_shape(plan: Plan) -> int | None:
     shape = plan.facts.backbone.shape
-    if shape is None or shape.encoder_parameters is None:
+    if shape is None or shape.parameters is None:
         return None
-    return shape.encoder_parameters + shape.hidden_size**2 + shape.hidden_size
+    return shape.parameters + shape.pooler_parameters
 
 
 def _percent(count: int | None, whole: int | None) -> float | None:

@@ -1,1 +1,1 @@
-"""What can be plugged in: protocols, entry points, contract tests."""
+"""What can be plugged in: base classes, task definitions, and their look-up by entry point."""

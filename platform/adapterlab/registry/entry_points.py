@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, cast
+from typing import Any, TypeVar
 
-from adapterlab.errors import NotFoundError
-from adapterlab.registry.protocols import (
-    AdapterMethod,
-    BackboneFamily,
-    Combiner,
-    TaskDefinition,
-    TaskSuite,
-)
+from adapterlab.errors import NotFoundError, PluginError
+from adapterlab.registry.plugins import AdapterMethod, BackboneFamily, Combiner, Head, TaskSuite
+from adapterlab.registry.task_definitions import TaskDefinition
 
 ADAPTER_METHODS = "adapterlab.adapter_methods"
 COMBINERS = "adapterlab.combiners"
+HEADS = "adapterlab.heads"
 TASK_SUITES = "adapterlab.task_suites"
 BACKBONES = "adapterlab.backbones"
+
+_Plugin = TypeVar("_Plugin", AdapterMethod, Combiner, Head, TaskSuite, BackboneFamily)
+_NEEDS: dict[type, tuple[str, ...]] = {
+    AdapterMethod: ("name",),
+    Combiner: ("name", "layer"),
+    Head: ("name",),
+    TaskSuite: ("name",),
+    BackboneFamily: ("name", "architectures"),
+}
+"""What a plug-in must set itself, besides the methods its base class marks as abstract."""
 
 
 @cache
@@ -47,12 +54,65 @@ def near(name: str, known: tuple[str, ...]) -> str:
 
 
 @cache
-def _load(group: str, name: str) -> Any:
+def _load(group: str, name: str, kind: type[_Plugin]) -> _Plugin:
     point = _group(group).get(name)
     if point is None:
         what = group.removeprefix("adapterlab.").replace("_", " ").removesuffix("s")
         raise NotFoundError(f"no {what} named {name!r}", remedy=near(name, names(group)))
-    return point.load()
+    try:
+        found = point.load()
+    except TypeError as error:
+        if isinstance(error, PluginError) or "abstract" not in str(error):
+            raise
+        raise PluginError(f"{name!r} ({point.value}): {error}", remedy=f"See {kind.page}.") from None
+    check_plugin(found, kind, f"{name!r} ({point.value})")
+    assert isinstance(found, kind)
+    return found
+
+
+def check_plugin(found: Any, kind: type, what: str) -> None:
+    """Check that an object keeps what its kind of plug-in promises, as far as that shows without torch.
+
+    Args:
+        found: What an entry point names.
+        kind: The base class it must have.
+        what: Named in the message.
+
+    Raises:
+        PluginError: It does not; the message says which part, the remedy which page to read.
+    """
+    page = f"See {kind.page}."  # type: ignore[attr-defined]
+    if not isinstance(found, kind):
+        raise PluginError(
+            f"{what} is a {type(found).__name__}, expected an instance of adapterlab.plugin.{kind.__name__}",
+            remedy=page,
+        )
+    missing = [name for name in _NEEDS[kind] if not hasattr(found, name)]
+    if missing:
+        raise PluginError(f"{what} does not set {', '.join(missing)}", remedy=page)
+    if isinstance(found, Combiner):
+        _check_dimensions(found, what, page)
+
+
+def _check_dimensions(combiner: Combiner, what: str, page: str) -> None:
+    """Compare the dimensions a combiner declares with those its layer is called with."""
+    taken = [
+        one for one in inspect.signature(combiner.layer).parameters.values() if one.kind is one.KEYWORD_ONLY
+    ]
+    declared, read = set(combiner.dimensions) - {"lr"}, {one.name for one in taken}
+    if "lr" not in combiner.dimensions:
+        raise PluginError(f'{what} has no dimension "lr", which every study needs', remedy=page)
+    for name in sorted(declared - read):
+        raise PluginError(
+            f"{what} declares the dimension {name!r}, which its layer() does not take: it would be searched "
+            "and change nothing",
+            remedy=f"Take it as a keyword-only parameter, layer(self, settings, pool, *, {name}). {page}",
+        )
+    for name in sorted(one.name for one in taken if one.name not in declared and one.default is one.empty):
+        raise PluginError(
+            f"{what}: layer() takes {name!r}, which is no dimension of it",
+            remedy=f"Declare it under dimensions, or give it a default. {page}",
+        )
 
 
 def adapter_method(name: str) -> AdapterMethod:
@@ -60,8 +120,10 @@ def adapter_method(name: str) -> AdapterMethod:
 
     Raises:
         NotFoundError: None of that name is installed.
+        PluginError: It does not keep what a method promises.
     """
-    return cast("AdapterMethod", _load(ADAPTER_METHODS, name))
+    found: AdapterMethod = _load(ADAPTER_METHODS, name, AdapterMethod)
+    return found
 
 
 def combiner(name: str) -> Combiner:
@@ -69,8 +131,21 @@ def combiner(name: str) -> Combiner:
 
     Raises:
         NotFoundError: None of that name is installed.
+        PluginError: It does not keep what a combiner promises.
     """
-    return cast("Combiner", _load(COMBINERS, name))
+    found: Combiner = _load(COMBINERS, name, Combiner)
+    return found
+
+
+def head(name: str) -> Head:
+    """Return a head.
+
+    Raises:
+        NotFoundError: None of that name is installed.
+        PluginError: It does not keep what a head promises.
+    """
+    found: Head = _load(HEADS, name, Head)
+    return found
 
 
 def task_suite(name: str) -> TaskSuite:
@@ -78,8 +153,10 @@ def task_suite(name: str) -> TaskSuite:
 
     Raises:
         NotFoundError: None of that name is installed.
+        PluginError: It does not keep what a suite promises.
     """
-    return cast("TaskSuite", _load(TASK_SUITES, name))
+    found: TaskSuite = _load(TASK_SUITES, name, TaskSuite)
+    return found
 
 
 def task_definition(task: str) -> TaskDefinition:
@@ -96,13 +173,23 @@ def task_definition(task: str) -> TaskDefinition:
     return definitions[short]
 
 
+def backbone_families() -> tuple[BackboneFamily, ...]:
+    """Return the installed families, by name.
+
+    Raises:
+        PluginError: One does not keep what a family promises.
+    """
+    return tuple(_load(BACKBONES, name, BackboneFamily) for name in names(BACKBONES))
+
+
 def backbone_family(architecture: str) -> BackboneFamily:
     """Return the family that runs an architecture (``model_type`` of a config).
 
     Raises:
         NotFoundError: No installed family runs it.
+        PluginError: A family does not keep what it promises.
     """
-    families = [cast("BackboneFamily", _load(BACKBONES, name)) for name in names(BACKBONES)]
+    families = backbone_families()
     for family in families:
         if architecture in family.architectures:
             return family

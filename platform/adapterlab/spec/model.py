@@ -39,6 +39,9 @@ class ExpectedShape(Frozen):
     """Transformer layers."""
     hidden_size: Positive
     """Width of the residual stream."""
+    architecture: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")] | None = None
+    """``model_type`` of its config, for example ``"roberta"``: its family says what the numbers mean. Without
+    it nothing is counted before the download."""
     embedding_rows: Positive | None = None
     """Rows of all embedding tables together, words, positions and token types: 50780 for roberta-base. With
     it plans know the size of the whole backbone as well."""

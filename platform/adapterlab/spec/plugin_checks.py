@@ -6,14 +6,14 @@ over, because the spec's model refuses them already. A plug-in that raises never
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from adapterlab.errors import NotFoundError
+from adapterlab.errors import NotFoundError, PluginError
 from adapterlab.registry import entry_points
-from adapterlab.registry.protocols import ChecksPools, Combiner, Expands
+from adapterlab.registry.plugins import Combiner
 from adapterlab.spec.complaints import Complaint, complaints_of, suggest
 from adapterlab.spec.model import AUTO, AdapterSpec, CombinerSpec, Spec
 from adapterlab.spec.positions import Path
@@ -32,6 +32,7 @@ def plugin_complaints(document: Mapping[str, Any]) -> list[Complaint]:
     found += _baselines(document)
     found += _per_task(document)
     found += _combiners(document)
+    found += _heads(document)
     return list(dict.fromkeys(found))
 
 
@@ -49,6 +50,26 @@ def overlap_warnings(spec: Spec) -> tuple[str, ...]:
                 "what it gains may be what they have seen of it"
             )
     return tuple(warnings)
+
+
+def _heads(document: Mapping[str, Any]) -> Iterator[Complaint]:
+    """Check the heads that a document's own tasks name."""
+    listed = document.get("task")
+    for number, table in enumerate(listed if isinstance(listed, list) else ()):
+        name = table.get("head") if isinstance(table, dict) else None
+        if isinstance(name, str):
+            path: Path = ("task", number, "head")
+            plugin = _look_up(path, name, entry_points.head)
+            if isinstance(plugin, Complaint):
+                yield plugin
+            elif table.get("type", "classification") not in plugin.problem_types:
+                known = ", ".join(sorted(plugin.problem_types))
+                yield Complaint(
+                    path,
+                    "value",
+                    f"the head {name!r} cannot answer tasks of type {table.get('type', 'classification')}",
+                    f"it answers {known}",
+                )
 
 
 # -- methods ----------------------------------------------------------------------------------------
@@ -156,20 +177,17 @@ def _fit(plugin: Combiner, kind: str, path: Path, document: Mapping[str, Any]) -
         settings = plugin.settings.model_validate(written)
     except (ValidationError, ValueError, OverflowError):
         return  # complained of already
-    points: Sequence[tuple[str, BaseModel]] = [("", settings)]
-    if isinstance(plugin, Expands):
-        points = plugin.points(settings)
-        if path[1] == "among" and len(points) > 1:
-            yield Complaint(
-                path, "value", f"a grid of {kind} is {len(points)} studies, it cannot be among auto's"
-            )
-    if isinstance(plugin, ChecksPools):
-        for target, pool in _pools(document):
-            faults = (plugin.complaint(point, pool, target) for _, point in points)
-            fault = next((one for one in faults if one), None)
-            if fault:
-                hint = 'add it to pool.tasks, and keep pool.target = "include"'
-                yield Complaint(path, "value", f"{kind}: {fault}", hint)
+    points = plugin.points(settings)
+    if path[1] == "among" and len(points) > 1:
+        yield Complaint(
+            path, "value", f"a grid of {kind} is {len(points)} studies, it cannot be among auto's"
+        )
+    for target, pool in _pools(document):
+        faults = (plugin.complaint(point, pool, target) for _, point in points)
+        fault = next((one for one in faults if one), None)
+        if fault:
+            hint = 'add it to pool.tasks, and keep pool.target = "include"'
+            yield Complaint(path, "value", f"{kind}: {fault}", hint)
 
 
 def _combinable(document: Mapping[str, Any]) -> Iterator[Complaint]:
@@ -294,13 +312,15 @@ def _look_up(path: Path, name: str, get: Callable[[str], Any]) -> Any:
         return _broken(path, name, error)
 
 
-def _hint_of(error: NotFoundError) -> str | None:
+def _hint_of(error: NotFoundError | PluginError) -> str | None:
     """Return an error's remedy as a hint."""
     return f"{error.remedy[:1].lower()}{error.remedy[1:]}" if error.remedy else None
 
 
 def _broken(path: Path, name: str, error: Exception) -> Complaint:
     """Return the complaint about a plug-in that raises."""
+    if isinstance(error, PluginError):
+        return Complaint(path, "value", f"the plug-in {error.message}", _hint_of(error))
     reason = f"{type(error).__name__}: {error}"
     return Complaint(
         path,

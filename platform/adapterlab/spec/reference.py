@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from adapterlab.registry import entry_points
-from adapterlab.registry.protocols import Combiner
+from adapterlab.registry.plugins import Combiner
 from adapterlab.spec.key_tables import Table, dimension_tables, table_of, tables, tables_of, toml
 from adapterlab.spec.model import PerKindSpec
 from adapterlab.spec.training import PerTaskSpec

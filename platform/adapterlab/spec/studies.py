@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from adapterlab.registry import entry_points
-from adapterlab.registry.protocols import Combiner, Expands
+from adapterlab.registry.plugins import Combiner
 from adapterlab.spec.model import AUTO, CombinerSpec, PerKindSpec, Spec
 from adapterlab.spec.search_space import Choices, FloatRange, parse_space
 from adapterlab.spec.training import TransferSpec
@@ -101,8 +101,7 @@ def _choices_of(spec: Spec, kind: str) -> list[tuple[str, CombinerChoice]]:
     settings = plugin.settings.model_validate(merged_settings(spec.combiner, kind))
     spaces = spaces_of(plugin, spec.search.spaces(), own.search)
     training = own.transfer.over(spec.transfer)
-    points = plugin.points(settings) if isinstance(plugin, Expands) else [("", settings)]
     return [
         (f"{kind} {label}".strip(), CombinerChoice(kind, plugin, point, spaces, training))
-        for label, point in points
+        for label, point in plugin.points(settings)
     ]

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from adapterlab.records import DEFAULT_MAX_LENGTH, ProblemType, Splits
-from adapterlab.registry.protocols import HubLocation, TaskDefinition, template_columns
+from adapterlab.records import DEFAULT_HEAD, DEFAULT_MAX_LENGTH, ProblemType, Splits
+from adapterlab.registry.task_definitions import HubLocation, TaskDefinition, template_columns
 from adapterlab.spec.search_space import Frozen
 
 METRICS: Mapping[ProblemType, tuple[str, ...]] = {
@@ -110,6 +110,9 @@ class TaskSpec(Frozen):
     """Longest row in tokens, while ``data.max_length`` is at its default."""
     truncate: Literal["longest_first", "only_first", "only_second"] = "longest_first"
     """Which text is cut when a row is too long."""
+    head: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")] = DEFAULT_HEAD
+    """Head that reads the backbone's states: ``classification`` the first token's, ``last_token``,
+    ``mean_token``, or one of a plug-in's."""
     description: str = ""
     """One sentence, for reports."""
     licence: str = ""
@@ -235,6 +238,7 @@ def definition_from(spec: TaskSpec) -> TaskDefinition:
         max_length=spec.max_length,
         truncate=spec.truncate,
         allow_empty=spec.allow_empty,
+        head=spec.head,
         hub=None if spec.hub is None else _location(spec, spec.hub),
     )
 

@@ -9,19 +9,19 @@ Shapes: ``N`` token rows, ``T`` sources, ``d`` hidden size, ``r`` inner width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from adapterlab.train.adaptation import Adaptation
 from adapterlab.train.combination import Combination, pool_for
-from adapterlab.train.layers import AveragingLayer, Backbone, FrozenPool, MethodLayer, Tensors
+from adapterlab.train.layers import Backbone, FrozenPool
 
 
 @dataclass(frozen=True)
-class WithoutSource:
+class WithoutSource(Adaptation):
     """A combination, learned with all sources and evaluated without one; nothing is trained anew.
 
     Shares the whole combination's group, so the pool's inner products run once for all lanes.
@@ -29,9 +29,7 @@ class WithoutSource:
 
     whole: Combination
     source: int
-    """Its place in the pool."""
-    masks: bool
-    """Whether the source leaves the pool (token-dependent coefficients) instead of counting as zero."""
+    """Its number in the pool."""
 
     @property
     def group(self) -> int:
@@ -43,56 +41,33 @@ class WithoutSource:
         """The whole combination's."""
         return self.whole.sites
 
-    @property
-    def exclusive(self) -> bool:
-        """Combinations leave the backbone frozen."""
-        return False
-
-    @property
-    def means(self) -> None:
-        """Nothing is noted."""
-        return
-
     def shared(self, site: str, layer: int, x: Tensor) -> Tensor:
-        """Return the whole pool's inner activations, (N, d) -> (N, T·r)."""
+        """Return the whole pool's inner activations, (N, x's width) -> (N, T·r)."""
         return self.whole.shared(site, layer, x)
 
     def forward(
         self,
         tensors: Mapping[str, Tensor],
-        site: str,
-        layer: int,
+        at: tuple[str, int],
         x: Tensor,
         y: Tensor,
         shared: Tensor | None,
         generator: torch.Generator | None,
     ) -> Tensor:
-        """Return the combined output of the other sources."""
+        """Return the combined output of the other sources, (N_k, e)."""
         del y, generator  # as in the whole combination; nothing is random in evaluation
         assert shared is not None
         whole = self.whole
-        point = whole.pool.point(site, layer)
+        point = whole.pool.shape.point(*at)
         pool, h = self._reduced(whole.pool.points[point], shared)
-        merged = {**whole.fixed, **tensors}
-        return whole.combiner.forward(whole.settings, merged, point, pool, x, h, dropout=0.0, generator=None)
-
-    def penalty(self, tensors: Mapping[str, Tensor]) -> None:
-        """Return nothing: it is evaluated, not trained."""
-        del tensors
-
-    def decays(self, name: str) -> bool:
-        """Return whether weight decay acts on a tensor; it is never trained."""
-        return self.whole.decays(name)
-
-    def lr_factor(self, name: str) -> float:
-        """Return 1; it is never trained."""
-        return self.whole.lr_factor(name)
+        return whole.combiner.forward({**whole.fixed, **tensors}, point, pool, x, h, generator=None)
 
     def _reduced(self, pool: FrozenPool, h: Tensor) -> tuple[FrozenPool, Tensor]:
+        """Return the pool without the source: left out where a softmax would count it, else zeroed."""
         count, _, r = pool.up.shape
-        if self.masks:
+        if self.whole.token_dependent:
             others = [t for t in range(count) if t != self.source]
-            remaining = h.view(len(h), count, r)[:, others].flatten(1)
+            remaining = h.view(len(h), count, r)[:, others].flatten(1)  # (N, (T − 1)·r)
             return replace(pool, up=pool.up[others], bias=pool.bias[others]), remaining
         keep = torch.ones(count, dtype=pool.up.dtype, device=pool.up.device)
         keep[self.source] = 0
@@ -101,39 +76,26 @@ class WithoutSource:
 
 def without_each(
     whole: Combination,
-    *,
-    token_dependent: bool,
-    learned: Tensors,
-    method: MethodLayer,
-    method_settings: Any,
-    adapters: tuple[Tensors, ...],
+    fixed: Mapping[str, Tensor],
+    adapters: Sequence[Mapping[str, Tensor]],
     backbone: Backbone,
-) -> list[Combination | WithoutSource]:
+) -> list[Adaptation]:
     """Return the combination without each of its sources, in the order of the pool.
 
     Args:
         whole: With all of them.
-        token_dependent: Whether coefficients differ from token to token.
-        learned: The combiner's tensors.
-        method: Torch side of the adapters' method.
-        method_settings: Its settings.
+        fixed: The combiner's tensors that decide an average.
         adapters: The T adapters; read where a combiner averages parameters, whose pool is one adapter.
         backbone: Where it runs.
     """
-    if not isinstance(whole.combiner, AveragingLayer):
-        return [WithoutSource(whole, t, masks=token_dependent) for t in range(len(adapters))]
-    found: list[Combination | WithoutSource] = []
+    if not whole.combiner.averages:
+        return [WithoutSource(whole, t) for t in range(len(adapters))]
+    found: list[Adaptation] = []
     for t in range(len(adapters)):
         # A weight of zero and an adapter of zeros are the same in a weighted sum of parameters.
         zeroed = {name: torch.zeros_like(tensor) for name, tensor in adapters[t].items()}
-        pool = pool_for(
-            whole.combiner,
-            whole.settings,
-            learned,
-            method,
-            method_settings,
-            [*adapters[:t], zeroed, *adapters[t + 1 :]],
-            backbone,
+        others = [*adapters[:t], zeroed, *adapters[t + 1 :]]
+        found.append(
+            replace(whole, pool=pool_for(whole.combiner, fixed, whole.pool.method, others, backbone))
         )
-        found.append(replace(whole, pool=pool))
     return found

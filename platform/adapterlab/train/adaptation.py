@@ -6,71 +6,84 @@ over the group's rows, the rest lane by lane.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from adapterlab.errors import UsageError
-from adapterlab.train.layers import Backbone, FrozenPool, MethodLayer, SeveralRates
+from adapterlab.records import PoolShape, Reads
+from adapterlab.train.layers import Backbone, FrozenPool, HeadLayer, MethodLayer
 from adapterlab.train.packing import spread
 from adapterlab.train.passes import Pass, Rectangle
-from adapterlab.train.token_means import TokenMeans
+
+if TYPE_CHECKING:
+    from adapterlab.train.combination import TokenMeans
 
 
-class Adaptation(Protocol):
+class Adaptation(ABC):
     """How a lane's tensors change the backbone's computation."""
 
-    @property
-    def group(self) -> int:
-        """Lanes of equal group may share :meth:`shared`."""
-
-    @property
-    def sites(self) -> tuple[str, ...]:
-        """Where something is added, as the backbone names them; in the order of the points."""
+    means: TokenMeans | None = None
+    """Where coefficients of every token are noted; ``None``: nowhere."""
 
     @property
     def exclusive(self) -> bool:
         """Whether the lane trains the backbone's own weights, so that its passes are its own."""
+        return False
 
     @property
-    def means(self) -> TokenMeans | None:
-        """Where coefficients of every token are noted; ``None``: nowhere."""
+    @abstractmethod
+    def group(self) -> int:
+        """Lanes of equal group may share :meth:`shared`."""
+
+    @property
+    @abstractmethod
+    def sites(self) -> tuple[str, ...]:
+        """Where something is added, as the backbone names them; in the order of the points."""
 
     def shared(self, site: str, layer: int, x: Tensor) -> Tensor | None:
         """Return what lanes of a group have in common, for their rows together; ``None``: nothing."""
+        del site, layer, x
+        return None
 
+    @abstractmethod
     def forward(
         self,
         tensors: Mapping[str, Tensor],
-        site: str,
-        layer: int,
+        at: tuple[str, int],
         x: Tensor,
         y: Tensor,
         shared: Tensor | None,
         generator: torch.Generator | None,
     ) -> Tensor:
-        """Return what is added at a site for one lane's rows: x (N_k, d), y (N_k, e) -> (N_k, e)."""
+        """Return what is added at a site of a layer for one lane's rows: x (N_k, ·), y (N_k, e) -> (N_k, e)."""
 
     def penalty(self, tensors: Mapping[str, Tensor]) -> Tensor | None:
         """Return a term of the lane's loss that does not depend on its rows; ``None``: there is none."""
+        del tensors
+        return None
 
     def decays(self, name: str) -> bool:
         """Return whether weight decay acts on a tensor."""
+        del name
+        return True
 
     def lr_factor(self, name: str) -> float:
         """Return a tensor's learning rate over the lane's; 1 but for few."""
+        del name
+        return 1.0
 
 
 @dataclass(frozen=True)
-class OwnAdapter:
+class OwnAdapter(Adaptation):
     """Stage 1: the lane trains an adapter of its own."""
 
     method: MethodLayer
-    settings: Any
 
     @property
     def group(self) -> int:
@@ -80,27 +93,17 @@ class OwnAdapter:
     @property
     def sites(self) -> tuple[str, ...]:
         """The method's sites."""
-        return self.method.sites(self.settings)
+        return tuple(site.name for site in self.method.sites)
 
     @property
     def exclusive(self) -> bool:
         """Whether the method trains the backbone's own weights."""
-        return trains_backbone(self.method)
-
-    @property
-    def means(self) -> None:
-        """Nothing is noted."""
-        return
-
-    def shared(self, site: str, layer: int, x: Tensor) -> None:
-        """Return nothing: every weight is the lane's own."""
-        del site, layer, x
+        return self.method.trains_backbone
 
     def forward(
         self,
         tensors: Mapping[str, Tensor],
-        site: str,
-        layer: int,
+        at: tuple[str, int],
         x: Tensor,
         y: Tensor,
         shared: Tensor | None,
@@ -108,28 +111,11 @@ class OwnAdapter:
     ) -> Tensor:
         """Return the adapter's output."""
         del shared, generator  # the adapter has no dropout of its own
-        return self.method.forward(self.settings, dict(tensors), site, layer, x, y)
-
-    def penalty(self, tensors: Mapping[str, Tensor]) -> None:
-        """Return nothing: the loss is the task's alone."""
-        del tensors
-
-    def decays(self, name: str) -> bool:
-        """Return true: weight decay acts on every tensor."""
-        del name
-        return True
+        return self.method.forward(tensors, *at, x, y)
 
     def lr_factor(self, name: str) -> float:
-        """Return what the method says of a tensor, 1 where it says nothing."""
-        if not isinstance(self.method, SeveralRates):
-            return 1.0
-        factors = self.method.lr_factors(self.settings)
-        return next((factor for prefix, factor in factors.items() if name.startswith(prefix)), 1.0)
-
-
-def trains_backbone(method: MethodLayer) -> bool:
-    """Return whether a method's tensors are the backbone's own weights, as in full fine-tuning."""
-    return bool(getattr(method, "exclusive", False))
+        """Return what the method says of a tensor."""
+        return self.method.lr_factor(name)
 
 
 @dataclass(frozen=True)
@@ -137,45 +123,35 @@ class SourcePool:
     """T frozen adapters, stacked point by point; shared by every lane that combines them."""
 
     method: MethodLayer
-    settings: Any
     points: tuple[FrozenPool, ...]
-    """By attachment point, ``layer · S + index of the site``."""
+    """By number of the point, see :class:`~adapterlab.records.PoolShape`."""
 
     @classmethod
     def build(
-        cls,
-        method: MethodLayer,
-        settings: Any,
-        adapters: Sequence[Mapping[str, Tensor]],
-        backbone: Backbone,
+        cls, method: MethodLayer, adapters: Sequence[Mapping[str, Tensor]], backbone: Backbone
     ) -> SourcePool:
         """Stack adapters in coefficient order, in the backbone's precision and on its device.
 
         Raises:
             UsageError: The method's adapters cannot be combined.
         """
-        if not hasattr(method, "stack"):
-            name = getattr(method, "__name__", type(method).__name__)
-            raise UsageError(f"adapters of {name} cannot be combined: their output has no linear last factor")
+        if not method.points:
+            raise UsageError(f"{type(method).__name__} attaches nowhere, so it cannot be combined")
         placed = [
             {name: tensor.to(device=backbone.device, dtype=backbone.dtype) for name, tensor in one.items()}
             for one in adapters
         ]
-        stacked = (
-            method.stack(settings, placed, site, layer)
-            for layer in range(backbone.shape.layers)
-            for site in method.sites(settings)
-        )
-        return cls(method, settings, tuple(stacked))
+        return cls(method, tuple(method.stack(placed, site, layer) for site, layer in method.points))
 
-    @property
+    @cached_property
+    def shape(self) -> PoolShape:
+        """Its points and the number of its adapters."""
+        return PoolShape(self.method.shape.layers, self.method.sites, self.sources)
+
+    @cached_property
     def sites(self) -> tuple[str, ...]:
-        """The method's sites."""
-        return self.method.sites(self.settings)
-
-    def point(self, site: str, layer: int) -> int:
-        """Return the index of an attachment point."""
-        return layer * len(self.sites) + self.sites.index(site)
+        """Names of the method's sites."""
+        return tuple(site.name for site in self.method.sites)
 
     @property
     def sources(self) -> int:
@@ -185,10 +161,12 @@ class SourcePool:
 
 @dataclass(frozen=True)
 class Seat:
-    """One lane's place in a pass: what it adds, with which tensors and random numbers."""
+    """One lane's place in a pass: what it adds and what reads it, with which tensors and random numbers."""
 
     adaptation: Adaptation
     tensors: Mapping[str, Tensor]
+    head: HeadLayer | None = None
+    """Reads the last hidden states; ``None`` where these themselves are wanted."""
     generator: torch.Generator | None = None
     """Stream of the coefficients' dropout; ``None`` in evaluation."""
     backbone_generator: torch.Generator | None = field(default=None)
@@ -199,6 +177,25 @@ class Seat:
         if all(tensor.dtype is dtype for tensor in self.tensors.values()):
             return self
         return replace(self, tensors={name: tensor.to(dtype) for name, tensor in self.tensors.items()})
+
+    @property
+    def reads(self) -> Reads:
+        """Which states its head reads."""
+        return Reads.FIRST if self.head is None else self.head.reads
+
+    def outputs(
+        self,
+        states: Tensor,
+        rectangle: Rectangle,
+        *,
+        dropout: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Return the head's outputs for what it read of a rectangle, (B·K, C)."""
+        assert self.head is not None
+        return self.head.forward(
+            self.tensors, states, rectangle.lengths, dropout=dropout, generator=generator
+        )
 
 
 def trained_in(dtype: torch.dtype) -> torch.dtype:
@@ -248,7 +245,9 @@ class PassHook:
                     continue
                 part = None if shared is None else shared[rows.start - start : rows.stop - start]
                 outputs.append(
-                    seat.adaptation.forward(seat.tensors, site, layer, x[rows], y[rows], part, seat.generator)
+                    seat.adaptation.forward(
+                        seat.tensors, (site, layer), x[rows], y[rows], part, seat.generator
+                    )
                 )
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
@@ -263,46 +262,59 @@ def hidden_states(backbone: Backbone, seats: Sequence[Seat], rectangles: Sequenc
         seats: The lanes, those of equal group side by side.
         rectangles: Their rows.
     """
-    states = _states(backbone, seats, rectangles, first_only=False)
+    states = _packed_states(backbone, seats, rectangles, one_row=False)
     grids = [
-        one if each.places is None else spread(one, each.places, each.token_ids.numel())
+        one if each.cells is None else spread(one, each.cells, each.token_ids.numel())
         for one, each in zip(states, rectangles, strict=True)
     ]
     return [one.view(*each.token_ids.shape, -1) for one, each in zip(grids, rectangles, strict=True)]
 
 
-def first_states(backbone: Backbone, seats: Sequence[Seat], rectangles: Sequence[Rectangle]) -> list[Tensor]:
-    """Return the last hidden states of each sequence's first token, (B_k, d) a lane: what heads read.
+def read_states(backbone: Backbone, seats: Sequence[Seat], rectangles: Sequence[Rectangle]) -> list[Tensor]:
+    """Return the last hidden states that each lane's head reads: one row per sequence, or one per token.
 
-    The same numbers as :func:`hidden_states` gives there, without computing the others' last layer.
+    Where every head reads one token per sequence, the last layer is computed for these alone; the numbers
+    are those of :func:`hidden_states`.
 
     Args:
         backbone: The shared frozen backbone.
         seats: The lanes, those of equal group side by side.
         rectangles: Their rows.
+
+    Returns:
+        For each lane (B_k, d), or (tokens_k, d) for a head that reads every token.
     """
-    if any(seat.adaptation.means is not None for seat in seats):  # every token counts there
-        return [states[:, 0] for states in hidden_states(backbone, seats, rectangles)]
-    return _states(backbone, seats, rectangles, first_only=True)
+    one_row = all(
+        seat.reads in (Reads.FIRST, Reads.LAST) and seat.adaptation.means is None  # means are over all tokens
+        for seat in seats
+    )
+    states = _packed_states(backbone, seats, rectangles, one_row=one_row)
+    if one_row:
+        return states
+    return [
+        rectangle.read(one, seat.reads)
+        for one, seat, rectangle in zip(states, seats, rectangles, strict=True)
+    ]
 
 
-def _states(
-    backbone: Backbone, seats: Sequence[Seat], rectangles: Sequence[Rectangle], *, first_only: bool
+def _packed_states(
+    backbone: Backbone, seats: Sequence[Seat], rectangles: Sequence[Rectangle], *, one_row: bool
 ) -> list[Tensor]:
+    """Return each lane's last hidden states, (tokens_k, d), or (B_k, d) of the tokens that heads read."""
     alone = [[i] for i, seat in enumerate(seats) if seat.adaptation.exclusive]
     together = [i for i, seat in enumerate(seats) if not seat.adaptation.exclusive]
     found: dict[int, Tensor] = {}
-    for places in [together, *alone] if together else alone:
-        batch = Pass(tuple(rectangles[i] for i in places))
-        sharing = [seats[i].computing_in(backbone.dtype) for i in places]
+    for members in [together, *alone] if together else alone:
+        batch = Pass(tuple(rectangles[i] for i in members))
+        sharing = [seats[i].computing_in(backbone.dtype) for i in members]
         base = backbone.with_weights(sharing[0].tensors) if sharing[0].adaptation.exclusive else backbone
         packed = base.forward(
             batch,
             PassHook(sharing, batch),
             [seat.backbone_generator for seat in sharing],
-            first_only=first_only,
+            rows=batch.rows_read([seat.reads for seat in sharing]) if one_row else None,
         )
         packed = packed.to(trained_in(backbone.dtype))
-        for i, rows in zip(places, batch.slices_of(packed), strict=True):
+        for i, rows in zip(members, batch.slices_of(packed), strict=True):
             found[i] = packed[rows]
     return [found[i] for i in range(len(seats))]

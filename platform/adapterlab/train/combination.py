@@ -1,11 +1,13 @@
 """Stage 2's adaptation: a lane that learns how to combine a frozen pool.
 
 What is common to the lanes of a pool, its inner activations, is in ``shared``; the combiner does the
-rest on each lane's rows. Shapes: ``N`` token rows, ``L`` points, ``T`` sources, ``d`` hidden size.
+rest on each lane's rows. Shapes: ``N`` token rows, ``T`` sources, ``r`` inner width, ``e`` a point's output
+width.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,34 +16,53 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adapterlab.train.adaptation import SourcePool
-from adapterlab.train.layers import (
-    AveragingLayer,
-    Backbone,
-    CombinerLayer,
-    MethodLayer,
-    PenalisedLayer,
-    UndecayedLayer,
-)
-from adapterlab.train.token_means import TokenMeans
+from adapterlab.records import PoolShape
+from adapterlab.registry.plugins import Combiner
+from adapterlab.train.adaptation import Adaptation, SourcePool
+from adapterlab.train.layers import Backbone, CombinerLayer, MethodLayer
+
+
+class TokenMeans:
+    """Means of token-dependent coefficients over the real tokens of one lane's evaluation."""
+
+    def __init__(self, points: int) -> None:
+        self._sums: list[Tensor | None] = [None] * points
+        self._tokens = [0] * points
+
+    def observe(self, point: int, coefficients: Tensor) -> None:
+        """Add one pass's coefficients at a point, (N, T); a pass has real tokens only."""
+        total = coefficients.double().sum(0)
+        before = self._sums[point]
+        self._sums[point] = total if before is None else before + total
+        self._tokens[point] += len(coefficients)
+
+    def snapshot(self) -> tuple[list[Tensor | None], list[int]]:
+        """Return what was noted so far."""
+        return list(self._sums), list(self._tokens)
+
+    def restore(self, snapshot: tuple[list[Tensor | None], list[int]]) -> None:
+        """Forget what was noted since a snapshot."""
+        self._sums, self._tokens = (list(part) for part in snapshot)  # type: ignore[assignment]
+
+    @property
+    def values(self) -> Tensor:
+        """The means, (points, T, 1), float32."""
+        means = [one / count for one, count in zip(self._sums, self._tokens, strict=True) if one is not None]
+        return torch.stack(means).unsqueeze(-1).float().cpu()
 
 
 @dataclass(frozen=True)
-class Combination:
+class Combination(Adaptation):
     """Stage 2: the lane learns how to combine a frozen pool."""
 
     pool: SourcePool
     combiner: CombinerLayer
-    dropout: float
-    """Probability of the combiner's dropout, in [0, 1)."""
-    settings: Any = None
-    """The combiner's, validated."""
     fixed: Mapping[str, Tensor] = field(default_factory=dict)
     """Tensors of the combiner that are not trained, on the pool's device."""
-    means: TokenMeans | None = None
-    """Where evaluation collects token-dependent coefficients; ``None``: nowhere."""
     token_dependent: bool = False
     """Whether the combiner's coefficients differ from token to token."""
+    means: TokenMeans | None = None
+    """Where evaluation collects token-dependent coefficients; ``None``: nowhere."""
 
     @property
     def group(self) -> int:
@@ -53,38 +74,29 @@ class Combination:
         """Where the pool's adapters attach."""
         return self.pool.sites
 
-    @property
-    def exclusive(self) -> bool:
-        """Combinations leave the backbone frozen."""
-        return False
-
     def shared(self, site: str, layer: int, x: Tensor) -> Tensor:
-        """Return the pool's inner activations, (N, d) -> (N, T·r)."""
-        pool = self.pool
-        return pool.method.inner(pool.settings, pool.points[pool.point(site, layer)], x)
+        """Return the pool's inner activations, (N, x's width) -> (N, T·r)."""
+        return self.pool.method.inner(self.pool.points[self.pool.shape.point(site, layer)], x)
 
     def forward(
         self,
         tensors: Mapping[str, Tensor],
-        site: str,
-        layer: int,
+        at: tuple[str, int],
         x: Tensor,
         y: Tensor,
         shared: Tensor | None,
         generator: torch.Generator | None,
     ) -> Tensor:
-        """Return the combined output of the pool."""
+        """Return the combined output of the pool, (N_k, e)."""
         del y  # outputs of a pool depend on the sites' inputs alone
         assert shared is not None
-        point = self.pool.point(site, layer)
+        point = self.pool.shape.point(*at)
         return self.combiner.forward(
-            self.settings,
             {**self.fixed, **tensors},
             point,
             self.pool.points[point],
             x,
             shared,
-            dropout=self.dropout,
             generator=generator,
             observe=None if self.means is None else partial(self.means.observe, point),
         )
@@ -95,26 +107,17 @@ class Combination:
 
     def penalty(self, tensors: Mapping[str, Tensor]) -> Tensor | None:
         """Return the combiner's own term of the loss, if it has one."""
-        if isinstance(self.combiner, PenalisedLayer):
-            return self.combiner.penalty(self.settings, tensors)
-        return None
+        return self.combiner.penalty(tensors)
 
     def decays(self, name: str) -> bool:
         """Return whether weight decay acts on a tensor."""
-        return self.combiner.decays(name) if isinstance(self.combiner, UndecayedLayer) else True
-
-    def lr_factor(self, name: str) -> float:
-        """Return 1: every tensor of a transfer learns at one rate."""
-        del name
-        return 1.0
+        return self.combiner.decays(name)
 
 
 def pool_for(
     combiner: CombinerLayer,
-    settings: Any,
     fixed: Mapping[str, Tensor],
     method: MethodLayer,
-    method_settings: Any,
     adapters: Sequence[Mapping[str, Tensor]],
     backbone: Backbone,
 ) -> SourcePool:
@@ -122,18 +125,45 @@ def pool_for(
 
     Args:
         combiner: Torch side of the combiner.
-        settings: Its settings.
         fixed: Its fixed tensors.
         method: Torch side of the adapters' method.
-        method_settings: Its settings.
         adapters: The T adapters in coefficient order.
         backbone: The backbone they are for.
 
     Raises:
         UsageError: The method's adapters cannot be combined.
     """
-    if isinstance(combiner, AveragingLayer):
+    if combiner.averages:
         # In the backbone's precision, so that a mean is rounded no earlier than everything else.
         precise = [{name: one.to(backbone.dtype) for name, one in each.items()} for each in adapters]
-        adapters = [combiner.reduce(settings, fixed, precise)]
-    return SourcePool.build(method, method_settings, adapters, backbone)
+        adapters = [combiner.reduce(fixed, precise)]
+    return SourcePool.build(method, adapters, backbone)
+
+
+def combiner_layer(
+    plugin: Combiner, settings: Any, pool: PoolShape, values: Mapping[str, float] | None = None
+) -> CombinerLayer:
+    """Return a combiner's torch side outside of a study.
+
+    Args:
+        plugin: The combiner.
+        settings: Its settings, validated.
+        pool: What is combined.
+        values: Of its dimensions, for example those it was trained with; a dimension that is not named has
+            its default, of a range the middle.
+    """
+    given = values or {}
+    dimensions = {
+        name: given.get(name, _start(default)) for name, default in plugin.dimensions.items() if name != "lr"
+    }
+    return plugin.layer(settings, pool, **dimensions)
+
+
+def _start(default: Any) -> float:
+    """Return one value of a dimension as a combiner declares it: a number, a range or choices."""
+    if not isinstance(default, Mapping):
+        return float(default)
+    if "choices" in default:
+        return float(default["choices"][0])
+    low, high = float(default["low"]), float(default["high"])
+    return math.sqrt(low * high) if default.get("log") else (low + high) / 2

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,6 @@ from adapterlab.train.combination import Combination, pool_for
 from adapterlab.train.layers import (
     Backbone,
     CombinerLayer,
-    FixedLayer,
     FrozenPool,
     MethodLayer,
     PoolContext,
@@ -31,9 +30,6 @@ from adapterlab.train.rng import stream
 
 if TYPE_CHECKING:
     from transformers.modeling_outputs import BaseModelOutput
-
-INIT_SCALE = 2.0
-"""Where coefficients start when none are given, in units of 1/T. Source: ScaLearn, arXiv 2310.01217."""
 
 
 class Composition(nn.Module):
@@ -48,12 +44,11 @@ class Composition(nn.Module):
         backbone: Backbone,
         pool: SourcePool,
         combiner: CombinerLayer,
-        settings: Any,
         tensors: Mapping[str, Tensor],
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.adaptation = Combination(pool, combiner, dropout=0.0, settings=settings)
+        self.adaptation = Combination(pool, combiner)
         self._names = {name: name.replace(".", "_") for name in tensors}
         for name, tensor in tensors.items():
             if tensor.requires_grad:
@@ -125,64 +120,53 @@ class Composition(nn.Module):
 def compose(
     backbone: Backbone,
     method: MethodLayer,
-    settings: Any,
     adapters: Sequence[Mapping[str, Tensor]],
     combiner: CombinerLayer,
-    size: tuple[int, int, int],
     coefficients: Tensor | Mapping[str, Tensor] | None = None,
     *,
-    combiner_settings: Any = None,
     names: Sequence[str] = (),
 ) -> Composition:
     """Return a backbone with a combined pool as a module.
 
     Args:
         backbone: The frozen backbone.
-        method: Torch side of the adapters' method.
-        settings: Its settings.
+        method: Torch side of the adapters' method, on this backbone.
         adapters: The T source adapters in coefficient order.
-        combiner: Torch side of the combiner.
-        size: What the combiner's ``coefficient_shape`` gives, (L or 1, T, d or 1).
+        combiner: Torch side of the combiner, for a pool of T adapters.
         coefficients: Its one tensor, or its tensors by name. A tensor that requires a gradient is used
             itself, so that the gradient reaches it; any other becomes a parameter of the module, or a
             buffer where the combiner's coefficients are fixed. ``None``: what a training run of seed 0
             starts from, N(2 / T, 0.001) for scaling coefficients.
-        combiner_settings: The combiner's settings, validated.
         names: Names of the adapters, the target's own last, for combiners that ask for them.
 
     Raises:
         DataError: The coefficients have another shape than the combiner's, or are not finite.
         UsageError: The combiner's coefficients must be given.
     """
-    if isinstance(combiner, FixedLayer):
-        tensors = _fixed(combiner, combiner_settings, size, coefficients, names)
+    if combiner.needs_context:
+        tensors = _fixed(combiner, coefficients, names)
     else:
-        fresh = combiner.initial(
-            combiner_settings, size, backbone.shape.hidden_size, INIT_SCALE, stream(0, "combiner init")
-        )
+        fresh = combiner.initial(stream(0, "combiner init"))
         tensors = {
             name: tensor if tensor.requires_grad else nn.Parameter(_placed(tensor, backbone))
             for name, tensor in _checked(_named(coefficients, fresh), fresh).items()
         }
-    pool = pool_for(combiner, combiner_settings, tensors, method, settings, adapters, backbone)
+    pool = pool_for(combiner, tensors, method, adapters, backbone)
     placed = {
         name: tensor if tensor.requires_grad else _placed(tensor, backbone)
         for name, tensor in tensors.items()
     }
-    return Composition(backbone, pool, combiner, combiner_settings, placed)
+    return Composition(backbone, pool, combiner, placed)
 
 
 def _fixed(
-    combiner: FixedLayer,
-    settings: Any,
-    size: tuple[int, int, int],
-    coefficients: Tensor | Mapping[str, Tensor] | None,
-    names: Sequence[str],
+    combiner: CombinerLayer, coefficients: Tensor | Mapping[str, Tensor] | None, names: Sequence[str]
 ) -> Tensors:
+    count = combiner.pool.sources
     if coefficients is None:
-        sources = tuple(names) or tuple(f"adapter {number}" for number in range(size[1]))
-        return combiner.fixed(settings, size, PoolContext(sources, target=sources[-1]))
-    wanted = {"omega": torch.empty(size)}
+        sources = tuple(names) or tuple(f"adapter {number}" for number in range(count))
+        return combiner.fixed(PoolContext(sources, target=sources[-1]))
+    wanted = {"omega": torch.empty(1, count, 1)}  # one number per source, the same everywhere
     return _checked(_named(coefficients, wanted), wanted)
 
 

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from adapterlab.data import metrics
 from adapterlab.records import Examples, TaskFacts
-from adapterlab.train import head
-from adapterlab.train.adaptation import Seat, first_states, trained_in
+from adapterlab.train.adaptation import Seat, read_states, trained_in
 from adapterlab.train.capacity import is_out_of_memory
 from adapterlab.train.layers import Backbone
 from adapterlab.train.passes import Rectangle, evaluation_rectangles
@@ -68,8 +67,9 @@ def evaluate(
             _outputs(backbone, [seats[i] for i in open_lanes], rectangles),
             strict=True,
         ):
-            total = head.loss(facts[lane].problem_type, out, rectangle.labels, reduction="sum")
-            losses[lane] += total.item()
+            head = seats[lane].head
+            assert head is not None
+            losses[lane] += head.loss(out, rectangle.labels, reduction="sum").item()
             outputs[lane][torch.from_numpy(rectangle.rows)] = out.cpu().view(len(rectangle.rows), -1)
     return [
         Evaluation(
@@ -90,13 +90,14 @@ def _outputs(
     means = [seat.adaptation.means for seat in seats]
     noted = [None if one is None else one.snapshot() for one in means]
     try:
-        states = first_states(backbone, seats, rectangles)
+        states = read_states(backbone, seats, rectangles)
     except (RuntimeError, MemoryError) as error:
         if len(seats) == 1 or not is_out_of_memory(error):
             raise
     else:
         return [
-            head.forward(seat.tensors, first, 0.0, None) for seat, first in zip(seats, states, strict=True)
+            seat.outputs(read, rectangle)
+            for seat, read, rectangle in zip(seats, states, rectangles, strict=True)
         ]
     for one, before in zip(means, noted, strict=True):
         if one is not None and before is not None:

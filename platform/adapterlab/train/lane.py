@@ -16,21 +16,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from adapterlab.errors import DataError
 from adapterlab.records import EpochResult, LaneResult, State, TaskData, TrainSettings
-from adapterlab.train import head
-from adapterlab.train.adaptation import Adaptation, Seat
-from adapterlab.train.layers import Tensors
+from adapterlab.train.adaptation import Adaptation, OwnAdapter, Seat, trained_in
+from adapterlab.train.combination import Combination
+from adapterlab.train.heads import head_of
+from adapterlab.train.layers import Backbone, HeadLayer, MethodLayer, Tensors
 from adapterlab.train.passes import Rectangle, epoch_batches, gather
 from adapterlab.train.rng import stream
 
 
 @dataclass(eq=False)
 class Lane:
-    """One training run in progress.
-
-    Use :func:`adapterlab.train.source_lane.source_lane` or
-    :func:`adapterlab.train.transfer_lane.transfer_lane` to make one.
-    """
+    """One training run in progress; :func:`source_lane` and :func:`transfer_lane` make one."""
 
     name: str
     task: TaskData
@@ -39,6 +37,8 @@ class Lane:
     seed: int
     tensors: Tensors
     """Trainable leaves, adapter or coefficients and head, on the backbone's device."""
+    head: HeadLayer
+    """Reads the backbone's states, and has the task's loss."""
     sees_test: bool = False
     """Whether its best epoch is evaluated once on the test split; only final runs do."""
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -76,6 +76,7 @@ class Lane:
         return Seat(
             self.adaptation,
             self.tensors,
+            self.head,
             self._dropout,
             self._backbone_dropout if self.settings.backbone_dropout else None,
         )
@@ -98,15 +99,17 @@ class Lane:
     def _drawn_from(self) -> tuple[torch.Generator, ...]:
         return self._dropout, self._head_dropout, self._backbone_dropout
 
-    def loss(self, first: Tensor, rectangle: Rectangle) -> Tensor:
+    def loss(self, states: Tensor, rectangle: Rectangle) -> Tensor:
         """Return the training loss of the lane's rows, with the adaptation's own term if it has one.
 
         Args:
-            first: Last hidden states of each sequence's first token, (B·K, d).
+            states: What the head reads of the last hidden states, (B·K, d) or (tokens, d).
             rectangle: The rows they belong to.
         """
-        outputs = head.forward(self.tensors, first, self.settings.head_dropout, self._head_dropout)
-        loss = head.loss(self.task.facts.problem_type, outputs, rectangle.labels)
+        outputs = self.seat().outputs(
+            states, rectangle, dropout=self.settings.head_dropout, generator=self._head_dropout
+        )
+        loss = self.head.loss(outputs, rectangle.labels)
         penalty = self.adaptation.penalty(self.tensors)
         return loss if penalty is None else loss + penalty
 
@@ -227,3 +230,102 @@ def _drawn(
     """Yield batches of rows, epoch after epoch."""
     while True:
         yield from epoch_batches(lengths, batch_size, order)
+
+
+def source_lane(
+    backbone: Backbone,
+    method: MethodLayer,
+    task: TaskData,
+    settings: TrainSettings,
+    *,
+    seed: int,
+    name: str,
+    sees_test: bool = False,
+) -> Lane:
+    """Return a lane that trains one adapter and its head on one task, both freshly initialised.
+
+    A method that trains the backbone's own weights starts from a copy of them.
+
+    Args:
+        backbone: The frozen backbone.
+        method: Torch side of the adapter method, on this backbone.
+        task: The source task.
+        settings: How to train.
+        seed: Seed of init, data order and dropout.
+        name: Shown in progress and results.
+        sees_test: Whether the best epoch is evaluated once on the test split.
+
+    Raises:
+        DataError: A row is longer than the backbone can take.
+        UsageError: The task's head cannot answer tasks of its kind.
+    """
+    tensors = backbone.weights() if method.trains_backbone else method.initial(stream(seed, "adapter init"))
+    return _lane(backbone, task, OwnAdapter(method), tensors, settings, seed, name, sees_test=sees_test)
+
+
+def transfer_lane(
+    backbone: Backbone,
+    combination: Combination,
+    task: TaskData,
+    settings: TrainSettings,
+    *,
+    seed: int,
+    name: str,
+    sees_test: bool = False,
+) -> Lane:
+    """Return a lane that learns to combine a frozen pool, and a head, on a target task.
+
+    Args:
+        backbone: The frozen backbone.
+        combination: The frozen pool under a combiner's layer of one trial.
+        task: The target task.
+        settings: How to train.
+        seed: Seed of init, data order and dropout.
+        name: Shown in progress and results.
+        sees_test: Whether the best epoch is evaluated once on the test split.
+
+    Raises:
+        DataError: A row is longer than the backbone can take.
+        UsageError: The task's head cannot answer tasks of its kind.
+    """
+    tensors = combination.combiner.initial(stream(seed, "combiner init"))
+    return _lane(backbone, task, combination, tensors, settings, seed, name, sees_test=sees_test)
+
+
+def _lane(
+    backbone: Backbone,
+    task: TaskData,
+    adaptation: Adaptation,
+    tensors: Tensors,
+    settings: TrainSettings,
+    seed: int,
+    name: str,
+    *,
+    sees_test: bool,
+) -> Lane:
+    head = head_of(task.facts, backbone.shape.hidden_size)
+    return Lane(
+        name=name,
+        task=task,
+        adaptation=adaptation,
+        settings=settings,
+        seed=seed,
+        tensors=_trainable(backbone, task, tensors | head.initial(stream(seed, "head init"))),
+        head=head,
+        sees_test=sees_test,
+        device=backbone.device,
+    )
+
+
+def _trainable(backbone: Backbone, task: TaskData, tensors: Tensors) -> Tensors:
+    """Return fresh tensors as leaves that need gradients, where the backbone is; checks the task's rows."""
+    longest = max(int(split.lengths.max()) for split in (task.train, task.validation, task.test))
+    if longest > backbone.max_length:
+        raise DataError(
+            f"{task.facts.task}: a row has {longest} tokens, the backbone takes {backbone.max_length}",
+            remedy=f"Set data.max_length to {backbone.max_length} or less.",
+        )
+    return {
+        name: tensor.to(device=backbone.device, dtype=trained_in(backbone.dtype)).requires_grad_()
+        for name, tensor in tensors.items()
+    }

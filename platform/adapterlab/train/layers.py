@@ -1,25 +1,32 @@
-"""The torch side of a plug-in: what ``layer()`` of a method, a combiner or a family must offer.
+"""The torch side of a plug-in: base classes of what ``layer()`` of a method, combiner or head returns.
+
+A *layer* is bound: it knows its settings and the shape it is for, so the engine hands it tensors only.
 
 A *pass* is one forward (and backward) over several lanes at once. Lane ``k`` brings a rectangle of
 ``B_k`` rows padded to its own ``S_k`` tokens; the rectangles lie one after another in a packed
 tensor of ``N = Σ B_k·S_k`` token rows. Every matrix product whose weights are frozen runs once over
 all N rows; whatever belongs to a lane runs on that lane's slice. Nothing here assumes an encoder, a
-bottleneck or a classification head.
+bottleneck, a classification head, or sites of equal width.
 
-Shapes: ``L`` layers, ``d`` hidden size, ``T`` source adapters, ``r`` inner width of an adapter.
+Shapes: ``L`` layers, ``d`` hidden size, ``T`` source adapters, ``r`` inner width of an adapter, ``e`` a
+site's output width.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from adapterlab.records import BackboneShape
+from adapterlab.errors import UsageError
+from adapterlab.records import BackboneShape, PoolShape, ProblemType, Reads, Site
+from adapterlab.registry.plugins import Checked
+from adapterlab.train import objectives
 from adapterlab.train.passes import Pass, Rectangle
 
 Tensors = dict[str, Tensor]
@@ -29,7 +36,8 @@ Tensors = dict[str, Tensor]
 class Hook(Protocol):
     """What a backbone calls at its named sites, in every layer.
 
-    The sites of encoders:
+    Which sites there are, and what ``x`` and ``y`` are there, is the backbone family's to say. Families
+    that have them name them alike:
 
     - ``"ffn"``: ``x = LN(f + a)``, ``y = f + a``; the layer's output becomes ``LN(f + a + u)``, so that
       with ``u = 0`` it is the plain layer;
@@ -51,152 +59,207 @@ class Hook(Protocol):
 
 @dataclass(frozen=True)
 class FrozenPool:
-    """T frozen source adapters at one attachment point, stacked so that all are one.
+    """T frozen source adapters at one point, stacked so that all are one.
 
-    The method's non-linear inner part maps (N, d) to (N, T·r); what remains is linear:
+    The method's non-linear inner part maps (N, x's width) to (N, T·r); what remains is linear:
     ``u_t = up[t] h_t + bias[t]``.
     """
 
     inner: Mapping[str, Tensor]
     """The method's stacked inner weights; only the method reads them."""
     up: Tensor
-    """Last, linear factors, (T, d, r)."""
+    """Last, linear factors, (T, e, r)."""
     bias: Tensor
-    """Their biases, (T, d); zeros for methods without one."""
+    """Their biases, (T, e); zeros for methods without one."""
 
 
-class MethodLayer(Protocol):
-    """Torch side of an adapter method.
+class MethodLayer(Checked, ABC):
+    """Torch side of an adapter method: its settings on one backbone.
 
-    An adapter attaches at points, (layer, site) pairs in layer-major order: with S sites, point
-    ``layer · S + index of the site``. Only a method with a linear last factor and sites of the hidden
-    size can be stacked and combined; others need no ``stack`` and ``inner``.
+    An adapter attaches at points, (layer, site) pairs numbered layer by layer. Only a method whose last
+    factor is linear can be stacked and combined; others leave ``stack``, ``inner`` and ``fold`` as they are.
     """
 
-    def sites(self, settings: Any) -> tuple[str, ...]:
-        """Return the sites where outputs are added, as :class:`Hook` names them."""
+    page = "docs/extending/adapter_methods.md"
 
-    def initial(self, settings: Any, shape: BackboneShape, generator: torch.Generator) -> Tensors:
-        """Return freshly initialised tensors of one adapter, all layers, float32."""
+    trains_backbone: bool = False
+    """Whether a lane's tensors are the backbone's own weights, as in full fine-tuning."""
 
-    def forward(self, settings: Any, tensors: Tensors, site: str, layer: int, x: Tensor, y: Tensor) -> Tensor:
-        """Return the adapter's output ``u`` (before any residual): x (N, d) and y (N, e) -> (N, e)."""
-
-    def stack(self, settings: Any, pool: Sequence[Tensors], site: str, layer: int) -> FrozenPool:
-        """Stack T adapters' tensors at one point."""
-
-    def inner(self, settings: Any, pool: FrozenPool, x: Tensor) -> Tensor:
-        """Return the stacked inner activations, (N, d) -> (N, T·r)."""
-
-
-@runtime_checkable
-class SeveralRates(Protocol):
-    """A method some of whose tensors learn faster or slower than the others."""
-
-    def lr_factors(self, settings: Any) -> Mapping[str, float]:
-        """Return the learning rate over the lane's, by the beginning of tensors' names."""
-
-
-class CombinerLayer(Protocol):
-    """Torch side of a combiner. It sees a :class:`FrozenPool` and nothing else of the method.
-
-    ``settings`` are those of the light side, validated. A combiner may be a :class:`PenalisedLayer`,
-    :class:`FixedLayer`, :class:`AveragingLayer` or :class:`UndecayedLayer` as well.
-    """
-
-    def initial(
-        self,
-        settings: Any,
-        size: tuple[int, int, int],
-        hidden_size: int,
-        init_scale: float,
-        generator: torch.Generator,
-    ) -> Tensors:
-        """Return freshly initialised trainable tensors, all points, float32; may be none at all.
+    def __init__(self, shape: BackboneShape, sites: Sequence[str]) -> None:
+        """Bind a method to a backbone.
 
         Args:
-            settings: The combiner's.
-            size: What the combiner's ``coefficient_shape`` gave, (L or 1, T, d or 1).
-            hidden_size: ``d``.
-            init_scale: Where coefficients start, in units of 1/T.
-            generator: The lane's random numbers.
-        """
+            shape: The backbone's.
+            sites: Where it attaches, in the order of its points.
 
+        Raises:
+            UsageError: The backbone has not one of the sites.
+        """
+        self.shape = shape
+        self.sites: tuple[Site, ...] = tuple(shape.site(name) for name in sites)
+
+    @property
+    def points(self) -> list[tuple[str, int]]:
+        """Site and layer of every point, in order."""
+        return [(site.name, layer) for layer in range(self.shape.layers) for site in self.sites]
+
+    @abstractmethod
+    def initial(self, generator: torch.Generator) -> Tensors:
+        """Return freshly initialised tensors of one adapter, all layers, float32."""
+
+    @abstractmethod
+    def forward(self, tensors: Mapping[str, Tensor], site: str, layer: int, x: Tensor, y: Tensor) -> Tensor:
+        """Return the adapter's output ``u`` (before any residual): x (N, ·) and y (N, e) -> (N, e)."""
+
+    def stack(self, pool: Sequence[Mapping[str, Tensor]], site: str, layer: int) -> FrozenPool:
+        """Stack T adapters' tensors at one point.
+
+        Raises:
+            UsageError: The method's adapters cannot be combined.
+        """
+        del pool, site, layer
+        raise UsageError(
+            f"adapters of {type(self).__name__} cannot be combined: their output has no linear last factor"
+        )
+
+    def inner(self, pool: FrozenPool, x: Tensor) -> Tensor:
+        """Return the stacked inner activations, (N, x's width) -> (N, T·r)."""
+        raise NotImplementedError(f"{type(self).__name__} stacks adapters, so it needs inner()")
+
+    def fold(self, pool: Sequence[Mapping[str, Tensor]], site: str, layer: int, omega: Tensor) -> Tensors:
+        """Return one point of the adapter that ``Σ_t ω_t ⊙ u_t`` is; ``omega`` is (T, e or 1).
+
+        Raises:
+            UsageError: Combinations of the method's adapters are no single adapter.
+        """
+        del pool, site, layer, omega
+        raise UsageError(
+            f"combinations of {type(self).__name__} adapters cannot be folded into one: it has no fold()"
+        )
+
+    def lr_factor(self, name: str) -> float:
+        """Return a tensor's learning rate over the lane's; 1 unless the method says otherwise."""
+        del name
+        return 1.0
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """Effective scaling coefficients of a combination, point by point; for storing, drawing and folding."""
+
+    rows: tuple[Tensor, ...]
+    """(T, e or 1) of each point, or one row that all points share."""
+
+    @classmethod
+    def of(cls, stacked: Tensor) -> Coefficients:
+        """Return coefficients that lie in one tensor, (points or 1, T, e or 1)."""
+        return cls(tuple(stacked))
+
+    def at(self, point: int) -> Tensor:
+        """Return a point's coefficients, (T, e or 1)."""
+        return self.rows[point] if len(self.rows) > 1 else self.rows[0]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(points or 1, T, width); the width is the widest point's, 1 for one coefficient per source."""
+        return len(self.rows), self.rows[0].shape[0], max(row.shape[1] for row in self.rows)
+
+    @property
+    def means(self) -> Tensor:
+        """Each source's mean over a point's output dimensions, (points or 1, T)."""
+        return torch.stack([row.mean(1) for row in self.rows])
+
+    @property
+    def largest(self) -> Tensor:
+        """Each source's greatest absolute coefficient anywhere, (T,)."""
+        return torch.stack([row.abs().amax(1) for row in self.rows]).amax(0)
+
+    def named(self) -> Tensors:
+        """Return them as tensors for a file: one where all points are equally wide, else one per point."""
+        if len({row.shape for row in self.rows}) == 1:
+            return {"coefficients": torch.stack(self.rows)}
+        return {f"coefficients.{point}": row for point, row in enumerate(self.rows)}
+
+
+class CombinerLayer(Checked, ABC):
+    """Torch side of a combiner in one trial. It sees a :class:`FrozenPool` and nothing else of the method.
+
+    Its settings, the pool's shape and the trial's value of each dimension are bound when it is made.
+    """
+
+    page = "docs/extending/combiners.md"
+
+    averages: bool = False
+    """Whether it makes one adapter of the pool's before training, by their parameters: see :meth:`reduce`."""
+    needs_context: bool = False
+    """Whether :meth:`fixed` returns tensors, which are then decided before training."""
+
+    def __init__(self, pool: PoolShape) -> None:
+        self.pool = pool
+
+    def initial(self, generator: torch.Generator) -> Tensors:
+        """Return freshly initialised trainable tensors, all points, float32; none unless it learns some."""
+        del generator
+        return {}
+
+    @abstractmethod
     def forward(
         self,
-        settings: Any,
         tensors: Mapping[str, Tensor],
         point: int,
         pool: FrozenPool,
         x: Tensor,
         h: Tensor,
         *,
-        dropout: float,
         generator: torch.Generator | None,
         observe: Callable[[Tensor], None] | None = None,
     ) -> Tensor:
-        """Return ``Σ_t ω_t ⊙ u_t`` for one lane, (N_k, d).
+        """Return ``Σ_t ω_t ⊙ u_t`` for one lane, (N_k, e).
 
         Args:
-            settings: The combiner's.
             tensors: The lane's own tensors and those that are fixed.
-            point: Index of the attachment point; of the layer where the method has one site.
+            point: Number of the point.
             pool: The point's frozen adapters.
-            x: The lane's input to the adapters, (N_k, d).
+            x: The lane's input to the adapters, (N_k, ·).
             h: The lane's slice of the inner activations, (N_k, T·r).
-            dropout: Probability of the combiner's dropout.
-            generator: The lane's random numbers; ``None`` in evaluation.
+            generator: The lane's random numbers, for dropout; ``None`` in evaluation.
             observe: Takes the coefficients of each token, (N_k, T); only where they differ by token.
         """
 
-    def coefficients(self, settings: Any, tensors: Mapping[str, Tensor]) -> Tensor:
-        """Return the effective coefficients as (L or 1, T, d or 1), for storing, drawing and folding.
+    @abstractmethod
+    def coefficients(self, tensors: Mapping[str, Tensor]) -> Coefficients:
+        """Return the effective coefficients.
 
         Where coefficients differ from token to token: their means, which evaluation put under
         ``MEAN_COEFFICIENTS``.
         """
 
-
-MEAN_COEFFICIENTS = "mean_coefficients"
-"""Name, among a transfer's tensors, of coefficients averaged over tokens, (L, T, 1)."""
-
-
-@runtime_checkable
-class PenalisedLayer(Protocol):
-    """A combiner with a term of its own in the loss."""
-
-    def penalty(self, settings: Any, tensors: Mapping[str, Tensor]) -> Tensor | None:
-        """Return the term, a scalar; ``None``: nothing with these settings."""
-
-
-@runtime_checkable
-class UndecayedLayer(Protocol):
-    """A combiner some of whose tensors weight decay would harm."""
+    def penalty(self, tensors: Mapping[str, Tensor]) -> Tensor | None:
+        """Return a term of the loss that does not depend on the rows, a scalar; ``None``: there is none."""
+        del tensors
+        return None
 
     def decays(self, name: str) -> bool:
         """Return whether weight decay acts on a tensor."""
+        del name
+        return True
 
-
-@runtime_checkable
-class FixedLayer(Protocol):
-    """A combiner with tensors that are decided before training and kept beside the trained ones."""
-
-    def fixed(self, settings: Any, size: tuple[int, int, int], pool: PoolContext) -> Tensors:
-        """Return the fixed tensors, float32.
+    def fixed(self, context: PoolContext) -> Tensors:
+        """Return tensors that are decided before training and kept beside the trained ones, float32.
 
         Raises:
             AdapterlabError: They cannot be made for this pool.
         """
+        del context
+        return {}
+
+    def reduce(self, tensors: Mapping[str, Tensor], adapters: Sequence[Mapping[str, Tensor]]) -> Tensors:
+        """Return the one adapter that an averaging combiner works on; ``tensors`` are the fixed ones."""
+        raise NotImplementedError(f"{type(self).__name__} averages, so it needs reduce()")
 
 
-@runtime_checkable
-class AveragingLayer(Protocol):
-    """A combiner that makes one adapter of the pool's before training, by their parameters."""
-
-    def reduce(
-        self, settings: Any, tensors: Mapping[str, Tensor], adapters: Sequence[Mapping[str, Tensor]]
-    ) -> Tensors:
-        """Return the one adapter; ``tensors`` are the fixed ones."""
+MEAN_COEFFICIENTS = "mean_coefficients"
+"""Name, among a transfer's tensors, of coefficients averaged over tokens, (points, T, 1)."""
 
 
 @dataclass(frozen=True)
@@ -227,38 +290,80 @@ class PoolContext:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
 
-class Backbone(Protocol):
+class HeadLayer(Checked, ABC):
+    """Torch side of a head: for one task on one backbone.
+
+    Shapes: ``B`` examples of ``K`` sequences each (``K`` is 1 but for multiple choice), ``C`` outputs.
+    """
+
+    page = "docs/extending/heads.md"
+
+    def __init__(self, problem_type: ProblemType, reads: Reads = Reads.FIRST) -> None:
+        """Bind a head to a kind of task.
+
+        Args:
+            problem_type: What the task's labels are.
+            reads: Which states the head is given; what its light side says.
+        """
+        self.problem_type = problem_type
+        self.reads = reads
+
+    @abstractmethod
+    def initial(self, generator: torch.Generator) -> Tensors:
+        """Return fresh tensors, float32; every name begins with ``"head."``."""
+
+    @abstractmethod
+    def forward(
+        self,
+        tensors: Mapping[str, Tensor],
+        states: Tensor,
+        lengths: Tensor,
+        *,
+        dropout: float,
+        generator: torch.Generator | None,
+    ) -> Tensor:
+        """Return outputs, (B·K, C).
+
+        Args:
+            tensors: The lane's tensors; only ``head.*`` are read.
+            states: What the head reads: one row per sequence, (B·K, d); for a head that reads every token
+                the real tokens' states one sequence after another, (Σ lengths, d).
+            lengths: Real tokens of each sequence, (B·K,).
+            dropout: Probability, in [0, 1).
+            generator: The lane's random numbers; ``None`` in evaluation.
+        """
+
+    def loss(self, outputs: Tensor, labels: Tensor, *, reduction: str = "mean") -> Tensor:
+        """Return the loss, see :func:`adapterlab.train.objectives.loss`."""
+        return objectives.loss(self.problem_type, outputs, labels, reduction=reduction)
+
+
+class Backbone(Checked, ABC):
     """A frozen backbone on one device, forward over a pass of many lanes."""
+
+    page = "docs/extending/backbone_families.md"
 
     shape: BackboneShape
     dtype: torch.dtype
     device: torch.device
 
     @property
+    @abstractmethod
     def max_length(self) -> int:
         """Longest row in tokens."""
 
+    @abstractmethod
     def to(self, *, dtype: torch.dtype, device: torch.device | str) -> Backbone:
         """Return the same backbone in another precision or place."""
 
-    def weights(self) -> Tensors:
-        """Return copies of all its tensors by their Hugging Face names, without a model prefix."""
-
-    def with_weights(self, weights: Mapping[str, Tensor]) -> Backbone:
-        """Return this backbone with other tensors, through which gradients flow."""
-
-    def rectangle(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
-    ) -> Rectangle:
-        """Return a batch as transformers' models take it, (B, S), with any mask; checked."""
-
+    @abstractmethod
     def forward(
         self,
         batch: Pass,
         hook: Hook | None = None,
         generators: Sequence[torch.Generator | None] | None = None,
         *,
-        first_only: bool = False,
+        rows: Tensor | None = None,
     ) -> Tensor:
         """Return the last hidden states of every lane, packed, (N, d).
 
@@ -266,6 +371,33 @@ class Backbone(Protocol):
             batch: The lanes' rectangles.
             hook: Gives what is added at the sites it names; ``None``: the plain backbone.
             generators: The lanes' streams for the backbone's own dropout; ``None`` entries: off.
-            first_only: Whether only the states of each sequence's first token are wanted, (Σ B, d); the
-                hook is then called with a row a sequence where the others are not needed.
+            rows: Which token rows are wanted, one per sequence, (Σ B,), in their order; the result has these
+                alone, and the hook may then be called with a row per sequence where the others are not
+                needed. ``None``: all.
         """
+
+    def weights(self) -> Tensors:
+        """Return copies of all its tensors by their Hugging Face names, without a model prefix.
+
+        Raises:
+            UsageError: The family does not support training all of its weights.
+        """
+        raise UsageError(
+            f"{type(self).__name__} does not hand out its weights, so they cannot be fine-tuned",
+            remedy="Take another adapter method.",
+        )
+
+    def with_weights(self, weights: Mapping[str, Tensor]) -> Backbone:
+        """Return this backbone with other tensors, through which gradients flow."""
+        raise NotImplementedError(f"{type(self).__name__} hands out weights(), so it needs with_weights()")
+
+    def rectangle(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
+    ) -> Rectangle:
+        """Return a batch as transformers' models take it, (B, S), with any mask; checked.
+
+        Raises:
+            UsageError: The family does not support calls with masks of one's own.
+        """
+        del input_ids, attention_mask, token_type_ids
+        raise UsageError(f"{type(self).__name__} cannot be composed: it has no rectangle()")

@@ -14,15 +14,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
+import torch
+
+from adapterlab.errors import TrainingError
 from adapterlab.records import EpochResult, LaneResult, State
-from adapterlab.train.adaptation import Adaptation, Seat
-from adapterlab.train.capacity import Capacity
+from adapterlab.train.adaptation import Adaptation, Seat, read_states
+from adapterlab.train.capacity import Capacity, is_out_of_memory
 from adapterlab.train.combination import Combination
 from adapterlab.train.evaluate import evaluate
 from adapterlab.train.freed_memory import SPARE
 from adapterlab.train.lane import Lane
 from adapterlab.train.layers import Backbone
-from adapterlab.train.step import train_step
+from adapterlab.train.passes import Rectangle
 
 OnEpoch = Callable[[Lane, EpochResult], bool]
 """Called after each epoch of a lane; ``False`` prunes it."""
@@ -51,11 +54,11 @@ def train_lanes(
     Raises:
         TrainingError: A single lane's step does not fit into memory.
     """
-    places = Capacity(capacity) if isinstance(capacity, int) else capacity
+    shared = Capacity(capacity) if isinstance(capacity, int) else capacity
     active: list[Lane] = []
     started: dict[Lane, float] = {}
     while True:
-        while _has_place(active, places.lanes) and (lane := next_lane()) is not None:
+        while _has_place(active, shared.lanes) and (lane := next_lane()) is not None:
             active.append(lane)
             started[lane] = time.monotonic()
         if not active:
@@ -66,7 +69,7 @@ def train_lanes(
             continue
         active.sort(key=lambda lane: lane.adaptation.group)  # groups side by side; stable
         with _shared_time(active):
-            train_step(backbone, active, places)
+            train_step(backbone, active, shared)
         SPARE.give_back()
 
         ended = [lane for lane in active if lane.reason is None and lane.epoch_ended]
@@ -112,7 +115,7 @@ def _close_epochs(
     with _shared_time(ended):
         evaluations = evaluate(
             backbone,
-            [Seat(lane.adaptation, lane.tensors) for lane in ended],
+            [Seat(lane.adaptation, lane.tensors, lane.head) for lane in ended],
             [lane.task.validation for lane in ended],
             [lane.task.facts for lane in ended],
         )
@@ -136,7 +139,7 @@ def _results(backbone: Backbone, leaving: Sequence[Lane], pruned: set[Lane]) -> 
     watching = {lane: _watched(lane.adaptation) for lane in tested}
     evaluations = evaluate(
         backbone,
-        [Seat(watching[lane], lane.best_tensors) for lane in tested],
+        [Seat(watching[lane], lane.best_tensors, lane.head) for lane in tested],
         [lane.task.test for lane in tested],
         [lane.task.facts for lane in tested],
     )
@@ -144,7 +147,7 @@ def _results(backbone: Backbone, leaving: Sequence[Lane], pruned: set[Lane]) -> 
     for lane in complete:
         result = lane.result(State.COMPLETE)
         if lane in scores:
-            seen = getattr(watching[lane], "means", None)
+            seen = watching[lane].means
             result = replace(
                 result,
                 test_metrics=scores[lane].metrics,
@@ -159,3 +162,64 @@ def _watched(adaptation: Adaptation) -> Adaptation:
     if isinstance(adaptation, Combination) and adaptation.token_dependent:
         return adaptation.watched()
     return adaptation
+
+
+def train_step(backbone: Backbone, lanes: Sequence[Lane], capacity: Capacity | None = None) -> None:
+    """Advance every lane by one step with one forward and one backward pass.
+
+    A pass that does not fit into memory is done again in two halves; the lanes' random numbers are put
+    back first, so that nothing of it shows in their results.
+
+    Args:
+        backbone: The shared frozen backbone.
+        lanes: Those to advance, of equal group side by side.
+        capacity: Told how fast it was, and when memory ran out.
+
+    Raises:
+        TrainingError: A single lane's step does not fit into memory.
+    """
+    rectangles = [lane.next_rectangle() for lane in lanes]
+    start = time.monotonic()
+    _advance(backbone, lanes, rectangles, capacity or Capacity(len(lanes)))
+    if capacity is not None:
+        capacity.observe(len(lanes), sum(one.tokens for one in rectangles), time.monotonic() - start)
+
+
+def _advance(
+    backbone: Backbone, lanes: Sequence[Lane], rectangles: Sequence[Rectangle], capacity: Capacity
+) -> None:
+    numbers = [lane.random_state() for lane in lanes]
+    try:
+        losses = _backward(backbone, lanes, rectangles)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = str(error)
+    else:
+        for lane, loss in zip(lanes, losses, strict=True):
+            lane.update(loss)
+        return
+    # Outside of the handler: the error's traceback, which holds the pass's tensors, is gone here.
+    for lane, state in zip(lanes, numbers, strict=True):
+        lane.retry_step(state)
+    if len(lanes) == 1:
+        raise TrainingError(
+            f"{lanes[0].name}: one step of {len(rectangles[0].token_ids)} sequences does not fit into memory: "
+            f"{reason}",
+            remedy="Lower batch_size or data.max_length, or give the worker more memory.",
+        )
+    capacity.ran_out(len(lanes))
+    half = len(lanes) // 2
+    _advance(backbone, lanes[:half], rectangles[:half], capacity)
+    _advance(backbone, lanes[half:], rectangles[half:], capacity)
+
+
+def _backward(
+    backbone: Backbone, lanes: Sequence[Lane], rectangles: Sequence[Rectangle]
+) -> list[torch.Tensor]:
+    """Make every lane's gradients and return the lanes' losses."""
+    states = read_states(backbone, [lane.seat() for lane in lanes], rectangles)
+    losses = [lane.loss(read, one) for lane, read, one in zip(lanes, states, rectangles, strict=True)]
+    # Lanes share no parameter, so the gradient of the sum is each lane's own gradient.
+    torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+    return [loss.detach() for loss in losses]

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from adapterlab.records import Examples
+from adapterlab.records import Examples, Reads
 
 _MEGABATCH = 8
 """Batches whose rows are sorted by length together: enough to make rows of a batch alike in
@@ -50,7 +50,7 @@ class Rectangle:
     """The split the rows are of, if they are of one."""
     positions: Tensor | None = None
     """Which of the split's tokens the real ones are, in order, (tokens,), int64."""
-    places: Tensor | None = None
+    cells: Tensor | None = None
     """Cells of the real tokens in the (B · S) grid, in order, (tokens,), int64; ``None``: every cell is
     computed, because none is padding or a mask was given. Found where rows are gathered, because asking
     a card which cells these are would make it wait."""
@@ -60,7 +60,7 @@ class Rectangle:
         """True at real tokens, (B, S); ``None`` when nothing is padded."""
         if self.given_mask is not None:
             return self.given_mask
-        if self.places is None:
+        if self.cells is None:
             return None
         columns = torch.arange(self.token_ids.shape[1], device=self.lengths.device)
         return columns[None, :] < self.lengths[:, None]
@@ -68,19 +68,33 @@ class Rectangle:
     @property
     def tokens(self) -> int:
         """Token rows it takes in a pass: its real tokens, or all cells where a mask was given."""
-        return self.token_ids.numel() if self.places is None else len(self.places)
+        return self.token_ids.numel() if self.cells is None else len(self.cells)
 
     @property
     def starts(self) -> Tensor:
         """Row of each sequence's first token among the rectangle's token rows, (B,), int64."""
-        if self.places is None:
+        if self.cells is None:
             return torch.arange(len(self.token_ids), device=self.token_ids.device) * self.token_ids.shape[1]
         return self.lengths.cumsum(0) - self.lengths
 
-    def packed(self, cells: Tensor) -> Tensor:
+    def row_of(self, reads: Reads) -> Tensor:
+        """Return the token row of each sequence that a head reads, its first or its last one, (B,), int64."""
+        return self.starts if reads is Reads.FIRST else self.starts + self.lengths - 1
+
+    def read(self, states: Tensor, reads: Reads) -> Tensor:
+        """Return what a head reads of the rectangle's states, (tokens, d) -> (B, d) or (tokens, d)."""
+        if reads is Reads.EVERY:
+            return states
+        if reads is not Reads.MEAN:
+            return states.index_select(0, self.row_of(reads))
+        sequences = torch.arange(len(self.lengths), device=states.device).repeat_interleave(self.lengths)
+        sums = states.new_zeros(len(self.lengths), states.shape[1]).index_add(0, sequences, states)
+        return sums / self.lengths.unsqueeze(1).to(states.dtype)
+
+    def packed(self, grid: Tensor) -> Tensor:
         """Return the entries of a (B, S) tensor that a pass computes, (tokens,)."""
-        flat = cells.flatten()
-        return flat if self.places is None else flat[self.places]
+        flat = grid.flatten()
+        return flat if self.cells is None else flat[self.cells]
 
     def to(self, device: torch.device) -> Rectangle:
         """Return the same rows on another device."""
@@ -114,11 +128,14 @@ class Pass:
         """Return each rectangle's rows in ``x``, which has a row a token or a row a sequence."""
         return self.slices if len(x) == self.tokens else self.sequence_slices
 
-    @cached_property
-    def first_tokens(self) -> Tensor:
-        """Rows of the sequences' first tokens in the packed tensor, (Σ B,), int64."""
-        starts = [rows.start + one.starts for one, rows in zip(self.rectangles, self.slices, strict=True)]
-        return torch.cat(starts)
+    def rows_read(self, reads: Sequence[Reads]) -> Tensor:
+        """Return the packed row of each sequence that its lane's head reads, (Σ B,), int64.
+
+        Args:
+            reads: The first or the last token, for each rectangle.
+        """
+        parts = zip(self.rectangles, self.slices, reads, strict=True)
+        return torch.cat([rows.start + one.row_of(which) for one, rows, which in parts])
 
     @property
     def tokens(self) -> int:
@@ -150,7 +167,7 @@ def gather(examples: Examples, rows: NDArray[np.int64]) -> Rectangle:
         rows=rows,
         examples=examples,
         positions=torch.from_numpy(index[inside].astype(np.int64)),
-        places=None if inside.all() else torch.from_numpy(np.flatnonzero(inside)),
+        cells=None if inside.all() else torch.from_numpy(np.flatnonzero(inside)),
     )
 
 

@@ -9,8 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from adapterlab.records import Examples, ProblemType
-from adapterlab.train import head
-from adapterlab.train.adaptation import Seat, first_states
+from adapterlab.train.adaptation import Seat, read_states
 from adapterlab.train.evaluate import MAX_TOKENS
 from adapterlab.train.layers import Backbone
 from adapterlab.train.passes import evaluation_rectangles
@@ -24,13 +23,14 @@ def outputs(backbone: Backbone, seat: Seat, examples: Examples) -> NDArray[np.fl
 
     Args:
         backbone: The frozen backbone.
-        seat: What is added to it, and the head's tensors; without generators.
+        seat: What is added to it, the head and their tensors; without generators.
         examples: The rows; labels are not read.
     """
     found: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
-    for rectangle in evaluation_rectangles(examples, MAX_TOKENS):
-        (first,) = first_states(backbone, [seat], [rectangle.to(backbone.device)])
-        logits = head.forward(seat.tensors, first, 0.0, None)
+    for one in evaluation_rectangles(examples, MAX_TOKENS):
+        rectangle = one.to(backbone.device)
+        (states,) = read_states(backbone, [seat], [rectangle])
+        logits = seat.outputs(states, rectangle)
         found.append((rectangle.rows, logits.double().cpu().view(len(rectangle.rows), -1).numpy()))
     order = np.concatenate([rows for rows, _ in found])
     gathered: NDArray[np.float64] = np.empty((len(examples), found[0][1].shape[1]))

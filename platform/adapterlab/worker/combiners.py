@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from adapterlab.planning.steps import StudyJob
-from adapterlab.records import TaskData
+from adapterlab.records import PoolShape, TaskData
 from adapterlab.registry.entry_points import adapter_method, combiner
-from adapterlab.registry.protocols import AdapterMethod
 from adapterlab.spec.search_space import COMBINER
 from adapterlab.train import weights
 from adapterlab.train.adaptation import SourcePool
-from adapterlab.train.combination import pool_for
-from adapterlab.train.lane import Lane
-from adapterlab.train.layers import (
-    AveragingLayer,
-    CombinerLayer,
-    FixedLayer,
-    ModelFolder,
-    PoolContext,
-    Tensors,
-)
-from adapterlab.train.transfer_lane import transfer_lane
+from adapterlab.train.combination import Combination, pool_for
+from adapterlab.train.lane import Lane, transfer_lane
+from adapterlab.train.layers import CombinerLayer, MethodLayer, ModelFolder, PoolContext, Tensors
 from adapterlab.worker.worker import Worker
 
 
@@ -55,22 +46,19 @@ class Mixers:
     @cached_property
     def pool(self) -> SourcePool:
         """The adapters stacked; shared by all combiners that take them as they are."""
-        method, settings = self.method
-        return SourcePool.build(method, settings, self.adapters, self._worker.backbone)
+        return SourcePool.build(self.method, self.adapters, self._worker.backbone)
 
     @cached_property
-    def method(self) -> tuple[Any, Any]:
-        """Torch side and settings of the adapters' method."""
-        return self._plugin.layer(), self._plugin.settings.model_validate(self._job.adapter.settings)
+    def method(self) -> MethodLayer:
+        """Torch side of the adapters' method, on the worker's backbone."""
+        plugin = adapter_method(self._job.adapter.method)
+        settings = plugin.settings.model_validate(self._job.adapter.settings)
+        return plugin.layer(settings, self._worker.backbone.shape)
 
     @property
-    def sites(self) -> int:
-        """Sites of the adapters' method in each layer."""
-        return len(self._plugin.sites(self.method[1]))
-
-    @property
-    def _plugin(self) -> AdapterMethod:
-        return adapter_method(self._job.adapter.method)
+    def shape(self) -> PoolShape:
+        """Where the pool's adapters attach, and how many they are."""
+        return PoolShape(self.method.shape.layers, self.method.sites, len(self._job.pool))
 
 
 @dataclass
@@ -85,59 +73,49 @@ class Mixer:
 
     def __post_init__(self) -> None:
         self.recipe = self.job.recipe(self.kind)
+        self._fixed: Tensors | None = None
+        self._averaged: SourcePool | None = None
         self.plugin = combiner(self.kind)
-        self.layer = self.plugin.layer()
         self.settings = self.plugin.settings.model_validate(self.recipe.settings)
 
-    @cached_property
-    def fixed(self) -> Tensors:
-        """Its tensors that are not trained."""
-        if not isinstance(self.layer, FixedLayer):
-            return {}
-        return self.layer.fixed(self.settings, self._size, self._context())
+    def layer(self, settings: Mapping[str, Any]) -> CombinerLayer:
+        """Return the combiner's torch side under one setting: every dimension but the rate reaches it."""
+        dimensions = {name: float(value) for name, value in settings.items() if name not in (COMBINER, "lr")}
+        return self.plugin.layer(self.settings, self.mixers.shape, **dimensions)
 
-    @cached_property
-    def pool(self) -> SourcePool:
-        """What it works on: the study's pool, or the one adapter it makes of it."""
-        layer: CombinerLayer = self.layer
-        if not isinstance(layer, AveragingLayer):
+    def fixed_of(self, layer: CombinerLayer) -> Tensors:
+        """Return its tensors that are decided before training; the same for every setting."""
+        if not layer.needs_context:
+            return {}
+        if self._fixed is None:
+            self._fixed = layer.fixed(self._context())
+        return self._fixed
+
+    def pool_of(self, layer: CombinerLayer) -> SourcePool:
+        """Return what it works on: the study's pool, or the one adapter it makes of it."""
+        if not layer.averages:
             return self.mixers.pool
-        method, settings = self.mixers.method
-        return pool_for(
-            layer,
-            self.settings,
-            self.fixed,
-            method,
-            settings,
-            self.mixers.adapters,
-            self.worker.backbone,
-        )
+        if self._averaged is None:
+            self._averaged = pool_for(
+                layer, self.fixed_of(layer), self.mixers.method, self.mixers.adapters, self.worker.backbone
+            )
+        return self._averaged
 
     def lane(self, settings: Mapping[str, Any], *, seed: int, name: str, sees_test: bool = False) -> Lane:
         """Return a lane that trains one setting with one seed."""
-        dimensions = {name: float(value) for name, value in settings.items() if name != COMBINER}
+        layer, backbone = self.layer(settings), self.worker.backbone
+        placed = {
+            name: tensor.to(device=backbone.device, dtype=backbone.dtype)
+            for name, tensor in self.fixed_of(layer).items()
+        }
         return transfer_lane(
-            self.worker.backbone,
-            self.pool,
-            self.layer,
-            self._size,
+            backbone,
+            Combination(self.pool_of(layer), layer, placed, token_dependent=self.plugin.token_dependent),
             self.task,
-            self.recipe.training.at(dimensions["lr"]),
-            init_scale=dimensions.get("init_scale", 0.0),
-            dropout=dimensions.get("dropout", 0.0),
+            self.recipe.training.at(float(settings["lr"])),
             seed=seed,
             name=name,
-            combiner_settings=self.settings,
-            fixed=self.fixed,
-            token_dependent=self.plugin.token_dependent,
             sees_test=sees_test,
-        )
-
-    @property
-    def _size(self) -> tuple[int, int, int]:
-        shape = self.worker.backbone.shape
-        return self.plugin.coefficient_shape(
-            replace(shape, layers=shape.layers * self.mixers.sites), len(self.job.pool)
         )
 
     def _context(self) -> PoolContext:

@@ -103,6 +103,5 @@ def _load_backbone(files: BackboneFiles, device: Any, cache: Path) -> Backbone:
             f"{folder}: the weights have sha256 {found}, the plan was made for {files.digest}",
             remedy="Every machine of the cluster must see the same files; fetch the model again.",
         )
-    family = backbone_family(files.architecture).layer()
-    backbone: Backbone = family.load(folder, dtype=precision_of(files.precision), device=device)
-    return backbone
+    family = backbone_family(files.architecture)
+    return family.load(folder, dtype=precision_of(files.precision), device=device)

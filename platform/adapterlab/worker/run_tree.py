@@ -11,7 +11,7 @@ A run is known by its node (sweep key / step key / …), so a resumed sweep adds
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any
@@ -78,7 +78,7 @@ class RunRecorder:
 
     def coefficients(
         self,
-        values: NDArray[np.float32],
+        values: Sequence[NDArray[np.float32]],
         job: StudyJob,
         init_scale: float | None,
         combiner: str,
@@ -88,7 +88,7 @@ class RunRecorder:
         """Store coefficients as data and as a picture, and as metrics where they are few.
 
         Args:
-            values: (L or 1, T, d or 1).
+            values: (T, e or 1) of each point, or one row that all points share.
             job: The study's job, for the names of sources and target.
             init_scale: Where they started, in units of 1/T; ``None``: nowhere.
             combiner: Named in the picture.
@@ -99,10 +99,16 @@ class RunRecorder:
         sources = [member.name for member in job.pool]
         self._run.json(
             "coefficients.json",
-            {"shape": list(values.shape), "sources": sources, "values": values.tolist()},
+            {
+                "shape": [len(values), len(sources), max(row.shape[1] for row in values)],
+                "sources": sources,
+                "values": [row.tolist() for row in values],
+            },
         )
+        means = np.stack([row.mean(1) for row in values])  # (points or 1, T)
+        even = len({row.shape for row in values}) == 1
         png = coefficient_heatmap(
-            values,
+            np.stack(values) if even else means[..., None],
             sources,
             target=job.task_name,
             combiner=combiner,
@@ -110,15 +116,15 @@ class RunRecorder:
             what="mean attention" if token_dependent else "scaling coefficients",
         )
         self._run.picture("coefficients.png", png)
-        if values.size <= _FEW_COEFFICIENTS:
-            layers = range(values.shape[0])
-            means = {
+        if sum(row.size for row in values) <= _FEW_COEFFICIENTS:
+            layers = range(len(values))
+            metrics = {
                 f"omega/layer {layer}/{_metric_word(source)}" if len(layers) > 1 else f"omega/{_metric_word(source)}":
-                float(values[layer, position].mean())
+                float(means[layer, position])
                 for layer in layers
                 for position, source in enumerate(sources)
             }  # fmt: skip
-            self._run.metrics(means, step=0)
+            self._run.metrics(metrics, step=0)
 
     def test_outputs(self, outputs: NDArray[np.float64], task: TaskData, title: str) -> None:
         """Store what the head gave for every test row, so that metrics can be recomputed.

@@ -8,11 +8,11 @@ from functools import cached_property, partial
 
 from adapterlab.catalog.records import AdapterRecord, Claim
 from adapterlab.planning.steps import SourceJob
+from adapterlab.provenance import provenance_of
 from adapterlab.records import EpochResult, LaneResult, State, TaskData
 from adapterlab.registry.entry_points import adapter_method
 from adapterlab.train import weights
-from adapterlab.train.lane import Lane
-from adapterlab.train.source_lane import source_lane
+from adapterlab.train.lane import Lane, source_lane
 from adapterlab.worker.orders import Assignment, SourcesOrder
 from adapterlab.worker.run_tree import RunRecorder
 from adapterlab.worker.training import train_runs
@@ -52,10 +52,10 @@ class _SourceRun:
     @cached_property
     def lane(self) -> Lane:
         method = adapter_method(self.job.adapter.method)
+        settings = method.settings.model_validate(self.job.adapter.settings)
         return source_lane(
             self.worker.backbone,
-            method.layer(),
-            method.settings.model_validate(self.job.adapter.settings),
+            method.layer(settings, self.worker.backbone.shape),
             self.task,
             self.job.training,
             seed=self.job.seed,
@@ -106,6 +106,7 @@ class _SourceRun:
             seconds=result.seconds,
             train_rows=result.train_rows,
             device=str(self.worker.backbone.device),
+            provenance=provenance_of(str(self.worker.backbone.device)),
             run_id=self.worker.catalog.run_id(self.run.node),
         )
         about = weights.described(facts.task, self.claim.key, "adapter", facts.labels)

@@ -11,13 +11,14 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adapterlab.catalog.records import Claim, CoefficientRecord, PoolEntry, StudyRecord, TransferRecord
 from adapterlab.errors import TrainingError
 from adapterlab.planning.steps import FinalJob, StudyJob
+from adapterlab.provenance import provenance_of
 from adapterlab.records import EpochResult, LaneResult, State, TaskData
 from adapterlab.search.study import Proposal, StudySearch, TrialRecord
 from adapterlab.spec.search_space import COMBINER, Setting
@@ -342,10 +343,12 @@ class _FinalRun:
         assert result.test_metrics is not None
         learned = weights.without_head(result.tensors)
         count = sum(tensor.numel() for tensor in learned.values())
-        kept = {**result.tensors, **mixer.fixed}
+        layer = mixer.layer(self.settings)
+        kept = {**result.tensors, **mixer.fixed_of(layer)}
         if result.mean_coefficients is not None:
             kept[MEAN_COEFFICIENTS] = result.mean_coefficients
-        values = mixer.layer.coefficients(mixer.settings, kept).float().numpy()
+        coefficients = layer.coefficients(kept)
+        values = [row.float().numpy() for row in coefficients.rows]  # (T, e or 1) each
         record = TransferRecord(
             key=self.claim.key,
             study_key=study.key,
@@ -358,7 +361,7 @@ class _FinalRun:
             metric=facts.metric,
             validation=best.metrics,
             test=result.test_metrics,
-            coefficient_shape=values.shape,
+            coefficient_shape=coefficients.shape,
             epochs=len(result.epochs),
             best_epoch=result.best_epoch,
             n_parameters=count,
@@ -366,6 +369,7 @@ class _FinalRun:
             seconds=result.seconds,
             train_rows=result.train_rows,
             device=str(study.worker.backbone.device),
+            provenance=provenance_of(str(study.worker.backbone.device)),
             run_id=study.worker.catalog.run_id(self.run.node),
         )
         about = weights.described(facts.task, self.claim.key, "transfer", facts.labels)
@@ -419,7 +423,7 @@ def _settings(record: StudyRecord) -> dict[str, Setting]:
     }
 
 
-def _summaries(key: str, job: StudyJob, values: np.ndarray[Any, Any]) -> list[CoefficientRecord]:
+def _summaries(key: str, job: StudyJob, values: Sequence[NDArray[np.float32]]) -> list[CoefficientRecord]:
     """Return each source's coefficients, layer by layer, as mean, spread and extremes."""
     return [
         CoefficientRecord(

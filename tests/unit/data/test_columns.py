@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from adapterlab.data.columns import RowMaker
 from adapterlab.data.formats import Fault
 from adapterlab.records import ProblemType
-from adapterlab.registry.protocols import TaskDefinition
+from adapterlab.registry.task_definitions import TaskDefinition
 
 FOUR = ("food", "water", "shelter", "health")
 

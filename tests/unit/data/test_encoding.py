@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adapterlab.backbones.facts import has_segments
+from adapterlab.backbones.facts import input_format
 from adapterlab.backbones.tokenizer import load_tokenizer
 from adapterlab.data.encoding import encode
 
@@ -76,7 +76,9 @@ def test_tokens_are_those_of_auto_tokenizer(tmp_path, architecture, pairs, max_l
         folder = _bpe_folder(tmp_path / "model", architecture)
     reference = AutoTokenizer.from_pretrained(folder, use_fast=True)
     texts = [pair if pairs else pair[:1] for pair in TEXTS]
-    ids, types, offsets = encode(load_tokenizer(folder, max_length), texts, segments=has_segments(folder))
+    ids, types, offsets = encode(
+        load_tokenizer(folder, max_length), texts, segments=input_format(folder).segments > 1
+    )
     for index, text in enumerate(texts):
         expected = reference(*text, truncation=True, max_length=max_length)
         part = slice(offsets[index], offsets[index + 1])

@@ -21,7 +21,7 @@ from adapterlab.data.task_facts import task_facts
 from adapterlab.data.task_library import TaskLibrary
 from adapterlab.errors import DataError
 from adapterlab.records import ProblemType
-from adapterlab.registry.protocols import TaskDefinition
+from adapterlab.registry.task_definitions import TaskDefinition
 from adapterlab.spec.tasks import TaskSpec
 from rows import read_file
 

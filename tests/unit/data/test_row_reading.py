@@ -15,7 +15,7 @@ from adapterlab.data import formats
 from adapterlab.data.row_reading import check_train_labels, suite_rows
 from adapterlab.errors import DataError
 from adapterlab.records import ProblemType
-from adapterlab.registry.protocols import TaskDefinition
+from adapterlab.registry.task_definitions import TaskDefinition
 from rows import gathered, read_file
 
 PAIR = TaskDefinition(

@@ -11,7 +11,7 @@ from adapterlab.data.split_files import MissingDataError, files_below
 from adapterlab.errors import DataError
 from adapterlab.records import Splits
 from adapterlab.registry.entry_points import task_definition
-from adapterlab.registry.protocols import FolderLocation
+from adapterlab.registry.task_definitions import FolderLocation
 
 RTE = task_definition("glue/rte")
 

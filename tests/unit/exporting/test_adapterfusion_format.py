@@ -18,7 +18,7 @@ from adapterlab.exporting import adapterfusion_format as fusion
 from adapterlab.exporting.adapterfusion import seat_of
 from adapterlab.exporting.stored_models import open_trained
 from adapterlab.train.predict import outputs
-from adapterlab_encoder import layer as encoder
+from adapterlab_encoder.loading import load
 from tiny_models import random_examples
 from tiny_trained import write_backbone
 
@@ -71,7 +71,7 @@ def test_its_config_is_the_librarys(shared_setup, reference_fixtures):
 
 
 def test_it_computes_what_was_trained(world, setup):
-    backbone = encoder.load(world.backbone)
+    backbone = load(world.backbone)
     with world.open() as catalog:
         trained = open_trained(catalog, world.transfers["adapterfusion"])
     got = outputs(backbone, seat_of(fusion.read_setup(setup), backbone), ROWS)

@@ -13,7 +13,7 @@ import transformers
 
 import adapterlab
 from adapterlab.errors import BackboneError, DataError, NotFoundError, UsageError
-from tiny_trained import adapter_tensors, write_backbone
+from tiny_trained import SHAPE, adapter_tensors, write_backbone
 
 VARIANTS = {
     "scalearn": ("vector", True),
@@ -157,7 +157,9 @@ def test_keys_and_backbones_of_the_catalog_compose_as_they_were_trained(world):
 
         trained = open_trained(catalog, world.transfers["scalearn"])
     module = adapterlab.compose(
-        f"folder:{world.backbone}", [one[:10] for one in world.sources], coefficients=trained.coefficients()
+        f"folder:{world.backbone}",
+        [one[:10] for one in world.sources],
+        coefficients=torch.stack(trained.coefficients(SHAPE).rows),
     )
     folded = adapterlab.compose(
         world.backbone, [world.transfers["scalearn"]], "scalearn_uniform_pp", torch.ones(1, 1, 1)

@@ -31,14 +31,15 @@ from adapterlab.exporting.draft import slug
 from adapterlab.exporting.stored_models import open_trained
 from adapterlab.provenance import DIRTY, Provenance, provenance_of
 from adapterlab.train.adaptation import OwnAdapter, Seat
+from adapterlab.train.heads import head_layer
+from adapterlab.train.layers import Coefficients
 from adapterlab.train.predict import outputs
-from adapterlab_bottleneck import layer as pfeiffer
-from adapterlab_bottleneck.plugin import PfeifferSettings
-from adapterlab_encoder import layer as encoder
+from adapterlab_bottleneck.plugin import PFEIFFER, PfeifferSettings
+from adapterlab_encoder.loading import load
 from adapterlab_scalearn.layer import ScaLearnLayer
 from catalogs import sql
 from tiny_models import random_examples
-from tiny_trained import COMBINERS, write_backbone
+from tiny_trained import COMBINERS, SHAPE, write_backbone
 
 FILES = {
     "README.md",
@@ -54,8 +55,11 @@ FILES = {
 def logits_of(folder, backbone, rows):
     """Run an exported folder by hand."""
     tensors = {**read_adapter(folder).tensors, **read_head(folder).tensors}
+    head = head_layer(outputs=len(tensors["head.out.bias"]), hidden_size=backbone.shape.hidden_size)
     seat = Seat(
-        OwnAdapter(pfeiffer, PfeifferSettings()), {k: v.to(backbone.dtype) for k, v in tensors.items()}
+        OwnAdapter(PFEIFFER.layer(PfeifferSettings(), backbone.shape)),
+        {k: v.to(backbone.dtype) for k, v in tensors.items()},
+        head,
     )
     return outputs(backbone, seat, rows)
 
@@ -66,7 +70,7 @@ def test_an_export_computes_what_was_trained(world, tmp_path, what):
     exported = adapterlab.export(key, tmp_path / "out")
     with world.open() as catalog:
         trained = open_trained(catalog, key)
-    backbone = encoder.load(world.backbone, dtype=torch.float64)
+    backbone = load(world.backbone, dtype=torch.float64)
     rows = random_examples(30, 2, seed=1, vocab=25)
     wanted = outputs(backbone, trained.seat(backbone), rows)
     got = logits_of(tmp_path / "out", backbone, rows)
@@ -92,13 +96,14 @@ def test_the_folder_holds_everything_and_the_config_fits(world, tmp_path):
     assert head["config"]["label2id"] == {"entailment": 0, "not_entailment": 1}
     assert head["name"] == exported.name
     with world.open() as catalog:
-        omega = open_trained(catalog, exported.key).coefficients()
-    assert torch.equal(load_file(folder / "coefficients.safetensors")["coefficients"], omega)
+        omega = open_trained(catalog, exported.key).coefficients(SHAPE)
+    stored = load_file(folder / "coefficients.safetensors")["coefficients"]
+    assert torch.equal(stored, torch.stack(omega.rows))
     assert not list(tmp_path.glob("deep/.*")), "no draft is left"
 
 
 def test_the_self_test_is_true_and_fits_the_task(world, tmp_path):
-    backbone = encoder.load(world.backbone)
+    backbone = load(world.backbone)
     for what, texts in (("scalearn", {"text", "text_pair"}), ("cola", {"text"})):
         adapterlab.export(world.transfers[what], tmp_path / what)
         document = json.loads((tmp_path / what / "self_test.json").read_text())
@@ -129,7 +134,7 @@ def test_pickles_are_written_on_request_only(world, tmp_path):
 def test_a_tolerance_drops_sources_and_says_what_it_changed(world, tmp_path):
     exact = adapterlab.export(world.transfers["scalearn_uniform_pp"], tmp_path / "exact")
     with world.open() as catalog:
-        omega = open_trained(catalog, exact.key).coefficients()[0, :, 0]
+        omega = open_trained(catalog, exact.key).coefficients(SHAPE).rows[0][:, 0]
     smallest = int(omega.abs().argmin())
     bound = float(omega.abs().min())
     dropped = adapterlab.export(exact.key, tmp_path / "dropped", tolerance=bound * 1.001)
@@ -146,7 +151,7 @@ def test_a_tolerance_drops_sources_and_says_what_it_changed(world, tmp_path):
 def test_layers_may_keep_different_sources(world, tmp_path):
     with world.open() as catalog:
         trained = open_trained(catalog, world.transfers["scalearn_uniform"])
-    sizes = trained.coefficients().abs().flatten()
+    sizes = torch.stack(trained.coefficients(SHAPE).rows).abs().flatten()
     bound = float(sizes.sort().values[0]) * 1.001
     exported = adapterlab.export(trained.record.key, tmp_path / "out", tolerance=bound)
     assert sorted(exported.widths) == [8, 12]
@@ -265,7 +270,9 @@ def test_of_two_exports_into_one_folder_one_wins(world, tmp_path):
 def test_what_does_not_compute_what_was_trained_never_appears(world, tmp_path, monkeypatch):
     """As it would be with a combiner whose coefficients depend on the token."""
     monkeypatch.setattr(
-        ScaLearnLayer, "coefficients", lambda _, settings, tensors: tensors["omega"].detach() * 1.01
+        ScaLearnLayer,
+        "coefficients",
+        lambda _, tensors: Coefficients.of(tensors["omega"].detach() * 1.01),
     )
     for settings in ({}, {"tolerance": 0.01}):
         with pytest.raises(TrainingError, match="logits differ by"):

@@ -15,7 +15,7 @@ from adapterlab.exporting import peft
 from adapterlab.exporting.runnable_folder import open_folder
 from adapterlab.exporting.stored_models import open_trained
 from adapterlab.train.predict import outputs
-from adapterlab_encoder import layer as encoder
+from adapterlab_encoder.loading import load
 from tiny_models import random_examples
 from tiny_trained import HIDDEN, LAYERS, write_trained
 
@@ -62,7 +62,7 @@ def test_what_folds_into_a_bottleneck_leaves_as_one(worlds, tmp_path, monkeypatc
     assert exported.format == "adapterhub"
     width = HIDDEN // BOTTLENECKS[method]["reduction_factor"]
     assert exported.widths == (width * (1 if what == "source" else 3),) * LAYERS
-    backbone = encoder.load(world.backbone)
+    backbone = load(world.backbone)
     got = exported_logits(tmp_path / "out", backbone)
     np.testing.assert_allclose(got, trained_logits(world, key, backbone), rtol=0, atol=2e-6)
 
@@ -82,7 +82,7 @@ def test_loras_leave_as_one_lora_in_pefts_format(worlds, tmp_path, monkeypatch, 
     prefix = f"base_model.model.{architecture}."
     assert f"{prefix}encoder.layer.0.attention.self.query.lora_A.weight" in names
     assert ("base_model.model.classifier.weight" in names) == (architecture == "bert")
-    backbone = encoder.load(world.backbone)
+    backbone = load(world.backbone)
     got = exported_logits(tmp_path / "out", backbone)
     np.testing.assert_allclose(got, trained_logits(world, key, backbone), rtol=0, atol=2e-6)
 

@@ -12,7 +12,7 @@ from adapterlab.errors import BackboneError, DataError, NotFoundError, TrainingE
 from adapterlab.exporting import selftest
 from adapterlab.exporting.stored_models import open_trained
 from adapterlab.train.predict import outputs
-from adapterlab_encoder import layer as encoder
+from adapterlab_encoder.loading import load
 from tiny_trained import write_backbone, write_trained
 
 ROWS = [
@@ -27,7 +27,7 @@ def test_probabilities_are_the_softmax_of_the_trained_heads_outputs(world):
     predictions = adapterlab.predict(key[:8], ROWS)
     with world.open() as catalog:
         trained = open_trained(catalog, key)
-    backbone = encoder.load(world.backbone)
+    backbone = load(world.backbone)
     texts = [tuple(row.values()) for row in ROWS]
     rows = selftest.encoded(texts, world.backbone, trained.max_length)
     logits = outputs(backbone, trained.seat(backbone), rows)
@@ -153,7 +153,7 @@ def scores(world, key, texts):
     """Return one output of each text or pair."""
     with world.open() as catalog:
         trained = open_trained(catalog, key)
-    backbone = encoder.load(world.backbone)
+    backbone = load(world.backbone)
     return outputs(
         backbone, trained.seat(backbone), selftest.encoded(texts, world.backbone, trained.max_length)
     )

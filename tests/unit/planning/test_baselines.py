@@ -7,10 +7,11 @@ from pydantic import ValidationError
 
 from adapterlab.planning.baselines import baseline_rows
 from adapterlab.planning.compile import Plan, compile_plan
-from adapterlab.records import BackboneShape, StepKind
+from adapterlab.records import StepKind
+from adapterlab_encoder.config import encoder_shape
 from specs import facts, spec
 
-BASE = BackboneShape(12, 768, embedding_rows=50265 + 514 + 1)
+BASE = encoder_shape(12, 768, 3072, 50265 + 514 + 1)
 COUNTS = {
     "pfeiffer": ({}, 894_528),
     "houlsby": ({}, 1_789_056),
@@ -135,7 +136,7 @@ def test_lora_of_rank_eight_has_a_quarter_of_rank_thirty_two():
 
 def test_without_the_embeddings_size_the_whole_backbone_cannot_be_counted():
     wanted = spec(baseline=[{"method": "full", "seeds": [0]}])
-    plan = compile_plan(wanted, facts(wanted, shape=BackboneShape(12, 768)))
+    plan = compile_plan(wanted, facts(wanted, shape=encoder_shape(12, 768, 3072)))
     assert next(s for s in plan.sources if s.job.label == "full").trainable_parameters is None
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from adapterlab.fingerprint import key_of
 from adapterlab.planning.compile import compile_plan
-from adapterlab.records import BackboneFacts, BackboneShape, StepKind
+from adapterlab.records import BackboneFacts, StepKind
 from specs import facts, spec
 
 compiling = importlib.import_module("adapterlab.planning.compile")
@@ -83,9 +83,7 @@ def test_parameter_counts_are_the_papers():
         "uniform_average": 0, "single": 0,
     }  # fmt: skip
     wanted = spec(**{"pool.tasks": tasks, "targets.tasks": ["glue/rte"], "combiner.kind": list(counts)})
-    plan = compile_plan(
-        wanted, replace(known(wanted), backbone=facts(wanted, shape=BackboneShape(12, 768)).backbone)
-    )
+    plan = compile_plan(wanted, replace(known(wanted), backbone=facts(wanted).backbone))
     found = {step.title.split(" · ")[1]: step.trainable_parameters for step in plan.of_kind(StepKind.STUDY)}
     assert found == counts
 

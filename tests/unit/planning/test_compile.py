@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from adapterlab.planning.compile import Plan, compile_plan
-from adapterlab.records import BackboneShape, StepKind
+from adapterlab.records import StepKind
 from specs import facts, spec, task_facts
 
 
@@ -169,7 +169,7 @@ def test_parameter_counts_are_the_papers():
             "combiner.kind": ["scalearn", "scalearn_uniform", "scalearn_pp", "scalearn_uniform_pp"],
         }
     )
-    plan = compile_plan(wanted, facts(wanted, shape=BackboneShape(12, 768)))
+    plan = compile_plan(wanted, facts(wanted))
     assert {step.trainable_parameters for step in plan.of_kind(StepKind.SOURCE)} == {894_528}
     assert [step.trainable_parameters for step in plan.of_kind(StepKind.STUDY)] == [73_728, 96, 6_144, 8]
     assert {step.head_parameters for step in plan.steps} == {592_130}

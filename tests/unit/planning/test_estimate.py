@@ -6,12 +6,13 @@ import pytest
 
 from adapterlab.planning.compile import compile_plan
 from adapterlab.planning.estimate import estimate
-from adapterlab.records import BackboneShape, StepKind
+from adapterlab.records import StepKind
+from adapterlab_encoder.config import encoder_shape
 from specs import facts, spec
 
 SPEC = spec()
 STEPS = compile_plan(SPEC, facts(SPEC)).steps
-SHAPE = BackboneShape(6, 384, 12, 1536)
+SHAPE = encoder_shape(6, 384, 1536)
 
 
 def guess(steps=STEPS, shape=SHAPE, *, workers=1, gpu=False, rate=None, max_length=128):

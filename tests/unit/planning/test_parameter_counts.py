@@ -8,11 +8,12 @@ import pytest
 
 from adapterlab.planning.compile import Facts, compile_plan
 from adapterlab.planning.parameter_counts import POOL_ROW, method_costs
-from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, TaskFacts
+from adapterlab.records import BackboneFacts, ProblemType, TaskFacts
 from adapterlab.spec.model import Spec
+from adapterlab_encoder.config import encoder_shape
 
 TASKS = [f"glue/{name}" for name in ("mnli", "qqp", "qnli", "sst2", "stsb", "mrpc", "rte", "cola")]
-BASE = BackboneShape(12, 768, 12, 3072, 50265 + 514 + 1)
+BASE = encoder_shape(12, 768, 3072, 50265 + 514 + 1)
 SPEC = {
     "name": "table",
     "backbone": {"source": "folder:/nowhere"},

@@ -9,16 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapterlab.errors import TrainingError, UsageError
+from adapterlab.records import PoolShape, Site
 from adapterlab.train.layers import ModelFolder, PoolContext
-from adapterlab_adaptersoup.layer import AdapterSoupLayer, soup_weights
+from adapterlab_adaptersoup.layer import soup_weights
 from adapterlab_adaptersoup.plugin import ADAPTERSOUP, AdapterSoupSettings
 from adapterlab_adaptersoup.vectors import chosen, mean_vector
 from adapterlab_fixed.plugin import PROBE, SINGLE, UNIFORM_AVERAGE, ProbeSettings
-from adapterlab_scalearn.layer import ScaLearnLayer
-from adapterlab_scalearn.plugin import ScaLearnSettings
+from adapterlab_scalearn.plugin import SCALEARN, ScaLearnSettings
 from tiny_trained import write_backbone
 
 CPU = torch.device("cpu")
+THREE = PoolShape(2, (Site("ffn", 16, 16),), 3)
+
+
+def soup(**settings):
+    return ADAPTERSOUP.layer(AdapterSoupSettings(**settings), THREE)
 
 
 # -- AdapterSoup --------------------------------------------------------------------------------------
@@ -77,8 +82,7 @@ def unit_vectors(encoder, texts):
 
 
 def test_similarity_is_the_mean_cosine_of_all_pairs(encoder, tmp_path):
-    settings = AdapterSoupSettings()
-    fixed = AdapterSoupLayer().fixed(settings, (1, 3, 1), context(encoder, tmp_path))
+    fixed = soup().fixed(context(encoder, tmp_path))
     vectors = {task: unit_vectors(encoder, texts) for task, texts in TEXTS.items()}
     pairs = [float((vectors[task] @ vectors["a/goal"].T).mean()) for task in ("a/one", "a/two", "a/goal")]
     assert fixed["similarity"].flatten().tolist() == pytest.approx(pairs, abs=1e-6)
@@ -86,20 +90,18 @@ def test_similarity_is_the_mean_cosine_of_all_pairs(encoder, tmp_path):
 
 
 def test_vectors_are_kept_by_what_decides_them(encoder, tmp_path):
-    settings = AdapterSoupSettings(top_k=2)
-    first = AdapterSoupLayer().fixed(settings, (1, 3, 1), context(encoder, tmp_path))
+    layer = soup(top_k=2)
+    first = layer.fixed(context(encoder, tmp_path))
     unreadable = dict.fromkeys(TEXTS)  # the texts are not looked at again
     pool = context(encoder, tmp_path)
-    again = AdapterSoupLayer().fixed(
-        settings,
-        (1, 3, 1),
+    again = layer.fixed(
         PoolContext(pool.sources, pool.target, pool.digests, unreadable.__getitem__, pool.models, tmp_path),
     )
     assert torch.equal(first["omega"], again["omega"])
     files = sorted((tmp_path / "sentence-vectors").glob("*.npy"))
     assert len(files) == 3
     files[0].write_bytes(b"damaged")
-    repaired = AdapterSoupLayer().fixed(settings, (1, 3, 1), context(encoder, tmp_path))
+    repaired = layer.fixed(context(encoder, tmp_path))
     assert torch.equal(first["omega"], repaired["omega"])
 
 
@@ -113,7 +115,7 @@ def test_the_chosen_texts_depend_on_the_seed_alone():
 
 def test_a_soup_without_texts_says_what_to_give():
     with pytest.raises(UsageError, match="not known here") as caught:
-        ADAPTERSOUP.layer().fixed(AdapterSoupSettings(), (1, 2, 1), PoolContext(("a", "b"), "b"))
+        soup().fixed(PoolContext(("a", "b", "c"), "b"))
     assert "coefficients" in caught.value.remedy
 
 
@@ -121,7 +123,7 @@ def test_adapters_of_different_sizes_have_no_mean():
     adapters = [{"up": torch.ones(2, 3)}, {"up": torch.ones(2, 4)}]
     weights = {"omega": torch.tensor([0.5, 0.5]).reshape(1, 2, 1)}
     with pytest.raises(UsageError, match="different sizes"):
-        AdapterSoupLayer().reduce(None, weights, adapters)
+        soup().reduce(weights, adapters)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +141,7 @@ POOL = PoolContext(("glue/mnli", "glue/cola", "glue/rte"), "glue/rte")
 
 
 def coefficients(plugin, settings=None):
-    fixed = plugin.layer().fixed(settings or plugin.settings(), (1, 3, 1), POOL)
+    fixed = plugin.layer(settings or plugin.settings(), THREE).fixed(POOL)
     return fixed["omega"].flatten().tolist()
 
 
@@ -171,14 +173,16 @@ def test_a_probe_is_one_point_or_one_grid(given):
 
 def test_the_regulariser_is_the_papers():
     omega = torch.tensor([[[0.5, 1.5], [2.0, 0.0]], [[1.0, 2.0], [0.0, 0.0]]], dtype=torch.float64)
-    layer = ScaLearnLayer()
-    off = ScaLearnSettings()
-    assert layer.penalty(off, {"omega": omega}) is None
-    some = ScaLearnSettings(regulariser=0.1)
+
+    def penalty(values, **settings):
+        layer = SCALEARN.layer(ScaLearnSettings(**settings), THREE, init_scale=2.0, dropout=0.0)
+        return layer.penalty({"omega": values})
+
+    assert penalty(omega) is None
     # means 1, 1, 1.5, 0 -> squares 0, 0, 0.25, 1
-    assert float(layer.penalty(some, {"omega": omega})) == pytest.approx(0.1 / 2 * 1.25)
-    official = ScaLearnSettings(regulariser=0.1, regulariser_of="official")
-    assert float(layer.penalty(official, {"omega": omega})) == pytest.approx(0.1 / 2 * 1.25)
+    assert float(penalty(omega, regulariser=0.1)) == pytest.approx(0.1 / 2 * 1.25)
+    official = {"regulariser": 0.1, "regulariser_of": "official"}
+    assert float(penalty(omega, **official)) == pytest.approx(0.1 / 2 * 1.25)
     # ++: sums 2, 2 -> squares 1, 1
-    assert float(layer.penalty(official, {"omega": omega[:1]})) == pytest.approx(0.1 * 2)
-    assert float(layer.penalty(some, {"omega": omega[:1]})) == pytest.approx(0.0)
+    assert float(penalty(omega[:1], **official)) == pytest.approx(0.1 * 2)
+    assert float(penalty(omega[:1], regulariser=0.1)) == pytest.approx(0.0)

@@ -12,7 +12,9 @@ import transformers
 from adapterlab.errors import BackboneError
 from adapterlab.train.passes import Pass, gather
 from adapterlab.train.rng import stream
-from adapterlab_encoder import layer as encoder
+from adapterlab_encoder.config import config_of
+from adapterlab_encoder.encoder import Encoder
+from adapterlab_encoder.loading import load
 from tiny_models import random_encoder, random_examples
 
 SIZES = {
@@ -49,7 +51,7 @@ def hugging_face_model(architecture, size="base", **settings):
 def test_saved_models_load_and_agree(architecture, size, tmp_path):
     model = hugging_face_model(architecture, size)
     model.save_pretrained(tmp_path)
-    ours = encoder.load(tmp_path, dtype=torch.float64)
+    ours = load(tmp_path, dtype=torch.float64)
     rectangle = gather(random_examples(7, 2, seed=1), np.arange(7))
     mask = (torch.arange(rectangle.token_ids.shape[1])[None] < rectangle.lengths[:, None]).long()
     types = rectangle.type_ids if architecture == "bert" else torch.zeros_like(rectangle.type_ids)
@@ -69,8 +71,8 @@ def test_weights_of_a_model_with_a_head_load_as_well(tmp_path):
     headed = transformers.BertForSequenceClassification(model.config)
     headed.bert.load_state_dict(model.state_dict(), strict=False)
     headed.save_pretrained(tmp_path)
-    plain = encoder.Encoder(encoder.config_of(model.config), model.state_dict())
-    loaded = encoder.load(tmp_path)
+    plain = Encoder(config_of(model.config.to_dict()), model.state_dict())
+    loaded = load(tmp_path)
     rectangle = gather(random_examples(3, 2, seed=1), np.arange(3))
     assert torch.equal(plain.forward(Pass((rectangle,))), loaded.forward(Pass((rectangle,))))
 
@@ -80,7 +82,7 @@ def test_a_missing_tensor_is_named():
     weights = dict(model.state_dict())
     del weights["encoder.layer.1.output.dense.bias"]
     with pytest.raises(BackboneError, match=r"encoder\.layer\.1\.output\.dense\.bias"):
-        encoder.Encoder(encoder.config_of(model.config), weights)
+        Encoder(config_of(model.config.to_dict()), weights)
 
 
 def test_a_wrong_shape_is_named():
@@ -88,18 +90,18 @@ def test_a_wrong_shape_is_named():
     weights = dict(model.state_dict())
     weights["encoder.layer.0.output.dense.bias"] = torch.zeros(3)
     with pytest.raises(BackboneError, match=r"output\.dense\.bias.*\(3,\)"):
-        encoder.Encoder(encoder.config_of(model.config), weights)
+        Encoder(config_of(model.config.to_dict()), weights)
 
 
 @pytest.mark.parametrize("change", [{"is_decoder": True}, {"hidden_act": "laplace"}])
 def test_unsupported_parts_are_refused(change):
     with pytest.raises(BackboneError, match=next(iter(change))):
-        encoder.config_of(transformers.BertConfig(**change))
+        config_of(transformers.BertConfig(**change).to_dict())
 
 
 def test_other_architectures_are_refused():
     with pytest.raises(BackboneError, match="gpt2"):
-        encoder.config_of(transformers.GPT2Config())
+        config_of(transformers.GPT2Config().to_dict())
 
 
 def test_a_truncated_weights_file_is_refused(tmp_path):
@@ -107,7 +109,7 @@ def test_a_truncated_weights_file_is_refused(tmp_path):
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(BackboneError, match=r"model\.safetensors"):
-        encoder.load(tmp_path)
+        load(tmp_path)
 
 
 def test_a_lane_is_not_changed_by_the_lanes_beside_it():

@@ -8,11 +8,11 @@ import torch
 
 from adapterlab.records import State, TrainSettings
 from adapterlab.registry.entry_points import adapter_method
-from adapterlab.train.adaptation import OwnAdapter, Seat, first_states, hidden_states
+from adapterlab.train.adaptation import OwnAdapter, Seat, hidden_states, read_states
+from adapterlab.train.lane import source_lane
 from adapterlab.train.loop import train_lanes
 from adapterlab.train.passes import gather
 from adapterlab.train.rng import stream
-from adapterlab.train.source_lane import source_lane
 from adapterlab_encoder.prefix import PrefixCache
 from tiny_models import random_encoder, random_examples, random_task
 
@@ -21,9 +21,10 @@ PFEIFFER = adapter_method("pfeiffer")
 
 def seat(encoder, method="pfeiffer", generator=None):
     plugin = adapter_method(method)
-    tensors = plugin.layer().initial(plugin.settings(), encoder.shape, stream(0, "init"))
+    layer = plugin.layer(plugin.settings(), encoder.shape)
+    tensors = layer.initial(stream(0, "init"))
     tensors = {name: one.double() + 0.05 for name, one in tensors.items()}
-    return Seat(OwnAdapter(plugin.layer(), plugin.settings()), tensors, None, generator)
+    return Seat(OwnAdapter(layer), tensors, None, None, generator)
 
 
 def test_rows_that_are_known_are_not_computed_again():
@@ -76,7 +77,7 @@ def test_states_are_those_of_an_encoder_that_keeps_nothing(method):
         given = fresh.rectangle(
             rectangle.token_ids, rectangle.mask, rectangle.type_ids
         )  # rows from outside are never kept
-        for states in (first_states, hidden_states):
+        for states in (read_states, hidden_states):
             got = states(encoder, [seat(encoder, method)], [rectangle])[0]
             wanted = states(fresh, [seat(fresh, method)], [given])[0]
             if states is hidden_states and rectangle.mask is not None:
@@ -87,9 +88,9 @@ def test_states_are_those_of_an_encoder_that_keeps_nothing(method):
 def test_with_the_backbones_dropout_nothing_is_kept():
     encoder = random_encoder(dropout=0.3)
     rectangle = gather(random_examples(6, 2, seed=1), np.arange(6))
-    plain = first_states(encoder, [seat(encoder)], [rectangle])[0]
+    plain = read_states(encoder, [seat(encoder)], [rectangle])[0]
     one, two = (
-        first_states(encoder, [seat(encoder, generator=stream(1, "drop"))], [rectangle])[0] for _ in range(2)
+        read_states(encoder, [seat(encoder, generator=stream(1, "drop"))], [rectangle])[0] for _ in range(2)
     )
     assert torch.equal(one, two)
     assert not torch.allclose(one, plain)
@@ -101,8 +102,7 @@ def test_training_is_the_same_whether_rows_are_kept_or_not(monkeypatch):
         lanes = [
             source_lane(
                 encoder,
-                PFEIFFER.layer(),
-                PFEIFFER.settings(),
+                PFEIFFER.layer(PFEIFFER.settings(), encoder.shape),
                 random_task(rows=30),
                 TrainSettings(lr=5e-3, max_epochs=3, patience=3, batch_size=7, backbone_dropout=False),
                 seed=0,

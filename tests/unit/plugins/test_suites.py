@@ -7,7 +7,7 @@ import pytest
 from adapterlab.data.metrics import METRICS
 from adapterlab.records import ProblemType, Splits
 from adapterlab.registry.entry_points import TASK_SUITES, names, task_definition, task_suite
-from adapterlab.registry.suites import FolderSuite
+from adapterlab.registry.plugins import FolderSuite
 from rows import read_file
 
 SUITES = [task_suite(name) for name in names(TASK_SUITES) if not task_suite(name).generates()]

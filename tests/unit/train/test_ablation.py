@@ -5,18 +5,19 @@ from __future__ import annotations
 import pytest
 import torch
 
-from adapterlab.records import BackboneShape
 from adapterlab.registry.entry_points import combiner
 from adapterlab.train.ablation import without_each
 from adapterlab.train.adaptation import Seat, SourcePool, hidden_states
-from adapterlab.train.combination import Combination, pool_for
+from adapterlab.train.combination import Combination, combiner_layer, pool_for
 from adapterlab.train.passes import gather
 from adapterlab.train.rng import stream
 from adapterlab_bottleneck.plugin import PFEIFFER, PfeifferSettings
 from tiny_models import random_encoder, random_examples
 
 SOURCES = 3
-SETTINGS = PfeifferSettings(reduction_factor=4)
+SHAPE = random_encoder().shape
+PFEIFFER_LAYER = PFEIFFER.layer(PfeifferSettings(reduction_factor=4), SHAPE)
+POOL = PFEIFFER.pool(PfeifferSettings(reduction_factor=4), SHAPE, SOURCES)
 ROWS = random_examples(6, 2, seed=3)
 
 
@@ -26,36 +27,31 @@ def backbone():
 
 
 def adapters():
-    layer, shape = PFEIFFER.layer(), BackboneShape(2, 16)
     return tuple(
         {name: torch.randn(one.shape, dtype=torch.float64, generator=stream(seed, name)) * 0.3
-         for name, one in layer.initial(SETTINGS, shape, stream(seed, "adapter")).items()}
+         for name, one in PFEIFFER_LAYER.initial(stream(seed, "adapter")).items()}
         for seed in range(SOURCES)
     )  # fmt: skip
 
 
-def learned_of(kind, plugin_settings, d=16):
-    plugin = combiner(kind)
-    size = plugin.coefficient_shape(BackboneShape(2, d), SOURCES)
-    fresh = plugin.layer().initial(plugin_settings, size, d, 2.0, stream(0, "combiner init"))
+def learned_of(mixer):
     return {
         name: torch.randn(one.shape, dtype=torch.float64, generator=stream(1, name))
-        for name, one in fresh.items()
+        for name, one in mixer.initial(stream(0, "combiner init")).items()
     }
 
 
-def parts(backbone, kind):
+def layer_of(kind, pool=POOL):
     plugin = combiner(kind)
-    chosen = plugin.settings.model_validate({})
-    learned, mixer = learned_of(kind, chosen), plugin.layer()
-    method, pool = PFEIFFER.layer(), adapters()
-    stacked = pool_for(mixer, chosen, learned, method, SETTINGS, pool, backbone)
-    whole = Combination(stacked, mixer, dropout=0.0, settings=chosen)
-    reduced = without_each(
-        whole, token_dependent=plugin.token_dependent, learned=learned, method=method,
-        method_settings=SETTINGS, adapters=pool, backbone=backbone,
-    )  # fmt: skip
-    return whole, reduced, learned, pool
+    return combiner_layer(plugin, plugin.settings(), pool, {"dropout": 0.0})
+
+
+def parts(backbone, kind):
+    mixer, pool = layer_of(kind), adapters()
+    learned = learned_of(mixer)
+    stacked = pool_for(mixer, learned, PFEIFFER_LAYER, pool, backbone)
+    whole = Combination(stacked, mixer, token_dependent=combiner(kind).token_dependent)
+    return whole, without_each(whole, learned, pool, backbone), learned, pool
 
 
 def states(backbone, adaptations, tensors):
@@ -83,8 +79,8 @@ def test_attention_is_spread_over_the_others(backbone):
     together = states(backbone, [whole, *reduced], learned)
     for t, got in enumerate(together[1:]):
         others = [one for place, one in enumerate(pool) if place != t]
-        smaller = SourcePool.build(PFEIFFER.layer(), SETTINGS, others, backbone)
-        alone = Combination(smaller, whole.combiner, dropout=0.0, settings=whole.settings)
+        smaller = SourcePool.build(PFEIFFER_LAYER, others, backbone)
+        alone = Combination(smaller, layer_of("adapterfusion", smaller.shape))
         (wanted,) = states(backbone, [alone], learned)
         torch.testing.assert_close(got, wanted, rtol=0, atol=1e-12)
 
@@ -92,9 +88,8 @@ def test_attention_is_spread_over_the_others(backbone):
 def test_a_normalised_coefficient_is_zeroed_after_normalising(backbone):
     """With softmax over sources a raw zero is no zero: the effective coefficient is what goes."""
     whole, reduced, learned, _ = parts(backbone, "scalearn_softmax")
-    effective = whole.combiner.coefficients(whole.settings, learned)
-    plain = combiner("scalearn")
-    free = Combination(whole.pool, plain.layer(), dropout=0.0, settings=plain.settings())
+    effective = torch.stack(whole.combiner.coefficients(learned).rows)
+    free = Combination(whole.pool, layer_of("scalearn"))
     for t, adaptation in enumerate(reduced):
         omega = effective.clone()
         omega[:, t] = 0

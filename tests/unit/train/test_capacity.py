@@ -14,8 +14,8 @@ from adapterlab.errors import TrainingError
 from adapterlab.records import State, TrainSettings
 from adapterlab.registry.entry_points import adapter_method
 from adapterlab.train.capacity import Capacity
+from adapterlab.train.lane import source_lane
 from adapterlab.train.loop import train_lanes
-from adapterlab.train.source_lane import source_lane
 from tiny_models import random_encoder, random_task
 
 ENCODER = random_encoder(dropout=0.1)
@@ -89,8 +89,7 @@ def lanes_of(count, most_rows):
     for seed in range(count):
         lane = source_lane(
             ENCODER,
-            method.layer(),
-            method.settings(),
+            method.layer(method.settings(), ENCODER.shape),
             random_task(rows=24),
             SETTINGS,
             seed=seed,

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 import transformers
 
 from adapterlab.errors import DataError
 from adapterlab.train.compose import compose
-from adapterlab_bottleneck import layer as pfeiffer
-from adapterlab_encoder import layer as encoder
-from adapterlab_scalearn.layer import ScaLearnLayer
+from adapterlab_bottleneck.plugin import PFEIFFER, PfeifferSettings
+from adapterlab_encoder.loading import from_model
+from adapterlab_scalearn.plugin import ScaLearn, ScaLearnSettings
 from tiny_trained import adapter_tensors
 
-RELU = SimpleNamespace(non_linearity="relu")
+RELU = PfeifferSettings(non_linearity="relu")
 MODELS = {
     "bert": (transformers.BertConfig, transformers.BertModel, 0),
     "roberta": (transformers.RobertaConfig, transformers.RobertaModel, 1),
@@ -40,14 +38,14 @@ def model_of(architecture, **settings):
 
 
 def composed(model, coefficients=None, *, sources=2, dtype=None, size=(2, None, 32)):
-    size = (size[0], sources, size[2])
+    backbone = from_model(model, dtype=dtype)
+    member = ScaLearn("scalearn", per_dimension=size[2] > 1, per_layer=size[0] > 1)
+    pool = PFEIFFER.pool(RELU, backbone.shape, sources)
     return compose(
-        encoder.from_model(model, dtype=dtype),
-        pfeiffer,
-        RELU,
+        backbone,
+        PFEIFFER.layer(RELU, backbone.shape),
         [adapter_tensors(seed) for seed in range(sources)],
-        ScaLearnLayer(),
-        size,
+        member.layer(ScaLearnSettings(), pool, init_scale=2.0, dropout=0.0),
         coefficients,
     )
 

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapterlab.records import TrainSettings
-from adapterlab.train.adaptation import SourcePool, hidden_states
+from adapterlab.records import PoolShape, Site, TrainSettings
+from adapterlab.train.adaptation import SourcePool, read_states
+from adapterlab.train.combination import Combination, TokenMeans
+from adapterlab.train.lane import transfer_lane
 from adapterlab.train.layers import FrozenPool
 from adapterlab.train.loop import train_lanes
 from adapterlab.train.rng import dropout as drop
 from adapterlab.train.rng import stream
-from adapterlab.train.token_means import TokenMeans
-from adapterlab.train.transfer_lane import transfer_lane
-from adapterlab_adapterfusion.layer import AdapterFusionLayer
 from adapterlab_adapterfusion.plugin import ADAPTERFUSION, AdapterFusionSettings
-from adapterlab_bottleneck import layer as pfeiffer
+from adapterlab_bottleneck.plugin import PFEIFFER, PfeifferSettings
 from tiny_models import random_encoder, random_task
 
-LAYER = AdapterFusionLayer()
-METHOD = SimpleNamespace(non_linearity="relu", width=lambda d: 4)
+METHOD = PfeifferSettings(reduction_factor=4)
+
+
+def layer_of(points, sources, d, *, dropout=0.0, regulariser=0.01):
+    pool = PoolShape(points, (Site("ffn", d, d),), sources)
+    return ADAPTERFUSION.layer(AdapterFusionSettings(value_regulariser=regulariser), pool, dropout=dropout)
 
 
 def problem(sources, r, d, rows, seed):
@@ -36,7 +37,7 @@ def problem(sources, r, d, rows, seed):
     pool = FrozenPool({}, normal(sources, d, r) / r**0.5, normal(sources, d))
     tensors = {
         name: (one.double() + normal(*one.shape) / d).requires_grad_()
-        for name, one in LAYER.initial(None, (1, sources, 1), d, 2.0, stream(seed, "fusion")).items()
+        for name, one in layer_of(1, sources, d).initial(stream(seed, "fusion")).items()
     }
     return pool, tensors, normal(rows, d).requires_grad_(), normal(rows, sources * r).requires_grad_()
 
@@ -67,9 +68,8 @@ def test_folded_is_unfolded(sources, r, d, rows, p, seed):
     """With score dropout as well, where the key's bias does not cancel."""
     pool, tensors, x, h = problem(sources, r, d, rows, seed)
     leaves = [x, h, *tensors.values()]
-    folded = LAYER.forward(
-        None, tensors, 0, pool, x, h, dropout=p, generator=torch.Generator().manual_seed(1)
-    )
+    layer = layer_of(1, sources, d, dropout=p)
+    folded = layer.forward(tensors, 0, pool, x, h, generator=torch.Generator().manual_seed(1))
     whole = by_the_paper(tensors, pool, x, h, p, torch.Generator().manual_seed(1))
     torch.testing.assert_close(folded, whole, rtol=1e-12, atol=1e-12)
     aim = torch.randn(folded.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
@@ -81,7 +81,7 @@ def test_folded_is_unfolded(sources, r, d, rows, p, seed):
 
 
 def test_it_starts_as_the_paper_does():
-    tensors = LAYER.initial(None, (2, 3, 1), 64, 2.0, stream(0, "fusion"))
+    tensors = layer_of(2, 3, 64).initial(stream(0, "fusion"))
     value = tensors["layer.1.value.weight"]
     assert torch.equal(value.diag(), torch.ones(64))
     assert float((value - value.diag().diag()).max()) == pytest.approx(1e-6)
@@ -91,14 +91,13 @@ def test_it_starts_as_the_paper_does():
 
 
 def test_only_values_are_spared_from_weight_decay():
-    spared = [
-        name for name in LAYER.initial(None, (1, 2, 1), 4, 2.0, stream(0, "x")) if not LAYER.decays(name)
-    ]
+    layer = layer_of(1, 2, 4)
+    spared = [name for name in layer.initial(stream(0, "x")) if not layer.decays(name)]
     assert spared == ["layer.0.value.weight"]
 
 
 def test_the_regulariser_can_be_switched_off():
-    assert LAYER.penalty(AdapterFusionSettings(value_regulariser=0.0), {}) is None
+    assert layer_of(1, 2, 4, regulariser=0.0).penalty({}) is None
     assert ADAPTERFUSION.settings().model_dump() == {"value_regulariser": 0.01}
 
 
@@ -124,18 +123,27 @@ TRAIN = TrainSettings(
 
 
 def fusion_lane(regulariser):
+    method = PFEIFFER.layer(METHOD, ENCODER.shape)
     adapters = [
         {
             name: torch.randn(one.shape, generator=stream(seed, name))
-            for name, one in pfeiffer.initial(METHOD, ENCODER.shape, stream(seed, "pool")).items()
+            for name, one in method.initial(stream(seed, "pool")).items()
         }
         for seed in range(2)
     ]
     return transfer_lane(
-        ENCODER, SourcePool.build(pfeiffer, METHOD, adapters, ENCODER), LAYER, (2, 2, 1), random_task(), TRAIN,
-        dropout=0.1, seed=0, name="fusion", token_dependent=True, sees_test=True,
-        combiner_settings=AdapterFusionSettings(value_regulariser=regulariser),
-    )  # fmt: skip
+        ENCODER,
+        Combination(
+            SourcePool.build(method, adapters, ENCODER),
+            layer_of(2, 2, 16, dropout=0.1, regulariser=regulariser),
+            token_dependent=True,
+        ),
+        random_task(),
+        TRAIN,
+        seed=0,
+        name="fusion",
+        sees_test=True,
+    )
 
 
 def test_the_value_regulariser_is_part_of_the_loss_that_is_clipped():
@@ -147,11 +155,11 @@ def test_the_value_regulariser_is_part_of_the_loss_that_is_clipped():
     losses, gradients = [], []
     for lane in (with_it, without):
         rectangle = lane.next_rectangle()
-        (states,) = hidden_states(ENCODER, [lane.seat()], [rectangle])
+        (states,) = read_states(ENCODER, [lane.seat()], [rectangle])
         loss = lane.loss(states, rectangle)
         losses.append(loss.item())
         gradients.append(torch.autograd.grad(loss, lane.tensors["layer.0.value.weight"])[0])
-    wanted = LAYER.penalty(AdapterFusionSettings(value_regulariser=3.0), with_it.tensors)
+    wanted = layer_of(2, 2, 16, regulariser=3.0).penalty(with_it.tensors)
     assert losses[0] - losses[1] == pytest.approx(wanted.item())
     difference = gradients[0] - gradients[1]
     assert float(difference[0, 0]) == pytest.approx(2 * 3.0 * 4.0)

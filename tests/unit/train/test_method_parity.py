@@ -11,7 +11,7 @@ import transformers
 from adapterlab.registry.entry_points import adapter_method
 from adapterlab.train.adaptation import OwnAdapter, Seat, hidden_states
 from adapterlab.train.rng import stream
-from adapterlab_encoder.layer import from_model
+from adapterlab_encoder.loading import from_model
 from adapterlab_propetl.layer import mask_of
 from official import load_official
 
@@ -90,17 +90,17 @@ CASES = {
 }
 
 
-def own(name, settings):
+def own(name, settings, encoder):
     plugin = adapter_method(name)
-    return OwnAdapter(plugin.layer(), plugin.settings.model_validate(settings))
+    return OwnAdapter(plugin.layer(plugin.settings.model_validate(settings), encoder.shape))
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_official_weights_give_the_official_states(official, case):
     name, settings, ours = CASES[case]
-    adaptation = own(name, settings)
+    adaptation = own(name, settings, official.encoder)
     tensors = ours(parameters(official, case))
-    fresh = adaptation.method.initial(adaptation.settings, official.encoder.shape, stream(0, "init"))
+    fresh = adaptation.method.initial(stream(0, "init"))
     assert {key: one.shape for key, one in tensors.items()} == {key: one.shape for key, one in fresh.items()}
     (states,) = hidden_states(official.encoder, [Seat(adaptation, tensors)], [official.rectangle])
     torch.testing.assert_close(states, official.baselines[f"{case}/last_hidden_state"], **CLOSE)
@@ -110,10 +110,10 @@ def test_the_official_weights_give_the_official_states(official, case):
 def test_lanes_of_all_methods_in_one_pass_give_the_official_states(official, case):
     """Each method's additions stay on its own lane's rows, and the plain lane stays plain."""
     seats = [
-        Seat(own(name, settings), ours(parameters(official, one)))
+        Seat(own(name, settings, official.encoder), ours(parameters(official, one)))
         for one, (name, settings, ours) in CASES.items()
     ]
-    seats.append(Seat(own("head_only", {}), {}))
+    seats.append(Seat(own("head_only", {}, official.encoder), {}))
     states = hidden_states(official.encoder, seats, [official.rectangle] * len(seats))
     wanted = official.baselines[f"{case}/last_hidden_state"]
     torch.testing.assert_close(states[list(CASES).index(case)], wanted, **CLOSE)
@@ -144,9 +144,9 @@ def roberta(**changes):
 def test_houlsby_adds_to_each_sub_block_before_its_residual(non_linearity):
     """Against transformers' own modules with the adapter hooked in after both output dropouts."""
     model = roberta()
-    adaptation = own("houlsby", {"reduction_factor": 4, "non_linearity": non_linearity})
     encoder = from_model(model)
-    fresh = adaptation.method.initial(adaptation.settings, encoder.shape, stream(0, "init"))
+    adaptation = own("houlsby", {"reduction_factor": 4, "non_linearity": non_linearity}, encoder)
+    fresh = adaptation.method.initial(stream(0, "init"))
     tensors = {
         name: torch.randn(one.shape, dtype=torch.float64, generator=stream(1, name)) / 4
         for name, one in fresh.items()

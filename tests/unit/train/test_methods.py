@@ -11,12 +11,12 @@ from adapterlab.errors import UsageError
 from adapterlab.records import State, TrainSettings
 from adapterlab.registry import entry_points
 from adapterlab.train.activations import ACTIVATIONS
-from adapterlab.train.adaptation import OwnAdapter, Seat, SourcePool, first_states
+from adapterlab.train.adaptation import OwnAdapter, Seat, SourcePool, read_states
+from adapterlab.train.lane import source_lane
 from adapterlab.train.loop import train_lanes
 from adapterlab.train.passes import epoch_batches, gather
 from adapterlab.train.rng import stream
-from adapterlab.train.source_lane import source_lane
-from adapterlab_encoder.layer import from_model
+from adapterlab_encoder.loading import from_model
 from adapterlab_propetl.layer import mask_of
 from tiny_models import random_encoder, random_examples, random_task
 
@@ -26,13 +26,14 @@ WIDE = {"reduction_factor": 2}
 SETTINGS = {"pfeiffer": WIDE, "houlsby": WIDE, "compacter_pp": WIDE, "propetl": WIDE, "lora": {"r": 2}}
 
 
-def own(name, **changes):
+def own(name, shape=ENCODER.shape, **changes):
     plugin = entry_points.adapter_method(name)
-    return OwnAdapter(plugin.layer(), plugin.settings.model_validate({**SETTINGS.get(name, {}), **changes}))
+    settings = plugin.settings.model_validate({**SETTINGS.get(name, {}), **changes})
+    return OwnAdapter(plugin.layer(settings, shape))
 
 
 def random_tensors(adaptation, seed=1):
-    fresh = adaptation.method.initial(adaptation.settings, ENCODER.shape, stream(0, "init"))
+    fresh = adaptation.method.initial(stream(0, "init"))
     return {
         name: torch.randn(one.shape, dtype=torch.float64, generator=stream(seed, name)) / 2
         for name, one in fresh.items()
@@ -50,7 +51,7 @@ def test_gradients_are_those_of_finite_differences(name):
 
     def states(*values):
         seat = Seat(adaptation, dict(zip(names, values, strict=True)))
-        return first_states(ENCODER, [seat], [rectangle])[0][:, 0].sum(0)
+        return read_states(ENCODER, [seat], [rectangle])[0].sum(0)
 
     leaves = [tensors[one].requires_grad_() for one in names]
     assert torch.autograd.gradcheck(states, leaves, eps=1e-6, atol=1e-6, fast_mode=True)
@@ -78,7 +79,7 @@ def lane_of(name, seed=0, **training):
     adaptation = own(name)
     settings = {"lr": 1e-2, "max_epochs": 2, "patience": 2, "batch_size": 6, "head_dropout": 0.0, **training}
     return source_lane(
-        ENCODER, adaptation.method, adaptation.settings, random_task(rows=18), TrainSettings(**settings),
+        ENCODER, adaptation.method, random_task(rows=18), TrainSettings(**settings),
         seed=seed, name=f"{name} {seed}", sees_test=True,
     )  # fmt: skip
 
@@ -177,13 +178,14 @@ def test_full_fine_tuning_is_that_of_transformers_own_model():
     )
     plugin = entry_points.adapter_method("full")
     lane = source_lane(
-        encoder, plugin.layer(), plugin.settings(), task, settings, seed=5, name="full", sees_test=True
-    )
+        encoder, plugin.layer(plugin.settings(), encoder.shape), task, settings, seed=5, name="full",
+        sees_test=True,
+    )  # fmt: skip
     reference = HeadedBert(model, lane.tensors)
     assert set(reference.named()) == set(lane.tensors)
 
     rectangle = gather(task.train, torch.arange(6).numpy())
-    (states,) = first_states(encoder, [lane.seat()], [rectangle])
+    (states,) = read_states(encoder, [lane.seat()], [rectangle])
     lane.loss(states, rectangle).backward()
     F.cross_entropy(reference(rectangle), rectangle.labels).backward()
     for name, parameter in reference.named().items():
@@ -210,10 +212,10 @@ def test_full_fine_tuning_is_that_of_transformers_own_model():
 def test_a_freshly_made_adapter_leaves_the_backbone_as_it_is_where_it_should():
     """LoRA's B is zero, (IA)³'s factors are one; full fine-tuning starts from the backbone's weights."""
     rectangle = gather(random_examples(3, 2, seed=1), torch.arange(3).numpy())
-    (plain,) = first_states(ENCODER, [Seat(own("head_only"), {})], [rectangle])
+    (plain,) = read_states(ENCODER, [Seat(own("head_only"), {})], [rectangle])
     for name in ("lora", "ia3", "full"):
         lane = lane_of(name)
-        (states,) = first_states(ENCODER, [lane.seat()], [rectangle])
+        (states,) = read_states(ENCODER, [lane.seat()], [rectangle])
         torch.testing.assert_close(states, plain, rtol=0, atol=1e-12)
 
 
@@ -222,7 +224,7 @@ def test_propetl_scores_learn_faster_by_their_factor():
     lane = lane_of("propetl", lr=1e-3)
     before = {name: one.detach().clone() for name, one in lane.tensors.items()}
     rectangle = lane.next_rectangle()
-    (states,) = first_states(ENCODER, [lane.seat()], [rectangle])
+    (states,) = read_states(ENCODER, [lane.seat()], [rectangle])
     loss = lane.loss(states, rectangle)
     loss.backward()
     lane.update(loss.detach())
@@ -235,24 +237,22 @@ def test_propetl_scores_learn_faster_by_their_factor():
 def test_what_has_no_linear_last_factor_is_refused_as_a_pool(name):
     adaptation = own(name)
     with pytest.raises(UsageError, match="cannot be combined"):
-        SourcePool.build(adaptation.method, adaptation.settings, [{}], ENCODER)
+        SourcePool.build(adaptation.method, [{}], ENCODER)
 
 
 def test_a_pool_has_a_point_for_each_layer_and_site():
     adaptation = own("houlsby")
-    pool = SourcePool.build(
-        adaptation.method, adaptation.settings, [random_tensors(adaptation, seed) for seed in (1, 2)], ENCODER
-    )
+    pool = SourcePool.build(adaptation.method, [random_tensors(adaptation, seed) for seed in (1, 2)], ENCODER)
     assert len(pool.points) == 4
-    assert [pool.point(site, layer) for layer in (0, 1) for site in pool.sites] == [0, 1, 2, 3]
+    assert [pool.shape.point(site, layer) for layer in (0, 1) for site in pool.sites] == [0, 1, 2, 3]
     assert pool.sources == 2
 
 
 def test_initial_weights_have_the_spread_they_should():
     """Compacter's rule N(0, 1e-4²), its factors Xavier-normal; LoRA's A and ProPETL's scores uniform."""
     shape = random_encoder(layers=1, d=256, inner=4).shape
-    compacter = own("compacter_pp", reduction_factor=4)
-    tensors = compacter.method.initial(compacter.settings, shape, stream(0, "i"))
+    compacter = own("compacter_pp", shape, reduction_factor=4)
+    tensors = compacter.method.initial(stream(0, "i"))
     assert tensors["phm_rule"].std().item() == pytest.approx(1e-4, rel=0.3)
     assert tensors["layer.0.down.left"].std().item() == pytest.approx((2 / 65) ** 0.5, rel=0.15)
     assert tensors["layer.0.down.right"].std().item() == pytest.approx((2 / 17) ** 0.5, rel=0.3)
@@ -261,8 +261,7 @@ def test_initial_weights_have_the_spread_they_should():
         ("propetl", "scores.layer.0.down", 128**-0.5),
         ("propetl", "scores.layer.0.up", 256**-0.5),
     ):
-        adaptation = own(name)
-        values = adaptation.method.initial(adaptation.settings, shape, stream(0, "i"))[key]
+        values = own(name, shape).method.initial(stream(0, "i"))[key]
         assert 0.9 * bound < values.abs().max().item() <= bound
         assert values.std().item() == pytest.approx(bound / 3**0.5, rel=0.1)
 
@@ -284,7 +283,7 @@ def test_every_offered_non_linearity_can_be_trained_with():
     outputs = set()
     for name in offered:
         adaptation = own("pfeiffer", non_linearity=name)
-        u = adaptation.method.forward(adaptation.settings, random_tensors(adaptation), "ffn", 0, x, x)
+        u = adaptation.method.forward(random_tensors(adaptation), "ffn", 0, x, x)
         outputs.add(round(float(u.sum()), 9))
     assert len(outputs) >= len(offered) - 3  # two names for silu, two for gelu_new
 

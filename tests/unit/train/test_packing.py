@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapterlab.records import Reads
 from adapterlab.train.packing import pick, spread
 from adapterlab.train.passes import Pass, gather
 from tiny_models import random_encoder, random_examples
@@ -36,7 +37,7 @@ def test_a_pass_computes_as_many_rows_as_there_are_tokens(rows, seed):
     batch = Pass((together,))
     assert batch.tokens == int(examples.lengths.sum())
     states = encoder.forward(batch)
-    starts = [*batch.first_tokens.tolist(), batch.tokens]
+    starts = [*batch.rows_read([Reads.FIRST]).tolist(), batch.tokens]
     for row in range(rows):
         alone = encoder.forward(Pass((gather(examples, np.array([row])),)))
         mine = states[starts[row] : starts[row + 1]]

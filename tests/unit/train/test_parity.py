@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 
-from adapterlab.train import head
+from adapterlab.registry.entry_points import combiner
 from adapterlab.train.adaptation import OwnAdapter, Seat, SourcePool
 from adapterlab.train.adaptation import hidden_states as lane_states
-from adapterlab.train.combination import Combination
+from adapterlab.train.combination import Combination, combiner_layer
+from adapterlab.train.heads import head_layer
 from adapterlab.train.layers import PoolContext
 from adapterlab.train.passes import Pass
-from adapterlab_adapterfusion.layer import AdapterFusionLayer
-from adapterlab_adapterfusion.plugin import AdapterFusionSettings
-from adapterlab_adaptersoup.layer import AdapterSoupLayer
-from adapterlab_bottleneck import layer as pfeiffer
+from adapterlab_adapterfusion.plugin import ADAPTERFUSION, AdapterFusionSettings
+from adapterlab_adaptersoup.plugin import ADAPTERSOUP, AdapterSoupSettings
+from adapterlab_bottleneck.plugin import PFEIFFER, PfeifferSettings
 from adapterlab_fixed.plugin import PROBE, ProbeSettings
-from adapterlab_scalearn.layer import ScaLearnLayer
 from adapterlab_scalearn.plugin import ScaLearnSettings
 from official import load_official
 
@@ -32,7 +29,7 @@ VARIANTS = {
     "scalearn_softmax": ("vector", True),
 }
 CONSTRAINED = ("scalearn_mean", "scalearn_softmax")
-SETTINGS = SimpleNamespace(non_linearity="relu", width=lambda d: d // 4)
+SETTINGS = PfeifferSettings(reduction_factor=4)
 CLOSE = {"rtol": 0, "atol": 1e-9}
 
 
@@ -46,14 +43,22 @@ def hidden_states(official, adaptation=None, tensors=None, generator=None):
     if adaptation is None:
         plain = official.encoder.forward(Pass((official.rectangle,)))
         return plain.view(*official.rectangle.token_ids.shape, -1)
-    seat = Seat(adaptation, tensors, generator)
+    seat = Seat(adaptation, tensors, None, generator)
     return lane_states(official.encoder, [seat], [official.rectangle])[0]
 
 
+def pool_of(official, adapters=None):
+    method = PFEIFFER.layer(SETTINGS, official.encoder.shape)
+    return SourcePool.build(method, official.pool if adapters is None else adapters, official.encoder)
+
+
+def scalearn(pool, variant="scalearn", dropout=0.0):
+    return combiner_layer(combiner(variant), ScaLearnSettings(), pool.shape, {"dropout": dropout})
+
+
 def combination(official, variant="scalearn"):
-    pool = SourcePool.build(pfeiffer, SETTINGS, official.pool, official.encoder)
-    constraint = variant.removeprefix("scalearn_") if variant in CONSTRAINED else "none"
-    return Combination(pool, ScaLearnLayer(constraint), dropout=0.0, settings=ScaLearnSettings())
+    pool = pool_of(official)
+    return Combination(pool, scalearn(pool, variant))
 
 
 def omega(official, variant):
@@ -73,6 +78,12 @@ def classifier(official):
     }
 
 
+def answered(tensors, states):
+    head = head_layer(outputs=len(tensors["head.out.bias"]), hidden_size=states.shape[-1])
+    lengths = torch.full(states.shape[:1], states.shape[1])
+    return head.forward(tensors, states[:, 0], lengths, dropout=0.0, generator=None)
+
+
 def expect(official, name):
     return torch.from_numpy(np.asarray(official.outputs[name])).double()
 
@@ -83,7 +94,9 @@ def test_the_plain_backbone_agrees(official):
 
 @pytest.mark.parametrize("index", [0, 1, 2])
 def test_a_single_adapter_agrees(official, index):
-    states = hidden_states(official, OwnAdapter(pfeiffer, SETTINGS), official.pool[index])
+    states = hidden_states(
+        official, OwnAdapter(PFEIFFER.layer(SETTINGS, official.encoder.shape)), official.pool[index]
+    )
     torch.testing.assert_close(states, expect(official, f"single_a{index}/last_hidden_state"), **CLOSE)
 
 
@@ -96,7 +109,7 @@ def test_a_folded_combination_agrees(official, variant):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_outputs_and_loss_agree(official, variant):
     states = hidden_states(official, combination(official, variant), {"omega": omega(official, variant)})
-    logits = head.forward(classifier(official), states[:, 0], 0.0, None)
+    logits = answered(classifier(official), states)
     loss = torch.nn.functional.cross_entropy(logits, official.rectangle.labels)
     torch.testing.assert_close(logits, expect(official, f"{variant}/logits"), **CLOSE)
     torch.testing.assert_close(loss, expect(official, f"{variant}/loss").reshape(()), **CLOSE)
@@ -122,7 +135,7 @@ def test_ten_training_steps_agree(official, variant):
     adaptation, losses = combination(official, variant), []
     for step in range(10):
         states = hidden_states(official, adaptation, parameters)
-        logits = head.forward(parameters, states[:, 0], 0.0, None)
+        logits = answered(parameters, states)
         loss = torch.nn.functional.cross_entropy(logits, official.rectangle.labels)
         losses.append(loss.detach())
         gradients = dict(zip(parameters, torch.autograd.grad(loss, list(parameters.values())), strict=True))
@@ -164,12 +177,10 @@ def test_drawn_dropout_zeroes_single_coefficients_and_scales_the_rest(official):
     mirror = torch.Generator().manual_seed(5)
     values = omega(official, "scalearn")
     h = torch.randn(4, pool.up.shape[0] * pool.up.shape[2], dtype=torch.float64)
-    layer = ScaLearnLayer()
-    dropped = layer.forward(None, {"omega": values}, 0, pool, h, h, dropout=0.3, generator=generator)
+    shape = combination(official).pool
+    dropped = scalearn(shape, dropout=0.3).forward({"omega": values}, 0, pool, h, h, generator=generator)
     keep = torch.empty_like(values[0]).bernoulli_(0.7, generator=mirror) / 0.7
-    by_hand = layer.forward(
-        None, {"omega": (values[0] * keep)[None]}, 0, pool, h, h, dropout=0.0, generator=None
-    )
+    by_hand = scalearn(shape).forward({"omega": (values[0] * keep)[None]}, 0, pool, h, h, generator=None)
     torch.testing.assert_close(dropped, by_hand, **CLOSE)
     assert 0 < int((keep == 0).sum()) < keep.numel()
 
@@ -187,22 +198,21 @@ def fusion_tensors(official):
 
 def baseline(official, name):
     """Return how a baseline of the reference runs, and its tensors."""
-    pool = SourcePool.build(pfeiffer, SETTINGS, official.pool, official.encoder)
+    pool = pool_of(official)
     if name == "fusion":
-        settings = AdapterFusionSettings()
-        return Combination(pool, AdapterFusionLayer(), 0.0, settings), fusion_tensors(official)
+        layer = ADAPTERFUSION.layer(AdapterFusionSettings(), pool.shape, dropout=0.0)
+        return Combination(pool, layer), fusion_tensors(official)
     if name.startswith("soup"):
         weights = {"omega": official.base["soup.weights"].double().reshape(1, 3, 1)}
-        one = AdapterSoupLayer().reduce(None, weights, official.pool)
-        pool = SourcePool.build(pfeiffer, SETTINGS, [one], official.encoder)
-        return Combination(pool, AdapterSoupLayer(), 0.0), weights
+        layer = ADAPTERSOUP.layer(AdapterSoupSettings(), pool.shape)
+        return Combination(pool_of(official, [layer.reduce(weights, official.pool)]), layer), weights
     weights = {"a0": 0.3} if "single" in name else {"a1": 0.7, "a2": 0.5}
-    settings, layer = ProbeSettings(weights=weights), PROBE.layer()
-    fixed = layer.fixed(settings, (1, 3, 1), PoolContext(("a0", "a1", "a2"), "a2"))
+    layer = PROBE.layer(ProbeSettings(weights=weights), pool.shape)
+    fixed = layer.fixed(PoolContext(("a0", "a1", "a2"), "a2"))
     # The constants are float32 as every tensor that is kept; the reference has them in float64.
     exact = torch.tensor([weights.get(one, 0.0) for one in ("a0", "a1", "a2")], dtype=torch.float64)
     torch.testing.assert_close(fixed["omega"].flatten().double(), exact, rtol=0, atol=1e-7)
-    return Combination(pool, layer, 0.0, settings), {"omega": exact.reshape(1, 3, 1)}
+    return Combination(pool, layer), {"omega": exact.reshape(1, 3, 1)}
 
 
 BASELINES = ("fusion", "probe_single_a0_0.3", "probe_pair_a1_0.7_a2_0.5", "soup_0.5_0.3_0.2")
@@ -212,7 +222,7 @@ BASELINES = ("fusion", "probe_single_a0_0.3", "probe_pair_a1_0.7_a2_0.5", "soup_
 def test_a_baseline_agrees(official, name):
     states = hidden_states(official, *baseline(official, name))
     torch.testing.assert_close(states, expect(official, f"{name}/last_hidden_state"), **CLOSE)
-    logits = head.forward(classifier(official), states[:, 0], 0.0, None)
+    logits = answered(classifier(official), states)
     loss = torch.nn.functional.cross_entropy(logits, official.rectangle.labels)
     torch.testing.assert_close(logits, expect(official, f"{name}/logits"), **CLOSE)
     torch.testing.assert_close(loss, expect(official, f"{name}/loss").reshape(()), **CLOSE)

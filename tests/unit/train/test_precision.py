@@ -8,11 +8,11 @@ import torch
 from adapterlab.records import State, TrainSettings
 from adapterlab.registry.entry_points import adapter_method, combiner
 from adapterlab.train.adaptation import SourcePool
+from adapterlab.train.combination import Combination, combiner_layer
 from adapterlab.train.device import precision_of
+from adapterlab.train.lane import source_lane, transfer_lane
 from adapterlab.train.loop import train_lanes
 from adapterlab.train.rng import stream
-from adapterlab.train.source_lane import source_lane
-from adapterlab.train.transfer_lane import transfer_lane
 from tiny_models import random_encoder, random_task
 
 SETTINGS = TrainSettings(lr=2e-3, max_epochs=3, patience=3, batch_size=8, head_dropout=0.0)
@@ -25,21 +25,13 @@ def trained(name, dtype):
     pfeiffer = adapter_method("pfeiffer")
     if name in {"pfeiffer", "full"}:
         method = adapter_method(name)
-        lane = source_lane(backbone, method.layer(), method.settings(), TASK, SETTINGS, seed=0, name=name)
+        layer = method.layer(method.settings(), backbone.shape)
+        lane = source_lane(backbone, layer, TASK, SETTINGS, seed=0, name=name)
     else:
-        plugin, layer = combiner(name), pfeiffer.layer()
-        pool = [layer.initial(pfeiffer.settings(), backbone.shape, stream(n, "pool")) for n in range(3)]
-        lane = transfer_lane(
-            backbone,
-            SourcePool.build(layer, pfeiffer.settings(), pool, backbone),
-            plugin.layer(),
-            plugin.coefficient_shape(backbone.shape, 3),
-            TASK,
-            SETTINGS,
-            combiner_settings=plugin.settings(),
-            seed=0,
-            name=name,
-        )
+        plugin, layer = combiner(name), pfeiffer.layer(pfeiffer.settings(), backbone.shape)
+        pool = SourcePool.build(layer, [layer.initial(stream(n, "pool")) for n in range(3)], backbone)
+        mixer = combiner_layer(plugin, plugin.settings(), pool.shape, {"dropout": 0.0})
+        lane = transfer_lane(backbone, Combination(pool, mixer), TASK, SETTINGS, seed=0, name=name)
     lanes = [lane]
     (result,) = train_lanes(
         backbone, lambda: lanes.pop() if lanes else None, capacity=1, on_epoch=lambda *_: True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,11 +14,11 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from adapterlab.records import ProblemType, TrainSettings
 from adapterlab.train import evaluate as evaluation
-from adapterlab.train import head, predict
+from adapterlab.train import predict
 from adapterlab.train.adaptation import Seat
+from adapterlab.train.lane import source_lane
 from adapterlab.train.loop import train_lanes
-from adapterlab.train.source_lane import source_lane
-from adapterlab_bottleneck import layer as pfeiffer
+from adapterlab_bottleneck.plugin import PFEIFFER, PfeifferSettings
 from tiny_models import (
     random_choice_task,
     random_choices,
@@ -29,8 +28,8 @@ from tiny_models import (
     random_task,
 )
 
-METHOD = SimpleNamespace(non_linearity="relu", width=lambda d: 4)
 ENCODER = random_encoder(layers=2, d=16, dropout=0.1)
+METHOD = PFEIFFER.layer(PfeifferSettings(reduction_factor=4), ENCODER.shape)
 MAKERS = {
     "classes": random_task,
     "choices": random_choice_task,
@@ -45,7 +44,7 @@ def lane_of(kind, seed, rows, epochs=2, encoder=ENCODER, **training):
     )
     task = MAKERS[kind](rows=rows, seed=seed % 3, longest=4 + seed % 5)
     name = f"{kind} {seed} {rows} {epochs}"
-    return source_lane(encoder, pfeiffer, METHOD, task, chosen, seed=seed, name=name, sees_test=True)
+    return source_lane(encoder, METHOD, task, chosen, seed=seed, name=name, sees_test=True)
 
 
 def trained(lanes, capacity):
@@ -77,7 +76,7 @@ def test_a_lane_of_any_problem_type_equals_the_same_run_alone(recipes, capacity)
 @given(st.sampled_from(["choices", "labels"]), st.integers(0, 20), st.integers(1, 400))
 def test_an_evaluation_does_not_depend_on_its_batches(kind, seed, budget):
     lane = lane_of(kind, seed, 7)
-    seat, facts = Seat(lane.adaptation, lane.tensors), lane.task.facts
+    seat, facts = Seat(lane.adaptation, lane.tensors, lane.head), lane.task.facts
 
     def evaluated(tokens):
         with pytest.MonkeyPatch.context() as patch:
@@ -96,7 +95,9 @@ def test_an_evaluation_does_not_depend_on_its_batches(kind, seed, budget):
 def test_choices_are_scored_by_cross_entropy_over_them():
     lane = lane_of("choices", 3, 8)
     test = lane.task.test
-    (found,) = evaluation.evaluate(ENCODER, [Seat(lane.adaptation, lane.tensors)], [test], [lane.task.facts])
+    (found,) = evaluation.evaluate(
+        ENCODER, [Seat(lane.adaptation, lane.tensors, lane.head)], [test], [lane.task.facts]
+    )
     assert found.outputs.shape == (len(test), 3)
     chances = log_softmax(found.outputs, axis=1)
     assert found.loss == pytest.approx(-chances[np.arange(len(test)), test.labels].mean())
@@ -106,7 +107,9 @@ def test_choices_are_scored_by_cross_entropy_over_them():
 def test_label_sets_are_scored_by_binary_cross_entropy_over_all_entries():
     lane = lane_of("labels", 3, 8)
     test = lane.task.test
-    (found,) = evaluation.evaluate(ENCODER, [Seat(lane.adaptation, lane.tensors)], [test], [lane.task.facts])
+    (found,) = evaluation.evaluate(
+        ENCODER, [Seat(lane.adaptation, lane.tensors, lane.head)], [test], [lane.task.facts]
+    )
     chances, truth = expit(found.outputs), test.labels
     wanted = -(truth * np.log(chances) + (1 - truth) * np.log(1 - chances)).mean()
     assert found.loss == pytest.approx(wanted)
@@ -125,22 +128,6 @@ def test_both_learn_more_than_frequencies(kind):
         constant = -(often * np.log(often) + (1 - often) * np.log(1 - often)).mean()
     (result,) = trained([lane], 1).values()
     assert result.epochs[-1].train_loss < 0.75 * constant
-
-
-@pytest.mark.parametrize(
-    ("kind", "outputs", "labels"),
-    [
-        (ProblemType.MULTI_LABEL, (5, 3), torch.ones(5, 3)),
-        (ProblemType.MULTIPLE_CHOICE, (20, 1), torch.tensor([0, 3, 1, 1, 2])),
-        (ProblemType.CLASSIFICATION, (5, 3), torch.tensor([0, 2, 1, 1, 2])),
-        (ProblemType.REGRESSION, (5, 1), torch.rand(5)),
-    ],
-)
-def test_a_mean_over_examples_is_their_sum_by_their_number(kind, outputs, labels):
-    """So the loss of a split does not depend on how evaluation cut it."""
-    values = torch.randn(*outputs, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    mean = head.loss(kind, values, labels)
-    torch.testing.assert_close(head.loss(kind, values, labels, reduction="sum") / 5, mean)
 
 
 def test_the_first_examples_keep_their_choices_and_label_sets():

@@ -1,27 +1,25 @@
-"""The door of the family: load an encoder from a folder, or take a loaded model's."""
+"""Load an encoder from a folder, or take a loaded model's."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from adapterlab.backbones.weight_files import weight_files
-from adapterlab.errors import BackboneError
-from adapterlab_encoder.config import EncoderConfig, config_of, read_config
+from adapterlab.plugin import BackboneError, weight_files
+from adapterlab_encoder.config import EncoderConfig, config_of
 from adapterlab_encoder.encoder import Encoder
 
-__all__ = ["Encoder", "EncoderConfig", "config_of", "from_model", "load", "read_config"]
 
-
-def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Encoder:
+def load(folder: Path, *, dtype: torch.dtype | None = None, device: torch.device | str = "cpu") -> Encoder:
     """Load a frozen encoder from ``config.json`` and ``model.safetensors``.
 
     Args:
         folder: Where the files are.
-        dtype: Precision of weights and activations.
+        dtype: Precision of weights and activations; ``None``: float32.
         device: Where to hold them.
 
     Raises:
@@ -39,7 +37,21 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.devi
                 f"{path}: cannot read weights: {error}",
                 remedy="Delete the folder's copy and fetch the model again.",
             ) from error
-    return Encoder(read_config(folder), weights, dtype=dtype, device=device)
+    return Encoder(read_config(folder), weights, dtype=dtype or torch.float32, device=device)
+
+
+def read_config(folder: Path) -> EncoderConfig:
+    """Read what this family needs of a folder's ``config.json``.
+
+    Raises:
+        BackboneError: It is missing or broken, or the family cannot run the model.
+    """
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BackboneError(f"{path}: cannot be read ({error})", remedy="Fetch the model again.") from None
+    return config_of(config)
 
 
 def from_model(
@@ -55,7 +67,7 @@ def from_model(
     Raises:
         BackboneError: It is not of this family, or its modules are not the usual ones.
     """
-    config = config_of(model.config)
+    config = config_of(model.config.to_dict())
     # Copied, because otherwise those weights that are not rearranged would follow the model's training.
     weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
     return Encoder(

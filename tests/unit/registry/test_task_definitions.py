@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapterlab.records import ProblemType
-from adapterlab.registry.protocols import TaskDefinition, fill_template, template_columns
+from adapterlab.registry.task_definitions import TaskDefinition, fill_template, template_columns
 
 texts = st.text()
 

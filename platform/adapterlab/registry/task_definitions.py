@@ -1,121 +1,13 @@
-"""What a plug-in promises. A plug-in is one object behind one entry point.
-
-Groups: ``adapterlab.adapter_methods``, ``adapterlab.combiners``, ``adapterlab.task_suites``,
-``adapterlab.backbones``. The object is light: importing it must not import torch. Whatever needs
-torch is behind ``layer()``, called on a worker only.
-"""
+"""What a task is: where its rows lie, which columns make a text, and how it is scored."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from string import Formatter
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
-from pydantic import BaseModel
-
-from adapterlab.records import BackboneShape, ProblemType, Splits
-
-if TYPE_CHECKING:
-    from types import ModuleType
-
-
-@runtime_checkable
-class AdapterMethod(Protocol):
-    """A recipe for adapters: where they attach, how many parameters, their layer."""
-
-    name: str
-    """Name in specs, for example ``"pfeiffer"``."""
-    version: int
-    """Raise it when results change; part of every key."""
-    settings: type[BaseModel]
-    """Frozen model of ``[adapter.settings]``; unknown keys refused."""
-    combinable: bool
-    """Whether adapters can be stacked into a pool: a linear last factor, every site of the hidden size."""
-    exclusive: bool
-    """Whether it trains the backbone's own weights, so that its lanes cannot share a pass."""
-
-    training: Mapping[str, float]
-    """How its paper trains it where that is not as ``[source]`` has it, for example ``{"lr": 5e-3}``; used by
-    ``[[baseline]]``."""
-
-    def sites(self, settings: BaseModel) -> tuple[str, ...]:
-        """Return where an adapter attaches in each layer, names of ``train/layers.py``'s ``Hook``.
-
-        With S sites an adapter has L·S attachment points, layer by layer.
-        """
-
-    def folds_into(self, settings: BaseModel) -> tuple[str, BaseModel] | None:
-        """Return the method and settings of the one adapter a combination is; ``None``: it does not fold."""
-
-    def trainable_parameters(self, settings: BaseModel, shape: BackboneShape) -> int | None:
-        """Return the parameters of one adapter, head not counted; ``None`` if the shape does not say."""
-
-    def layer(self) -> ModuleType:
-        """Import and return the torch side, see ``train/layers.py``."""
-
-
-@runtime_checkable
-class Combiner(Protocol):
-    """What mixes frozen source adapters for a target.
-
-    May be a :class:`ChecksPools`, :class:`Expands` or :class:`ReadsModels` as well.
-    """
-
-    name: str
-    """Name in specs, for example ``"scalearn_uniform"``."""
-    version: int
-    settings: type[BaseModel]
-    """Frozen model of ``[combiner.settings]``."""
-    dimensions: Mapping[str, Any]
-    """What a study of it searches, with each dimension's default as it would stand under ``[search]``:
-    a number, ``{"low", "high", "log"}`` or ``{"choices"}``. Always holds ``"lr"``; ``"init_scale"`` and
-    ``"dropout"`` where it has a use for them. Others are neither searched nor in a key."""
-    token_dependent: bool
-    """Whether coefficients differ from token to token; such combinations do not fold into one adapter."""
-
-    def coefficient_shape(self, shape: BackboneShape, sources: int) -> tuple[int, int, int]:
-        """Return (layers or 1, sources, hidden size or 1); of means over tokens where they differ."""
-
-    def trainable_parameters(self, settings: BaseModel, shape: BackboneShape, sources: int) -> int:
-        """Return the parameters of one transfer, head not counted; may be 0."""
-
-    def layer(self) -> Any:
-        """Import and return the torch side, a ``CombinerLayer`` of ``train/layers.py``."""
-
-
-@runtime_checkable
-class ChecksPools(Protocol):
-    """A combiner that does not fit every pool."""
-
-    def complaint(self, settings: BaseModel, pool: Sequence[str], target: str) -> str | None:
-        """Return what is wrong with combining a pool for a target, in words; ``None``: nothing.
-
-        Args:
-            settings: The combiner's.
-            pool: Full names of the source tasks, in coefficient order.
-            target: Full name of the target task.
-        """
-
-
-@runtime_checkable
-class Expands(Protocol):
-    """A combiner one of whose settings can stand for several studies, for example a grid."""
-
-    def points(self, settings: BaseModel) -> Sequence[tuple[str, BaseModel]]:
-        """Return each study's label (``""``: none is needed) and settings; one pair at least."""
-
-
-@runtime_checkable
-class ReadsModels(Protocol):
-    """A combiner that reads other models than the backbone."""
-
-    def models(self, settings: BaseModel) -> Mapping[str, str]:
-        """Return the models by the setting that names them: ``package:``, ``folder:`` or ``hub:…@<commit>``.
-
-        In keys the models' digests stand in place of their names.
-        """
-
+from adapterlab.records import DEFAULT_HEAD, ProblemType, Splits
 
 Row = Mapping[str, Any]
 """One row as it is written somewhere: columns by name."""
@@ -234,6 +126,8 @@ class TaskDefinition:
     """Whether one of a row's texts may be empty, as in QQP; all of them never."""
     overlaps: tuple[str, ...] = ()
     """Full names of tasks that share rows or texts with it: seeing one in training is seeing it."""
+    head: str = DEFAULT_HEAD
+    """Name of the head plug-in that reads the backbone's states and has the task's loss."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -271,37 +165,3 @@ def fill_template(template: str, row: Row) -> Any:
     if "{" not in template and "}" not in template:
         return row[template]
     return template.format_map({name: row[name] for name in template_columns(template)})
-
-
-@runtime_checkable
-class TaskSuite(Protocol):
-    """A benchmark: named tasks, and rows if the suite makes them itself."""
-
-    name: str
-    """Benchmark part of a task's full name, for example ``"glue"``."""
-    version: int
-
-    def definitions(self) -> Mapping[str, TaskDefinition]:
-        """Return the tasks by their short names."""
-
-    def generates(self) -> bool:
-        """Return whether the suite makes its own rows instead of reading a folder."""
-
-    def rows(self, task: str, split: str) -> Iterator[Mapping[str, Any]]:
-        """Yield the rows of a generated task; ``split`` is ``"train"`` or ``"validation"``.
-
-        Deterministic across machines and Python versions. As on public hubs, the ``validation``
-        split becomes the test split, and validation is cut from train.
-        """
-
-
-@runtime_checkable
-class BackboneFamily(Protocol):
-    """Architectures the engine can run frozen."""
-
-    name: str
-    architectures: tuple[str, ...]
-    """Values of ``model_type`` in a config that this family runs."""
-
-    def layer(self) -> ModuleType:
-        """Import and return the torch side; ``layer().load(folder, ...)`` gives the backbone."""

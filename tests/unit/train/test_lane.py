@@ -18,18 +18,16 @@ from adapterlab.registry import entry_points
 from adapterlab.registry.entry_points import combiner
 from adapterlab.train import freed_memory as spare
 from adapterlab.train.adaptation import SourcePool
-from adapterlab.train.combination import pool_for
+from adapterlab.train.combination import Combination, combiner_layer, pool_for
+from adapterlab.train.lane import source_lane, transfer_lane
 from adapterlab.train.loop import train_lanes
 from adapterlab.train.rng import stream
-from adapterlab.train.source_lane import source_lane
-from adapterlab.train.transfer_lane import transfer_lane
-from adapterlab_bottleneck import layer as pfeiffer
-from adapterlab_scalearn.layer import ScaLearnLayer
-from adapterlab_scalearn.plugin import ScaLearnSettings
+from adapterlab_bottleneck.plugin import PFEIFFER, PfeifferSettings
+from adapterlab_scalearn.plugin import ScaLearn, ScaLearnSettings
 from tiny_models import random_encoder, random_task
 
-METHOD = SimpleNamespace(non_linearity="relu", width=lambda d: 4)
 ENCODER = random_encoder(layers=2, d=16, dropout=0.1)
+METHOD = PFEIFFER.layer(PfeifferSettings(reduction_factor=4), ENCODER.shape)
 METHODS = {
     "houlsby": {"reduction_factor": 4},
     "compacter_pp": {"reduction_factor": 4},
@@ -43,22 +41,33 @@ TRAIN = TrainSettings(lr=5e-3, max_epochs=2, patience=2, batch_size=6)
 
 
 def adapters_of(count: int):
-    adapters = [pfeiffer.initial(METHOD, ENCODER.shape, stream(i, "pool")) for i in range(count)]
+    adapters = [METHOD.initial(stream(i, "pool")) for i in range(count)]
     return [{name: 10 * tensor for name, tensor in one.items()} for one in adapters]
 
 
 def pool_of(count: int) -> SourcePool:
-    return SourcePool.build(pfeiffer, METHOD, adapters_of(count), ENCODER)
+    return SourcePool.build(METHOD, adapters_of(count), ENCODER)
 
 
 POOLS = {count: pool_of(count) for count in (1, 2, 3)}
 
 
 COMBINERS = ("adapterfusion", "scalearn_softmax", "adaptersoup")
-SOUPS = {count: pool_for(
-    combiner("adaptersoup").layer(), None, {"omega": torch.full((1, count, 1), 1 / count)}, pfeiffer, METHOD,
-    adapters_of(count), ENCODER,
-) for count in POOLS}  # fmt: skip
+
+
+def mixer_of(kind, count, dropout=0.0):
+    plugin = combiner(kind)
+    return combiner_layer(plugin, plugin.settings(), POOLS[count].shape, {"dropout": dropout})
+
+
+def even_shares(count):
+    return {"omega": torch.full((1, count, 1), 1 / count)}
+
+
+SOUPS = {
+    count: pool_for(mixer_of("adaptersoup", count), even_shares(count), METHOD, adapters_of(count), ENCODER)
+    for count in POOLS
+}
 
 
 def make_lane(recipe):
@@ -70,29 +79,31 @@ def make_lane(recipe):
     if kind in METHODS:
         plugin = entry_points.adapter_method(kind)
         settings = plugin.settings.model_validate(METHODS[kind])
-        return source_lane(ENCODER, plugin.layer(), settings, task, training, seed=seed, name=name)
+        method = plugin.layer(settings, ENCODER.shape)
+        return source_lane(ENCODER, method, task, training, seed=seed, name=name)
     if kind == "source":
-        return source_lane(ENCODER, pfeiffer, METHOD, task, training, seed=seed, name=name)
+        return source_lane(ENCODER, METHOD, task, training, seed=seed, name=name)
     if kind in COMBINERS:
         return mixed_lane(kind, task, training, seed=seed, dropout=dropout, name=name)
-    size = (2 if kind == "per layer" else 1, 1 + seed % 3, 16 if n_labels > 1 else 1)
+    pool = POOLS[1 + seed % 3]
+    member = ScaLearn(kind, per_dimension=n_labels > 1, per_layer=kind == "per layer")
+    mixer = member.layer(ScaLearnSettings(), pool.shape, init_scale=2.0, dropout=dropout)
     return transfer_lane(
-        ENCODER, POOLS[1 + seed % 3], ScaLearnLayer(), size, task, training,
-        init_scale=2.0, dropout=dropout, seed=seed, name=name, combiner_settings=ScaLearnSettings(),
-        sees_test=True,
-    )  # fmt: skip
+        ENCODER, Combination(pool, mixer), task, training, seed=seed, name=name, sees_test=True
+    )
 
 
 def mixed_lane(kind, task, training, *, seed, dropout, name):
     """Return a lane of another combiner, on a pool that lanes of all combiners share."""
-    plugin, count = combiner(kind), 1 + seed % 3
-    size = plugin.coefficient_shape(ENCODER.shape, count)
-    fixed = {"omega": torch.full(size, 1 / count)} if kind == "adaptersoup" else {}
-    return transfer_lane(
-        ENCODER, SOUPS[count] if fixed else POOLS[count], plugin.layer(), size, task, training,
-        dropout=dropout, seed=seed, name=name, combiner_settings=plugin.settings(), fixed=fixed,
-        token_dependent=plugin.token_dependent, sees_test=True,
-    )  # fmt: skip
+    count = 1 + seed % 3
+    soup = kind == "adaptersoup"
+    combination = Combination(
+        SOUPS[count] if soup else POOLS[count],
+        mixer_of(kind, count, dropout),
+        {name: one.to(ENCODER.dtype) for name, one in even_shares(count).items()} if soup else {},
+        token_dependent=combiner(kind).token_dependent,
+    )
+    return transfer_lane(ENCODER, combination, task, training, seed=seed, name=name, sees_test=True)
 
 
 def run(recipes, capacity):
@@ -224,7 +235,7 @@ def test_a_pruned_lane_leaves_and_its_place_is_filled():
 
 def test_training_learns_a_learnable_task():
     lane = source_lane(
-        ENCODER, pfeiffer, METHOD, random_task(rows=60),
+        ENCODER, METHOD, random_task(rows=60),
         TrainSettings(lr=1e-2, max_epochs=12, patience=12, batch_size=10, backbone_dropout=False),
         seed=0, name="learner",
     )  # fmt: skip
@@ -237,7 +248,7 @@ def test_training_learns_a_learnable_task():
 
 def test_early_stopping_keeps_the_best_epoch():
     training = TrainSettings(lr=0.5, max_epochs=30, patience=2, batch_size=6)
-    lane = source_lane(ENCODER, pfeiffer, METHOD, random_task(), training, seed=0, name="wild")
+    lane = source_lane(ENCODER, METHOD, random_task(), training, seed=0, name="wild")
     lanes = [lane]
     (result,) = train_lanes(
         ENCODER, lambda: lanes.pop() if lanes else None, capacity=1, on_epoch=lambda *_: True
@@ -266,4 +277,4 @@ def test_the_schedule_decays_linearly_to_zero():
 
 def test_rows_longer_than_the_backbone_are_refused():
     with pytest.raises(DataError, match=r"has \d+ tokens, the backbone takes 64"):
-        source_lane(ENCODER, pfeiffer, METHOD, random_task(longest=200), TRAIN, seed=0, name="long")
+        source_lane(ENCODER, METHOD, random_task(longest=200), TRAIN, seed=0, name="long")

@@ -1,4 +1,4 @@
-"""Computing the first tokens' states alone gives what computing all of them gives there."""
+"""Computing only the states that heads read gives what computing all of them gives there."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapterlab.registry.entry_points import adapter_method
-from adapterlab.train.adaptation import OwnAdapter, Seat, first_states, hidden_states
+from adapterlab.train.adaptation import OwnAdapter, Seat, hidden_states, read_states
 from adapterlab.train.passes import gather
 from adapterlab.train.rng import stream
 from tiny_models import random_encoder, random_examples
@@ -18,8 +18,8 @@ METHODS = ("pfeiffer", "houlsby", "compacter_pp", "propetl", "lora", "ia3", "hea
 
 def seat_of(name, encoder, seed):
     method = adapter_method(name)
-    settings_, layer = method.settings(), method.layer()
-    tensors = layer.initial(settings_, encoder.shape, stream(seed, "init"))
+    layer = method.layer(method.settings(), encoder.shape)
+    tensors = layer.initial(stream(seed, "init"))
     if name == "full":
         tensors = encoder.weights()
     tensors = {
@@ -28,7 +28,7 @@ def seat_of(name, encoder, seed):
         .requires_grad_()
         for key, one in tensors.items()
     }
-    return Seat(OwnAdapter(layer, settings_), tensors)
+    return Seat(OwnAdapter(layer), tensors)
 
 
 @settings(max_examples=15, deadline=None)
@@ -44,7 +44,7 @@ def test_states_are_the_same_for_any_lanes(lanes, seed):
         for place, (_, rows) in enumerate(lanes)
     ]
     whole = hidden_states(encoder, seats, rectangles)
-    for first, states in zip(first_states(encoder, seats, rectangles), whole, strict=True):
+    for first, states in zip(read_states(encoder, seats, rectangles), whole, strict=True):
         torch.testing.assert_close(first, states[:, 0], rtol=0, atol=1e-11)
 
 
@@ -56,7 +56,7 @@ def test_gradients_are_the_same(name):
     weights = torch.randn(6, encoder.shape.hidden_size, dtype=torch.float64)
     found = []
     for states in (
-        first_states(encoder, [seat], [rectangle])[0],
+        read_states(encoder, [seat], [rectangle])[0],
         hidden_states(encoder, [seat], [rectangle])[0][:, 0],
     ):
         total = (states * weights).sum()

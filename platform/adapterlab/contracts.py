@@ -1,0 +1,557 @@
+"""Contract suites for plug-ins: inherit a case class, set ``plugin``, run pytest.
+
+    class TestMyCombiner(CombinerContract):
+        plugin = MY_COMBINER
+
+A plug-in that passes its suite keeps what the engine relies on. The cases run on a small backbone whose
+sites differ in width, and on one whose sites do not, in float64.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from adapterlab.records import BackboneShape, Examples, PoolShape, ProblemType, Reads, Site
+from adapterlab.registry import entry_points
+from adapterlab.registry.plugins import AdapterMethod, BackboneFamily, Combiner, Head, TaskSuite
+from adapterlab.registry.task_definitions import fill_template
+from adapterlab.train.combination import combiner_layer
+from adapterlab.train.fold import fold
+from adapterlab.train.layers import (
+    MEAN_COEFFICIENTS,
+    Backbone,
+    Coefficients,
+    CombinerLayer,
+    FrozenPool,
+    MethodLayer,
+    PoolContext,
+    Tensors,
+)
+from adapterlab.train.passes import Pass, gather
+from adapterlab.train.rng import stream
+
+_WIDE, _NARROW, _INNER = 32, 16, 64
+_ROWS = 5
+_TOLERANCE = 1e-12
+
+
+def _shape(value_width: int) -> BackboneShape:
+    """Return a shape with every site that the shipped methods attach to."""
+    return BackboneShape(
+        layers=3,
+        hidden_size=_WIDE,
+        sites=(
+            Site("attention.query", _WIDE, _WIDE),
+            Site("attention.key", _WIDE, value_width),
+            Site("attention.value", _WIDE, value_width),
+            Site("attention.out", _WIDE, _WIDE),
+            Site("ffn.up", _WIDE, _INNER),
+            Site("ffn.out", _WIDE, _WIDE),
+            Site("ffn", _WIDE, _WIDE),
+        ),
+        layer_parameters=4 * _WIDE * _WIDE + 2 * _WIDE * _INNER,
+        parameters=100_000,
+    )
+
+
+SHAPE = _shape(_WIDE)
+"""A small shape whose attention maps are equally wide."""
+GROUPED = _shape(_NARROW)
+"""The same with grouped queries: keys and values are half as wide as queries."""
+POOL = PoolShape(3, (Site("ffn", _WIDE, _WIDE),), 3)
+"""Three adapters at one site."""
+UNEVEN_POOL = PoolShape(
+    3, (Site("attention.query", _WIDE, _WIDE), Site("attention.value", _WIDE, _NARROW)), 3
+)
+"""Three adapters at two sites of different width."""
+
+
+class AdapterMethodContract:
+    """What every adapter method keeps."""
+
+    plugin: AdapterMethod
+
+    def test_it_says_what_it_is(self) -> None:
+        """Name, version and settings are there, and settings refuse unknown keys."""
+        _check_described(self.plugin, AdapterMethod)
+
+    def test_counts_grow_with_layers(self) -> None:
+        """Twice the layers never has fewer parameters."""
+        settings = self.plugin.settings()
+        one = self.plugin.trainable_parameters(settings, SHAPE)
+        two = self.plugin.trainable_parameters(settings, replace(SHAPE, layers=2 * SHAPE.layers))
+        assert one is not None
+        assert two is not None
+        assert 0 <= one <= two
+
+    def test_tensors_are_as_many_as_it_counts(self) -> None:
+        """``trainable_parameters`` is what ``initial`` makes; the backbone's own weights it does not make."""
+        if self.plugin.exclusive:
+            return
+        settings = self.plugin.settings()
+        for shape in (SHAPE, GROUPED):
+            tensors = self.plugin.layer(settings, shape).initial(stream(0, "contract"))
+            wanted = self.plugin.trainable_parameters(settings, shape)
+            assert sum(one.numel() for one in tensors.values()) == wanted
+
+    def test_the_same_seed_gives_the_same_tensors(self) -> None:
+        """Initialisation draws from the given generator only."""
+        layer = self.plugin.layer(self.plugin.settings(), SHAPE)
+        one, two = (layer.initial(stream(3, "contract")) for _ in range(2))
+        assert one.keys() == two.keys()
+        assert all(torch.equal(one[name], two[name]) for name in one)
+
+    def test_both_sides_name_the_same_sites(self) -> None:
+        """Plans count points by the light side, the engine attaches by the torch side."""
+        settings = self.plugin.settings()
+        layer = self.plugin.layer(settings, SHAPE)
+        assert tuple(site.name for site in layer.sites) == self.plugin.sites(settings)
+        assert layer.trains_backbone == self.plugin.exclusive
+        assert self.plugin.combinable == (type(layer).stack is not MethodLayer.stack)
+        if self.plugin.combinable:
+            assert layer.sites
+        if self.plugin.exclusive:
+            assert not layer.sites
+
+    def test_gradients_reach_every_tensor(self) -> None:
+        """No tensor is left out of what an adapter computes, at sites of any width."""
+        for shape in (SHAPE, GROUPED):
+            layer = self.plugin.layer(self.plugin.settings(), shape)
+            (adapter,) = adapters_of(layer, 1)
+            leaves = {name: tensor.requires_grad_() for name, tensor in adapter.items()}
+            total = torch.zeros((), dtype=torch.float64)
+            for name, index in layer.points:
+                x, y = _inputs(shape.site(name))
+                u = layer.forward(leaves, name, index, x, y)
+                assert u.shape == y.shape
+                total = total + u.sum()
+            if leaves:
+                total.backward()  # type: ignore[no-untyped-call]
+            assert all(tensor.grad is not None and bool(tensor.grad.any()) for tensor in leaves.values())
+
+    def test_a_stack_holds_each_adapter_unchanged(self) -> None:
+        """``up[t] h_t + bias[t]`` of the stack is the adapter's own output, for every t and point."""
+        if not self.plugin.combinable:
+            return
+        for shape in (SHAPE, GROUPED):
+            layer = self.plugin.layer(self.plugin.settings(), shape)
+            pool = adapters_of(layer, 3)
+            for name, index in layer.points:
+                x, y = _inputs(shape.site(name))
+                stacked = layer.stack(pool, name, index)
+                h = layer.inner(stacked, x).view(_ROWS, len(pool), -1)
+                for t, adapter in enumerate(pool):
+                    folded = h[:, t] @ stacked.up[t].T + stacked.bias[t]
+                    alone = layer.forward(adapter, name, index, x, y)
+                    torch.testing.assert_close(folded, alone, rtol=_TOLERANCE, atol=_TOLERANCE)
+
+    def test_a_folded_pool_is_one_adapter(self) -> None:
+        """A method that folds: one adapter, of the method it names, computes ``Σ_t ω_t ⊙ u_t``."""
+        settings = self.plugin.settings()
+        folds_into = self.plugin.folds_into(settings)
+        layer = self.plugin.layer(settings, SHAPE)
+        assert (folds_into is not None) == (type(layer).fold is not MethodLayer.fold)
+        if folds_into is None:
+            return
+        assert self.plugin.combinable
+        method, its_settings = entry_points.adapter_method(folds_into[0]), folds_into[1]
+        assert isinstance(its_settings, method.settings)
+        for shape in (SHAPE, GROUPED):
+            layer, plain = self.plugin.layer(settings, shape), method.layer(its_settings, shape)
+            pool = adapters_of(layer, 3)
+            omega = Coefficients(
+                tuple(_random((3, shape.site(name).output), f"omega {index}") for name, index in layer.points)
+            )
+            folded = fold(layer, pool, omega).tensors
+            for point, (name, index) in enumerate(layer.points):
+                x, y = _inputs(shape.site(name))
+                apart = [layer.forward(adapter, name, index, x, y) for adapter in pool]
+                wanted = (omega.at(point) * torch.stack(apart, 1)).sum(1)
+                got = plain.forward(folded, name, index, x, y)
+                torch.testing.assert_close(got, wanted, rtol=_TOLERANCE, atol=_TOLERANCE)
+
+
+class CombinerContract:
+    """What every combiner keeps; has cases of its own for each kind of coefficients.
+
+    A combiner that reads other models takes its fixed coefficients from equal shares here.
+    """
+
+    plugin: Combiner
+
+    def test_it_says_what_it_is(self) -> None:
+        """Name, version, settings and dimensions are there, and settings refuse unknown keys."""
+        _check_described(self.plugin, Combiner)
+
+    def test_settings_survive_their_way_to_a_worker(self) -> None:
+        """Settings as JSON are the same settings again, of every point of a grid."""
+        for _, point in self.plugin.points(self.plugin.settings()):
+            sent = point.model_dump(mode="json")
+            assert self.plugin.settings.model_validate(sent) == point
+            assert self.plugin.settings.model_validate(sent).model_dump(mode="json") == sent
+
+    def test_its_dimensions_are_as_under_search(self) -> None:
+        """Each default is a number, a range or choices; the learning rate is among them."""
+        assert "lr" in self.plugin.dimensions
+        for space in self.plugin.dimensions.values():
+            assert isinstance(space, float) or set(space) in ({"low", "high", "log"}, {"choices"})
+
+    def test_tensors_are_as_many_as_it_counts(self) -> None:
+        """``trainable_parameters`` is what ``initial`` makes."""
+        for pool in (POOL, UNEVEN_POOL):
+            wanted = self.plugin.trainable_parameters(settings_of(self.plugin), pool)
+            fresh = _layer(self.plugin, pool).initial(stream(0, "contract"))
+            assert sum(one.numel() for one in fresh.values()) == wanted
+
+    def test_the_same_seed_gives_the_same_tensors(self) -> None:
+        """Initialisation draws from the given generator only."""
+        one, two = (_layer(self.plugin, POOL).initial(stream(0, "contract")) for _ in range(2))
+        assert one.keys() == two.keys()
+        assert all(torch.equal(one[name], two[name]) for name in one)
+
+    def test_every_dimension_changes_what_is_trained(self) -> None:
+        """A searched dimension that changes neither the start, a step nor the loss would be searched in vain."""
+        for name in self.plugin.dimensions:
+            if name != "lr":
+                low, high = (_trained_with(self.plugin, {name: value}) for value in (0.2, 0.7))
+                assert not torch.equal(low, high), name
+
+    def test_evaluation_draws_nothing(self) -> None:
+        """Without a generator, two passes give the same numbers."""
+        layer = _layer(self.plugin, POOL)
+        tensors = _random_tensors(self.plugin, layer)
+        assert torch.equal(_forward(layer, tensors, 0), _forward(layer, tensors, 0))
+
+    def test_folded_equals_unfolded(self) -> None:
+        """The output is ``Σ_t ω_t ⊙ (up[t] h_t + bias[t])`` with the coefficients it reports."""
+        for shape in (POOL, UNEVEN_POOL, replace(POOL, sources=1)):
+            layer = _layer(self.plugin, shape)
+            if self.plugin.token_dependent or layer.averages:
+                return
+            tensors = _random_tensors(self.plugin, layer)
+            omega = layer.coefficients(tensors)
+            assert len(omega.rows) in (1, len(shape.points))
+            for point, site in enumerate(shape.points):
+                assert tuple(omega.at(point).shape) in ((shape.sources, 1), (shape.sources, site.output))
+                outputs = _outputs(*_random_pool(layer, point))
+                wanted = (omega.at(point) * outputs).sum(1)
+                got = _forward(layer, tensors, point)
+                torch.testing.assert_close(got, wanted, rtol=_TOLERANCE, atol=_TOLERANCE)
+
+    def test_token_dependent_coefficients_are_observed(self) -> None:
+        """Coefficients that differ by token are handed to ``observe``, (N, T), one sum per token."""
+        if not self.plugin.token_dependent:
+            return
+        for shape in (POOL, UNEVEN_POOL, replace(POOL, sources=1)):
+            layer = _layer(self.plugin, shape)
+            seen: list[Tensor] = []
+            tensors = _random_tensors(self.plugin, layer)
+            plain = _forward(layer, tensors, 0)
+            assert torch.equal(plain, _forward(layer, tensors, 0, observe=seen.append))
+            (one,) = seen
+            assert one.shape == (_ROWS, shape.sources)
+            means = one.mean(0)[None, :, None].expand(len(shape.points), -1, -1)
+            reported = layer.coefficients({**tensors, MEAN_COEFFICIENTS: means})
+            assert all(torch.equal(row, mean) for row, mean in zip(reported.rows, means, strict=True))
+
+    def test_one_adapter_made_of_equal_ones_is_that_adapter(self) -> None:
+        """A combiner that averages parameters leaves equal adapters as they are."""
+        layer = _layer(self.plugin, POOL)
+        if not layer.averages:
+            return
+        adapter = {"up": _random((4, 3), "adapter")}
+        reduced = layer.reduce(_random_tensors(self.plugin, layer), [adapter] * 3)
+        torch.testing.assert_close(reduced["up"], adapter["up"], rtol=_TOLERANCE, atol=_TOLERANCE)
+
+
+class HeadContract:
+    """What every head keeps."""
+
+    plugin: Head
+
+    def test_it_says_what_it_is(self) -> None:
+        """Name, version and kinds of tasks are there."""
+        assert self.plugin.name
+        assert self.plugin.version >= 1
+        assert self.plugin.problem_types
+        _check_light(self.plugin, Head)
+
+    def test_tensors_are_as_many_as_it_counts(self) -> None:
+        """``parameters`` is what ``initial`` makes, every name begins with ``head.``, seeds decide."""
+        for problem_type in self.plugin.problem_types:
+            layer = self.plugin.layer(_WIDE, 4, problem_type)
+            one, two = (layer.initial(stream(0, "contract")) for _ in range(2))
+            assert sum(each.numel() for each in one.values()) == self.plugin.parameters(_WIDE, 4)
+            assert all(name.startswith("head.") for name in one)
+            assert all(torch.equal(one[name], two[name]) for name in one)
+
+    def test_it_answers_every_sequence_with_every_tensor(self) -> None:
+        """Outputs are (B, C), the loss is a scalar, and gradients of outputs reach every tensor."""
+        for problem_type in self.plugin.problem_types:
+            single = problem_type in (ProblemType.REGRESSION, ProblemType.MULTIPLE_CHOICE)
+            outputs = 1 if single else 4
+            layer = self.plugin.layer(_WIDE, outputs, problem_type)
+            assert layer.reads is self.plugin.reads
+            leaves = {
+                name: _random(tuple(one.shape), name).requires_grad_()
+                for name, one in layer.initial(stream(0, "contract")).items()
+            }
+            lengths = torch.tensor([3, 1, 2, 4])
+            rows = int(lengths.sum()) if layer.reads is Reads.EVERY else len(lengths)
+            states = _random((rows, _WIDE), "states")
+            got = layer.forward(leaves, states, lengths, dropout=0.1, generator=None)
+            assert got.shape == (len(lengths), outputs)
+            loss = layer.loss(got, _labels(problem_type, len(lengths), outputs))
+            assert loss.ndim == 0
+            assert loss.requires_grad
+            # A softmax over choices hides what moves all of them alike, so gradients are taken of outputs.
+            (got * _random(tuple(got.shape), "weights")).sum().backward()  # type: ignore[no-untyped-call]
+            assert all(one.grad is not None and bool(one.grad.any()) for one in leaves.values())
+
+
+class BackboneFamilyContract:
+    """What every backbone family keeps; set ``config`` to a small model's ``config.json`` and write its folder.
+
+    class TestMyFamily(BackboneFamilyContract):
+        plugin = MY_FAMILY
+        config = {"model_type": "mine", "hidden_size": 16, …}
+
+        def write(self, folder): …  # config.json and model.safetensors
+    """
+
+    plugin: BackboneFamily
+    config: Mapping[str, Any]
+    """``config.json`` of a small model."""
+
+    def write(self, folder: Path) -> None:
+        """Write the small model's files into a folder."""
+        raise NotImplementedError("write config.json and model.safetensors of a small model")
+
+    def test_it_says_what_it_is(self) -> None:
+        """Its config is of one of its architectures; shape, sites and input format come without torch."""
+        assert self.plugin.name
+        assert self.config["model_type"] in self.plugin.architectures
+        shape, form = self.plugin.shape(self.config), self.plugin.input_format(self.config)
+        assert shape.layers >= 1
+        assert shape.sites
+        assert len({site.name for site in shape.sites}) == len(shape.sites)
+        assert all(site.input >= 1 and site.output >= 1 for site in shape.sites)
+        assert form.segments >= 1
+        assert form.longest is None or form.longest >= 1
+        _check_light(self.plugin, BackboneFamily)
+
+    def test_a_hook_is_called_at_every_site_with_its_widths(self, tmp_path: Path) -> None:
+        """``x`` is (N, input), ``y`` is (N, output), once per layer, and what is added changes the result."""
+        backbone = self._loaded(tmp_path)
+        batch = _batch(backbone)
+        plain = backbone.forward(batch)
+        assert plain.shape == (batch.tokens, backbone.shape.hidden_size)
+        for site in backbone.shape.sites:
+            hook = _Adds(site)
+            changed = backbone.forward(batch, hook)
+            assert hook.layers == list(range(backbone.shape.layers)), site.name
+            assert not torch.allclose(plain, changed), site.name
+
+    def test_a_lane_does_not_depend_on_its_neighbours(self, tmp_path: Path) -> None:
+        """Each rectangle's rows are the same alone and in a pass with others."""
+        backbone = self._loaded(tmp_path)
+        batch = _batch(backbone)
+        together = backbone.forward(batch)
+        for rectangle, rows in zip(batch.rectangles, batch.slices, strict=True):
+            alone = backbone.forward(Pass((rectangle,)))
+            torch.testing.assert_close(together[rows], alone, rtol=1e-10, atol=1e-10)
+
+    def test_wanted_rows_are_the_rows_of_the_whole(self, tmp_path: Path) -> None:
+        """``rows`` gives the states of one token per sequence, first or last, as the whole pass has them."""
+        backbone = self._loaded(tmp_path)
+        batch = _batch(backbone)
+        whole = backbone.forward(batch)
+        for reads in (Reads.FIRST, Reads.LAST):
+            rows = batch.rows_read([reads] * len(batch.rectangles))
+            got = backbone.forward(batch, rows=rows)
+            torch.testing.assert_close(got, whole[rows], rtol=1e-10, atol=1e-10)
+
+    def _loaded(self, folder: Path) -> Backbone:
+        self.write(folder)
+        backbone = self.plugin.load(folder, dtype=torch.float64)
+        assert backbone.shape == self.plugin.shape(self.config)
+        return backbone
+
+
+class TaskSuiteContract:
+    """What every task suite keeps."""
+
+    plugin: TaskSuite
+
+    def test_its_tasks_can_be_read_and_scored(self) -> None:
+        """Each definition has texts, choices and labels that fit its type, and metrics."""
+        assert self.plugin.definitions()
+        for name, task in self.plugin.definitions().items():
+            assert task.name == name
+            assert task.metrics
+            assert task.columns
+            choice = task.problem_type is ProblemType.MULTIPLE_CHOICE
+            assert len(task.text) in ((0, 1) if choice else (1, 2))
+            assert len(task.choices) >= 2 if choice else not task.choices
+            if task.problem_type is ProblemType.REGRESSION:
+                assert not task.labels
+            elif choice:
+                assert len(task.labels) == len(task.choices)
+            elif task.labels:
+                assert len(set(task.labels)) == len(task.labels) >= 2
+
+    def test_generated_rows_are_the_same_every_time(self) -> None:
+        """A generated split is deterministic, and its parts do not share a text."""
+        if not self.plugin.generates():
+            return
+        for name, task in self.plugin.definitions().items():
+            train, again = (list(self.plugin.rows(name, "train")) for _ in range(2))
+            assert train == again
+            test = list(self.plugin.rows(name, "validation"))
+            templates = (*task.text, *task.choices)
+            texts = {tuple(fill_template(one, row) for one in templates) for row in train}
+            assert not texts & {tuple(fill_template(one, row) for one in templates) for row in test}
+
+
+def settings_of(plugin: Combiner) -> Any:
+    """Return a combiner's default settings; of a grid its first point's."""
+    return plugin.points(plugin.settings())[0][1]
+
+
+def adapters_of(layer: MethodLayer, count: int) -> list[Tensors]:
+    """Return adapters of a method with every tensor random, biases too, in float64."""
+    return [
+        {
+            name: _random(tuple(one.shape), f"{name} {seed}")
+            for name, one in layer.initial(stream(seed, "contract")).items()
+        }
+        for seed in range(count)
+    ]
+
+
+def _check_described(plugin: Any, kind: type) -> None:
+    entry_points.check_plugin(plugin, kind, repr(plugin.name))
+    assert plugin.version >= 1
+    assert plugin.settings.model_config.get("extra") == "forbid"
+    assert plugin.settings.model_config.get("frozen")
+    assert plugin.settings() == plugin.settings()
+    _check_light(plugin, kind)
+
+
+def _check_light(plugin: Any, kind: type) -> None:
+    assert isinstance(plugin, kind)
+    module = sys.modules[type(plugin).__module__]
+    assert "torch" not in vars(module), "the light side must not import torch"
+
+
+def _layer(plugin: Combiner, pool: PoolShape, values: Mapping[str, float] | None = None) -> CombinerLayer:
+    return combiner_layer(plugin, settings_of(plugin), pool, values)
+
+
+def _random(shape: tuple[int, ...], name: str) -> Tensor:
+    return torch.randn(shape, dtype=torch.float64, generator=stream(1, name))
+
+
+def _inputs(site: Site) -> tuple[Tensor, Tensor]:
+    """Return a site's ``x``, (N, input), and ``y``, (N, output)."""
+    return _random((_ROWS, site.input), "x"), _random((_ROWS, site.output), "y")
+
+
+def _labels(problem_type: ProblemType, rows: int, outputs: int) -> Tensor:
+    if problem_type is ProblemType.REGRESSION:
+        return torch.linspace(-1, 1, rows, dtype=torch.float64)
+    if problem_type is ProblemType.MULTI_LABEL:
+        return torch.eye(rows, outputs, dtype=torch.float64)
+    if problem_type is ProblemType.MULTIPLE_CHOICE:
+        return torch.tensor([0, 1])  # two examples of two choices
+    return torch.arange(rows) % outputs
+
+
+def _random_tensors(plugin: Combiner, layer: CombinerLayer) -> Tensors:
+    """Return every tensor the combiner works with, the trainable ones random."""
+    sources = layer.pool.sources
+    tensors = {
+        name: _random(tuple(one.shape), name) for name, one in layer.initial(stream(0, "contract")).items()
+    }
+    if plugin.models(settings_of(plugin)):
+        tensors["omega"] = torch.full((1, sources, 1), 1 / sources, dtype=torch.float64)
+    elif layer.needs_context:
+        names = (*(f"suite/task_{number}" for number in range(sources - 1)), "suite/target")
+        fixed = layer.fixed(PoolContext(names, "suite/target"))
+        tensors |= {name: one.double() for name, one in fixed.items()}
+    return tensors
+
+
+def _forward(
+    layer: CombinerLayer,
+    tensors: Tensors,
+    point: int,
+    *,
+    generator: torch.Generator | None = None,
+    observe: Callable[[Tensor], None] | None = None,
+) -> Tensor:
+    pool, h = _random_pool(layer, point)
+    x = _random((_ROWS, layer.pool.points[point].input), "x")
+    return layer.forward(tensors, point, pool, x, h, generator=generator, observe=observe)
+
+
+def _trained_with(plugin: Combiner, values: Mapping[str, float]) -> Tensor:
+    """Return the numbers that a dimension can change: the start, one step's output and the penalty."""
+    layer = _layer(plugin, POOL, values)
+    tensors = _random_tensors(plugin, layer)
+    start = [one.double().flatten() for one in layer.initial(stream(0, "contract")).values()]
+    penalty = layer.penalty(tensors)
+    step = _forward(layer, tensors, 0, generator=stream(2, "dropout"))
+    return torch.cat([*start, step.flatten(), *([] if penalty is None else [penalty.reshape(1)])])
+
+
+def _random_pool(layer: CombinerLayer, point: int) -> tuple[FrozenPool, Tensor]:
+    """Return a point's pool, of one adapter where the combiner averages, and inner activations."""
+    sources, r = 1 if layer.averages else layer.pool.sources, 4
+    width = layer.pool.points[point].output
+    up, bias = _random((sources, width, r), "up"), _random((sources, width), "bias")
+    return FrozenPool(inner={}, up=up, bias=bias), _random((_ROWS, sources * r), "h")
+
+
+def _outputs(pool: FrozenPool, h: Tensor) -> Tensor:
+    """Return each source's own output, (N, T, e)."""
+    parts = h.view(len(h), pool.up.shape[0], -1)
+    return torch.einsum("ntr,ter->nte", parts, pool.up) + pool.bias
+
+
+def _batch(backbone: Backbone) -> Pass:
+    """Return two lanes' rectangles of sequences of different lengths."""
+    rectangles = []
+    for seed, lengths in enumerate(((3, 5), (4, 2, 6))):
+        ids = torch.randint(1, 8, (sum(lengths),), generator=stream(seed, "ids")).numpy().astype(np.int32)
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        examples = Examples(ids, np.zeros_like(ids), offsets, np.zeros(len(lengths), dtype=np.int64))
+        rectangles.append(gather(examples, np.arange(len(lengths))).to(backbone.device))
+    return Pass(tuple(rectangles))
+
+
+class _Adds:
+    """A hook that adds a constant at one site, and notes where it was called."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.layers: list[int] = []
+
+    @property
+    def sites(self) -> frozenset[str]:
+        return frozenset((self.site.name,))
+
+    def __call__(self, site: str, layer: int, x: Tensor, y: Tensor) -> Tensor:
+        assert site == self.site.name
+        assert x.shape[1] == self.site.input
+        assert y.shape[1] == self.site.output
+        self.layers.append(layer)
+        return torch.randn(y.shape, dtype=y.dtype, generator=stream(layer, site))

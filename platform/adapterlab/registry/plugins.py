@@ -1,0 +1,334 @@
+"""What can be plugged in: base classes of the light side, which knows names, settings and counts.
+
+A plug-in is one object behind one entry point, in one of the groups ``adapterlab.adapter_methods``,
+``adapterlab.combiners``, ``adapterlab.heads``, ``adapterlab.backbones`` and ``adapterlab.task_suites``.
+Importing it must not import torch: whatever computes is made by ``layer()``, on a worker only. Plug-ins
+import these names from :mod:`adapterlab.plugin`, and nothing else of adapterlab.
+"""
+
+from __future__ import annotations
+
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from adapterlab.errors import PluginError
+from adapterlab.records import BackboneShape, PoolShape, ProblemType, Reads
+from adapterlab.registry.task_definitions import TaskDefinition
+
+if TYPE_CHECKING:
+    from adapterlab.train.layers import Backbone, CombinerLayer, HeadLayer, MethodLayer
+
+_NEAR = 0.85
+"""How alike a name must be to one of the base class to count as misspelt."""
+
+
+class NoSettings(BaseModel):
+    """Settings of a plug-in that has none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Checked:
+    """A base class whose sub-classes are checked when they are written: a misspelt override is an error."""
+
+    page: ClassVar[str]
+    """Page of the documentation that says how to write one."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = {name for name in vars(cls) if not name.startswith("_")}
+        base: Any = next(one for one in cls.__mro__ if Checked in one.__bases__)
+        known = {name for name in dir(base) if not name.startswith("_")} | set(base.__annotations__)
+        for name in sorted(own - known):
+            near = difflib.get_close_matches(name, known - own, n=1, cutoff=_NEAR)
+            if near:
+                raise PluginError(
+                    f"{cls.__module__}.{cls.__qualname__}: a {base.__name__} has no {name!r}; "
+                    f"did you mean {near[0]!r}?",
+                    remedy=f"See {base.page}.",
+                )
+
+
+class AdapterMethod(Checked, ABC):
+    """A recipe for adapters: where they attach, how many parameters, their layer."""
+
+    page = "docs/extending/adapter_methods.md"
+
+    name: str
+    """Name in specs, for example ``"pfeiffer"``."""
+    version: int = 1
+    """Raise it when results change; part of every key."""
+    settings: type[BaseModel] = NoSettings
+    """Frozen model of ``[adapter.settings]``; unknown keys refused."""
+    combinable: bool = False
+    """Whether adapters can be stacked into a pool: their last factor is linear."""
+    exclusive: bool = False
+    """Whether it trains the backbone's own weights, so that its lanes cannot share a pass."""
+    training: Mapping[str, float] = {}
+    """How its paper trains it where that is not as ``[source]`` has it, for example ``{"lr": 5e-3}``; used
+    by ``[[baseline]]``."""
+
+    @abstractmethod
+    def sites(self, settings: BaseModel) -> tuple[str, ...]:
+        """Return the names of the sites where an adapter attaches in each layer; none at all is allowed."""
+
+    @abstractmethod
+    def trainable_parameters(self, settings: BaseModel, shape: BackboneShape) -> int | None:
+        """Return the parameters of one adapter, head not counted; ``None`` if the shape does not say."""
+
+    @abstractmethod
+    def layer(self, settings: BaseModel, shape: BackboneShape) -> MethodLayer:
+        """Import the torch side, and return it for one backbone.
+
+        Raises:
+            UsageError: The settings do not fit the shape.
+        """
+
+    def folds_into(self, settings: BaseModel) -> tuple[str, BaseModel] | None:
+        """Return the method and settings of the one adapter a combination is; ``None``: it does not fold."""
+        del settings
+        return None
+
+    def pool(self, settings: BaseModel, shape: BackboneShape, sources: int) -> PoolShape:
+        """Return the shape of a pool of its adapters on a backbone.
+
+        Raises:
+            UsageError: The backbone has not a site that the method attaches to.
+        """
+        return PoolShape(shape.layers, tuple(shape.site(name) for name in self.sites(settings)), sources)
+
+
+class Combiner(Checked, ABC):
+    """What mixes frozen source adapters for a target."""
+
+    page = "docs/extending/combiners.md"
+
+    name: str
+    """Name in specs, for example ``"scalearn_uniform"``."""
+    version: int = 1
+    settings: type[BaseModel] = NoSettings
+    """Frozen model of ``[combiner.settings]``."""
+    dimensions: Mapping[str, Any] = {"lr": 3e-4}
+    """What a study of it searches, with each dimension's default as it would stand under ``[search]``: a
+    number, ``{"low", "high", "log"}`` or ``{"choices"}``. Always holds ``"lr"``, which the engine uses; a
+    trial's values of all others are what :attr:`layer` is called with, by keyword."""
+    token_dependent: bool = False
+    """Whether coefficients differ from token to token; such combinations do not fold into one adapter."""
+
+    layer: Callable[..., CombinerLayer]
+    """``layer(settings, pool, *, <dimension>, …)``: imports the torch side and returns it for one trial.
+
+    Takes the validated settings, a :class:`~adapterlab.records.PoolShape`, and by keyword the trial's value
+    of each dimension but ``"lr"``. Its signature is compared with :attr:`dimensions` when the plug-in is
+    loaded, so a dimension that no layer would read is refused."""
+
+    @abstractmethod
+    def trainable_parameters(self, settings: BaseModel, pool: PoolShape) -> int:
+        """Return the parameters of one transfer, head not counted; may be 0."""
+
+    def complaint(self, settings: BaseModel, pool: Sequence[str], target: str) -> str | None:
+        """Return what is wrong with combining a pool for a target, in words; ``None``: nothing.
+
+        Args:
+            settings: The combiner's.
+            pool: Full names of the source tasks, in coefficient order.
+            target: Full name of the target task.
+        """
+        del settings, pool, target
+        return None
+
+    def points(self, settings: BaseModel) -> Sequence[tuple[str, BaseModel]]:
+        """Return label and settings of each study that the settings stand for, for example of a grid.
+
+        One pair, with the label ``""``, unless a combiner says otherwise.
+        """
+        return [("", settings)]
+
+    def models(self, settings: BaseModel) -> Mapping[str, str]:
+        """Return the models it reads besides the backbone, by the setting that names them.
+
+        Each is ``package:…``, ``folder:…`` or ``hub:…@<commit>``. In keys their digests stand in place of
+        their names.
+        """
+        del settings
+        return {}
+
+
+class Head(Checked, ABC):
+    """What reads a backbone's last hidden states and turns them into a task's outputs and loss."""
+
+    page = "docs/extending/heads.md"
+
+    name: str
+    """Name in task definitions, for example ``"classification"``."""
+    version: int = 1
+    reads: Reads = Reads.FIRST
+    """Which states it is given; other states of the last layer are then not computed."""
+    problem_types: frozenset[ProblemType] = frozenset(ProblemType)
+    """The kinds of tasks it can answer."""
+
+    @abstractmethod
+    def parameters(self, hidden_size: int, outputs: int) -> int:
+        """Return its size for ``outputs`` classes, labels or numbers."""
+
+    @abstractmethod
+    def layer(self, hidden_size: int, outputs: int, problem_type: ProblemType) -> HeadLayer:
+        """Import the torch side, and return it for one task on one backbone."""
+
+
+@dataclass(frozen=True)
+class InputFormat:
+    """What a backbone takes as input."""
+
+    longest: int | None
+    """Tokens of a row at most, special tokens counted; ``None``: not limited."""
+    segments: int
+    """Kinds of segments it tells apart, >= 1; with one, segment ids are all 0."""
+    vocabulary: int | None
+    """Token ids are below it; ``None``: not known."""
+    padding: int = 0
+    """The padding token's id."""
+
+
+@dataclass(frozen=True)
+class HubNames:
+    """What other libraries call the parts of an architecture, for exports and imports."""
+
+    prefix: str
+    """What a model with a head puts before the backbone's tensors, for example ``"roberta."``."""
+    adapter_class: str
+    """AdapterHub's model class, for example ``"RobertaAdapterModel"``."""
+    classifier: Mapping[str, str]
+    """The classification head's parts (``head.dense``, ``head.out``) in transformers' own classifier."""
+    saved: tuple[str, ...]
+    """The modules that PEFT keeps whole (``modules_to_save``) so that this head travels with an adapter."""
+
+
+class BackboneFamily(Checked, ABC):
+    """Architectures the engine can run frozen."""
+
+    page = "docs/extending/backbone_families.md"
+
+    name: str
+    version: int = 1
+    architectures: tuple[str, ...]
+    """Values of ``model_type`` in a config that this family runs."""
+
+    @abstractmethod
+    def shape(self, config: Mapping[str, Any]) -> BackboneShape:
+        """Return the shape of a model by its ``config.json``; absent values have the architecture's defaults.
+
+        Raises:
+            BackboneError: A value makes no sense, or the model has parts that the family cannot run.
+        """
+
+    @abstractmethod
+    def input_format(self, config: Mapping[str, Any]) -> InputFormat:
+        """Return what a model takes as input, by its ``config.json``.
+
+        Raises:
+            BackboneError: A value makes no sense.
+        """
+
+    @abstractmethod
+    def load(self, folder: Path, *, dtype: Any = None, device: Any = "cpu") -> Backbone:
+        """Import the torch side, and load a frozen backbone from a model folder.
+
+        Args:
+            folder: Holds ``config.json`` and safetensors weights.
+            dtype: torch dtype of weights and activations; ``None``: float32.
+            device: torch device.
+
+        Raises:
+            BackboneError: Tensors are missing or misshapen, or the family cannot run the model.
+        """
+
+    def from_model(self, model: Any, *, dtype: Any = None, device: Any = None) -> Backbone:
+        """Return a frozen copy of a loaded transformers model, heads left out.
+
+        Args:
+            model: A ``PreTrainedModel`` of the family.
+            dtype: ``None``: the model's own.
+            device: ``None``: where the model is.
+
+        Raises:
+            PluginError: The family only loads folders.
+        """
+        del dtype, device
+        raise PluginError(
+            f"{self.name} takes no loaded {type(model).__name__}", remedy="Name the model's folder."
+        )
+
+    def holds(self, tensor: str) -> bool:
+        """Return whether a tensor of a model's file, by its name, counts as the backbone's and not a head's."""
+        del tensor
+        return True
+
+    def outline(self, architecture: str, layers: int, hidden_size: int, **known: int) -> BackboneShape:
+        """Return the shape of a model of which only these numbers are stated; for counts before a download.
+
+        Args:
+            architecture: One of :attr:`architectures`.
+            layers: Transformer layers.
+            hidden_size: Width of the residual stream.
+            **known: More numbers of a spec's ``[backbone.expect]``.
+        """
+        del architecture, known
+        return BackboneShape(layers, hidden_size)
+
+    def hub_names(self, architecture: str) -> HubNames | None:
+        """Return what other libraries call the parts; ``None``: they do not know the architecture."""
+        del architecture
+        return None
+
+
+class TaskSuite(Checked, ABC):
+    """A benchmark: named tasks, and rows if the suite makes them itself."""
+
+    page = "docs/guide/tasks.md"
+
+    name: str
+    """Benchmark part of a task's full name, for example ``"glue"``."""
+    version: int = 1
+
+    @abstractmethod
+    def definitions(self) -> Mapping[str, TaskDefinition]:
+        """Return the tasks by their short names."""
+
+    def generates(self) -> bool:
+        """Return whether the suite makes its own rows instead of reading a folder or a hub."""
+        return False
+
+    def rows(self, task: str, split: str) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of a generated task; ``split`` is ``"train"`` or ``"validation"``.
+
+        Deterministic across machines and Python versions. As on public hubs, the ``validation``
+        split becomes the test split, and validation is cut from train.
+
+        Raises:
+            NotImplementedError: The suite's rows are read, not generated.
+        """
+        raise NotImplementedError(f"{self.name}/{task} {split}: read from data.root, not generated")
+
+
+class FolderSuite(TaskSuite):
+    """A benchmark whose rows lie in a folder, ``<data.root>/<name>/<task>/*``, or on a hub.
+
+    Args:
+        name: Benchmark part of the tasks' full names.
+        version: Raise it when a definition reads other rows or other texts.
+        tasks: Their definitions.
+    """
+
+    def __init__(self, name: str, version: int, tasks: tuple[TaskDefinition, ...]) -> None:
+        self.name, self.version, self.tasks = name, version, tasks
+
+    def definitions(self) -> Mapping[str, TaskDefinition]:
+        """Return the tasks by their short names."""
+        return {task.name: task for task in self.tasks}

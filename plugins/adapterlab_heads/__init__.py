@@ -1,0 +1,1 @@
+"""Heads: what turns a backbone's last hidden states into a task's outputs."""

@@ -1,0 +1,119 @@
+"""The combiners of a study as a worker makes them: every dimension of a trial reaches the layer."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+
+from adapterlab.records import State
+from adapterlab.registry.entry_points import adapter_method
+from adapterlab.train.capacity import Capacity
+from adapterlab.train.loop import train_lanes
+from adapterlab.worker.combiners import Mixers
+from adapterlab.worker.worker import Worker
+from plugin_packages import TEMPERED, importable, write_package
+from tiny_models import random_task
+from tiny_trained import HIDDEN, write_trained
+
+TRAINING = {"max_epochs": 2, "patience": 2, "batch_size": 6, "backbone_dropout": False, "head_dropout": 0.0}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return write_trained(tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture
+def tempered(tmp_path):
+    """The combiner ``tempered``, installed."""
+    write_package(tmp_path, "tempered_two", TEMPERED, {"adapterlab.combiners": {"tempered": "TEMPERED"}})
+    with importable(tmp_path):
+        yield
+    sys.modules.pop("tempered_two", None)
+
+
+def mixers_of(world, catalog, *kinds):
+    """The combiners of a study on a worker, which needs no sweep to make lanes."""
+    from adapterlab_encoder.loading import load
+
+    backbone = load(world.backbone, dtype=torch.float64)
+    worker = Worker(None, "worker", backbone, catalog, None, Capacity(1))
+    settings = adapter_method("pfeiffer").settings(reduction_factor=HIDDEN // 4)
+    job = {
+        "task": "glue/rte",
+        "adapter": {"method": "pfeiffer", "settings": settings.model_dump(mode="json")},
+        "pool": [{"key": key, "task": f"suite/{key[:4]}", "name": key[:4]} for key in world.sources],
+        "combiners": {kind: {"settings": {}, "training": TRAINING, "models": {}} for kind in kinds},
+    }
+    return Mixers(worker, job, random_task(rows=18, longest=8, vocab=25)), backbone
+
+
+def trained(mixers, backbone, settings):
+    """Return what a trial of one setting learned, and its coefficients in effect."""
+    mixer = mixers.of(settings)
+    lanes = [mixer.lane(settings, seed=0, name="trial")]
+    (result,) = train_lanes(
+        backbone, lambda: lanes.pop() if lanes else None, capacity=1, on_epoch=lambda *_: True
+    )
+    assert result.state is State.COMPLETE
+    return result, mixer.layer(settings).coefficients(result.tensors)
+
+
+@pytest.mark.usefixtures("tempered")
+def test_a_dimension_of_ones_own_changes_what_is_trained(world):
+    with world.open() as catalog:
+        mixers, backbone = mixers_of(world, catalog, "tempered")
+        found = {
+            temperature: trained(mixers, backbone, {"lr": 1e-2, "temperature": temperature})
+            for temperature in (0.1, 10.0)
+        }
+        again, _ = trained(mixers, backbone, {"lr": 1e-2, "temperature": 0.1})
+    (cold, sharp), (hot, flat) = found[0.1], found[10.0]
+    assert torch.equal(cold.tensors["omega"], again.tensors["omega"])
+    assert not torch.allclose(cold.tensors["omega"], hot.tensors["omega"], atol=1e-3)
+    assert cold.epochs[0].train_loss != hot.epochs[0].train_loss
+    assert float(sharp.means.std()) > 5 * float(flat.means.std()), "a low temperature tells sources apart"
+
+
+@pytest.mark.parametrize("changed", [{"init_scale": 0.5}, {"dropout": 0.6}, {"lr": 5e-2}], ids=str)
+def test_the_shipped_dimensions_reach_the_layer_as_well(world, changed):
+    plain = {"lr": 1e-2, "init_scale": 2.0, "dropout": 0.0}
+    with world.open() as catalog:
+        mixers, backbone = mixers_of(world, catalog, "scalearn_uniform")
+        one, other = (trained(mixers, backbone, plain | more)[0] for more in ({}, changed))
+    assert not torch.equal(one.tensors["omega"], other.tensors["omega"])
+
+
+@pytest.mark.usefixtures("tempered")
+def test_a_trial_chooses_its_combiner_and_brings_that_ones_dimensions(world):
+    """In a study of ``auto`` each combiner is made once and lanes of both share the pool."""
+    with world.open() as catalog:
+        mixers, _ = mixers_of(world, catalog, "scalearn", "tempered")
+        first = mixers.of({"combiner": "tempered", "lr": 1e-2, "temperature": 1.0})
+        second = mixers.of({"combiner": "scalearn", "lr": 1e-2, "init_scale": 2.0, "dropout": 0.0})
+        assert mixers.of({"combiner": "tempered"}) is first
+        cold = first.layer({"combiner": "tempered", "lr": 1e-2, "temperature": 0.1})
+        plain = second.layer({"combiner": "scalearn", "lr": 1e-2, "init_scale": 1.0, "dropout": 0.2})
+        assert cold.temperature == 0.1
+        assert (plain.init_scale, plain.dropout) == (1.0, 0.2)
+        assert first.pool_of(cold) is second.pool_of(plain)
+
+
+@pytest.mark.usefixtures("tempered")
+def test_a_dimension_that_is_not_there_is_an_error_and_not_passed_over(world):
+    with world.open() as catalog:
+        mixers, _ = mixers_of(world, catalog, "tempered")
+        mixer = mixers.of({})
+        for settings in ({"lr": 1e-2}, {"lr": 1e-2, "temperature": 1.0, "dropout": 0.1}):
+            with pytest.raises(TypeError, match=r"temperature|dropout"):
+                mixer.layer(settings)
