@@ -44,7 +44,7 @@ class Stores:
     @property
     def locks(self) -> Path:
         """Folder of this machine's lock files."""
-        return Path(self.home) / "locks"
+        return self._writable("locks")
 
     @property
     def spool(self) -> Path:
@@ -54,7 +54,13 @@ class Stores:
     @property
     def cache(self) -> Path:
         """Folder of this machine's digests and tokenised tasks."""
-        return Path(self.home) / "cache"
+        return self._writable("cache")
+
+    def _writable(self, name: str) -> Path:
+        """Return a folder of the home; of a home that may only be read, one of the user's own caches instead."""
+        if is_writable(Path(self.home)):
+            return Path(self.home) / name
+        return platformdirs.user_cache_path("adapterlab") / name
 
 
 def home_folder() -> Path:
@@ -89,6 +95,13 @@ def stores(
         artifacts=str(home / "artifacts"),
         studies=environment("ADAPTERLAB_STUDIES") or studies or sqlite_url(home / "studies.db"),
     )
+
+
+def is_writable(folder: Path) -> bool:
+    """Return whether a folder can be written, or made; a file system may be read-only for everybody."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return os.access(folder, os.W_OK)
 
 
 def sqlite_url(file: Path) -> str:

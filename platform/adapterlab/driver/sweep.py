@@ -34,7 +34,7 @@ from adapterlab.errors import (
     PartialFailureError,
     UnavailableError,
 )
-from adapterlab.home import Stores, private_umask
+from adapterlab.home import Stores, is_writable, private_umask
 from adapterlab.passwords import hide_passwords
 from adapterlab.planning.compile import Plan
 from adapterlab.planning.steps import Job, Step, StepId, StudyJob
@@ -102,6 +102,12 @@ def run_sweep(
         raise NotFoundError(
             f"{plan.name}: cannot run yet: {'; '.join(plan.pending)}",
             remedy="`platform plan` shows what is missing.",
+        )
+    if not is_writable(Path(stores.home)):
+        raise UnavailableError(
+            f"the home folder {stores.home} can be read, but not written",
+            remedy="Set ADAPTERLAB_HOME to a folder of your own (store.catalog and store.blobs may stay where they "
+            "are, if those can be written), or ask its owner to let you write.",
         )
     with private_umask(), open_catalog(stores.catalog, stores.blobs, locks=stores.locks) as catalog:
         driver = _Driver(plan, spec, stores, spec_toml, library, watch, catalog)
