@@ -99,7 +99,9 @@ def test_artifacts_follow_a_home_that_was_copied_or_moved(done, spec, tmp_path, 
     assert new_finals
     for run in new_finals:
         assert run.info.artifact_uri.startswith(new.as_uri())
-        assert "test_outputs.json" in artifacts_of(new, run.info.run_id) or "adapterlab.reused" in run.data.tags
+        assert (
+            "test_outputs.json" in artifacts_of(new, run.info.run_id) or "adapterlab.reused" in run.data.tags
+        )
     assert "artifacts" not in doctor(new)
     assert (sorted(path for path in old.rglob("*")) if keep_old else []) == files_before
     if not keep_old:
@@ -224,13 +226,13 @@ def as_nobody(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_home_that_may_only_be_read_is_read(read_only):
     home, spec = read_only
-    transfer = json.loads(platform_ok(home, "catalog", "transfers", "--json"))[0]["key"]
+    transfer = json.loads(platform_ok(home, "catalog", "list", "--kind", "transfer", "--json"))[0]["key"]
     for arguments in (
         ["status", "--json"],
-        ["catalog", "adapters"],
+        ["catalog", "list"],
         ["catalog", "show", transfer],
         ["plan", str(spec)],
-        ["report", str(spec)],
+        ["report", "tiny"],
         ["export", transfer, "--to", str(home.parent / "user" / "exported")],
     ):
         platform_ok(home, *arguments)
