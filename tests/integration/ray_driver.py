@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import ray_driver  # as workers find it
 
-from adapterlab.cluster.session import ray_session
-from adapterlab.cluster.tune import WorkerNeeds, run_workers
+from adapterlab.cluster.ray_process import open_ray
+from adapterlab.cluster.stop_signals import StopSignals
+from adapterlab.cluster.tune import WorkerNeeds
 from adapterlab.errors import CancelledError, DataError
 
 
@@ -59,8 +61,9 @@ def main() -> None:
         memory = psutil.virtual_memory()
         used = memory.total - memory.available + 3_000_000_000
         os.environ["RAY_memory_usage_threshold"] = f"{used / memory.total:.4f}"  # noqa: SIM112 (its name)
-    with ray_session() as session:
-        tell(f"session {session.address}")
+    signals = StopSignals()
+    with signals.heard(), open_ray() as ray:
+        tell(f"session {ray.session.address}")
         if what == "empty":
             return
         payloads = [
@@ -71,19 +74,18 @@ def main() -> None:
             payloads = [{"name": "0", "folder": str(folder), "starves": 1}]
         if what == "quick":
             payloads = [{"name": "0", "folder": str(folder)}]
-        try:
-            outcomes = run_workers(
-                payloads,
-                work,
-                WorkerNeeds(side_by_side=1),
-                storage=folder,
-                name="test",
-                grace_s=grace_s,
-                on_outcome=lambda outcome: tell(f"ended {outcome.index} {outcome.state}"),
-            )
-        except CancelledError as error:
-            tell(f"cancelled {error.details['signal']}")
-            sys.exit(error.exit_code)
+        outcomes = ray.run(
+            payloads,
+            ray_driver.work,
+            WorkerNeeds(side_by_side=1),
+            storage=folder,
+            name="test",
+            on_outcome=lambda outcome: tell(f"ended {outcome.index} {outcome.state}"),
+            should_stop=lambda: None if not signals.count else 0 if signals.count > 1 else grace_s,
+        )
+        if signals.count:
+            tell(f"cancelled {signals.first}")
+            sys.exit(130)
         tell(f"outcomes {[str(outcome.state) for outcome in outcomes]}")
 
 

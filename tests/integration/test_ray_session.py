@@ -36,7 +36,12 @@ class Driver:
         self.temporary = temporary
         self.process = subprocess.Popen(
             [sys.executable, DRIVER, what, folder, str(grace_s)],
-            env={**inherited, "PYTHONPATH": str(SOURCES), "HOME": str(self.home), "TMPDIR": str(temporary)},
+            env={
+                **inherited,
+                "PYTHONPATH": f"{SOURCES}:{DRIVER.parent}",
+                "HOME": str(self.home),
+                "TMPDIR": str(temporary),
+            },
             stdout=subprocess.PIPE,
             stderr=(folder / "stderr").open("w"),
             text=True,

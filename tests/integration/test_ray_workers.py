@@ -89,7 +89,7 @@ def test_a_requested_stop_reaches_running_workers_and_starts_no_more(session, tm
         tmp_path,
         [{}, {"seconds": 100}, {"seconds": 100}],
         WorkerNeeds(side_by_side=1),
-        should_stop=begun.exists,
+        should_stop=lambda: 15 if begun.exists() else None,
     )
     assert [outcome.state for outcome in outcomes] == [State.COMPLETE, State.KILLED, State.KILLED]
     assert isinstance(outcomes[1].error, CancelledError)
@@ -101,7 +101,7 @@ def test_a_requested_stop_reaches_running_workers_and_starts_no_more(session, tm
 def test_workers_that_ignore_the_stop_are_killed_and_the_session_stays_usable(session, tmp_path):
     begun = tmp_path / "begun-0"
     payloads = [{"seconds": 1000, "stubborn": True}]
-    (outcome,) = run(session, tmp_path, payloads, should_stop=begun.exists, grace_s=1)
+    (outcome,) = run(session, tmp_path, payloads, should_stop=lambda: 1 if begun.exists() else None)
     assert outcome.state is State.KILLED
     (again,) = run(session, tmp_path, [{"name": "again"}], WorkerNeeds(cpus=2))
     assert (again.state, again.result["threads"]) == (State.COMPLETE, "2")

@@ -1,7 +1,7 @@
 """The entry point: arguments in, an exit code out.
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 invalid spec or data, 4 not found, 5 conflict or
-unavailable, 6 partly failed, 130 interrupted.
+unavailable, 6 partly failed, 129 hung up (SIGHUP), 130 interrupted (Ctrl-C), 143 terminated (SIGTERM).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import atexit
 import gc
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -29,7 +30,8 @@ from adapterlab.passwords import hide_in, hide_passwords
 
 PROGRAM = "platform"
 DEBUG_VARIABLE = "ADAPTERLAB_DEBUG"
-EXIT_INTERRUPTED = 130
+EXIT_SIGNAL = 128
+"""Added to the number of the signal that stopped a command."""
 EXIT_BROKEN_PIPE = 141
 _FOR_THE_USER = frozenset({"init", "export", "predict", "report", "contributions"})
 """Commands that write where the user says; who may read that is for the user's own umask to say."""
@@ -49,7 +51,8 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="--verbose and --quiet may stand anywhere. Exit codes: 0 done, 1 failed, 2 usage, 3 invalid "
-    "spec or data, 4 not found, 5 conflict or unavailable, 6 partly failed, 130 interrupted.",
+    "spec or data, 4 not found, 5 conflict or unavailable, 6 partly failed, 129 hung up, 130 interrupted, "
+    "143 terminated.",
 )
 
 
@@ -113,9 +116,10 @@ def _run(words: list[str], flags: Flags) -> int:
         return _report_error(error, flags)
     except _ClickError as error:
         return _report_usage(error, flags)
-    except (KeyboardInterrupt, typer.Abort):
-        note("interrupted")
-        return EXIT_INTERRUPTED
+    except (KeyboardInterrupt, typer.Abort) as stopped:
+        number = getattr(stopped.__cause__ or stopped, "number", signal.SIGINT)  # Typer wraps it
+        note("interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}")
+        return EXIT_SIGNAL + number
     except SystemExit as left:
         # Typer leaves like this after completing a shell's word, and when a pipe breaks.
         if isinstance(left.__context__, BrokenPipeError):
@@ -165,7 +169,8 @@ def _report_error(error: AdapterlabError, flags: Flags) -> int:
         note(hide_passwords(str(error)))
     if flags.verbose:
         note(_traceback(error))
-    return 143 if error.details.get("signal") == "SIGTERM" else error.exit_code
+    name = error.details.get("signal")
+    return EXIT_SIGNAL + signal.Signals[name] if name else error.exit_code
 
 
 def _missing_package(error: ModuleNotFoundError) -> AdapterlabError | None:

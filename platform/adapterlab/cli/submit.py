@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from adapterlab.api import plan, report, submit
@@ -12,8 +10,9 @@ from adapterlab.cli.options import JsonOption, SetOption, SpecArgument
 from adapterlab.cli.output import emit, emit_json, note
 from adapterlab.cli.plan import summary_line
 from adapterlab.cli.report import show
+from adapterlab.cluster.stop_signals import StopSignals
 from adapterlab.records import StepKind
-from adapterlab.spec.load import load_spec
+from adapterlab.spec.load import LoadedSpec, load_spec
 
 if TYPE_CHECKING:
     from adapterlab.driver.sweep import Outcome
@@ -24,8 +23,12 @@ def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = 
 
     What is done already is not done again. Ctrl-C leaves a sweep that the same command continues.
     """
-    loaded = load_spec(spec, overrides or ())
-    signal.signal(signal.SIGTERM, _stop)
+    signals = StopSignals()
+    with signals.heard(), signals.interrupting():
+        _submit(load_spec(spec, overrides or ()), json=json)
+
+
+def _submit(loaded: LoadedSpec, *, json: bool) -> None:
     note(f"{loaded.spec.name}: {summary_line(plan(loaded))}")
     for warning in loaded.warnings:
         note(f"warning: {warning}")
@@ -44,11 +47,6 @@ def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = 
     emit("  platform catalog list               the adapters and transfers you now have")
     emit("  platform catalog show KEY           one of them: settings, metrics, coefficients")
     emit("  platform export KEY --to DIR        one of them as a plain adapter for AdapterHub")
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    del frame
-    raise SystemExit(128 + number)
 
 
 def _said(outcome: Outcome) -> str:

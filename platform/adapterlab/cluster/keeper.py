@@ -64,6 +64,8 @@ def _uses(number: int, folder: Path) -> bool:
 
 def main(folder: Path) -> None:
     """Wait for the owner's end; clean up when it was a sudden one."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # one to the whole control group is for the others
     if not sys.stdin.buffer.read(1):
         end_processes(folder, grace_s=0)
         shutil.rmtree(folder, ignore_errors=True)

@@ -81,7 +81,8 @@ def packed(error: BaseException) -> dict[str, Any]:
     }
 
 
-def _unpacked_error(packed: Mapping[str, Any]) -> AdapterlabError:
+def unpacked_error(packed: Mapping[str, Any]) -> AdapterlabError:
+    """Return the error that :func:`packed` described."""
     kind = getattr(errors, packed["kind"], TrainingError)
     if not (isinstance(kind, type) and issubclass(kind, AdapterlabError)):
         kind = TrainingError
@@ -93,7 +94,7 @@ def outcome_of(index: int, text: str, attempts: int) -> WorkerOutcome:
     told = json.loads(text)
     if "result" in told:
         return WorkerOutcome(index, State.COMPLETE, told["result"], None, attempts)
-    error = _unpacked_error(told["error"])
+    error = unpacked_error(told["error"])
     state = State.KILLED if isinstance(error, CancelledError) else State.FAILED
     return WorkerOutcome(index, state, None, error, attempts)
 

@@ -1,17 +1,13 @@
-"""What a run of workers changes around itself, and puts back: variables, signals, Ray's noise and processes."""
+"""What a run of workers changes around itself, and puts back: variables, a signal, Ray's noise and processes."""
 
 from __future__ import annotations
 
 import logging
 import os
 import signal
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import FrameType
 from typing import Any
-
-from adapterlab.errors import CancelledError
 
 
 @contextmanager
@@ -31,69 +27,20 @@ def variables_set(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-class StopSignals:
-    """Listens to SIGINT and SIGTERM: the first asks for a stop, those after it for the end.
-
-    Args:
-        patience: How many signals are only counted; the next one raises ``KeyboardInterrupt``.
-    """
-
-    def __init__(self, patience: int) -> None:
-        self.first: str | None = None
-        """Name of the first signal; ``None`` while none arrived."""
-        self.count = 0
-        self._patience = patience
-
-    @contextmanager
-    def heard(self) -> Iterator[None]:
-        """Listen while the block runs; only in the main thread, where Python delivers signals."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, self._arrived) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def check(self) -> None:
-        """Raise what a run ends with that a signal stopped.
-
-        Raises:
-            CancelledError: A signal arrived; ``details["signal"]`` names the first.
-        """
-        if self.first is not None:
-            raise CancelledError(
-                f"stopped by {self.first}", remedy="Submit again to continue.", signal=self.first
-            )
-
-    def _arrived(self, number: int, _frame: FrameType | None) -> None:
-        self.count += 1
-        self.first = self.first or signal.Signals(number).name
-        if self.count > self._patience:
-            raise KeyboardInterrupt
-
-
 @contextmanager
-def sigterm_ends_the_session() -> Iterator[None]:
-    """Let SIGTERM unwind the session in order, whatever handler Ray puts; the old one is back afterwards."""
-    before = signal.getsignal(signal.SIGTERM)
-
-    def leave(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
+def variable_absent(name: str) -> Iterator[None]:
+    """Take an environment variable away while the block runs."""
+    before = os.environ.pop(name, None)
     try:
         yield
     finally:
-        # Entered around ``ray.init``, which replaces the handler; the caller's own has precedence.
-        signal.signal(signal.SIGTERM, leave if before in {signal.SIG_DFL, None} else before)
+        if before is not None:
+            os.environ[name] = before
 
 
 @contextmanager
-def sigterm_restored() -> Iterator[None]:
-    """Put the handler of SIGTERM back when the block ends."""
+def sigterm_kept() -> Iterator[None]:
+    """Put the handler of SIGTERM back when the block ends, whatever Ray has put there."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield

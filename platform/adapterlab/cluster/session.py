@@ -36,8 +36,8 @@ from adapterlab.cluster import keeper
 from adapterlab.cluster.process_state import (
     fewer_processes,
     loudness,
-    sigterm_ends_the_session,
-    sigterm_restored,
+    sigterm_kept,
+    variable_absent,
     variables_set,
 )
 from adapterlab.errors import ConflictError, UnavailableError, UsageError
@@ -58,6 +58,11 @@ _RAYS_OWN = "r"
 closed to others. The name is short, because sockets lie below it."""
 _LONGEST_SOCKET = len(f"/{_RAYS_OWN}/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")
 _SOCKET_LIMIT = 107
+_JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+_OVERRIDE = "RAY_OVERRIDE_JOB_RUNTIME_ENV"
+_HEAD_TIMEOUT_S = 3.0
+_HEAD_LOST_S = 15.0
+"""A head may restart within this time; Ray itself ends its process after 60 s."""
 _ABANDONED_AFTER_S = 60.0
 _EXIT_GRACE_S = 5.0
 _SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "API_KEY", "ACCESS_KEY")
@@ -77,6 +82,12 @@ class RaySession:
     """CPU cores of all nodes now."""
     gpus: float
     """GPUs of all nodes now."""
+    folder: str | None
+    """Of a private Ray's files; its processes have some of them open."""
+
+    def lost(self) -> str | None:
+        """Return what of Ray is gone for good, ``None`` while all is well; takes seconds where nothing answers."""
+        return _dead_process() if self.private else _silent_head(self.address)
 
 
 @contextmanager
@@ -140,6 +151,9 @@ def _private(
     with ExitStack() as stack:
         folder = stack.enter_context(_session_folder())
         stack.enter_context(_kept(folder))
+        # Inside a job of a cluster, Ray would look for that job's files in ours.
+        for name in (_JOB_CONFIG, "RAY_ADDRESS", "RAY_NAMESPACE"):
+            stack.enter_context(variable_absent(name))
         # Ray binds to loopback only where it believes clusters to be unsupported.
         loopback = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_TOKEN": _TOKEN}
         own_token = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
@@ -149,10 +163,9 @@ def _private(
             loopback["RAY_prestart_worker_first_driver"] = "0"  # else one idle process a core
         stack.enter_context(variables_set({**variables, **loopback}))
         ray = _import_ray(clusters=False)
-        stack.enter_context(sigterm_restored())
         stack.enter_context(loudness(quiet=quiet))
         stack.callback(_stop, ray, folder, log_folder)
-        with sigterm_ends_the_session(), fewer_processes():
+        with sigterm_kept(), fewer_processes():
             try:
                 context = ray.init(
                     address="local",
@@ -170,7 +183,7 @@ def _private(
                     f"Ray does not start on this machine: {_first_line(error)}",
                     remedy="Check free memory and disk space in the temporary folder (TMPDIR), then try again.",
                 ) from error
-        yield _describe(ray, context.address_info["address"], private=True)
+        yield _describe(ray, context.address_info["address"], folder)
 
 
 @contextmanager
@@ -183,13 +196,15 @@ def _connected(address: str, variables: Mapping[str, str], *, quiet: bool) -> It
         )
     with ExitStack() as stack:
         stack.enter_context(variables_set({"RAY_USAGE_STATS_ENABLED": "0", **_authentication(address)}))
+        if _JOB_CONFIG in os.environ and _OVERRIDE not in os.environ:
+            # A job of the cluster submits: its environment stays, with our two variables on top.
+            stack.enter_context(variables_set({_OVERRIDE: "1"}))
         ray = _import_ray(clusters=True)
         target = _resolve(address)
         _probe(target)
-        stack.enter_context(sigterm_restored())
         stack.enter_context(loudness(quiet=quiet))
         stack.callback(ray.shutdown)
-        with sigterm_ends_the_session():
+        with sigterm_kept():
             try:
                 ray.init(
                     address=target,
@@ -199,7 +214,7 @@ def _connected(address: str, variables: Mapping[str, str], *, quiet: bool) -> It
                 )
             except (OSError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
                 raise _unusable(target, _first_line(error)) from error
-        yield _describe(ray, target, private=False)
+        yield _describe(ray, target, None)
 
 
 def _import_ray(*, clusters: bool) -> Any:
@@ -229,9 +244,37 @@ def _authentication(address: str) -> dict[str, str]:
     return {"RAY_AUTH_MODE": "token"}
 
 
-def _describe(ray: Any, address: str, *, private: bool) -> RaySession:
+def _describe(ray: Any, address: str, folder: Path | None) -> RaySession:
     resources = ray.cluster_resources()
-    return RaySession(address, private, float(resources.get("CPU", 0)), float(resources.get("GPU", 0)))
+    cpus, gpus = (float(resources.get(name, 0)) for name in ("CPU", "GPU"))
+    return RaySession(address, folder is not None, cpus, gpus, None if folder is None else str(folder))
+
+
+def _dead_process() -> str | None:
+    """Return which of a private Ray's two vital processes has ended."""
+    from ray._private import worker
+
+    node = worker._global_node
+    for kind in ("gcs_server", "raylet"):
+        for one in [] if node is None else node.all_processes.get(kind, []):
+            if (code := one.process.poll()) is not None:
+                return f"its {kind} ended with {code}"
+    return None
+
+
+def _silent_head(address: str) -> str | None:
+    """Return why a cluster's head counts as gone: nothing accepted a connection for a while."""
+    host, _, port = address.rpartition(":")
+    begun = time.monotonic()
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_HEAD_TIMEOUT_S).close()
+        except OSError as error:
+            if time.monotonic() - begun >= _HEAD_LOST_S:
+                return f"its head has not answered for {_HEAD_LOST_S:.0f} s ({error})"
+            time.sleep(1)
+        else:
+            return None
 
 
 def _stop(ray: Any, folder: Path, log_folder: Path | None) -> None:

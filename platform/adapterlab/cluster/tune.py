@@ -6,7 +6,7 @@ its error comes back as ours. Tune's files are scratch: the truth is in the stor
 
 Stopping has two stages. Workers are first asked to stop (they are handed what to ask, and do so for
 example once an epoch) and may finish what they hold; those that have not ended after a grace
-period are killed. Ctrl-C and SIGTERM stop in the same way; a second signal stops at once.
+period are killed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from adapterlab.cluster.outcomes import (
     never_ended,
     outcome_of,
 )
-from adapterlab.cluster.process_state import StopSignals, memory_kills_are_deaths, variables_set
+from adapterlab.cluster.process_state import memory_kills_are_deaths, variables_set
 from adapterlab.errors import UsageError
 from adapterlab.records import State
 
@@ -79,8 +79,7 @@ def run_workers(
     storage: Path,
     name: str,
     on_outcome: Callable[[WorkerOutcome], None] | None = None,
-    should_stop: Callable[[], bool] | None = None,
-    grace_s: float = GRACE_S,
+    should_stop: Callable[[], float | None] | None = None,
 ) -> list[WorkerOutcome]:
     """Run every payload in a worker of its own, side by side, in the Ray session that is open.
 
@@ -91,15 +90,13 @@ def run_workers(
         storage: Folder for Tune's scratch files; they are removed at the end.
         name: Name of the run in Ray.
         on_outcome: Called here as each worker ends, in the order in which they end.
-        should_stop: Polled here twice a second; when true, workers are asked to stop.
-        grace_s: Seconds workers may take to stop before they are killed.
+        should_stop: Polled here twice a second; returns ``None`` to go on, else how many seconds workers may take to
+            stop before they are killed.
 
     Returns:
         One outcome per payload, in their order.
 
     Raises:
-        CancelledError: SIGINT or SIGTERM arrived; ``details["signal"]`` names it. Outcomes until
-            then went to ``on_outcome``.
         UsageError: A worker needs more than the private Ray has.
     """
     if not payloads:
@@ -112,13 +109,13 @@ def run_workers(
     flag = f"{_NAMESPACE.decode()}/stop/{run}"
     count, room = len(texts), _room(ray, needs)
     side_by_side = min(count, needs.side_by_side or count, max(1, room or count))
-    watch = _Watch(flag, on_outcome, should_stop, grace_s)
+    watch = _Watch(flag, on_outcome, should_stop)
 
     def work(config: dict[str, Any]) -> dict[str, str]:
         return {"outcome": _work(texts[config["index"]], trainable, flag, needs.cpus)}
 
     work.__name__ = work.__qualname__ = "worker"  # what Ray shows of it
-    with _silence(side_by_side), watch.signals.heard(), memory_kills_are_deaths():
+    with _silence(side_by_side), memory_kills_are_deaths():
         tuner = tune.Tuner(
             tune.with_resources(work, tune.PlacementGroupFactory([_bundle(needs)])),
             param_space={"index": tune.grid_search(list(range(count)))},
@@ -139,14 +136,13 @@ def run_workers(
         )
         try:
             tuner.fit()
-        except (_Abandon, KeyboardInterrupt):
+        except _Abandon:
             watch.abandon()
         finally:
             _lower(flag)
             shutil.rmtree(storage / run, ignore_errors=True)
     if watch.failure is not None:
         raise watch.failure
-    watch.signals.check()
     return [watch.outcomes.get(index) or never_ended(index) for index in range(count)]
 
 
@@ -187,37 +183,34 @@ class _Watch:
         self,
         flag: str,
         on_outcome: Callable[[WorkerOutcome], None] | None,
-        should_stop: Callable[[], bool] | None,
-        grace_s: float,
+        should_stop: Callable[[], float | None] | None,
     ) -> None:
         self.outcomes: dict[int, WorkerOutcome] = {}
-        # The first asks for a stop, the second for the end, the third is Python's own.
-        self.signals = StopSignals(patience=2)
         self.failure: Exception | None = None
         self.trials: list[Any] = []
         self.controller: Any = None
         self._flag = flag
         self._on_outcome = on_outcome
         self._should_stop = should_stop
-        self._grace_s = grace_s
+        self._grace_s: float | None = None
         self._polled = 0.0
         self._stopping_since: float | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Tune pickles its settings to restore a run from them; the catalog is our truth, so what
         # the driver holds (databases, callbacks) stays out.
-        return _Watch, ("", None, None, 0.0)
+        return _Watch, ("", None, None)
 
     def step(self) -> bool:
         """Return whether Tune shall end the run now; called by its loop about ten times a second."""
         now = time.monotonic()
+        self._ask(now)
+        if self._grace_s is None:
+            return False
         if self._stopping_since is None:
-            if not self._wants_to_stop(now):
-                return False
             self._stopping_since = now
             _raise(self._flag)
-        # Raised here and not in the signal's handler, which may run inside Ray's compiled code.
-        if self.signals.count > 1 or now - self._stopping_since > self._grace_s:
+        if now - self._stopping_since > self._grace_s:
             raise _Abandon
         return not any(trial.status == "RUNNING" for trial in self.trials)
 
@@ -247,17 +240,16 @@ class _Watch:
             except Exception as error:  # noqa: BLE001  (raised again once Tune has ended)
                 self.failure = error
 
-    def _wants_to_stop(self, now: float) -> bool:
-        if self.signals.first is not None or self.failure is not None:
-            return True
-        if self._should_stop is None or now - self._polled < _POLL_S:
-            return False
-        self._polled = now
-        try:
-            return self._should_stop()
-        except Exception as error:  # noqa: BLE001  (raised again once Tune has ended)
-            self.failure = error
-            return True
+    def _ask(self, now: float) -> None:
+        """Ask, twice a second, how long workers may still take."""
+        if self.failure is not None:
+            self._grace_s = GRACE_S
+        elif self._should_stop is not None and now - self._polled >= _POLL_S:
+            self._polled = now
+            try:
+                self._grace_s = self._should_stop()
+            except Exception as error:  # noqa: BLE001  (raised again once Tune has ended)
+                self.failure, self._grace_s = error, GRACE_S
 
 
 def _scheduler(watch: _Watch) -> Any:

@@ -7,15 +7,21 @@ each order ended. In this process a debugger sees everything, and nothing of Ray
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+from filelock import FileLock, Timeout
 
 from adapterlab.cluster.outcomes import WorkerOutcome, attempt, never_ended, outcome_of
-from adapterlab.cluster.process_state import StopSignals
+from adapterlab.cluster.ray_process import RayProcess, open_ray
+from adapterlab.cluster.stop_signals import StopSignals
+from adapterlab.cluster.tune import GRACE_S, WorkerNeeds
 from adapterlab.spec.model import ClusterSpec
 from adapterlab.worker.orders import WorkOrder, to_json
 
@@ -23,6 +29,10 @@ OnOutcome = Callable[[WorkOrder, WorkerOutcome], None]
 """Told of each order as it ends."""
 
 _POLL_S = 0.5
+_OWNER_LOCK = "owner.lock"
+_ABANDONED_AFTER_S = 60.0
+_HASTY_GRACE_S = 5.0
+"""Grace of workers when a machine asks (SIGTERM, SIGHUP): what asks so kills after ten seconds or thirty."""
 
 
 class Launcher(Protocol):
@@ -53,34 +63,60 @@ class Launcher(Protocol):
             should_stop: Asked about twice a second; when true, workers are asked to stop.
 
         Raises:
-            CancelledError: SIGINT or SIGTERM arrived; ``details["signal"]`` names it.
+            CancelledError: A signal arrived; ``details["signal"]`` names it.
+            UnavailableError: Ray was lost.
             UsageError: A worker needs more than there is.
         """
 
 
 @contextmanager
-def open_launcher(cluster: ClusterSpec, home: Path) -> Iterator[Launcher]:
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """Make a folder of this process for Ray Tune's files, and remove it afterwards.
+
+    Folders of processes that were killed, whose locks are free, are removed as well.
+
+    Args:
+        parent: Where it is made.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    for left in parent.iterdir():
+        with suppress(OSError, Timeout):
+            if time.time() - left.stat().st_mtime > _ABANDONED_AFTER_S:
+                with FileLock(left / _OWNER_LOCK, timeout=0):
+                    shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix="driver-", dir=parent))
+    try:
+        with FileLock(folder / _OWNER_LOCK):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def open_launcher(cluster: ClusterSpec, home: Path, signals: StopSignals) -> Iterator[Launcher]:
     """Make ready what starts workers, as a spec says.
 
     Args:
         cluster: The spec's section.
         home: The home folder; logs are kept there.
+        signals: What they ask for while orders are done; a second one ends them at once.
 
     Raises:
         UnavailableError: The cluster cannot be reached.
     """
     if cluster.launcher == "in_process":
-        yield InProcess(home / "logs" / "in_process.log")
+        yield InProcess(home / "logs" / "in_process.log", signals)
         return
-    from adapterlab.cluster.session import ray_session
-
-    with ray_session(cluster.address, log_folder=home / "logs") as session:
+    with open_ray(cluster.address, log_folder=home / "logs") as ray, scratch_folder(home / "ray") as scratch:
+        session = ray.session
         room = session.cpus / cluster.cpus_per_worker
         if cluster.gpus_per_worker > 0:
             room = min(room, session.gpus / cluster.gpus_per_worker)
         yield OnRay(
             cluster,
-            storage=home / "ray",
+            ray,
+            signals,
+            storage=scratch,
             groups=cluster.workers or max(1, int(room)),
             # On a shared cluster a waiting study would block a place.
             keeps_order=session.private,
@@ -92,6 +128,8 @@ class OnRay:
     """A worker is a process that Ray places, starts again when it dies, and stops."""
 
     cluster: ClusterSpec
+    ray: RayProcess
+    signals: StopSignals
     storage: Path
     """Folder for Ray Tune's scratch files."""
     groups: int
@@ -106,10 +144,18 @@ class OnRay:
         should_stop: Callable[[], bool],
     ) -> None:
         """See :meth:`Launcher.run`."""
-        from adapterlab.cluster.tune import WorkerNeeds, run_workers
         from adapterlab.worker.entry import work
 
-        run_workers(
+        asked = _Asked(should_stop)
+
+        def grace_s() -> float | None:
+            if self.signals.count > 1:
+                return 0.0
+            if self.signals.first is not None:
+                return GRACE_S if self.signals.first == "SIGINT" else _HASTY_GRACE_S
+            return GRACE_S if asked.stopped() else None
+
+        self.ray.run(
             [to_json(order) for order in orders],
             work,
             WorkerNeeds(
@@ -121,8 +167,9 @@ class OnRay:
             storage=self.storage,
             name=name,
             on_outcome=lambda outcome: on_outcome(orders[outcome.index], outcome),
-            should_stop=should_stop,
+            should_stop=grace_s,
         )
+        self.signals.check()
 
 
 @dataclass(frozen=True)
@@ -131,6 +178,7 @@ class InProcess:
 
     log: Path
     """Where the tracebacks of orders that failed go."""
+    signals: StopSignals
     groups: int = 1
     keeps_order: bool = True
 
@@ -143,31 +191,35 @@ class InProcess:
         should_stop: Callable[[], bool],
     ) -> None:
         """See :meth:`Launcher.run`."""
-        from adapterlab.worker.entry import work
-
-        signals = StopSignals(patience=1)  # the second ends what is being done there and then
-        asked = _Asked(should_stop)
+        asked, signals = _Asked(should_stop), self.signals
 
         def stop() -> bool:
             return signals.first is not None or asked.stopped()
 
-        with signals.heard():
-            for index, order in enumerate(orders):
-                told = attempt(json.dumps(to_json(order), allow_nan=False), work, stop)
-                outcome = outcome_of(index, told, 1)
-                if signals.count > 1:
-                    outcome = never_ended(index)
-                elif trace := json.loads(told).get("traceback"):
-                    self._keep(f"{name}, {order.name}:\n{trace}\n")
-                on_outcome(order, outcome)
-                if stop():
-                    break
+        for index, order in enumerate(orders):
+            told = _attempt(order, stop, signals)
+            outcome = never_ended(index) if signals.count > 1 else outcome_of(index, told, 1)
+            if signals.count <= 1 and (trace := json.loads(told).get("traceback")):
+                self._keep(f"{name}, {order.name}:\n{trace}\n")
+            on_outcome(order, outcome)
+            if stop():
+                break
         signals.check()
 
     def _keep(self, text: str) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("a", encoding="utf-8") as file:
             file.write(text)
+
+
+def _attempt(order: WorkOrder, stop: Callable[[], bool], signals: StopSignals) -> str:
+    from adapterlab.worker.entry import work
+
+    def interruptible(payload: Any, stop: Callable[[], bool]) -> Mapping[str, Any]:
+        with signals.interrupting(request=2):  # ends what is being done there and then
+            return work(payload, stop)
+
+    return attempt(json.dumps(to_json(order), allow_nan=False), interruptible, stop)
 
 
 class _Asked:

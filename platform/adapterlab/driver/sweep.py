@@ -21,6 +21,8 @@ from pathlib import Path
 from adapterlab.catalog.records import SweepStep
 from adapterlab.catalog.store import Catalog, open_catalog
 from adapterlab.cluster.outcomes import WorkerOutcome
+from adapterlab.cluster.ray_process import RayLostError
+from adapterlab.cluster.stop_signals import StopSignals
 from adapterlab.data.task_library import TaskLibrary
 from adapterlab.driver import schedule
 from adapterlab.driver.claims import HeldClaims
@@ -94,7 +96,7 @@ def run_sweep(
 
     Raises:
         NotFoundError: Data or a backbone is not at hand, so the plan cannot run.
-        CancelledError: It was cancelled; submitting again continues it.
+        CancelledError: It was cancelled, or stopped by a signal (``details["signal"]``); submitting again continues it.
         PartialFailureError: Some steps failed; the rest is done and kept.
         UnavailableError: A store or the cluster cannot be reached.
     """
@@ -109,8 +111,14 @@ def run_sweep(
             remedy="Set ADAPTERLAB_HOME to a folder of your own (store.catalog and store.blobs may stay where they "
             "are, if those can be written), or ask its owner to let you write.",
         )
-    with private_umask(), open_catalog(stores.catalog, stores.blobs, locks=stores.locks) as catalog:
-        driver = _Driver(plan, spec, stores, spec_toml, library, watch, catalog)
+    signals = StopSignals()
+    with (
+        private_umask(),
+        signals.heard(),
+        signals.explained(),
+        open_catalog(stores.catalog, stores.blobs, locks=stores.locks) as catalog,
+    ):
+        driver = _Driver(plan, spec, stores, spec_toml, library, watch, catalog, signals)
         return driver.run(plan.key)
 
 
@@ -123,6 +131,8 @@ class _Driver:
     library: TaskLibrary
     watch: Watch | None
     catalog: Catalog
+    signals: StopSignals
+    """Only noted, but for where work can be left at once; then everything open is closed in order."""
     started: float = field(default_factory=time.monotonic)
     failed: dict[str, str] = field(default_factory=dict)
     """Steps that failed under this driver, with the reason."""
@@ -135,7 +145,8 @@ class _Driver:
 
     def run(self, key: str) -> Outcome:
         self.keys = [str(step.key) for step in self.plan.steps]
-        repaired = self._set_damaged_aside(self.plan.steps)
+        with self.signals.interrupting():
+            repaired = self._set_damaged_aside(self.plan.steps)
         self.before = set(self.keys) - self._missing()
         self.done_here: set[str] = set()
         if len(self.before) == len(self.keys) and self._is_recorded_complete(key):
@@ -159,7 +170,7 @@ class _Driver:
     def _claim_sweep(self, holding: HeldClaims, key: str) -> bool:
         """Claim the sweep itself; ``False`` when another process has brought it to its end."""
         while not holding.claim([key]):
-            self._check_cancelled()
+            self._check_stopped()
             time.sleep(_FOLLOW_POLL_S)
         return bool(self._missing()) or not self._is_recorded_complete(key)
 
@@ -179,17 +190,18 @@ class _Driver:
         with SweepTree.open(context, self.catalog) as tree:
             run = tree.sweep(self.spec_toml, resolved, _description(self.plan))
             try:
-                self._work(holding, context)
+                with self.signals.explained(), self.signals.interrupting():
+                    self._work(holding, context)
+                    self.phase = "closing the run tree"
+                    show_reused(tree, self.catalog, self.plan)
             except BaseException as error:
-                state = State.FAILED if isinstance(error, UnavailableError) else State.KILLED
+                state = State.FAILED if _is_a_fault(error) else State.KILLED
+                reason = (hide_passwords(str(error)).splitlines() or [type(error).__name__])[0]
+                # MLflow first: the catalog may be what is out of reach.
+                tree.tracker.reap(run.node, reason=f"the sweep was stopped: {reason}")
+                run.end(state, reason)
                 self.catalog.set_sweep_state(key, state)
-                tree.tracker.reap(run.node, reason=f"the sweep was stopped: {type(error).__name__}")
-                run.end(
-                    state, hide_passwords(str(error)).splitlines()[0] if str(error) else type(error).__name__
-                )
                 raise
-            self.phase = "closing the run tree"
-            show_reused(tree, self.catalog, self.plan)
             tree.tracker.adopt(run.node)
             tree.tracker.reap(run.node)
             state = State.FAILED if self.failed else State.COMPLETE
@@ -207,7 +219,7 @@ class _Driver:
         if cluster.address is None:  # a cluster's machines have caches of their own
             prefetch(self.plan, self._missing(), context, self._tell)
         self.phase = "starting Ray" if cluster.launcher == "ray" else "starting"
-        with open_launcher(cluster, Path(self.stores.home)) as launcher:
+        with open_launcher(cluster, Path(self.stores.home), self.signals) as launcher:
             self.phase = "starting workers"
             while missing := self._open_steps():
                 holding.claim(missing)
@@ -265,12 +277,13 @@ class _Driver:
 
     def _dispatch(self, orders: Sequence[WorkOrder], holding: HeldClaims, launcher: Launcher) -> None:
         """Do orders to their end and note what failed."""
-        launcher.run(
-            orders,
-            name=f"{self.plan.name}-{str(self.plan.key)[:8]}",
-            on_outcome=lambda order, outcome: self._note(order, outcome, holding),
-            should_stop=self._cancel_requested,
-        )
+        with self.signals.noting():
+            launcher.run(
+                orders,
+                name=f"{self.plan.name}-{str(self.plan.key)[:8]}",
+                on_outcome=lambda order, outcome: self._note(order, outcome, holding),
+                should_stop=self._cancel_requested,
+            )
         self._check_cancelled()
         self.failed |= schedule.blocked(self.plan, self.failed)
 
@@ -309,7 +322,7 @@ class _Driver:
     def _tick(self) -> None:
         if self.watch is None:
             return
-        with suppress(UnavailableError, NotFoundError):
+        with suppress(UnavailableError, NotFoundError, OSError):  # the terminal may be gone
             view = view_sweep(self.catalog, self.catalog.sweep(str(self.plan.key)))
             self.watch(replace(view, phase=self.phase))
 
@@ -319,6 +332,10 @@ class _Driver:
 
     def _cancel_requested(self) -> bool:
         return self.catalog.cancel_requested(str(self.plan.key))
+
+    def _check_stopped(self) -> None:
+        self.signals.check()
+        self._check_cancelled()
 
     def _check_cancelled(self) -> None:
         if self._cancel_requested():
@@ -390,6 +407,11 @@ class _Driver:
 
 def _study_job(order: StudyOrder | TrialsOrder) -> StudyJob:
     return order.study.job if isinstance(order, TrialsOrder) else order.job
+
+
+def _is_a_fault(error: BaseException) -> bool:
+    """Return whether a sweep ended for a fault of what it needs; a lost Ray only stopped it."""
+    return isinstance(error, UnavailableError) and not isinstance(error, RayLostError)
 
 
 def _recorded(plan: Plan) -> list[SweepStep]:
