@@ -9,7 +9,7 @@ import typer
 
 from adapterlab.api import report
 from adapterlab.cli.options import JsonOption
-from adapterlab.cli.output import emit, emit_json, note, stdout
+from adapterlab.cli.output import emit_file, emit_json, note, stdout
 from adapterlab.errors import UsageError
 from adapterlab.reporting import render
 from adapterlab.reporting.significance import Significance, compare
@@ -64,7 +64,7 @@ def command(
     elif form == "text":
         _show(tables)
     else:
-        emit(_formatted(form, summary, tables, significance).rstrip("\n"))
+        emit_file(_formatted(form, summary, tables, significance).rstrip("\n"))
 
 
 def show(summary: Summary) -> None:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from adapterlab.backbones import hub
 from adapterlab.backbones.facts import backbone_facts
+from adapterlab.backbones.weight_files import weight_files
 from adapterlab.errors import BackboneError, NotFoundError, UsageError
 from adapterlab.records import BackboneFacts
 from adapterlab.registry.entry_points import backbone_family
@@ -74,10 +75,17 @@ def load(facts: BackboneFacts, *, dtype: Any = None) -> Backbone:
     Args:
         facts: From :func:`locate`.
         dtype: A torch dtype; ``None``: float32.
+
+    Raises:
+        BackboneError: A weight is not a finite number; the tensor is named.
     """
+    from adapterlab.train.tensor_files import check_model_files
+
     assert facts.architecture is not None
     assert facts.folder is not None
-    return backbone_family(facts.architecture).load(Path(facts.folder), dtype=dtype)
+    folder, family = Path(facts.folder), backbone_family(facts.architecture)
+    check_model_files(weight_files(folder), family.holds)
+    return family.load(folder, dtype=dtype)
 
 
 def _facts(source: str, revision: str | None, cache: Path) -> BackboneFacts:

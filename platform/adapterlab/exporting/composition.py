@@ -26,7 +26,7 @@ from adapterlab.registry import entry_points
 from adapterlab.train import compose as engine
 from adapterlab.train.combination import combiner_layer
 from adapterlab.train.layers import Backbone, Tensors
-from adapterlab.train.tensor_files import checked_tensors
+from adapterlab.train.tensor_files import check_model, checked_tensors
 
 if TYPE_CHECKING:
     from adapterlab.train.compose import Composition
@@ -128,6 +128,8 @@ def _base(backbone: Any, dtype: Any, cache: Path) -> _Base:
             f"backbone: got {type(backbone).__name__}, expected a folder, a source or a loaded PreTrainedModel"
         )
     family = entry_points.backbone_family(architecture)
+    own = {name: tensor for name, tensor in backbone.state_dict().items() if family.holds(name)}
+    check_model(own or backbone.state_dict(), type(backbone).__name__)
     return _Base(family.from_model(backbone, dtype=dtype), architecture, None, type(backbone).__name__)
 
 

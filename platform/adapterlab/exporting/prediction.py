@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from adapterlab.catalog.store import Catalog
-from adapterlab.errors import BackboneError, NotFoundError
+from adapterlab.errors import BackboneError, DataError, NotFoundError
 from adapterlab.exporting import backbone_references as backbones
 from adapterlab.exporting import selftest
 from adapterlab.exporting.adapter_folder import FACTS, read_json
@@ -22,7 +24,6 @@ from adapterlab.train.adaptation import Seat
 from adapterlab.train.layers import Backbone
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 _KEY = re.compile(r"[0-9a-f]{4,64}")
@@ -105,9 +106,28 @@ def predict(
     sequences = [sequence for one in asked for sequence in one]
     examples = selftest.encoded(sequences, model.folder, model.max_length)
     logits = engine.outputs(model.backbone, model.seat, examples)
+    _check_finite(logits, asked, model.name)
     if model.answers.problem_type is ProblemType.MULTIPLE_CHOICE:
         return _chosen(asked, logits, model.answers)
     return _answered(sequences, logits, model.answers)
+
+
+def _check_finite(
+    logits: NDArray[np.float64], asked: Sequence[tuple[tuple[str, ...], ...]], what: str
+) -> None:
+    """Check that every row has an answer: finite weights can still overflow together.
+
+    Raises:
+        DataError: One has none.
+    """
+    numbers = [number for number, sequences in enumerate(asked, start=1) for _ in sequences]
+    bad = sorted({number for number, row in zip(numbers, logits, strict=True) if not np.isfinite(row).all()})
+    if bad:
+        raise DataError(
+            f"{what}: the outputs of row {bad[0]} are not finite"
+            + (f", nor those of {len(bad) - 1} others" if len(bad) > 1 else ""),
+            remedy="Its weights overflow in float32: its training diverged, or it was scaled; train it again.",
+        )
 
 
 def _chosen(

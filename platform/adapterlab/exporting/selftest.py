@@ -6,6 +6,7 @@ The texts are our own, not rows of a data set: an export carries nobody's data.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,12 +113,27 @@ def difference(got: NDArray[np.float64], wanted: NDArray[np.float64]) -> float:
     return float(abs(got - wanted).max()) / scale
 
 
+def check_finite(got: NDArray[np.float64], what: str) -> None:
+    """Check that every text of the self-test has outputs.
+
+    Raises:
+        TrainingError: One has none.
+    """
+    for number, row in enumerate(got.tolist(), start=1):
+        if not all(map(math.isfinite, row)):
+            raise TrainingError(
+                f"{what}: the outputs of row {number} of the self-test are not finite",
+                remedy="Its weights overflow in float32: its training diverged, or it was scaled; train it again.",
+            )
+
+
 def check(got: NDArray[np.float64], wanted: NDArray[np.float64], what: str) -> float:
     """Check that logits agree, and return their difference.
 
     Raises:
         TrainingError: They do not.
     """
+    check_finite(got, what)
     found = difference(got, wanted)
     if not found <= TOLERANCE:
         raise TrainingError(
