@@ -1,4 +1,4 @@
-"""What all tests share: places of optional real data and reference numbers, and signals that arrive.
+"""What all tests share: optional real data and reference numbers, signals that arrive, patience.
 
 Tests that need data or numbers skip where they are absent.
 """
@@ -10,6 +10,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -17,6 +18,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what runs in the background deaf to Ctrl-C, and that is inherited: programs under test
     # would not hear it either.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How fast a machine draws its examples is no property of the code: a busy one must not fail a test.
+settings.register_profile("any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any_machine")
 
 
 def _optional_folder(variable: str, default: str) -> Path:

@@ -105,11 +105,11 @@ def config_of(config: Mapping[str, Any]) -> EncoderConfig:
         shape=encoder_shape(layers, hidden, inner, vocabulary + positions + types),
         heads=heads,
         intermediate_size=inner,
-        layer_norm_eps=float(known["layer_norm_eps"]),
+        layer_norm_eps=_share(known, "layer_norm_eps"),
         activation=activation,
-        hidden_dropout=float(known["hidden_dropout_prob"]),
-        attention_dropout=float(known["attention_probs_dropout_prob"]),
-        pad_token_id=int(known["pad_token_id"] or 0),
+        hidden_dropout=_share(known, "hidden_dropout_prob"),
+        attention_dropout=_share(known, "attention_probs_dropout_prob"),
+        pad_token_id=_whole({**known, "pad_token_id": known["pad_token_id"] or 0}, "pad_token_id", least=0),
         vocabulary=vocabulary,
         max_positions=positions,
         type_vocab_size=types,
@@ -148,8 +148,16 @@ def encoder_shape(
     )
 
 
-def _whole(config: Mapping[str, Any], name: str) -> int:
+def _whole(config: Mapping[str, Any], name: str, least: int = 1) -> int:
     value = config[name]
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise BackboneError(f"{name} is {value!r}, expected a positive whole number")
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        wanted = "a positive whole number" if least else "a whole number of 0 or more"
+        raise BackboneError(f"{name} is {value!r}, expected {wanted}")
     return value
+
+
+def _share(config: Mapping[str, Any], name: str) -> float:
+    value = config[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise BackboneError(f"{name} is {value!r}, expected a number from 0 to below 1")
+    return float(value)

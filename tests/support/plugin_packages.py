@@ -51,6 +51,50 @@ class Tempered(Combiner):
 TEMPERED = Tempered()
 '''
 """A combiner with a search dimension of its own."""
+POOLING = '''
+import torch
+from adapterlab.plugin import Head, HeadLayer, ProblemType, Reads, dropout as drop
+
+
+class PoolingLayer(HeadLayer):
+    """Attends over a sequence's tokens, then one layer."""
+
+    def __init__(self, hidden_size, outputs, problem_type):
+        super().__init__(problem_type, Reads.EVERY)
+        self.hidden_size, self.n_outputs = hidden_size, outputs
+
+    def initial(self, generator):
+        d, count = self.hidden_size, self.n_outputs
+        return {
+            "head.query": torch.empty(d).normal_(0, 0.1, generator=generator),
+            "head.out.weight": torch.empty(count, d).normal_(0, 0.1, generator=generator),
+            "head.out.bias": torch.zeros(count),
+        }
+
+    def forward(self, tensors, states, lengths, *, dropout, generator):
+        weights = [one.softmax(0) for one in (states @ tensors["head.query"]).split(lengths.tolist())]
+        parts = zip(weights, states.split(lengths.tolist()))
+        pooled = torch.stack([weight @ one for weight, one in parts])
+        return torch.nn.functional.linear(
+            drop(pooled, dropout, generator), tensors["head.out.weight"], tensors["head.out.bias"]
+        )
+
+
+class Pooling(Head):
+    name = "pooling"
+    reads = Reads.EVERY
+    problem_types = frozenset({ProblemType.CLASSIFICATION, ProblemType.REGRESSION})
+
+    def parameters(self, hidden_size, outputs):
+        return hidden_size * (1 + outputs) + outputs
+
+    def layer(self, hidden_size, outputs, problem_type):
+        return PoolingLayer(hidden_size, outputs, problem_type)
+
+
+POOLING = Pooling()
+'''
+"""A head that reads every token, for classes and numbers."""
 
 
 def write_package(site: Path, module: str, source: str, points: Mapping[str, Mapping[str, str]]) -> None:

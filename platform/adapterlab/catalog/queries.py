@@ -7,7 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, or_, select
 
@@ -90,6 +90,58 @@ class Filter:
     if a metric is asked for, else newest."""
     limit: int | None = None
     offset: int = 0
+
+
+class _Page(TypedDict, total=False):
+    """What every kind of record can be asked for; absent means anything."""
+
+    task: str | None
+    """Full name, or the name without its benchmark."""
+    backbone: str | None
+    """Digest, 4 or more first digits of it, or a part of its source."""
+    metric: str | None
+    """Name of a metric; absent: each record's leading one."""
+    metric_min: float | None
+    """Least value of that metric, inclusive."""
+    order: Order | None
+    """``"newest"`` or ``"best"``; absent: best if a metric is asked for, else newest."""
+    limit: int | None
+    """Most records returned; absent: all."""
+    offset: int
+    """Records left out at the beginning."""
+
+
+class AdapterFilter(_Page, total=False):
+    """What adapters can be asked for; metrics are of validation."""
+
+    method: str | None
+    """Adapter method."""
+    seed: int | None
+    """Seed of training."""
+
+
+class StudyFilter(_Page, total=False):
+    """What studies can be asked for; the metric is the best trial's."""
+
+    combiner: str | None
+    """Combiner."""
+
+
+class TransferFilter(_Page, total=False):
+    """What transfers can be asked for; metrics are of the test split."""
+
+    combiner: str | None
+    """Combiner."""
+    seed: int | None
+    """Seed of training."""
+    study_key: str | None
+    """Key of the study whose setting they were trained with."""
+
+
+def filter_of(wanted: AdapterFilter | StudyFilter | TransferFilter) -> Filter:
+    """Return one filter for all kinds of records."""
+    words = {"method": "how", "combiner": "how", "study_key": "study"}
+    return Filter(**{words.get(name, name): value for name, value in wanted.items()})  # type: ignore[arg-type]
 
 
 def rows(connection: Connection, results: ResultTable, wanted: Filter) -> list[Row[Any]]:

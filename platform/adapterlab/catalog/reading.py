@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self, TypeVar, cast
+from typing import Self, TypeVar, Unpack, cast
 
 from adapterlab.catalog import lineage, queries, sweeps
 from adapterlab.catalog.blobs import Blobs
 from adapterlab.catalog.database import Database
-from adapterlab.catalog.queries import ADAPTERS, STUDIES, TRANSFERS, Filter, Order, ResultTable, StepRecord
+from adapterlab.catalog.queries import (
+    ADAPTERS,
+    STUDIES,
+    TRANSFERS,
+    AdapterFilter,
+    ResultTable,
+    StepRecord,
+    StudyFilter,
+    TransferFilter,
+    filter_of,
+)
 from adapterlab.catalog.records import (
     AdapterRecord,
     BackboneRecord,
@@ -114,104 +124,39 @@ class ReadableCatalog:
 
     # --- Lists --------------------------------------------------------------------------------
 
-    def adapters(
-        self,
-        *,
-        task: str | None = None,
-        backbone: str | None = None,
-        method: str | None = None,
-        metric: str | None = None,
-        metric_min: float | None = None,
-        seed: int | None = None,
-        order: Order | None = None,
-        limit: int | None = None,
-        offset: int = 0,
-    ) -> list[AdapterRecord]:
+    def adapters(self, **wanted: Unpack[AdapterFilter]) -> list[AdapterRecord]:
         """Return complete adapters.
 
         Args:
-            task: Full name of the source task, or its name without the benchmark.
-            backbone: Its digest, 4 or more first digits of it, or a part of its source.
-            method: Adapter method.
-            metric: Name of a validation metric; absent: each adapter's leading one.
-            metric_min: Least value of that metric, inclusive.
-            seed: Seed of training.
-            order: ``"newest"`` or ``"best"``; absent: best if a metric is asked for, else newest.
-            limit: Most records returned; ``None``: all.
-            offset: Records left out at the beginning.
+            **wanted: What to look for, see :class:`~adapterlab.catalog.queries.AdapterFilter`, for example
+                ``task="glue/rte", metric="accuracy", metric_min=0.7``.
 
         Raises:
             UsageError: A number makes no sense.
         """
-        wanted = Filter(
-            task=task,
-            backbone=backbone,
-            how=method,
-            metric=metric,
-            metric_min=metric_min,
-            seed=seed,
-            order=order,
-            limit=limit,
-            offset=offset,
-        )
         with self.database.reading() as connection:
-            return queries.adapters_from(connection, queries.rows(connection, ADAPTERS, wanted))
+            found = queries.rows(connection, ADAPTERS, filter_of(wanted))
+            return queries.adapters_from(connection, found)
 
-    def studies(
-        self,
-        *,
-        task: str | None = None,
-        backbone: str | None = None,
-        combiner: str | None = None,
-        metric: str | None = None,
-        metric_min: float | None = None,
-        order: Order | None = None,
-        limit: int | None = None,
-        offset: int = 0,
-    ) -> list[StudyRecord]:
-        """Return finished studies; arguments as in :meth:`adapters`, the metric is the best trial's."""
-        wanted = Filter(
-            task=task,
-            backbone=backbone,
-            how=combiner,
-            metric=metric,
-            metric_min=metric_min,
-            order=order,
-            limit=limit,
-            offset=offset,
-        )
-        with self.database.reading() as connection:
-            return queries.studies_from(connection, queries.rows(connection, STUDIES, wanted))
+    def studies(self, **wanted: Unpack[StudyFilter]) -> list[StudyRecord]:
+        """Return finished studies, see :class:`~adapterlab.catalog.queries.StudyFilter`.
 
-    def transfers(
-        self,
-        *,
-        task: str | None = None,
-        backbone: str | None = None,
-        combiner: str | None = None,
-        metric: str | None = None,
-        metric_min: float | None = None,
-        seed: int | None = None,
-        study_key: str | None = None,
-        order: Order | None = None,
-        limit: int | None = None,
-        offset: int = 0,
-    ) -> list[TransferRecord]:
-        """Return complete transfers; arguments as in :meth:`adapters`, the metric is the test split's."""
-        wanted = Filter(
-            task=task,
-            backbone=backbone,
-            how=combiner,
-            metric=metric,
-            metric_min=metric_min,
-            seed=seed,
-            study=study_key,
-            order=order,
-            limit=limit,
-            offset=offset,
-        )
+        Raises:
+            UsageError: A number makes no sense.
+        """
         with self.database.reading() as connection:
-            return queries.transfers_from(connection, queries.rows(connection, TRANSFERS, wanted))
+            found = queries.rows(connection, STUDIES, filter_of(wanted))
+            return queries.studies_from(connection, found)
+
+    def transfers(self, **wanted: Unpack[TransferFilter]) -> list[TransferRecord]:
+        """Return complete transfers, see :class:`~adapterlab.catalog.queries.TransferFilter`.
+
+        Raises:
+            UsageError: A number makes no sense.
+        """
+        with self.database.reading() as connection:
+            found = queries.rows(connection, TRANSFERS, filter_of(wanted))
+            return queries.transfers_from(connection, found)
 
     def backbones(self) -> list[BackboneRecord]:
         """Return every backbone something is known of, newest first."""

@@ -43,7 +43,7 @@ def coefficient_pictures(summary: Summary) -> dict[str, bytes]:
 def _layers_by_sources(summary: Summary, target: str, combiner: str, rows: Sequence[LayerInfluence]) -> bytes:
     import numpy as np
 
-    from adapterlab.tracking.pictures import Spread, source_heatmap
+    from adapterlab.tracking.pictures import HeatmapRows, Spread, source_heatmap
 
     sources = [one.source for one in _first_of_each(rows)]
     layers = 1 + max(one.layer for one in rows)
@@ -65,7 +65,7 @@ def _layers_by_sources(summary: Summary, target: str, combiner: str, rows: Seque
     return source_heatmap(
         means.mean(axis=0),
         sources,
-        rows=[str(layer) for layer in range(1, layers + 1)] if layers > 1 else ["all"],
+        rows=HeatmapRows.of_layers(layers),
         title=f"{short(target)} · {combiner}",
         what=_what(rows),
         spread=spread,
@@ -78,7 +78,7 @@ def _targets_by_sources(summary: Summary, combiner: str, targets: Sequence[str])
     """Draw one row a target, its mean over layers and seeds; pools may differ, so cells may be empty."""
     import numpy as np
 
-    from adapterlab.tracking.pictures import source_heatmap
+    from adapterlab.tracking.pictures import HeatmapRows, source_heatmap
 
     rows = [one for one in summary.influences if one.combiner == combiner]
     sources = list(dict.fromkeys(one.source for one in rows))
@@ -90,12 +90,10 @@ def _targets_by_sources(summary: Summary, combiner: str, targets: Sequence[str])
     return source_heatmap(
         means,
         sources,
-        rows=[short(target) for target in targets],
+        rows=HeatmapRows([short(target) for target in targets], of="target"),
         title=combiner,
         what=f"{_what(layers)}, mean over layers and seeds",
         start=next(iter(starts)) if len(starts) == 1 else None,
-        axis="target",
-        summary=False,
     )
 
 

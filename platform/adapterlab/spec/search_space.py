@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, model_validator
@@ -12,6 +14,29 @@ Setting = float | str
 COMBINER = "combiner"
 """The dimension whose value decides which others there are, in a study that chooses the combiner. Its
 combiners' own dimensions are stored as ``<combiner>.<dimension>``."""
+
+
+@dataclass(frozen=True)
+class TrialSetting:
+    """One setting of a study: the learning rate, and what the combiner's layer is made with."""
+
+    lr: float
+    """Peak learning rate."""
+    dimensions: Mapping[str, float]
+    """Value of each of the combiner's own dimensions, by name."""
+    combiner: str | None = None
+    """The combiner's name where the study chooses it."""
+
+    @classmethod
+    def of(cls, values: Mapping[str, Setting]) -> TrialSetting:
+        """Return the setting that a sampler proposes or a record keeps, by name.
+
+        Raises:
+            KeyError: There is no learning rate among the values.
+        """
+        own = {name: float(value) for name, value in values.items() if name not in ("lr", COMBINER)}
+        chosen = values.get(COMBINER)
+        return cls(float(values["lr"]), own, None if chosen is None else str(chosen))
 
 
 class Frozen(BaseModel):

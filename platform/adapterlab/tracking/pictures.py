@@ -12,7 +12,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -55,6 +55,20 @@ class Spread:
     greatest: NDArray[Any] | None = None
 
 
+@dataclass(frozen=True)
+class HeatmapRows:
+    """The rows of a heatmap."""
+
+    names: Sequence[str]
+    of: Literal["layer", "target"] = "layer"
+    """What a row is."""
+
+    @classmethod
+    def of_layers(cls, count: int) -> HeatmapRows:
+        """Return rows for layers 1 to ``count``; one row stands for all of them."""
+        return cls([str(layer) for layer in range(1, count + 1)] if count > 1 else ["all"])
+
+
 def coefficient_heatmap(
     coefficients: NDArray[Any],
     sources: Sequence[str],
@@ -94,7 +108,7 @@ def coefficient_heatmap(
     return source_heatmap(
         values.mean(axis=2),
         sources,
-        rows=[str(layer) for layer in range(1, layers + 1)] if layers > 1 else ["all"],
+        rows=HeatmapRows.of_layers(layers),
         title=f"{target} · {combiner}",
         what=what,
         spread=spread,
@@ -107,36 +121,34 @@ def source_heatmap(
     means: NDArray[Any],
     sources: Sequence[str],
     *,
-    rows: Sequence[str],
+    rows: HeatmapRows,
     title: str,
     what: str = "scaling coefficients",
     spread: Spread | None = None,
     start: float | None = None,
     own: str = "",
-    axis: str = "layer",
-    summary: bool = True,
 ) -> bytes:
     """Draw numbers as rows × sources, and return a PNG; values are written where they fit.
+
+    Below several layers their mean is drawn as well.
 
     Args:
         means: (rows, sources); NaN where there is none.
         sources: Names of the sources.
-        rows: Names of the rows: layers, or targets.
+        rows: What the rows are.
         title: First line.
         what: What the numbers are.
         spread: How they vary within a cell.
         start: The value that is white; the median if ``None``.
         own: The target, whose own source is printed bold.
-        axis: What rows are.
-        summary: Whether the mean over rows is drawn below, where there are several.
 
     Raises:
         ValueError: The shape does not fit the names.
     """
     means = np.asarray(means, dtype=np.float64)
-    if means.shape != (len(rows), len(sources)) or not means.size:
+    if means.shape != (len(rows.names), len(sources)) or not means.size:
         raise ValueError(
-            f"means: got shape {means.shape}; expected ({len(rows)} rows, {len(sources)} sources)"
+            f"means: got shape {means.shape}; expected ({len(rows.names)} rows, {len(sources)} sources)"
         )
     finite = means[np.isfinite(means)]
     centre = start if start is not None else float(np.median(finite)) if finite.size else 0.0
@@ -146,13 +158,14 @@ def source_heatmap(
     from matplotlib.colors import TwoSlopeNorm
 
     norm = TwoSlopeNorm(centre, centre - reach, centre + reach)
-    whole = summary and len(rows) > 1
-    drawing = _Drawing(*means.shape, tall=spread is not None, summary=whole, longest_row=max(map(len, rows)))
+    whole = rows.of == "layer" and len(rows.names) > 1
+    longest = max(map(len, rows.names))
+    drawing = _Drawing(*means.shape, tall=spread is not None, summary=whole, longest_row=longest)
     digits = _digits(reach)
     bold = [source.rsplit("/", 1)[-1] == own.rsplit("/", 1)[-1] for source in sources]
-    image = drawing.matrix(0, means, spread, norm, rows, digits, axis)
+    image = drawing.matrix(0, means, spread, norm, rows.names, digits, rows.of)
     if whole:
-        drawing.matrix(1, _mean_of_rows(means), None, norm, ["mean"], digits, axis)
+        drawing.matrix(1, _mean_of_rows(means), None, norm, ["mean"], digits, rows.of)
     drawing.label(_short_names(sources), bold)
     if spread is not None:
         what = f"{what}, mean ± sd over {spread.over}"

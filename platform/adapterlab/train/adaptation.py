@@ -135,8 +135,8 @@ class SourcePool:
         Raises:
             UsageError: The method's adapters cannot be combined.
         """
-        if not method.points:
-            raise UsageError(f"{type(method).__name__} attaches nowhere, so it cannot be combined")
+        if not method.sites:
+            raise UsageError(f"adapters of {type(method).__name__} cannot be combined: they attach nowhere")
         placed = [
             {name: tensor.to(device=backbone.device, dtype=backbone.dtype) for name, tensor in one.items()}
             for one in adapters

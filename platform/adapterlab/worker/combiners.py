@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from adapterlab.planning.steps import StudyJob
 from adapterlab.records import PoolShape, TaskData
 from adapterlab.registry.entry_points import adapter_method, combiner
-from adapterlab.spec.search_space import COMBINER
+from adapterlab.spec.search_space import TrialSetting
 from adapterlab.train import weights
 from adapterlab.train.adaptation import SourcePool
 from adapterlab.train.combination import Combination, pool_for
@@ -20,20 +18,20 @@ from adapterlab.train.layers import CombinerLayer, MethodLayer, ModelFolder, Poo
 from adapterlab.worker.worker import Worker
 
 
-class Mixers:
+class StudyCombiners:
     """The combiners of one study, each made when it is first needed."""
 
     def __init__(self, worker: Worker, job: StudyJob, task: TaskData) -> None:
         self._worker = worker
         self._job = job
         self._task = task
-        self._made: dict[str, Mixer] = {}
+        self._made: dict[str, StudyCombiner] = {}
 
-    def of(self, settings: Mapping[str, Any]) -> Mixer:
-        """Return the combiner that settings name, or the only one."""
-        kind = str(settings.get(COMBINER) or self._job.combiners[0].kind)
+    def of(self, setting: TrialSetting) -> StudyCombiner:
+        """Return the combiner that a setting names, or the only one."""
+        kind = setting.combiner or self._job.combiners[0].kind
         if kind not in self._made:
-            self._made[kind] = Mixer(self, self._worker, self._job, self._task, kind)
+            self._made[kind] = StudyCombiner(self, self._worker, self._job, self._task, kind)
         return self._made[kind]
 
     @cached_property
@@ -62,10 +60,10 @@ class Mixers:
 
 
 @dataclass
-class Mixer:
+class StudyCombiner:
     """One combiner of a study."""
 
-    mixers: Mixers
+    study: StudyCombiners
     worker: Worker
     job: StudyJob
     task: TaskData
@@ -78,10 +76,9 @@ class Mixer:
         self.plugin = combiner(self.kind)
         self.settings = self.plugin.settings.model_validate(self.recipe.settings)
 
-    def layer(self, settings: Mapping[str, Any]) -> CombinerLayer:
-        """Return the combiner's torch side under one setting: every dimension but the rate reaches it."""
-        dimensions = {name: float(value) for name, value in settings.items() if name not in (COMBINER, "lr")}
-        return self.plugin.layer(self.settings, self.mixers.shape, **dimensions)
+    def layer(self, setting: TrialSetting) -> CombinerLayer:
+        """Return the combiner's torch side under one setting: each of its dimensions reaches it by name."""
+        return self.plugin.layer(self.settings, self.study.shape, **setting.dimensions)
 
     def fixed_of(self, layer: CombinerLayer) -> Tensors:
         """Return its tensors that are decided before training; the same for every setting."""
@@ -94,16 +91,16 @@ class Mixer:
     def pool_of(self, layer: CombinerLayer) -> SourcePool:
         """Return what it works on: the study's pool, or the one adapter it makes of it."""
         if not layer.averages:
-            return self.mixers.pool
+            return self.study.pool
         if self._averaged is None:
             self._averaged = pool_for(
-                layer, self.fixed_of(layer), self.mixers.method, self.mixers.adapters, self.worker.backbone
+                layer, self.fixed_of(layer), self.study.method, self.study.adapters, self.worker.backbone
             )
         return self._averaged
 
-    def lane(self, settings: Mapping[str, Any], *, seed: int, name: str, sees_test: bool = False) -> Lane:
+    def lane(self, setting: TrialSetting, *, seed: int, name: str, sees_test: bool = False) -> Lane:
         """Return a lane that trains one setting with one seed."""
-        layer, backbone = self.layer(settings), self.worker.backbone
+        layer, backbone = self.layer(setting), self.worker.backbone
         placed = {
             name: tensor.to(device=backbone.device, dtype=backbone.dtype)
             for name, tensor in self.fixed_of(layer).items()
@@ -112,7 +109,7 @@ class Mixer:
             backbone,
             Combination(self.pool_of(layer), layer, placed, token_dependent=self.plugin.token_dependent),
             self.task,
-            self.recipe.training.at(float(settings["lr"])),
+            self.recipe.training.at(setting.lr),
             seed=seed,
             name=name,
             sees_test=sees_test,

@@ -21,11 +21,11 @@ from adapterlab.planning.steps import FinalJob, StudyJob
 from adapterlab.provenance import provenance_of
 from adapterlab.records import EpochResult, LaneResult, State, TaskData
 from adapterlab.search.study import Proposal, StudySearch, TrialRecord
-from adapterlab.spec.search_space import COMBINER, Setting
+from adapterlab.spec.search_space import COMBINER, Setting, TrialSetting
 from adapterlab.train import weights
 from adapterlab.train.lane import Lane
 from adapterlab.train.layers import MEAN_COEFFICIENTS
-from adapterlab.worker.combiners import Mixers
+from adapterlab.worker.combiners import StudyCombiners
 from adapterlab.worker.orders import Assignment, StudyOrder, TrialsOrder
 from adapterlab.worker.run_tree import RunRecorder
 from adapterlab.worker.training import train_runs
@@ -123,9 +123,9 @@ class _Study:
             time.sleep(_SOURCE_POLL_S)
 
     @cached_property
-    def mixers(self) -> Mixers:
+    def combiners(self) -> StudyCombiners:
         """The study's combiners."""
-        return Mixers(self.worker, self.job, self.task)
+        return StudyCombiners(self.worker, self.job, self.task)
 
     @cached_property
     def run(self) -> RunRecorder:
@@ -214,8 +214,10 @@ class _Trials:
         run = worker.tree.trial(
             study.run, study.job, proposal.number, proposal.settings, new=not proposal.taken_over
         )
-        mixer = study.mixers.of(proposal.settings)
-        lane = mixer.lane(proposal.settings, seed=study.job.search.seed, name=str(proposal.number))
+        setting = TrialSetting.of(proposal.settings)
+        lane = study.combiners.of(setting).lane(
+            setting, seed=study.job.search.seed, name=str(proposal.number)
+        )
         self.in_training += 1
         return _TrialRun(self, proposal, run, lane)
 
@@ -341,14 +343,15 @@ class _FinalRun:
         self.run.end(result.state, result.reason)
 
     def _publish(self, result: LaneResult) -> None:
-        study, mixer = self.study, self.study.mixers.of(self.settings)
+        study, setting = self.study, TrialSetting.of(self.settings)
+        combiner = study.combiners.of(setting)
         best, facts, job = result.best, study.task.facts, study.job
         assert best is not None
         assert result.test_metrics is not None
         learned = weights.without_head(result.tensors)
         count = sum(tensor.numel() for tensor in learned.values())
-        layer = mixer.layer(self.settings)
-        kept = {**result.tensors, **mixer.fixed_of(layer)}
+        layer = combiner.layer(setting)
+        kept = {**result.tensors, **combiner.fixed_of(layer)}
         if result.mean_coefficients is not None:
             kept[MEAN_COEFFICIENTS] = result.mean_coefficients
         coefficients = layer.coefficients(kept)
@@ -358,7 +361,7 @@ class _FinalRun:
             study_key=study.key,
             task=facts.task,
             task_digest=str(facts.content_digest),
-            combiner=mixer.kind,
+            combiner=combiner.kind,
             backbone_digest=study.worker.context.backbone.digest,
             seed=self.seed,
             settings=dict(self.settings),
@@ -381,8 +384,8 @@ class _FinalRun:
         study.worker.catalog.publish_transfer(record, weights.to_bytes(kept, about), summaries, self.claim)
         self.run.outcome(best, result.test_metrics, best_epoch=result.best_epoch)
         attends = result.mean_coefficients is not None
-        start = 1.0 if attends else self.settings.get("init_scale")  # attention starts even: 1 / T each
-        shown = job.label if mixer.kind == job.combiner else f"{job.label} · {mixer.kind}"
+        start = 1.0 if attends else setting.dimensions.get("init_scale")  # attention starts even: 1 / T each
+        shown = job.label if combiner.kind == job.combiner else f"{job.label} · {combiner.kind}"
         self.run.coefficients(
             values, job, None if start is None else float(start), shown, token_dependent=attends
         )
@@ -411,7 +414,8 @@ def _begin(
     run = study.worker.tree.final(under, key, study.job, seed, settings, study.task.facts)
     trained = study.trained(record.best_trial, seed)
     if trained is None:
-        lane = study.mixers.of(settings).lane(settings, seed=seed, name=key, sees_test=True)
+        setting = TrialSetting.of(settings)
+        lane = study.combiners.of(setting).lane(setting, seed=seed, name=key, sees_test=True)
     else:
         for epoch in trained.epochs:
             run.epoch(epoch)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from adapterlab.tracking.pictures import (
+    HeatmapRows,
     Spread,
     coefficient_heatmap,
     difference_bars,
@@ -79,9 +80,11 @@ def test_many_sources_fit_on_one_page():
 def test_targets_by_sources_may_have_empty_cells():
     means = np.array([[0.1, np.nan], [0.2, 0.3]])
     spread = Spread(np.abs(means), "3 seeds")
-    assert _size(source_heatmap(means, ["a", "b"], rows=["x", "y"], title="t", axis="target", spread=spread))
+    assert _size(
+        source_heatmap(means, ["a", "b"], rows=HeatmapRows(["x", "y"], of="target"), title="t", spread=spread)
+    )
     with pytest.raises(ValueError, match="1 rows, 2 sources"):
-        source_heatmap(means, ["a", "b"], rows=["x"], title="t")
+        source_heatmap(means, ["a", "b"], rows=HeatmapRows(["x"]), title="t")
 
 
 def test_bars_grow_with_sources_and_refuse_what_does_not_fit():

@@ -5,13 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from adapterlab.registry.entry_points import combiner
+from adapterlab.registry.entry_points import adapter_method, combiner
 from adapterlab.train.ablation import without_each
-from adapterlab.train.adaptation import Seat, SourcePool, hidden_states
+from adapterlab.train.adaptation import OwnAdapter, Seat, SourcePool, hidden_states
 from adapterlab.train.combination import Combination, combiner_layer, pool_for
+from adapterlab.train.fold import fold
+from adapterlab.train.layers import Coefficients
 from adapterlab.train.passes import gather
 from adapterlab.train.rng import stream
 from adapterlab_bottleneck.plugin import PFEIFFER, PfeifferSettings
+from tiny_decoder import TinyDecoder
 from tiny_models import random_encoder, random_examples
 
 SOURCES = 3
@@ -101,3 +104,33 @@ def test_a_normalised_coefficient_is_zeroed_after_normalising(backbone):
 def test_lanes_share_the_pools_inner_products(backbone):
     whole, reduced, _, _ = parts(backbone, "scalearn")
     assert {one.group for one in reduced} == {whole.group}
+
+
+@pytest.mark.parametrize("kind", ["scalearn", "scalearn_pp", "scalearn_softmax", "adapterfusion"])
+def test_a_source_can_be_left_out_where_sites_differ_in_width(kind):
+    """LoRA on a decoder whose values are half as wide as its queries: as if its output were zero."""
+    decoder, lora = TinyDecoder(), adapter_method("lora")
+    settings = lora.settings(r=2)
+    method, shape = lora.layer(settings, decoder.shape), lora.pool(settings, decoder.shape, SOURCES)
+    pool = [
+        {name: torch.randn(one.shape, dtype=torch.float64, generator=stream(seed, name)) / 3
+         for name, one in method.initial(stream(seed, "adapter")).items()}
+        for seed in range(SOURCES)
+    ]  # fmt: skip
+    mixer = layer_of(kind, shape)
+    learned = learned_of(mixer)
+    stacked = pool_for(mixer, learned, method, pool, decoder)
+    whole = Combination(stacked, mixer, token_dependent=kind == "adapterfusion")
+    together = states(decoder, [whole, *without_each(whole, learned, pool, decoder)], learned)
+    for t, got in enumerate(together[1:]):
+        others = [one for place, one in enumerate(pool) if place != t]
+        if whole.token_dependent:
+            smaller = SourcePool.build(method, others, decoder)
+            (wanted,) = states(decoder, [Combination(smaller, layer_of(kind, smaller.shape))], learned)
+        else:
+            omega = mixer.coefficients(learned)
+            zeroed = [row.index_fill(0, torch.tensor([t]), 0.0) for row in omega.rows]
+            folded = fold(method, pool, Coefficients(tuple(zeroed)))
+            (wanted,) = states(decoder, [OwnAdapter(method)], folded.tensors)
+        torch.testing.assert_close(got, wanted, rtol=0, atol=1e-11)
+        assert (got - together[0]).abs().max() > 1e-3

@@ -23,21 +23,21 @@ from tiny_models import random_encoder, random_task
 METHOD = PfeifferSettings(reduction_factor=4)
 
 
-def layer_of(points, sources, d, *, dropout=0.0, regulariser=0.01):
-    pool = PoolShape(points, (Site("ffn", d, d),), sources)
+def layer_of(points, sources, d, e=None, *, dropout=0.0, regulariser=0.01):
+    pool = PoolShape(points, (Site("ffn", d, e or d),), sources)
     return ADAPTERFUSION.layer(AdapterFusionSettings(value_regulariser=regulariser), pool, dropout=dropout)
 
 
-def problem(sources, r, d, rows, seed):
+def problem(sources, r, d, e, rows, seed):
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape):
         return torch.randn(*shape, dtype=torch.float64, generator=generator)
 
-    pool = FrozenPool({}, normal(sources, d, r) / r**0.5, normal(sources, d))
+    pool = FrozenPool({}, normal(sources, e, r) / r**0.5, normal(sources, e))
     tensors = {
         name: (one.double() + normal(*one.shape) / d).requires_grad_()
-        for name, one in layer_of(1, sources, d).initial(stream(seed, "fusion")).items()
+        for name, one in layer_of(1, sources, d, e).initial(stream(seed, "fusion")).items()
     }
     return pool, tensors, normal(rows, d).requires_grad_(), normal(rows, sources * r).requires_grad_()
 
@@ -60,15 +60,16 @@ def by_the_paper(tensors, pool, x, h, p, generator):
     sources=st.sampled_from([1, 2, 64]),
     r=st.integers(1, 6),
     d=st.integers(2, 24),
+    e=st.integers(2, 24),
     rows=st.integers(1, 9),
     p=st.sampled_from([0.0, 0.4]),
     seed=st.integers(0, 10_000),
 )
-def test_folded_is_unfolded(sources, r, d, rows, p, seed):
-    """With score dropout as well, where the key's bias does not cancel."""
-    pool, tensors, x, h = problem(sources, r, d, rows, seed)
+def test_folded_is_unfolded(sources, r, d, e, rows, p, seed):
+    """With score dropout as well, where the key's bias does not cancel; inputs and outputs of any width."""
+    pool, tensors, x, h = problem(sources, r, d, e, rows, seed)
     leaves = [x, h, *tensors.values()]
-    layer = layer_of(1, sources, d, dropout=p)
+    layer = layer_of(1, sources, d, e, dropout=p)
     folded = layer.forward(tensors, 0, pool, x, h, generator=torch.Generator().manual_seed(1))
     whole = by_the_paper(tensors, pool, x, h, p, torch.Generator().manual_seed(1))
     torch.testing.assert_close(folded, whole, rtol=1e-12, atol=1e-12)

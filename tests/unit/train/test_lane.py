@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import sys
 import weakref
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,6 +26,8 @@ from adapterlab.train.loop import train_lanes
 from adapterlab.train.rng import stream
 from adapterlab_bottleneck.plugin import PFEIFFER, PfeifferSettings
 from adapterlab_scalearn.plugin import ScaLearn, ScaLearnSettings
+from plugin_packages import POOLING, importable, write_package
+from tiny_decoder import TinyDecoder
 from tiny_models import random_encoder, random_task
 
 ENCODER = random_encoder(layers=2, d=16, dropout=0.1)
@@ -278,3 +282,106 @@ def test_the_schedule_decays_linearly_to_zero():
 def test_rows_longer_than_the_backbone_are_refused():
     with pytest.raises(DataError, match=r"has \d+ tokens, the backbone takes 64"):
         source_lane(ENCODER, METHOD, random_task(longest=200), TRAIN, seed=0, name="long")
+
+
+# -- sites of different width, and heads of every kind ------------------------------------------------
+
+DECODER = TinyDecoder()
+LORA = entry_points.adapter_method("lora")
+NARROW = {"r": 2, "targets": ("query", "value")}
+HEADS = ("classification", "last_token", "mean_token", "pooling")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _pooling(tmp_path_factory):
+    """The head ``pooling``, installed: it reads every token."""
+    site = tmp_path_factory.mktemp("site")
+    write_package(site, "pooling_two", POOLING, {"adapterlab.heads": {"pooling": "POOLING"}})
+    with importable(site):
+        yield
+    sys.modules.pop("pooling_two", None)
+
+
+def loras(count: int) -> SourcePool:
+    """A pool of LoRAs whose values are half as wide as their queries."""
+    layer = LORA.layer(LORA.settings(**NARROW), DECODER.shape)
+    adapters = [
+        {
+            name: torch.randn(one.shape, generator=stream(seed, name)) / 3
+            for name, one in layer.initial(stream(seed, "pool")).items()
+        }
+        for seed in range(count)
+    ]
+    return SourcePool.build(layer, adapters, DECODER)
+
+
+UNEVEN = {count: loras(count) for count in (1, 2, 3)}
+
+
+def decoder_lane(recipe):
+    """Return a fresh lane of a recipe (kind, head, seed, task size, labels, dropout) on the decoder."""
+    kind, head, seed, rows, n_labels, dropout = recipe
+    task = random_task(rows=rows, n_labels=n_labels, seed=seed % 3, longest=4 + seed % 9)
+    task = replace(task, facts=replace(task.facts, head=head))
+    training = TrainSettings(lr=5e-3, max_epochs=2, patience=2, batch_size=6)
+    name = repr(recipe)
+    if kind in ("lora", "houlsby"):
+        plugin = entry_points.adapter_method(kind)
+        settings = plugin.settings.model_validate(NARROW if kind == "lora" else {"reduction_factor": 4})
+        layer = plugin.layer(settings, DECODER.shape)
+        return source_lane(DECODER, layer, task, training, seed=seed, name=name, sees_test=True)
+    plugin, pool = combiner(kind), UNEVEN[1 + seed % 3]
+    layer = combiner_layer(plugin, plugin.settings(), pool.shape, {"dropout": dropout})
+    fixed = even_shares(pool.sources) if kind == "uniform_average" else {}
+    combination = Combination(
+        pool,
+        layer,
+        {name: one.to(DECODER.dtype) for name, one in fixed.items()},
+        token_dependent=plugin.token_dependent,
+    )
+    return transfer_lane(DECODER, combination, task, training, seed=seed, name=name, sees_test=True)
+
+
+DECODER_RECIPES = st.tuples(
+    st.sampled_from(
+        ["lora", "houlsby", "scalearn", "scalearn_pp", "scalearn_uniform", "uniform_average", "adapterfusion"]
+    ),
+    st.sampled_from(HEADS),
+    st.integers(0, 50),
+    st.integers(3, 14),
+    st.sampled_from([1, 2, 3]),
+    st.sampled_from([0.0, 0.3]),
+)
+
+
+def run_decoder(recipes, capacity):
+    waiting = [decoder_lane(recipe) for recipe in recipes]
+    results = train_lanes(
+        DECODER, lambda: waiting.pop(0) if waiting else None, capacity=capacity, on_epoch=lambda *_: True
+    )
+    return {result.name: result for result in results}
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(DECODER_RECIPES, min_size=2, max_size=6, unique=True), st.integers(2, 5))
+def test_lanes_of_any_head_on_sites_of_any_width_equal_the_same_runs_alone(recipes, capacity):
+    """Pools whose sites differ in width, and heads that read first, last, all or every token, in one pass."""
+    together = run_decoder(recipes, capacity)
+    for recipe in recipes:
+        alone = run_decoder([recipe], 1)[repr(recipe)]
+        shared = together[repr(recipe)]
+        assert shared.state is alone.state is State.COMPLETE
+        assert shared.best_epoch == alone.best_epoch
+        if alone.mean_coefficients is not None:
+            torch.testing.assert_close(shared.mean_coefficients, alone.mean_coefficients, rtol=0, atol=1e-6)
+        for name, tensor in alone.tensors.items():
+            torch.testing.assert_close(shared.tensors[name], tensor, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(shared.test_outputs, alone.test_outputs, rtol=0, atol=1e-9)
+
+
+def test_lanes_that_differ_in_their_head_alone_learn_different_things():
+    recipes = [("scalearn", head, 4, 12, 2, 0.0) for head in HEADS]
+    results = run_decoder(recipes, 4)
+    losses = {results[repr(one)].epochs[0].train_loss for one in recipes}
+    assert len(losses) == len(HEADS)
+    assert "head.query" in results[repr(recipes[-1])].tensors

@@ -7,11 +7,19 @@ import sys
 import pytest
 import torch
 
-from adapterlab.records import State
+from adapterlab.planning.steps import (
+    AdapterRecipe,
+    CombinerRecipe,
+    PoolMember,
+    SearchSettings,
+    StudyJob,
+)
+from adapterlab.records import State, TrainRegime
 from adapterlab.registry.entry_points import adapter_method
+from adapterlab.spec.search_space import TrialSetting
 from adapterlab.train.capacity import Capacity
 from adapterlab.train.loop import train_lanes
-from adapterlab.worker.combiners import Mixers
+from adapterlab.worker.combiners import StudyCombiners
 from adapterlab.worker.worker import Worker
 from plugin_packages import TEMPERED, importable, write_package
 from tiny_models import random_task
@@ -42,42 +50,49 @@ def tempered(tmp_path):
     sys.modules.pop("tempered_two", None)
 
 
-def mixers_of(world, catalog, *kinds):
+def combiners_of(world, catalog, *kinds):
     """The combiners of a study on a worker, which needs no sweep to make lanes."""
     from adapterlab_encoder.loading import load
 
     backbone = load(world.backbone, dtype=torch.float64)
     worker = Worker(None, "worker", backbone, catalog, None, Capacity(1))
     settings = adapter_method("pfeiffer").settings(reduction_factor=HIDDEN // 4)
-    job = {
-        "task": "glue/rte",
-        "adapter": {"method": "pfeiffer", "settings": settings.model_dump(mode="json")},
-        "pool": [{"key": key, "task": f"suite/{key[:4]}", "name": key[:4]} for key in world.sources],
-        "combiners": {kind: {"settings": {}, "training": TRAINING, "models": {}} for kind in kinds},
-    }
-    return Mixers(worker, job, random_task(rows=18, longest=8, vocab=25)), backbone
+    job = StudyJob(
+        task="glue/rte",
+        task_name="rte",
+        label="study",
+        chooses=len(kinds) > 1,
+        combiners=tuple(CombinerRecipe(kind, 1, {}, {}, TrainRegime(**TRAINING), {}) for kind in kinds),
+        pool=tuple(PoolMember(key, f"suite/{key[:4]}", key[:4]) for key in world.sources),
+        adapter=AdapterRecipe("pfeiffer", 1, settings.model_dump(mode="json")),
+        search=SearchSettings("random", "none", 0, 1),
+        search_key=None,
+        rows=None,
+    )
+    return StudyCombiners(worker, job, random_task(rows=18, longest=8, vocab=25)), backbone
 
 
-def trained(mixers, backbone, settings):
+def trained(combiners, backbone, settings):
     """Return what a trial of one setting learned, and its coefficients in effect."""
-    mixer = mixers.of(settings)
-    lanes = [mixer.lane(settings, seed=0, name="trial")]
+    setting = TrialSetting.of(settings)
+    combiner = combiners.of(setting)
+    lanes = [combiner.lane(setting, seed=0, name="trial")]
     (result,) = train_lanes(
         backbone, lambda: lanes.pop() if lanes else None, capacity=1, on_epoch=lambda *_: True
     )
     assert result.state is State.COMPLETE
-    return result, mixer.layer(settings).coefficients(result.tensors)
+    return result, combiner.layer(setting).coefficients(result.tensors)
 
 
 @pytest.mark.usefixtures("tempered")
 def test_a_dimension_of_ones_own_changes_what_is_trained(world):
     with world.open() as catalog:
-        mixers, backbone = mixers_of(world, catalog, "tempered")
+        combiners, backbone = combiners_of(world, catalog, "tempered")
         found = {
-            temperature: trained(mixers, backbone, {"lr": 1e-2, "temperature": temperature})
+            temperature: trained(combiners, backbone, {"lr": 1e-2, "temperature": temperature})
             for temperature in (0.1, 10.0)
         }
-        again, _ = trained(mixers, backbone, {"lr": 1e-2, "temperature": 0.1})
+        again, _ = trained(combiners, backbone, {"lr": 1e-2, "temperature": 0.1})
     (cold, sharp), (hot, flat) = found[0.1], found[10.0]
     assert torch.equal(cold.tensors["omega"], again.tensors["omega"])
     assert not torch.allclose(cold.tensors["omega"], hot.tensors["omega"], atol=1e-3)
@@ -89,8 +104,8 @@ def test_a_dimension_of_ones_own_changes_what_is_trained(world):
 def test_the_shipped_dimensions_reach_the_layer_as_well(world, changed):
     plain = {"lr": 1e-2, "init_scale": 2.0, "dropout": 0.0}
     with world.open() as catalog:
-        mixers, backbone = mixers_of(world, catalog, "scalearn_uniform")
-        one, other = (trained(mixers, backbone, plain | more)[0] for more in ({}, changed))
+        combiners, backbone = combiners_of(world, catalog, "scalearn_uniform")
+        one, other = (trained(combiners, backbone, plain | more)[0] for more in ({}, changed))
     assert not torch.equal(one.tensors["omega"], other.tensors["omega"])
 
 
@@ -98,12 +113,16 @@ def test_the_shipped_dimensions_reach_the_layer_as_well(world, changed):
 def test_a_trial_chooses_its_combiner_and_brings_that_ones_dimensions(world):
     """In a study of ``auto`` each combiner is made once and lanes of both share the pool."""
     with world.open() as catalog:
-        mixers, _ = mixers_of(world, catalog, "scalearn", "tempered")
-        first = mixers.of({"combiner": "tempered", "lr": 1e-2, "temperature": 1.0})
-        second = mixers.of({"combiner": "scalearn", "lr": 1e-2, "init_scale": 2.0, "dropout": 0.0})
-        assert mixers.of({"combiner": "tempered"}) is first
-        cold = first.layer({"combiner": "tempered", "lr": 1e-2, "temperature": 0.1})
-        plain = second.layer({"combiner": "scalearn", "lr": 1e-2, "init_scale": 1.0, "dropout": 0.2})
+        combiners, _ = combiners_of(world, catalog, "scalearn", "tempered")
+        first = combiners.of(TrialSetting.of({"combiner": "tempered", "lr": 1e-2, "temperature": 1.0}))
+        second = combiners.of(
+            TrialSetting.of({"combiner": "scalearn", "lr": 1e-2, "init_scale": 2.0, "dropout": 0.0})
+        )
+        assert combiners.of(TrialSetting.of({"combiner": "tempered", "lr": 1e-2})) is first
+        cold = first.layer(TrialSetting.of({"combiner": "tempered", "lr": 1e-2, "temperature": 0.1}))
+        plain = second.layer(
+            TrialSetting.of({"combiner": "scalearn", "lr": 1e-2, "init_scale": 1.0, "dropout": 0.2})
+        )
         assert cold.temperature == 0.1
         assert (plain.init_scale, plain.dropout) == (1.0, 0.2)
         assert first.pool_of(cold) is second.pool_of(plain)
@@ -112,8 +131,8 @@ def test_a_trial_chooses_its_combiner_and_brings_that_ones_dimensions(world):
 @pytest.mark.usefixtures("tempered")
 def test_a_dimension_that_is_not_there_is_an_error_and_not_passed_over(world):
     with world.open() as catalog:
-        mixers, _ = mixers_of(world, catalog, "tempered")
-        mixer = mixers.of({})
+        combiners, _ = combiners_of(world, catalog, "tempered")
+        combiner = combiners.of(TrialSetting.of({"lr": 1e-2}))
         for settings in ({"lr": 1e-2}, {"lr": 1e-2, "temperature": 1.0, "dropout": 0.1}):
             with pytest.raises(TypeError, match=r"temperature|dropout"):
-                mixer.layer(settings)
+                combiner.layer(TrialSetting.of(settings))
