@@ -104,9 +104,13 @@ def read_json_file(path: Path, error: type[AdapterlabError] = DataError, *, limi
     try:
         return json.loads(data)
     except RecursionError:
-        raise error(f"{path}: no JSON (nested too deep)", remedy="Fetch or write the file again.") from None
+        raise error(
+            f"{path}: cannot be read: no JSON (nested too deep)", remedy="Fetch or write the file again."
+        ) from None
     except ValueError as fault:
-        raise error(f"{path}: no JSON ({fault})", remedy="Fetch or write the file again.") from None
+        raise error(
+            f"{path}: cannot be read: no JSON ({fault})", remedy="Fetch or write the file again."
+        ) from None
 
 
 def shortened(text: str) -> str:

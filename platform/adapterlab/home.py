@@ -11,6 +11,8 @@ from pathlib import Path
 
 import platformdirs
 
+from adapterlab.given_files import given_path
+
 HOME_VARIABLE = "ADAPTERLAB_HOME"
 
 
@@ -54,7 +56,7 @@ class Stores:
 def home_folder() -> Path:
     """Return the home folder: ``$ADAPTERLAB_HOME``, or the user's data folder."""
     chosen = os.environ.get(HOME_VARIABLE)
-    folder = Path(chosen).expanduser() if chosen else platformdirs.user_data_path("adapterlab")
+    folder = given_path(chosen, HOME_VARIABLE) if chosen else platformdirs.user_data_path("adapterlab")
     return folder.absolute()
 
 

@@ -127,7 +127,7 @@ class RowMaker:
         if isinstance(value, str) and value.lstrip().startswith("["):
             try:
                 value = json.loads(value)
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise Fault(f"column {self.definition.label!r} is no JSON list: {value[:60]!r}") from None
         if isinstance(value, list | tuple):
             return list(value)
@@ -258,7 +258,10 @@ def run_converter(convert: Callable[[Row], Iterable[Row]], record: Row, task: st
 
 def name_of(label: Any) -> str:
     """Return a label as the name of a class: text as it is, a number as it is written."""
-    return label if isinstance(label, str) else str(label)
+    if not isinstance(label, str):
+        return str(label)
+    _check_text(label, "of labels")
+    return label
 
 
 def names(values: Iterable[Any]) -> str:

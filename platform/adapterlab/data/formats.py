@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from adapterlab.errors import DataError
+from adapterlab.given_files import check_regular
 
 MAX_LINE_BYTES = 1 << 26
 """Longest line read, 64 MiB; longer ones are no text rows but a broken file."""
@@ -303,7 +304,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 def _next_line(path: Path, stream: IO[bytes] | gzip.GzipFile) -> bytes:
     try:
         return stream.readline(MAX_LINE_BYTES + 1)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except (EOFError, zlib.error, OSError) as error:  # a gzip file that is none is an OSError
         raise DataError(
             f"{path}: cannot be unpacked ({error}); it is cut off or no gzip file",
             remedy="Fetch or pack the file again.",
@@ -311,7 +312,13 @@ def _next_line(path: Path, stream: IO[bytes] | gzip.GzipFile) -> bytes:
 
 
 def _open(path: Path, *, packed: bool) -> IO[bytes] | gzip.GzipFile:
-    return gzip.open(path) if packed else path.open("rb")
+    check_regular(path)
+    try:
+        return gzip.open(path) if packed else path.open("rb")
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror})", remedy="Check the file's permissions."
+        ) from None
 
 
 def _check_unpacked(path: Path, unpacked: int, packed: int) -> None:

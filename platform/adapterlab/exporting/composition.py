@@ -6,6 +6,7 @@ width; one non-linearity for all.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from adapterlab.exporting import adapterhub_reading as reading
 from adapterlab.exporting import backbone_references as backbones
 from adapterlab.exporting.adapter_folder import read_adapter
 from adapterlab.exporting.stored_models import open_trained
+from adapterlab.given_files import is_folder, shortened
 from adapterlab.records import BackboneShape
 from adapterlab.registry import entry_points
 from adapterlab.train import compose as engine
@@ -141,13 +143,13 @@ def _resolve(
 ) -> _Source:
     if isinstance(reference, Mapping):
         return _from_tensors(name, reference, base)
-    folder = Path(reference).expanduser()
-    if reference and folder.is_dir():
+    folder = Path(os.path.expanduser(reference))  # noqa: PTH111
+    if reference and is_folder(folder):
         return _from_folder(folder)
     if isinstance(reference, str) and _KEY.fullmatch(reference):
         return _from_catalog(reference, base, open_catalog)
     raise NotFoundError(
-        f"{name}: no folder {str(reference)!r}, and no key of the catalog",
+        f"{name}: no folder {shortened(str(reference))!r}, and no key of the catalog",
         remedy="`platform catalog list` shows the keys.",
     )
 

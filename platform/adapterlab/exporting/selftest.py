@@ -101,9 +101,21 @@ def rows_of(document: Mapping[str, Any], where: str) -> tuple[Examples, NDArray[
 
     try:
         rows = document["rows"]
+        for row in rows:
+            ids, types, logits = row["input_ids"], row["token_type_ids"], row["logits"]
+            if (
+                not ids
+                or len(ids) != len(types)
+                or any(type(one) is not int or not 0 <= one < 1 << 31 for one in (*ids, *types))
+            ):
+                raise ValueError(
+                    "input_ids and token_type_ids must be whole numbers, as many of one as of the other"
+                )
+            if not all(type(one) in (int, float) and abs(one) < 1e38 for one in logits):
+                raise ValueError("logits must be finite numbers")
         examples = examples_of([row["input_ids"] for row in rows], [row["token_type_ids"] for row in rows])
         return examples, np.asarray([row["logits"] for row in rows], dtype=np.float64)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{where}: no self-test ({type(error).__name__}: {error})") from None
 
 
