@@ -21,6 +21,7 @@ from adapterlab import home
 from adapterlab.data.task_library import TaskLibrary
 from adapterlab.driver.preview import PlannedSweep, compile_spec, plan_spec
 from adapterlab.errors import NotFoundError, UsageError
+from adapterlab.given_files import given_path
 from adapterlab.spec.load import LoadedSpec, load_spec
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ def contributions(
     """
     from adapterlab.exporting.ablation import contributions as evaluate
 
-    root = None if data_root is None else Path(data_root).expanduser().absolute()
+    root = None if data_root is None else given_path(data_root, "--data-root").absolute()
     with _filled_catalog() as catalog:
         return evaluate(
             catalog, transfer, split=split, backbone=backbone, data_root=root, cache=home.stores().cache

@@ -14,6 +14,8 @@ from urllib.parse import unquote
 
 import platformdirs
 
+from adapterlab.given_files import given_path
+
 HOME_VARIABLE = "ADAPTERLAB_HOME"
 PRIVATE = 0o077
 """The umask of everything in the home folder: task texts, weights and results are nobody else's."""
@@ -66,7 +68,7 @@ class Stores:
 def home_folder() -> Path:
     """Return the home folder: ``$ADAPTERLAB_HOME``, or the user's data folder."""
     chosen = os.environ.get(HOME_VARIABLE)
-    folder = Path(chosen).expanduser() if chosen else platformdirs.user_data_path("adapterlab")
+    folder = given_path(chosen, HOME_VARIABLE) if chosen else platformdirs.user_data_path("adapterlab")
     return folder.absolute()
 
 

@@ -109,7 +109,9 @@ def mean_vector(texts: Sequence[str], folder: Path, device: torch.device) -> np.
 def _longest(folder: Path, config: Any) -> int:
     """Return how many tokens of a text are read: the encoder's own rule, else what the model can take."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        return int(json.loads((folder / "sentence_bert_config.json").read_bytes())["max_seq_length"])
+        longest = int(json.loads((folder / "sentence_bert_config.json").read_bytes())["max_seq_length"])
+        if 1 <= longest < 1 << 31:
+            return longest
     return min(512, int(getattr(config, "max_position_embeddings", 512)) - 2)
 
 

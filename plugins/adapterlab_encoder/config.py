@@ -77,7 +77,7 @@ def config_of(config: Mapping[str, Any]) -> EncoderConfig:
             sense.
     """
     architecture = config.get("model_type")
-    if architecture not in POSITION_OFFSET:
+    if not isinstance(architecture, str) or architecture not in POSITION_OFFSET:
         raise BackboneError(
             f"{architecture!r} is not a post-LayerNorm encoder",
             remedy=f"Use one of: {', '.join(POSITION_OFFSET)}.",
@@ -150,7 +150,7 @@ def encoder_shape(
 
 def _whole(config: Mapping[str, Any], name: str, least: int = 1) -> int:
     value = config[name]
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 1 << 31:
         wanted = "a positive whole number" if least else "a whole number of 0 or more"
         raise BackboneError(f"{name} is {value!r}, expected {wanted}")
     return value

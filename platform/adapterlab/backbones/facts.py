@@ -8,17 +8,18 @@ weights and tokenizer files; nothing in it is ever run or unpickled.
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
 from adapterlab.backbones import hub
-from adapterlab.backbones.tokenizer import tokenizer_digest
+from adapterlab.backbones.tokenizer import check_token_ids, tokenizer_digest
 from adapterlab.backbones.weight_files import INDEX, SINGLE, no_weights, weight_files, weights_digest
 from adapterlab.errors import BackboneError, NotFoundError
 from adapterlab.fingerprint import digest_of
+from adapterlab.given_files import given_path, is_folder, read_json_file
 from adapterlab.records import BackboneFacts, BackboneShape
 from adapterlab.registry.entry_points import backbone_family
 from adapterlab.registry.plugins import BackboneFamily, InputFormat
@@ -145,13 +146,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / "config.json"
     try:
-        config = json.loads(path.read_bytes())
-    except FileNotFoundError:
+        config = read_json_file(path, BackboneError)
+    except NotFoundError:
         raise BackboneError(
             f"{folder}: no config.json", remedy="Name a folder as save_pretrained() writes it."
         ) from None
-    except (ValueError, RecursionError, OSError) as error:
-        raise BackboneError(f"{path}: cannot be read ({error})", remedy="Fetch the model again.") from None
     if not isinstance(config, dict):
         raise BackboneError(f"{path}: expected an object, got {type(config).__name__}")
     return config
@@ -166,6 +165,9 @@ def _facts_of(spec: BackboneSpec, place: Path, cache: Path) -> BackboneFacts:
     if not files:
         raise no_weights(place)
     weights = weights_digest(files, cache)
+    check_token_ids(
+        place, _of_family(place, config, lambda family: family.input_format(config)).vocabulary, cache
+    )
     if spec.sha256 not in (None, weights):
         raise BackboneError(
             f"{files[0] if len(files) == 1 else place}: sha256 {weights}, but the spec expects {spec.sha256}",
@@ -262,8 +264,8 @@ def _check_expected(spec: BackboneSpec, shape: BackboneShape, place: Path) -> No
 
 
 def _given_folder(name: str, folder: Path) -> Path:
-    place = (folder / Path(name).expanduser()).absolute()
-    if not place.is_dir():
+    place = (folder / given_path(folder / os.path.expanduser(name), "backbone.source")).absolute()  # noqa: PTH111
+    if not is_folder(place):
         raise NotFoundError(
             f"no folder {place} (backbone.source)",
             remedy="A folder: path is relative to the spec; expected config.json, weights and tokenizer in it.",

@@ -9,6 +9,7 @@ from typing import Any
 
 from adapterlab.backbones.facts import family_of
 from adapterlab.backbones.weight_files import MAX_HEADER_BYTES, weight_files
+from adapterlab.errors import BackboneError
 
 
 def backbone_parameters(folder: Path) -> int | None:
@@ -38,8 +39,13 @@ def _counts(path: Path) -> dict[str, int]:
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         header: dict[str, Any] = json.loads(stream.read(min(length, MAX_HEADER_BYTES)))
-    return {
-        name: prod(tensor["shape"])
-        for name, tensor in header.items()
-        if name != "__metadata__" and str(tensor["dtype"]).startswith(("F", "BF"))
-    }
+    try:
+        return {
+            name: prod(map(int, tensor["shape"]))
+            for name, tensor in header.items()
+            if name != "__metadata__" and str(tensor["dtype"]).startswith(("F", "BF"))
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise BackboneError(
+            f"{path}: its header is broken ({type(error).__name__}: {error})", remedy="Fetch the file again."
+        ) from None

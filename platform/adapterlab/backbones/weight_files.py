@@ -13,6 +13,7 @@ from typing import Any
 from adapterlab.caching.file_digests import file_digest
 from adapterlab.errors import BackboneError
 from adapterlab.fingerprint import digest_of
+from adapterlab.given_files import read_json_file
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -32,8 +33,8 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     if not index.is_file():
         return ()
     try:
-        names = sorted({str(name) for name in json.loads(index.read_bytes())["weight_map"].values()})
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        names = sorted({str(name) for name in read_json_file(index, BackboneError)["weight_map"].values()})
+    except (KeyError, TypeError, AttributeError) as error:
         raise BackboneError(
             f"{index}: not an index of shards ({error})", remedy="Fetch the model again."
         ) from None

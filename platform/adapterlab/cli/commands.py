@@ -23,24 +23,26 @@ class Entry:
 
     summary: str
     section: str
+    works: bool = False
+    """Whether it does more than print: its exit code stands even where nobody reads what it says."""
 
 
 SWEEPS, STORES, SETUP = "Sweeps", "Results and stores", "Setting up"
 
 COMMANDS: Mapping[str, Entry] = {
-    "init": Entry("Write a commented starter spec.", SWEEPS),
+    "init": Entry("Write a commented starter spec.", SWEEPS, works=True),
     "validate": Entry("Check a spec; show every fault with its line.", SWEEPS),
     "plan": Entry("Show what a spec would train, what is done already, and what it costs.", SWEEPS),
-    "submit": Entry("Run a spec; run it again to resume or to reuse.", SWEEPS),
+    "submit": Entry("Run a spec; run it again to resume or to reuse.", SWEEPS, works=True),
     "status": Entry("Show how far sweeps are.", SWEEPS),
-    "cancel": Entry("Stop a sweep so that it can be resumed.", SWEEPS),
+    "cancel": Entry("Stop a sweep so that it can be resumed.", SWEEPS, works=True),
     "report": Entry("Show a sweep's results as a table.", STORES),
     "contributions": Entry("Show what each source contributes to a transfer.", STORES),
     "catalog": Entry("List and inspect adapters and transfers, and where they come from.", STORES),
-    "export": Entry("Write an adapter or a transfer for AdapterHub or PEFT.", STORES),
+    "export": Entry("Write an adapter or a transfer for AdapterHub or PEFT.", STORES, works=True),
     "predict": Entry("Show what an adapter or a transfer says of texts.", STORES),
-    "ui": Entry("Open the tracked runs in the browser.", STORES),
-    "db": Entry("Create, upgrade and check the catalog's schema.", STORES),
+    "ui": Entry("Open the tracked runs in the browser.", STORES, works=True),
+    "db": Entry("Create, upgrade and check the catalog's schema.", STORES, works=True),
     "tasks": Entry("List tasks, show one as the model will see it, check their data.", SETUP),
     "schema": Entry("Print the spec's JSON Schema, for editors.", SETUP),
     "doctor": Entry("Check this machine: packages, folders, databases, accelerators.", SETUP),

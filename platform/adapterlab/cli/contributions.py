@@ -11,6 +11,7 @@ import typer
 from adapterlab.cli.options import JsonOption
 from adapterlab.cli.output import emit_json, note, table
 from adapterlab.errors import AdapterlabError, UnavailableError
+from adapterlab.given_files import given_path
 
 if TYPE_CHECKING:
     from adapterlab.exporting.ablation import Contributions
@@ -57,7 +58,7 @@ def command(
     else:
         _show(found)
     if to is not None:
-        _write(Path(to).expanduser(), found)
+        _write(given_path(to, "--to"), found)
     if log:
         _log(found)
 

@@ -10,6 +10,7 @@ import typer
 
 from adapterlab.cli.output import emit, note
 from adapterlab.errors import AdapterlabError, ConflictError, NotFoundError, UnavailableError, UsageError
+from adapterlab.given_files import given_path
 from adapterlab.registry import entry_points
 from adapterlab.spec.template import starter
 
@@ -95,6 +96,7 @@ def _first_comment(path: Path) -> str:
 
 
 def _write(file: Path, text: str) -> None:
+    given_path(file, "FILE")
     if file.is_dir():
         raise UsageError(f"{file} is a folder", remedy=f"name a file in it: {file / 'sweep.toml'}")
     try:

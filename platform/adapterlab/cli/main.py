@@ -7,7 +7,9 @@ unavailable, 6 partly failed, 129 hung up (SIGHUP), 130 interrupted (Ctrl-C), 14
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
+import io
 import logging
 import os
 import signal
@@ -22,9 +24,10 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from adapterlab.cli.commands import LazyGroup
-from adapterlab.cli.output import emit_json, note
-from adapterlab.errors import AdapterlabError, NotFoundError
+from adapterlab.cli.commands import COMMANDS, LazyGroup
+from adapterlab.cli.output import PrintableFormatter, SafeStreams, emit_json, note
+from adapterlab.errors import AdapterlabError, DataError, NotFoundError, UnavailableError
+from adapterlab.given_files import shortened
 from adapterlab.home import home_folder, private_umask
 from adapterlab.passwords import hide_in, hide_passwords
 
@@ -98,19 +101,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     atexit.register(gc.freeze)  # the process ends: what it imported need not be searched for cycles, 0.1 s
     words = list(sys.argv[1:] if arguments is None else arguments)
     flags, words = _flags(words)
-    _prepare_streams()
-    _prepare_logging(flags)
-    try:
+    with SafeStreams() as streams:
+        _prepare_logging(flags)
         with nullcontext() if _FOR_THE_USER.intersection(words[:1]) else private_umask():
             code = _run(words, flags)
         sys.stdout.flush()
-    except BrokenPipeError:
-        return _leave_broken_pipe()
-    return code
+        return code if streams.lost is None else _unread(code, words, streams.lost)
+
+
+def _unread(code: int, words: Sequence[str], lost: OSError) -> int:
+    """Return the exit code of a command whose output was not taken to its end.
+
+    What a command did stands, whether anybody read of it or not. One that only prints has not done what it was
+    asked for; where the reader left by itself (``| head``) nothing is said.
+    """
+    name = next((word for word in words if word in COMMANDS), None)
+    if code or (name is not None and COMMANDS[name].works):
+        return code
+    if lost.errno == errno.EPIPE:
+        return EXIT_BROKEN_PIPE
+    note(f"standard output cannot be written: {lost.strerror}")
+    return 1
 
 
 def _run(words: list[str], flags: Flags) -> int:
     try:
+        _check_words(words)
         result = typer.main.get_command(app).main(args=words, prog_name=PROGRAM, standalone_mode=False)
     except AdapterlabError as error:
         return _report_error(error, flags)
@@ -120,18 +136,9 @@ def _run(words: list[str], flags: Flags) -> int:
         number = getattr(stopped.__cause__ or stopped, "number", signal.SIGINT)  # Typer wraps it
         note("interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}")
         return EXIT_SIGNAL + number
-    except SystemExit as left:
-        # Typer leaves like this after completing a shell's word, and when a pipe breaks.
-        if isinstance(left.__context__, BrokenPipeError):
-            raise left.__context__ from None
-        raise
-    except BrokenPipeError:
-        raise
-    except ModuleNotFoundError as error:
-        missing = _missing_package(error)
-        return _report_error(missing, flags) if missing else _report_crash(error, flags)
     except Exception as error:  # noqa: BLE001  the last door: nobody gets a bare traceback
-        return _report_crash(error, flags)
+        explained = _explained(error)
+        return _report_crash(error, flags) if explained is None else _report_error(explained, flags)
     return result if isinstance(result, int) else 0
 
 
@@ -144,12 +151,19 @@ def _flags(words: list[str]) -> tuple[Flags, list[str]]:
     return flags, [word for word in before if word not in ("--verbose", "--quiet")] + after
 
 
-def _prepare_streams() -> None:
-    """Never die of a letter that the terminal's encoding lacks."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
+def _check_words(words: Sequence[str]) -> None:
+    """Refuse what no store could keep and no terminal show: bytes that are not text in this locale's encoding.
+
+    Raises:
+        DataError: A word holds some.
+    """
+    for number, word in enumerate(words, start=1):
+        if "\0" in word or any("\ud800" <= char <= "\udfff" for char in word):
+            raise DataError(
+                f"argument {number}, {word[:80]!r}, is not text: it holds "
+                + ("a NUL" if "\0" in word else "bytes that this locale's encoding does not know"),
+                remedy="Write it in UTF-8; a file of such a name needs another one.",
+            )
 
 
 def _prepare_logging(flags: Flags) -> None:
@@ -158,7 +172,7 @@ def _prepare_logging(flags: Flags) -> None:
     logger.setLevel(level)
     if not logger.handlers:
         handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(PrintableFormatter("%(levelname)s %(name)s: %(message)s"))
         logger.addHandler(handler)
 
 
@@ -173,20 +187,35 @@ def _report_error(error: AdapterlabError, flags: Flags) -> int:
     return EXIT_SIGNAL + signal.Signals[name] if name else error.exit_code
 
 
+def _explained(error: Exception) -> AdapterlabError | None:
+    """Tell what is no bug of ours: a package an extra would bring, and what the operating system refuses."""
+    explained: AdapterlabError | None = None
+    if isinstance(error, ModuleNotFoundError):
+        explained = _missing_package(error)
+    elif isinstance(error, OSError) and error.errno is not None:
+        named = [
+            os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)
+        ]
+        explained = UnavailableError(
+            f"{' and '.join(map(shortened, named)) or 'the system'}: {error.strerror}",
+            remedy="Check the path, its permissions, and the room on its disk.",
+        )
+    if explained is not None:
+        explained.__cause__ = error
+    return explained
+
+
 def _missing_package(error: ModuleNotFoundError) -> AdapterlabError | None:
-    """Tell a package that an extra would bring from a bug of ours."""
     from adapterlab.cli.checks import extra_with
 
     module = (error.name or "").split(".")[0]
     extra = extra_with(module)
     if extra is None:
         return None
-    missing = NotFoundError(
+    return NotFoundError(
         f"this needs the package {module!r}, which is not installed",
         remedy=f"pip install 'adapterlab[{extra}]'",
     )
-    missing.__cause__ = error
-    return missing
 
 
 def _report_usage(error: Any, flags: Flags) -> int:
@@ -194,7 +223,9 @@ def _report_usage(error: Any, flags: Flags) -> int:
         message = error.format_message()
         emit_json({"error": "UsageError", "message": message, "remedy": None, "exit_code": error.exit_code})
     elif isinstance(error, _ClickUsageError):
-        error.show()  # usage, a pointer to --help, and the message
+        shown = io.StringIO()
+        error.show(file=shown)  # usage, a pointer to --help, and the message
+        note(shown.getvalue().rstrip("\n"))
     else:
         note(f"error: {error.format_message()}")
     return int(error.exit_code)
@@ -241,9 +272,3 @@ def _keep(trace: str) -> str | None:
             continue
         return str(folder / name)
     return None
-
-
-def _leave_broken_pipe() -> int:
-    """The reader of our output left (``| head``): say nothing, not even at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return EXIT_BROKEN_PIPE

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json as jsonlib
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from adapterlab.cli.options import JsonOption
 from adapterlab.cli.output import emit_json, table
-from adapterlab.errors import DataError, NotFoundError, UsageError
+from adapterlab.errors import DataError, UsageError
+from adapterlab.given_files import check_regular, given_path
 
 if TYPE_CHECKING:
     from adapterlab.exporting.prediction import Prediction
@@ -74,14 +74,21 @@ def command(
 
 def _rows(file: str) -> list[dict[str, Any]]:
     if file == "-":
-        return _parsed("standard input", sys.stdin)
+        return _decoded("standard input", sys.stdin)
+    path = given_path(file, "--file")
+    check_regular(path)
     try:
-        with Path(file).expanduser().open(encoding="utf-8-sig") as stream:
-            return _parsed(file, stream)
+        with path.open(encoding="utf-8-sig") as stream:
+            return _decoded(file, stream)
     except OSError as error:
-        raise NotFoundError(f"{file}: cannot be read ({error.strerror or error})") from None
+        raise DataError(f"{file}: cannot be read ({error.strerror or error})") from None
+
+
+def _decoded(where: str, lines: Iterable[str]) -> list[dict[str, Any]]:
+    try:
+        return _parsed(where, lines)
     except UnicodeDecodeError as error:
-        raise DataError(f"{file}: not UTF-8 (byte {error.start})") from None
+        raise DataError(f"{where}: not UTF-8 (byte {error.start})") from None
 
 
 def _parsed(where: str, lines: Iterable[str]) -> list[dict[str, Any]]:

@@ -9,8 +9,9 @@ import typer
 
 from adapterlab.api import report
 from adapterlab.cli.options import JsonOption
-from adapterlab.cli.output import emit, emit_json, note, stdout
+from adapterlab.cli.output import emit_file, emit_json, note, stdout
 from adapterlab.errors import UsageError
+from adapterlab.given_files import given_path
 from adapterlab.reporting import render
 from adapterlab.reporting.significance import Significance, compare
 from adapterlab.reporting.summary import Summary
@@ -56,7 +57,7 @@ def command(
     significance = None if against is None else compare(summary, against)
     tables = grids(summary, significance, digits=digits)
     if to is not None:
-        _write(Path(to).expanduser(), summary, tables, significance)
+        _write(given_path(to, "--to"), summary, tables, significance)
     if json:
         from adapterlab.reporting.folder import document
 
@@ -64,7 +65,7 @@ def command(
     elif form == "text":
         _show(tables)
     else:
-        emit(_formatted(form, summary, tables, significance).rstrip("\n"))
+        emit_file(_formatted(form, summary, tables, significance).rstrip("\n"))
 
 
 def show(summary: Summary) -> None:

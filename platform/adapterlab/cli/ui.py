@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from adapterlab.cli.output import emit, note
 from adapterlab.home import stores
 
 
@@ -34,27 +35,25 @@ def command(
     from adapterlab.tracking import schema, server, store
 
     if store.is_server(uri):
-        typer.echo(
+        emit(
             f"The runs are on a tracking server: {server.public_address(uri)}/#/experiments?{server.MODEL_TRAINING}"
         )
         return
     if not server.is_loopback(host):
-        typer.echo(
-            f"warning: {host} can be reached from other machines, and MLflow asks for no password", err=True
-        )
+        note(f"warning: {host} can be reached from other machines, and MLflow asks for no password")
     schema.follow_home(uri, places.artifacts, places.locks)
     log = places.locks.parent / "logs" / "ui.log"
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with server.serve(uri, places.artifacts, host=host, port=port, log=log) as running:
-            typer.echo(f"MLflow UI: {running.url}/#/experiments?{server.MODEL_TRAINING}")
+            emit(f"MLflow UI: {running.url}/#/experiments?{server.MODEL_TRAINING}")
             for name, link in running.experiments().items():
-                typer.echo(f"  {name}: {link}")
-            typer.echo("Ctrl-C stops it.")
+                emit(f"  {name}: {link}")
+            emit("Ctrl-C stops it.")
             sys.stdout.flush()
             running.process.wait()
     except KeyboardInterrupt:
-        typer.echo("stopped", err=True)
+        note("stopped")
 
 
 def _interrupt(*_: object) -> None:

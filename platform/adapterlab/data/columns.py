@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from adapterlab.data.formats import Fault
@@ -14,6 +15,10 @@ from adapterlab.fingerprint import Json
 from adapterlab.records import ProblemType
 from adapterlab.registry.task_definitions import Row, TaskDefinition, fill_template, template_columns
 
+_COMPARED = 1000
+"""Columns among which a near name is looked for."""
+_NAMED = 20
+"""Columns that a message names."""
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -127,7 +132,7 @@ class RowMaker:
         if isinstance(value, str) and value.lstrip().startswith("["):
             try:
                 value = json.loads(value)
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise Fault(f"column {self.definition.label!r} is no JSON list: {value[:60]!r}") from None
         if isinstance(value, list | tuple):
             return list(value)
@@ -258,7 +263,10 @@ def run_converter(convert: Callable[[Row], Iterable[Row]], record: Row, task: st
 
 def name_of(label: Any) -> str:
     """Return a label as the name of a class: text as it is, a number as it is written."""
-    return label if isinstance(label, str) else str(label)
+    if not isinstance(label, str):
+        return str(label)
+    _check_text(label, "of labels")
+    return label
 
 
 def names(values: Iterable[Any]) -> str:
@@ -273,10 +281,16 @@ def kind_of(value: Any) -> str:
 
 
 def _no_column(column: str, row: Row) -> Fault:
-    close = difflib.get_close_matches(column, [str(name) for name in row], n=1)
-    return Fault(
-        f"no column {column!r}{f'; did you mean {close[0]!r}?' if close else f'; it has {names(row)}'}"
-    )
+    return Fault(_no_column_words(column, tuple(map(str, row))))
+
+
+@lru_cache(maxsize=8)  # every row of a file says the same, and of 8,000 columns it takes a second
+def _no_column_words(column: str, known: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(column, known[:_COMPARED], n=1)
+    if close:
+        return f"no column {column!r}; did you mean {close[0]!r}?"
+    more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+    return f"no column {column!r}; it has {names(known[:_NAMED])}{more}"
 
 
 def _check_text(value: str, column: str) -> None:

@@ -16,11 +16,13 @@ import gzip
 import json
 import math
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from adapterlab.errors import DataError
+from adapterlab.given_files import check_regular
 
 MAX_LINE_BYTES = 1 << 26
 """Longest line read, 64 MiB; longer ones are no text rows but a broken file."""
@@ -28,6 +30,9 @@ FREE_BYTES = 1 << 28
 """A packed file may always unpack to so much, 256 MiB."""
 MAX_RATIO = 100
 """Beyond that it may unpack to so many times its size; text packs to a third or a tenth."""
+MAX_EMPTY_LINES = 100_000
+"""So many empty lines, and ten for each that is not, may be in a text file: a packed one of 20 kB can hold
+twenty million, and every one is looked at several times."""
 BATCH_ROWS = 1024
 ENDINGS = (".jsonl", ".csv", ".tsv", ".parquet")
 """Formats by the ending of a file's name; each may be followed by ``.gz`` but for Parquet."""
@@ -161,10 +166,10 @@ def _header(path: Path, cells: list[str], separator: str) -> tuple[str, ...]:
             f"expected {separator!r}",
             remedy="Save it with commas as .csv, or with tabs as .tsv.",
         )
-    twice = sorted({name for name in cells if cells.count(name) > 1})
-    if twice:
+    twice = min((name for name, count in Counter(cells).items() if count > 1), default=None)
+    if twice is not None:
         raise DataError(
-            f"{path}:1: the column {twice[0]!r} stands there twice", remedy="Give every column its own name."
+            f"{path}:1: the column {twice!r} stands there twice", remedy="Give every column its own name."
         )
     return tuple(cells)
 
@@ -282,12 +287,19 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield a text file's lines with their numbers, unpacked, without a byte order mark."""
     packed = path.name.lower().endswith(".gz")
     with _open(path, packed=packed) as stream:
-        size, seen, number = path.stat().st_size, 0, 0
+        size, seen, number, empty = path.stat().st_size, 0, 0, 0
         while line := _next_line(path, stream):
             number += 1
             seen += len(line)
             if packed:
                 _check_unpacked(path, seen, size)
+            if not line.strip():
+                empty += 1
+                if empty > MAX_EMPTY_LINES + 10 * (number - empty):
+                    raise DataError(
+                        f"{path}:{number}: {empty} empty lines so far, more than any text has",
+                        remedy="Is this the right file? Write it again without empty lines.",
+                    )
             if len(line) > MAX_LINE_BYTES:
                 raise DataError(
                     f"{path}:{number}: the line is longer than {MAX_LINE_BYTES >> 20} MiB",
@@ -303,7 +315,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 def _next_line(path: Path, stream: IO[bytes] | gzip.GzipFile) -> bytes:
     try:
         return stream.readline(MAX_LINE_BYTES + 1)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except (EOFError, zlib.error, OSError) as error:  # a gzip file that is none is an OSError
         raise DataError(
             f"{path}: cannot be unpacked ({error}); it is cut off or no gzip file",
             remedy="Fetch or pack the file again.",
@@ -311,7 +323,13 @@ def _next_line(path: Path, stream: IO[bytes] | gzip.GzipFile) -> bytes:
 
 
 def _open(path: Path, *, packed: bool) -> IO[bytes] | gzip.GzipFile:
-    return gzip.open(path) if packed else path.open("rb")
+    check_regular(path)
+    try:
+        return gzip.open(path) if packed else path.open("rb")
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror})", remedy="Check the file's permissions."
+        ) from None
 
 
 def _check_unpacked(path: Path, unpacked: int, packed: int) -> None:

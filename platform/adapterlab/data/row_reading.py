@@ -25,6 +25,8 @@ from adapterlab.registry.task_definitions import TaskDefinition
 
 _SHOWN_FAULTS = 5
 _KEPT_FAULTS = 100
+_MAX_FAULTS = 10_000
+"""After so many bad rows the rest of a file is not read: it is another kind of file."""
 
 Label = int | float | tuple[int, ...]
 
@@ -101,13 +103,16 @@ def label_names(rows: Iterable[tuple[int, Record]], definition: TaskDefinition, 
     """Return the labels that occur, by name; rows that cannot be read are passed over."""
     maker = RowMaker(definition, by_name=True, separator=options.separator)
     found: Counter[str] = Counter()
+    refused = 0
     for _, record in rows:
         try:
             if not isinstance(record, Fault):
                 for one in maker.rows_in(record if tables is None else tables.join(record)):
                     found.update(maker.label_names(one))
         except Fault:
-            continue
+            refused += 1
+            if refused == _MAX_FAULTS:
+                break
     return found
 
 
@@ -190,14 +195,17 @@ def _read(
             refused += 1
             if len(faults) < _KEPT_FAULTS:
                 faults.append((number, str(fault)))
+            if refused == _MAX_FAULTS:
+                break
     if not refused:
         faults = seen.faults()
         refused = len(faults)
     if refused:
         shown = "\n".join(f"{where.of(number)}: {what}" for number, what in faults[:_SHOWN_FAULTS])
         more = refused - _SHOWN_FAULTS
+        at_least = "at least " if refused == _MAX_FAULTS else ""
         raise DataError(
-            shown + (f"\n… and {more} more rows" if more > 0 else ""),
+            shown + (f"\n… and {at_least}{more} more rows" if more > 0 else ""),
             remedy="Correct or remove these rows.",
             faults=[
                 {"where": where.name, where.counted: number, "fault": what}

@@ -7,6 +7,7 @@ shards as the hub names them (``train-00000-of-00002.parquet``). Of several the 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from adapterlab.data.file_records import side_files
 from adapterlab.data.formats import ENDINGS
 from adapterlab.errors import DataError, NotFoundError
+from adapterlab.given_files import given_path
 from adapterlab.records import Splits
 from adapterlab.registry.task_definitions import FolderLocation, TaskDefinition
 
@@ -87,8 +89,8 @@ def check_inside(path: Path, roots: Sequence[Path]) -> None:
     Raises:
         DataError: It leads elsewhere.
     """
-    real = path.resolve()
-    if not any(real.is_relative_to(root.resolve()) for root in roots):
+    real = Path(os.path.realpath(given_path(path, "a task's file")))
+    if not any(real.is_relative_to(os.path.realpath(root)) for root in roots):
         raise DataError(
             f"{path}: leads outside {' and '.join(str(root) for root in roots)}, to {real}",
             remedy="Copy the files below data.root, or point data.root at the folder that holds them.",

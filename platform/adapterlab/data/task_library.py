@@ -7,6 +7,7 @@ the files a spec names, or a suite that makes them.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +17,9 @@ from adapterlab.data import hub_rows
 from adapterlab.data.row_reading import ReadOptions
 from adapterlab.data.row_source import RowSource
 from adapterlab.data.split_files import MissingDataError, SplitFiles, check_inside, files_below, files_in
-from adapterlab.errors import AdapterlabError
+from adapterlab.errors import AdapterlabError, NotFoundError
 from adapterlab.fingerprint import Json
+from adapterlab.given_files import check_regular, given_path
 from adapterlab.records import DEFAULT_MAX_LENGTH, Splits, row_length
 from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import TaskSuite
@@ -199,7 +201,7 @@ class TaskLibrary:
         if definition.hub is not None:
             files = self._hub_files(spec.name, definition, download=download)
         elif spec.folder is not None:
-            folder = self.own_folder / Path(spec.folder).expanduser()
+            folder = given_path(self.own_folder / os.path.expanduser(spec.folder), f"{spec.name}: folder")  # noqa: PTH111
             files = files_in(folder, spec.name, definition.splits, FolderLocation("."), roots=roots)
         else:
             files = _named_files(spec, definition, self.own_folder, roots)
@@ -235,13 +237,15 @@ def _named_files(
     def file(key: str, name: str | None) -> tuple[Path, ...]:
         if name is None:
             return ()
-        path = folder / Path(name).expanduser()
+        path = given_path(folder / os.path.expanduser(name), f"{spec.name}: {key}")  # noqa: PTH111
         check_inside(path, roots)
-        if not path.is_file():
+        try:
+            check_regular(path)
+        except NotFoundError:
             raise MissingDataError(
                 f"{spec.name}: {path} does not exist",
                 remedy=f"Correct {key} of this [[task]]; paths start from the spec.",
-            )
+            ) from None
         return (path,)
 
     train, validation, test = (

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from adapterlab.catalog.records import TransferRecord
 from adapterlab.catalog.store import Catalog
 from adapterlab.errors import DataError, UsageError
@@ -167,6 +169,13 @@ def _evaluated(
     for start in range(0, len(seats), _LANES):
         some = seats[start : start + _LANES]
         found += evaluate(backbone, some, [examples] * len(some), [task.facts] * len(some))
+    for one in found:
+        bad = np.flatnonzero(~np.isfinite(one.outputs).all(axis=1))
+        if len(bad):
+            raise DataError(
+                f"{task.facts.task}: the outputs of row {bad[0] + 1} are not finite",
+                remedy="The transfer's weights overflow in float32; train it again.",
+            )
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from adapterlab.errors import DataError, NotFoundError
 from adapterlab.exporting import adapterhub as hub
 from adapterlab.exporting import adapterhub_reading as reading
+from adapterlab.given_files import read_json_file
 from adapterlab.train.layers import Tensors
 from adapterlab.train.tensor_files import read_tensor_file
 
@@ -86,20 +86,11 @@ def read_json(path: Path) -> Any:
         DataError: It is no JSON.
     """
     try:
-        with path.open("rb") as stream:
-            data = stream.read(_LONGEST_CONFIG + 1)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return read_json_file(path, limit=_LONGEST_CONFIG)
+    except NotFoundError as error:
         raise NotFoundError(
-            f"{path} does not exist", remedy="Expected an adapter's folder, as save_adapter() writes it."
+            error.message, remedy="Expected an adapter's folder, as save_adapter() writes it."
         ) from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
-    if len(data) > _LONGEST_CONFIG:
-        raise DataError(f"{path}: longer than {_LONGEST_CONFIG >> 20} MiB, which is no config")
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: no JSON ({error})") from None
 
 
 def _weights(folder: Path, safe: str, pickled: str) -> Path | None:

@@ -7,7 +7,6 @@ Source: adapters 1.3.0, ``configuration/adapter_config.py``, ``methods/bottlenec
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +37,8 @@ _OLD_ACTIVATIONS = {"gelu": "gelu_new", "gelu_orig": "gelu"}
 _WIDEST = 1 << 20
 """A greater bottleneck is no adapter but a broken config."""
 _GREATEST_FACTOR = 1e9
+_MOST = 1 << 31
+"""Beyond any width or number of classes."""
 _SITE = r"(?:adapters|layer_text_task_adapters|layer_text_lang_adapters)"
 _KEY = re.compile(
     rf"(?P<prefix>|[a-z_]+\.)encoder\.layer\.(?P<layer>0|[1-9]\d?\d?\d?)\.output\.{_SITE}\.(?P<name>.+)\."
@@ -278,7 +279,7 @@ def _with_all_layers(named: Tensors, layers: int, described: Description) -> Ten
 
 def _architecture(config: Mapping[str, Any], where: str) -> str:
     architecture = config.get("model_type")
-    if architecture not in hub.architectures():
+    if not isinstance(architecture, str) or architecture not in hub.architectures():
         raise DataError(
             f"{where}: made for a {architecture!r} model, expected one of {', '.join(hub.architectures())}"
         )
@@ -301,7 +302,8 @@ def _non_linearity(config: Mapping[str, Any], settings: Mapping[str, Any], where
 
 def _scaling(settings: Mapping[str, Any], where: str) -> float:
     scaling = settings.get("scaling", 1.0)
-    if isinstance(scaling, bool) or not isinstance(scaling, int | float) or not math.isfinite(scaling):
+    plain = isinstance(scaling, int | float) and not isinstance(scaling, bool)
+    if not plain or not abs(scaling) <= _GREATEST_FACTOR:  # NaN is not
         raise DataError(f"{where}: scaling = {scaling!r}, expected a constant number")
     return float(scaling)
 
@@ -339,7 +341,7 @@ def _text(config: Mapping[str, Any], key: str, where: str) -> str:
 
 def _whole(config: Mapping[str, Any], key: str, where: str) -> int:
     value = config.get(key)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < _MOST:
         raise DataError(f"{where}: {key} is {value!r}, expected a positive whole number")
     return value
 

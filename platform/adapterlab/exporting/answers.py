@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from adapterlab.errors import DataError, NotFoundError
+from adapterlab.given_files import shortened
 from adapterlab.records import DEFAULT_HEAD, ProblemType
 from adapterlab.registry.entry_points import task_definition
 from adapterlab.registry.task_definitions import TaskDefinition, fill_template, template_columns
@@ -79,7 +80,7 @@ class Answers:
                 choices=tuple(map(str, value.get("choices", ()))),
                 head=str(value.get("head", DEFAULT_HEAD)),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"{where}: {type(error).__name__}: {error}") from None
         wanted = {ProblemType.REGRESSION: 0, ProblemType.MULTIPLE_CHOICE: len(found.choices)}
         single = found.problem_type in wanted
@@ -193,5 +194,7 @@ def _texts(row: Mapping[str, Any], templates: tuple[str, ...], where: str) -> tu
     for template in templates:
         for name in template_columns(template):
             if not isinstance(row[name], str) or not row[name].strip():
-                raise DataError(f"{where}: {name} is {row[name]!r}, expected text")
+                raise DataError(f"{where}: {name} is {shortened(repr(row[name]))}, expected text")
+            if any("\ud800" <= char <= "\udfff" for char in row[name]):
+                raise DataError(f"{where}: {name} holds half of a surrogate pair, which is no text")
     return tuple(str(fill_template(template, row)) for template in templates)

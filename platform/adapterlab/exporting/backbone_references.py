@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,9 @@ from pydantic import ValidationError
 
 from adapterlab.backbones import hub
 from adapterlab.backbones.facts import backbone_facts
+from adapterlab.backbones.weight_files import weight_files
 from adapterlab.errors import BackboneError, NotFoundError, UsageError
+from adapterlab.given_files import is_folder, shortened
 from adapterlab.records import BackboneFacts
 from adapterlab.registry.entry_points import backbone_family
 from adapterlab.spec.model import BackboneSpec
@@ -41,14 +44,15 @@ def locate(source: str | Path, *, cache: Path) -> BackboneFacts:
     """
     text = str(source)
     kind, _, rest = text.partition(":")
-    if isinstance(source, Path) or (text and Path(text).expanduser().is_dir()):
-        return _facts(f"folder:{Path(text).expanduser().absolute()}", None, cache)
+    expanded = os.path.expanduser(text)  # noqa: PTH111
+    if isinstance(source, Path) or (text and is_folder(expanded)):
+        return _facts(f"folder:{Path(expanded).absolute()}", None, cache)
     if kind in ("package", "folder") and rest:
         return _facts(text, None, cache)
     repository, _, revision = (rest if kind == "hub" else text).partition("@")
     if not _REPOSITORY.fullmatch(repository):
         raise UsageError(
-            f"no folder {text!r}, and no source of a backbone",
+            f"no folder {shortened(text)!r}, and no source of a backbone",
             remedy="Write a folder, package:<pip name>, or hub:<owner>/<name>@<revision>.",
         )
     commit = revision if _COMMIT.fullmatch(revision) else hub.commit_of(repository, revision or "main")
@@ -74,10 +78,17 @@ def load(facts: BackboneFacts, *, dtype: Any = None) -> Backbone:
     Args:
         facts: From :func:`locate`.
         dtype: A torch dtype; ``None``: float32.
+
+    Raises:
+        BackboneError: A weight is not a finite number; the tensor is named.
     """
+    from adapterlab.train.tensor_files import check_model_files
+
     assert facts.architecture is not None
     assert facts.folder is not None
-    return backbone_family(facts.architecture).load(Path(facts.folder), dtype=dtype)
+    folder, family = Path(facts.folder), backbone_family(facts.architecture)
+    check_model_files(weight_files(folder), family.holds)
+    return family.load(folder, dtype=dtype)
 
 
 def _facts(source: str, revision: str | None, cache: Path) -> BackboneFacts:

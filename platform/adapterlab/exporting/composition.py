@@ -6,6 +6,7 @@ width; one non-linearity for all.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,12 +22,13 @@ from adapterlab.exporting import adapterhub_reading as reading
 from adapterlab.exporting import backbone_references as backbones
 from adapterlab.exporting.adapter_folder import read_adapter
 from adapterlab.exporting.stored_models import open_trained
+from adapterlab.given_files import is_folder, shortened
 from adapterlab.records import BackboneShape
 from adapterlab.registry import entry_points
 from adapterlab.train import compose as engine
 from adapterlab.train.combination import combiner_layer
 from adapterlab.train.layers import Backbone, Tensors
-from adapterlab.train.tensor_files import checked_tensors
+from adapterlab.train.tensor_files import check_model, checked_tensors
 
 if TYPE_CHECKING:
     from adapterlab.train.compose import Composition
@@ -128,6 +130,8 @@ def _base(backbone: Any, dtype: Any, cache: Path) -> _Base:
             f"backbone: got {type(backbone).__name__}, expected a folder, a source or a loaded PreTrainedModel"
         )
     family = entry_points.backbone_family(architecture)
+    own = {name: tensor for name, tensor in backbone.state_dict().items() if family.holds(name)}
+    check_model(own or backbone.state_dict(), type(backbone).__name__)
     return _Base(family.from_model(backbone, dtype=dtype), architecture, None, type(backbone).__name__)
 
 
@@ -139,13 +143,13 @@ def _resolve(
 ) -> _Source:
     if isinstance(reference, Mapping):
         return _from_tensors(name, reference, base)
-    folder = Path(reference).expanduser()
-    if reference and folder.is_dir():
+    folder = Path(os.path.expanduser(reference))  # noqa: PTH111
+    if reference and is_folder(folder):
         return _from_folder(folder)
     if isinstance(reference, str) and _KEY.fullmatch(reference):
         return _from_catalog(reference, base, open_catalog)
     raise NotFoundError(
-        f"{name}: no folder {str(reference)!r}, and no key of the catalog",
+        f"{name}: no folder {shortened(str(reference))!r}, and no key of the catalog",
         remedy="`platform catalog list` shows the keys.",
     )
 

@@ -245,9 +245,11 @@ class Draft(ABC):
         backbone = self.origin.loaded
         wanted = predict.outputs(backbone, self.trained.seat(backbone), examples)
         got = predict.outputs(backbone, self.read_back(), examples)
+        what = f"{self.trained.kind} {self.trained.record.key[:12]}"
+        for logits in (wanted, got):
+            selftest.check_finite(logits, what)
         document = selftest.document(texts, examples, got)
         (self.folder / selftest.FILE).write_text(selftest.text_of(document), encoding="utf-8")
-        what = f"{self.trained.kind} {self.trained.record.key[:12]}"
         exact = self.exact_seat()
         if exact is None:
             return selftest.check(got, wanted, what)

@@ -24,6 +24,7 @@ from adapterlab.exporting.adapterfusion import FusionDraft
 from adapterlab.exporting.draft import Draft, Exported, Origin, Wishes, slug
 from adapterlab.exporting.single_adapter import AdapterHubDraft, PeftDraft
 from adapterlab.exporting.stored_models import Trained, need_source, open_trained
+from adapterlab.given_files import given_path
 from adapterlab.train import tensor_files as foreign
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
@@ -106,7 +107,7 @@ def _draft_kind(trained: Trained) -> type[Draft]:
 
 
 def _free_target(to: Path) -> Path:
-    target = to.expanduser().resolve()
+    target = Path(os.path.realpath(given_path(to, "--to")))
     if target.is_dir():
         if any(target.iterdir()):
             raise _taken(target)

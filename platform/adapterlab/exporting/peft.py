@@ -232,7 +232,7 @@ def _pattern(settings: Mapping[str, Any], name: str, key: str, usual: Any, where
         else {}
     )
     value = next((plain[one] for one in plain if key == one or key.endswith(f".{one}")), usual)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
         raise DataError(f"{where}: {name} or its default is {value!r} for {key}, expected a positive number")
     return float(value)
 

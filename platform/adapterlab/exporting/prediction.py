@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from adapterlab.catalog.store import Catalog
-from adapterlab.errors import BackboneError, NotFoundError
+from adapterlab.errors import BackboneError, DataError, NotFoundError
 from adapterlab.exporting import backbone_references as backbones
 from adapterlab.exporting import selftest
 from adapterlab.exporting.adapter_folder import FACTS, read_json
 from adapterlab.exporting.answers import Answers, answers_of_labels, sequences_of
 from adapterlab.exporting.runnable_folder import open_folder
 from adapterlab.exporting.stored_models import need_source, open_trained
+from adapterlab.given_files import is_folder, shortened
 from adapterlab.records import BackboneFacts, ProblemType
 from adapterlab.train import predict as engine
 from adapterlab.train.adaptation import Seat
 from adapterlab.train.layers import Backbone
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 _KEY = re.compile(r"[0-9a-f]{4,64}")
@@ -91,23 +94,42 @@ def predict(
     """
     if not rows:
         return []
-    folder = Path(what).expanduser()
-    if what and folder.is_dir():
+    folder = Path(os.path.expanduser(what))  # noqa: PTH111
+    if what and is_folder(folder):
         model = _from_folder(folder, backbone, cache)
     elif isinstance(what, str) and _KEY.fullmatch(what):
         model = _from_catalog(what, backbone, open_catalog, cache)
     else:
         raise NotFoundError(
-            f"no folder {str(what)!r}, and no key of the catalog",
+            f"no folder {shortened(str(what))!r}, and no key of the catalog",
             remedy="`platform catalog list` shows the keys.",
         )
     asked = [sequences_of(row, model.answers, f"row {number}") for number, row in enumerate(rows, start=1)]
     sequences = [sequence for one in asked for sequence in one]
     examples = selftest.encoded(sequences, model.folder, model.max_length)
     logits = engine.outputs(model.backbone, model.seat, examples)
+    _check_finite(logits, asked, model.name)
     if model.answers.problem_type is ProblemType.MULTIPLE_CHOICE:
         return _chosen(asked, logits, model.answers)
     return _answered(sequences, logits, model.answers)
+
+
+def _check_finite(
+    logits: NDArray[np.float64], asked: Sequence[tuple[tuple[str, ...], ...]], what: str
+) -> None:
+    """Check that every row has an answer: finite weights can still overflow together.
+
+    Raises:
+        DataError: One has none.
+    """
+    numbers = [number for number, sequences in enumerate(asked, start=1) for _ in sequences]
+    bad = sorted({number for number, row in zip(numbers, logits, strict=True) if not np.isfinite(row).all()})
+    if bad:
+        raise DataError(
+            f"{what}: the outputs of row {bad[0]} are not finite"
+            + (f", nor those of {len(bad) - 1} others" if len(bad) > 1 else ""),
+            remedy="Its weights overflow in float32: its training diverged, or it was scaled; train it again.",
+        )
 
 
 def _chosen(
@@ -197,10 +219,14 @@ def _from_folder(folder: Path, backbone: str | None, cache: Path) -> _Model:
         else Answers.from_json(stated, where=str(folder / FACTS), outputs=outputs)
     )
     _check_self_test(folder, loaded, seat)
-    length = (read.facts or {}).get("max_length")
-    return _Model(
-        str(folder), loaded, _place(facts), seat, answers, length if isinstance(length, int) else None
-    )
+    return _Model(str(folder), loaded, _place(facts), seat, answers, _max_length(read.facts or {}, folder))
+
+
+def _max_length(told: Mapping[str, Any], folder: Path) -> int | None:
+    length = told.get("max_length")
+    if length is not None and (type(length) is not int or not 1 <= length < 1 << 31):
+        raise DataError(f"{folder / FACTS}: max_length is {length!r}, expected a positive whole number")
+    return length
 
 
 def _check_self_test(folder: Path, backbone: Backbone, seat: Seat) -> None:
@@ -208,7 +234,16 @@ def _check_self_test(folder: Path, backbone: Backbone, seat: Seat) -> None:
     path = folder / selftest.FILE
     if path.is_file():
         examples, wanted = selftest.rows_of(read_json(path), str(path))
-        selftest.check(engine.outputs(backbone, seat, examples), wanted, str(folder))
+        try:
+            got = engine.outputs(backbone, seat, examples)
+        except (IndexError, RuntimeError) as error:  # what torch makes of an id or a length it has no row for
+            raise DataError(
+                f"{path}: its token ids are not of this backbone ({error})",
+                remedy="Name the backbone it was made for, or export it again.",
+            ) from None
+        if got.shape != wanted.shape:
+            raise DataError(f"{path}: logits of shape {wanted.shape}, but the head gives {got.shape}")
+        selftest.check(got, wanted, str(folder))
 
 
 def _place(facts: BackboneFacts) -> Path:

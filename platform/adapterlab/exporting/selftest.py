@@ -6,6 +6,7 @@ The texts are our own, not rows of a data set: an export carries nobody's data.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,9 +101,21 @@ def rows_of(document: Mapping[str, Any], where: str) -> tuple[Examples, NDArray[
 
     try:
         rows = document["rows"]
+        for row in rows:
+            ids, types, logits = row["input_ids"], row["token_type_ids"], row["logits"]
+            if (
+                not ids
+                or len(ids) != len(types)
+                or any(type(one) is not int or not 0 <= one < 1 << 31 for one in (*ids, *types))
+            ):
+                raise ValueError(
+                    "input_ids and token_type_ids must be whole numbers, as many of one as of the other"
+                )
+            if not all(type(one) in (int, float) and abs(one) < 1e38 for one in logits):
+                raise ValueError("logits must be finite numbers")
         examples = examples_of([row["input_ids"] for row in rows], [row["token_type_ids"] for row in rows])
         return examples, np.asarray([row["logits"] for row in rows], dtype=np.float64)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{where}: no self-test ({type(error).__name__}: {error})") from None
 
 
@@ -112,12 +125,27 @@ def difference(got: NDArray[np.float64], wanted: NDArray[np.float64]) -> float:
     return float(abs(got - wanted).max()) / scale
 
 
+def check_finite(got: NDArray[np.float64], what: str) -> None:
+    """Check that every text of the self-test has outputs.
+
+    Raises:
+        TrainingError: One has none.
+    """
+    for number, row in enumerate(got.tolist(), start=1):
+        if not all(map(math.isfinite, row)):
+            raise TrainingError(
+                f"{what}: the outputs of row {number} of the self-test are not finite",
+                remedy="Its weights overflow in float32: its training diverged, or it was scaled; train it again.",
+            )
+
+
 def check(got: NDArray[np.float64], wanted: NDArray[np.float64], what: str) -> float:
     """Check that logits agree, and return their difference.
 
     Raises:
         TrainingError: They do not.
     """
+    check_finite(got, what)
     found = difference(got, wanted)
     if not found <= TOLERANCE:
         raise TrainingError(

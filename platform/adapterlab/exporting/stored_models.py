@@ -21,6 +21,7 @@ from adapterlab.train.adaptation import Adaptation, OwnAdapter, Seat
 from adapterlab.train.combination import Combination, combiner_layer, pool_for
 from adapterlab.train.fold import Folded, expand, fold
 from adapterlab.train.layers import Backbone, Coefficients, CombinerLayer, HeadLayer, MethodLayer, Tensors
+from adapterlab.train.tensor_files import is_finite
 
 
 @dataclass(frozen=True)
@@ -128,12 +129,15 @@ def placed(
         tensors: Of the adaptation and the head.
         backbone: Where it runs.
         head: Reads the states; ``None``: they are not read.
+
+    Raises:
+        DataError: A value is not finite in that precision.
     """
-    return Seat(
-        adaptation,
-        {name: one.to(device=backbone.device, dtype=backbone.dtype) for name, one in tensors.items()},
-        head,
-    )
+    here = {name: one.to(device=backbone.device, dtype=backbone.dtype) for name, one in tensors.items()}
+    for name, tensor in here.items():
+        if not is_finite(tensor):
+            raise DataError(f"{name}: values that are not finite in {backbone.dtype}")
+    return Seat(adaptation, here, head)
 
 
 def open_trained(catalog: Catalog, key: str) -> Trained:

@@ -31,7 +31,7 @@ ALIASES: Mapping[str, str] = {
     "warmup": "warmup_ratio", "wd": "weight_decay", "experiment_name": "experiment",
 }  # fmt: skip
 
-_MAX_COMPLAINTS = 200
+MAX_COMPLAINTS = 200
 """Of one model; whoever has more faults than that has another kind of file."""
 
 _WANTED = {
@@ -70,7 +70,7 @@ def complaints_of(model: type[BaseModel], document: Any, root: Path = ()) -> lis
     try:
         model.model_validate(document)
     except ValidationError as error:
-        items = error.errors(include_url=False)[:_MAX_COMPLAINTS]
+        items = error.errors(include_url=False)[:MAX_COMPLAINTS]
         found = [_complaint(model, document, root, dict(item)) for item in items]
     except (OverflowError, ValueError) as error:  # a validator of a plug-in that lets one slip
         found = [Complaint(root, "value", f"{dotted(root)}{error}")]

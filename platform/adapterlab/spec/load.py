@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Any
 
 from adapterlab import home
 from adapterlab.errors import SpecError
+from adapterlab.given_files import given_path
 from adapterlab.spec import positions
 from adapterlab.spec.complaints import Complaint, complaints_of, dotted
 from adapterlab.spec.faults import Fault, spec_error
@@ -99,7 +101,8 @@ class LoadedSpec:
 
     def _absolute(self, path: str, key: positions.Path) -> Path:
         folder = self.override_folder if self._is_overridden(key) else self.folder
-        return (folder / Path(path).expanduser()).resolve()
+        there = given_path(folder / Path(os.path.expanduser(path)), ".".join(map(str, key)))  # noqa: PTH111
+        return Path(os.path.realpath(there))
 
     def _is_overridden(self, key: positions.Path) -> bool:
         paths = [parse_override(text).path for text in self.overrides]

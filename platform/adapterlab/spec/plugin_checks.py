@@ -7,6 +7,7 @@ over, because the spec's model refuses them already. A plug-in that raises never
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from adapterlab.errors import NotFoundError, PluginError
 from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import Combiner
-from adapterlab.spec.complaints import Complaint, complaints_of, suggest
+from adapterlab.spec.complaints import MAX_COMPLAINTS, Complaint, complaints_of, suggest
 from adapterlab.spec.model import AUTO, AdapterSpec, CombinerSpec, Spec
 from adapterlab.spec.positions import Path
 
@@ -24,7 +25,9 @@ JOINT = ("full_m", "adapter_m", "propetl_m", "hyperformer", "hyperformer_pp", "m
 
 def plugin_complaints(document: Mapping[str, Any]) -> list[Complaint]:
     """Return what is wrong with a document's tasks, adapter method and combiners."""
-    found = [*_own_tasks(document), *_tasks(document, "pool"), *_tasks(document, "targets")]
+    found: list[Complaint] = []
+    for some in (_own_tasks(document), _tasks(document, "pool"), _tasks(document, "targets")):
+        found += islice(some, MAX_COMPLAINTS)  # each looks for the nearest name, which takes milliseconds
     adapter = _table(document, "adapter")
     method = adapter.get("method", AdapterSpec.model_fields["method"].default)
     if isinstance(method, str):

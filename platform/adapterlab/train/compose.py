@@ -27,6 +27,7 @@ from adapterlab.train.layers import (
     Tensors,
 )
 from adapterlab.train.rng import stream
+from adapterlab.train.tensor_files import is_finite, is_plain
 
 if TYPE_CHECKING:
     from transformers.modeling_outputs import BaseModelOutput
@@ -186,7 +187,11 @@ def _checked(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Tenso
                 f"{'coefficients' if name == 'omega' else name}: expected shape "
                 f"{tuple(wanted[name].shape)} = {what}, got {tuple(tensor.shape)}"
             )
-        if not bool(torch.isfinite(tensor).all()):
+        if not is_plain(tensor):
+            raise DataError(
+                f"{name}: expected a dense tensor of numbers, got {tensor.layout} of {tensor.dtype}"
+            )
+        if not is_finite(tensor):
             raise DataError("coefficients: some are not finite")
     return tensors
 

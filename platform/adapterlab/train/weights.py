@@ -58,7 +58,7 @@ def labels_of(data: bytes) -> tuple[str, ...]:
     try:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         labels = json.loads(json.loads(header["__metadata__"]["adapterlab"])["labels"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return ()
     return tuple(map(str, labels)) if isinstance(labels, list) else ()
 

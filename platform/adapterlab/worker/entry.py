@@ -95,6 +95,7 @@ def _load_backbone(files: BackboneFiles, device: Any, cache: Path) -> Backbone:
     from adapterlab.backbones.weight_files import weight_files, weights_digest
     from adapterlab.registry.entry_points import backbone_family
     from adapterlab.train.device import precision_of
+    from adapterlab.train.tensor_files import check_model_files
 
     folder = Path(files.folder)
     found = weights_digest(weight_files(folder), cache)
@@ -104,4 +105,5 @@ def _load_backbone(files: BackboneFiles, device: Any, cache: Path) -> Backbone:
             remedy="Every machine of the cluster must see the same files; fetch the model again.",
         )
     family = backbone_family(files.architecture)
+    check_model_files(weight_files(folder), family.holds)
     return family.load(folder, dtype=precision_of(files.precision), device=device)

@@ -86,7 +86,7 @@ def test_shards_are_named_by_their_digests(tmp_path):
         ('{"weight_map": {"a": "missing.safetensors"}}', "missing"),
         ('{"weight_map": {"a": "../model.safetensors"}}', "no safetensors file of this folder"),
         ('{"weight_map": {"a": "weights.bin"}}', "no safetensors file of this folder"),
-        ("{", "not an index"),
+        ("{", "no JSON"),
         ("[]", "not an index"),
     ],
 )

@@ -231,6 +231,79 @@ def test_a_reader_that_leaves_is_no_error(spec: Path) -> None:
     assert process.returncode == 141
 
 
+PRINTING = [["--help"], ["--version"], ["validate", "SPEC", "--json"], ["tasks", "list"], ["doctor"],
+            ["status"], ["validate", "nowhere.toml"]]  # fmt: skip
+
+
+def _codes(spec: Path, redirections: list[str], arguments: list[str]) -> list[tuple[int, str]]:
+    """Return exit code and standard error of a command under each redirection of the shell."""
+    words = " ".join(str(spec) if word == "SPEC" else word for word in arguments)
+    found = []
+    for redirection in redirections:
+        line = f"{sys.executable} -m adapterlab.cli {words} {redirection}"
+        done = subprocess.run(
+            ["bash", "-c", line], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=120, check=False
+        )
+        found.append((done.returncode, done.stderr.decode()))
+    return found
+
+
+@pytest.mark.parametrize("arguments", PRINTING, ids=" ".join)
+def test_a_stream_that_cannot_be_written_is_one_line_and_no_traceback(
+    arguments: list[str], spec: Path
+) -> None:
+    read, full, closed, mute = _codes(spec, ["", "> /dev/full", ">&-", "2>&-"], arguments)
+    assert closed == read  # whoever closes it wants no output
+    assert mute[0] == read[0]
+    assert full[0] == (read[0] or 1)
+    said = "" if read[0] else "standard output cannot be written: No space left on device\n"
+    assert full[1] == read[1] + said
+
+
+@pytest.mark.parametrize(
+    "redirection", ["> /dev/full", ">&-", "2>&-", "2> /dev/full", "| head -0", "<&- >&- 2>&-"]
+)
+def test_what_a_command_did_stands_whoever_reads_of_it(redirection: str, spec: Path, tmp_path: Path) -> None:
+    made = tmp_path / "new.toml"
+    for arguments, there in (
+        (["init", str(made)], made),
+        (["db", "upgrade"], tmp_path / "home" / "catalog.db"),
+    ):
+        ((code, said),) = _codes(spec, [f"{redirection}; exit ${{PIPESTATUS[0]}}"], arguments)
+        assert (code, there.is_file()) == (0, True), said
+        assert "Traceback" not in said
+
+
+def test_a_database_never_gets_the_number_of_a_closed_stream(spec: Path, tmp_path: Path) -> None:
+    _codes(spec, ["<&- >&- 2>&-"], ["db", "upgrade"])
+    ((code, said),) = _codes(spec, [""], ["doctor"])
+    assert code == 0, said
+
+
+@pytest.mark.parametrize("word", ["a\x00b", "a\udcffb", "\ud800"])
+def test_a_word_that_is_not_text_is_refused_with_its_number(
+    word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments in (["catalog", "show", word], ["predict", word, "--text", "x"], ["report", word]):
+        assert main(arguments) == 3
+        err = capsys.readouterr().err
+        assert f"argument {arguments.index(word) + 1}" in err
+        assert "is not text" in err
+
+
+def test_what_the_system_refuses_is_no_bug(capsys: pytest.CaptureFixture[str], failing) -> None:
+    failing(OSError(28, "No space left on device", "/data/x"))
+    assert main(["validate"]) == 5
+    assert capsys.readouterr().err.startswith("/data/x: No space left on device\n")
+
+
+def test_a_usage_error_shows_no_escape_sequence_of_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["\x1b]0;owned\x07"]) == 2
+    err = capsys.readouterr().err
+    assert "\x1b" not in err
+    assert "\\x1b]0;owned\\x07" in err
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["validate", "SPEC"], ["schema"],
                                        ["init", "OUT"], ["doctor"], ["plan", "SPEC"], ["catalog", "list"],
                                        ["tasks", "list"]])  # fmt: skip

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import math
 import sys
+import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -117,3 +119,74 @@ def test_no_color_is_honoured_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(sys, "stdout", screen)
     output.stdout().print("[red]x[/]")
     assert "\x1b[31m" not in screen.getvalue()
+
+
+HOSTILE = "a\x1b[31mred\x1b]0;title\x07\r\x9b2J\u202etxt.exe\u2066\u200b\x00\ud800é漢 👩\u200d💻"
+OBEYED = "\x1b\x07\r\x9b\u202e\u2066\u200b\x00\ud800"
+
+
+def _is_harmless(text: str) -> bool:
+    return not set(text) & set(OBEYED)
+
+
+def test_what_commands_a_terminal_is_escaped_and_the_rest_is_left() -> None:
+    shown = output.printable(HOSTILE)
+    assert shown == (
+        "a\\x1b[31mred\\x1b]0;title\\x07\\r\\x9b2J\\u202etxt.exe\\u2066\\u200b\\x00\\ud800é漢 👩\u200d💻"
+    )
+    assert output.printable("a\tb\nc") == "a\tb\nc"
+    assert output.printable("a\tb\nc", one_line=True) == "a\\tb\\nc"
+
+
+@given(st.text())
+def test_escaping_is_stable_and_leaves_nothing_a_terminal_obeys(text: str) -> None:
+    shown = output.printable(text)
+    assert output.printable(shown) == shown
+    assert all(char in "\t\n" or unicodedata.category(char) not in ("Cc", "Cs", "Zl", "Zp") for char in shown)
+
+
+def test_every_way_of_writing_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    output.emit(HOSTILE)
+    output.note(HOSTILE)
+    output.table([HOSTILE], [[HOSTILE]], title=HOSTILE, right=[HOSTILE])
+    output.stdout().print(HOSTILE, markup=False)
+    formatter = output.PrintableFormatter("%(message)s")
+    logged = formatter.format(logging.LogRecord("adapterlab", 30, "", 1, HOSTILE, None, None))
+    out, err = capsys.readouterr()
+    assert _is_harmless(out + err + logged)
+    assert out.count("\\x1b[31mred") == 5
+
+
+def test_a_drawn_table_and_a_live_display_escape_too() -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    console = output._console(terminal)
+    drawn = Table()
+    drawn.add_column(Text(HOSTILE))
+    drawn.add_row(Text(HOSTILE))
+    console.print(drawn)
+    with console.status(Text(HOSTILE)):
+        pass
+    written = terminal.getvalue()
+    assert "\x1b]0;title" not in written
+    assert not set(written) & set("\x07\x9b\u202e\ud800")
+
+
+def test_json_escapes_what_a_terminal_obeys_and_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    output.emit_json({HOSTILE: [HOSTILE, "\U000e0001"]})
+    out = capsys.readouterr().out
+    assert _is_harmless(out)
+    assert json.loads(out) == {HOSTILE: [HOSTILE, "\U000e0001"]}
+
+
+def test_the_contents_of_a_file_stay_as_they_are_in_a_pipe(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output.emit_file("a\x1bb,\u202e")
+    assert capsys.readouterr().out == "a\x1bb,\u202e\n"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    output.emit_file("a\x1bb")
+    assert capsys.readouterr().out == "a\\x1bb\n"

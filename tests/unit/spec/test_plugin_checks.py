@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from adapterlab.registry import entry_points
+from adapterlab.spec.complaints import MAX_COMPLAINTS
 from adapterlab.spec.load import load_spec
 from adapterlab.spec.plugin_checks import overlap_warnings, plugin_complaints
 from specs import spec
@@ -263,3 +264,13 @@ def test_every_overlap_is_a_task_that_exists():
             for other in task.overlaps:
                 assert entry_points.task_definition(other)
                 assert other != f"{suite}/{name}"
+
+
+def test_of_thousands_of_unknown_tasks_some_hundreds_are_looked_up(monkeypatch):
+    asked = []
+    known = entry_points.near
+    monkeypatch.setattr(entry_points, "near", lambda *one: asked.append(one[0]) or known(*one))
+    document = {"pool": {"tasks": [f"glue/r{number}" for number in range(5000)]}}
+    found = plugin_complaints(document)
+    assert 1 <= len(asked) <= 2 * MAX_COMPLAINTS
+    assert len(found) >= MAX_COMPLAINTS
