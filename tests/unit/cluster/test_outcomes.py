@@ -1,15 +1,10 @@
-"""An order ends once: with what came out, or with why nothing did; and signals are counted on the way."""
+"""An order ends once: with what came out, or with why nothing did."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-
-import pytest
 
 from adapterlab.cluster.outcomes import attempt, outcome_of
-from adapterlab.cluster.process_state import StopSignals
 from adapterlab.errors import CancelledError, DataError, TrainingError
 from adapterlab.records import State
 
@@ -58,18 +53,3 @@ def test_what_is_stopped_is_killed_and_does_not_begin():
     assert begun == []
     answers = iter([False, True])
     assert ended(obey, lambda: next(answers))[0].error.message == "stopped at the end of an epoch"
-
-
-def test_the_first_signal_asks_and_one_beyond_patience_interrupts():
-    before = signal.getsignal(signal.SIGTERM)
-    signals = StopSignals(patience=1)
-    with signals.heard():
-        signals.check()
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert (signals.first, signals.count) == ("SIGTERM", 1)
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGTERM) is before
-    with pytest.raises(CancelledError) as error:
-        signals.check()
-    assert error.value.details["signal"] == "SIGTERM"
