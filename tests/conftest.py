@@ -41,3 +41,9 @@ def reference_fixtures() -> Path:
 def real_data() -> Path:
     """Folder of real tasks, ``<benchmark>/<task>/{train,validation}.jsonl``."""
     return _optional_folder("ADAPTERLAB_TEST_DATA", "data")
+
+
+@pytest.fixture(scope="session")
+def misread_cases() -> Path:
+    """Folder of small inputs that were read wrong once: ``backbones``, ``data``, ``peft``, ``adapterhub``."""
+    return _optional_folder("ADAPTERLAB_TEST_CASES", "cases")

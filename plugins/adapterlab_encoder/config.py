@@ -109,7 +109,7 @@ def config_of(config: Mapping[str, Any]) -> EncoderConfig:
         activation=activation,
         hidden_dropout=_share(known, "hidden_dropout_prob"),
         attention_dropout=_share(known, "attention_probs_dropout_prob"),
-        pad_token_id=_whole({**known, "pad_token_id": known["pad_token_id"] or 0}, "pad_token_id", least=0),
+        pad_token_id=0 if known["pad_token_id"] is None else _whole(known, "pad_token_id", least=0),
         vocabulary=vocabulary,
         max_positions=positions,
         type_vocab_size=types,

@@ -98,6 +98,8 @@ def check_token_ids(folder: Path, vocabulary: int | None, cache: Path) -> None:
             f"{folder / name}: no vocabulary ({type(error).__name__}: {error})",
             remedy="Fetch the model again.",
         ) from None
+    if kept["id"] < 0:
+        raise BackboneError(f"{folder / name}: no token in it", remedy="Fetch the model again.")
     if kept["id"] >= vocabulary:
         raise BackboneError(
             f"{folder}: its tokenizer has the token {kept['token']!r} with the id {kept['id']}, but the backbone has "

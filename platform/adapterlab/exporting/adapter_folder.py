@@ -10,7 +10,7 @@ from typing import Any
 from adapterlab.errors import DataError, NotFoundError
 from adapterlab.exporting import adapterhub as hub
 from adapterlab.exporting import adapterhub_reading as reading
-from adapterlab.given_files import read_json_file
+from adapterlab.given_files import read_json_file, shortened
 from adapterlab.train.layers import Tensors
 from adapterlab.train.tensor_files import read_tensor_file
 
@@ -112,4 +112,7 @@ def read_facts(folder: Path) -> Mapping[str, Any] | None:
             f"{folder / FACTS}: expected format {FACTS_FORMAT} with the backbone's digest",
             remedy="Export it again, or delete this file to use the folder as a plain AdapterHub folder.",
         )
+    source = backbone.get("source")
+    if source is not None and not isinstance(source, str):
+        raise DataError(f"{folder / FACTS}: backbone.source is {shortened(repr(source))}, expected text")
     return facts

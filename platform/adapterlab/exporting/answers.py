@@ -80,6 +80,10 @@ class Answers:
                 choices=tuple(map(str, value.get("choices", ()))),
                 head=str(value.get("head", DEFAULT_HEAD)),
             )
+            if not all(one is None or isinstance(one, str) for one in (found.task, found.metric)):
+                raise TypeError("task and metric must be names")
+            for template in (*found.columns, *found.choices):
+                template_columns(template)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"{where}: {type(error).__name__}: {error}") from None
         wanted = {ProblemType.REGRESSION: 0, ProblemType.MULTIPLE_CHOICE: len(found.choices)}
