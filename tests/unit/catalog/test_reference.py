@@ -55,9 +55,7 @@ def filled(catalog):
         "study": StepKind.STUDY,
         "late": StepKind.SOURCE,
     }
-    steps = {
-        name: SweepStep(place, key(name), kind, name) for place, (name, kind) in enumerate(step.items())
-    }
+    steps = {name: SweepStep(place, key(name), kind, name) for place, (name, kind) in enumerate(step.items())}
     catalog.open_sweep(key("sweep one"), "one", "{}", [steps["good"], steps["cola"]])
     catalog.open_sweep(key("sweep two"), "two", "{}", [steps["good"], steps["study"], steps["late"]])
     sql(catalog, "UPDATE sweeps SET created_at = 1 WHERE name = 'one'")
