@@ -85,12 +85,3 @@ def test_a_sqlite_url_names_its_file_whatever_letters_it_has(tmp_path: Path, nam
     assert make_url(url).database == str(file)
     assert home.sqlite_file("postgresql+psycopg://host/db") is None
     assert home.sqlite_file("sqlite:///:memory:") is None
-
-
-def test_a_home_that_may_not_be_written_has_its_caches_elsewhere(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    assert home.stores().cache == tmp_path / "home" / "cache"
-    monkeypatch.setenv("ADAPTERLAB_HOME", "/proc/home")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
-    assert home.stores().cache == tmp_path / "caches" / "adapterlab" / "cache"
