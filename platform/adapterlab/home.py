@@ -19,7 +19,7 @@ from adapterlab.given_files import given_path
 HOME_VARIABLE = "ADAPTERLAB_HOME"
 PRIVATE = 0o077
 """The umask of everything in the home folder: task texts, weights and results are nobody else's."""
-_SQLITE = "sqlite:///"
+_SQLITE, _SPELLED_OUT = "sqlite:///", "sqlite+pysqlite:///"
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,9 @@ def is_writable(folder: Path) -> bool:
 def sqlite_url(file: Path) -> str:
     """Return the URL of a SQLite file, whatever letters its path has."""
     # In a URL these two mean something; SQLAlchemy takes all others as they are.
-    return f"{_SQLITE}{str(file).replace('%', '%25').replace('?', '%3F')}"
+    path = str(file).replace("%", "%25").replace("?", "%3F")
+    # Behind the short scheme MLflow would make a folder of the path as it is spelled here.
+    return f"{_SQLITE if path == str(file) else _SPELLED_OUT}{path}"
 
 
 def sqlite_file(url: str) -> Path | None:

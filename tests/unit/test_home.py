@@ -73,3 +73,15 @@ def test_asking_where_state_lives_creates_nothing(bare_environment: Path) -> Non
     home.stores()
     home.home_folder()
     assert not bare_environment.exists()
+
+
+@pytest.mark.parametrize("name", ["plain", "a b", "what?", "100%20", "#1", "{x}", "é", "%3F?%"])
+def test_a_sqlite_url_names_its_file_whatever_letters_it_has(tmp_path: Path, name: str) -> None:
+    from sqlalchemy import make_url
+
+    file = tmp_path / name / "catalog.db"
+    url = home.sqlite_url(file)
+    assert home.sqlite_file(url) == file
+    assert make_url(url).database == str(file)
+    assert home.sqlite_file("postgresql+psycopg://host/db") is None
+    assert home.sqlite_file("sqlite:///:memory:") is None

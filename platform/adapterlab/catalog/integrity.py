@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, and_, func, select, update
 
 from adapterlab.catalog import schema
 from adapterlab.catalog.blobs import Blobs
@@ -134,7 +134,8 @@ def lost_rows(database: Database) -> dict[str, str]:
     transfers, studies, adapters = schema.Transfer, schema.Study, schema.Adapter
     with database.reading() as connection:
         for table in _WITH_BLOBS:
-            measured = select(schema.Metric.key).where(schema.Metric.key == table.key).exists()
+            leading = and_(schema.Metric.key == table.key, schema.Metric.name == table.metric)
+            measured = select(schema.Metric.key).where(leading).exists()
             for key in connection.execute(
                 select(table.key).where(table.state == schema.COMPLETE, ~measured)
             ).scalars():
