@@ -98,6 +98,25 @@ class _Judges:
         return [trial for trial in self.seen if states is None or trial.state in states]
 
 
+@dataclass(frozen=True, kw_only=True)
+class SearchRecipe:
+    """What a study searches, and how."""
+
+    spaces: Spaces | Mapping[str, Spaces]
+    """The dimensions: fixed values, ranges and choices. In a study that chooses the combiner: each
+    combiner's dimensions by its name."""
+    trials: int
+    """Trials in all; fewer when there are fewer distinct settings."""
+    direction: str = "maximize"
+    """``"maximize"`` or ``"minimize"``."""
+    sampler: str = "tpe"
+    """``"tpe"``, ``"random"`` or ``"grid"``."""
+    pruner: str = "median"
+    """``"median"`` or ``"none"``."""
+    seed: int = 0
+    """Seed of the proposals."""
+
+
 class StudySearch:
     """One study in the storage. Make it with :meth:`open`; use it from one thread."""
 
@@ -129,32 +148,21 @@ class StudySearch:
         cls,
         storage_url: str,
         name: str,
+        recipe: SearchRecipe,
         *,
-        spaces: Spaces | Mapping[str, Spaces],
-        direction: str = "maximize",
-        sampler: str = "tpe",
-        pruner: str = "median",
-        seed: int = 0,
-        trials: int,
         attributes: Mapping[str, Any] | None = None,
         guard: Guard | None = None,
         locks: Path | None = None,
     ) -> StudySearch:
         """Open a study, creating it when it is new. The storage must be initialised.
 
-        Opening with more ``trials`` than before extends the study; nothing is proposed twice. Opening with
+        Opening with more trials than before extends the study; nothing is proposed twice. Opening with
         fewer sees the first of them only.
 
         Args:
             storage_url: Database of the studies.
             name: The study's own name; unique in the storage.
-            spaces: The dimensions: fixed values, ranges and choices. In a study that chooses the combiner:
-                each combiner's dimensions by its name.
-            direction: ``"maximize"`` or ``"minimize"``.
-            sampler: ``"tpe"``, ``"random"`` or ``"grid"``.
-            pruner: ``"median"`` or ``"none"``.
-            seed: Seed of the proposals.
-            trials: Trials in all; fewer when there are fewer distinct settings.
+            recipe: What to search, and how.
             attributes: JSON-able facts to show in the dashboard (target, combiner, …).
             guard: Makes the lock shared by the study's workers; absent: a lock file (SQLite) or an
                 advisory lock (PostgreSQL) of the study's name.
@@ -163,20 +171,22 @@ class StudySearch:
         Raises:
             ConflictError: A study of this name has another space, direction, sampler or seed.
             UnavailableError: The storage cannot be reached or was never initialised.
-            ValueError: An unknown sampler, pruner or direction, or ``trials < 1``.
+            ValueError: An unknown sampler, pruner or direction, or fewer than one trial.
         """
-        if trials < 1:
-            raise ValueError(f"trials must be at least 1, got {trials}")
-        proposer = Proposer(name, spaces, direction=direction, sampler=sampler, seed=seed)
+        if recipe.trials < 1:
+            raise ValueError(f"trials must be at least 1, got {recipe.trials}")
+        proposer = Proposer(
+            name, recipe.spaces, direction=recipe.direction, sampler=recipe.sampler, seed=recipe.seed
+        )
         shared = guard or (lambda: database_lock(storage_url, f"study {name}", locks))
         storage = open_storage(storage_url)
-        made_with = _description(spaces, direction, sampler, seed)
+        made_with = _description(recipe.spaces, recipe.direction, recipe.sampler, recipe.seed)
         with readable_errors(storage_url), shared():
             study = optuna.create_study(
                 storage=storage,
                 study_name=name,
-                direction=direction,
-                pruner=pruner_of(pruner),
+                direction=recipe.direction,
+                pruner=pruner_of(recipe.pruner),
                 load_if_exists=True,
             )
             known = study.user_attrs
@@ -189,7 +199,7 @@ class StudySearch:
             for key, value in {**(attributes or {}), SEARCH: made_with}.items():
                 if key not in known or known[key] != value:
                     study.set_user_attr(key, value)
-        return cls(study, storage, proposer, url=storage_url, trials=trials, guard=shared)
+        return cls(study, storage, proposer, url=storage_url, trials=recipe.trials, guard=shared)
 
     def __enter__(self) -> StudySearch:
         return self

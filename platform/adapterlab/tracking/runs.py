@@ -83,6 +83,21 @@ class _RunState:
     """What waits for :meth:`Runs.flush`; a call costs about as much whatever it holds."""
 
 
+@dataclass(frozen=True)
+class RunDescription:
+    """What a run is made with, see ``Tracker.run``."""
+
+    name: str
+    parent: str | None
+    """The node it hangs under; ``None``: the top of a tree."""
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    datasets: Sequence[Mapping[str, Any]]
+    description: str | None
+    start_ms: int
+    """When it began, in milliseconds since 1970."""
+
+
 class Runs:
     """The runs of one experiment.
 
@@ -112,43 +127,37 @@ class Runs:
     def open(
         self,
         node: str,
+        run: RunDescription,
         *,
         attempt: str,
-        name: str,
-        parent: str | None,
-        tags: Mapping[str, str],
-        params: Mapping[str, str],
-        datasets: Sequence[Mapping[str, Any]],
-        description: str | None,
-        start_ms: int,
         new: bool = False,
     ) -> None:
         """Create the node's run, or reopen the one it has; a later attempt is never taken over.
 
         Parameters wait for :meth:`flush`. ``new``: nobody can have made this run before, so that it is
-        looked for by its kept id only. Everything else as in ``Tracker.run``.
+        looked for by its kept id only.
 
         Raises:
-            NotFoundError: ``parent`` has no run.
+            NotFoundError: The parent has no run.
         """
         with self._mutex:
-            wanted = {**tags, NODE_TAG: node, ATTEMPT_TAG: attempt, STATE_TAG: str(State.RUNNING)}
-            if description:
-                wanted[NOTE_TAG] = description
+            wanted = {**run.tags, NODE_TAG: node, ATTEMPT_TAG: attempt, STATE_TAG: str(State.RUNNING)}
+            if run.description:
+                wanted[NOTE_TAG] = run.description
             known = self._known.get(node)
             if known is None:
                 with self._creating(node):
                     known = self._lookup(node, search=not new) or self._create(
-                        node, attempt, name, parent, wanted, start_ms
+                        node, attempt, run.name, run.parent, wanted, run.start_ms
                     )
             if attempt < known.attempt:
                 return
             if not known.created_here or known.tags.get(STATE_TAG) != wanted[STATE_TAG]:
                 self._reopen(known, wanted)
             known.attempt = attempt
-            known.new_params |= {key: value for key, value in params.items() if key not in known.params}
-            if datasets:
-                self._client.log_inputs(known.run_id, datasets=list(dataset_inputs(datasets)))
+            known.new_params |= {key: value for key, value in run.params.items() if key not in known.params}
+            if run.datasets:
+                self._client.log_inputs(known.run_id, datasets=list(dataset_inputs(run.datasets)))
 
     def write(
         self, node: str, points: Iterable[tuple[str, float, int, int]], tags: Mapping[str, str]

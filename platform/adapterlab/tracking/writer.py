@@ -19,7 +19,7 @@ from typing import Any
 from adapterlab.errors import NotFoundError
 from adapterlab.passwords import hide_passwords
 from adapterlab.records import State
-from adapterlab.tracking.runs import Runs
+from adapterlab.tracking.runs import RunDescription, Runs
 from adapterlab.tracking.spool import Entry, Leftover, Spool
 from adapterlab.tracking.store import Answer
 
@@ -245,7 +245,7 @@ def _apply(runs: Runs, node: str, group: list[Entry], *, again: bool) -> None:
                 runs.write(node, (), entry["tags"])
             case "open":
                 new = entry.get("new", False) and not again
-                runs.open(node, attempt=entry["attempt"], **entry["run"], new=new)
+                runs.open(node, RunDescription(**entry["run"]), attempt=entry["attempt"], new=new)
             case "artifact":
                 runs.artifact(node, entry["name"], base64.b64decode(entry["data"]))
             case "end":

@@ -20,7 +20,7 @@ from adapterlab.errors import TrainingError
 from adapterlab.planning.steps import FinalJob, StudyJob
 from adapterlab.provenance import provenance_of
 from adapterlab.records import EpochResult, LaneResult, State, TaskData
-from adapterlab.search.study import Proposal, StudySearch, TrialRecord
+from adapterlab.search.study import Proposal, SearchRecipe, StudySearch, TrialRecord
 from adapterlab.spec.search_space import COMBINER, Setting, TrialSetting
 from adapterlab.train import weights
 from adapterlab.train.lane import Lane
@@ -137,11 +137,13 @@ class _Study:
         return StudySearch.open(
             self.worker.context.stores.studies,
             str(self.job.search_key),
-            spaces=of_each if self.job.chooses else self.job.combiners[0].spaces,
-            sampler=search.sampler,
-            pruner=search.pruner,
-            seed=search.seed,
-            trials=search.trials,
+            SearchRecipe(
+                spaces=of_each if self.job.chooses else self.job.combiners[0].spaces,
+                trials=search.trials,
+                sampler=search.sampler,
+                pruner=search.pruner,
+                seed=search.seed,
+            ),
             attributes={
                 "target": facts.task,
                 "combiner": self.job.label,

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from adapterlab.records import State
 from adapterlab.search.samplers import round_start
 from adapterlab.search.storage import initialise
-from adapterlab.search.study import Proposal, StudySearch, TrialRecord
+from adapterlab.search.study import Proposal, TrialRecord
 from adapterlab.spec.search_space import Choices, FloatRange
+from searches import open_search
 
 EPOCHS = 4
 RANGES = {"lr": FloatRange(low=1e-4, high=1e-2, log=True), "init_scale": FloatRange(low=0.5, high=4.0)}
@@ -39,7 +40,7 @@ class Trainer:
     """One sweep that searches with a budget, an epoch of one trial at a time."""
 
     def __init__(self, url: str, budget: int, worker: str, options: dict) -> None:
-        self.search = StudySearch.open(url, "search", trials=budget, pruner="median", **options)
+        self.search = open_search(url, "search", trials=budget, pruner="median", **options)
         self.worker = worker
         self.running: list[list] = []
 

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapterlab.errors import ConflictError
-from adapterlab.search.study import StudySearch, read_trials
+from adapterlab.search.study import read_trials
 from adapterlab.spec.search_space import Choices, FloatRange
+from searches import open_search
 
 KINDS = {
     "scalearn": {"lr": FloatRange(low=1e-3, high=2e-2, log=True), "dropout": Choices(choices=(0.0, 0.3))},
@@ -22,7 +23,7 @@ COUNTABLE = {name: KINDS[name] for name in ("adapterfusion", "single")}
 
 
 def open_study(url, name="sweep/auto", **options):
-    return StudySearch.open(url, name, **{"spaces": KINDS, "trials": 12, "pruner": "none", **options})
+    return open_search(url, name, **{"spaces": KINDS, "trials": 12, "pruner": "none", **options})
 
 
 def finish(search, value=lambda chosen: 0.5):

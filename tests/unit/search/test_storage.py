@@ -19,8 +19,8 @@ import sqlalchemy
 import adapterlab.search.storage as storage_module
 from adapterlab.errors import ConflictError, UnavailableError, UsageError
 from adapterlab.search.storage import close_storage, database_lock, display_url, initialise, open_storage
-from adapterlab.search.study import StudySearch
 from adapterlab.spec.search_space import Choices
+from searches import open_search
 
 WORKER = Path(__file__).with_name("trial_worker.py")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(storage_module.__file__).parents[2])}
@@ -176,7 +176,7 @@ def test_postgresql_studies_survive_a_server_that_dropped_their_connections(
     monkeypatch.setattr(storage_module, "_TRUSTED_S", 0.0)
     initialise(postgres_url, tmp_path)
     other = sqlalchemy.create_engine(postgres_url, isolation_level="AUTOCOMMIT")
-    with StudySearch.open(
+    with open_search(
         postgres_url, "sweep/rte", spaces={"lr": Choices(choices=(0.001, 0.01))}, trials=2
     ) as study:
         first = study.ask("worker 1")
@@ -192,7 +192,7 @@ def test_postgresql_studies_survive_a_server_that_dropped_their_connections(
 
 
 def test_the_dashboard_opens_the_studies(sqlite_url):
-    with StudySearch.open(
+    with open_search(
         sqlite_url,
         "sweep/rte/scalearn",
         spaces={"lr": Choices(choices=(0.001, 0.01)), "dropout": 0.3},

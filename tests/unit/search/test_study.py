@@ -21,6 +21,7 @@ from adapterlab.records import State
 from adapterlab.search.storage import initialise
 from adapterlab.search.study import StudySearch, read_trials
 from adapterlab.spec.search_space import Choices, FloatRange
+from searches import open_search
 
 WORKER = Path(__file__).with_name("trial_worker.py")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(study_module.__file__).parents[2])}
@@ -30,7 +31,7 @@ DISCRETE = {"lr": Choices(choices=(0.001, 0.003, 0.01)), "dropout": Choices(choi
 
 
 def open_study(url: str, name: str = "sweep/rte", **options) -> StudySearch:
-    return StudySearch.open(url, name, **{"spaces": MIXED, "trials": 8, "pruner": "none", **options})
+    return open_search(url, name, **{"spaces": MIXED, "trials": 8, "pruner": "none", **options})
 
 
 def objective(chosen) -> float:

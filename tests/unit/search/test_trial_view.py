@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 
 from adapterlab.search.study import StudySearch
 from adapterlab.spec.search_space import Choices, FloatRange
+from searches import open_search
 
 SPACES = {
     "lr": FloatRange(low=1e-4, high=1e-2, log=True),
@@ -19,7 +20,7 @@ ACTIONS = ("ask", "report", "complete", "prune", "fail", "nan", "elsewhere", "ta
 
 
 def open_study(url: str, name: str = "study", **options) -> StudySearch:
-    return StudySearch.open(url, name, **{"spaces": SPACES, "trials": 50, "sampler": "random", **options})
+    return open_search(url, name, **{"spaces": SPACES, "trials": 50, "sampler": "random", **options})
 
 
 def facts(trials) -> list[tuple]:

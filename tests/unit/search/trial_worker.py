@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from adapterlab.search.storage import initialise
-from adapterlab.search.study import StudySearch
+from adapterlab.search.study import SearchRecipe, StudySearch
 from adapterlab.spec.search_space import FloatRange
 
 url, name, worker, trials, seconds = sys.argv[1:6]
@@ -21,9 +21,11 @@ if int(trials) == 0:
 with StudySearch.open(
     url,
     name,
-    spaces={"lr": FloatRange(low=1e-4, high=1e-2, log=True), "init_scale": 2.0},
-    pruner="none",
-    trials=int(trials),
+    SearchRecipe(
+        spaces={"lr": FloatRange(low=1e-4, high=1e-2, log=True), "init_scale": 2.0},
+        pruner="none",
+        trials=int(trials),
+    ),
 ) as search:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
