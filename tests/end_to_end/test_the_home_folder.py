@@ -217,7 +217,9 @@ def reading(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_home_that_may_only_be_read_is_read(read_only, spec):
     home = read_only
-    transfer = json.loads(platform_ok(home, "catalog", "list", "--kind", "transfer", "--json"))["transfers"][0]["key"]
+    transfer = json.loads(platform_ok(home, "catalog", "list", "--kind", "transfer", "--json"))["transfers"][
+        0
+    ]["key"]
     for arguments in (
         ["status", "--json"],
         ["catalog", "list"],
