@@ -6,7 +6,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-_BEFORE_HOST = r"(?<=://)[^\s/@:\"']*:[^\s\"']+(?=@)"
+_BEFORE_HOST = r"(?<=://)[^\s/@:\"']*:(?!\*+@)[^\s\"']+(?=@)"
 _IN_QUERY = r"(?<=[?&])[\w.-]*(?:password|passwd|pwd|secret|token|access_key)[\w.-]*=[^&\s\"'#]+"
 _QUERY = re.compile(_IN_QUERY, re.IGNORECASE)
 _SECRET = re.compile(f"(?P<login>{_BEFORE_HOST})|(?P<query>{_IN_QUERY})", re.IGNORECASE)

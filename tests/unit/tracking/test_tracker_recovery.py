@@ -15,6 +15,7 @@ import pytest
 from adapterlab.errors import UnavailableError
 from adapterlab.records import State
 from adapterlab.tracking.entities import REASON_TAG, STATE_TAG
+from adapterlab.tracking.spool import refused, something_waits
 
 
 def test_reap_ends_what_nobody_works_on(place):
@@ -289,3 +290,25 @@ def test_replayed_end_does_not_end_a_later_attempt(place):
             replaying.run("t", name="t", parent=None)
             replaying.flush()
         assert place.runs()["s"].info.status == "RUNNING"
+
+
+def test_what_mlflow_refused_is_kept_and_written_when_the_cause_is_gone(place):
+    """A file stands where the folder of artifacts should be: nothing of it is lost, and nothing else waits for it."""
+    (place.folder / "artifacts").write_text("in the way")
+    with place.open() as tracker:
+        run = tracker.run("s", name="s", parent=None)
+        run.text("spec.toml", "name = 'x'")
+        run.metrics({"loss": 0.5}, step=1)
+        assert tracker.flush(200)
+        assert len(tracker.problems) == 1
+    assert refused(place.spool) == 1
+    assert place.points("s", "loss") == [(1, 0.5)]
+    (place.folder / "artifacts").unlink()
+    with place.open() as tracker:
+        tracker.run("t", name="t", parent=None)
+        assert tracker.flush(200)
+        assert tracker.problems == ()
+    assert refused(place.spool) == 0
+    assert not something_waits(place.spool)
+    client = place.client()
+    assert [one.path for one in client.list_artifacts(place.runs()["s"].info.run_id)] == ["spec.toml"]
