@@ -170,7 +170,7 @@ def _evaluated(
         some = seats[start : start + _LANES]
         found += evaluate(backbone, some, [examples] * len(some), [task.facts] * len(some))
     for one in found:
-        bad = (~np.isfinite(one.outputs).all(axis=1)).nonzero()[0]
+        bad = np.flatnonzero(~np.isfinite(one.outputs).all(axis=1))
         if len(bad):
             raise DataError(
                 f"{task.facts.task}: the outputs of row {bad[0] + 1} are not finite",
