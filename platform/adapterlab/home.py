@@ -6,14 +6,20 @@ Precedence, for each of the four stores: command line > environment > spec > hom
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import platformdirs
 
 from adapterlab.given_files import given_path
 
 HOME_VARIABLE = "ADAPTERLAB_HOME"
+PRIVATE = 0o077
+"""The umask of everything in the home folder: task texts, weights and results are nobody else's."""
+_SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ class Stores:
     @property
     def locks(self) -> Path:
         """Folder of this machine's lock files."""
-        return Path(self.home) / "locks"
+        return self._writable("locks")
 
     @property
     def spool(self) -> Path:
@@ -50,7 +56,13 @@ class Stores:
     @property
     def cache(self) -> Path:
         """Folder of this machine's digests and tokenised tasks."""
-        return Path(self.home) / "cache"
+        return self._writable("cache")
+
+    def _writable(self, name: str) -> Path:
+        """Return a folder of the home; of a home that may only be read, one of the user's own caches instead."""
+        if is_writable(Path(self.home)):
+            return Path(self.home) / name
+        return platformdirs.user_cache_path("adapterlab") / name
 
 
 def home_folder() -> Path:
@@ -79,9 +91,42 @@ def stores(
     environment = os.environ.get
     return Stores(
         home=str(home),
-        catalog=environment("ADAPTERLAB_CATALOG") or catalog or f"sqlite:///{home / 'catalog.db'}",
+        catalog=environment("ADAPTERLAB_CATALOG") or catalog or sqlite_url(home / "catalog.db"),
         blobs=environment("ADAPTERLAB_BLOBS") or blobs or str(home / "blobs"),
-        tracking=environment("MLFLOW_TRACKING_URI") or tracking or f"sqlite:///{home / 'mlflow.db'}",
+        tracking=environment("MLFLOW_TRACKING_URI") or tracking or sqlite_url(home / "mlflow.db"),
         artifacts=str(home / "artifacts"),
-        studies=environment("ADAPTERLAB_STUDIES") or studies or f"sqlite:///{home / 'studies.db'}",
+        studies=environment("ADAPTERLAB_STUDIES") or studies or sqlite_url(home / "studies.db"),
     )
+
+
+def is_writable(folder: Path) -> bool:
+    """Return whether a folder can be written, or made; a file system may be read-only for everybody."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return os.access(folder, os.W_OK)
+
+
+def sqlite_url(file: Path) -> str:
+    """Return the URL of a SQLite file, whatever letters its path has."""
+    # In a URL these two mean something; SQLAlchemy takes all others as they are.
+    return f"{_SQLITE}{str(file).replace('%', '%25').replace('?', '%3F')}"
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Return the file behind a ``sqlite:///`` URL; ``None`` for other databases and for one in memory."""
+    scheme, _, rest = url.partition(":///")
+    path = unquote(rest.partition("?")[0])
+    return Path(path) if scheme.split("+")[0] == "sqlite" and path not in ("", ":memory:") else None
+
+
+@contextmanager
+def private_umask() -> Iterator[None]:
+    """Make what is written meanwhile, by this process and those it starts, its owner's only.
+
+    The process has one umask: threads beside this one write so too.
+    """
+    before = os.umask(PRIVATE)
+    try:
+        yield
+    finally:
+        os.umask(before)

@@ -68,7 +68,16 @@ def test_the_pages_sweep_runs(page):
         assert run(page, "make_model.py", "model").returncode == 0
     else:
         write_backbone(page / "backbone")
-    command = ("-m", "adapterlab.cli", "submit", spec.name, "--set", "cluster.launcher=in_process")
+    command = (
+        "-m",
+        "adapterlab.cli",
+        "submit",
+        spec.name,
+        "--set",
+        "cluster.launcher=in_process",
+        "--set",
+        "data.max_length=64",
+    )
     done = run(page, *command)
     assert done.returncode == 0, done.stdout + done.stderr
     report = run(page, "-m", "adapterlab.cli", "report", spec.stem)

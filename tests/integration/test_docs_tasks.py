@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from adapterlab.cli.main import main
+from plugin_packages import path_with
 from tiny_world import environment
 
 PAGE = Path(__file__).parents[2] / "docs" / "guide" / "tasks.md"
@@ -63,7 +63,7 @@ def _run(folder: Path, site: Path, *words: str, timeout_s: int = 120) -> subproc
     return subprocess.run(
         words,
         cwd=folder,
-        env={**environment(folder / "home"), "PYTHONPATH": os.pathsep.join([str(site)])},
+        env={**environment(folder / "home"), "PYTHONPATH": path_with(site)},
         capture_output=True,
         text=True,
         timeout=timeout_s,

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from adapterlab.backbones.tokenizer import VOCABULARIES
 from adapterlab.backbones.weight_files import weight_files
 from adapterlab.errors import BackboneError, NotFoundError, UnavailableError
+from adapterlab.home import private_umask
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -93,7 +94,8 @@ def download(repository: str, revision: str, *, locks: Path) -> Path:
         from huggingface_hub.utils import disable_progress_bars
     except ImportError:
         raise _not_installed(repository) from None
-    locks.mkdir(parents=True, exist_ok=True)
+    with private_umask():
+        locks.mkdir(parents=True, exist_ok=True)
     from filelock import FileLock  # its import is for those who wait
 
     with FileLock(locks / f"hub--{repository.replace('/', '--')}.lock"):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from adapterlab.fingerprint import Json, digest_file, key_of
+from adapterlab.home import private_umask
 
 VERSION = 1
 """Raise it when what is kept changes its meaning."""
@@ -74,10 +75,11 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OSError: The folder cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
     try:
-        draft.write_bytes(content)
+        with private_umask():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_bytes(content)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

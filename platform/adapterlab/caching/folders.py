@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from adapterlab.home import private_umask
+
 T = TypeVar("T")
 
 _STALE_S = 3600.0
@@ -31,10 +33,11 @@ def read_or_build(folder: Path, read: Callable[[Path], T], build: Callable[[Path
     """
     content = _read(folder, read)
     if content is None:
-        folder.parent.mkdir(parents=True, exist_ok=True)
         from filelock import FileLock  # its import is for those who wait
 
-        with FileLock(folder.with_suffix(".lock")):
+        with private_umask():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        with private_umask(), FileLock(folder.with_suffix(".lock")):
             content = _read(folder, read)
             if content is None:
                 _clear_old_drafts(folder)

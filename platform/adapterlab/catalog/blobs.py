@@ -54,6 +54,9 @@ class Blobs(Protocol):
     def exists(self, digest: str) -> bool:
         """Return whether a file of that digest is there (its bytes are not looked at)."""
 
+    def size(self, digest: str) -> int | None:
+        """Return a blob's length in bytes; ``None`` if it is missing, or only reading it would tell."""
+
     def quarantine(self, digest: str) -> str | None:
         """Set a damaged blob aside; return its new place, ``None`` if it is gone or intact."""
 
@@ -160,6 +163,13 @@ class LocalBlobs:
         """Return whether a file of that digest is there."""
         return self._path(digest).is_file()
 
+    def size(self, digest: str) -> int | None:
+        """Return the length of a file, see :meth:`Blobs.size`."""
+        try:
+            return self._path(digest).stat().st_size
+        except OSError:
+            return None
+
     def quarantine(self, digest: str) -> str | None:
         """Set a damaged blob aside, see :meth:`Blobs.quarantine`."""
         aside = self.root / QUARANTINE / f"{digest}.{uuid.uuid4().hex[:8]}{SUFFIX}"
@@ -259,6 +269,10 @@ class RemoteBlobs:
         """Return whether a file of that digest is there."""
         with self._reaching(f"look for blob {digest}"):
             return bool(self._files.isfile(self._path(digest)))
+
+    def size(self, digest: str) -> int | None:  # noqa: ARG002
+        """Return nothing: to ask for each blob would take a call each, see :meth:`Blobs.size`."""
+        return None
 
     def quarantine(self, digest: str) -> str | None:
         """Set a damaged blob aside, see :meth:`Blobs.quarantine`."""

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sqlite3
+import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -25,6 +28,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 
 from adapterlab.errors import ConflictError, UnavailableError, UsageError
+from adapterlab.passwords import hide_passwords
 
 POSTGRES_SCHEMA = "adapterlab"
 """Schema of all catalog tables on PostgreSQL."""
@@ -149,6 +153,11 @@ class Database:
                 f"{self.name}: the catalog's tables are missing or old: {text}",
                 remedy="Run `platform db upgrade`.",
             )
+        if "readonly database" in text or "query_only" in text:
+            return UnavailableError(
+                f"{self.name}: the catalog can be read here, but not written",
+                remedy="Set ADAPTERLAB_HOME to a folder of your own, or ask the owner of this one to let you write.",
+            )
         if "database is locked" in text:
             return UnavailableError(
                 f"{self.name}: another process held the database for more than {BUSY_TIMEOUT_S:.0f} s",
@@ -242,7 +251,10 @@ def chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
 def _engine(url: URL) -> Engine:
     to_json = partial(json.dumps, ensure_ascii=False, allow_nan=False, sort_keys=True)
     if url.get_backend_name() == "sqlite":
-        engine = create_engine(url, json_serializer=to_json, connect_args={"timeout": BUSY_TIMEOUT_S})
+        options: dict[str, Any] = {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
+        if _is_read_only(file := Path(str(url.database)).absolute()):
+            options = {"creator": partial(_connect_read_only, file)}
+        engine = create_engine(url, json_serializer=to_json, **options)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -254,6 +266,31 @@ def _engine(url: URL) -> Engine:
             f"no PostgreSQL driver: {error}", remedy="pip install 'adapterlab[postgres]'"
         ) from error
     return engine.execution_options(schema_translate_map={None: POSTGRES_SCHEMA})
+
+
+def _is_read_only(file: Path) -> bool:
+    return file.is_file() and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
+
+
+def _connect_read_only(file: Path) -> sqlite3.Connection:
+    """Open a SQLite file in a folder where SQLite can make none of the files it needs beside it.
+
+    What was written last may still be in the log beside it: then a private copy of both is read.
+    """
+    log = file.with_name(f"{file.name}-wal")
+    if not log.is_file() or not log.stat().st_size:
+        return sqlite3.connect(
+            f"{file.as_uri()}?mode=ro&immutable=1", uri=True, timeout=BUSY_TIMEOUT_S, check_same_thread=False
+        )
+    copy = sqlite3.connect(":memory:", check_same_thread=False)
+    with tempfile.TemporaryDirectory(prefix="adapterlab-") as folder:
+        copied = Path(folder, file.name)
+        shutil.copyfile(file, copied)
+        shutil.copyfile(log, copied.with_name(log.name))
+        with closing(sqlite3.connect(copied)) as whole:
+            whole.backup(copy)
+    copy.execute("PRAGMA query_only = ON")
+    return copy
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:  # noqa: ARG001
@@ -291,4 +328,8 @@ def _is_other_schema(error: exc.DBAPIError) -> bool:
 
 
 def _without_password(text: str, url: URL) -> str:
-    return text.replace(url.password, "***") if url.password else text
+    secrets = [url.password, *(value for name, value in url.query.items() if "password" in name.lower())]
+    for secret in secrets:
+        if isinstance(secret, str) and secret:
+            text = text.replace(secret, "***")
+    return hide_passwords(text)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from adapterlab.catalog import schema
 from adapterlab.catalog.blobs import Blobs
@@ -70,7 +71,8 @@ def verify(database: Database, blobs: Blobs, *, deep: bool) -> BlobReport:
     Args:
         database: The catalog's database.
         blobs: The store of weights.
-        deep: Read every blob and compare its sha256; otherwise only look whether it is there.
+        deep: Read every blob and compare its sha256; otherwise only look whether it is there, and as long
+            as it was.
 
     Raises:
         UnavailableError: The store or the database cannot be reached.
@@ -78,11 +80,15 @@ def verify(database: Database, blobs: Blobs, *, deep: bool) -> BlobReport:
     # Listed before the rows are read: a blob published in between then is no orphan by mistake.
     stored = set(blobs.digests())
     needed: dict[str, list[str]] = defaultdict(list)
+    lengths: dict[str, int] = {}
     with database.reading() as connection:
         for table in _WITH_BLOBS:
-            rows = connection.execute(select(table.blob, table.key).where(table.state == schema.COMPLETE))
+            rows = connection.execute(
+                select(table.blob, table.key, table.blob_bytes).where(table.state == schema.COMPLETE)
+            )
             for row in rows:
                 needed[row.blob].append(row.key)
+                lengths[row.blob] = row.blob_bytes
         noted = {
             digest
             for table in _WITH_BLOBS
@@ -92,15 +98,12 @@ def verify(database: Database, blobs: Blobs, *, deep: bool) -> BlobReport:
         }
     missing = {digest: _sorted(keys) for digest, keys in needed.items() if digest not in stored}
     missing = {digest: keys for digest, keys in missing.items() if not _there(blobs, digest)}
-    damaged = (
-        {
-            digest: _sorted(keys)
-            for digest, keys in needed.items()
-            if digest not in missing and not _intact(blobs, digest)
-        }
-        if deep
-        else {}
-    )
+    damaged = {
+        digest: _sorted(keys)
+        for digest, keys in needed.items()
+        if digest not in missing
+        and (blobs.size(digest) not in (None, lengths[digest]) or (deep and not _intact(blobs, digest)))
+    }
     return BlobReport(
         checked=len(needed),
         missing=missing,
@@ -119,6 +122,69 @@ def repair(database: Database, blobs: Blobs, report: BlobReport) -> list[str]:
         except CorruptBlobError as error:
             keys.extend(error.details.get("keys", []))
     return sorted(keys)
+
+
+def lost_rows(database: Database) -> dict[str, str]:
+    """Return the records some of whose rows are gone, by key, with what is lost; changes nothing.
+
+    Raises:
+        UnavailableError: The database cannot be reached.
+    """
+    found: dict[str, str] = {}
+    transfers, studies, adapters = schema.Transfer, schema.Study, schema.Adapter
+    with database.reading() as connection:
+        for table in _WITH_BLOBS:
+            measured = select(schema.Metric.key).where(schema.Metric.key == table.key).exists()
+            for key in connection.execute(
+                select(table.key).where(table.state == schema.COMPLETE, ~measured)
+            ).scalars():
+                found[key] = "its metrics"
+        study = select(studies.key).where(studies.key == transfers.study_key).exists()
+        for row in connection.execute(
+            select(transfers.key, transfers.study_key).where(transfers.state == schema.COMPLETE, ~study)
+        ):
+            found[row.key] = f"its study {row.study_key[:12]}"
+        known = set(connection.execute(select(adapters.key)).scalars())
+        for row in connection.execute(
+            select(studies.key, studies.pool).where(studies.state == schema.COMPLETE)
+        ):
+            gone = [entry["key"] for entry in row.pool if entry.get("key") not in known]
+            if gone:
+                found[row.key] = f"its source adapter {str(gone[0])[:12]}"
+        counts = dict(
+            connection.execute(
+                select(schema.Coefficient.transfer_key, func.count()).group_by(
+                    schema.Coefficient.transfer_key
+                )
+            ).all()
+        )
+        for row in connection.execute(
+            select(transfers.key, transfers.coefficient_shape).where(transfers.state == schema.COMPLETE)
+        ):
+            expected = math.prod(row.coefficient_shape[:2]) if row.coefficient_shape else 0
+            if counts.get(row.key, 0) < expected:
+                found.setdefault(row.key, "its coefficients")
+        done = select(schema.Progress.step_key).where(schema.Progress.state == str(State.COMPLETE))
+        steps = set(connection.execute(done).scalars())
+        recorded = set(
+            connection.execute(
+                select(adapters.key).union(select(studies.key), select(transfers.key))
+            ).scalars()
+        )
+        found |= dict.fromkeys(steps - recorded, "its record")
+    return dict(sorted(found.items()))
+
+
+def do_again(connection: Connection, lost: Mapping[str, str]) -> None:
+    """Make steps count as not done: what :func:`lost_rows` found of them."""
+    for chunk in chunks(sorted(lost)):
+        for table in (schema.Adapter, schema.Study, schema.Transfer):
+            connection.execute(
+                update(table)
+                .where(table.key.in_(chunk), table.state == schema.COMPLETE)
+                .values(state=schema.CORRUPT)
+            )
+        write_progress(connection, chunk, state=State.PENDING, reason="some of its rows were lost")
 
 
 def _there(blobs: Blobs, digest: str) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-_SQLITE = "sqlite:///"
+from adapterlab.home import sqlite_file
 
 
 def is_missing(url: str) -> bool:
@@ -13,4 +11,5 @@ def is_missing(url: str) -> bool:
     Args:
         url: As ``store.open_catalog`` takes it.
     """
-    return url.startswith(_SQLITE) and not Path(url.removeprefix(_SQLITE).partition("?")[0]).exists()
+    file = sqlite_file(url)
+    return file is not None and not file.exists()

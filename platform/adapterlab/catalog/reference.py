@@ -22,6 +22,10 @@ from adapterlab.catalog.database import POSTGRES_SCHEMA
 from adapterlab.catalog.tables import Base
 
 SHARED_MEANINGS = {
+    "adapterlab_version": "Version of adapterlab that made it; null where it was made before this was kept.",
+    "python_version": "Python that made it.",
+    "torch_version": "torch that made it.",
+    "transformers_version": "transformers that made it; null where none was loaded.",
     "key": "The step key.",
     "state": "`complete`, or `corrupt` where the weights were found damaged: such a step counts as not done.",
     "backbone_digest": "Digest of the backbone it was trained on.",

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -303,6 +303,14 @@ class Catalog(ReadableCatalog):
     def repair(self, report: BlobReport) -> list[str]:
         """Set aside what a report found, mark its records corrupt; return the steps to do again."""
         return integrity.repair(self.database, self.blobs, report)
+
+    def lost_rows(self) -> dict[str, str]:
+        """Return the records some of whose rows are gone, by key, with what is lost."""
+        return integrity.lost_rows(self.database)
+
+    def do_again(self, lost: Mapping[str, str]) -> None:
+        """Make the steps that :meth:`lost_rows` found count as not done."""
+        self.database.write(lambda connection: integrity.do_again(connection, lost))
 
     # --- Sweeps -------------------------------------------------------------------------------
 

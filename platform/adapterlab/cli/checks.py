@@ -20,8 +20,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from adapterlab.errors import AdapterlabError
+from adapterlab.passwords import hide_passwords
 from adapterlab.registry import entry_points
-from adapterlab.spec.faults import hide_passwords
 
 _DISTRIBUTION = "adapterlab"
 _LOW_DISK_GIB, _NO_DISK_GIB = 5.0, 0.5

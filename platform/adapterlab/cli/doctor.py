@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from adapterlab import home
-from adapterlab.cli import checks
+from adapterlab.cli import checks, home_checks
 from adapterlab.cli.checks import Check, Verdict
 from adapterlab.cli.options import JsonOption
 from adapterlab.cli.output import emit, emit_json, table
@@ -21,7 +21,11 @@ DeepOption = Annotated[
 ]
 RepairOption = Annotated[
     bool,
-    typer.Option("--repair", help="Mark results whose weights are lost or damaged to be trained again."),
+    typer.Option(
+        "--repair",
+        help="Mend what needs no guessing: mark results whose weights or rows are lost to be done again, let "
+        "MLflow's artifacts follow a moved home, close the home to others.",
+    ),
 ]
 
 
@@ -48,10 +52,16 @@ def _all(*, deep: bool, repair: bool) -> Iterable[Check]:
         checks.plugins,
         lambda: checks.home_folder(home.home_folder()),
         lambda: checks.catalog(stores.catalog, stores.home),
+        lambda: home_checks.database_file("catalog", stores.catalog),
+        lambda: home_checks.records(stores, repair=repair),
         lambda: checks.database("studies", stores.studies, stores.home),
+        lambda: home_checks.database_file("studies", stores.studies),
         lambda: checks.blobs(stores.blobs),
         lambda: checks.weights(stores.catalog, stores.blobs, stores.home, deep=deep, repair=repair),
         lambda: checks.tracking(stores.tracking, stores.home, deep=deep),
+        lambda: home_checks.database_file("tracking", stores.tracking),
+        lambda: home_checks.artifacts(stores, repair=repair),
+        lambda: home_checks.privacy(home.home_folder(), repair=repair),
         lambda: checks.processors(deep=deep),
     ]
     for step in steps:

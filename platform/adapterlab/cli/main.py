@@ -15,6 +15,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import gettempdir
@@ -26,13 +27,15 @@ from adapterlab.cli.commands import COMMANDS, LazyGroup
 from adapterlab.cli.output import PrintableFormatter, SafeStreams, emit_json, note
 from adapterlab.errors import AdapterlabError, DataError, NotFoundError, UnavailableError
 from adapterlab.given_files import shortened
-from adapterlab.home import home_folder
-from adapterlab.spec.faults import hide_passwords
+from adapterlab.home import home_folder, private_umask
+from adapterlab.passwords import hide_in, hide_passwords
 
 PROGRAM = "platform"
 DEBUG_VARIABLE = "ADAPTERLAB_DEBUG"
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
+_FOR_THE_USER = frozenset({"init", "export", "predict", "report", "contributions"})
+"""Commands that write where the user says; who may read that is for the user's own umask to say."""
 
 _COLLECT_AFTER = 200_000
 """Objects made before Python looks for cycles among them; at its own 700, a sixth of a cold start
@@ -97,7 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags, words = _flags(words)
     with SafeStreams() as streams:
         _prepare_logging(flags)
-        code = _run(words, flags)
+        with nullcontext() if _FOR_THE_USER.intersection(words[:1]) else private_umask():
+            code = _run(words, flags)
         sys.stdout.flush()
         return code if streams.lost is None else _unread(code, words, streams.lost)
 
@@ -170,7 +174,7 @@ def _prepare_logging(flags: Flags) -> None:
 
 def _report_error(error: AdapterlabError, flags: Flags) -> int:
     if flags.json:
-        emit_json(error.to_json())
+        emit_json(hide_in(error.to_json()))
     else:
         note(hide_passwords(str(error)))
     if flags.verbose:
@@ -252,9 +256,13 @@ def _keep(trace: str) -> str | None:
     """Write a traceback where only its owner can read it, and return the file's name."""
     name = f"crash-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}.log"
     command = hide_passwords(" ".join(sys.argv))
-    for folder in (home_folder() / "logs", Path(gettempdir())):
+    folders = [Path(gettempdir())]
+    with suppress(NotFoundError):  # a home that cannot be
+        folders.insert(0, home_folder() / "logs")
+    for folder in folders:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            with private_umask():
+                folder.mkdir(parents=True, exist_ok=True)
             file = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(file, "w", encoding="utf-8", errors="backslashreplace") as stream:
                 stream.write(f"{command}\n{trace}\n")

@@ -32,7 +32,7 @@ def command(
     places = stores()
     uri = tracking or places.tracking
     # Imported here: `platform --help` must not pay for it.
-    from adapterlab.tracking import server, store
+    from adapterlab.tracking import schema, server, store
 
     if store.is_server(uri):
         emit(
@@ -41,6 +41,7 @@ def command(
         return
     if not server.is_loopback(host):
         note(f"warning: {host} can be reached from other machines, and MLflow asks for no password")
+    schema.follow_home(uri, places.artifacts, places.locks)
     log = places.locks.parent / "logs" / "ui.log"
     signal.signal(signal.SIGTERM, _interrupt)
     try:

@@ -53,7 +53,10 @@ KEPT_LOGS = 20
 
 _FOLDER_PREFIX = "adapterlab-ray-"
 _OWNER_LOCK = "owner.lock"
-_LONGEST_SOCKET = len("/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")
+_RAYS_OWN = "r"
+"""Ray opens the folder it is given to everybody, whatever the umask. So it is given one inside of ours, which stays
+closed to others. The name is short, because sockets lie below it."""
+_LONGEST_SOCKET = len(f"/{_RAYS_OWN}/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")
 _SOCKET_LIMIT = 107
 _ABANDONED_AFTER_S = 60.0
 _EXIT_GRACE_S = 5.0
@@ -160,7 +163,7 @@ def _private(
                     log_to_driver=not quiet,
                     configure_logging=not quiet,
                     _node_ip_address="127.0.0.1",
-                    _temp_dir=str(folder),
+                    _temp_dir=str(folder / _RAYS_OWN),
                 )
             except (OSError, RuntimeError, ValueError, TimeoutError) as error:
                 raise UnavailableError(
@@ -237,7 +240,7 @@ def _stop(ray: Any, folder: Path, log_folder: Path | None) -> None:
     ray.shutdown()
     keeper.end_processes(folder, grace_s)
     if log_folder is not None:
-        _keep_logs(folder, log_folder)
+        _keep_logs(folder / _RAYS_OWN, log_folder)
 
 
 @contextmanager

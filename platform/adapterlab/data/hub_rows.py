@@ -19,6 +19,7 @@ from adapterlab.backbones.hub import explain, file_list
 from adapterlab.caching.file_digests import file_digest, write_atomically
 from adapterlab.data.split_files import MissingDataError, SplitFiles, check_shards
 from adapterlab.errors import AdapterlabError, DataError, NotFoundError, UnavailableError
+from adapterlab.home import private_umask
 from adapterlab.records import Splits
 from adapterlab.registry.task_definitions import HubLocation
 
@@ -119,7 +120,8 @@ class _Store:
                 remedy="Run: pip install 'adapterlab[data]'",
             ) from None
         locks = self._cache / "locks"
-        locks.mkdir(parents=True, exist_ok=True)
+        with private_umask():
+            locks.mkdir(parents=True, exist_ok=True)
         from filelock import FileLock  # its import is for those who wait
 
         with FileLock(locks / f"hub--datasets--{self._name}.lock"):

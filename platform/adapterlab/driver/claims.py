@@ -13,6 +13,7 @@ from types import TracebackType
 from adapterlab.catalog.records import Claim
 from adapterlab.catalog.store import Catalog, current_owner
 from adapterlab.errors import ConflictError, UnavailableError
+from adapterlab.passwords import hide_passwords
 from adapterlab.records import State
 
 _TICK_S = 0.5
@@ -48,7 +49,7 @@ class HeldClaims:
         self._thread.join()
         with self._lock:
             state = State.PENDING if kind is None else State.KILLED
-            reason = None if kind is None else (str(error).splitlines() or [kind.__name__])[0]
+            reason = None if kind is None else (hide_passwords(str(error)).splitlines() or [kind.__name__])[0]
             self._catalog.release(self._claims.values(), state=state, reason=reason)
             self._claims.clear()
 
@@ -63,6 +64,12 @@ class HeldClaims:
     def get(self, key: str) -> Claim | None:
         """Return the claim on a step, if it is held."""
         return self._claims.get(key)
+
+    def release(self, keys: Iterable[str]) -> None:
+        """Give claims back that are not needed any more, so that another process can have them."""
+        with self._lock:
+            released = [claim for key in keys if (claim := self._claims.pop(key, None)) is not None]
+        self._catalog.release(released)
 
     def drop(self, keys: Iterable[str]) -> None:
         """Forget claims that were given back by publishing or failing."""

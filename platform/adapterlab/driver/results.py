@@ -60,19 +60,26 @@ def _is_damaged(catalog: Catalog, record: AdapterRecord | TransferRecord) -> boo
 
 
 def show_reused(tree: SweepTree, catalog: Catalog, plan: Plan) -> None:
-    """Show in a sweep's tree what other sweeps paid for.
+    """Make a sweep's tree say what the catalog has.
 
-    Every complete step without a run in this tree is given one, with its numbers and where it came from.
+    Every complete step without a run in this tree is given one, with its numbers and where it came from. One
+    whose run says otherwise, since MLflow or its disk was away when it ended, is brought to its end.
     """
+    shown = tree.tracker.states(str(plan.key))
     for step in plan.steps:
         key = str(step.key)
-        if catalog.run_id(tree.node(key)) is not None:
+        node = tree.node(key)
+        known = catalog.run_id(node)
+        if known is not None and (shown is None or shown.get(node) is State.COMPLETE):
             continue
         record = stored_result(catalog, step)
         if record is None:
             continue
         run = _open(tree, plan, step)
-        run.reused(record.run_id, _numbers(record))
+        if known is None:
+            run.reused(record.run_id, _numbers(record))
+        else:
+            run.mended(_numbers(record))
         run.end(State.COMPLETE)
 
 

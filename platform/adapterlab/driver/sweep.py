@@ -3,7 +3,8 @@
 claim the sweep, or follow the process that has it
 until nothing is missing:
     claim every missing step that nobody holds
-    train the sources that are ours, then the studies whose sources are there
+    train the sources that are ours, then the studies whose sources are there and whose search is ours:
+        studies that differ in their budget only share one search, and take turns
     nothing of ours to do, but something missing: wait for its owner
 close the tree of runs: what was reused is shown, nothing stays RUNNING
 """
@@ -33,12 +34,14 @@ from adapterlab.errors import (
     PartialFailureError,
     UnavailableError,
 )
-from adapterlab.home import Stores
+from adapterlab.home import Stores, is_writable, private_umask
+from adapterlab.passwords import hide_passwords
 from adapterlab.planning.compile import Plan
-from adapterlab.planning.steps import Job, Step, StepId
+from adapterlab.planning.steps import Job, Step, StepId, StudyJob
 from adapterlab.records import State, StepKind
 from adapterlab.spec.model import Spec
-from adapterlab.worker.orders import BackboneFiles, Context, TrialsOrder, WorkOrder
+from adapterlab.tracking.schema import follow_home
+from adapterlab.worker.orders import BackboneFiles, Context, StudyOrder, TrialsOrder, WorkOrder
 from adapterlab.worker.run_tree import SweepTree
 
 Watch = Callable[[SweepView], None]
@@ -100,7 +103,13 @@ def run_sweep(
             f"{plan.name}: cannot run yet: {'; '.join(plan.pending)}",
             remedy="`platform plan` shows what is missing.",
         )
-    with open_catalog(stores.catalog, stores.blobs, locks=stores.locks) as catalog:
+    if not is_writable(Path(stores.home)):
+        raise UnavailableError(
+            f"the home folder {stores.home} can be read, but not written",
+            remedy="Set ADAPTERLAB_HOME to a folder of your own (store.catalog and store.blobs may stay where they "
+            "are, if those can be written), or ask its owner to let you write.",
+        )
+    with private_umask(), open_catalog(stores.catalog, stores.blobs, locks=stores.locks) as catalog:
         driver = _Driver(plan, spec, stores, spec_toml, library, watch, catalog)
         return driver.run(plan.key)
 
@@ -130,6 +139,7 @@ class _Driver:
         self.before = set(self.keys) - self._missing()
         self.done_here: set[str] = set()
         if len(self.before) == len(self.keys) and self._is_recorded_complete(key):
+            follow_home(self.stores.tracking, self.stores.artifacts, self.stores.locks)
             self._write_what_waits(key)
             return self._outcome(key, repaired)
         with HeldClaims(self.catalog, self.spec.cluster.lease_s, self._tick) as holding:
@@ -174,10 +184,13 @@ class _Driver:
                 state = State.FAILED if isinstance(error, UnavailableError) else State.KILLED
                 self.catalog.set_sweep_state(key, state)
                 tree.tracker.reap(run.node, reason=f"the sweep was stopped: {type(error).__name__}")
-                run.end(state, str(error).splitlines()[0] if str(error) else type(error).__name__)
+                run.end(
+                    state, hide_passwords(str(error)).splitlines()[0] if str(error) else type(error).__name__
+                )
                 raise
             self.phase = "closing the run tree"
             show_reused(tree, self.catalog, self.plan)
+            tree.tracker.adopt(run.node)
             tree.tracker.reap(run.node)
             state = State.FAILED if self.failed else State.COMPLETE
             run.end(state, f"{len(self.failed)} steps failed" if self.failed else None)
@@ -218,16 +231,37 @@ class _Driver:
         studies = []
         if coming or not sources:
             studies = schedule.runnable_studies(self.plan, missing, holding.get, coming=coming)
+            studies = self._with_their_search(studies, missing, holding)
         needed = {need for study in studies for need in study.needs}
         if self._set_damaged_aside(step for step in self.plan.steps if step.id in needed):
             return None  # sources were damaged since; they are trained again first
         if sharing > 1 and (searched := [one for one in studies if one.key in missing - self.searched]):
+            from adapterlab.search.trials import free_trials
+
             self.searched |= {str(one.key) for one in searched}
+            for study in searched:  # a round waits for its trials, whoever left them
+                free_trials(self.stores.studies, str(study.job.search_key))
             return schedule.trial_orders(searched, holding.get, context, workers=sharing)
         return [
             *schedule.source_orders(sources, holding.get, context, groups=launcher.groups),
             *schedule.study_orders(self.plan, studies, missing, holding.get, context),
         ]
+
+    def _with_their_search(
+        self, studies: Sequence[Step[StudyJob]], missing: set[str], holding: HeldClaims
+    ) -> list[Step[StudyJob]]:
+        """Return the studies that may search now: their search is ours, and no other of them is in it."""
+        ready = []
+        taken: set[str] = set()
+        for study in studies:
+            search = str(study.job.search_key)
+            if study.key in missing:
+                holding.claim([search])
+                if search in taken or holding.get(search) is None:
+                    continue
+                taken.add(search)
+            ready.append(study)
+        return ready
 
     def _dispatch(self, orders: Sequence[WorkOrder], holding: HeldClaims, launcher: Launcher) -> None:
         """Do orders to their end and note what failed."""
@@ -252,12 +286,13 @@ class _Driver:
             elif outcome.state is State.KILLED or (outcome.error is None and isinstance(order, TrialsOrder)):
                 continue  # stopped on request, or a share of a study that goes on
             elif claim is not None:
-                self.failed[key] = str(outcome.error or "its worker ended without a result")
+                self.failed[key] = hide_passwords(str(outcome.error or "its worker ended without a result"))
                 with suppress(ClaimLostError):  # then it is somebody else's to report
                     self.catalog.fail(claim, self.failed[key])
-        holding.drop(
-            key for key in order.keys if statuses[key].state is not State.RUNNING or key in self.failed
-        )
+        ended = {key for key in order.keys if statuses[key].state is not State.RUNNING or key in self.failed}
+        holding.drop(ended)
+        if isinstance(order, StudyOrder | TrialsOrder) and order.keys[0] in ended:
+            holding.release([str(_study_job(order).search_key)])
 
     def _set_damaged_aside(self, steps: Iterable[Step[Job]]) -> tuple[StepId, ...]:
         return set_damaged_aside(self.catalog, steps, blobs=self.stores.blobs)
@@ -351,6 +386,10 @@ class _Driver:
             remedy="The rest is kept. Mend the cause and submit the same spec again.",
             failed={str(step.id): reason for step, reason in failed},
         )
+
+
+def _study_job(order: StudyOrder | TrialsOrder) -> StudyJob:
+    return order.study.job if isinstance(order, TrialsOrder) else order.job
 
 
 def _recorded(plan: Plan) -> list[SweepStep]:

@@ -32,8 +32,10 @@ def log_contributions(catalog: Catalog, found: Contributions, picture: bytes) ->
     spec: Any = spec_of(catalog, found.key) or {}
     tracking = spec.get("tracking") or {}
     stores = home.stores(tracking=tracking.get("uri"))
+    from adapterlab.tracking.schema import follow_home
     from adapterlab.tracking.tracker import Tracker
 
+    follow_home(stores.tracking, stores.artifacts, stores.locks)
     with Tracker.open(
         uri=stores.tracking,
         artifacts=stores.artifacts,

@@ -47,9 +47,11 @@ from adapterlab.registry import entry_points
 from adapterlab.spec.model import Spec
 from adapterlab.spec.studies import StudyPlan, study_plans
 
-STEP_VERSIONS: Mapping[StepKind, int] = {StepKind.SOURCE: 2, StepKind.STUDY: 2, StepKind.TRANSFER: 1}
+STEP_VERSIONS: Mapping[StepKind, int] = {StepKind.SOURCE: 2, StepKind.STUDY: 3, StepKind.TRANSFER: 1}
 """Raise a kind's version when the code that does it gives other results; old results stay usable
-under their own keys."""
+under their own keys.
+
+Studies are at 3 since TPE and the pruner see whole rounds of trials (`docs/decisions/0009`)."""
 PREPROCESSING_VERSION = 1
 
 

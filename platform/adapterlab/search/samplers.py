@@ -1,8 +1,9 @@
 """What to try next: a pure function of seed, study, trial number and history.
 
 Every proposal comes from a fresh sampler seeded with (seed, study name, trial number), which sees
-the study's trials in the order of their numbers. So a study that was interrupted proposes for a
-number what it would have proposed without the interruption, given the same results before it.
+the trials of earlier rounds in the order of their numbers. So a study that was interrupted, or shared
+among workers, or searched by others with a larger budget, proposes for a number what it would have
+proposed alone.
 
 The sampler runs on a mirror of the study in memory, never on the database: Optuna's own ``ask``
 writes a trial in several transactions, and a process that dies between them leaves half a trial.
@@ -16,6 +17,7 @@ import math
 import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, cast
 
 import optuna
@@ -32,8 +34,29 @@ STARTUP_TRIALS = 5
 """Finished trials before TPE trusts them; until then it samples at random. Optuna's default of 10
 would leave little of a study of 16 to the model."""
 
+_FIRST_ROUNDS = 4
+_LEARNT_FROM = 3
+"""A round is four trials, later a third of all before it: what is proposed at once knows three quarters
+of what there is to know, and a long search is spread over ever more lanes."""
+
 _REDRAWS = 8
 """Draws before a repeated setting is replaced by the first untried one."""
+
+
+@cache
+def round_start(place: int) -> int:
+    """Return the place of the first trial of a trial's round; it sees those before that, and no others.
+
+    Trials of one round can train at the same time. The rounds begin at 0, 4, 8, 12, 16, 21, 28, 37, 49, …,
+    whatever the budget, the lanes and the workers, so that none of them moves a result.
+
+    Args:
+        place: 0 for the first trial.
+    """
+    start = 0
+    while (following := start + max(_FIRST_ROUNDS, start // _LEARNT_FROM)) <= place:
+        start = following
+    return start
 
 
 class Proposer:
@@ -70,6 +93,8 @@ class Proposer:
         """Number of distinct settings; ``None`` when a dimension is a range."""
         if sampler == "grid" and self.size is None:
             raise ValueError('sampler = "grid" needs choices or fixed values, not ranges')
+        self.learns = sampler == "tpe"
+        """Whether proposals depend on results."""
         self._study = study
         self._sampler = sampler
         self._seed = seed
@@ -81,19 +106,22 @@ class Proposer:
         """Return the distributions of what is, or will be, in a trial with these settings."""
         return self._of(settings).distributions
 
-    def propose(self, number: int, history: Sequence[FrozenTrial]) -> dict[str, Setting]:
+    def propose(
+        self, number: int, before: Sequence[FrozenTrial], ended: Sequence[FrozenTrial]
+    ) -> dict[str, Setting]:
         """Return the settings of trial ``number``.
 
         Args:
             number: The trial's number; decides the seed.
-            history: All other trials of the study, ordered by number, running ones included.
+            before: All trials before it, ordered by number, running ones included; none is repeated.
+            ended: Those of earlier rounds, which it learns from.
         """
         if self.size is None:
-            return self._draw(number, history, attempt=0)
-        tried = {self._identity(trial.params) for trial in history if trial.number != number}
+            return self._draw(number, ended, attempt=0)
+        tried = {self._identity(trial.params) for trial in before}
         if self._sampler != "grid":
             for attempt in range(_REDRAWS):
-                settings = self._draw(number, history, attempt)
+                settings = self._draw(number, ended, attempt)
                 if self._identity(settings) not in tried:
                     return settings
         return next(
@@ -102,10 +130,10 @@ class Proposer:
         )
 
     def complete(
-        self, number: int, history: Sequence[FrozenTrial], settings: Mapping[str, Any]
+        self, number: int, ended: Sequence[FrozenTrial], settings: Mapping[str, Any]
     ) -> dict[str, Setting]:
         """Return settings with what they lack proposed, for a trial another tool began."""
-        drawn = self._draw(number, history, attempt=0, combiner=settings.get(COMBINER))
+        drawn = self._draw(number, ended, attempt=0, combiner=settings.get(COMBINER))
         return {name: settings.get(name, drawn[name]) for name in drawn}
 
     def _draw(

@@ -29,6 +29,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from adapterlab.errors import ConflictError, UnavailableError, UsageError
+from adapterlab.passwords import hide_passwords
 
 BUSY_TIMEOUT_S = 60.0
 """How long one statement waits for SQLite's write lock. Writes take milliseconds; 64 workers queue."""
@@ -233,7 +234,7 @@ def readable_errors(url: str) -> Iterator[None]:
 
 def display_url(url: str) -> str:
     """Return the URL as it may be shown: without its password."""
-    return _parse(url).render_as_string(hide_password=True)
+    return hide_passwords(_parse(url).render_as_string(hide_password=True))
 
 
 def _parse(url: str) -> URL:

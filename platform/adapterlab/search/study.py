@@ -4,13 +4,18 @@ The database is the truth: a trial is created with its settings and its worker i
 pruned is PRUNED with its intermediate values, a value that is not a number is FAIL with a reason,
 and a worker that died finds its unfinished trials again under the same numbers. So a study ends
 with exactly its budget of trials and none left running.
+
+Searches that differ in their budget only share one Optuna study, so that raising the budget trains
+nothing twice. A budget of N is the first N trials of it and knows of no other. What a trial learns
+from, and what it is pruned against, is decided by its place and not by the clock: trials come in
+rounds, and each sees exactly the rounds before its own (:func:`round_start`).
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +28,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from adapterlab.errors import ConflictError, NotFoundError
 from adapterlab.records import State
-from adapterlab.search.samplers import Proposer, Spaces, by_dimension, pruner_of
+from adapterlab.search.samplers import Proposer, Spaces, by_dimension, pruner_of, round_start
 from adapterlab.search.storage import (
     close_storage,
     database_lock,
@@ -58,6 +63,8 @@ class Proposal:
     """Whether an earlier worker began it and died."""
     attributes: Mapping[str, Any]
     """What was noted of it before, for example by the worker that died."""
+    _judges: Sequence[FrozenTrial] = field(repr=False, compare=False)
+    """The trials of earlier rounds, which the pruner compares this one with."""
     _study: StudySearch = field(repr=False, compare=False)
     _values: dict[int, float] = field(default_factory=dict, repr=False, compare=False)
 
@@ -74,7 +81,21 @@ class Proposal:
             True when the trial cannot win any more, or has failed: stop it and, unless it failed,
             tell it pruned.
         """
-        return self._study._report(self.number, self._values, float(value), epoch)
+        return self._study._report(self, float(value), epoch)
+
+
+@dataclass(frozen=True)
+class _Judges:
+    """What a pruner asks its study for, of the trials it may compare with."""
+
+    direction: optuna.study.StudyDirection
+    seen: Sequence[FrozenTrial]
+
+    def get_trials(
+        self, deepcopy: bool = False, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        assert not deepcopy
+        return [trial for trial in self.seen if states is None or trial.state in states]
 
 
 class StudySearch:
@@ -94,8 +115,9 @@ class StudySearch:
         self._study = study
         self._storage = storage
         self._study_id = storage.get_study_id_from_name(self.name)
-        self._view = TrialView(storage, self._study_id, study.direction)
+        self._view = TrialView(storage, self._study_id)
         self._proposer = proposer
+        self._in_rounds = proposer.learns or not isinstance(study.pruner, optuna.pruners.NopPruner)
         self._url = url
         self._guard = guard
         self._handed_out: set[int] = set()
@@ -120,7 +142,8 @@ class StudySearch:
     ) -> StudySearch:
         """Open a study, creating it when it is new. The storage must be initialised.
 
-        Opening with more ``trials`` than before extends the study; nothing is proposed twice.
+        Opening with more ``trials`` than before extends the study; nothing is proposed twice. Opening with
+        fewer sees the first of them only.
 
         Args:
             storage_url: Database of the studies.
@@ -181,22 +204,27 @@ class StudySearch:
         close_storage(self._storage)
 
     def ask(self, worker: str) -> Proposal | None:
-        """Return the next setting to train, or ``None`` when the budget is spent.
+        """Return the next setting to train; ``None`` when there is none now.
 
-        A worker that comes back after a crash first gets, by number, the trials it left running
-        (and those nobody owns); then new ones while fewer than the budget exist.
+        There is none when the budget is spent (:attr:`spent`), or while trials of the round before are
+        in training. A worker that comes back after a crash first gets, by number, the trials it left
+        running (and those nobody owns); then new ones while fewer than the budget exist.
 
         Args:
             worker: Stable id of the asking worker: the same after its restart, no other's.
         """
         with readable_errors(self._url), self._guard():
-            trials = self._view.current(self._handed_out)
+            everything = self._view.current(self._handed_out)
+            trials = self._own(everything)
             stale = next((trial for trial in trials if self._is_stale(trial, worker)), None)
             if stale is not None:
                 return self._hand_out_again(stale, worker, trials)
-            if _count(trials) >= self.budget:
+            if len(trials) >= self.budget:
                 return None
-            settings = self._proposer.propose(len(trials), trials)
+            seen = self._seen(trials, len(trials))
+            if not all(trial.state.is_finished() for trial in seen):
+                return None
+            settings = self._proposer.propose(len(everything), trials, seen)
             draft = create_trial(
                 state=TrialState.RUNNING,
                 params=settings,
@@ -208,7 +236,9 @@ class StudySearch:
             draft.number, draft._trial_id = number, trial_id
             self._view.note_trial(draft)
         self._handed_out.add(number)
-        return Proposal(number, by_dimension(settings), taken_over=False, attributes={}, _study=self)
+        return Proposal(
+            number, by_dimension(settings), taken_over=False, attributes={}, _judges=seen, _study=self
+        )
 
     def take_over(self, worker: str | None = None) -> int:
         """Let anybody's next ``ask`` continue running trials whose worker is gone for good.
@@ -222,7 +252,7 @@ class StudySearch:
         with readable_errors(self._url), self._guard():
             freed = [
                 trial
-                for trial in self._trials()
+                for trial in self._own(self._trials())
                 if trial.state is TrialState.RUNNING
                 and (worker is None or trial.user_attrs.get(WORKER) == worker)
             ]
@@ -267,14 +297,14 @@ class StudySearch:
         return min(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number), default=None)
 
     def trials(self) -> list[TrialRecord]:
-        """Return every trial, by number."""
+        """Return every trial of the budget, by number."""
         with readable_errors(self._url):
-            return [record_of(trial) for trial in self._trials()]
+            return [record_of(trial) for trial in self._own(self._trials())]
 
     def standing(self) -> tuple[int, float | None]:
         """Return how many trials have ended, and the best value; cheap."""
         with readable_errors(self._url):
-            trials = self._view.current(self._handed_out)
+            trials = self._own(self._view.current(self._handed_out))
         values = [trial.value for trial in trials if trial.state is TrialState.COMPLETE]
         better = max if self._study.direction is optuna.study.StudyDirection.MAXIMIZE else min
         best = better((value for value in values if value is not None), default=None)
@@ -284,9 +314,22 @@ class StudySearch:
     def finished(self) -> bool:
         """Whether the budget is spent and no trial runs."""
         with readable_errors(self._url):
-            trials = self._trials()
-        running = any(trial.state is TrialState.RUNNING for trial in trials)
-        return _count(trials) >= self.budget and not running
+            trials = self._own(self._trials())
+        return len(trials) >= self.budget and all(trial.state.is_finished() for trial in trials)
+
+    @property
+    def spent(self) -> bool:
+        """Whether every trial of the budget exists, so that nothing new will be proposed."""
+        with readable_errors(self._url):
+            return len(self._own(self._view.current(self._handed_out))) >= self.budget
+
+    def _own(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        """Return the trials the budget pays for: the first, but none another tool enqueued and nobody here runs."""
+        return [trial for trial in trials if trial.state is not TrialState.WAITING][: self.budget]
+
+    def _seen(self, trials: Sequence[FrozenTrial], place: int) -> list[FrozenTrial]:
+        """Return the trials that the one at a place learns from and is judged against."""
+        return list(trials[: round_start(place)]) if self._in_rounds else []
 
     def _trials(self) -> list[FrozenTrial]:
         trials: list[FrozenTrial] = self._storage.get_all_trials(self._study_id, deepcopy=False)
@@ -308,10 +351,11 @@ class StudySearch:
 
     def _hand_out_again(self, trial: FrozenTrial, worker: str, trials: Sequence[FrozenTrial]) -> Proposal:
         trial_id = self._id_of(trial.number)
+        seen = self._seen(trials, [one.number for one in trials].index(trial.number))
         settings = {**trial.params}
         if not settings.keys() >= self._proposer.distributions(settings).keys():
             # made by another tool's `ask`, which stores one setting at a time
-            drawn = self._proposer.complete(trial.number, trials, settings)
+            drawn = self._proposer.complete(trial.number, seen, settings)
             for name, distribution in sorted(self._proposer.distributions(drawn).items()):
                 if name not in settings:
                     internal = distribution.to_internal_repr(drawn[name])
@@ -321,9 +365,17 @@ class StudySearch:
         self._handed_out.add(trial.number)
         self._view.forget()
         noted = {key: value for key, value in trial.user_attrs.items() if key not in {WORKER, REASON}}
-        return Proposal(trial.number, by_dimension(settings), taken_over=True, attributes=noted, _study=self)
+        return Proposal(
+            trial.number,
+            by_dimension(settings),
+            taken_over=True,
+            attributes=noted,
+            _judges=seen,
+            _study=self,
+        )
 
-    def _report(self, number: int, values_by_epoch: dict[int, float], value: float, epoch: int) -> bool:
+    def _report(self, proposal: Proposal, value: float, epoch: int) -> bool:
+        number = proposal.number
         if epoch < 1:
             raise ValueError(f"epochs count from 1, got {epoch}")
         if not math.isfinite(value):
@@ -336,11 +388,11 @@ class StudySearch:
             except optuna.exceptions.UpdateFinishedTrialError:
                 return True  # somebody else ended it; nothing this worker finds can count
             self._view.note_value(number, epoch, value)
-            values_by_epoch[epoch] = value
-            self._view.current(self._handed_out)
+            proposal._values[epoch] = value
             # The pruner judges this run alone: later epochs of a run that died are not its own.
-            judged = create_trial(state=TrialState.RUNNING, intermediate_values=dict(values_by_epoch))
-            stop: bool = self._study.pruner.prune(self._view, judged)
+            judged = create_trial(state=TrialState.RUNNING, intermediate_values=dict(proposal._values))
+            judges = _Judges(self._study.direction, proposal._judges)
+            stop: bool = self._study.pruner.prune(judges, judged)
             return stop
 
     def _end(
@@ -362,11 +414,6 @@ class StudySearch:
                 return STATES[self._storage.get_trial(trial_id).state]
             self._view.note_end(number, state, values)
             return STATES[state]
-
-
-def _count(trials: Sequence[FrozenTrial]) -> int:
-    """Count what the budget pays for: all but trials another tool enqueued, which nobody here runs."""
-    return sum(trial.state is not TrialState.WAITING for trial in trials)
 
 
 def _description(

@@ -9,10 +9,9 @@ running trial of somebody else's, makes it read everything.
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Collection, Sequence
 
 from optuna.storages import BaseStorage
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from adapterlab.search.storage import trial_states
@@ -24,13 +23,11 @@ class TrialView:
     Args:
         storage: An open storage; the truth.
         study_id: The study's id there.
-        direction: The study's direction, which pruners ask for.
     """
 
-    def __init__(self, storage: BaseStorage, study_id: int, direction: StudyDirection) -> None:
+    def __init__(self, storage: BaseStorage, study_id: int) -> None:
         self._storage = storage
         self._study_id = study_id
-        self.direction = direction
         self._trials: dict[int, FrozenTrial] = {}
         """By number; everything in it was read from the storage or written to it by us."""
         self._open: dict[int, int] = {}
@@ -56,13 +53,6 @@ class TrialView:
     def get(self, number: int) -> FrozenTrial | None:
         """Return what is known of a trial."""
         return self._trials.get(number)
-
-    def get_trials(
-        self, deepcopy: bool = False, states: Container[TrialState] | None = None
-    ) -> list[FrozenTrial]:
-        """Return known trials as a pruner asks its study for them."""
-        assert not deepcopy
-        return [trial for trial in self.trials if states is None or trial.state in states]
 
     # -- what this process wrote --------------------------------------------------------------------
 

@@ -71,6 +71,29 @@ def read_trials(storage_url: str, name: str) -> list[TrialRecord]:
         close_storage(storage)
 
 
+def free_trials(storage_url: str, name: str) -> None:
+    """Let whoever asks next continue a study's running trials; for who has the search to himself.
+
+    Args:
+        storage_url: Database of the studies.
+        name: The study's; nothing happens where there is none yet.
+
+    Raises:
+        UnavailableError: The storage cannot be reached or was never initialised.
+    """
+    storage = open_storage(storage_url)
+    try:
+        with readable_errors(storage_url):
+            try:
+                study_id = storage.get_study_id_from_name(name)
+            except KeyError:
+                return
+            for trial in storage.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,)):
+                storage.set_trial_user_attr(trial._trial_id, WORKER, None)
+    finally:
+        close_storage(storage)
+
+
 def record_of(trial: FrozenTrial) -> TrialRecord:
     """Return an Optuna trial as a plain value; a partial value is no value."""
     complete = trial.state is TrialState.COMPLETE

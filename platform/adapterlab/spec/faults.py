@@ -7,12 +7,12 @@ specs/rte.toml:5:1: unknown key "lerning_rate" - did you mean "lr"?
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from adapterlab.errors import SpecError
+from adapterlab.passwords import hide_passwords
 
 MAX_SHOWN = 50
 _MAX_LINE = 110
@@ -83,11 +83,6 @@ def spec_error(faults: Sequence[Fault], name: str) -> SpecError:
         shown.append(f"… and {len(in_order) - MAX_SHOWN} more")
     message = "\n".join([*shown, f"{count} in {_printable(name)}"])
     return SpecError(message, faults=[fault.to_json() for fault in in_order], spec=name)
-
-
-def hide_passwords(text: str) -> str:
-    """Black out user and password in every URL of a text, keeping all columns where they are."""
-    return re.sub(r"(?<=://)[^\s/@:\"']*:[^\s\"']+(?=@)", lambda found: "*" * len(found.group()), text)
 
 
 def _without_secrets(fault: Fault) -> Fault:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from adapterlab.passwords import has_password
 from adapterlab.spec.search_space import Choices, FloatRange, Frozen, Space, bounds_of
 from adapterlab.spec.tasks import DataSpec, TaskSpec
 from adapterlab.spec.training import (
@@ -278,6 +279,28 @@ class ClusterSpec(Frozen):
         return self
 
 
+_KEPT_ELSEWHERE = "keep the password in ~/.pgpass, or the whole URL in"
+_BETTER_PLACES = {
+    "catalog": f"{_KEPT_ELSEWHERE} ADAPTERLAB_CATALOG",
+    "studies": f"{_KEPT_ELSEWHERE} ADAPTERLAB_STUDIES",
+    "blobs": "let the store's own variables or files hold it, or keep the whole URL in ADAPTERLAB_BLOBS",
+    "uri": "keep it in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or the whole URL in MLFLOW_TRACKING_URI",
+}
+
+
+def _no_password(url: str | None, info: ValidationInfo) -> str | None:
+    """Refuse a URL with a password: a spec is kept with every result, and shown.
+
+    Raises:
+        ValueError: It has one.
+    """
+    if url is not None and has_password(url):
+        raise ValueError(
+            f"a spec is kept with its results, so it must hold no password; {_BETTER_PLACES[str(info.field_name)]}"
+        )
+    return url
+
+
 class TrackingSpec(Frozen):
     """Where runs are logged."""
 
@@ -285,6 +308,8 @@ class TrackingSpec(Frozen):
     """MLflow tracking URI; absent: ``MLFLOW_TRACKING_URI``, else the store in the home folder."""
     experiment: str | None = None
     """MLflow experiment; absent: ``adapterlab/<name of the spec>``."""
+
+    _no_password = field_validator("uri")(_no_password)
 
 
 class StoreSpec(Frozen):
@@ -296,6 +321,8 @@ class StoreSpec(Frozen):
     """Folder or fsspec URL of the weights."""
     studies: str | None = None
     """Database URL of the Optuna studies."""
+
+    _no_password = field_validator("catalog", "blobs", "studies")(_no_password)
 
 
 class Spec(Frozen):

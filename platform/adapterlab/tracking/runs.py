@@ -229,6 +229,36 @@ class Runs:
                 level.append((found[-1].node, run.info.run_id))
         return found
 
+    def adopt(self, node: str) -> int:
+        """Hang every run of a node's tree below the run its parent has now; return how many hung elsewhere.
+
+        A run that was deleted in MLflow is made anew at the next submit; those below still name the old one.
+        """
+        with self._mutex:
+            top = self._get(node)
+            runs = list(self._search(f"tags.`{ROOT_TAG}` = '{top.root}'", order_by=_OLDEST_FIRST))
+            alive = {run.info.run_id for run in runs}
+            mended = 0
+            for run in runs:
+                above = run.data.tags.get(PARENT_TAG)
+                if above is None or above in alive or run.info.run_id == top.run_id:
+                    continue
+                parent = self._lookup(self._node_of(above) or node) or top
+                self._client.set_tag(run.info.run_id, PARENT_TAG, parent.run_id)
+                mended += 1
+            return mended
+
+    def _node_of(self, run_id: str) -> str | None:
+        """Return the node a run stood for, deleted or not; ``None`` if MLflow has no trace of it."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return str(self._client.get_run(run_id).data.tags.get(NODE_TAG) or "") or None
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+
     def kill(self, run: Node, reason: str, end_ms: int) -> bool:
         """End a run that nobody works on any more; return ``False`` if it has ended meanwhile."""
         with self._mutex:

@@ -16,7 +16,8 @@ from typing import Any
 
 import filelock
 
-from adapterlab.errors import ConflictError
+from adapterlab.errors import ConflictError, UnavailableError
+from adapterlab.home import sqlite_url
 from adapterlab.tracking import store
 
 _TIMEOUT_S = 180.0
@@ -41,15 +42,102 @@ def initialise(uri: str, artifacts: str, locks: Path) -> None:
     if store.is_server(uri):
         return
     store.configure(uri)
+    with _schema_lock(uri, locks), store.readable_errors(uri):
+        path = store.sqlite_path(uri)
+        if path is None:
+            _initialise_database(uri, artifacts)
+        else:
+            _initialise_sqlite(uri, path, artifacts)
+            _follow(uri, artifacts)
+
+
+def old_roots(uri: str, artifacts: str) -> list[str]:
+    """Return where the store says its artifacts are, as far as the home folder was elsewhere then; costs no mlflow.
+
+    MLflow keeps the whole path of every run's artifacts, which a home that is moved or copied takes along.
+
+    Args:
+        uri: Tracking URI.
+        artifacts: Folder of artifacts.
+
+    Returns:
+        URLs of folders; none where all is well, and for stores that are not one file in a home folder with
+        their artifacts: elsewhere nobody can tell what moved.
+    """
+    path = store.sqlite_path(uri)
+    if path is None or "://" in artifacts or Path(artifacts).absolute().parent != path.absolute().parent:
+        return []
+    if not store.has_schema(path):
+        return []
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        rows = connection.execute("select experiment_id, name, artifact_location from experiments").fetchall()
+    roots = set()
+    for number, name, location in rows:
+        root, _, folder = str(location or "").rpartition("/")
+        if folder in (store.artifact_folder(name), "0" if str(number) == "0" else None):
+            roots.add(root)
+    return sorted(roots - {"", store.artifact_root(artifacts)})
+
+
+def follow_home(uri: str, artifacts: str, locks: Path) -> None:
+    """Make the store look for its artifacts where the home folder is now; nothing where it never moved.
+
+    Args:
+        uri: Tracking URI.
+        artifacts: Folder of artifacts.
+        locks: Folder of lock files, on this machine.
+
+    Raises:
+        UnavailableError: The store cannot be written.
+    """
+    with _sqlite_errors(uri):
+        if old_roots(uri, artifacts):
+            with _schema_lock(uri, locks):
+                _follow(uri, artifacts)
+
+
+def _follow(uri: str, artifacts: str) -> None:
+    path, new = store.sqlite_path(uri), store.artifact_root(artifacts)
+    roots = old_roots(uri, artifacts)
+    if path is None or not roots:
+        return
+    with closing(sqlite3.connect(path, timeout=_TIMEOUT_S)) as connection, connection:
+        tables = {name for (name,) in connection.execute("select name from sqlite_master")}
+        for old in roots:
+            for table, column in _KEEP_PATHS:
+                if table in tables:
+                    connection.execute(
+                        f"update {table} set {column} = ? || substr({column}, ?)"  # noqa: S608 - our own names
+                        f" where substr({column}, 1, ?) = ?",
+                        (f"{new}/", len(old) + 2, len(old) + 1, f"{old}/"),
+                    )
+
+
+_KEEP_PATHS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+)
+
+
+@contextmanager
+def _sqlite_errors(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise UnavailableError(
+            f"tracking store {store.display_url(uri)} cannot be used: {store.first_line(error)}",
+            remedy="`platform doctor` looks into it.",
+        ) from error
+
+
+@contextmanager
+def _schema_lock(uri: str, locks: Path) -> Iterator[None]:
     locks.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(locks / f"mlflow-{store.digest_of_uri(uri)}.lock", timeout=_TIMEOUT_S)
     try:
-        with lock, store.readable_errors(uri):
-            path = store.sqlite_path(uri)
-            if path is None:
-                _initialise_database(uri, artifacts)
-            else:
-                _initialise_sqlite(uri, path, artifacts)
+        with lock:
+            yield
     except filelock.Timeout as error:
         raise ConflictError(
             f"tracking store {store.display_url(uri)}: another process has been preparing it for {_TIMEOUT_S:.0f} s",
@@ -73,7 +161,7 @@ def _initialise_sqlite(uri: str, path: Path, artifacts: str) -> None:
     fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
     fresh.unlink(missing_ok=True)
     try:
-        _upgrade_schema(f"sqlite:///{fresh}", None, artifacts)
+        _upgrade_schema(sqlite_url(fresh), None, artifacts)
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 _log = logging.getLogger(__name__)
+_REFUSED = "-refused"
+"""In the name of a folder with entries that MLflow refused."""
 
 Entry: TypeAlias = dict[str, Any]
 """One thing to write, JSON-able; ``what`` says which, ``node`` to which run."""
@@ -90,6 +92,23 @@ class Spool:
         """Forget a segment: everything in it is in MLflow."""
         segment.unlink(missing_ok=True)
 
+    def set_aside(self, experiment: str, entries: list[Entry]) -> None:
+        """Keep entries that MLflow refused, for the next tracker on this store to try again.
+
+        What cannot be kept either, on a full disk, is lost; the log says so.
+        """
+        folder = self._folder.parent / f"{self.owner}{_REFUSED}-{uuid.uuid4().hex[:8]}"
+        aside = folder.with_name(f".{folder.name}")
+        lines = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
+        try:
+            aside.mkdir(mode=0o700)
+            about = {"store": self._store, "experiment": experiment}
+            (aside / "about.json").write_text(json.dumps(about), encoding="utf-8")
+            (aside / "00000001.jsonl").write_text(lines, encoding="utf-8")
+            aside.rename(folder)
+        except OSError as error:
+            self._warn_of_disk(error)
+
     def close(self, *, keep: bool) -> None:
         """Let go of the folder; ``keep`` leaves what is in it for the next tracker to replay."""
         with self._mutex:
@@ -102,7 +121,7 @@ class Spool:
     def leftovers(self) -> Iterator[Leftover]:
         """Yield what dead processes left for this store, oldest first, each locked for us."""
         for folder in _owners(self._folder.parent):
-            if folder == self._folder or (lock := _lock(folder / "lock")) is None:
+            if folder.name.startswith(self.owner) or (lock := _lock(folder / "lock")) is None:
                 continue
             try:
                 about = _read_json(folder / "about.json")
@@ -130,7 +149,7 @@ class Leftover:
     """What one dead process had not yet written."""
 
     def __init__(self, folder: Path, experiment: str) -> None:
-        self.owner = folder.name
+        self.owner = folder.name.partition(_REFUSED)[0]
         self.experiment = experiment
         """The experiment its entries belong to."""
         self._folder = folder
@@ -151,6 +170,12 @@ class Leftover:
     def remove(self) -> None:
         """Forget it: everything in it is in MLflow."""
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def refused(folder: Path) -> int:
+    """Return how many entries wait there because MLflow refused them."""
+    segments = [file for owner in _owners(folder) if _REFUSED in owner.name for file in owner.glob("*.jsonl")]
+    return sum(segment.read_bytes().count(b"\n") for segment in segments)
 
 
 def something_waits(folder: Path) -> bool:

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from adapterlab.errors import AdapterlabError, ConflictError, UnavailableError, UsageError
+from adapterlab.home import sqlite_file
+from adapterlab.passwords import hide_passwords
 from adapterlab.tracking.entities import EXPERIMENT_TAGS
 
 if TYPE_CHECKING:
@@ -60,18 +62,16 @@ def is_server(uri: str) -> bool:
 
 def sqlite_path(uri: str) -> Path | None:
     """Return the file behind a ``sqlite:///`` URI, or ``None`` for other stores."""
-    _, slashes, path = uri.partition("sqlite:///")
-    path = path.split("?", 1)[0]
-    return Path(path) if slashes and path and path != ":memory:" else None
+    return sqlite_file(uri)
 
 
 def display_url(uri: str) -> str:
     """Return a URI without its password, for messages."""
     parts = urlsplit(uri)
     if "@" not in parts.netloc:
-        return uri
+        return hide_passwords(uri)
     user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.split(':', 1)[0]}:***@{host}"))
+    return hide_passwords(urlunsplit(parts._replace(netloc=f"{user.split(':', 1)[0]}:***@{host}")))
 
 
 def configure(uri: str) -> None:
@@ -97,6 +97,13 @@ def configure(uri: str) -> None:
 def digest_of_uri(uri: str) -> str:
     """Return a short name for a store that gives away nothing of its password."""
     return hashlib.sha256(uri.encode()).hexdigest()[:16]
+
+
+def name_in_spool(uri: str, spool: Path) -> str:
+    """Return the name under which entries wait for a store; a file in the home of the spool moves with it."""
+    path = sqlite_path(uri)
+    at_home = path is not None and path.absolute().parent == spool.absolute().parent
+    return f"home/{path.name}" if path is not None and at_home else digest_of_uri(uri)
 
 
 def check_answers(uri: str) -> None:
@@ -179,7 +186,7 @@ def experiment_id(client: MlflowClient, name: str, uri: str, artifacts: str) -> 
 
     found = client.get_experiment_by_name(name)
     if found is None:
-        location = None if is_server(uri) else _artifact_location(artifacts, name)
+        location = None if is_server(uri) else f"{artifact_root(artifacts)}/{artifact_folder(name)}"
         try:
             return str(client.create_experiment(name, artifact_location=location, tags=EXPERIMENT_TAGS))
         except MlflowException as error:
@@ -208,6 +215,7 @@ def readable_errors(uri: str) -> Iterator[None]:
         yield
     except MlflowException as error:
         text = first_line(error)
+        text = hide_passwords(text)
         if "out-of-date database schema" in text or "Can't locate revision" in text:
             raise ConflictError(
                 f"tracking store {display_url(uri)}: {text}",
@@ -218,7 +226,7 @@ def readable_errors(uri: str) -> Iterator[None]:
         ) from error
     except (sqlalchemy.exc.SQLAlchemyError, OSError, sqlite3.Error) as error:
         raise UnavailableError(
-            f"tracking store {display_url(uri)} cannot be used: {first_line(error)}",
+            f"tracking store {display_url(uri)} cannot be used: {hide_passwords(first_line(error))}",
             remedy="Check that the database runs, the address, and that the folder can be written.",
         ) from error
 
@@ -261,9 +269,10 @@ def artifact_root(artifacts: str) -> str:
     return artifacts.rstrip("/") if "://" in artifacts else Path(artifacts).absolute().as_uri()
 
 
-def _artifact_location(artifacts: str, experiment: str) -> str:
+def artifact_folder(experiment: str) -> str:
+    """Return the name of an experiment's folder below the root of artifacts."""
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", experiment).strip("-.")[:60] or "experiment"
-    return f"{artifact_root(artifacts)}/{slug}-{hashlib.sha256(experiment.encode()).hexdigest()[:8]}"
+    return f"{slug}-{hashlib.sha256(experiment.encode()).hexdigest()[:8]}"
 
 
 def first_line(error: BaseException) -> str:

@@ -199,7 +199,7 @@ class Tracker:
             uri=uri,
             experiment=experiment,
             runs_of=runs_of,
-            spool=Spool(spool, store.digest_of_uri(uri), experiment),
+            spool=Spool(spool, store.name_in_spool(uri, spool), experiment),
             source_tags=tags,
         )
 
@@ -288,6 +288,25 @@ class Tracker:
         self._writer.settle(_ANSWER_TIMEOUT_S)
         with store.readable_errors(self.uri):
             return self._runs.below(parent)
+
+    def adopt(self, parent: str) -> None:
+        """Make one tree of the runs of ``parent`` again, where runs between were deleted in MLflow.
+
+        A store that does not answer is a warning: nothing of a sweep depends on it.
+        """
+        try:
+            self._writer.settle(_ANSWER_TIMEOUT_S)
+            with store.readable_errors(self.uri):
+                self._runs.adopt(parent)
+        except AdapterlabError as error:
+            _log.warning("runs below %s may hang elsewhere until the next submit: %s", parent, error.message)
+
+    def states(self, parent: str) -> dict[str, State] | None:
+        """Return the state of every run below ``parent`` by node; ``None`` where the store does not answer."""
+        try:
+            return {run.node: run.state for run in self.tree(parent) if run.status != "RUNNING"}
+        except AdapterlabError:
+            return None
 
     def reap(
         self, parent: str, keep: Collection[str] = (), reason: str = "nobody works on it any more"

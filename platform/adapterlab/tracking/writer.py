@@ -2,8 +2,8 @@
 
 Entries are applied in the order they came, those of one run together. A store that does not answer is
 asked again with growing pauses (or when it says it wants to be asked) for as long as the process lives;
-meanwhile entries wait on disk and in memory. An entry the store refuses for good is dropped, remembered in
-``problems`` and logged: training never stops because of tracking.
+meanwhile entries wait on disk and in memory. An entry the store refuses is set aside on disk for the next
+process to try once more, remembered in ``problems`` and logged: training never stops because of tracking.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from adapterlab.errors import NotFoundError
+from adapterlab.passwords import hide_passwords
 from adapterlab.records import State
 from adapterlab.tracking.runs import Runs
 from adapterlab.tracking.spool import Entry, Leftover, Spool
@@ -196,13 +197,22 @@ class Writer:
         """Lose only what is refused, not what came with it."""
         if len(group) > 1:
             return all(self._apply_patiently(experiment, node, [entry], again=True) for entry in group)
-        self._refused(node, error)
+        self._refused(experiment, node, group, error)
         return True
 
-    def _refused(self, node: str, error: Exception) -> None:
+    def _refused(self, experiment: str, node: str, group: list[Entry], error: Exception) -> None:
         text = f"{node}: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}"
+        text = hide_passwords(text)
         self.problems.append(text)
-        _log.warning("MLflow %s refused an entry of %s", self._place, text)
+        if isinstance(
+            error, KeyError | TypeError
+        ):  # of another version, or damaged: nobody will ever read it
+            _log.warning("MLflow %s refused an entry of %s", self._place, text)
+            return
+        self._spool.set_aside(experiment, group)
+        _log.warning(
+            "MLflow %s refused an entry of %s; it is kept, and the next submit tries again", self._place, text
+        )
 
     def _replay(self) -> None:
         """Write what processes that died had handed over, before anything of our own."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from adapterlab.errors import BackboneError
+from adapterlab.home import private_umask
 from adapterlab.train.capacity import Capacity
 from adapterlab.train.layers import Backbone
 from adapterlab.worker.orders import BackboneFiles, Context, SourcesOrder, TrialsOrder, order_from_json
@@ -64,6 +65,7 @@ def open_worker(context: Context, name: str, stop: Callable[[], bool]) -> Iterat
 
     device = prepare(threads=context.threads, gpu=context.gpu)
     with (
+        private_umask(),
         _switching_fast(),
         context.catalog() as catalog,
         SweepTree.open(context, catalog) as tree,

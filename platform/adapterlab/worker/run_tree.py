@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from adapterlab.catalog.store import Catalog
 from adapterlab.data.metrics import predictions_of
+from adapterlab.passwords import hide_passwords
 from adapterlab.planning.steps import SourceJob, StudyJob
 from adapterlab.records import EpochResult, ProblemType, State, TaskData, TaskFacts
 from adapterlab.spec.search_space import COMBINER, Setting, space_json
@@ -144,6 +145,10 @@ class RunRecorder:
         self._run.metrics(numbers, step=0)
         self._run.tags({"adapterlab.reused": "true", "adapterlab.reused_from": origin or "unknown"})
 
+    def mended(self, numbers: Mapping[str, float]) -> None:
+        """Log the numbers of a result that was kept while MLflow could not be written."""
+        self._run.metrics(numbers, step=0)
+
     def end(self, state: State, reason: str | None = None) -> None:
         """End the run."""
         self._run.end(state, reason)
@@ -184,7 +189,11 @@ class SweepTree:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        reason = "stopped on request" if kind is None else f"{kind.__name__}: {error}".splitlines()[0]
+        reason = (
+            "stopped on request"
+            if kind is None
+            else hide_passwords(f"{kind.__name__}: {error}").splitlines()[0]
+        )
         for run in list(self._open.values()):
             run.end(State.KILLED, reason)
         self.tracker.close()
@@ -205,7 +214,7 @@ class SweepTree:
         """Open the sweep's own run, with the spec as written and as resolved."""
         name = names.sweep_name(self._context.name, self._sweep)
         run = self._start(_Node(self._sweep, None, "sweep", name), description=description)
-        run._run.text("spec.toml", spec_toml)
+        run._run.text("spec.toml", hide_passwords(spec_toml))
         run._run.json("spec.resolved.json", resolved)
         return run
 

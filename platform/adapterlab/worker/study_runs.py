@@ -7,7 +7,7 @@ frozen pool; the test split is seen by final runs only, once.
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -34,10 +34,8 @@ from adapterlab.worker.worker import Worker
 _SOURCE_POLL_S = 0.5
 _PROGRESS_S = 0.5
 """Progress is for people: trivial trials write it no oftener than they can look."""
-_FEWEST_AT_ONCE = 4
-"""Trials of a study trained side by side however few there are."""
-_TURNS = 4
-"""Least number of times that a sampler which learns sees what came of its proposals."""
+_ROUND_POLL_S = 0.3
+"""How often a worker with nothing to train asks whether the other workers have ended a study's round."""
 
 
 def run_trials(worker: Worker, order: TrialsOrder) -> dict[str, int]:
@@ -181,7 +179,16 @@ def _search(study: _Study) -> StudyRecord:
 def _train_trials(study: _Study, search: StudySearch, claim: Claim) -> dict[str, int]:
     trials = _Trials(study, search, claim)
     trials.show_progress()
-    return train_runs(study.worker, trials.next_run)
+    counts: Counter[str] = Counter()
+    while True:
+        counts.update(train_runs(study.worker, trials.next_run))
+        if search.spent:
+            return dict(counts)
+        # Another worker of the study trains what is left of the round. Should the study fail with it, its claim is
+        # given back, and showing progress raises.
+        study.worker.check_cancelled()
+        time.sleep(_ROUND_POLL_S)
+        trials.show_progress()
 
 
 @dataclass
@@ -194,20 +201,9 @@ class _Trials:
     in_training: int = 0
     _shown: float = field(default_factory=time.monotonic)
 
-    @cached_property
-    def at_once(self) -> int:
-        """Most trials in training at the same time.
-
-        TPE learns from trials that ended: all at once it would only draw at random.
-        """
-        learns = self.study.job.search.sampler == "tpe"
-        return max(_FEWEST_AT_ONCE, self.search.budget // _TURNS) if learns else self.search.budget
-
     def next_run(self) -> _TrialRun | None:
         """Return the next trial, if there is one now."""
         study, worker = self.study, self.study.worker
-        if self.in_training >= self.at_once:
-            return None
         proposal = self.search.ask(worker.name)
         if proposal is None:
             return None

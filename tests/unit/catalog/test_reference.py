@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from adapterlab.catalog.records import SweepStep
 from adapterlab.catalog.reference import QUERIES, meanings, page
 from adapterlab.catalog.store import current_owner
 from adapterlab.catalog.tables import Base
-from adapterlab.records import BackboneFacts, Step, StepKind
+from adapterlab.records import BackboneFacts, StepKind
 from catalogs import BACKBONE, BOTH_DATABASES, LEASE_S, key, put_adapter, put_study, put_transfer, sql
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "catalog.md"
@@ -54,7 +55,7 @@ def filled(catalog):
         "study": StepKind.STUDY,
         "late": StepKind.SOURCE,
     }
-    steps = {name: Step(kind, key(name), name, {}) for name, kind in step.items()}
+    steps = {name: SweepStep(place, key(name), kind, name) for place, (name, kind) in enumerate(step.items())}
     catalog.open_sweep(key("sweep one"), "one", "{}", [steps["good"], steps["cola"]])
     catalog.open_sweep(key("sweep two"), "two", "{}", [steps["good"], steps["study"], steps["late"]])
     sql(catalog, "UPDATE sweeps SET created_at = 1 WHERE name = 'one'")

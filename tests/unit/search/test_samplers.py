@@ -27,7 +27,7 @@ def test_a_proposal_is_what_a_fresh_tpe_sampler_proposes(ends, seed):
     distributions = proposer.distributions({})
     history = []
     for number, state in enumerate(ends):
-        drawn = proposer.propose(number, history)
+        drawn = proposer.propose(number, history, history)
         plain = optuna.create_study(
             direction="maximize",
             sampler=TPESampler(seed=_seed_of(seed, "study", number, 0), n_startup_trials=STARTUP_TRIALS),

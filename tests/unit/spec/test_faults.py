@@ -7,7 +7,8 @@ import pickle
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapterlab.spec.faults import Fault, hide_passwords, spec_error
+from adapterlab.passwords import hide_passwords
+from adapterlab.spec.faults import Fault, spec_error
 
 
 def fault(**changes: object) -> Fault:

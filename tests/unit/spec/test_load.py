@@ -382,3 +382,25 @@ def test_a_damaged_spec_loads_or_is_refused_but_never_crashes(
             assert 1 <= fault["line"] <= len(lines)
             assert 1 <= fault["column"] <= len(lines[fault["line"] - 1]) + 1
             assert fault["message"]
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "url", "place"),
+    [
+        ("store", "catalog", "postgresql+psycopg://me:hush@host/db", "ADAPTERLAB_CATALOG"),
+        ("store", "studies", "postgresql+psycopg://host/db?password=hush", "ADAPTERLAB_STUDIES"),
+        ("store", "blobs", "s3://key:hush@bucket", "ADAPTERLAB_BLOBS"),
+        ("tracking", "uri", "https://me:hush@host", "MLFLOW_TRACKING_PASSWORD"),
+    ],
+)
+def test_a_password_in_a_spec_is_refused_at_its_line_with_a_better_place(
+    write, table, key, url, place
+) -> None:
+    path = write(GOOD + f'[{table}]\n{key} = "{url}"\n')
+    with pytest.raises(SpecError) as caught:
+        load_spec(path)
+    (fault,) = caught.value.details["faults"]
+    assert fault["line"] == len(GOOD.splitlines()) + 2
+    assert place in fault["message"]
+    assert "hush" not in str(caught.value)
+    assert "hush" not in str(caught.value.details)

@@ -1,0 +1,111 @@
+"""Two sweeps that differ in the budget of their search only: one search, and for each what it has alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import time
+from collections import Counter
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from adapterlab.catalog.store import open_catalog
+from tiny_world import platform, start_platform, write_world
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory) -> Path:
+    """A spec that trains for a few seconds; its search is cheap."""
+    return write_world(tmp_path_factory.mktemp("world"), epochs=4, rows=120, lease_s=6.0)
+
+
+def budget(trials: int) -> list[str]:
+    return ["--set", f"search.trials={trials}", "--set", f"name=budget-{trials}"]
+
+
+def submit(home: Path, spec: Path, trials: int) -> None:
+    done = platform(home, "submit", str(spec), *budget(trials), "--set", "cluster.launcher=in_process")
+    assert done.returncode == 0, done.stderr
+
+
+def results(home: Path, trials: int) -> tuple[list, list]:
+    """What the catalog has of the studies with this budget and of their final runs, down to the weights' digests."""
+    with open_catalog(
+        f"sqlite:///{home / 'catalog.db'}", str(home / "blobs"), locks=home / "locks"
+    ) as catalog:
+        studies = [one for one in catalog.studies(limit=None) if sum(one.trials.values()) == trials]
+        keys = {one.key for one in studies}
+        finals = [one for one in catalog.transfers(limit=None) if one.study_key in keys]
+    assert len(studies) == 2
+    assert len(finals) == 4
+    return (
+        sorted(
+            (one.key, one.best_trial, one.best_value, dict(one.best_settings), one.trials) for one in studies
+        ),
+        sorted((one.key, one.test, one.validation, one.blob) for one in finals),
+    )
+
+
+@pytest.fixture(scope="module")
+def alone(spec, tmp_path_factory) -> tuple[list, list]:
+    """The results of the budget of 2 in a home where nothing else was searched."""
+    home = tmp_path_factory.mktemp("alone") / "home"
+    submit(home, spec, 2)
+    return results(home, 2)
+
+
+def check_each_trial_was_trained_once(home: Path) -> None:
+    client = MlflowClient(tracking_uri=f"sqlite:///{home / 'mlflow.db'}")
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    runs = client.search_runs(experiments, "tags.`adapterlab.kind` = 'trial'", max_results=1000)
+    trained = Counter((run.data.params["combiner"], run.data.params["trial"]) for run in runs)
+    assert set(trained.values()) == {1}, trained
+
+
+def test_a_smaller_budget_after_a_larger_one_is_what_it_is_alone(spec, alone, tmp_path):
+    home = tmp_path / "home"
+    submit(home, spec, 5)
+    submit(home, spec, 2)
+    assert results(home, 2) == alone
+    check_each_trial_was_trained_once(home)
+
+
+def test_two_budgets_at_once_train_each_trial_once(spec, alone, tmp_path):
+    home = tmp_path / "home"
+    processes = [start_platform(home, "submit", str(spec), *budget(trials)) for trials in (5, 2)]
+    outputs = [process.communicate(timeout=400)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert results(home, 2) == alone
+    check_each_trial_was_trained_once(home)
+
+
+def test_when_the_holder_of_a_search_is_killed_the_other_takes_over(spec, alone, tmp_path):
+    home = tmp_path / "home"
+    holder = start_platform(home, "submit", str(spec), *budget(5))
+    wait_for_trials(home)
+    follower = start_platform(home, "submit", str(spec), *budget(2))
+    time.sleep(1.0)
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    output, _ = follower.communicate(timeout=300)
+    assert follower.returncode == 0, output
+    assert results(home, 2) == alone
+
+
+def wait_for_trials(home: Path) -> None:
+    """Wait until some study has a trial."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        with suppress(sqlite3.Error):  # neither the file nor its tables are there yet
+            file = f"{(home / 'studies.db').as_uri()}?mode=ro"
+            with closing(sqlite3.connect(file, uri=True)) as studies:
+                if studies.execute("SELECT count(*) FROM trials").fetchone()[0]:
+                    return
+        time.sleep(0.2)
+    raise AssertionError("no trial was begun")
