@@ -16,7 +16,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import gettempdir
@@ -261,7 +261,10 @@ def _keep(trace: str) -> str | None:
     """Write a traceback where only its owner can read it, and return the file's name."""
     name = f"crash-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}.log"
     command = hide_passwords(" ".join(sys.argv))
-    for folder in (home_folder() / "logs", Path(gettempdir())):
+    folders = [Path(gettempdir())]
+    with suppress(NotFoundError):  # a home that cannot be
+        folders.insert(0, home_folder() / "logs")
+    for folder in folders:
         try:
             with private_umask():
                 folder.mkdir(parents=True, exist_ok=True)

@@ -114,7 +114,8 @@ def test_broken_rows_are_named(trained, tmp_path, capsys, content, complaint):
 def test_a_file_that_cannot_be_read(trained, tmp_path, capsys):
     key = trained.transfers["scalearn"]
     assert run(capsys, "predict", key, "--file", tmp_path / "none")[0] == 4
-    assert run(capsys, "predict", key, "--file", tmp_path)[0] == 4
+    code, _, err = run(capsys, "predict", key, "--file", tmp_path)
+    assert (code, "a folder, expected a file" in err) == (3, True)
     (tmp_path / "rows").write_bytes(b'{"text": "\xff"}')
     code, _, err = run(capsys, "predict", key, "--file", tmp_path / "rows")
     assert (code, "not UTF-8" in err) == (3, True)

@@ -112,7 +112,7 @@ def odd_paths(tmp_path: Path) -> dict[str, Path]:
     }
 
 
-ODD_PATHS = tuple(odd_paths.__annotations__) and (
+ODD_PATHS = (
     "too long", "a part too long", "a loop", "below a loop", "a fifo", "a device", "below a file", "a folder",
     "nothing", "no such user",
 )  # fmt: skip
@@ -291,6 +291,7 @@ def test_an_odd_value_of_a_backbones_config(key, value, tmp_path, capsys, traine
 ODD_VALUES = (None, [], {}, "x", -1, 0, 10**400, 1e308, True, [[]], "\ud800", 1.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ODD_VALUES, ids=lambda one: repr(one)[:20])
 @pytest.mark.parametrize("file", ["adapter_config.json", "head_config.json", "adapterlab.json"])
 def test_any_value_of_an_adapters_files_may_be_odd(file, value, tmp_path, capsys, trained, exported_once):

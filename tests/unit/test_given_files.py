@@ -1,0 +1,68 @@
+"""Paths and files that people name: whatever they are, an answer in words and no wait."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from adapterlab.errors import AdapterlabError, BackboneError, DataError, NotFoundError
+from adapterlab.given_files import check_regular, given_path, is_folder, read_file, read_json_file
+
+
+@pytest.mark.parametrize("text", ["a" * 5000, "b" * 300, "a\0b", "\ud800"])
+def test_a_path_that_cannot_be_is_named_with_what_it_is_of(text):
+    with pytest.raises(NotFoundError, match=r"data\.root: .* cannot be a path here") as refused:
+        given_path(text, "data.root")
+    assert len(refused.value.message) < 400
+    assert not is_folder(text)
+
+
+def test_links_in_a_circle_are_no_path(tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises(NotFoundError, match="symbolic links"):
+        given_path(tmp_path / "a", "x")
+
+
+def test_what_does_not_exist_yet_is_a_path(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert given_path("~/new/folder", "x") == tmp_path / "new" / "folder"
+    assert given_path("~nobody-of-this-name/x", "x") == Path("~nobody-of-this-name/x")
+
+
+def test_only_regular_files_are_opened(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", Path("/dev/zero"), tmp_path):
+        with pytest.raises(BackboneError):
+            check_regular(path, BackboneError)
+    with pytest.raises(NotFoundError):
+        read_file(tmp_path / "none")
+    (tmp_path / "one").write_bytes(b"12345")
+    (tmp_path / "link").symlink_to(tmp_path / "one")
+    assert read_file(tmp_path / "link") == b"12345"
+    with pytest.raises(DataError, match="longer than"):
+        read_file(tmp_path / "one", limit=4)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(st.binary(max_size=40) | st.sampled_from([b"[" * 10_000, b"9" * 5000, b'{"a":' * 10_000]))
+def test_any_bytes_are_json_or_refused(tmp_path, data):
+    path = tmp_path / "x.json"
+    path.write_bytes(data)
+    try:
+        read_json_file(path)
+    except DataError as error:
+        assert "cannot be read" in error.message  # noqa: PT017
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+@given(st.text(max_size=300))
+def test_any_text_is_a_path_or_refused(text):
+    try:
+        assert isinstance(given_path(text, "x"), Path)
+    except AdapterlabError as error:
+        assert error.exit_code == 4  # noqa: PT017
