@@ -20,6 +20,15 @@ def every_signal_a_request(monkeypatch):
     monkeypatch.setattr(stop_signals, "_ONE_REQUEST_S", 0.0)
 
 
+@pytest.fixture(autouse=True)
+def none_ignored():
+    """Under ``nohup`` SIGHUP would be, and stay so."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in NUMBERS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def send(number):
     os.kill(os.getpid(), number)
 
