@@ -6,8 +6,6 @@ Precedence, for each of the four stores: command line > environment > spec > hom
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -17,8 +15,6 @@ import platformdirs
 from adapterlab.given_files import given_path
 
 HOME_VARIABLE = "ADAPTERLAB_HOME"
-PRIVATE = 0o077
-"""The umask of everything in the home folder: task texts, weights and results are nobody else's."""
 _SQLITE, _SPELLED_OUT = "sqlite:///", "sqlite+pysqlite:///"
 
 
@@ -119,16 +115,3 @@ def sqlite_file(url: str) -> Path | None:
     scheme, _, rest = url.partition(":///")
     path = unquote(rest.partition("?")[0])
     return Path(path) if scheme.split("+")[0] == "sqlite" and path not in ("", ":memory:") else None
-
-
-@contextmanager
-def private_umask() -> Iterator[None]:
-    """Make what is written meanwhile, by this process and those it starts, its owner's only.
-
-    The process has one umask: threads beside this one write so too.
-    """
-    before = os.umask(PRIVATE)
-    try:
-        yield
-    finally:
-        os.umask(before)

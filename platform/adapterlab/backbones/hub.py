@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from adapterlab.backbones.tokenizer import VOCABULARIES
 from adapterlab.backbones.weight_files import weight_files
 from adapterlab.errors import BackboneError, NotFoundError, UnavailableError
-from adapterlab.home import private_umask
+from adapterlab.private_files import private_umask
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

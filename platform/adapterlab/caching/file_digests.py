@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from adapterlab.fingerprint import Json, digest_file, key_of
-from adapterlab.home import private_umask
+from adapterlab.private_files import private_umask
 
 VERSION = 1
 """Raise it when what is kept changes its meaning."""

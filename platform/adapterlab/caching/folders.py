@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from adapterlab.home import private_umask
+from adapterlab.private_files import private_umask
 
 T = TypeVar("T")
 

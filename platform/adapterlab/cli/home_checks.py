@@ -15,7 +15,8 @@ from pathlib import Path
 
 from adapterlab.cli.checks import Check, Verdict
 from adapterlab.errors import AdapterlabError
-from adapterlab.home import PRIVATE, Stores, sqlite_file
+from adapterlab.home import Stores, sqlite_file
+from adapterlab.private_files import PRIVATE
 
 _TABLES = {
     "catalog": ("the catalog", {"adapters", "claims", "sweeps"}),

@@ -28,8 +28,9 @@ from adapterlab.cli.commands import COMMANDS, LazyGroup
 from adapterlab.cli.output import PrintableFormatter, SafeStreams, emit_json, note
 from adapterlab.errors import AdapterlabError, DataError, NotFoundError, UnavailableError
 from adapterlab.given_files import shortened
-from adapterlab.home import home_folder, private_umask
+from adapterlab.home import home_folder
 from adapterlab.passwords import hide_in, hide_passwords
+from adapterlab.private_files import private_umask
 
 PROGRAM = "platform"
 DEBUG_VARIABLE = "ADAPTERLAB_DEBUG"

@@ -19,7 +19,7 @@ from adapterlab.backbones.hub import explain, file_list
 from adapterlab.caching.file_digests import file_digest, write_atomically
 from adapterlab.data.split_files import MissingDataError, SplitFiles, check_shards
 from adapterlab.errors import AdapterlabError, DataError, NotFoundError, UnavailableError
-from adapterlab.home import private_umask
+from adapterlab.private_files import private_umask
 from adapterlab.records import Splits
 from adapterlab.registry.task_definitions import HubLocation
 

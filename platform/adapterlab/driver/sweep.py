@@ -36,10 +36,11 @@ from adapterlab.errors import (
     PartialFailureError,
     UnavailableError,
 )
-from adapterlab.home import Stores, is_writable, private_umask
+from adapterlab.home import Stores, is_writable
 from adapterlab.passwords import hide_passwords
 from adapterlab.planning.compile import Plan
 from adapterlab.planning.steps import Job, Step, StepId, StudyJob
+from adapterlab.private_files import private_umask
 from adapterlab.records import State, StepKind
 from adapterlab.spec.model import Spec
 from adapterlab.tracking.schema import follow_home

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from adapterlab.errors import BackboneError
-from adapterlab.home import private_umask
+from adapterlab.private_files import private_umask
 from adapterlab.train.capacity import Capacity
 from adapterlab.train.layers import Backbone
 from adapterlab.worker.orders import BackboneFiles, Context, SourcesOrder, TrialsOrder, order_from_json
