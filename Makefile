@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: quickstart test slow browser adapterhub lint types imports docs docs-serve check install lock clean help
+.PHONY: quickstart test slow browser adapterhub lint types imports docs docs-serve audit check install lock clean help
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -47,6 +47,9 @@ docs: $(STAMP)  ## build the documentation into site/; a warning is an error; ne
 
 docs-serve: $(STAMP)  ## show the documentation at http://127.0.0.1:8000, rebuilt at every change
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
+audit: $(STAMP)  ## look the pinned dependencies up in the published advisories
+	@$(BIN)/python .ci/audit.py
 
 check: lint types imports test  ## what to run before a commit
 
