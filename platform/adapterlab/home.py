@@ -47,7 +47,7 @@ class Stores:
     @property
     def spool(self) -> Path:
         """Folder where what is logged waits until it is in MLflow."""
-        return Path(self.home) / "spool"
+        return self._writable("spool")
 
     @property
     def cache(self) -> Path:

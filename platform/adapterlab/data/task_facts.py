@@ -44,6 +44,8 @@ def task_facts(library: TaskLibrary, task: str, *, download: bool = False) -> Ta
         UnavailableError: The hub cannot be reached.
         DataError: Its data is there, but malformed.
     """
+    if task in library.known:
+        return library.known[task]
     try:
         source = library.row_source(task, download=download)
     except MissingDataError as missing:
@@ -62,6 +64,9 @@ def source_and_facts(library: TaskLibrary, task: str) -> tuple[RowSource, TaskFa
         NotFoundError: The task is unknown, or its files are not there.
         DataError: Its data is malformed.
     """
+    facts = library.known.get(task)
+    if facts is not None:
+        return RowSource(task, library.definition(task), None, None, ()).with_labels(facts.labels), facts
     source = library.row_source(task)
     facts = _facts_of(source, library)
     return source.with_labels(facts.labels), facts

@@ -20,7 +20,7 @@ from adapterlab.data.split_files import MissingDataError, SplitFiles, check_insi
 from adapterlab.errors import AdapterlabError, NotFoundError
 from adapterlab.fingerprint import Json
 from adapterlab.given_files import check_regular, given_path
-from adapterlab.records import DEFAULT_MAX_LENGTH, Splits, row_length
+from adapterlab.records import DEFAULT_MAX_LENGTH, Splits, TaskFacts, row_length
 from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import TaskSuite
 from adapterlab.registry.task_definitions import FolderLocation, TaskDefinition
@@ -66,6 +66,8 @@ class TaskLibrary:
     """The spec's own tasks by full name."""
     own_folder: Path = Path()
     """Absolute folder the paths of the spec's own tasks start from."""
+    known: Mapping[str, TaskFacts] = field(default_factory=dict)
+    """Facts of tasks whose rows are handed to this machine: their own files are not looked at."""
 
     @classmethod
     def of_spec(cls, spec: Spec, *, root: Path | None, own_folder: Path, cache: Path) -> TaskLibrary:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, overload
 from adapterlab.caching.folders import read_or_build
 from adapterlab.data.arrow_rows import ArrowRows, write_rows
 from adapterlab.data.row_source import RowSource
+from adapterlab.data.split_files import MissingDataError
 from adapterlab.data.splits import split_rows
 from adapterlab.data.task_facts import ContentDigest, source_and_facts
 from adapterlab.data.task_library import TaskLibrary
@@ -152,6 +153,15 @@ def rows_of(source: RowSource, facts: TaskFacts, cache: Path, progress: Progress
     return TaskRows(facts, definition, source, splits)
 
 
+def rows_folder(facts: TaskFacts) -> str:
+    """Return the folder of a task's canonical rows, relative to any machine's cache.
+
+    Args:
+        facts: What is known of the task; its content digest decides.
+    """
+    return f"rows/{key_of('rows', ROWS_VERSION, {'content': facts.content_digest})}"
+
+
 def train_texts(library: TaskLibrary, task: str, *, limit: int | None = None) -> TrainTexts:
     """Return the texts a task trains on, for combiners that compare tasks by what they say.
 
@@ -207,6 +217,11 @@ def _canonical_rows(source: RowSource, facts: TaskFacts, cache: Path, tell: Prog
         return rows
 
     def build(draft: Path) -> None:
+        if not source.files and source.suite is None:
+            raise MissingDataError(
+                f"{source.task}: the rows that were handed to this machine are gone from {cache}",
+                remedy="Submit again: they are handed over anew.",
+            )
         digest = ContentDigest(definition)
         counts: dict[str, int] = {}
         for split in source.splits:
@@ -219,8 +234,7 @@ def _canonical_rows(source: RowSource, facts: TaskFacts, cache: Path, tell: Prog
             )
         (draft / "counts.json").write_text(json.dumps(counts))
 
-    folder = cache / "rows" / key_of("rows", ROWS_VERSION, {"content": facts.content_digest})
-    return read_or_build(folder, read, build)
+    return read_or_build(cache / rows_folder(facts), read, build)
 
 
 def _count(rows: Iterator[Any], before: int, total: int, tell: Progress) -> Iterator[Any]:

@@ -46,6 +46,7 @@ from adapterlab.spec.model import Spec
 from adapterlab.tracking.schema import follow_home
 from adapterlab.worker.orders import BackboneFiles, Context, StudyOrder, TrialsOrder, WorkOrder
 from adapterlab.worker.run_tree import SweepTree
+from adapterlab.worker.shipment import Shipment, ship
 
 Watch = Callable[[SweepView], None]
 """Shown how far the sweep is, about twice a second, from another thread."""
@@ -217,8 +218,10 @@ class _Driver:
         if not self._missing():
             return
         cluster = self.spec.cluster
-        if cluster.address is None:  # a cluster's machines have caches of their own
+        if cluster.address is None:
             prefetch(self.plan, self._missing(), context, self._tell)
+        else:
+            context = replace(context, shipment=self._ship(context))
         self.phase = "starting Ray" if cluster.launcher == "ray" else "starting"
         with open_launcher(cluster, Path(self.stores.home), self.signals) as launcher:
             self.phase = "starting workers"
@@ -231,6 +234,16 @@ class _Driver:
                     self.phase = "waiting for steps another process has"
                     self._check_cancelled()
                     time.sleep(_FOLLOW_POLL_S)
+
+    def _ship(self, context: Context) -> Shipment:
+        """Hand the cluster's machines what they may not have."""
+        return ship(
+            Path(context.backbone.folder),
+            self.library,
+            self.plan.facts.tasks.values(),
+            blobs=self.stores.blobs,
+            tell=self._tell,
+        )
 
     def _next_orders(
         self, holding: HeldClaims, missing: set[str], launcher: Launcher, context: Context

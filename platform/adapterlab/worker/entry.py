@@ -18,6 +18,7 @@ from adapterlab.train.capacity import Capacity
 from adapterlab.train.layers import Backbone
 from adapterlab.worker.orders import BackboneFiles, Context, SourcesOrder, TrialsOrder, order_from_json
 from adapterlab.worker.run_tree import SweepTree
+from adapterlab.worker.shipment import receive_backbone
 from adapterlab.worker.source_runs import train_sources
 from adapterlab.worker.study_runs import run_study, run_trials
 from adapterlab.worker.worker import Worker
@@ -70,6 +71,7 @@ def open_worker(context: Context, name: str, stop: Callable[[], bool]) -> Iterat
         context.catalog() as catalog,
         SweepTree.open(context, catalog) as tree,
     ):
+        context = receive_backbone(context)
         yield Worker(
             context=context,
             name=name,

@@ -15,6 +15,7 @@ from adapterlab.catalog.store import Catalog, open_catalog
 from adapterlab.data.task_library import TaskLibrary
 from adapterlab.home import Stores
 from adapterlab.planning.steps import FinalJob, SourceJob, StudyJob
+from adapterlab.worker.shipment import Shipment
 
 JobT = TypeVar("JobT", SourceJob, StudyJob, FinalJob)
 T = TypeVar("T")
@@ -54,6 +55,8 @@ class Context:
     threads: int
     """CPU threads of a worker."""
     gpu: bool
+    shipment: Shipment | None = None
+    """What machines of a cluster take from the blob store; ``None``: workers see the driver's own files."""
 
     def catalog(self) -> Catalog:
         """Open the catalog; its schema is already there."""

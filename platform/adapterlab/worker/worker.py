@@ -17,6 +17,7 @@ from adapterlab.train.capacity import Capacity
 from adapterlab.train.layers import Backbone
 from adapterlab.worker.orders import Context
 from adapterlab.worker.run_tree import SweepTree
+from adapterlab.worker.shipment import receive_rows
 
 _CANCEL_POLL_S = 1.0
 _TELL_S = 1.0
@@ -59,6 +60,7 @@ class Worker:
         from adapterlab.data.task_data import load_task
 
         context = self.context
+        receive_rows(context, task)
         data = load_task(
             context.library,
             task,
@@ -77,6 +79,7 @@ class Worker:
         """Return the texts a task trains on here."""
         from adapterlab.data.task_rows import train_texts
 
+        receive_rows(self.context, task)
         return train_texts(self.context.library, task, limit=self.context.max_train_rows)
 
     def texts_digest(self, task: str) -> str:

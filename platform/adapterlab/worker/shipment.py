@@ -1,0 +1,172 @@
+"""What a sweep's workers need and a cluster's machines may not have: the backbone's files and the tasks' rows.
+
+Machines of a cluster share no disk, so nothing the driver read may be expected at the same path there. The driver
+puts these files beside the weights, below ``<store.blobs>/inputs``, filed by their sha256 and so only once; a worker
+takes them into its machine's cache when it needs them. Rows go as the canonical rows that the plan's digests were
+made from: a machine that has other files of a task by chance cannot train on them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adapterlab.backbones.weight_files import INDEX, weight_files
+from adapterlab.caching.file_digests import file_digest
+from adapterlab.caching.folders import read_or_build
+from adapterlab.catalog.blobs import Blobs, open_blobs
+from adapterlab.data.task_library import TaskLibrary
+from adapterlab.data.task_rows import Progress, load_rows, rows_folder
+from adapterlab.errors import CorruptBlobError, UnavailableError
+from adapterlab.fingerprint import digest_of
+from adapterlab.records import TaskFacts
+
+if TYPE_CHECKING:
+    from adapterlab.worker.orders import Context
+
+_MODEL_ENDINGS = (".json", ".txt", ".model")
+"""Of a backbone's config and tokenizer; its weights are named by :func:`weight_files`."""
+_TELL_S = 0.5
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """Files by the folder of a machine's cache they belong in."""
+
+    backbone: str
+    """Folder of the backbone, relative to the cache."""
+    folders: Mapping[str, Mapping[str, str]]
+    """sha256 of each file by its name, by folder relative to the cache."""
+    facts: Mapping[str, TaskFacts]
+    """Of every task whose rows are handed over, by full name."""
+
+
+def ship(
+    backbone_folder: Path,
+    library: TaskLibrary,
+    tasks: Iterable[TaskFacts],
+    *,
+    blobs: str,
+    tell: Callable[[str], None],
+) -> Shipment:
+    """Put what workers need where all machines reach it; what is there already is not written again.
+
+    Args:
+        backbone_folder: Local folder with the backbone's config, weights and tokenizer.
+        library: Where the rows of tasks are on this machine.
+        tasks: The sweep's. Tasks that a suite generates need no rows handed over.
+        blobs: ``store.blobs``.
+        tell: Told what is being done; may raise to stop.
+
+    Raises:
+        NotFoundError: A task's files are not there.
+        DataError: A task's rows are malformed, or were changed since it was planned.
+        UnavailableError: The store cannot be written.
+    """
+    inputs = _inputs(blobs)
+    tell("handing the backbone to the cluster")
+    files = _put(inputs, _backbone_files(backbone_folder), library.cache)
+    backbone = f"backbones/{digest_of(files)}"
+    folders = {backbone: files}
+    facts = {}
+    for task in tasks:
+        if library.row_source(task.task).split_files is None:
+            continue
+        tell(f"handing {task.task} to the cluster")
+        load_rows(library, task.task, progress=_telling(tell, task.task))
+        place = rows_folder(task)
+        folders[place] = _put(inputs, sorted((library.cache / place).iterdir()), library.cache)
+        facts[task.task] = task
+    return Shipment(backbone, folders, facts)
+
+
+def receive_backbone(context: Context) -> Context:
+    """Return a context as this machine sees it: the backbone handed over, the caches its own.
+
+    Args:
+        context: As the driver made it; without a shipment it is returned as it is.
+
+    Raises:
+        UnavailableError: This machine does not find in ``store.blobs`` what the driver put there.
+    """
+    shipment = context.shipment
+    if shipment is None:
+        return context
+    cache = context.stores.cache
+    _receive(shipment, shipment.backbone, cache, context.stores.blobs)
+    return replace(
+        context,
+        backbone=replace(context.backbone, folder=str(cache / shipment.backbone)),
+        library=replace(context.library, cache=cache, known=shipment.facts),
+    )
+
+
+def receive_rows(context: Context, task: str) -> None:
+    """Make a task's rows ready in this machine's cache, if they were handed over.
+
+    Args:
+        context: Of :func:`receive_backbone`.
+        task: Full name.
+
+    Raises:
+        UnavailableError: This machine does not find in ``store.blobs`` what the driver put there.
+    """
+    shipment = context.shipment
+    if shipment is not None and task in shipment.facts:
+        _receive(shipment, rows_folder(shipment.facts[task]), context.stores.cache, context.stores.blobs)
+
+
+def _telling(tell: Callable[[str], None], task: str) -> Progress:
+    told = time.monotonic()
+
+    def progress(what: str, done: int, total: int) -> None:
+        nonlocal told
+        if time.monotonic() - told >= _TELL_S:
+            told = time.monotonic()
+            tell(f"{what} {task}: {done:,} of {total:,} rows")
+
+    return progress
+
+
+def _inputs(blobs: str) -> Blobs:
+    return open_blobs(f"{blobs.rstrip('/')}/inputs")
+
+
+def _backbone_files(folder: Path) -> list[Path]:
+    weights = weight_files(folder)
+    others = [path for path in folder.iterdir() if path.suffix in _MODEL_ENDINGS and path.name != INDEX]
+    index = [folder / INDEX] if len(weights) > 1 or (folder / INDEX).is_file() else []
+    return sorted({*weights, *index, *(path for path in others if path.is_file())})
+
+
+def _put(inputs: Blobs, files: Iterable[Path], cache: Path) -> dict[str, str]:
+    digests = {}
+    for path in files:
+        digests[path.name] = digest = file_digest(cache, path)
+        if not inputs.exists(digest):
+            inputs.write(path.read_bytes())
+    return digests
+
+
+def _receive(shipment: Shipment, folder: str, cache: Path, blobs: str) -> None:
+    files, inputs = shipment.folders[folder], _inputs(blobs)
+
+    def check(there: Path) -> Path:
+        if missing := [name for name in files if not (there / name).is_file()]:
+            raise ValueError(f"{there}: {', '.join(missing)} gone")
+        return there
+
+    def fetch(draft: Path) -> None:
+        for name, digest in files.items():
+            try:
+                (draft / name).write_bytes(inputs.read(digest))
+            except CorruptBlobError as error:
+                raise UnavailableError(
+                    f"what the driver handed to this machine is not in its {inputs.name}: {error.message}",
+                    remedy="store.blobs must be a URL, or a folder, that all machines of the cluster share.",
+                ) from error
+
+    read_or_build(cache / folder, check, fetch)
