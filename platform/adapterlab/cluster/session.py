@@ -10,6 +10,9 @@ A private Ray is started as small as Ray allows, and nothing of it outlives this
 * its processes die with this process, also on SIGKILL: Linux kills Ray's main ones, and a small
   script that watches this process (``keeper``) kills the rest and removes the folder. The kernel
   ties the first to the *thread* that started Ray, so a session is opened in the main thread.
+
+Ray lets a machine submit to a cluster only where one of its nodes runs. A machine outside joins for the time of the
+session, with a node that has no cores and so is given no work.
 """
 
 from __future__ import annotations
@@ -63,6 +66,10 @@ _OVERRIDE = "RAY_OVERRIDE_JOB_RUNTIME_ENV"
 _HEAD_TIMEOUT_S = 3.0
 _HEAD_LOST_S = 15.0
 """A head may restart within this time; Ray itself ends its process after 60 s."""
+_ANSWER_S = 20.0
+_LOOK_S = 5
+_JOIN_S = 60.0
+"""How long a node of ours may take to join a cluster."""
 _ABANDONED_AFTER_S = 60.0
 _EXIT_GRACE_S = 5.0
 _SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "API_KEY", "ACCESS_KEY")
@@ -201,7 +208,8 @@ def _connected(address: str, variables: Mapping[str, str], *, quiet: bool) -> It
             stack.enter_context(variables_set({_OVERRIDE: "1"}))
         ray = _import_ray(clusters=True)
         target = _resolve(address)
-        _probe(target)
+        if not _has_node_here(target):
+            stack.enter_context(_visiting_node(target))
         stack.enter_context(loudness(quiet=quiet))
         stack.callback(ray.shutdown)
         with sigterm_kept():
@@ -376,15 +384,23 @@ try:
 except BaseException as error:
     lines = str(error).strip().splitlines()
     print(lines[0] if lines else type(error).__name__)
+    while error is not None:
+        if "No node info found" in str(error):
+            sys.exit(3)
+        error = error.__cause__ or error.__context__
     sys.exit(1)
 """
+_NO_NODE_HERE = 3
 
 
-def _probe(target: str) -> None:
-    """Fail within seconds where Ray itself would retry for minutes, complaining on the console.
+def _has_node_here(target: str) -> bool:
+    """Return whether one of a cluster's nodes runs on this machine.
 
     Connects from a child first: what answers there may be no Ray, an incompatible one, or one that
-    wants another token.
+    wants another token, and Ray itself would retry for minutes, complaining on the console.
+
+    Raises:
+        UnavailableError: Nothing answers there, or it refuses us.
     """
     host, _, port = target.rpartition(":")
     advice = (
@@ -397,27 +413,101 @@ def _probe(target: str) -> None:
         raise UnavailableError(
             f"nothing answers at the Ray cluster's address {target}: {error}", remedy=advice
         ) from error
+    code, said = _try_to_connect(target)
+    if code == -signal.SIGALRM:
+        raise UnavailableError(
+            f"what listens at {target} did not answer as a Ray cluster within {_ANSWER_S:.0f} s",
+            remedy=advice,
+        )
+    if code not in (0, _NO_NODE_HERE):
+        raise _unusable(target, said or f"connecting ended with {code}")
+    return code == 0
+
+
+def _try_to_connect(target: str) -> tuple[int, str]:
+    """Connect from a child; return its exit code and what it said."""
     tried = subprocess.run(
-        [sys.executable, "-c", _TRIAL_CONNECTION, target, str(int(CONNECT_TIMEOUT_S))],
+        [sys.executable, "-c", _TRIAL_CONNECTION, target, str(int(_ANSWER_S))],
+        env={
+            **os.environ,
+            "RAY_gcs_server_request_timeout_seconds": str(_LOOK_S),
+        },  # also for a node on this machine
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
         check=False,
     )
-    if tried.returncode == -signal.SIGALRM:
-        raise UnavailableError(
-            f"what listens at {target} did not answer as a Ray cluster within {CONNECT_TIMEOUT_S:.0f} s",
-            remedy=advice,
-        )
-    if tried.returncode != 0:
-        raise _unusable(target, tried.stdout.strip() or f"connecting ended with {tried.returncode}")
+    return tried.returncode, tried.stdout.strip()
+
+
+@contextmanager
+def _visiting_node(target: str) -> Iterator[None]:
+    """Join a cluster with a node of no cores; it leaves when the block ends, or this process.
+
+    Raises:
+        UnavailableError: The node does not start, or the cluster cannot reach it.
+    """
+    with ExitStack() as stack:
+        folder = stack.enter_context(_session_folder())
+        stack.enter_context(_kept(folder))
+        log = folder / "node.log"
+        with log.open("wb") as output:
+            node = subprocess.Popen(
+                [
+                    *(
+                        sys.executable,
+                        "-m",
+                        "ray.scripts.scripts",
+                        "start",
+                        "--block",
+                        "--disable-usage-stats",
+                    ),
+                    *(f"--address={target}", f"--node-ip-address={_own_address(target)}"),
+                    *("--num-cpus=0", "--num-gpus=0", f"--object-store-memory={OBJECT_STORE_BYTES}"),
+                    f"--temp-dir={folder / _RAYS_OWN}",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # out of reach of Ctrl-C
+            )
+        stack.callback(keeper.end_processes, folder, 0.0)
+        stack.callback(_terminate, node)
+        deadline = time.monotonic() + _JOIN_S
+        while (said := _try_to_connect(target))[0] != 0:
+            if node.poll() is not None or time.monotonic() > deadline:
+                lines = log.read_text(errors="replace").strip().splitlines()
+                raise UnavailableError(
+                    f"this machine cannot join the Ray cluster at {target}: {lines[-1] if lines else said[1]}",
+                    remedy="The cluster's machines must reach this one, with the same versions of Ray and Python; "
+                    "or submit from one of them, or with `ray job submit`.",
+                )
+        yield
+
+
+def _own_address(target: str) -> str:
+    """Return the address under which a cluster's head sees this machine."""
+    host, _, port = target.rpartition(":")
+    host = host.strip("[]")
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((host, int(port)))  # sends nothing: it only looks up the route
+        return str(probe.getsockname()[0])
+
+
+def _terminate(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_EXIT_GRACE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _unusable(target: str, reason: str) -> UnavailableError:
     return UnavailableError(
         f"the Ray cluster at {target} cannot be used: {reason}",
-        remedy="Submit from one of its nodes, with its version of Ray and its token "
+        remedy="Submit with its version of Ray and Python and its token "
         "(RAY_AUTH_TOKEN or ~/.ray/auth_token).",
     )
 
