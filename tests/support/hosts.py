@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-HOME = "/tmp/home"  # noqa: S108 - each host has its own
+HOME = "/tmp/home"
 _TOOLS = ("ip", "unshare", "nsenter", "mount")
 _FIRST = """
 set -e
@@ -130,7 +130,7 @@ class Host:
             env={
                 **os.environ,
                 "NAME": self.name,
-                "SOFTWARE": " ".join(sorted(folder for folder in software if folder.startswith("/tmp/"))),  # noqa: S108
+                "SOFTWARE": " ".join(sorted(folder for folder in software if folder.startswith("/tmp/"))),
             },
             stdout=subprocess.PIPE,
             text=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,8 +14,10 @@ from pydantic import ConfigDict, TypeAdapter
 from adapterlab.catalog.records import Claim
 from adapterlab.catalog.store import Catalog, open_catalog
 from adapterlab.data.task_library import TaskLibrary
+from adapterlab.errors import UsageError
 from adapterlab.home import Stores
 from adapterlab.planning.steps import FinalJob, SourceJob, StudyJob
+from adapterlab.provenance import VERSION
 from adapterlab.worker.shipment import Shipment
 
 JobT = TypeVar("JobT", SourceJob, StudyJob, FinalJob)
@@ -55,6 +58,8 @@ class Context:
     threads: int
     """CPU threads of a worker."""
     gpu: bool
+    version: str = VERSION
+    """Of the driver's adapterlab."""
     shipment: Shipment | None = None
     """What machines of a cluster take from the blob store; ``None``: workers see the driver's own files."""
 
@@ -157,8 +162,15 @@ def order_from_json(value: Mapping[str, Any]) -> WorkOrder:
     """Return the order that :func:`to_json` described.
 
     Raises:
+        UsageError: The driver is of another version of adapterlab.
         pydantic.ValidationError: A field is missing, unknown, or not of its type.
     """
+    drivers = value["context"].get("version")
+    if drivers != VERSION:
+        raise UsageError(
+            f"the sweep was submitted by adapterlab {drivers}, but {platform.node()} has {VERSION}",
+            remedy="Install the same version on every machine of the cluster: results of one key must be made alike.",
+        )
     kinds: dict[str, type[WorkOrder]] = {
         "sources": SourcesOrder,
         "trials": TrialsOrder,

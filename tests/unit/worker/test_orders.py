@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from adapterlab.catalog.records import Claim
 from adapterlab.data.task_library import TaskLibrary
+from adapterlab.errors import UsageError
 from adapterlab.home import Stores
 from adapterlab.planning.steps import (
     AdapterRecipe,
@@ -129,7 +130,7 @@ def test_a_field_nobody_knows_is_refused_wherever_it_is(data):
         inner += [
             one
             for name, value in part.items()
-            if name not in {"settings", "spaces", "models", "revisions", "own_tasks"}
+            if name not in {"settings", "spaces", "models", "revisions", "own_tasks", "known"}
             for one in (value if isinstance(value, list) else [value])
             if isinstance(one, dict)
         ]
@@ -144,4 +145,11 @@ def test_a_missing_or_mistyped_field_is_refused_by_name():
         order_from_json({**document, "context": {**document["context"], "max_length": "128"}})
     del document["context"]["threads"]
     with pytest.raises(ValidationError, match=r"context\.threads"):
+        order_from_json(document)
+
+
+def test_a_worker_of_another_version_refuses_in_words():
+    document = to_json(SourcesOrder(CONTEXT, "w", ()))
+    document["context"] |= {"version": "0.0.1", "a field of then": 1}
+    with pytest.raises(UsageError, match=r"submitted by adapterlab 0\.0\.1, but .* has"):
         order_from_json(document)
