@@ -89,11 +89,13 @@ class Cluster:
     def ask(self, *arguments: str) -> dict:
         code, output = self.laptop.run(*command(*arguments, "--json"))
         assert code == 0, output
-        return json.loads(output)
+        return json.loads(output[output.index("{") :])  # behind what it says of its progress
 
-    def running_on(self, host: Host) -> bool:
-        """Whether a worker's process is at work there."""
-        return "ray::" in host.run("ps", "-eo", "args")[1].replace("ray::IDLE", "")
+    def submit_until_training(self, spec: str) -> subprocess.Popen[str]:
+        process = self.submit(spec)
+        until(lambda: "epoch" in self.said() or process.poll() is not None, "the first epoch", 150)
+        assert process.poll() is None, self.said()
+        return process
 
     def _ray(self, host: Host, *options: str) -> None:
         host.start(
@@ -188,9 +190,7 @@ def cluster(undisturbed):
 def test_a_sweep_from_a_laptop_survives_what_befalls_the_hosts(cluster, undisturbed):
     spec = f"{HOME}/tiny.toml"
     one, two = cluster.add_node("one"), cluster.add_node("two", slow_clock=True)
-    submit = cluster.submit(spec)
-    until(lambda: cluster.running_on(one) or submit.poll() is not None, "a worker on host one", 120)
-    assert submit.poll() is None, cluster.said()
+    submit = cluster.submit_until_training(spec)
 
     one.power_off()
     three = cluster.add_node("three")
@@ -210,8 +210,7 @@ def test_a_sweep_from_a_laptop_survives_what_befalls_the_hosts(cluster, undistur
 def test_a_head_that_restarts_ends_a_submit_in_words_and_the_next_goes_on(cluster, undisturbed):
     spec = f"{HOME}/tiny.toml"
     one = cluster.add_node("one")
-    submit = cluster.submit(spec)
-    until(lambda: cluster.running_on(one) or submit.poll() is not None, "a worker on host one", 120)
+    submit = cluster.submit_until_training(spec)
     cluster.head.power_off()
     until(lambda: submit.poll() is not None, "the submit's end", 120)
     assert submit.returncode == 5, cluster.said()
