@@ -8,12 +8,12 @@ year. That it never loses it rests on this:
    PostgreSQL by a lock on the two tables with blobs. In it the rows are asked again, and the blob's age.
 3. A publication looks for its blob as the last thing in its own transaction, after its row is written. So
    of the two transactions one is first: either the row is seen here, or the removal is seen there. Then the
-   weights are written again, before anything was committed.
+   weights are written again before it commits, while nothing can be removed.
 4. In a folder a blob is first renamed into ``doomed/`` and its age looked at there, where nobody writes: a
    blob that was written anew between the look and the renaming, by whatever version of the code, goes back.
 
-Without 1 a publication might have to write its weights again and again; without 2 and 3 a grace would be a
-guess; 4 is for publishers of versions before 3.
+Without 1 publications would write their weights twice; without 2 and 3 a grace would be a guess; 4 is for
+publishers of versions before 3.
 
 A collector that is killed has removed some blobs and not others, and may leave one in ``doomed/``. The next
 one deletes it there, or puts it back if it is needed and has no twin.
@@ -115,6 +115,21 @@ def collect(database: Database, blobs: Blobs, wanted: Wanted, tell: Tell | None 
         restored=tuple(sorted(restored)),
         doubt=doubt,
     )
+
+
+def keep_stored(blobs: Blobs, digest: str, weights: bytes) -> None:
+    """Make sure that weights are there, as the last thing before the transaction that wrote their row commits.
+
+    Args:
+        blobs: The store.
+        digest: The blob's, written before the transaction.
+        weights: Its bytes; written again if they were removed in between.
+
+    Raises:
+        UnavailableError: The store cannot be reached or written; nothing may be committed.
+    """
+    if not blobs.exists(digest):
+        blobs.write(weights)
 
 
 def _doubt(known: int, unknown: int) -> str | None:

@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import Connection, delete, select, update
 
 from adapterlab.catalog import claims, schema
-from adapterlab.catalog.blobs import Blobs
 from adapterlab.catalog.database import chunks, epoch_now, insert_into
 from adapterlab.catalog.records import (
     AdapterRecord,
@@ -23,31 +22,10 @@ from adapterlab.catalog.records import (
 )
 from adapterlab.catalog.step_status import complete_keys
 from adapterlab.catalog.tables import Base
-from adapterlab.errors import NotFoundError, UnavailableError
+from adapterlab.errors import NotFoundError
 from adapterlab.fingerprint import Json, canonical_json
 from adapterlab.provenance import Provenance
 from adapterlab.records import BackboneFacts, State, StepKind, TaskFacts
-
-
-class WeightsGoneError(UnavailableError):
-    """Weights were removed between their writing and their row: they must be written again."""
-
-
-def check_stored(blobs: Blobs, digest: str) -> None:
-    """Check that weights are there, as the last thing before their row is committed.
-
-    Call it after the row is written. From then on a collector of garbage waits for this transaction and sees
-    its row; one that was before us has removed what it wanted, and we see that.
-
-    Raises:
-        WeightsGoneError: They were removed since they were written; nothing may be committed.
-        UnavailableError: The store cannot be reached.
-    """
-    if not blobs.exists(digest):
-        raise WeightsGoneError(
-            f"{blobs.name}: blob {digest} vanished after it was written",
-            remedy="Submit again. If something other than `platform catalog gc` deletes files there, stop it.",
-        )
 
 
 def is_published(connection: Connection, claim: Claim) -> bool:

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,9 +35,6 @@ from adapterlab.errors import ClaimLostError, NotFoundError
 from adapterlab.records import BackboneFacts, State, TaskFacts
 
 __all__ = ["Catalog", "current_owner", "open_catalog", "open_existing"]
-
-_MOST_REMOVALS = 5
-"""How many times a publication writes its weights again because they were removed before it was done."""
 
 
 def open_catalog(url: str, blobs: str, *, locks: Path, migrate: bool = True) -> Catalog:
@@ -271,31 +267,22 @@ class Catalog(ReadableCatalog):
                 return self._get(type(record), record.key)
             # Before the weights are written, so that a late owner does not leave a blob behind.
             claims.verify(connection, claim, lock=False)
+        blob = "" if weights is None else self.blobs.write(weights)
+
+        def work(connection: Connection) -> Stored:
+            stored = put(connection, blob)
+            if weights is not None:
+                garbage.keep_stored(self.blobs, blob, weights)
+            return stored
+
         try:
-            if weights is None:
-                return self.database.write(lambda connection: put(connection, ""))
-            return self._publish_with(weights, put)
+            return self.database.write(work)
         except ClaimLostError:
             with self.database.reading() as connection:
                 if publish.is_published(connection, claim):
                     # Another thread of this owner was faster.
                     return self._get(type(record), record.key)
             raise
-
-    def _publish_with(self, weights: bytes, put: Callable[[Connection, str], Stored]) -> Stored:
-        """Write weights and commit their row, again if the weights were removed in between."""
-        blob = self.blobs.write(weights)
-
-        def work(connection: Connection) -> Stored:
-            stored = put(connection, blob)
-            publish.check_stored(self.blobs, blob)
-            return stored
-
-        for _ in range(_MOST_REMOVALS):
-            with suppress(publish.WeightsGoneError):
-                return self.database.write(work)
-            self.blobs.write(weights)
-        return self.database.write(work)
 
     def record_backbone(self, facts: BackboneFacts) -> None:
         """Store what is known of a backbone, so that people can find it by name."""
