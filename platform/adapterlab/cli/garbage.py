@@ -101,12 +101,13 @@ def _leftovers(where: Stores, *, dry_run: bool) -> list[_Left]:
 def _show_weights(report: GarbageReport, did: str) -> None:
     for digest in report.restored:
         emit(f"put back {digest[:12]}, which a killed process had moved away")
-    groups = [(report.removed, "weights that nothing refers to")]
+    groups = [(report.removed, "weight file", "that nothing refers to")]
     if report.quarantine_removed:
-        groups.append((report.quarantined, "damaged weights that were set aside"))
-    for files, what in groups:
+        groups.append((report.quarantined, "damaged weight file", "that had been set aside"))
+    for files, what, which in groups:
         if files:
-            emit(f"{did} {len(files)} {what}, {size_text(sum(file.bytes for file in files))}")
+            size = size_text(sum(file.bytes for file in files))
+            emit(f"{did} {_counted(len(files), what)} {which}, {size}")
             _list(
                 ("weights", "size", "written"),
                 [(_short(file), size_text(file.bytes), f"{age_text(file.age_s)} ago") for file in files],
@@ -119,7 +120,8 @@ def _show_leftovers(report: GarbageReport | None, left: Sequence[_Left], did: st
     ]
     rows += [(one.what, str(one.path), one.bytes) for one in left]
     if rows:
-        emit(f"{did} {len(rows)} leftovers of killed processes, {size_text(sum(row[2] for row in rows))}")
+        size = size_text(sum(row[2] for row in rows))
+        emit(f"{did} {_counted(len(rows), 'leftover')} of killed processes, {size}")
         _list(("what", "where", "size"), [(what, place, size_text(size)) for what, place, size in rows])
 
 
@@ -141,6 +143,10 @@ def _list(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     table(columns, rows[:_MOST_ROWS], right=("size",))
     if len(rows) > _MOST_ROWS:
         emit(f"and {len(rows) - _MOST_ROWS} more; --json lists all")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _short(file: GarbageFile) -> str:
