@@ -42,7 +42,7 @@ _MODIFIED = ("mtime", "LastModified", "last_modified", "modified", "updated")
 """What the packages of the protocols call a file's modification time."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StoredFile:
     """One file of a store."""
 

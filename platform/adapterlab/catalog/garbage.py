@@ -25,7 +25,6 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from sqlalchemy import Connection, select, text
 
@@ -46,7 +45,8 @@ Tell = Callable[[int, int], None]
 
 _WITH_BLOBS = (schema.Adapter, schema.Transfer)
 _BATCH = 50
-"""Blobs removed in one transaction; publications wait for it."""
+_BATCH_S = 0.5
+"""Blobs removed in one transaction, and seconds after which it ends before them: publications wait for it."""
 _TELL_S = 0.25
 _FEW = 20
 
@@ -73,12 +73,15 @@ def collect(database: Database, blobs: Blobs, wanted: Wanted, tell: Tell | None 
         UnavailableError: The store or the database cannot be reached.
     """
     now = blobs.clock()
-    # Listed before the rows are read: what is published in between is no garbage by mistake.
-    stored = list(blobs.stored())
     with database.reading() as connection:
         needed = _referenced(connection)
-    unknown = [file for file in stored if file.name not in needed]
-    known = len(stored) - len(unknown)
+    known, unknown = 0, []
+    # What is published meanwhile is young; and before a blob is removed the rows are asked again.
+    for file in blobs.stored():
+        if file.name in needed:
+            known += 1
+        else:
+            unknown.append(file)
     doubt = _doubt(known, len(unknown))
     if doubt is not None and not (wanted.dry_run or wanted.force):
         raise ConflictError(
@@ -150,18 +153,20 @@ def _remove(
     # Noted here, not returned: a transaction that is tried again does not find what it has removed already.
     gone: set[str] = set()
 
-    def work(connection: Connection) -> None:
+    def work(connection: Connection) -> int:
         _keep_publishers_out(connection)
+        begun = time.monotonic()
         needed = _referenced(connection, [file.name for file in batch])
-        for file in batch:
+        for place, file in enumerate(batch, start=1):
             if file.name not in needed and blobs.remove(file.name, written_before=before):
                 gone.add(file.name)
+            if time.monotonic() - begun >= _BATCH_S:
+                return place
+        return len(batch)
 
-    remaining, told_at = iter(old), 0.0
-    done = 0
-    while batch := list(islice(remaining, _BATCH)):
-        database.write(work)
-        done += len(batch)
+    done, told_at = 0, 0.0
+    while batch := old[done : done + _BATCH]:
+        done += database.write(work)
         if tell is not None and (time.monotonic() - told_at >= _TELL_S or done == len(old)):
             told_at = time.monotonic()
             tell(done, len(old))
