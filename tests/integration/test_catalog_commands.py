@@ -328,7 +328,7 @@ def test_a_catalog_that_knows_none_of_the_weights_is_doubted(littered, home, run
     monkeypatch.setenv("ADAPTERLAB_CATALOG", f"sqlite:///{tmp_path / 'other.db'}")
     code, _, err = run("catalog", "gc")
     assert code == 5
-    assert "refers to none of the 5 stored weights" in err
+    assert "keeps weights there as well" in err
     assert littered.exists()
     code, _, err = run("catalog", "gc", "--dry-run")
     assert code == 0

@@ -30,6 +30,8 @@ INCOMING = "incoming"
 """Folder of files that are being written, or whose writer was killed."""
 QUARANTINE = "quarantine"
 """Folder of damaged blobs."""
+MARKS = "catalogs"
+"""Folder of the marks of the catalogs that keep weights here."""
 DOOMED = "doomed"
 """Folder of blobs that are being removed, or whose remover was killed."""
 
@@ -96,6 +98,16 @@ class Blobs(Protocol):
         Raises:
             UnavailableError: The store cannot be reached or written.
         """
+
+    def mark(self, name: str, content: bytes) -> None:
+        """Keep a small file of that name beside the blobs, unless it is there.
+
+        Raises:
+            UnavailableError: The store cannot be reached or written.
+        """
+
+    def marks(self) -> dict[str, bytes]:
+        """Return the contents of all marks by their path or URL."""
 
     def stored(self) -> Iterator[StoredFile]:
         """Yield every stored blob with its length and age."""
@@ -267,6 +279,23 @@ class LocalBlobs:
         finally:
             with contextlib.suppress(OSError):
                 probe.unlink(missing_ok=True)
+
+    def mark(self, name: str, content: bytes) -> None:
+        """Keep a small file, see :meth:`Blobs.mark`."""
+        target = self.root / MARKS / f"{name}.json"
+        if target.exists():
+            return
+        draft = self.root / INCOMING / uuid.uuid4().hex
+        with self._changing(f"write {target}"):
+            for folder in (draft.parent, target.parent):
+                folder.mkdir(parents=True, exist_ok=True)
+            draft.write_bytes(content)
+            draft.replace(target)
+
+    def marks(self) -> dict[str, bytes]:
+        """Return the contents of all marks by their path."""
+        with self._changing("read the marks of its catalogs"):
+            return {str(path): path.read_bytes() for path in sorted((self.root / MARKS).glob("*.json"))}
 
     def stored(self) -> Iterator[StoredFile]:
         """Yield every stored blob with its length and age."""
@@ -467,6 +496,20 @@ class RemoteBlobs:
                 self._files.rm_file(probe)
         # A store that tells no times gives its blobs no age either, and none is removed.
         return time.time() if now is None else now
+
+    def mark(self, name: str, content: bytes) -> None:
+        """Keep a small file, see :meth:`Blobs.mark`."""
+        target = f"{self._root}/{MARKS}/{name}.json"
+        with self._reaching(f"write {target}"):
+            if not self._files.exists(target):
+                self._files.makedirs(self._parent(target), exist_ok=True)
+                self._files.pipe_file(target, content)
+
+    def marks(self) -> dict[str, bytes]:
+        """Return the contents of all marks by their URL's path."""
+        found = self._list(MARKS)
+        with self._reaching("read the marks of its catalogs"):
+            return {file.name: self._files.cat_file(file.name) for file in found}
 
     def stored(self) -> Iterator[StoredFile]:
         """Yield every stored blob with its length and age."""

@@ -23,12 +23,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select, text
 
-from adapterlab.catalog import schema
+from adapterlab.catalog import schema, tenants
 from adapterlab.catalog.blobs import DOOMED, INCOMING, QUARANTINE, Blobs, StoredFile, digest_of
 from adapterlab.catalog.database import POSTGRES_SCHEMA, Database, chunks
 from adapterlab.catalog.records import GarbageFile, GarbageReport
@@ -82,11 +82,13 @@ def collect(database: Database, blobs: Blobs, wanted: Wanted, tell: Tell | None 
             known += 1
         else:
             unknown.append(file)
-    doubt = _doubt(known, len(unknown))
+    strangers = tenants.others(database, blobs)
+    doubt = _doubt(strangers, known, len(unknown))
     if doubt is not None and not (wanted.dry_run or wanted.force):
         raise ConflictError(
             f"{blobs.name}: {doubt}; nothing was removed",
-            remedy="Look with --dry-run, and at ADAPTERLAB_CATALOG and ADAPTERLAB_BLOBS; --force removes them.",
+            remedy="Look with --dry-run, and at ADAPTERLAB_CATALOG and ADAPTERLAB_BLOBS; --force removes all the same."
+            + (f" If that catalog is gone for good, delete {next(iter(strangers))}." if strangers else ""),
         )
     before = now - wanted.grace_s
     old = [file for file in unknown if file.modified is not None and file.modified < before]
@@ -135,8 +137,10 @@ def keep_stored(blobs: Blobs, digest: str, weights: bytes) -> None:
         blobs.write(weights)
 
 
-def _doubt(known: int, unknown: int) -> str | None:
+def _doubt(strangers: Mapping[str, str], known: int, unknown: int) -> str | None:
     """Return why the store may not be this catalog's alone."""
+    if strangers:
+        return f"{', '.join(sorted(set(strangers.values())))} keeps weights there as well"
     if unknown and not known:
         return (
             f"the catalog refers to none of the {unknown} stored weights, as if they were another catalog's"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from adapterlab.catalog import claims, garbage, integrity, publish, step_status, sweeps
-from adapterlab.catalog.blobs import open_blobs
+from adapterlab.catalog import claims, garbage, integrity, publish, step_status, sweeps, tenants
+from adapterlab.catalog.blobs import Blobs, open_blobs
 from adapterlab.catalog.database import Database
 from adapterlab.catalog.migrate import ensure_current, schema_status
 from adapterlab.catalog.owners import current_owner
@@ -86,6 +86,10 @@ class Catalog(ReadableCatalog):
 
     Every method raises ``UnavailableError`` when the database or the blob store cannot be reached.
     """
+
+    def __init__(self, database: Database, blobs: Blobs) -> None:
+        super().__init__(database, blobs)
+        self._announced: Blobs | None = None
 
     # --- Claims -------------------------------------------------------------------------------
 
@@ -267,7 +271,10 @@ class Catalog(ReadableCatalog):
                 return self._get(type(record), record.key)
             # Before the weights are written, so that a late owner does not leave a blob behind.
             claims.verify(connection, claim, lock=False)
-        blob = "" if weights is None else self.blobs.write(weights)
+        blob = ""
+        if weights is not None:
+            blob = self.blobs.write(weights)
+            self._announce()
 
         def work(connection: Connection) -> Stored:
             stored = put(connection, blob)
@@ -283,6 +290,12 @@ class Catalog(ReadableCatalog):
                     # Another thread of this owner was faster.
                     return self._get(type(record), record.key)
             raise
+
+    def _announce(self) -> None:
+        """Tell the store, once, that this catalog keeps weights in it."""
+        if self._announced is not self.blobs:
+            tenants.announce(self.database, self.blobs)
+            self._announced = self.blobs
 
     def record_backbone(self, facts: BackboneFacts) -> None:
         """Store what is known of a backbone, so that people can find it by name."""

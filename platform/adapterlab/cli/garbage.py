@@ -55,7 +55,7 @@ def collect(
     """Remove weights that no record refers to, and what killed processes left behind.
 
     It may run at any time, beside running sweeps, and may be interrupted. Records and what they need are never
-    touched. A store of weights that several catalogs share must not be collected: each knows its own records only.
+    touched. Where another catalog keeps weights in the same store, nothing is removed unless forced.
     """
     grace_s = seconds_of(grace, "--grace")
     where = stores()

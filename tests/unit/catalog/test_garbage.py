@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -111,9 +112,10 @@ class TestOneCatalog:
             assert [file.name for file in report.temporary] == [str(root / "incoming" / "half")]
             assert [file.name for file in report.quarantined] == [str(aside)]
             assert report.freed_bytes == len(ORPHAN) + len(b"half") + len(b"bad")
-        assert [path.name for path in root.rglob("*") if path.is_file()] == [
+        assert [path.name for path in root.rglob("*.safetensors")] == [
             f"{catalog.find_adapter(key('a')).blob}.safetensors"
         ]
+        assert [path for name in ("incoming", "quarantine") for path in (root / name).iterdir()] == []
 
     def test_the_grace_is_counted_from_the_last_writing(self, catalog):
         put_adapter(catalog, "a")
@@ -179,12 +181,33 @@ class TestOneCatalog:
     def test_weights_of_another_catalog_are_not_removed_unasked(self, catalog, tmp_path):
         put_adapter(catalog, "a")
         with open_at(f"sqlite:///{tmp_path / 'other.db'}", tmp_path) as other:
+            for name in "bcd":
+                put_adapter(other, name)
             everything_old(tmp_path / "blobs")
-            with pytest.raises(ConflictError, match="refers to none of the 1 stored weights"):
+            with pytest.raises(ConflictError, match=r"catalog\.db keeps weights there as well") as refused:
                 other.collect_garbage()
+            assert "catalog.db" in other.collect_garbage(dry_run=True).doubt
             assert catalog.blobs.exists(catalog.find_adapter(key("a")).blob)
-            assert "none of the 1" in other.collect_garbage(dry_run=True).doubt
-            assert len(other.collect_garbage(force=True).removed) == 1
+            mark = re.search(r"delete (\S+\.json)\.", refused.value.remedy).group(1)
+            Path(mark).unlink()
+            assert len(other.collect_garbage().removed) == 1
+
+    def test_a_catalog_that_knows_none_of_the_weights_removes_none_unasked(self, catalog):
+        orphan = put_orphan(catalog)
+        with pytest.raises(ConflictError, match="refers to none of the 1 stored weights"):
+            catalog.collect_garbage()
+        assert catalog.blobs.exists(orphan)
+        assert "none of the 1" in catalog.collect_garbage(dry_run=True).doubt
+        assert len(catalog.collect_garbage(force=True).removed) == 1
+
+    def test_a_catalog_that_was_moved_is_still_itself(self, catalog, tmp_path):
+        put_adapter(catalog, "a")
+        put_orphan(catalog)
+        catalog.close()
+        (tmp_path / "catalog.db").rename(tmp_path / "moved.db")
+        with open_at(f"sqlite:///{tmp_path / 'moved.db'}", tmp_path) as moved:
+            put_adapter(moved, "b")
+            assert len(moved.collect_garbage().removed) == 1
 
     def test_far_more_unknown_weights_than_known_ones_are_not_removed_unasked(self, catalog):
         put_adapter(catalog, "a")
@@ -241,13 +264,15 @@ def test_weights_removed_before_their_row_is_written_are_written_again(catalog, 
 @pytest.mark.parametrize("catalog_url", BOTH_DATABASES, indirect=True)
 def test_weights_that_cannot_be_written_again_get_no_row(catalog, root):
     def remove(blobs, digest):
-        shutil.rmtree(blobs.root)
-        blobs.root.write_text("a file where the folder should be")
+        if blobs.times == 2:
+            shutil.rmtree(blobs.root)
+            blobs.root.write_text("a file where the folder should be")
 
     catalog.blobs = Meddling(root, remove)
+    put_adapter(catalog, "first")
     with pytest.raises(UnavailableError, match="cannot store"):
         put_adapter(catalog, "a")
-    assert catalog.adapters() == []
+    assert [one.key for one in catalog.adapters()] == [key("first")]
     root.unlink()
     catalog.blobs = LocalBlobs(root)
     sql(catalog, "UPDATE claims SET expires_at = 1")
