@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +130,19 @@ def _reason(fault: Exception) -> str:
     if isinstance(fault, OSError):
         return fault.strerror or type(fault).__name__
     return "it holds a NUL" if "null byte" in str(fault) else "it is not text in the file system's encoding"
+
+
+def write_page(page: Callable[[], str], module: str) -> None:
+    """Write a generated page into the file that the command line names; for modules that are run as scripts.
+
+    Args:
+        page: Makes the page; not called where the command line only asks for help, or is wrong.
+        module: The module that is run, for the help.
+    """
+    import argparse  # commands read their lines otherwise
+
+    words = argparse.ArgumentParser(
+        prog=f"python -m {module}", description="Write this reference page, made from the code, into a file."
+    )
+    words.add_argument("file", type=Path, help="the file to write; what it holds is replaced")
+    words.parse_args().file.write_text(page(), encoding="utf-8")

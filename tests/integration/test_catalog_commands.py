@@ -7,7 +7,10 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
+import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +22,16 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
+def temporary(monkeypatch):
+    """A temporary folder in which no other process leaves anything; its path is short enough for Ray's sockets."""
+    with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        yield Path(folder)
+
+
+@pytest.fixture
+def home(tmp_path, temporary, monkeypatch):
     """An empty home folder."""
     monkeypatch.setenv("ADAPTERLAB_HOME", str(tmp_path / "home"))
     for name in ("ADAPTERLAB_CATALOG", "ADAPTERLAB_BLOBS"):
@@ -242,3 +254,93 @@ def test_listing_waits_for_no_writer(filled, run):
     writer.execute("UPDATE adapters SET seed = 9")
     assert len(json.loads(run("catalog", "list", "--json")[1])["adapters"]) == 2
     writer.close()
+
+
+# --- platform catalog gc ----------------------------------------------------------------------
+
+ORPHAN = b"published by nobody"
+
+
+@pytest.fixture
+def littered(filled):
+    """A home with an old blob nothing refers to, a young one, and what killed processes left; and the orphan's file."""
+    with open_at(f"sqlite:///{filled / 'catalog.db'}", filled) as catalog:
+        catalog.blobs.write(b"just written")
+        digest = catalog.blobs.write(ORPHAN)
+    orphan = filled / "blobs" / "sha256" / digest[:2] / f"{digest}.safetensors"
+    for left in (filled / "blobs" / "incoming" / "half", filled / "cache" / "facts" / ".ab.json.77.0123abcd"):
+        left.parent.mkdir(parents=True, exist_ok=True)
+        left.write_bytes(b"half")
+        os.utime(left, (1e9, 1e9))
+    os.utime(orphan, (1e9, 1e9))
+    return orphan
+
+
+def test_garbage_is_shown_then_removed_and_then_there_is_none(littered, home, run):
+    code, out, err = run("catalog", "gc", "--dry-run")
+    assert (code, err) == (0, "")
+    assert "would remove 1 weight file that nothing refers to, 19 B" in out
+    assert littered.stem[:12] in out
+    assert "would remove 2 leftovers of killed processes, 8 B" in out
+    assert str(home / "cache" / "facts" / ".ab.json.77.0123abcd") in out
+    assert "27 B would be freed" in out
+    assert "3 in use, 1 written within 24h" in out
+    assert littered.exists()
+    code, out, _ = run("catalog", "gc")
+    assert code == 0
+    assert "removed 1 weight file that" in out
+    assert "27 B freed" in out
+    assert not littered.exists()
+    code, out, _ = run("catalog", "gc")
+    assert (code, out.splitlines()[0]) == (0, "nothing to remove")
+    with open_at(f"sqlite:///{home / 'catalog.db'}", home) as catalog:
+        assert catalog.verify(deep=True).healthy
+
+
+def test_programs_read_what_was_removed_and_what_was_kept(littered, run):
+    code, out, err = run("catalog", "gc", "--json", "--grace", "7d")
+    document = json.loads(out)
+    assert (code, err, document["dry_run"], document["freed_bytes"]) == (0, "", False, 27)
+    weights = document["weights"]
+    assert [file["name"] for file in weights["removed"]] == [littered.stem]
+    assert (weights["referenced"], weights["young"], weights["grace_s"]) == (3, 1, 7 * 86400)
+    assert [(one["what"], one["bytes"]) for one in document["leftovers"]] == [("cache draft", 4)]
+
+
+def test_no_grace_removes_what_was_just_written_as_well(littered, home, run):
+    time.sleep(0.02)  # the store's clock may tick slowly
+    assert len(json.loads(run("catalog", "gc", "--grace", "0", "--json")[1])["weights"]["removed"]) == 2
+    assert run("catalog", "gc", "--grace", "tomorrow")[0] == 2
+
+
+def test_without_a_catalog_only_leftovers_are_removed_and_nothing_is_made(home, run):
+    assert json.loads(run("catalog", "gc", "--json")[1]) == {
+        "dry_run": False,
+        "freed_bytes": 0,
+        "weights": None,
+        "leftovers": [],
+    }
+    assert not home.exists()
+
+
+def test_a_catalog_that_knows_none_of_the_weights_is_doubted(littered, home, run, tmp_path, monkeypatch):
+    open_at(f"sqlite:///{tmp_path / 'other.db'}", home).close()
+    monkeypatch.setenv("ADAPTERLAB_CATALOG", f"sqlite:///{tmp_path / 'other.db'}")
+    code, _, err = run("catalog", "gc")
+    assert code == 5
+    assert "keeps weights there as well" in err
+    assert littered.exists()
+    code, _, err = run("catalog", "gc", "--dry-run")
+    assert code == 0
+    assert "without --force nothing would be removed" in err
+    assert run("catalog", "gc", "--force")[0] == 0
+    assert not littered.exists()
+
+
+def test_collecting_starts_without_heavy_libraries(littered):
+    program = (
+        "import sys\nfrom adapterlab.cli.main import main\nassert main(['catalog', 'gc', '--dry-run']) == 0\n"
+        "print(sorted({'torch', 'ray', 'mlflow', 'optuna', 'transformers'} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.stdout.splitlines()[-1] == "[]", ended.stderr

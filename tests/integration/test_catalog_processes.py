@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from catalogs import (
     open_at,
     postgres_catalog,
     postgres_url,
+    put_adapter,
     sqlite_catalog,
 )
 
@@ -178,3 +181,58 @@ def test_workers_killed_at_random_points_lose_nothing_and_repeat_only_what_they_
     attempts = [one.attempts for one in catalog.status(map(key, names)).values()]
     assert max(attempts) <= 4
     assert all(one.state is State.COMPLETE for one in catalog.status(map(key, names)).values())
+
+
+def put_file(catalog, data: bytes) -> None:
+    """Write a blob as the store does, but for waiting until the disk has it."""
+    digest = hashlib.sha256(data).hexdigest()
+    file = catalog.blobs.root / "sha256" / digest[:2] / f"{digest}.safetensors"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(data)
+
+
+def stored(catalog) -> int:
+    """Return how many blobs there are."""
+    return sum(len(files) for _, _, files in os.walk(catalog.blobs.root / "sha256"))
+
+
+@pytest.mark.parametrize("catalog_url", BOTH_DATABASES, indirect=True)
+def test_collectors_beside_publishers_never_take_weights_that_get_a_row(catalog, catalog_url, start):
+    names = [f"adapter-{number}" for number in range(40)]
+    for name in names:
+        put_file(catalog, name.encode())  # each publication reuses weights that nothing refers to
+    collectors = [start(catalog_url, "collect") for _ in range(2)]
+    publishers = [start(catalog_url, "share", *names[number::2]) for number in range(2)]
+    for one in (*collectors, *publishers):
+        one.go()
+        assert one.hears("opened")
+    for one in publishers:
+        one.finish()
+    for one in collectors:
+        one.end()
+    assert len(catalog.adapters(limit=None)) == len(names)
+    report = catalog.verify(deep=True)
+    assert (report.checked, report.missing, report.damaged) == (len(names), {}, {})
+    assert [catalog.blobs.read(key(name)) for name in names] == [name.encode() for name in names]
+
+
+@pytest.mark.parametrize("catalog_url", BOTH_DATABASES, indirect=True)
+def test_a_killed_collector_loses_nothing_and_the_next_one_finishes(catalog, catalog_url, tmp_path, start):
+    names = [f"adapter-{number}" for number in range(5)]
+    for name in names:
+        put_adapter(catalog, name)
+    catalog.blobs.write(b"orphan 0")
+    for number in (1, 4):
+        for orphan in range(300):
+            put_file(catalog, f"orphan {orphan}".encode())
+        collector = start(catalog_url, "collect")
+        collector.go()
+        assert collector.hears("opened")
+        while (left := stored(catalog) - len(names)) > 300 - 40 * number:
+            time.sleep(0.0005)
+        collector.end()
+        assert left > 0, "the collector was faster than we could kill it"
+    catalog.collect_garbage(grace_s=0, force=True)
+    assert set(catalog.blobs.digests()) == set(map(key, names))
+    assert list(catalog.blobs.others("doomed")) == []
+    assert catalog.verify(deep=True).healthy

@@ -71,6 +71,22 @@ def use(catalog: Catalog, names: list[str], action: str) -> None:
         say(refused=names, error=type(error).__name__, text=str(error))
 
 
+def share(catalog: Catalog, names: list[str]) -> None:
+    """Publish every step whose claim is won, one after another."""
+    for name in names:
+        claims = catalog.claim_many([key(name)], owner=current_owner(), lease_s=30)
+        if key(name) in claims:
+            catalog.publish_adapter(adapter(name), name.encode(), claims[key(name)])
+    say(shared=len(names))
+
+
+def collect(catalog: Catalog) -> None:
+    """Collect garbage of any age, again and again, until killed."""
+    while True:
+        report = catalog.collect_garbage(grace_s=0, force=True)
+        say(removed=len(report.removed))
+
+
 def main() -> None:
     """Run one action."""
     url, folder, action, *names = sys.argv[1:]
@@ -82,6 +98,10 @@ def main() -> None:
             work(catalog, names)
         elif action.startswith("hold"):
             hold(catalog, names, float(action.removeprefix("hold=")))
+        elif action == "share":
+            share(catalog, names)
+        elif action == "collect":
+            collect(catalog)
         else:
             use(catalog, names, action)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,3 +68,18 @@ def test_any_text_is_a_path_or_refused(text):
         assert isinstance(given_path(text, "x"), Path)
     except AdapterlabError as error:
         assert error.exit_code == 4  # noqa: PT017
+
+
+@pytest.mark.parametrize("room", ["cli", "spec", "catalog"])
+def test_a_module_that_writes_a_page_explains_itself_and_writes_no_other_file(tmp_path, room):
+    def run(*words):
+        command = [sys.executable, "-m", f"adapterlab.{room}.reference", *words]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    explained = run("--help")
+    assert (explained.returncode, explained.stderr) == (0, "")
+    assert f"python -m adapterlab.{room}.reference" in explained.stdout
+    assert run().returncode == run("--out", "x").returncode == 2
+    assert list(tmp_path.iterdir()) == []
+    assert run("page.md").returncode == 0
+    assert (tmp_path / "page.md").read_text(encoding="utf-8").startswith("# ")

@@ -2,7 +2,10 @@
 
 A blob becomes visible whole or not at all: it is written under a temporary name, flushed to disk,
 and renamed. Every read is checked against the digest. A damaged blob is moved to ``quarantine/``,
-never deleted, so that somebody can look at it.
+so that somebody can look at it.
+
+Writing a blob that is there already writes it again: its age begins anew, by which
+:mod:`adapterlab.catalog.garbage` knows that somebody is about to need it.
 """
 
 from __future__ import annotations
@@ -13,7 +16,9 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -21,13 +26,34 @@ from urllib.parse import urlsplit
 from adapterlab.errors import CorruptBlobError, UnavailableError
 
 SUFFIX = ".safetensors"
+INCOMING = "incoming"
+"""Folder of files that are being written, or whose writer was killed."""
 QUARANTINE = "quarantine"
+"""Folder of damaged blobs."""
+MARKS = "catalogs"
+"""Folder of the marks of the catalogs that keep weights here."""
+DOOMED = "doomed"
+"""Folder of blobs that are being removed, or whose remover was killed."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _URL = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 # One PUT to these is atomic, and a rename is a copy: write the final name at once.
 _OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "memory"}
 _LEFTOVER_AGE_S = 24 * 3600.0
+_MODIFIED = ("mtime", "LastModified", "last_modified", "modified", "updated")
+"""What the packages of the protocols call a file's modification time."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """One file of a store."""
+
+    name: str
+    """A blob's digest; of any other file its whole path or URL, for messages and for ``discard``."""
+    bytes: int
+    """Its length."""
+    modified: float | None
+    """When it was written last, in seconds since 1970 by the store's clock; ``None``: the store does not say."""
 
 
 class Blobs(Protocol):
@@ -65,6 +91,44 @@ class Blobs(Protocol):
 
     def leftovers(self) -> Iterator[str]:
         """Yield temporary files older than a day, left by writers that were killed."""
+
+    def clock(self) -> float:
+        """Return the store's own time, in seconds since 1970, as its files' ages are measured by.
+
+        Raises:
+            UnavailableError: The store cannot be reached or written.
+        """
+
+    def mark(self, name: str, content: bytes) -> None:
+        """Keep a small file of that name beside the blobs, unless it is there.
+
+        Raises:
+            UnavailableError: The store cannot be reached or written.
+        """
+
+    def marks(self) -> dict[str, bytes]:
+        """Return the contents of all marks by their path or URL."""
+
+    def stored(self) -> Iterator[StoredFile]:
+        """Yield every stored blob with its length and age."""
+
+    def remove(self, digest: str, *, written_before: float) -> bool:
+        """Remove a blob, unless it was written at that time or later; return whether it was removed.
+
+        Call it only while nobody can publish, see :mod:`adapterlab.catalog.garbage`.
+        """
+
+    def others(self, folder: str) -> Iterator[StoredFile]:
+        """Yield the files of ``INCOMING``, ``QUARANTINE`` or ``DOOMED``."""
+
+    def discard(self, file: StoredFile) -> None:
+        """Delete a file that :meth:`others` gave; one that is gone is no fault."""
+
+    def restore(self, file: StoredFile) -> None:
+        """Give a doomed or quarantined file its place among the blobs back."""
+
+    def intact(self, file: StoredFile) -> bool:
+        """Return whether a doomed or quarantined file holds the bytes of its digest; false if it is gone."""
 
 
 def open_blobs(url: str) -> Blobs:
@@ -126,7 +190,7 @@ class LocalBlobs:
         """Store bytes and return their digest, see :meth:`Blobs.write`."""
         digest = hashlib.sha256(data).hexdigest()
         target = self._path(digest)
-        incoming = self.root / "incoming" / uuid.uuid4().hex
+        incoming = self.root / INCOMING / uuid.uuid4().hex
         try:
             incoming.parent.mkdir(parents=True, exist_ok=True)
             _make_folder(target.parent, self.root)
@@ -161,7 +225,15 @@ class LocalBlobs:
 
     def exists(self, digest: str) -> bool:
         """Return whether a file of that digest is there."""
-        return self._path(digest).is_file()
+        path = self._path(digest)
+        # Opened, not looked at: a network file system then asks its server instead of its memory.
+        try:
+            os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
+        except FileNotFoundError:
+            return False
+        except OSError:
+            pass
+        return path.is_file()
 
     def size(self, digest: str) -> int | None:
         """Return the length of a file, see :meth:`Blobs.size`."""
@@ -176,6 +248,7 @@ class LocalBlobs:
         try:
             aside.parent.mkdir(parents=True, exist_ok=True)
             self._path(digest).rename(aside)
+            os.utime(aside)  # its age is how long it has been here
         except OSError:
             return None
         # Between reading and moving, another process may have written it anew: look again.
@@ -192,13 +265,116 @@ class LocalBlobs:
 
     def leftovers(self) -> Iterator[str]:
         """Yield temporary files older than a day."""
-        for path in (self.root / "incoming").glob("*"):
+        yield from _older(self.others(INCOMING), time.time() - _LEFTOVER_AGE_S)
+
+    def clock(self) -> float:
+        """Return the file system's time, see :meth:`Blobs.clock`; this machine's where it cannot be written."""
+        # A network file system's server stamps the files: its clock may not be ours.
+        probe = self.root / INCOMING / uuid.uuid4().hex
+        try:
+            probe.touch(mode=0o600, exist_ok=False)
+            return probe.stat().st_mtime
+        except OSError:
+            return time.time()
+        finally:
+            with contextlib.suppress(OSError):
+                probe.unlink(missing_ok=True)
+
+    def mark(self, name: str, content: bytes) -> None:
+        """Keep a small file, see :meth:`Blobs.mark`."""
+        target = self.root / MARKS / f"{name}.json"
+        if target.exists():
+            return
+        draft = self.root / INCOMING / uuid.uuid4().hex
+        with self._changing(f"write {target}"):
+            for folder in (draft.parent, target.parent):
+                folder.mkdir(parents=True, exist_ok=True)
+            draft.write_bytes(content)
+            draft.replace(target)
+
+    def marks(self) -> dict[str, bytes]:
+        """Return the contents of all marks by their path."""
+        with self._changing("read the marks of its catalogs"):
+            return {str(path): path.read_bytes() for path in sorted((self.root / MARKS).glob("*.json"))}
+
+    def stored(self) -> Iterator[StoredFile]:
+        """Yield every stored blob with its length and age."""
+        for digest in self.digests():
             with contextlib.suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > _LEFTOVER_AGE_S:
-                    yield str(path)
+                yield _stored(self._path(digest), digest)
+
+    def remove(self, digest: str, *, written_before: float) -> bool:
+        """Remove a blob, see :meth:`Blobs.remove`."""
+        path = self._path(digest)
+        doomed = self.root / DOOMED / f"{digest}.{uuid.uuid4().hex[:8]}{SUFFIX}"
+        with self._changing(f"remove blob {digest}"):
+            try:
+                if path.stat().st_mtime >= written_before:
+                    return False
+                doomed.parent.mkdir(parents=True, exist_ok=True)
+                path.rename(doomed)
+            except FileNotFoundError:
+                return False
+            # What is set aside is looked at again: it may have been written anew in between.
+            with contextlib.suppress(FileNotFoundError):
+                if doomed.stat().st_mtime >= written_before:
+                    doomed.replace(path)
+                    return False
+                doomed.unlink()
+        return True
+
+    def others(self, folder: str) -> Iterator[StoredFile]:
+        """Yield the files of one of the other folders."""
+        for path in sorted((self.root / folder).glob("*")):
+            with contextlib.suppress(FileNotFoundError):
+                if path.is_file():
+                    yield _stored(path, str(path))
+
+    def discard(self, file: StoredFile) -> None:
+        """Delete a file, see :meth:`Blobs.discard`."""
+        with self._changing(f"delete {file.name}"):
+            Path(file.name).unlink(missing_ok=True)
+
+    def restore(self, file: StoredFile) -> None:
+        """Give a doomed file its place back, see :meth:`Blobs.restore`."""
+        target = self._path(digest_of(file))
+        with self._changing(f"put {file.name} back"), contextlib.suppress(FileNotFoundError):
+            _make_folder(target.parent, self.root)
+            Path(file.name).replace(target)
+
+    def intact(self, file: StoredFile) -> bool:
+        """Return whether a file holds the bytes of its digest, see :meth:`Blobs.intact`."""
+        with self._changing(f"read {file.name}"), contextlib.suppress(FileNotFoundError):
+            return hashlib.sha256(Path(file.name).read_bytes()).hexdigest() == digest_of(file)
+        return False
+
+    @contextlib.contextmanager
+    def _changing(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UnavailableError(
+                f"{self.name}: cannot {what}: {error.strerror or error}",
+                remedy="Fix the folder's permissions, then run the command again: it goes on where it was.",
+            ) from error
 
     def _path(self, digest: str) -> Path:
         return self.root.joinpath(*_parts(digest))
+
+
+def digest_of(file: StoredFile) -> str:
+    """Return the digest in the name of a doomed or quarantined file; empty if it has none."""
+    name = file.name.rsplit("/", 1)[-1].partition(".")[0]
+    return name if _DIGEST.fullmatch(name) else ""
+
+
+def _stored(path: Path, name: str) -> StoredFile:
+    facts = path.stat()
+    return StoredFile(name, facts.st_size, facts.st_mtime)
+
+
+def _older(files: Iterator[StoredFile], than: float) -> Iterator[str]:
+    yield from (file.name for file in files if file.modified is not None and file.modified < than)
 
 
 def _make_folder(folder: Path, root: Path) -> None:
@@ -267,8 +443,10 @@ class RemoteBlobs:
 
     def exists(self, digest: str) -> bool:
         """Return whether a file of that digest is there."""
+        path = self._path(digest)
         with self._reaching(f"look for blob {digest}"):
-            return bool(self._files.isfile(self._path(digest)))
+            self._forget_listings(path)
+            return bool(self._files.isfile(path))
 
     def size(self, digest: str) -> int | None:  # noqa: ARG002
         """Return nothing: to ask for each blob would take a call each, see :meth:`Blobs.size`."""
@@ -303,16 +481,105 @@ class RemoteBlobs:
                 yield stem
 
     def leftovers(self) -> Iterator[str]:
-        """Yield temporary files; their age is not known here, so only those of no live writer matter."""
-        with self._reaching("list the temporary files"):
+        """Yield temporary files older than a day."""
+        yield from _older(self.others(INCOMING), time.time() - _LEFTOVER_AGE_S)
+
+    def clock(self) -> float:
+        """Return the store's own time, see :meth:`Blobs.clock`."""
+        probe = f"{self._root}/{INCOMING}/{uuid.uuid4().hex}"
+        with self._reaching("ask the store for its time"):
+            self._files.makedirs(self._parent(probe), exist_ok=True)
+            self._files.pipe_file(probe, b"")
             try:
-                found = list(self._files.find(f"{self._root}/incoming"))
+                now = self._look(probe).modified
+            finally:
+                self._files.rm_file(probe)
+        # A store that tells no times gives its blobs no age either, and none is removed.
+        return time.time() if now is None else now
+
+    def mark(self, name: str, content: bytes) -> None:
+        """Keep a small file, see :meth:`Blobs.mark`."""
+        target = f"{self._root}/{MARKS}/{name}.json"
+        with self._reaching(f"write {target}"):
+            if not self._files.exists(target):
+                self._files.makedirs(self._parent(target), exist_ok=True)
+                self._files.pipe_file(target, content)
+
+    def marks(self) -> dict[str, bytes]:
+        """Return the contents of all marks by their URL's path."""
+        found = self._list(MARKS)
+        with self._reaching("read the marks of its catalogs"):
+            return {file.name: self._files.cat_file(file.name) for file in found}
+
+    def stored(self) -> Iterator[StoredFile]:
+        """Yield every stored blob with its length and age."""
+        for file in self._list("sha256"):
+            digest = file.name.rsplit("/", 1)[-1].removesuffix(SUFFIX)
+            if _DIGEST.fullmatch(digest):
+                yield StoredFile(digest, file.bytes, file.modified)
+
+    def remove(self, digest: str, *, written_before: float) -> bool:
+        """Remove a blob, see :meth:`Blobs.remove`."""
+        path = self._path(digest)
+        with self._reaching(f"remove blob {digest}"):
+            try:
+                modified = self._look(path).modified
+                if modified is None or modified >= written_before:
+                    return False
+                self._files.rm_file(path)
             except FileNotFoundError:
-                return
-        yield from (str(path) for path in found)
+                return False
+        return True
+
+    def others(self, folder: str) -> Iterator[StoredFile]:
+        """Yield the files of one of the other folders."""
+        yield from self._list(folder)
+
+    def discard(self, file: StoredFile) -> None:
+        """Delete a file, see :meth:`Blobs.discard`."""
+        with self._reaching(f"delete {file.name}"), contextlib.suppress(FileNotFoundError):
+            self._files.rm_file(file.name)
+
+    def restore(self, file: StoredFile) -> None:
+        """Give a doomed file its place back, see :meth:`Blobs.restore`; here none is ever doomed by itself."""
+        target = self._path(digest_of(file))
+        with self._reaching(f"put {file.name} back"), contextlib.suppress(FileNotFoundError):
+            self._files.makedirs(self._parent(target), exist_ok=True)
+            self._files.mv(file.name, target)
+
+    def intact(self, file: StoredFile) -> bool:
+        """Return whether a file holds the bytes of its digest, see :meth:`Blobs.intact`."""
+        with self._reaching(f"read {file.name}"), contextlib.suppress(FileNotFoundError):
+            return hashlib.sha256(self._files.cat_file(file.name)).hexdigest() == digest_of(file)
+        return False
+
+    def _list(self, folder: str) -> list[StoredFile]:
+        with self._reaching(f"list {folder}"):
+            self._forget_listings(f"{self._root}/{folder}")
+            try:
+                found: Mapping[str, Any] = self._files.find(f"{self._root}/{folder}", detail=True)
+            except FileNotFoundError:
+                return []
+            return [self._described(str(path), facts) for path, facts in sorted(found.items())]
+
+    def _look(self, path: str) -> StoredFile:
+        self._forget_listings(path)
+        return self._described(path, self._files.info(path))
+
+    def _described(self, path: str, facts: Mapping[str, Any]) -> StoredFile:
+        said = next((facts[name] for name in _MODIFIED if facts.get(name) is not None), None)
+        if said is None:
+            with contextlib.suppress(NotImplementedError):
+                said = self._files.modified(path)
+        return StoredFile(path, int(facts.get("size") or 0), _seconds(said))
+
+    def _forget_listings(self, path: str) -> None:
+        # Packages remember folders they have listed; what others did since would not be seen.
+        for folder in (path, self._parent(path)):
+            self._files.invalidate_cache(folder)
 
     def _write_and_rename(self, target: str, data: bytes) -> None:
-        incoming = f"{self._root}/incoming/{uuid.uuid4().hex}"
+        incoming = f"{self._root}/{INCOMING}/{uuid.uuid4().hex}"
         self._files.makedirs(self._parent(incoming), exist_ok=True)
         try:
             self._files.pipe_file(incoming, data)
@@ -343,3 +610,14 @@ class RemoteBlobs:
                 f"{self.name}: cannot {what}: {type(error).__name__}: {error}",
                 remedy="Check the bucket's name, the credentials and the network.",
             ) from error
+
+
+def _seconds(said: object) -> float | None:
+    """Return a time as a package tells it, in seconds since 1970."""
+    if isinstance(said, str):
+        with contextlib.suppress(ValueError):
+            said = datetime.fromisoformat(said)
+    if isinstance(said, datetime):
+        # Without a zone it is UTC: stores do not know ours.
+        return (said if said.tzinfo is not None else said.replace(tzinfo=UTC)).timestamp()
+    return float(said) if isinstance(said, int | float) else None

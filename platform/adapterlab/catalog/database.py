@@ -27,6 +27,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 
+from adapterlab.caching.leftovers import scratch_folder
 from adapterlab.errors import ConflictError, UnavailableError, UsageError
 from adapterlab.passwords import hide_passwords
 
@@ -35,6 +36,9 @@ POSTGRES_SCHEMA = "adapterlab"
 
 BUSY_TIMEOUT_S = 30.0
 """How long a SQLite statement waits for another process's lock."""
+
+COPIES = "adapterlab-read-"
+"""Beginning of the names of private copies of a SQLite file, in the temporary folder."""
 
 CHUNK = 500
 """Keys per statement: far below SQLite's limit of 32766 bound values."""
@@ -283,8 +287,8 @@ def _connect_read_only(file: Path) -> sqlite3.Connection:
             f"{file.as_uri()}?mode=ro&immutable=1", uri=True, timeout=BUSY_TIMEOUT_S, check_same_thread=False
         )
     copy = sqlite3.connect(":memory:", check_same_thread=False)
-    with tempfile.TemporaryDirectory(prefix="adapterlab-") as folder:
-        copied = Path(folder, file.name)
+    with scratch_folder(COPIES, Path(tempfile.gettempdir())) as folder:
+        copied = folder / file.name
         shutil.copyfile(file, copied)
         shutil.copyfile(log, copied.with_name(log.name))
         with closing(sqlite3.connect(copied)) as whole:

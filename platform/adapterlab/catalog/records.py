@@ -362,3 +362,53 @@ class BlobReport(Record):
     def healthy(self) -> bool:
         """Whether every record's weights are there (and intact, if checked deeply)."""
         return not self.missing and not self.damaged
+
+
+@dataclass(frozen=True)
+class GarbageFile(Record):
+    """A file of the blob store that was removed, or would be."""
+
+    name: str
+    """A blob's digest, or the path or URL of any other file."""
+    bytes: int
+    age_s: float | None
+    """Seconds since it was written, by the store's clock; ``None``: the store does not say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GarbageReport(Record):
+    """What :meth:`Catalog.collect_garbage <adapterlab.catalog.store.Catalog.collect_garbage>` did."""
+
+    store: str
+    """The blob store, without secrets."""
+    dry_run: bool
+    """Whether everything was left as it is: then what is called removed would be."""
+    grace_s: float
+    """Seconds since its last writing in which no blob is removed."""
+    referenced: int
+    """Stored blobs that records refer to; never removed."""
+    removed: tuple[GarbageFile, ...]
+    """Blobs that nothing refers to."""
+    young: int
+    """Blobs that nothing refers to, kept because they were written within the grace."""
+    ageless: int
+    """Blobs that nothing refers to, kept because the store does not say when they were written."""
+    temporary: tuple[GarbageFile, ...]
+    """Temporary files of writers and removers that were killed, removed as well."""
+    quarantined: tuple[GarbageFile, ...]
+    """Damaged blobs that had been set aside; removed only if that was asked for."""
+    quarantine_removed: bool
+    restored: tuple[str, ...]
+    """Digests that a killed process had moved away though they were needed; put back."""
+    doubt: str | None
+    """Why the store may belong to another catalog as well; ``None``: nothing suggests it."""
+
+    @property
+    def freed_bytes(self) -> int:
+        """Bytes of everything that was removed, or would be."""
+        gone = self.removed + self.temporary + (self.quarantined if self.quarantine_removed else ())
+        return sum(file.bytes for file in gone)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as a JSON-able mapping, with the bytes in all."""
+        return {**super().to_json(), "freed_bytes": self.freed_bytes}

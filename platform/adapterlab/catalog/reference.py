@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import ast
 import inspect
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Column, Table
@@ -20,6 +18,7 @@ from sqlalchemy import Column, Table
 from adapterlab.catalog import schema
 from adapterlab.catalog.database import POSTGRES_SCHEMA
 from adapterlab.catalog.tables import Base
+from adapterlab.given_files import write_page
 
 SHARED_MEANINGS = {
     "adapterlab_version": "Version of adapterlab that made it; null where it was made before this was kept.",
@@ -325,4 +324,4 @@ def _column_docstrings() -> dict[tuple[str, str], str]:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(page(), encoding="utf-8")
+    write_page(page, "adapterlab.catalog.reference")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from adapterlab.catalog import claims, integrity, publish, step_status, sweeps
-from adapterlab.catalog.blobs import open_blobs
+from adapterlab.catalog import claims, garbage, integrity, publish, step_status, sweeps, tenants
+from adapterlab.catalog.blobs import Blobs, open_blobs
 from adapterlab.catalog.database import Database
 from adapterlab.catalog.migrate import ensure_current, schema_status
 from adapterlab.catalog.owners import current_owner
@@ -23,6 +23,7 @@ from adapterlab.catalog.records import (
     BlobReport,
     Claim,
     CoefficientRecord,
+    GarbageReport,
     Holder,
     StepStatus,
     StudyRecord,
@@ -85,6 +86,10 @@ class Catalog(ReadableCatalog):
 
     Every method raises ``UnavailableError`` when the database or the blob store cannot be reached.
     """
+
+    def __init__(self, database: Database, blobs: Blobs) -> None:
+        super().__init__(database, blobs)
+        self._announced: Blobs | None = None
 
     # --- Claims -------------------------------------------------------------------------------
 
@@ -266,15 +271,31 @@ class Catalog(ReadableCatalog):
                 return self._get(type(record), record.key)
             # Before the weights are written, so that a late owner does not leave a blob behind.
             claims.verify(connection, claim, lock=False)
-        blob = "" if weights is None else self.blobs.write(weights)
+        blob = ""
+        if weights is not None:
+            blob = self.blobs.write(weights)
+            self._announce()
+
+        def work(connection: Connection) -> Stored:
+            stored = put(connection, blob)
+            if weights is not None:
+                garbage.keep_stored(self.blobs, blob, weights)
+            return stored
+
         try:
-            return self.database.write(lambda connection: put(connection, blob))
+            return self.database.write(work)
         except ClaimLostError:
             with self.database.reading() as connection:
                 if publish.is_published(connection, claim):
                     # Another thread of this owner was faster.
                     return self._get(type(record), record.key)
             raise
+
+    def _announce(self) -> None:
+        """Tell the store, once, that this catalog keeps weights in it."""
+        if self._announced is not self.blobs:
+            tenants.announce(self.database, self.blobs)
+            self._announced = self.blobs
 
     def record_backbone(self, facts: BackboneFacts) -> None:
         """Store what is known of a backbone, so that people can find it by name."""
@@ -303,6 +324,35 @@ class Catalog(ReadableCatalog):
     def repair(self, report: BlobReport) -> list[str]:
         """Set aside what a report found, mark its records corrupt; return the steps to do again."""
         return integrity.repair(self.database, self.blobs, report)
+
+    def collect_garbage(
+        self,
+        *,
+        grace_s: float = garbage.GRACE_S,
+        dry_run: bool = False,
+        quarantine: bool = False,
+        force: bool = False,
+        tell: garbage.Tell | None = None,
+    ) -> GarbageReport:
+        """Remove weights that no record refers to, and what killed processes left in the blob store.
+
+        It may run at any time, beside any number of sweeps, and may be killed: see
+        :mod:`adapterlab.catalog.garbage`.
+
+        Args:
+            grace_s: Seconds since its last writing in which no blob is removed; 0 or more.
+            dry_run: Change nothing; the report says what would be removed.
+            quarantine: Also remove damaged weights that were set aside for somebody to look at.
+            force: Also where the store seems to hold another catalog's weights.
+            tell: Told how many of how many blobs were looked at, a few times a second.
+
+        Raises:
+            ConflictError: The store seems to belong to another catalog; nothing was removed.
+            UnavailableError: The store or the database cannot be reached.
+            ValueError: The grace is negative or not a number.
+        """
+        wanted = garbage.Wanted(grace_s=grace_s, dry_run=dry_run, quarantine=quarantine, force=force)
+        return garbage.collect(self.database, self.blobs, wanted, tell)
 
     def lost_rows(self) -> dict[str, str]:
         """Return the records some of whose rows are gone, by key, with what is lost."""

@@ -14,6 +14,7 @@ from adapterlab.catalog.queries import StepRecord
 from adapterlab.catalog.reading import ReadableCatalog
 from adapterlab.catalog.records import AdapterRecord, LineageNode, StudyRecord, TransferRecord
 from adapterlab.catalog.store import open_existing
+from adapterlab.cli import garbage
 from adapterlab.cli.options import JsonOption
 from adapterlab.cli.output import emit, emit_json, note, table
 from adapterlab.errors import NotFoundError, UsageError
@@ -139,6 +140,9 @@ def lineage(key: KeyArgument, json: JsonOption = False) -> None:
     if node.children:
         emit("used by")
         _print_branches(node, "children", "")
+
+
+app.command("gc")(garbage.collect)
 
 
 @contextmanager

@@ -5,16 +5,15 @@ Made from the commands themselves, so that every command, argument and option is
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import typer
 
 from adapterlab.cli.commands import COMMANDS, SETUP, STORES, SWEEPS, load
 from adapterlab.cli.main import PROGRAM, app
+from adapterlab.given_files import write_page
 
 _HEAD = f"""\
 # The command line
@@ -130,4 +129,4 @@ def _text(text: str) -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(page(), encoding="utf-8")
+    write_page(page, "adapterlab.cli.reference")

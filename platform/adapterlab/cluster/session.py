@@ -33,8 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
+from adapterlab.caching.leftovers import Leftover, remove_abandoned, scratch_folder, scratch_folders
 from adapterlab.cluster import keeper
 from adapterlab.cluster.process_state import (
     fewer_processes,
@@ -55,7 +54,6 @@ KEPT_LOGS = 20
 """Sessions whose logs are kept in a log folder."""
 
 _FOLDER_PREFIX = "adapterlab-ray-"
-_OWNER_LOCK = "owner.lock"
 _RAYS_OWN = "r"
 """Ray opens the folder it is given to everybody, whatever the umask. So it is given one inside of ours, which stays
 closed to others. The name is short, because sockets lie below it."""
@@ -70,7 +68,6 @@ _ANSWER_S = 20.0
 _LOOK_S = 5
 _JOIN_S = 60.0
 """How long a node of ours may take to join a cluster."""
-_ABANDONED_AFTER_S = 60.0
 _EXIT_GRACE_S = 5.0
 _SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "API_KEY", "ACCESS_KEY")
 # One token a process: Ray's C++ side reads it once and keeps it.
@@ -326,29 +323,21 @@ def _keep_logs(folder: Path, log_folder: Path) -> None:
 
 @contextmanager
 def _session_folder() -> Iterator[Path]:
+    remove_abandoned(session_folders())
+    with scratch_folder(_FOLDER_PREFIX, _parent()) as folder:
+        yield folder
+
+
+def session_folders() -> Iterator[Leftover]:
+    """Yield the folders of private Rays on this machine, those of living sessions as well."""
+    return scratch_folders(_FOLDER_PREFIX, _parent())
+
+
+def _parent() -> Path:
     parent = Path(tempfile.gettempdir())
     if len(str(parent)) + 1 + len(_FOLDER_PREFIX) + 8 + _LONGEST_SOCKET > _SOCKET_LIMIT:
-        parent = Path("/tmp")  # noqa: S108  (mkdtemp below makes a private folder)
-    _remove_abandoned(parent)
-    folder = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX, dir=parent))
-    lock = FileLock(folder / _OWNER_LOCK)
-    lock.acquire()
-    try:
-        yield folder
-    finally:
-        lock.release()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _remove_abandoned(parent: Path) -> None:
-    """Remove folders of sessions whose process was killed: their owner's lock is free."""
-    for folder in parent.glob(f"{_FOLDER_PREFIX}*"):
-        with suppress(OSError, Timeout):
-            facts = folder.stat()
-            if facts.st_uid != os.getuid() or time.time() - facts.st_mtime < _ABANDONED_AFTER_S:
-                continue
-            with FileLock(folder / _OWNER_LOCK, timeout=0):
-                shutil.rmtree(folder, ignore_errors=True)
+        return Path("/tmp")  # noqa: S108  (mkdtemp makes a private folder)
+    return parent
 
 
 def _resolve(address: str) -> str:

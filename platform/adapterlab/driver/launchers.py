@@ -7,17 +7,14 @@ each order ended. In this process a debugger sees everything, and nothing of Ray
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from filelock import FileLock, Timeout
-
+from adapterlab.caching.leftovers import Leftover, remove_abandoned, scratch_folder, scratch_folders
 from adapterlab.cluster.outcomes import WorkerOutcome, attempt, never_ended, outcome_of
 from adapterlab.cluster.ray_process import RayProcess, open_ray
 from adapterlab.cluster.stop_signals import StopSignals
@@ -29,8 +26,7 @@ OnOutcome = Callable[[WorkOrder, WorkerOutcome], None]
 """Told of each order as it ends."""
 
 _POLL_S = 0.5
-_OWNER_LOCK = "owner.lock"
-_ABANDONED_AFTER_S = 60.0
+_SCRATCH_PREFIX = "driver-"
 _HASTY_GRACE_S = 5.0
 """Grace of workers when a machine asks (SIGTERM, SIGHUP): what asks so kills after ten seconds or thirty."""
 
@@ -70,26 +66,24 @@ class Launcher(Protocol):
 
 
 @contextmanager
-def scratch_folder(parent: Path) -> Iterator[Path]:
+def tune_folder(home: Path) -> Iterator[Path]:
     """Make a folder of this process for Ray Tune's files, and remove it afterwards.
 
-    Folders of processes that were killed, whose locks are free, are removed as well.
+    Those of processes that were killed are removed as well.
 
     Args:
-        parent: Where it is made.
+        home: The home folder.
     """
+    parent = home / "ray"
     parent.mkdir(parents=True, exist_ok=True)
-    for left in parent.iterdir():
-        with suppress(OSError, Timeout):
-            if time.time() - left.stat().st_mtime > _ABANDONED_AFTER_S:
-                with FileLock(left / _OWNER_LOCK, timeout=0):
-                    shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix="driver-", dir=parent))
-    try:
-        with FileLock(folder / _OWNER_LOCK):
-            yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    remove_abandoned(tune_folders(home))
+    with scratch_folder(_SCRATCH_PREFIX, parent) as folder:
+        yield folder
+
+
+def tune_folders(home: Path) -> Iterator[Leftover]:
+    """Yield the folders of Ray Tune's files in a home, those of living drivers as well."""
+    return scratch_folders(_SCRATCH_PREFIX, home / "ray")
 
 
 @contextmanager
@@ -107,7 +101,7 @@ def open_launcher(cluster: ClusterSpec, home: Path, signals: StopSignals) -> Ite
     if cluster.launcher == "in_process":
         yield InProcess(home / "logs" / "in_process.log", signals)
         return
-    with open_ray(cluster.address, log_folder=home / "logs") as ray, scratch_folder(home / "ray") as scratch:
+    with open_ray(cluster.address, log_folder=home / "logs") as ray, tune_folder(home) as scratch:
         session = ray.session
         room = session.cpus / cluster.cpus_per_worker
         if cluster.gpus_per_worker > 0:

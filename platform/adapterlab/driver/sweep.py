@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from adapterlab.caching.leftovers import remove_abandoned
 from adapterlab.catalog.records import SweepStep
 from adapterlab.catalog.store import Catalog, open_catalog
 from adapterlab.cluster.outcomes import WorkerOutcome
@@ -27,6 +28,7 @@ from adapterlab.data.task_library import TaskLibrary
 from adapterlab.driver import schedule
 from adapterlab.driver.claims import HeldClaims
 from adapterlab.driver.launchers import Launcher, open_launcher
+from adapterlab.driver.leftovers import found_at_once
 from adapterlab.driver.progress import SweepView, view_sweep
 from adapterlab.driver.results import set_damaged_aside, show_reused
 from adapterlab.errors import (
@@ -222,6 +224,7 @@ class _Driver:
             prefetch(self.plan, self._missing(), context, self._tell)
         else:
             context = replace(context, shipment=self._ship(context))
+        remove_abandoned(found_at_once(self.stores))
         self.phase = "starting Ray" if cluster.launcher == "ray" else "starting"
         with open_launcher(cluster, Path(self.stores.home), self.signals) as launcher:
             self.phase = "starting workers"

@@ -7,13 +7,17 @@ compared with what was trained; only then the draft gets the target's name.
 from __future__ import annotations
 
 import errno
+import fcntl
+import glob
 import os
 import re
 import shutil
 import uuid
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from adapterlab.caching.leftovers import Leftover, remove_abandoned
 from adapterlab.catalog.store import Catalog
 from adapterlab.errors import AdapterlabError, ConflictError, UnavailableError, UsageError
 from adapterlab.exporting import adapterfusion_format as fusion
@@ -27,6 +31,7 @@ from adapterlab.exporting.stored_models import Trained, need_source, open_traine
 from adapterlab.given_files import given_path
 from adapterlab.train import tensor_files as foreign
 
+_DRAFT = ".draft"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
@@ -58,10 +63,13 @@ def export(
     facts = backbones.locate(need_source(trained, backbone), cache=cache)
     backbones.check_digest(facts, trained.record.backbone_digest, f"{trained.kind} {trained.record.key[:12]}")
     loaded = backbones.load(facts)
-    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.draft")
+    draft = target.with_name(f"{_draft_prefix(target)}{uuid.uuid4().hex[:8]}{_DRAFT}")
+    lock: int | None = None
     try:
         draft.parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(_drafts(target))
         draft.mkdir()
+        lock = _locked(draft)
         exported = kind(draft, trained, Origin(facts, loaded), name, wishes).write(target)
         _settle(draft, target)
     except AdapterlabError:
@@ -75,7 +83,32 @@ def export(
         ) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
     return exported
+
+
+def _drafts(target: Path) -> Iterator[Leftover]:
+    """Yield the drafts of a target; of those whose export was killed nobody holds the lock."""
+    for draft in target.parent.glob(f"{glob.escape(_draft_prefix(target))}????????{_DRAFT}"):
+        yield Leftover("export draft", draft, lock=draft)
+
+
+def _draft_prefix(target: Path) -> str:
+    return f".{target.name}."
+
+
+def _locked(draft: Path) -> int | None:
+    """Lock a draft itself, not a file in it: what is exported holds nothing of ours, and keeps the lock's folder."""
+    try:
+        handle = os.open(draft, os.O_RDONLY)
+    except OSError:
+        return None
+    with suppress(
+        OSError
+    ):  # some file systems have no locks; then nobody removes it before it is an hour old
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return handle
 
 
 def _draft_kind(trained: Trained) -> type[Draft]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
+from adapterlab.given_files import write_page
 from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import Combiner
 from adapterlab.spec.key_tables import Table, dimension_tables, table_of, tables, tables_of, toml
@@ -93,4 +92,4 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(page(), encoding="utf-8")
+    write_page(page, "adapterlab.spec.reference")

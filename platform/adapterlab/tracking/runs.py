@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import filelock
 
+from adapterlab.caching.leftovers import scratch_folder
 from adapterlab.errors import NotFoundError
 from adapterlab.records import State
 from adapterlab.tracking.entities import (
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 _log = logging.getLogger(__name__)
+
+UPLOADS = "adapterlab-upload-"
+"""Beginning of the names of folders from which a file goes to MLflow, in the temporary folder."""
 
 _METRICS_PER_CALL = 800  # MLflow takes 1000 items of all kinds in one call
 _ITEMS_PER_CALL = 100
@@ -194,9 +198,9 @@ class Runs:
 
     def artifact(self, node: str, name: str, data: bytes) -> None:
         """Store a file beside the run, replacing one of the same name."""
-        with self._mutex, tempfile.TemporaryDirectory(prefix="adapterlab-") as folder:
+        with self._mutex, scratch_folder(UPLOADS, Path(tempfile.gettempdir())) as folder:
             path = PurePosixPath(name)
-            file = Path(folder) / path.name
+            file = folder / path.name
             file.write_bytes(data)
             below = None if str(path.parent) == "." else str(path.parent)
             self._client.log_artifact(self._get(node).run_id, str(file), below)

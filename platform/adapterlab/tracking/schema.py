@@ -10,12 +10,13 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import filelock
 
+from adapterlab.caching.leftovers import Leftover
 from adapterlab.errors import ConflictError, UnavailableError
 from adapterlab.home import sqlite_url
 from adapterlab.tracking import store
@@ -158,7 +159,7 @@ def _initialise_sqlite(uri: str, path: Path, artifacts: str) -> None:
                 f"{path} is a database, but not MLflow's", remedy="Give MLflow a file of its own."
             )
     # Built aside: a process killed half-way leaves nothing that looks like a store.
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    fresh = path.with_name(f"{_draft_prefix(path)}{os.getpid()}.new")
     fresh.unlink(missing_ok=True)
     try:
         _upgrade_schema(sqlite_url(fresh), None, artifacts)
@@ -168,6 +169,19 @@ def _initialise_sqlite(uri: str, path: Path, artifacts: str) -> None:
     with closing(sqlite3.connect(path)) as connection:
         # Readers (the UI) and writers then do not stop one another; the setting stays in the file.
         connection.execute("pragma journal_mode = wal")
+
+
+def drafts(uri: str) -> Iterator[Leftover]:
+    """Yield databases that were being made beside a SQLite store, with the files that SQLite keeps beside them."""
+    path = store.sqlite_path(uri)
+    if path is not None:
+        with suppress(OSError):
+            for draft in sorted(path.parent.glob(f"{_draft_prefix(path)}*.new*")):
+                yield Leftover("database draft", draft)
+
+
+def _draft_prefix(path: Path) -> str:
+    return f".{path.name}."
 
 
 def _copy_sqlite(path: Path, copy: Path) -> None:

@@ -18,8 +18,11 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
+
+from adapterlab.caching.leftovers import Leftover as Draft
 
 _log = logging.getLogger(__name__)
 _REFUSED = "-refused"
@@ -186,6 +189,13 @@ def something_waits(folder: Path) -> bool:
             if any(segment.stat().st_size for segment in owner.glob("*.jsonl")):
                 return True
     return False
+
+
+def drafts(folder: Path) -> Iterator[Draft]:
+    """Yield spools that nobody has seen yet; one whose process was killed before that holds nothing new."""
+    with suppress(OSError):
+        for path in sorted(folder.glob(".*")):
+            yield Draft("spool draft", path, path / "lock")
 
 
 def _owners(folder: Path) -> list[Path]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import re
 import shutil
 import threading
@@ -264,6 +266,25 @@ def test_of_two_exports_into_one_folder_one_wins(world, tmp_path):
         thread.join()
     assert sorted(results) == ["adapter", "conflict"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+
+
+def test_the_draft_of_a_killed_export_is_removed_by_the_next_and_a_living_one_s_is_not(world, tmp_path):
+    left, living, other = (
+        tmp_path / name for name in (".out.0123abcd.draft", ".out.4567abcd.draft", ".other.0123abcd.draft")
+    )
+    for draft in (left, living, other):
+        draft.mkdir()
+        (draft / "README.md").write_text("half")
+        for path in (draft / "README.md", draft):
+            os.utime(path, (0, 0))
+    lock = os.open(living, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        adapterlab.export(world.sources[0], tmp_path / "out")
+    finally:
+        os.close(lock)
+    assert {path.name for path in tmp_path.iterdir()} == {"out", living.name, other.name}
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
 
 
