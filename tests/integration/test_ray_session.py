@@ -318,7 +318,7 @@ from adapterlab.cluster.session import ray_session
 from adapterlab.cluster.tune import WorkerNeeds, run_workers
 from adapterlab.errors import UnavailableError
 
-def variable(payload, stop):
+def variable(payload, stop, in_work):
     return {"value": os.environ["ADAPTERLAB_TEST"]}
 
 def once():

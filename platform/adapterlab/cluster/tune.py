@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adapterlab.cluster.board import Board, OrdersBoard
 from adapterlab.cluster.outcomes import (
     Payload,
     Trainable,
@@ -34,16 +35,17 @@ from adapterlab.cluster.outcomes import (
     death_of,
     never_ended,
     outcome_of,
+    tell_nobody,
 )
 from adapterlab.cluster.process_state import memory_kills_are_deaths, variables_set
+from adapterlab.cluster.step_clock import StepClock, timed_out
 from adapterlab.errors import UsageError
-from adapterlab.records import State
+from adapterlab.records import RunInWork, State
 
 GRACE_S = 15.0
 """How long workers may take to stop at their next epoch before they are killed."""
 
 _POLL_S = 0.5
-_NAMESPACE = b"adapterlab"
 _QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON or TensorBoard files
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the signals are ours
@@ -69,6 +71,9 @@ class WorkerNeeds:
     """Workers at the same time at most; ``None``: as many as there is room for."""
     max_retries: int = 2
     """Times a worker is started again after it died."""
+    step_timeout_s: float | None = None
+    """Seconds that one thing a worker says it has in work may take before the worker is killed, which is a death
+    like any other; ``None``: as long as it takes."""
 
 
 def run_workers(
@@ -106,13 +111,13 @@ def run_workers(
 
     texts = [json.dumps(payload, allow_nan=False) for payload in payloads]
     run = f"{name}-{uuid.uuid4().hex[:8]}"
-    flag = f"{_NAMESPACE.decode()}/stop/{run}"
+    board = Board(run)
     count, room = len(texts), _room(ray, needs)
     side_by_side = min(count, needs.side_by_side or count, max(1, room or count))
-    watch = _Watch(flag, on_outcome, should_stop)
+    watch = _Watch(board, needs, on_outcome, should_stop)
 
     def work(config: dict[str, Any]) -> dict[str, str]:
-        return {"outcome": _work(texts[config["index"]], trainable, flag, needs.cpus)}
+        return {"outcome": _work(texts[config["index"]], trainable, board, config["index"], needs)}
 
     work.__name__ = work.__qualname__ = "worker"  # what Ray shows of it
     with _silence(side_by_side), memory_kills_are_deaths():
@@ -139,7 +144,7 @@ def run_workers(
         except _Abandon:
             watch.abandon()
         finally:
-            _lower(flag)
+            board.clear()
             shutil.rmtree(storage / run, ignore_errors=True)
     if watch.failure is not None:
         raise watch.failure
@@ -147,10 +152,10 @@ def run_workers(
 
 
 class _StopFlag:
-    """A worker's view of the stop flag, which lives in the cluster's own key-value store."""
+    """Whether a worker is to stop, as it looks for itself."""
 
-    def __init__(self, flag: str) -> None:
-        self._flag = flag
+    def __init__(self, board: OrdersBoard) -> None:
+        self._board = board
         self._asked = 0.0
         self._stopped = False
 
@@ -159,14 +164,18 @@ class _StopFlag:
         now = time.monotonic()
         if not self._stopped and now - self._asked >= _POLL_S:
             self._asked = now
-            self._stopped = _is_raised(self._flag)
+            self._stopped = self._board.all_stop()
         return self._stopped
 
 
-def _work(text: str, trainable: Trainable, flag: str, cpus: float) -> str:
+def _work(text: str, trainable: Trainable, board: Board, index: int, needs: WorkerNeeds) -> str:
     """Do one order in a worker and return its outcome as JSON."""
-    os.environ["OMP_NUM_THREADS"] = str(max(1, int(cpus)))
-    told = attempt(text, trainable, _StopFlag(flag).raised)
+    import ray
+
+    os.environ["OMP_NUM_THREADS"] = str(max(1, int(needs.cpus)))
+    own = OrdersBoard(board, index, ray.get_runtime_context().get_node_id())
+    watched = needs.step_timeout_s is not None  # else nobody reads it, and short trials need not wait for it
+    told = attempt(text, trainable, _StopFlag(own).raised, own.in_work if watched else tell_nobody)
     if trace := json.loads(told).get("traceback"):
         sys.stderr.write(trace)  # into the worker's log
     return told
@@ -181,7 +190,8 @@ class _Watch:
 
     def __init__(
         self,
-        flag: str,
+        board: Board,
+        needs: WorkerNeeds,
         on_outcome: Callable[[WorkerOutcome], None] | None,
         should_stop: Callable[[], float | None] | None,
     ) -> None:
@@ -189,27 +199,34 @@ class _Watch:
         self.failure: Exception | None = None
         self.trials: list[Any] = []
         self.controller: Any = None
-        self._flag = flag
+        self._board = board
+        self._clock = None if needs.step_timeout_s is None else StepClock(needs.step_timeout_s)
+        self._overdue: dict[int, tuple[int, tuple[RunInWork, ...]]] = {}
+        """Of workers killed for it: the deaths before, and what took too long."""
         self._on_outcome = on_outcome
         self._should_stop = should_stop
         self._grace_s: float | None = None
         self._polled = 0.0
+        self._looked = 0.0
         self._stopping_since: float | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Tune pickles its settings to restore a run from them; the catalog is our truth, so what
         # the driver holds (databases, callbacks) stays out.
-        return _Watch, ("", None, None)
+        return _Watch, (Board(""), WorkerNeeds(), None, None)
 
     def step(self) -> bool:
         """Return whether Tune shall end the run now; called by its loop about ten times a second."""
         now = time.monotonic()
+        if now - self._looked >= _POLL_S:
+            self._looked = now
+            self._look_after_workers(now)
         self._ask(now)
         if self._grace_s is None:
             return False
         if self._stopping_since is None:
             self._stopping_since = now
-            _raise(self._flag)
+            self._board.ask_all_to_stop()
         if now - self._stopping_since > self._grace_s:
             raise _Abandon
         return not any(trial.status == "RUNNING" for trial in self.trials)
@@ -223,7 +240,11 @@ class _Watch:
         if trial.should_recover():
             return  # Tune starts it again
         attempts = trial.num_failures
-        error = death_of(trial, attempts)
+        before, overdue = self._overdue.get(trial.config["index"], (-1, ()))
+        if self._clock is not None and before == attempts - 1:
+            error = timed_out(overdue, self._clock.limit_s, attempts)
+        else:
+            error = death_of(trial, attempts)
         self._note(WorkerOutcome(trial.config["index"], State.FAILED, None, error, attempts))
 
     def abandon(self) -> None:
@@ -231,6 +252,31 @@ class _Watch:
         with suppress(Exception):
             self.controller._actor_manager.cleanup()
         self.controller = None
+
+    def _look_after_workers(self, now: float) -> None:
+        """Kill the workers that take too long over something."""
+        if self._clock is None:
+            return
+        for trial in self.trials:
+            index = trial.config["index"]
+            if trial.status != "RUNNING" or (note := self._board.read(index)) is None:
+                continue
+            overdue = self._clock.overdue(index, note, now)
+            if overdue and self._overdue.get(index, (-1, ()))[0] != trial.num_failures:
+                self._overdue[index] = trial.num_failures, overdue
+                self._kill(trial)
+
+    def _kill(self, trial: Any) -> None:
+        """End a trial's worker at once, whatever it does; Tune sees it die.
+
+        Its node kills the process where that does not answer, as when it is stopped or never lets Python go on.
+        """
+        import ray
+
+        with suppress(KeyError, AttributeError):  # it has ended meanwhile
+            tracked = self.controller._trial_to_actor[trial]
+            actor, _ = self.controller._actor_manager._live_actors_to_ray_actors_resources[tracked]
+            ray.kill(actor)
 
     def _note(self, outcome: WorkerOutcome) -> None:
         self.outcomes[outcome.index] = outcome
@@ -327,25 +373,3 @@ def _silence(side_by_side: int) -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-def _raise(flag: str) -> None:
-    from ray.experimental import internal_kv
-
-    with suppress(Exception):
-        internal_kv._internal_kv_put(flag.encode(), b"1", namespace=_NAMESPACE)
-
-
-def _is_raised(flag: str) -> bool:
-    from ray.experimental import internal_kv
-
-    with suppress(Exception):
-        return bool(internal_kv._internal_kv_get(flag.encode(), namespace=_NAMESPACE))
-    return False
-
-
-def _lower(flag: str) -> None:
-    from ray.experimental import internal_kv
-
-    with suppress(Exception):
-        internal_kv._internal_kv_del(flag.encode(), namespace=_NAMESPACE)

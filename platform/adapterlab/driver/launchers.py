@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
-from adapterlab.cluster.outcomes import WorkerOutcome, attempt, never_ended, outcome_of
+from adapterlab.cluster.outcomes import InWork, Stop, WorkerOutcome, attempt, never_ended, outcome_of
 from adapterlab.cluster.ray_process import RayProcess, open_ray
 from adapterlab.cluster.stop_signals import StopSignals
 from adapterlab.cluster.tune import GRACE_S, WorkerNeeds
@@ -163,6 +163,7 @@ class OnRay:
                 gpus=self.cluster.gpus_per_worker,
                 side_by_side=self.cluster.workers,
                 max_retries=self.cluster.max_retries,
+                step_timeout_s=self.cluster.step_timeout_s,
             ),
             storage=self.storage,
             name=name,
@@ -215,9 +216,9 @@ class InProcess:
 def _attempt(order: WorkOrder, stop: Callable[[], bool], signals: StopSignals) -> str:
     from adapterlab.worker.entry import work
 
-    def interruptible(payload: Any, stop: Callable[[], bool]) -> Mapping[str, Any]:
+    def interruptible(payload: Any, stop: Stop, in_work: InWork) -> Mapping[str, Any]:
         with signals.interrupting(request=2):  # ends what is being done there and then
-            return work(payload, stop)
+            return work(payload, stop, in_work)
 
     return attempt(json.dumps(to_json(order), allow_nan=False), interruptible, stop)
 

@@ -269,6 +269,10 @@ class ClusterSpec(Frozen):
     """Training runs a worker trains in one pass; absent: as many as make it faster, found while training."""
     max_retries: Annotated[int, Field(ge=0, le=20)] = 2
     """Times a worker that died is started again."""
+    step_timeout_s: Annotated[float, Field(ge=1)] | None = None
+    """Seconds that one training run (a source adapter, a trial or a final run) may take a worker, by the clock and
+    from reading its data to keeping its result, before that worker is killed, as one that hangs; counts as a death.
+    Waiting for other steps does not count, loading the backbone counts as a run of its own. Absent: no limit."""
     lease_s: Annotated[float, Field(ge=5, le=3600)] = 60.0
     """Seconds after which a claim whose owner went silent can be taken over."""
 
@@ -276,6 +280,8 @@ class ClusterSpec(Frozen):
     def _check_launcher(self) -> ClusterSpec:
         if self.launcher == "in_process" and self.address is not None:
             raise ValueError('launcher = "in_process" starts no workers on a cluster; leave out address')
+        if self.launcher == "in_process" and self.step_timeout_s is not None:
+            raise ValueError('launcher = "in_process" has no worker it could kill; leave out step_timeout_s')
         return self
 
 
