@@ -17,9 +17,9 @@ from typing import Any
 import psutil
 import ray_driver  # as workers find it
 
+from adapterlab.cluster.placement import WorkerNeeds
 from adapterlab.cluster.ray_process import open_ray
 from adapterlab.cluster.stop_signals import StopSignals
-from adapterlab.cluster.tune import WorkerNeeds
 from adapterlab.errors import CancelledError, DataError
 from adapterlab.records import RunInWork
 
@@ -52,12 +52,14 @@ def work(payload: dict[str, Any], stop: Callable[[], bool], in_work: Callable[[A
         sys.exit(7)
     if payload.get("raises") == "nothing JSON can say":
         return {"value": {1, 2}}
-    until = time.monotonic() + payload.get("seconds", 0)
+    waits = attempt < payload.get("patient", 1000)
+    until = time.monotonic() + (payload.get("seconds", 0) if waits else 0)
     while time.monotonic() < until:
         if not payload.get("stubborn") and stop():
             raise CancelledError("stopped at the end of an epoch")
         time.sleep(0.05)
-    return {"name": payload["name"], "attempt": attempt, "threads": os.environ["OMP_NUM_THREADS"]}
+    found = {"variable": os.environ[payload["variable"]]} if "variable" in payload else {}
+    return {"name": payload["name"], "attempt": attempt, "threads": os.environ["OMP_NUM_THREADS"], **found}
 
 
 def hang(how: str | None, in_work: Callable[[Any], None]) -> None:

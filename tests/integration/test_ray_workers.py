@@ -11,8 +11,9 @@ import psutil
 import pytest
 from ray import cloudpickle
 
+from adapterlab.cluster.placement import WorkerNeeds
 from adapterlab.cluster.session import ray_session
-from adapterlab.cluster.tune import WorkerNeeds, run_workers
+from adapterlab.cluster.tune import run_workers
 from adapterlab.errors import CancelledError, DataError, TrainingError, UsageError
 from adapterlab.records import State
 

@@ -33,6 +33,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from adapterlab.cluster import keeper
+from adapterlab.cluster.placement import Node, nodes_now
 from adapterlab.cluster.process_state import (
     fewer_processes,
     loudness,
@@ -41,6 +42,7 @@ from adapterlab.cluster.process_state import (
     variables_set,
 )
 from adapterlab.errors import ConflictError, UnavailableError, UsageError
+from adapterlab.passwords import is_secret_name
 
 CONNECT_TIMEOUT_S = 10.0
 """How long to wait for a cluster to answer."""
@@ -65,7 +67,6 @@ _HEAD_LOST_S = 15.0
 """A head may restart within this time; Ray itself ends its process after 60 s."""
 _ABANDONED_AFTER_S = 60.0
 _EXIT_GRACE_S = 5.0
-_SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "API_KEY", "ACCESS_KEY")
 # One token a process: Ray's C++ side reads it once and keeps it.
 _TOKEN = secrets.token_hex(32)
 
@@ -82,6 +83,8 @@ class RaySession:
     """CPU cores of all nodes now."""
     gpus: float
     """GPUs of all nodes now."""
+    nodes: tuple[Node, ...]
+    """What each node has now."""
     folder: str | None
     """Of a private Ray's files; its processes have some of them open."""
 
@@ -97,6 +100,7 @@ def ray_session(
     cpus: int | None = None,
     gpus: int | None = None,
     environment: Mapping[str, str] | None = None,
+    runtime_env: Mapping[str, Any] | None = None,
     log_folder: Path | None = None,
     quiet: bool = True,
 ) -> Iterator[RaySession]:
@@ -109,6 +113,7 @@ def ray_session(
         gpus: GPUs of the private Ray; ``None``: the machine's.
         environment: Variables for the workers. On a cluster they are visible to its other users,
             so names that look like secrets are refused there.
+        runtime_env: What the cluster prepares for the workers, as Ray takes it; not for a private Ray.
         log_folder: Where the workers' output is kept after a private session: a sub-folder for each
             of the last 20.
         quiet: Keep Ray's own messages off the console.
@@ -119,7 +124,8 @@ def ray_session(
     Raises:
         ConflictError: This process has a Ray session already.
         UnavailableError: The cluster does not answer, refuses us, or Ray cannot start here.
-        UsageError: The address is malformed, or a variable must not be shown to a cluster.
+        UsageError: The address is malformed, a variable must not be shown to a cluster, or Ray does not take
+            the runtime environment.
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError(
@@ -133,7 +139,7 @@ def ray_session(
     opened = (
         _private(variables, cpus, gpus, log_folder, quiet=quiet)
         if address is None
-        else _connected(address, variables, quiet=quiet)
+        else _connected(address, variables, runtime_env or {}, quiet=quiet)
     )
     with opened as session:
         yield session
@@ -187,8 +193,11 @@ def _private(
 
 
 @contextmanager
-def _connected(address: str, variables: Mapping[str, str], *, quiet: bool) -> Iterator[RaySession]:
-    exposed = sorted(name for name in variables if any(word in name.upper() for word in _SECRET_WORDS))
+def _connected(
+    address: str, variables: Mapping[str, str], runtime_env: Mapping[str, Any], *, quiet: bool
+) -> Iterator[RaySession]:
+    variables = {**runtime_env.get("env_vars", {}), **variables}
+    exposed = sorted(filter(is_secret_name, variables))
     if exposed:
         raise UsageError(
             f"{', '.join(exposed)}: a cluster shows the environment of its jobs to all its users",
@@ -200,6 +209,7 @@ def _connected(address: str, variables: Mapping[str, str], *, quiet: bool) -> It
             # A job of the cluster submits: its environment stays, with our two variables on top.
             stack.enter_context(variables_set({_OVERRIDE: "1"}))
         ray = _import_ray(clusters=True)
+        environment = _checked({**runtime_env, "env_vars": variables})
         target = _resolve(address)
         _probe(target)
         stack.enter_context(loudness(quiet=quiet))
@@ -210,11 +220,26 @@ def _connected(address: str, variables: Mapping[str, str], *, quiet: bool) -> It
                     address=target,
                     log_to_driver=not quiet,
                     configure_logging=not quiet,
-                    runtime_env={"env_vars": dict(variables)},
+                    runtime_env=environment,
                 )
             except (OSError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
                 raise _unusable(target, _first_line(error)) from error
         yield _describe(ray, target, None)
+
+
+def _checked(runtime_env: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a runtime environment that Ray takes.
+
+    Raises:
+        UsageError: It does not.
+    """
+    from ray.runtime_env import RuntimeEnv
+
+    try:
+        RuntimeEnv(**runtime_env)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"cluster.runtime_env: Ray does not take it: {_first_line(error)}") from error
+    return dict(runtime_env)
 
 
 def _import_ray(*, clusters: bool) -> Any:
@@ -247,7 +272,9 @@ def _authentication(address: str) -> dict[str, str]:
 def _describe(ray: Any, address: str, folder: Path | None) -> RaySession:
     resources = ray.cluster_resources()
     cpus, gpus = (float(resources.get(name, 0)) for name in ("CPU", "GPU"))
-    return RaySession(address, folder is not None, cpus, gpus, None if folder is None else str(folder))
+    return RaySession(
+        address, folder is not None, cpus, gpus, tuple(nodes_now()), None if folder is None else str(folder)
+    )
 
 
 def _dead_process() -> str | None:

@@ -284,9 +284,13 @@ class _Driver:
                 name=f"{self.plan.name}-{str(self.plan.key)[:8]}",
                 on_outcome=lambda order, outcome: self._note(order, outcome, holding),
                 should_stop=self._cancel_requested,
+                on_waiting=self._waiting,
             )
         self._check_cancelled()
         self.failed |= schedule.blocked(self.plan, self.failed)
+
+    def _waiting(self, what: str | None) -> None:
+        self.phase = what or "training"
 
     def _note(self, order: WorkOrder, outcome: WorkerOutcome, holding: HeldClaims) -> None:
         """Note how an order's steps ended, at once: studies may be waiting for them."""
