@@ -33,14 +33,15 @@ class RayNodes:
     Args:
         folder: For Ray's files; its path must be short, for Ray's sockets lie below it.
         options: Further options of ``ray start`` for the head.
+        cpus: Of the head.
     """
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, cpus: int = 1) -> None:
         self.address = f"127.0.0.1:{free_port()}"
         self._folder = folder
         self._nodes: dict[str, subprocess.Popen[bytes]] = {}
         port = self.address.rpartition(":")[2]
-        self.start("head", "--head", f"--port={port}", *options)
+        self.start("head", "--head", f"--port={port}", *options, cpus=cpus)
 
     def start(self, name: str, *options: str, labels: str = "", cpus: int = 1) -> None:
         """Start a node and wait until it runs."""
@@ -50,6 +51,8 @@ class RayNodes:
         command += [*joining, *options, *([f"--labels={labels}"] if labels else [])]
         if "--head" in options:
             command.append(f"--temp-dir={self._folder}")
+            if not any(one.startswith("--include-dashboard") for one in options):
+                command.append("--include-dashboard=false")
         log = (self._folder / f"{name}.log").open("w")
         self._nodes[name] = subprocess.Popen(
             command, env=environment(), stdout=log, stderr=log, start_new_session=True
