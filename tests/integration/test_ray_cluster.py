@@ -98,8 +98,12 @@ def test_a_node_that_is_taken_away_does_not_count_as_a_death(ray, nodes, tmp_pat
     assert (outcome.result["attempt"], outcome.attempts) == (1, 1)
 
 
-def test_a_runtime_environment_that_ray_does_not_take_is_refused_with_words(nodes):
+def test_a_runtime_environment_that_cannot_be_is_refused_with_words(nodes):
     both = {"pip": ["a"], "conda": "b"}
     message = r"cluster\.runtime_env: Ray does not take it"
     with pytest.raises(UsageError, match=message), open_ray(nodes.address, runtime_env=both):
+        pass
+    missing = {"conda": "no-such-environment"}
+    message = "cannot be prepared on the cluster: "
+    with pytest.raises(UsageError, match=message), open_ray(nodes.address, runtime_env=missing):
         pass

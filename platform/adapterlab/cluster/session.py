@@ -224,6 +224,8 @@ def _connected(
                 )
             except (OSError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
                 raise _unusable(target, _first_line(error)) from error
+        if runtime_env:
+            _prepare(ray)
         yield _describe(ray, target, None)
 
 
@@ -240,6 +242,27 @@ def _checked(runtime_env: Mapping[str, Any]) -> dict[str, Any]:
     except (ValueError, TypeError) as error:
         raise UsageError(f"cluster.runtime_env: Ray does not take it: {_first_line(error)}") from error
     return dict(runtime_env)
+
+
+def _prepare(ray: Any) -> None:
+    """Have the runtime environment prepared on one node, where a worker would only wait for it and fail in silence.
+
+    Raises:
+        UsageError: It cannot be prepared.
+    """
+
+    def nothing() -> None:
+        return None
+
+    try:
+        ray.get(ray.remote(num_cpus=0)(nothing).remote())
+    except ray.exceptions.RuntimeEnvSetupError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        said = next((line for line in lines if "ERROR" in line), lines[-1] if lines else "no reason given")
+        raise UsageError(
+            f"cluster.runtime_env cannot be prepared on the cluster: {said[:300]}",
+            remedy="Ray's logs on the node tell more, runtime_env_setup-*.log among them.",
+        ) from error
 
 
 def _import_ray(*, clusters: bool) -> Any:
