@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 _BEFORE_HOST = r"(?<=://)[^\s/@:\"']*:(?!\*+@)[^\s\"']+(?=@)"
 _IN_QUERY = r"(?<=[?&])[\w.-]*(?:password|passwd|pwd|secret|token|access_key)[\w.-]*=[^&\s\"'#]+"
+_SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "API_KEY", "ACCESS_KEY")
 _QUERY = re.compile(_IN_QUERY, re.IGNORECASE)
 _SECRET = re.compile(f"(?P<login>{_BEFORE_HOST})|(?P<query>{_IN_QUERY})", re.IGNORECASE)
 
@@ -19,6 +20,11 @@ def has_password(url: str) -> bool:
     except ValueError:  # not a URL at all; whoever opens it says so
         before_host = None
     return bool(before_host) or _QUERY.search(url) is not None
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether a variable of this name is likely to hold a secret."""
+    return any(word in name.upper() for word in _SECRET_WORDS)
 
 
 def hide_passwords(text: str) -> str:

@@ -410,6 +410,16 @@ class TrainSettings(TrainRegime):
 
 
 @dataclass(frozen=True)
+class RunInWork:
+    """What a worker is doing, as whoever watches it needs to know it."""
+
+    key: str
+    """Of the step it belongs to; empty where it belongs to all of an order's."""
+    title: str
+    """As people know it."""
+
+
+@dataclass(frozen=True)
 class EpochResult:
     """What one lane reports after one epoch."""
 

@@ -141,6 +141,23 @@ def test_a_private_ray_that_dies_is_started_again(spec, tmp_path, name):
     assert state(tmp_path / "home") == "complete"
 
 
+def test_a_worker_that_hangs_fails_only_the_step_it_hangs_in(spec, tmp_path):
+    """One worker has both sources to do, one after the other; it is stopped in the first."""
+    overrides = ["workers=1", "lanes=1", "max_retries=0", "step_timeout_s=30"]
+    submit = Submit(
+        tmp_path / "home", spec, *(f"--set=cluster.{one}" for one in overrides), "--set=combiner.kind=[]"
+    )
+    submit.wait_for(": running")
+    # Ray has idle ones beside it, which have not loaded torch.
+    max(submit.descendants("ray::"), key=lambda one: one.cpu_times().user).suspend()
+    assert submit.end(150) == 6, submit.said
+    assert "1 of 2 steps did not complete" in submit.said
+    assert "not done after 30 s, which is cluster.step_timeout_s; its worker was killed" in submit.said
+    assert "raise cluster.step_timeout_s" in submit.said
+    assert state(tmp_path / "home") == "failed"
+    assert sorted(runs(tmp_path / "home")) == ["FAILED", "FINISHED", "KILLED"]
+
+
 def test_a_private_ray_that_dies_too_often_is_given_up(spec, tmp_path):
     submit = Submit(tmp_path / "home", spec, "--set", "cluster.max_retries=0")
     submit.wait_for("running")

@@ -5,7 +5,9 @@ Arguments: what to do, a scratch folder, and the seconds workers may take to sto
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -15,10 +17,11 @@ from typing import Any
 import psutil
 import ray_driver  # as workers find it
 
+from adapterlab.cluster.placement import WorkerNeeds
 from adapterlab.cluster.ray_process import open_ray
 from adapterlab.cluster.stop_signals import StopSignals
-from adapterlab.cluster.tune import WorkerNeeds
 from adapterlab.errors import CancelledError, DataError
+from adapterlab.records import RunInWork
 
 
 def tell(line: str) -> None:
@@ -27,13 +30,16 @@ def tell(line: str) -> None:
     sys.__stdout__.flush()
 
 
-def work(payload: dict[str, Any], stop: Callable[[], bool]) -> dict[str, Any]:
+def work(payload: dict[str, Any], stop: Callable[[], bool], in_work: Callable[[Any], None]) -> dict[str, Any]:
     """Do what a payload says."""
     begun = Path(payload["folder"]) / f"begun-{payload['name']}"
     attempt = len(begun.read_text()) if begun.exists() else 0
     begun.write_text("x" * (attempt + 1))
+    begun.with_name(f"process-{payload['name']}-{attempt}").write_text(str(os.getpid()))
     if attempt < payload.get("kills", 0):
         os.kill(os.getpid(), 9)
+    if attempt < payload.get("hung", 1):
+        hang(payload.get("hangs"), in_work)
     if attempt < payload.get("starves", 0):
         eaten = bytearray(b"x") * 5_000_000_000
         time.sleep(60)
@@ -46,12 +52,27 @@ def work(payload: dict[str, Any], stop: Callable[[], bool]) -> dict[str, Any]:
         sys.exit(7)
     if payload.get("raises") == "nothing JSON can say":
         return {"value": {1, 2}}
-    until = time.monotonic() + payload.get("seconds", 0)
+    waits = attempt < payload.get("patient", 1000)
+    until = time.monotonic() + (payload.get("seconds", 0) if waits else 0)
     while time.monotonic() < until:
         if not payload.get("stubborn") and stop():
             raise CancelledError("stopped at the end of an epoch")
         time.sleep(0.05)
-    return {"name": payload["name"], "attempt": attempt, "threads": os.environ["OMP_NUM_THREADS"]}
+    found = {"variable": os.environ[payload["variable"]]} if "variable" in payload else {}
+    return {"name": payload["name"], "attempt": attempt, "threads": os.environ["OMP_NUM_THREADS"], **found}
+
+
+def hang(how: str | None, in_work: Callable[[Any], None]) -> None:
+    """Never come back, in one of the ways in which that happens."""
+    if how is not None:
+        in_work({"one": RunInWork("", "done"), "two": RunInWork("k2", "source glue/rte")})
+        in_work({"two": RunInWork("k2", "source glue/rte")})
+    if how == "stopped":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if how == "C":
+        ctypes.PyDLL(None).sleep(1000)  # and no other thread has its turn
+    while how is not None:
+        pass
 
 
 def main() -> None:

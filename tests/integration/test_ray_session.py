@@ -315,10 +315,11 @@ USE_CLUSTER = """
 import os, sys, tempfile, time
 from pathlib import Path
 from adapterlab.cluster.session import ray_session
-from adapterlab.cluster.tune import WorkerNeeds, run_workers
+from adapterlab.cluster.placement import WorkerNeeds
+from adapterlab.cluster.tune import run_workers
 from adapterlab.errors import UnavailableError
 
-def variable(payload, stop):
+def variable(payload, stop, in_work):
     return {"value": os.environ["ADAPTERLAB_TEST"]}
 
 def once():

@@ -7,11 +7,13 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from ray import cloudpickle
 
+from adapterlab.cluster.placement import WorkerNeeds
 from adapterlab.cluster.session import ray_session
-from adapterlab.cluster.tune import WorkerNeeds, run_workers
+from adapterlab.cluster.tune import run_workers
 from adapterlab.errors import CancelledError, DataError, TrainingError, UsageError
 from adapterlab.records import State
 
@@ -79,6 +81,31 @@ def test_a_worker_that_dies_more_often_than_allowed_fails_its_order_only(session
     assert lost.error.message.startswith("the worker died 2 times: ")
     assert "\n" not in lost.error.message
     assert (fine.state, fine.attempts) == (State.COMPLETE, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["python", "C", "stopped"])
+def test_a_worker_that_hangs_is_killed_and_started_again(session, tmp_path, how):
+    """Whatever it hangs in: the process cannot be asked, and may not be able to end itself."""
+    needs = WorkerNeeds(step_timeout_s=2)
+    begins = time.monotonic()
+    again, fine = run(session, tmp_path, [{"hangs": how}, {"seconds": 4}], needs)
+    assert (again.state, again.attempts, again.result["attempt"]) == (State.COMPLETE, 2, 1)
+    assert (fine.state, fine.attempts) == (State.COMPLETE, 1)  # nothing timed is in work
+    assert time.monotonic() - begins < 60
+    assert not psutil.pid_exists(int((tmp_path / "process-0-0").read_text()))
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_too_often_fails_with_words(session, tmp_path):
+    needs = WorkerNeeds(step_timeout_s=1, max_retries=1)
+    (lost,) = run(session, tmp_path, [{"hangs": "python", "hung": 9}], needs)
+    assert (lost.state, lost.attempts) == (State.FAILED, 2)
+    assert lost.error.message == (
+        "source glue/rte: not done after 1 s, which is cluster.step_timeout_s; 2 workers died on this order"
+    )
+    assert "raise cluster.step_timeout_s" in lost.error.remedy
+    assert (lost.error.details["reason"], lost.error.details["steps"]) == ("StepTimeout", ["k2"])
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from adapterlab import errors
 from adapterlab.errors import AdapterlabError, CancelledError, TrainingError
 from adapterlab.fingerprint import Json
-from adapterlab.records import State
+from adapterlab.records import RunInWork, State
 
 Payload: TypeAlias = Mapping[str, Json]
 """What a worker is told to do, JSON-able."""
@@ -24,9 +24,12 @@ Payload: TypeAlias = Mapping[str, Json]
 Stop: TypeAlias = Callable[[], bool]
 """Whether a worker shall stop at its next chance; cheap enough to ask often."""
 
-Trainable: TypeAlias = Callable[[Any, Stop], Mapping[str, Json]]
-"""What a worker runs: a payload, read back from JSON, and whether to stop; a JSON-able result comes out.
-Must be importable on the workers."""
+InWork: TypeAlias = Callable[[Mapping[str, RunInWork]], None]
+"""Told what a worker has in work, by name, whenever that changes."""
+
+Trainable: TypeAlias = Callable[[Any, Stop, InWork], Mapping[str, Json]]
+"""What a worker runs: a payload, read back from JSON, whether to stop, and whom to tell what is in work; a JSON-able
+result comes out. Must be importable on the workers."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +48,23 @@ class WorkerOutcome:
     """Workers started for it: 1, plus one for each that died; 0 when it never started."""
 
 
-def attempt(text: str, trainable: Trainable, stop: Stop) -> str:
+def tell_nobody(_runs: Mapping[str, RunInWork]) -> None:
+    """Take what is in work for granted: nobody watches this worker."""
+
+
+def attempt(text: str, trainable: Trainable, stop: Stop, in_work: InWork = tell_nobody) -> str:
     """Run one order and return how it ended as JSON; nothing that is raised in it leaves here.
 
     Args:
         text: The payload as JSON.
         trainable: What to run.
         stop: Whether to stop.
+        in_work: Told what is in work.
     """
     try:
         if stop():
             raise CancelledError("stopped before it began")
-        return json.dumps({"result": dict(trainable(json.loads(text), stop))}, allow_nan=False)
+        return json.dumps({"result": dict(trainable(json.loads(text), stop, in_work))}, allow_nan=False)
     except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001  (the door of the process)
         described = {"error": packed(error), "traceback": traceback.format_exc()}
         return json.dumps(described, default=str)

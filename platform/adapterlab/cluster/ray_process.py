@@ -4,8 +4,8 @@ Ray's compiled code ends its process when its head is out of reach for a minute,
 is gone, and may crash when a signal arrives while it starts. So the driver never loads Ray. It starts this module
 as a child that opens the session and runs workers in it, tells it what to do, and is told how each order ended:
 
-    driver → child   open, run, stop                     one JSON object a line, over a socket
-    child → driver   opened, outcome, ended, lost, raised
+    driver → child   open, run, stop                              one JSON object a line, over a socket
+    child → driver   opened, waiting, outcome, ended, lost, raised
 
 The child leads a session of its own, so that signals to the driver's process group reach neither it nor Ray. It ends
 with the driver: the socket's end is its end, and Ray's processes go with it (see :mod:`~adapterlab.cluster.session`).
@@ -25,7 +25,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,8 +33,9 @@ from typing import Any
 
 from adapterlab.cluster import keeper
 from adapterlab.cluster.outcomes import Payload, Trainable, WorkerOutcome, never_ended, packed, unpacked_error
+from adapterlab.cluster.placement import Node, WorkerNeeds
 from adapterlab.cluster.session import RaySession, ray_session
-from adapterlab.cluster.tune import GRACE_S, WorkerNeeds, run_workers
+from adapterlab.cluster.tune import GRACE_S, run_workers
 from adapterlab.errors import AdapterlabError, TrainingError, UnavailableError
 from adapterlab.records import State
 
@@ -52,7 +53,11 @@ class RayLostError(UnavailableError):
 
 @contextmanager
 def open_ray(
-    address: str | None = None, *, cpus: int | None = None, log_folder: Path | None = None
+    address: str | None = None,
+    *,
+    cpus: int | None = None,
+    log_folder: Path | None = None,
+    runtime_env: Mapping[str, Any] | None = None,
 ) -> Iterator[RayProcess]:
     """Have a private Ray started, or a cluster joined, by a process of its own.
 
@@ -60,12 +65,13 @@ def open_ray(
         address: ``"auto"`` or ``host:port`` of a running cluster; ``None`` starts a private Ray.
         cpus: Cores of the private Ray; ``None``: the machine's.
         log_folder: Where the workers' output is kept after a private session.
+        runtime_env: What a cluster prepares for the workers, as Ray takes it.
 
     Raises:
         UnavailableError: The cluster does not answer, refuses us, or Ray cannot start here.
-        UsageError: The address is malformed.
+        UsageError: The address or the runtime environment is malformed.
     """
-    opened = RayProcess(address, cpus, log_folder)
+    opened = RayProcess(address, cpus, log_folder, runtime_env)
     try:
         opened.open()
         yield opened
@@ -76,12 +82,19 @@ def open_ray(
 class RayProcess:
     """The driver's side: a running Ray, and the workers it is asked to run. Made by :func:`open_ray`."""
 
-    def __init__(self, address: str | None, cpus: int | None, log_folder: Path | None) -> None:
+    def __init__(
+        self,
+        address: str | None,
+        cpus: int | None,
+        log_folder: Path | None,
+        runtime_env: Mapping[str, Any] | None = None,
+    ) -> None:
         self._address = address
         self._asked = {
             "address": address,
             "cpus": cpus,
             "log_folder": None if log_folder is None else str(log_folder),
+            "runtime_env": None if runtime_env is None else dict(runtime_env),
         }
         self._child: _Child | None = None
         self._session: RaySession | None = None
@@ -108,7 +121,8 @@ class RayProcess:
             raise unpacked_error(said["raised"])
         if "opened" not in said:
             raise _lost(said, self._address, "while it started")
-        self._session = RaySession(**said["opened"])
+        nodes = tuple(Node(**node) for node in said["opened"].pop("nodes"))
+        self._session = RaySession(nodes=nodes, **said["opened"])
 
     def close(self) -> None:
         """End Ray in order; at once where it has not started yet or does not answer."""
@@ -138,6 +152,7 @@ class RayProcess:
         name: str,
         on_outcome: Callable[[WorkerOutcome], None] | None = None,
         should_stop: Callable[[], float | None] | None = None,
+        on_waiting: Callable[[str | None], None] | None = None,
     ) -> list[WorkerOutcome]:
         """Run every payload in a worker of its own; see :func:`~adapterlab.cluster.tune.run_workers`.
 
@@ -152,6 +167,7 @@ class RayProcess:
             on_outcome: Called here as each worker ends, in the order in which they end.
             should_stop: Polled here; returns ``None`` to go on, else how many seconds workers may take to stop
                 from now on, 0 to kill them.
+            on_waiting: Told what workers wait for while none can start, and ``None`` once one has.
 
         Returns:
             One outcome per payload, in their order.
@@ -160,7 +176,7 @@ class RayProcess:
             RayLostError: Ray was lost: a cluster's, or a private one too often.
             UsageError: A worker needs more than the private Ray has.
         """
-        work = _Run(list(payloads), on_outcome, should_stop)
+        work = _Run(list(payloads), on_outcome, should_stop, on_waiting)
         for left in range(needs.max_retries, -1, -1):
             if not work.open_indices():
                 break
@@ -208,6 +224,10 @@ class RayProcess:
         if "outcome" in said:
             work.note(_outcome_from(said["outcome"], indices))
             return False
+        if "waiting" in said:
+            if work.on_waiting is not None:
+                work.on_waiting(said["waiting"])
+            return False
         if "raised" in said:
             raise unpacked_error(said["raised"])
         if "ended" not in said and work.stop_by is None:  # else it goes down with whatever asked us to stop
@@ -223,8 +243,10 @@ class _Run:
         payloads: list[Payload],
         on_outcome: Callable[[WorkerOutcome], None] | None,
         should_stop: Callable[[], float | None] | None,
+        on_waiting: Callable[[str | None], None] | None,
     ) -> None:
         self.payloads = payloads
+        self.on_waiting = on_waiting
         self.outcomes: dict[int, WorkerOutcome] = {}
         self.failure: Exception | None = None
         self.stop_by: float | None = None
@@ -362,7 +384,9 @@ def serve(descriptor: int) -> None:
     try:
         asked = driver.next("open")
         log_folder = None if asked["log_folder"] is None else Path(asked["log_folder"])
-        with ray_session(asked["address"], cpus=asked["cpus"], log_folder=log_folder) as session:
+        with ray_session(
+            asked["address"], cpus=asked["cpus"], log_folder=log_folder, runtime_env=asked["runtime_env"]
+        ) as session:
             driver.say(opened=asdict(session))
             threading.Thread(target=_watch, args=(session, driver), daemon=True).start()
             while (work := driver.next("run")) is not None:
@@ -432,6 +456,7 @@ def _run(asked: dict[str, Any], driver: _Driver) -> None:
             name=asked["name"],
             on_outcome=lambda outcome: driver.say(outcome=_told(outcome)),
             should_stop=lambda: stop.grace_s,
+            on_waiting=lambda what: driver.say(waiting=what),
         )
     except Exception as error:  # noqa: BLE001  (the door of the process)
         driver.say(raised=packed(error if isinstance(error, AdapterlabError) else _unexpected(error)))

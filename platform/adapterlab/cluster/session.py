@@ -35,6 +35,7 @@ from typing import Any
 
 from adapterlab.caching.leftovers import Leftover, remove_abandoned, scratch_folder, scratch_folders
 from adapterlab.cluster import keeper
+from adapterlab.cluster.placement import Node, nodes_now
 from adapterlab.cluster.process_state import (
     fewer_processes,
     loudness,
@@ -43,6 +44,7 @@ from adapterlab.cluster.process_state import (
     variables_set,
 )
 from adapterlab.errors import ConflictError, UnavailableError, UsageError
+from adapterlab.passwords import is_secret_name
 
 CONNECT_TIMEOUT_S = 10.0
 """How long to wait for a cluster to answer."""
@@ -69,7 +71,6 @@ _LOOK_S = 5
 _JOIN_S = 60.0
 """How long a node of ours may take to join a cluster."""
 _EXIT_GRACE_S = 5.0
-_SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "API_KEY", "ACCESS_KEY")
 # One token a process: Ray's C++ side reads it once and keeps it.
 _TOKEN = secrets.token_hex(32)
 
@@ -86,6 +87,8 @@ class RaySession:
     """CPU cores of all nodes now."""
     gpus: float
     """GPUs of all nodes now."""
+    nodes: tuple[Node, ...]
+    """What each node has now."""
     folder: str | None
     """Of a private Ray's files; its processes have some of them open."""
 
@@ -101,6 +104,7 @@ def ray_session(
     cpus: int | None = None,
     gpus: int | None = None,
     environment: Mapping[str, str] | None = None,
+    runtime_env: Mapping[str, Any] | None = None,
     log_folder: Path | None = None,
     quiet: bool = True,
 ) -> Iterator[RaySession]:
@@ -113,6 +117,7 @@ def ray_session(
         gpus: GPUs of the private Ray; ``None``: the machine's.
         environment: Variables for the workers. On a cluster they are visible to its other users,
             so names that look like secrets are refused there.
+        runtime_env: What the cluster prepares for the workers, as Ray takes it; not for a private Ray.
         log_folder: Where the workers' output is kept after a private session: a sub-folder for each
             of the last 20.
         quiet: Keep Ray's own messages off the console.
@@ -123,7 +128,8 @@ def ray_session(
     Raises:
         ConflictError: This process has a Ray session already.
         UnavailableError: The cluster does not answer, refuses us, or Ray cannot start here.
-        UsageError: The address is malformed, or a variable must not be shown to a cluster.
+        UsageError: The address is malformed, a variable must not be shown to a cluster, or Ray does not take
+            the runtime environment.
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError(
@@ -137,7 +143,7 @@ def ray_session(
     opened = (
         _private(variables, cpus, gpus, log_folder, quiet=quiet)
         if address is None
-        else _connected(address, variables, quiet=quiet)
+        else _connected(address, variables, runtime_env or {}, quiet=quiet)
     )
     with opened as session:
         yield session
@@ -191,8 +197,11 @@ def _private(
 
 
 @contextmanager
-def _connected(address: str, variables: Mapping[str, str], *, quiet: bool) -> Iterator[RaySession]:
-    exposed = sorted(name for name in variables if any(word in name.upper() for word in _SECRET_WORDS))
+def _connected(
+    address: str, variables: Mapping[str, str], runtime_env: Mapping[str, Any], *, quiet: bool
+) -> Iterator[RaySession]:
+    variables = {**runtime_env.get("env_vars", {}), **variables}
+    exposed = sorted(filter(is_secret_name, variables))
     if exposed:
         raise UsageError(
             f"{', '.join(exposed)}: a cluster shows the environment of its jobs to all its users",
@@ -204,6 +213,7 @@ def _connected(address: str, variables: Mapping[str, str], *, quiet: bool) -> It
             # A job of the cluster submits: its environment stays, with our two variables on top.
             stack.enter_context(variables_set({_OVERRIDE: "1"}))
         ray = _import_ray(clusters=True)
+        environment = _checked({**runtime_env, "env_vars": variables})
         target = _resolve(address)
         if not _has_node_here(target):
             stack.enter_context(_visiting_node(target))
@@ -215,11 +225,49 @@ def _connected(address: str, variables: Mapping[str, str], *, quiet: bool) -> It
                     address=target,
                     log_to_driver=not quiet,
                     configure_logging=not quiet,
-                    runtime_env={"env_vars": dict(variables)},
+                    runtime_env=environment,
                 )
             except (OSError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
                 raise _unusable(target, _first_line(error)) from error
+        if runtime_env:
+            _prepare(ray)
         yield _describe(ray, target, None)
+
+
+def _checked(runtime_env: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a runtime environment that Ray takes.
+
+    Raises:
+        UsageError: It does not.
+    """
+    from ray.runtime_env import RuntimeEnv
+
+    try:
+        RuntimeEnv(**runtime_env)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"cluster.runtime_env: Ray does not take it: {_first_line(error)}") from error
+    return dict(runtime_env)
+
+
+def _prepare(ray: Any) -> None:
+    """Have the runtime environment prepared on one node, where a worker would only wait for it and fail in silence.
+
+    Raises:
+        UsageError: It cannot be prepared.
+    """
+
+    def nothing() -> None:
+        return None
+
+    try:
+        ray.get(ray.remote(num_cpus=0)(nothing).remote())
+    except ray.exceptions.RuntimeEnvSetupError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        said = next((line for line in lines if "ERROR" in line), lines[-1] if lines else "no reason given")
+        raise UsageError(
+            f"cluster.runtime_env cannot be prepared on the cluster: {said[:300]}",
+            remedy="Ray's logs on the node tell more, runtime_env_setup-*.log among them.",
+        ) from error
 
 
 def _import_ray(*, clusters: bool) -> Any:
@@ -252,7 +300,9 @@ def _authentication(address: str) -> dict[str, str]:
 def _describe(ray: Any, address: str, folder: Path | None) -> RaySession:
     resources = ray.cluster_resources()
     cpus, gpus = (float(resources.get(name, 0)) for name in ("CPU", "GPU"))
-    return RaySession(address, folder is not None, cpus, gpus, None if folder is None else str(folder))
+    return RaySession(
+        address, folder is not None, cpus, gpus, tuple(nodes_now()), None if folder is None else str(folder)
+    )
 
 
 def _dead_process() -> str | None:

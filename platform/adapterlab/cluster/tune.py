@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adapterlab.cluster.board import Board, OrdersBoard
 from adapterlab.cluster.outcomes import (
     Payload,
     Trainable,
@@ -34,16 +35,19 @@ from adapterlab.cluster.outcomes import (
     death_of,
     never_ended,
     outcome_of,
+    tell_nobody,
 )
+from adapterlab.cluster.placement import WorkerNeeds, nodes_now, refuse_too_large, room
 from adapterlab.cluster.process_state import memory_kills_are_deaths, variables_set
-from adapterlab.errors import UsageError
-from adapterlab.records import State
+from adapterlab.cluster.step_clock import StepClock, timed_out
+from adapterlab.records import RunInWork, State
 
 GRACE_S = 15.0
 """How long workers may take to stop at their next epoch before they are killed."""
 
 _POLL_S = 0.5
-_NAMESPACE = b"adapterlab"
+_WAITING_S = 10.0
+"""A worker that has its place starts within this time, on a busy machine too."""
 _QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON or TensorBoard files
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the signals are ours
@@ -57,20 +61,6 @@ _QUIET = {
 }
 
 
-@dataclass(frozen=True)
-class WorkerNeeds:
-    """What each worker of a run is given, and how many there are."""
-
-    cpus: float = 1.0
-    """CPU cores of a worker; its thread count as well."""
-    gpus: float = 0.0
-    """GPUs of a worker; may be a fraction."""
-    side_by_side: int | None = None
-    """Workers at the same time at most; ``None``: as many as there is room for."""
-    max_retries: int = 2
-    """Times a worker is started again after it died."""
-
-
 def run_workers(
     payloads: Sequence[Payload],
     trainable: Trainable,
@@ -80,6 +70,7 @@ def run_workers(
     name: str,
     on_outcome: Callable[[WorkerOutcome], None] | None = None,
     should_stop: Callable[[], float | None] | None = None,
+    on_waiting: Callable[[str | None], None] | None = None,
 ) -> list[WorkerOutcome]:
     """Run every payload in a worker of its own, side by side, in the Ray session that is open.
 
@@ -92,6 +83,7 @@ def run_workers(
         on_outcome: Called here as each worker ends, in the order in which they end.
         should_stop: Polled here twice a second; returns ``None`` to go on, else how many seconds workers may take to
             stop before they are killed.
+        on_waiting: Told what workers wait for while none has found a place for a while, and ``None`` once one has.
 
     Returns:
         One outcome per payload, in their order.
@@ -101,23 +93,22 @@ def run_workers(
     """
     if not payloads:
         return []
-    import ray
     from ray import tune
 
     texts = [json.dumps(payload, allow_nan=False) for payload in payloads]
     run = f"{name}-{uuid.uuid4().hex[:8]}"
-    flag = f"{_NAMESPACE.decode()}/stop/{run}"
-    count, room = len(texts), _room(ray, needs)
-    side_by_side = min(count, needs.side_by_side or count, max(1, room or count))
-    watch = _Watch(flag, on_outcome, should_stop)
+    board = Board(run)
+    count = len(texts)
+    side_by_side = min(count, needs.side_by_side or count, _room(needs) or count)
+    watch = _Watch(board, needs, _Callers(on_outcome, should_stop, on_waiting))
 
     def work(config: dict[str, Any]) -> dict[str, str]:
-        return {"outcome": _work(texts[config["index"]], trainable, flag, needs.cpus)}
+        return {"outcome": _work(texts[config["index"]], trainable, board, config["index"], needs)}
 
     work.__name__ = work.__qualname__ = "worker"  # what Ray shows of it
     with _silence(side_by_side), memory_kills_are_deaths():
         tuner = tune.Tuner(
-            tune.with_resources(work, tune.PlacementGroupFactory([_bundle(needs)])),
+            tune.with_resources(work, _placed(needs)),
             param_space={"index": tune.grid_search(list(range(count)))},
             tune_config=tune.TuneConfig(
                 scheduler=_scheduler(watch),
@@ -139,7 +130,7 @@ def run_workers(
         except _Abandon:
             watch.abandon()
         finally:
-            _lower(flag)
+            board.clear()
             shutil.rmtree(storage / run, ignore_errors=True)
     if watch.failure is not None:
         raise watch.failure
@@ -147,26 +138,40 @@ def run_workers(
 
 
 class _StopFlag:
-    """A worker's view of the stop flag, which lives in the cluster's own key-value store."""
+    """Whether a worker is to stop, as it looks for itself."""
 
-    def __init__(self, flag: str) -> None:
-        self._flag = flag
+    def __init__(self, board: OrdersBoard) -> None:
+        self._board = board
         self._asked = 0.0
         self._stopped = False
+        self.leaves = False
+        """Whether it is to stop because its node goes away, and is to be started again elsewhere."""
 
     def raised(self) -> bool:
         """Return whether to stop; looks twice a second at most."""
         now = time.monotonic()
         if not self._stopped and now - self._asked >= _POLL_S:
             self._asked = now
-            self._stopped = _is_raised(self._flag)
+            all_stop = self._board.all_stop()
+            self.leaves = not all_stop and self._board.shall_leave()
+            self._stopped = all_stop or self.leaves
         return self._stopped
 
 
-def _work(text: str, trainable: Trainable, flag: str, cpus: float) -> str:
+def _work(text: str, trainable: Trainable, board: Board, index: int, needs: WorkerNeeds) -> str:
     """Do one order in a worker and return its outcome as JSON."""
-    os.environ["OMP_NUM_THREADS"] = str(max(1, int(cpus)))
-    told = attempt(text, trainable, _StopFlag(flag).raised)
+    import ray
+
+    os.environ["OMP_NUM_THREADS"] = str(max(1, int(needs.cpus)))
+    own = OrdersBoard(board, index, ray.get_runtime_context().get_node_id())
+    watched = needs.step_timeout_s is not None  # else nobody reads it, and short trials need not wait for it
+    flag = _StopFlag(own)
+    told = attempt(text, trainable, flag.raised, own.in_work if watched else tell_nobody)
+    if flag.leaves and outcome_of(index, told, 1).state is State.KILLED:
+        # The death that Ray itself would report soon, and that Tune does not count.
+        raise ray.exceptions.RayActorError(
+            error_msg="the worker left its node, which goes away", preempted=True
+        )
     if trace := json.loads(told).get("traceback"):
         sys.stderr.write(trace)  # into the worker's log
     return told
@@ -176,40 +181,59 @@ class _Abandon(BaseException):
     """Leaves Tune's loop without its orderly end, which may take minutes."""
 
 
+@dataclass(frozen=True)
+class _Callers:
+    """What the caller of a run wants to be told and asked; see :func:`run_workers`."""
+
+    on_outcome: Callable[[WorkerOutcome], None] | None = None
+    should_stop: Callable[[], float | None] | None = None
+    on_waiting: Callable[[str | None], None] | None = None
+
+
 class _Watch:
     """What the driver knows of a run: outcomes so far, and whether it is stopping."""
 
     def __init__(
         self,
-        flag: str,
-        on_outcome: Callable[[WorkerOutcome], None] | None,
-        should_stop: Callable[[], float | None] | None,
+        board: Board,
+        needs: WorkerNeeds,
+        callers: _Callers,
     ) -> None:
         self.outcomes: dict[int, WorkerOutcome] = {}
         self.failure: Exception | None = None
         self.trials: list[Any] = []
         self.controller: Any = None
-        self._flag = flag
-        self._on_outcome = on_outcome
-        self._should_stop = should_stop
+        self._board = board
+        self._clock = None if needs.step_timeout_s is None else StepClock(needs.step_timeout_s)
+        self._overdue: dict[int, tuple[int, tuple[RunInWork, ...]]] = {}
+        """Of workers killed for it: the deaths before, and what took too long."""
+        self._callers = callers
+        self._waiting = _Waiting(needs, callers.on_waiting)
         self._grace_s: float | None = None
         self._polled = 0.0
+        self._looked = 0.0
         self._stopping_since: float | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Tune pickles its settings to restore a run from them; the catalog is our truth, so what
         # the driver holds (databases, callbacks) stays out.
-        return _Watch, ("", None, None)
+        return _Watch, (Board(""), WorkerNeeds(), _Callers())
 
     def step(self) -> bool:
         """Return whether Tune shall end the run now; called by its loop about ten times a second."""
         now = time.monotonic()
+        if now - self._looked >= _POLL_S:
+            self._looked = now
+            running = [trial for trial in self.trials if trial.status == "RUNNING"]
+            self._waiting.look(now, idle=not running and self._grace_s is None)
+            self._kill_overdue(running, now)
+            self._clear_leaving_nodes(running)
         self._ask(now)
         if self._grace_s is None:
             return False
         if self._stopping_since is None:
             self._stopping_since = now
-            _raise(self._flag)
+            self._board.ask_all_to_stop()
         if now - self._stopping_since > self._grace_s:
             raise _Abandon
         return not any(trial.status == "RUNNING" for trial in self.trials)
@@ -223,7 +247,11 @@ class _Watch:
         if trial.should_recover():
             return  # Tune starts it again
         attempts = trial.num_failures
-        error = death_of(trial, attempts)
+        before, overdue = self._overdue.get(trial.config["index"], (-1, ()))
+        if self._clock is not None and before == attempts - 1:
+            error = timed_out(overdue, self._clock.limit_s, attempts)
+        else:
+            error = death_of(trial, attempts)
         self._note(WorkerOutcome(trial.config["index"], State.FAILED, None, error, attempts))
 
     def abandon(self) -> None:
@@ -232,11 +260,48 @@ class _Watch:
             self.controller._actor_manager.cleanup()
         self.controller = None
 
+    def _kill_overdue(self, running: Sequence[Any], now: float) -> None:
+        """Kill the workers that take too long over something."""
+        if self._clock is None:
+            return
+        for trial in running:
+            index = trial.config["index"]
+            if (note := self._board.read(index)) is None:
+                continue
+            overdue = self._clock.overdue(index, note, now)
+            if overdue and self._overdue.get(index, (-1, ()))[0] != trial.num_failures:
+                self._overdue[index] = trial.num_failures, overdue
+                self._kill(trial)
+
+    def _clear_leaving_nodes(self, running: Sequence[Any]) -> None:
+        """Ask workers to stop whose node has notice to go, so that they end in order and start elsewhere."""
+        leaving = _leaving_nodes()
+        for trial in running if leaving else ():
+            index = trial.config["index"]
+            note = self._board.read(index)
+            if note is not None and note.node in leaving:
+                self._board.ask_to_leave(index, note.node)
+
+    def _kill(self, trial: Any) -> None:
+        """End a trial's worker at once, whatever it does; Tune sees it die.
+
+        Its node kills the process where that does not answer, as when it is stopped or never lets Python go on.
+        """
+        import ray
+
+        with suppress(KeyError, AttributeError):  # it has ended meanwhile
+            tracked = self.controller._trial_to_actor[trial]
+            actor, _ = self.controller._actor_manager._live_actors_to_ray_actors_resources[tracked]
+            ray.kill(actor)
+
     def _note(self, outcome: WorkerOutcome) -> None:
         self.outcomes[outcome.index] = outcome
-        if self._on_outcome is not None and self.failure is None:
+        self._waiting.look(
+            time.monotonic(), idle=False
+        )  # its worker may have come and gone between two looks
+        if self._callers.on_outcome is not None and self.failure is None:
             try:
-                self._on_outcome(outcome)
+                self._callers.on_outcome(outcome)
             except Exception as error:  # noqa: BLE001  (raised again once Tune has ended)
                 self.failure = error
 
@@ -244,12 +309,36 @@ class _Watch:
         """Ask, twice a second, how long workers may still take."""
         if self.failure is not None:
             self._grace_s = GRACE_S
-        elif self._should_stop is not None and now - self._polled >= _POLL_S:
+        elif self._callers.should_stop is not None and now - self._polled >= _POLL_S:
             self._polled = now
             try:
-                self._grace_s = self._should_stop()
+                self._grace_s = self._callers.should_stop()
             except Exception as error:  # noqa: BLE001  (raised again once Tune has ended)
                 self.failure, self._grace_s = error, GRACE_S
+
+
+class _Waiting:
+    """Says what workers wait for while none can start."""
+
+    def __init__(self, needs: WorkerNeeds, tell: Callable[[str | None], None] | None) -> None:
+        self._needs = needs
+        self._tell = tell
+        self._since: float | None = None
+        self._told: str | None = None
+
+    def look(self, now: float, *, idle: bool) -> None:
+        """Take note of whether no worker runs though some should."""
+        self._since = (self._since or now) if idle else None
+        waits = self._since is not None and now - self._since >= _WAITING_S
+        said = self._said() if waits else None
+        if said != self._told and self._tell is not None:
+            self._tell(said)
+        self._told = said
+
+    def _said(self) -> str:
+        there = room(nodes_now(), self._needs)
+        now = "those of the cluster are busy, or about to start one" if there else "the cluster has none now"
+        return f"waiting for a node with {self._needs} for a worker ({now})"
 
 
 def _scheduler(watch: _Watch) -> Any:
@@ -286,29 +375,35 @@ def _stopper(watch: _Watch) -> Any:
     return Stop()
 
 
-def _bundle(needs: WorkerNeeds) -> dict[str, float]:
-    return {"CPU": needs.cpus, "GPU": needs.gpus} if needs.gpus else {"CPU": needs.cpus}
+def _placed(needs: WorkerNeeds) -> Any:
+    """Return how Tune asks Ray for a worker's place."""
+    from ray import tune
+
+    labels = {"bundle_label_selector": [dict(needs.labels)]} if needs.labels else {}
+    return tune.PlacementGroupFactory([needs.bundle()], **labels)
 
 
-def _room(ray: Any, needs: WorkerNeeds) -> int | None:
-    """Return how many workers fit now; ``None`` where a cluster may grow to make room."""
-    room = 0
-    for node in ray.nodes():
-        have = node["Resources"] if node["Alive"] else {}
-        fits = int(have.get("CPU", 0.0) / needs.cpus + 1e-9)
-        if needs.gpus:
-            fits = min(fits, int(have.get("GPU", 0.0) / needs.gpus + 1e-9))
-        room += fits
-    if room:
-        return room
-    if len(ray.nodes()) == 1 and ray.nodes()[0]["NodeManagerAddress"].startswith("127."):
-        have = ray.nodes()[0]["Resources"]
-        raise UsageError(
-            f"a worker needs {needs.cpus:g} CPU and {needs.gpus:g} GPU; this machine has "
-            f"{have.get('CPU', 0):g} CPU and {have.get('GPU', 0):g} GPU",
-            remedy="Lower cluster.cpus_per_worker or cluster.gpus_per_worker, or set cluster.address.",
-        )
-    return None
+def _room(needs: WorkerNeeds) -> int:
+    """Return how many workers fit now, 0 where a cluster may grow to make room.
+
+    Raises:
+        UsageError: None fits, and the Ray is private.
+    """
+    import ray
+
+    found = room(nodes_now(), needs)
+    if not found and len(ray.nodes()) == 1 and ray.nodes()[0]["NodeManagerAddress"].startswith("127."):
+        refuse_too_large(nodes_now(), needs)
+    return found
+
+
+def _leaving_nodes() -> frozenset[str]:
+    """Return the nodes that are being drained, by Ray's ids."""
+    from ray._private.state import state
+
+    with suppress(Exception):
+        return frozenset(state.get_draining_nodes())
+    return frozenset()
 
 
 @contextmanager
@@ -327,25 +422,3 @@ def _silence(side_by_side: int) -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-def _raise(flag: str) -> None:
-    from ray.experimental import internal_kv
-
-    with suppress(Exception):
-        internal_kv._internal_kv_put(flag.encode(), b"1", namespace=_NAMESPACE)
-
-
-def _is_raised(flag: str) -> bool:
-    from ray.experimental import internal_kv
-
-    with suppress(Exception):
-        return bool(internal_kv._internal_kv_get(flag.encode(), namespace=_NAMESPACE))
-    return False
-
-
-def _lower(flag: str) -> None:
-    from ray.experimental import internal_kv
-
-    with suppress(Exception):
-        internal_kv._internal_kv_del(flag.encode(), namespace=_NAMESPACE)

@@ -15,15 +15,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from adapterlab.caching.leftovers import Leftover, remove_abandoned, scratch_folder, scratch_folders
-from adapterlab.cluster.outcomes import WorkerOutcome, attempt, never_ended, outcome_of
+from adapterlab.cluster.outcomes import InWork, Stop, WorkerOutcome, attempt, never_ended, outcome_of
+from adapterlab.cluster.placement import WorkerNeeds, room
 from adapterlab.cluster.ray_process import RayProcess, open_ray
 from adapterlab.cluster.stop_signals import StopSignals
-from adapterlab.cluster.tune import GRACE_S, WorkerNeeds
+from adapterlab.cluster.tune import GRACE_S
 from adapterlab.spec.model import ClusterSpec
 from adapterlab.worker.orders import WorkOrder, to_json
 
 OnOutcome = Callable[[WorkOrder, WorkerOutcome], None]
 """Told of each order as it ends."""
+OnWaiting = Callable[[str | None], None]
+"""Told what workers wait for, and ``None`` when they do not."""
 
 _POLL_S = 0.5
 _SCRATCH_PREFIX = "driver-"
@@ -49,6 +52,7 @@ class Launcher(Protocol):
         name: str,
         on_outcome: OnOutcome,
         should_stop: Callable[[], bool],
+        on_waiting: OnWaiting,
     ) -> None:
         """Do orders to their end, the first ones first.
 
@@ -57,6 +61,7 @@ class Launcher(Protocol):
             name: What people see of the run.
             on_outcome: Told of each order as it ends, in this thread.
             should_stop: Asked about twice a second; when true, workers are asked to stop.
+            on_waiting: Told what workers wait for while none can start, and ``None`` once one has.
 
         Raises:
             CancelledError: A signal arrived; ``details["signal"]`` names it.
@@ -101,27 +106,41 @@ def open_launcher(cluster: ClusterSpec, home: Path, signals: StopSignals) -> Ite
     if cluster.launcher == "in_process":
         yield InProcess(home / "logs" / "in_process.log", signals)
         return
-    with open_ray(cluster.address, log_folder=home / "logs") as ray, tune_folder(home) as scratch:
-        session = ray.session
-        room = session.cpus / cluster.cpus_per_worker
-        if cluster.gpus_per_worker > 0:
-            room = min(room, session.gpus / cluster.gpus_per_worker)
+    runtime_env = cluster.runtime_env.for_ray()
+    with (
+        open_ray(cluster.address, log_folder=home / "logs", runtime_env=runtime_env) as ray,
+        tune_folder(home) as scratch,
+    ):
+        session, needs = ray.session, needs_of(cluster)
         yield OnRay(
-            cluster,
+            needs,
             ray,
             signals,
             storage=scratch,
-            groups=cluster.workers or max(1, int(room)),
+            groups=cluster.workers or max(1, room(session.nodes, needs)),
             # On a shared cluster a waiting study would block a place.
             keeps_order=session.private,
         )
+
+
+def needs_of(cluster: ClusterSpec) -> WorkerNeeds:
+    """Return what a spec gives each worker."""
+    return WorkerNeeds(
+        cpus=cluster.cpus_per_worker,
+        gpus=cluster.gpus_per_worker,
+        side_by_side=cluster.workers,
+        max_retries=cluster.max_retries,
+        step_timeout_s=cluster.step_timeout_s,
+        resources=cluster.resources,
+        labels=cluster.labels,
+    )
 
 
 @dataclass(frozen=True)
 class OnRay:
     """A worker is a process that Ray places, starts again when it dies, and stops."""
 
-    cluster: ClusterSpec
+    needs: WorkerNeeds
     ray: RayProcess
     signals: StopSignals
     storage: Path
@@ -136,6 +155,7 @@ class OnRay:
         name: str,
         on_outcome: OnOutcome,
         should_stop: Callable[[], bool],
+        on_waiting: OnWaiting,
     ) -> None:
         """See :meth:`Launcher.run`."""
         from adapterlab.worker.entry import work
@@ -152,16 +172,12 @@ class OnRay:
         self.ray.run(
             [to_json(order) for order in orders],
             work,
-            WorkerNeeds(
-                cpus=self.cluster.cpus_per_worker,
-                gpus=self.cluster.gpus_per_worker,
-                side_by_side=self.cluster.workers,
-                max_retries=self.cluster.max_retries,
-            ),
+            self.needs,
             storage=self.storage,
             name=name,
             on_outcome=lambda outcome: on_outcome(orders[outcome.index], outcome),
             should_stop=grace_s,
+            on_waiting=on_waiting,
         )
         self.signals.check()
 
@@ -183,6 +199,7 @@ class InProcess:
         name: str,
         on_outcome: OnOutcome,
         should_stop: Callable[[], bool],
+        on_waiting: OnWaiting,  # noqa: ARG002  (nothing here waits for a place)
     ) -> None:
         """See :meth:`Launcher.run`."""
         asked, signals = _Asked(should_stop), self.signals
@@ -209,9 +226,9 @@ class InProcess:
 def _attempt(order: WorkOrder, stop: Callable[[], bool], signals: StopSignals) -> str:
     from adapterlab.worker.entry import work
 
-    def interruptible(payload: Any, stop: Callable[[], bool]) -> Mapping[str, Any]:
+    def interruptible(payload: Any, stop: Stop, in_work: InWork) -> Mapping[str, Any]:
         with signals.interrupting(request=2):  # ends what is being done there and then
-            return work(payload, stop)
+            return work(payload, stop, in_work)
 
     return attempt(json.dumps(to_json(order), allow_nan=False), interruptible, stop)
 

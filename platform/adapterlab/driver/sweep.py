@@ -300,13 +300,18 @@ class _Driver:
                 name=f"{self.plan.name}-{str(self.plan.key)[:8]}",
                 on_outcome=lambda order, outcome: self._note(order, outcome, holding),
                 should_stop=self._cancel_requested,
+                on_waiting=self._waiting,
             )
         self._check_cancelled()
         self.failed |= schedule.blocked(self.plan, self.failed)
 
+    def _waiting(self, what: str | None) -> None:
+        self.phase = what or "training"
+
     def _note(self, order: WorkOrder, outcome: WorkerOutcome, holding: HeldClaims) -> None:
         """Note how an order's steps ended, at once: studies may be waiting for them."""
         statuses = self.catalog.status(order.keys)
+        guilty = set() if outcome.error is None else set(outcome.error.details.get("steps", ()))
         for key in order.keys:
             status, claim = statuses[key], holding.get(key)
             if status.state is State.COMPLETE:
@@ -315,6 +320,8 @@ class _Driver:
                 self.failed[key] = status.reason or "no reason given"
             elif outcome.state is State.KILLED or (outcome.error is None and isinstance(order, TrialsOrder)):
                 continue  # stopped on request, or a share of a study that goes on
+            elif guilty and key not in guilty:
+                continue  # another step of the order hangs; this one is done without it
             elif claim is not None:
                 self.failed[key] = hide_passwords(str(outcome.error or "its worker ended without a result"))
                 with suppress(ClaimLostError):  # then it is somebody else's to report

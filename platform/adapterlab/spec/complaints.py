@@ -18,16 +18,16 @@ from adapterlab.spec.positions import Path
 ALIASES: Mapping[str, str] = {
     "algorithm": "sampler", "batch": "batch_size", "checkpoint": "source", "clip": "max_grad_norm",
     "clip_grad_norm": "max_grad_norm", "commit": "revision", "cpus": "cpus_per_worker",
-    "database": "catalog", "dropout_ratio": "dropout", "early_stopping": "patience",
+    "custom_resources": "resources", "database": "catalog", "dropout_ratio": "dropout", "early_stopping": "patience",
     "early_stopping_patience": "patience", "epochs": "max_epochs", "folder": "root",
     "gpus": "gpus_per_worker", "grad_clip": "max_grad_norm", "hash": "sha256", "init": "init_scale",
-    "learning_rate": "lr", "learningrate": "lr", "max": "high", "max_len": "max_length",
+    "label_selector": "labels", "learning_rate": "lr", "learningrate": "lr", "max": "high", "max_len": "max_length",
     "max_seq_length": "max_length", "maximum": "high", "min": "low", "minimum": "low", "model": "source",
     "n_epochs": "max_epochs", "n_trials": "trials", "name_or_path": "source", "num_epochs": "max_epochs",
     "num_samples": "trials", "num_train_epochs": "max_epochs", "num_trials": "trials",
     "omega_init_scale": "init_scale", "options": "choices", "path": "root", "random_seed": "seed",
     "random_state": "seed", "retries": "max_retries", "scheduler": "pruner", "sources": "tasks",
-    "target": "targets", "timeout_s": "lease_s", "tracking_uri": "uri", "values": "choices",
+    "target": "targets", "timeout": "step_timeout_s", "timeout_s": "step_timeout_s", "tracking_uri": "uri", "values": "choices",
     "warmup": "warmup_ratio", "wd": "weight_decay", "experiment_name": "experiment",
 }  # fmt: skip
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from adapterlab.passwords import has_password
+from adapterlab.spec.placement import RuntimeEnvSpec, check_labels, check_resources
 from adapterlab.spec.search_space import Choices, FloatRange, Frozen, Space, bounds_of
 from adapterlab.spec.tasks import DataSpec, TaskSpec
 from adapterlab.spec.training import (
@@ -265,17 +266,37 @@ class ClusterSpec(Frozen):
     """CPU cores of a worker."""
     gpus_per_worker: Annotated[float, Field(ge=0)] = 0.0
     """GPUs of a worker; may be a fraction."""
+    resources: dict[str, float] = Field(default_factory=dict)
+    """What else of its node a worker is given, by Ray's name of the resource: ``{ highmem = 1 }``."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """What a worker's node must be labelled with: ``{ "ray.io/accelerator-type" = "H100" }``; also ``"!A10G"``,
+    ``"in(A100, H100)"`` and ``"!in(A10G, T4)"``."""
     lanes: Annotated[int, Field(ge=1, le=256)] | None = None
     """Training runs a worker trains in one pass; absent: as many as make it faster, found while training."""
     max_retries: Annotated[int, Field(ge=0, le=20)] = 2
     """Times a worker that died is started again."""
+    step_timeout_s: Annotated[float, Field(ge=1)] | None = None
+    """Seconds that one training run (a source adapter, a trial or a final run) may take a worker, by the clock and
+    from reading its data to keeping its result, before that worker is killed, as one that hangs; counts as a death.
+    Waiting for other steps does not count, loading the backbone counts as a run of its own. Absent: no limit."""
     lease_s: Annotated[float, Field(ge=5, le=3600)] = 60.0
     """Seconds after which a claim whose owner went silent can be taken over."""
+    runtime_env: RuntimeEnvSpec = RuntimeEnvSpec()
+
+    _resources = field_validator("resources")(check_resources)
+    _labels = field_validator("labels")(check_labels)
 
     @model_validator(mode="after")
     def _check_launcher(self) -> ClusterSpec:
         if self.launcher == "in_process" and self.address is not None:
             raise ValueError('launcher = "in_process" starts no workers on a cluster; leave out address')
+        if self.launcher == "in_process" and self.step_timeout_s is not None:
+            raise ValueError('launcher = "in_process" has no worker it could kill; leave out step_timeout_s')
+        if self.address is None and self.runtime_env != RuntimeEnvSpec():
+            raise ValueError(
+                "runtime_env is what a cluster prepares on its nodes, so it needs address; without one, workers have "
+                "the environment of the process that submits"
+            )
         return self
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from adapterlab.errors import BackboneError
 from adapterlab.private_files import private_umask
+from adapterlab.records import RunInWork
 from adapterlab.train.capacity import Capacity
 from adapterlab.train.layers import Backbone
 from adapterlab.worker.orders import BackboneFiles, Context, SourcesOrder, TrialsOrder, order_from_json
@@ -28,12 +29,16 @@ _SWITCH_S = 0.0005
 5 ms are lost each time a database answers, which for trials of milliseconds adds up."""
 
 
-def work(payload: Mapping[str, Any], stop: Callable[[], bool]) -> dict[str, int]:
+def work(
+    payload: Mapping[str, Any], stop: Callable[[], bool], in_work: Callable[[Mapping[str, RunInWork]], None]
+) -> dict[str, int]:
     """Do one order.
 
     Args:
         payload: A :data:`~adapterlab.worker.orders.WorkOrder` as JSON.
         stop: Whether to stop at the next chance.
+        in_work: Told what is in work whenever that changes; whoever is told may end this process when
+            something takes too long.
 
     Returns:
         Counts of the runs that ended, by state.
@@ -42,7 +47,7 @@ def work(payload: Mapping[str, Any], stop: Callable[[], bool]) -> dict[str, int]
         CancelledError: It was asked to stop, or the sweep was cancelled.
     """
     order = order_from_json(payload)
-    with open_worker(order.context, order.name, stop) as worker:
+    with open_worker(order.context, order.name, stop, in_work) as worker:
         if isinstance(order, SourcesOrder):
             return train_sources(worker, order)
         if isinstance(order, TrialsOrder):
@@ -51,19 +56,26 @@ def work(payload: Mapping[str, Any], stop: Callable[[], bool]) -> dict[str, int]
 
 
 @contextmanager
-def open_worker(context: Context, name: str, stop: Callable[[], bool]) -> Iterator[Worker]:
+def open_worker(
+    context: Context,
+    name: str,
+    stop: Callable[[], bool],
+    in_work: Callable[[Mapping[str, RunInWork]], None],
+) -> Iterator[Worker]:
     """Load the backbone and open the stores; runs still open when it ends are closed as killed.
 
     Args:
         context: Of the sweep.
         name: Of the worker.
         stop: Whether to stop at the next chance.
+        in_work: Told what is in work whenever that changes.
 
     Raises:
         BackboneError: The weights in the folder are not those the plan was made for.
     """
     from adapterlab.train.device import prepare
 
+    in_work({"": RunInWork("", "loading the backbone")})
     device = prepare(threads=context.threads, gpu=context.gpu)
     with (
         private_umask(),
@@ -72,14 +84,17 @@ def open_worker(context: Context, name: str, stop: Callable[[], bool]) -> Iterat
         SweepTree.open(context, catalog) as tree,
     ):
         context = receive_backbone(context)
+        backbone = _load_backbone(context.backbone, device, context.stores.cache)
+        in_work({})
         yield Worker(
             context=context,
             name=name,
-            backbone=_load_backbone(context.backbone, device, context.stores.cache),
+            backbone=backbone,
             catalog=catalog,
             tree=tree,
             capacity=Capacity(context.lanes),
             stop=stop,
+            in_work=in_work,
         )
 
 

@@ -117,6 +117,7 @@ class _SourceRun:
 
 def _begin(worker: Worker, source: Assignment[SourceJob]) -> _SourceRun:
     job, claim, total = source.job, source.claim, source.job.training.max_epochs
+    worker.begin(claim.key, claim.key, f"source {job.task_name}")
     worker.progress(claim, 0, total, "loading data")
     task = worker.load_task(job.task, job.rows, tell=partial(worker.progress, claim, 0, total))
     return _SourceRun(worker, job, claim, task, worker.tree.source(claim.key, job, task.facts))

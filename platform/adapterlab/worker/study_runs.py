@@ -209,13 +209,13 @@ class _Trials:
         proposal = self.search.ask(worker.name)
         if proposal is None:
             return None
+        name = str(proposal.number)
+        worker.begin(name, study.key, f"{study.job.task_name} · {study.job.label} · trial {name}")
         run = worker.tree.trial(
             study.run, study.job, proposal.number, proposal.settings, new=not proposal.taken_over
         )
         setting = TrialSetting.of(proposal.settings)
-        lane = study.combiners.of(setting).lane(
-            setting, seed=study.job.search.seed, name=str(proposal.number)
-        )
+        lane = study.combiners.of(setting).lane(setting, seed=study.job.search.seed, name=name)
         self.in_training += 1
         return _TrialRun(self, proposal, run, lane)
 
@@ -409,6 +409,7 @@ def _begin(
     """
     study.wait_for_sources()
     key, seed = final.claim.key, final.job.seed
+    study.worker.begin(key, key, f"{study.job.task_name} · {study.job.label} · final · seed {seed}")
     run = study.worker.tree.final(under, key, study.job, seed, settings, study.task.facts)
     trained = study.trained(record.best_trial, seed)
     if trained is None:

@@ -57,4 +57,5 @@ def train_runs(worker: Worker, next_run: Callable[[], Run | None]) -> dict[str, 
         run = training.pop(result.name)
         counts[result.state] = counts.get(result.state, 0) + 1
         run.end(result)
+        worker.end(result.name)
     return counts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from adapterlab.catalog.store import Catalog
 from adapterlab.errors import CancelledError
 from adapterlab.fingerprint import digest_of
 from adapterlab.planning.steps import RunRows
-from adapterlab.records import State, TaskData
+from adapterlab.records import RunInWork, State, TaskData
 from adapterlab.train.capacity import Capacity
 from adapterlab.train.layers import Backbone
 from adapterlab.worker.orders import Context
@@ -37,9 +37,28 @@ class Worker:
     """How many lanes share a pass; what it learned holds for all orders of this worker."""
     stop: Callable[[], bool] = lambda: False
     """Whether whoever started this worker wants it to stop; asked often."""
+    in_work: Callable[[Mapping[str, RunInWork]], None] = lambda _: None
+    """Told what is in work whenever that changes; may end this process when something takes too long."""
 
     def __post_init__(self) -> None:
         self._asked_at = 0.0
+        self._in_work: dict[str, RunInWork] = {}
+
+    def begin(self, name: str, key: str, title: str) -> None:
+        """Say that a run begins, before anything of it is done that could hang.
+
+        Args:
+            name: Of its lane.
+            key: Of the step it belongs to.
+            title: As people know it.
+        """
+        self._in_work[name] = RunInWork(key, title)
+        self.in_work(self._in_work)
+
+    def end(self, name: str) -> None:
+        """Say that a run has ended and its result is kept."""
+        del self._in_work[name]
+        self.in_work(self._in_work)
 
     def load_task(
         self,

@@ -19,15 +19,15 @@ def ended(trainable, stop=go_on):
 
 
 def test_what_comes_out_comes_back():
-    outcome, trace = ended(lambda payload, _stop: {"twice": 2 * payload["n"]})
+    outcome, trace = ended(lambda payload, _stop, _in_work: {"twice": 2 * payload["n"]})
     assert (outcome.state, outcome.result, outcome.error, trace) == (State.COMPLETE, {"twice": 6}, None, None)
 
 
 def test_our_errors_come_back_whole_and_others_with_their_place():
-    def ours(payload, stop):
+    def ours(payload, stop, in_work):
         raise DataError("line 3: no label", remedy="Add one.", line=3)
 
-    def theirs(payload, stop):
+    def theirs(payload, stop, in_work):
         return {"value": 1 / 0}
 
     outcome, trace = ended(ours)
@@ -43,7 +43,7 @@ def test_our_errors_come_back_whole_and_others_with_their_place():
 def test_what_is_stopped_is_killed_and_does_not_begin():
     begun = []
 
-    def obey(_payload, stop):
+    def obey(_payload, stop, _in_work):
         begun.append(1)
         if stop():
             raise CancelledError("stopped at the end of an epoch")

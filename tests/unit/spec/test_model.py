@@ -67,6 +67,13 @@ def test_only_hub_backbones_have_a_revision() -> None:
         spec(backbone={"source": "package:x", "revision": "0a" * 20})
 
 
+def test_a_sweep_in_one_process_cannot_kill_its_only_worker() -> None:
+    assert spec(cluster={"step_timeout_s": 90.0}).cluster.step_timeout_s == 90
+    assert spec().cluster.step_timeout_s is None
+    with pytest.raises(ValidationError, match="no worker it could kill"):
+        spec(cluster={"launcher": "in_process", "step_timeout_s": 90.0})
+
+
 def test_a_sweep_in_one_process_has_no_cluster() -> None:
     assert spec(cluster={"launcher": "in_process"}).cluster.launcher == "in_process"
     with pytest.raises(ValidationError, match="leave out address"):

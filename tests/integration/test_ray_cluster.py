@@ -1,0 +1,109 @@
+"""Workers on a real cluster of several nodes: where they go, what they wait for, and nodes that go away."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from adapterlab.cluster.placement import WorkerNeeds
+from adapterlab.cluster.ray_process import RayProcess, open_ray
+from adapterlab.errors import UsageError
+from adapterlab.records import State
+from ray_nodes import RayNodes
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+sys.path.insert(0, str(Path(__file__).parent))  # workers of the cluster take our paths
+import ray_driver  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[RayNodes]:
+    """A head that has one resource and one label of its own."""
+    with tempfile.TemporaryDirectory(prefix="al") as folder:
+        started = RayNodes(Path(folder), '--resources={"highmem": 1}', "--labels=tier=fast")
+        try:
+            yield started
+        finally:
+            started.end()
+
+
+@pytest.fixture(scope="module")
+def ray(nodes) -> Iterator[RayProcess]:
+    """The process that submits, as far as Ray knows it."""
+    runtime_env = {"env_vars": {"OF_THE_SPEC": "7"}, "working_dir": str(Path(__file__).parent)}
+    with open_ray(nodes.address, runtime_env=runtime_env) as opened:
+        yield opened
+
+
+def run(ray, folder, payload, needs, **options):
+    one = {"name": "0", "folder": str(folder), **payload}
+    (outcome,) = ray.run([one], ray_driver.work, needs, storage=folder / "tune", name="test", **options)
+    return outcome
+
+
+def test_a_worker_goes_where_its_resources_and_labels_are(ray, tmp_path):
+    needs = WorkerNeeds(resources={"highmem": 0.5}, labels={"tier": "in(fast, faster)"})
+    outcome = run(ray, tmp_path, {"variable": "OF_THE_SPEC"}, needs)
+    assert outcome.state is State.COMPLETE, outcome.error
+    assert outcome.result["variable"] == "7"
+    assert not ray.session.private
+
+
+def test_a_worker_waits_for_a_node_with_words_until_one_comes(ray, nodes, tmp_path):
+    told: list[str | None] = []
+
+    def hear(what: str | None) -> None:
+        if not told:
+            nodes.start("slow", labels="tier=slow")
+        told.append(what)
+
+    outcome = run(ray, tmp_path, {}, WorkerNeeds(labels={"tier": "slow"}), on_waiting=hear)
+    assert outcome.state is State.COMPLETE, outcome.error
+    assert told[0] == "waiting for a node with 1 CPU and tier = slow for a worker (the cluster has none now)"
+    assert told[-1] is None
+
+
+@pytest.mark.parametrize("obedient", [True, False])
+def test_a_node_that_is_taken_away_does_not_count_as_a_death(ray, nodes, tmp_path, obedient):
+    """One worker stops at the notice, the other is in the middle of something when its node goes."""
+    here, there = f"spot-{obedient}-1", f"spot-{obedient}-2"
+    nodes.start(here, labels=f"spot={obedient},which={here}")
+    begun = tmp_path / "begun-0"
+
+    def take_away() -> None:
+        while not begun.exists():
+            if done.wait(0.1):
+                return
+        nodes.drain("which", here)
+        nodes.start(there, labels=f"spot={obedient},which={there}")
+        if not obedient:
+            nodes.kill(here)
+
+    done = threading.Event()
+    taker = threading.Thread(target=take_away)
+    taker.start()
+    try:
+        payload = {"seconds": 100, "stubborn": not obedient, "patient": 1}
+        needs = WorkerNeeds(labels={"spot": str(obedient)}, max_retries=0)
+        outcome = run(ray, tmp_path, payload, needs)
+    finally:
+        done.set()
+        taker.join()
+    assert outcome.state is State.COMPLETE, outcome.error
+    assert (outcome.result["attempt"], outcome.attempts) == (1, 1)
+
+
+def test_a_runtime_environment_that_cannot_be_is_refused_with_words(nodes):
+    both = {"pip": ["a"], "conda": "b"}
+    message = r"cluster\.runtime_env: Ray does not take it"
+    with pytest.raises(UsageError, match=message), open_ray(nodes.address, runtime_env=both):
+        pass
+    missing = {"conda": "no-such-environment"}
+    message = "cannot be prepared on the cluster: "
+    with pytest.raises(UsageError, match=message), open_ray(nodes.address, runtime_env=missing):
+        pass
