@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from adapterlab.errors import BackboneError
+from adapterlab.errors import BackboneError, CancelledError
+from adapterlab.patience import Patience
 from adapterlab.private_files import private_umask
 from adapterlab.train.capacity import Capacity
 from adapterlab.train.layers import Backbone
@@ -63,12 +64,19 @@ def open_worker(context: Context, name: str, stop: Callable[[], bool]) -> Iterat
     """
     from adapterlab.train.device import prepare
 
+    def check() -> None:
+        if stop():
+            raise CancelledError("stopped while a server was away", remedy="Submit again to continue.")
+
+    def patience() -> Patience:
+        return Patience(context.patience_s, check=check)
+
     device = prepare(threads=context.threads, gpu=context.gpu)
     with (
         private_umask(),
         _switching_fast(),
-        context.catalog() as catalog,
-        SweepTree.open(context, catalog) as tree,
+        context.catalog(patience()) as catalog,
+        SweepTree.open(context, catalog, patience()) as tree,
     ):
         yield Worker(
             context=context,
@@ -78,6 +86,7 @@ def open_worker(context: Context, name: str, stop: Callable[[], bool]) -> Iterat
             tree=tree,
             capacity=Capacity(context.lanes),
             stop=stop,
+            patience=patience(),
         )
 
 

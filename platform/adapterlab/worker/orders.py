@@ -14,6 +14,7 @@ from adapterlab.catalog.records import Claim
 from adapterlab.catalog.store import Catalog, open_catalog
 from adapterlab.data.task_library import TaskLibrary
 from adapterlab.home import Stores
+from adapterlab.patience import NO_PATIENCE, Patience
 from adapterlab.planning.steps import FinalJob, SourceJob, StudyJob
 
 JobT = TypeVar("JobT", SourceJob, StudyJob, FinalJob)
@@ -54,10 +55,15 @@ class Context:
     threads: int
     """CPU threads of a worker."""
     gpu: bool
+    patience_s: float = 0.0
+    """How long a server may be away before work is given up, in seconds."""
 
-    def catalog(self) -> Catalog:
+    def catalog(self, patience: Patience = NO_PATIENCE) -> Catalog:
         """Open the catalog; its schema is already there."""
-        return open_catalog(self.stores.catalog, self.stores.blobs, locks=self.stores.locks, migrate=False)
+        stores = self.stores
+        return open_catalog(
+            stores.catalog, stores.blobs, locks=stores.locks, migrate=False, patience=patience
+        )
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from adapterlab.catalog.records import Claim
 from adapterlab.catalog.store import Catalog
 from adapterlab.errors import CancelledError
 from adapterlab.fingerprint import digest_of
+from adapterlab.patience import NO_PATIENCE, Patience
 from adapterlab.planning.steps import RunRows
 from adapterlab.records import State, TaskData
 from adapterlab.train.capacity import Capacity
@@ -36,6 +37,8 @@ class Worker:
     """How many lanes share a pass; what it learned holds for all orders of this worker."""
     stop: Callable[[], bool] = lambda: False
     """Whether whoever started this worker wants it to stop; asked often."""
+    patience: Patience = NO_PATIENCE
+    """How long it waits for the studies' database."""
 
     def __post_init__(self) -> None:
         self._asked_at = 0.0
