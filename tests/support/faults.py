@@ -6,12 +6,10 @@ import os
 import random
 import shutil
 import signal
-import sqlite3
 import subprocess
 import threading
-import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -19,9 +17,11 @@ from typing import Protocol
 import psutil
 from mlflow.tracking import MlflowClient
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError
 
+import warm_platform
 from sweep_record import Places
-from tiny_world import command, environment
+from tiny_world import environment
 
 LEASE_S = 5.0
 _LOST_ROWS = ("metrics", "coefficients", "adapters", "studies")
@@ -37,45 +37,30 @@ class Server(Protocol):
         """Start it again."""
 
 
-@dataclass
 class Submit:
     """One ``platform submit`` in a process group of its own, whose output goes to a file."""
 
-    home: Path
-    arguments: list[str]
-    log: Path
-    process: subprocess.Popen[bytes] = field(init=False)
-
-    def __post_init__(self) -> None:
-        with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
-                command("submit", *self.arguments),
-                env=environment(self.home),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+    def __init__(self, home: Path, arguments: list[str], log: Path) -> None:
+        self.process = warm_platform.start(["submit", *arguments], environment(home), log)
+        self.pid = int(self.process.pid or 0)
 
     def sleep(self, seconds: float) -> bool:
         """Wait; return whether it still runs."""
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(seconds)
-        return self.process.poll() is None
+        self.process.join(seconds)
+        return self.process.is_alive()
 
     def end(self, within_s: float) -> int:
         """Wait for its end and return its exit code; kill it and fail where it takes longer."""
-        try:
-            return self.process.wait(within_s)
-        except subprocess.TimeoutExpired:
+        if self.sleep(within_s):
             self.kill_all()
-            raise AssertionError(f"submit did not end within {within_s:.0f} s") from None
+            raise AssertionError(f"submit did not end within {within_s:.0f} s")
+        return int(self.process.exitcode or 0)
 
     def others(self, *names: str) -> list[psutil.Process]:
         """Return the processes it started whose command line begins with or holds one of the names."""
         found = []
         with suppress(psutil.Error):
-            for one in psutil.Process(self.process.pid).children(recursive=True):
+            for one in psutil.Process(self.pid).children(recursive=True):
                 with suppress(psutil.Error):
                     line = " ".join(one.cmdline())
                     if not names or any(name in line for name in names):
@@ -84,11 +69,11 @@ class Submit:
 
     def kill_all(self) -> None:
         """End it and whatever it started."""
-        for one in [*self.others(), psutil.Process(self.process.pid)]:
+        for one in [*self.others(), psutil.Process(self.pid)]:
             with suppress(psutil.Error):
                 one.resume()
                 one.kill()
-        self.process.wait()
+        self.process.join()
 
 
 @dataclass
@@ -164,12 +149,12 @@ def signal_group(round_: Round, submit: Submit) -> None:
     number = round_.draw.choice([signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     round_.did.append(number.name)
     with suppress(ProcessLookupError):
-        os.killpg(submit.process.pid, number)
+        os.killpg(submit.pid, number)
 
 
 def stop_clock(round_: Round, submit: Submit) -> None:
     """Stop the driver and its workers for longer than a lease, while a second driver takes over; then go on."""
-    stopped = [psutil.Process(submit.process.pid), *submit.others("ray::ImplicitFunc")]
+    stopped = [psutil.Process(submit.pid), *submit.others("ray::ImplicitFunc")]
     for one in stopped:
         with suppress(psutil.Error):
             one.suspend()
@@ -256,28 +241,20 @@ def delete_rows(round_: Round) -> None:
     round_.did.append(table)
     url = round_.places.catalog
     if url.startswith("sqlite"):
-        with closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=30)) as connection, connection:
-            with suppress(sqlite3.OperationalError):  # no catalog yet
-                connection.execute(
-                    f"DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} ORDER BY 1 LIMIT 1)"
-                )
+        rows = f"{table} WHERE rowid IN (SELECT rowid FROM {table} LIMIT 1)"
     else:
-        engine = create_engine(url)
-        with engine.begin() as connection:
-            if connection.execute(text(f"SELECT to_regclass('adapterlab.{table}')")).scalar() is not None:
-                connection.execute(
-                    text(
-                        f"DELETE FROM adapterlab.{table} WHERE ctid IN (SELECT ctid FROM adapterlab.{table} LIMIT 1)"
-                    )
-                )
-        engine.dispose()
+        rows = f"adapterlab.{table} WHERE ctid IN (SELECT ctid FROM adapterlab.{table} LIMIT 1)"
+    engine = create_engine(url)
+    with suppress(DBAPIError), engine.begin() as connection:  # there may be no catalog yet
+        connection.execute(text(f"DELETE FROM {rows}"))
+    engine.dispose()
     environment_ = {
         **environment(round_.places.home),
         "ADAPTERLAB_CATALOG": url,
         "ADAPTERLAB_STUDIES": round_.places.studies,
         "MLFLOW_TRACKING_URI": round_.places.tracking,
     }
-    subprocess.run(command("doctor", "--repair"), env=environment_, capture_output=True, check=False)
+    warm_platform.start(["doctor", "--repair"], environment_, round_.places.home.parent / "log").join()
 
 
 WHILE_IT_RUNS = {
@@ -327,8 +304,3 @@ def mounted(folder: Path, megabytes: int) -> bool:
 def unmount(folder: Path) -> None:
     """Unmount it, whoever still has a file open there."""
     subprocess.run(["umount", "-l", str(folder)], capture_output=True, check=False)
-
-
-def pause(seconds: float) -> None:
-    """Wait."""
-    time.sleep(seconds)

@@ -49,11 +49,12 @@ class OwnPostgres:
         while True:
             try:
                 self._server.ensure_postgres_running()
-                return
-            except Exception:
+            except Exception:  # it may still be recovering, or its old processes be ending
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
+            else:
+                return
 
 
 def kill_if_there(process: psutil.Process) -> None:
