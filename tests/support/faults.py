@@ -99,7 +99,7 @@ class Round:
 
     def moment(self) -> float:
         """Draw a moment of a submit, in seconds after its start: none before it has begun to look around."""
-        return self.draw.uniform(0.15, 1.0) * self.length_s
+        return self.draw.uniform(0.1, 0.75) * self.length_s
 
     def later(self, seconds: float, work: Callable[[], None]) -> None:
         """Do something in a while, beside what goes on."""
