@@ -9,6 +9,7 @@ the same each time; where exactly a fault hits a process is up to the machine.
 from __future__ import annotations
 
 import random
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ from typing import Any
 import pytest
 
 import warm_platform
+from adapterlab.search import storage as studies
+from adapterlab.tracking import schema as tracking
 from faults import BETWEEN, LEASE_S, WHILE_IT_RUNS, Round, Submit, mounted, possible, unmount
 from own_mlflow import OwnMlflow, own_mlflow
 from own_postgres import OwnPostgres, own_postgres
@@ -31,7 +34,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(900)]
 MOST_SUBMITS = 8
 """Submits after the last fault until one must have exited 0."""
 DISK_MB = 24
-RAY_SHARE = 0.2
+RAY_SHARE = 0.1
 """Of the rounds; the others do without Ray, which costs a round three times as much."""
 
 
@@ -56,6 +59,8 @@ class World:
         self._folder = folder
         self.spec = write_world(folder, trials=3, epochs=3, rows=40, lease_s=LEASE_S)
         self._length_s: dict[str, float] = {}
+        self._stores = on_files(folder / "stores")
+        self._make_stores()
         warm_platform.start(["--version"], environment(folder), folder / "log").join()  # loads the libraries
         self.length_s("in_process")
         self.record = read_record(on_files(folder / "in_process"))
@@ -64,6 +69,7 @@ class World:
         """Return how long an undisturbed submit takes; checks at the first time that it leaves the same."""
         if launcher not in self._length_s:
             places, log = on_files(self._folder / launcher), self._folder / f"{launcher}.log"
+            self.give_stores(places.home)
             start = submitter(self.spec, places, launcher, log)
             begun = time.monotonic()
             assert start().end(300) == 0, log.read_text()
@@ -71,6 +77,16 @@ class World:
             if launcher != "in_process":
                 assert differences(self.record, read_record(places)) == []
         return self._length_s[launcher]
+
+    def _make_stores(self) -> None:
+        stores = self._stores
+        with stores.open():
+            studies.initialise(stores.studies, stores.home / "locks")
+            tracking.initialise(stores.tracking, str(stores.home / "artifacts"), stores.home / "locks")
+
+    def give_stores(self, home: Path) -> None:
+        """Make the databases of a home ready, empty, which takes a submit as long as its training does."""
+        shutil.copytree(self._stores.home, home, dirs_exist_ok=True)
 
 
 def on_files(home: Path) -> Places:
@@ -113,13 +129,15 @@ def round_(seed, world, tmp_path, request) -> Iterator[Round]:
     with ExitStack() as open_until_the_end:
         places = on_files(home)
         if kind == "servers":
-            server, tracking = request.getfixturevalue("postgres"), request.getfixturevalue("mlflow")
+            server, mlflow_server = request.getfixturevalue("postgres"), request.getfixturevalue("mlflow")
             urls = [server.database(f"{use}_{time.time_ns()}") for use in ("catalog", "studies")]
-            places = Places(home, *urls, tracking.url, f"chaos {time.time_ns()}")
-            drawn = {"postgres": server, "mlflow": tracking}
+            places = Places(home, *urls, mlflow_server.url, f"chaos {time.time_ns()}")
+            drawn = {"postgres": server, "mlflow": mlflow_server}
         elif kind == "disk" and mounted(home, DISK_MB):
             open_until_the_end.callback(unmount, home)
             drawn = {"tmpfs": True}
+        if kind != "servers" and draw.random() < 0.75:
+            world.give_stores(home)
         start = submitter(world.spec, places, launcher, tmp_path / "log")
         yield Round(draw, places, launcher, world.length_s(launcher), start, **drawn)
 

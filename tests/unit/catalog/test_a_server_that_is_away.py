@@ -55,7 +55,7 @@ def test_a_look_without_patience_fails_within_seconds(hasty, away):
     begun = time.monotonic()
     with pytest.raises(AwayError, match="cannot use the catalog"):
         hasty.sweeps()
-    assert time.monotonic() - begun < 1.5
+    assert time.monotonic() - begun < 5
 
 
 def test_patience_ends_once_and_for_all_until_the_server_is_back(hasty, away):
