@@ -77,3 +77,19 @@ def test_a_database_that_stays_away_ends_the_sweep_in_words(server, stores, tmp_
     assert "Check that the server runs" in said
     done = platform(tmp_path / "home", "submit", str(spec), *options)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_database_that_was_away_for_too_long_fails_no_step(server, stores, tmp_path):
+    """Whoever misses it first gives up, and what comes next may find it back: the sweep goes on or ends, no step fails."""
+    spec = write_world(tmp_path, epochs=4, rows=120, lease_s=5.0)
+    options = [*stores, "--set", "cluster.launcher='in_process'"]
+    process = start_platform(tmp_path / "home", "submit", str(spec), *options)
+    said_until(process, "running")
+    server.stop()
+    time.sleep(8.0)
+    server.start()
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode in {0, 5}, said
+    assert ": failed" not in said
+    done = platform(tmp_path / "home", "submit", str(spec), *options)
+    assert done.returncode == 0, done.stderr

@@ -222,7 +222,7 @@ def _blobs(round_: Round) -> list[Path]:
 
 
 def delete_run(round_: Round) -> None:
-    """Delete a step's run in MLflow."""
+    """Delete a step's run in MLflow, and weights: a sweep that is complete does not look after its runs."""
     client = MlflowClient(tracking_uri=round_.places.tracking)
     if client.get_experiment_by_name(round_.places.experiment) is None:
         return
@@ -233,6 +233,7 @@ def delete_run(round_: Round) -> None:
     round_.did.append(run.data.tags["adapterlab.kind"])
     round_.deleted_runs.add(run.data.tags["adapterlab.node"])
     client.delete_run(run.info.run_id)
+    delete_blob(round_)
 
 
 def delete_rows(round_: Round) -> None:

@@ -308,6 +308,8 @@ class _Driver:
                 self.failed[key] = status.reason or "no reason given"
             elif outcome.state is State.KILLED or (outcome.error is None and isinstance(order, TrialsOrder)):
                 continue  # stopped on request, or a share of a study that goes on
+            elif isinstance(outcome.error, AwayError):
+                raise outcome.error  # a server was away for too long: no fault of the step
             elif claim is not None:
                 self.failed[key] = hide_passwords(str(outcome.error or "its worker ended without a result"))
                 with suppress(ClaimLostError):  # then it is somebody else's to report
