@@ -4,7 +4,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: quickstart test slow browser adapterhub lint types imports docs docs-serve audit check install lock clean help
+ROUNDS ?= 30
+SEED   ?= 1
+
+.PHONY: quickstart test slow chaos browser adapterhub lint types imports docs docs-serve audit check install lock clean help
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -26,6 +29,9 @@ test: $(STAMP)  ## run the default tests
 
 slow: $(STAMP)  ## run the slow tests
 	@$(BIN)/python -m pytest -q -m slow
+
+chaos: $(STAMP)  ## run rounds of random faults: make chaos ROUNDS=1000 SEED=7
+	@$(BIN)/python -m pytest -q -m chaos tests/chaos --rounds $(ROUNDS) --seed $(SEED)
 
 browser: $(STAMP)  ## run the tests that drive a real browser
 	@$(BIN)/python -m pytest -q -m browser

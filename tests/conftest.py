@@ -18,6 +18,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what runs in the background deaf to Ctrl-C, and that is inherited: programs under test
     # would not hear it either.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # and what `nohup` starts, to its terminal's end
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # How fast a machine draws its examples is no property of the code: a busy one must not fail a test.
 settings.register_profile("any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

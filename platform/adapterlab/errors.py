@@ -8,6 +8,7 @@
     ├── BackboneError               3  weights that do not match, an unsupported architecture
     ├── PluginError                 3  a plug-in does not keep what its kind promises
     ├── UnavailableError            5  a database, tracking server or hub cannot be reached
+    │   └── AwayError               5  a server that may be back in a moment: the same can be tried again
     ├── ConflictError               5  somebody else holds it, or the schema is newer than the code
     │   └── ClaimLostError          5  a lease was taken over: this owner may no longer publish
     ├── CorruptBlobError            1  stored bytes do not have the digest they are filed under
@@ -104,6 +105,10 @@ class UnavailableError(AdapterlabError, ConnectionError):
     """A database, tracking server or hub cannot be reached."""
 
     exit_code = 5
+
+
+class AwayError(UnavailableError):
+    """A server restarts, or a connection to it broke; the same may succeed in a moment."""
 
 
 class ConflictError(AdapterlabError):

@@ -62,7 +62,8 @@ def test_a_sweep_runs_to_its_end_without_ray(alone):
 @pytest.mark.slow
 def test_through_ray_the_keys_and_the_numbers_are_the_same(world, alone, tmp_path):
     through_ray = submitted(tmp_path, world)
-    assert through_ray["ray"]
+    assert list((tmp_path / "logs").glob("session_2*")), "no Ray was started"
+    assert not through_ray["ray"], "Ray belongs into a process of its own"
     assert through_ray["sweep"] == alone["sweep"]
     assert through_ray["found"].keys() == alone["found"].keys()
     for step, theirs in through_ray["found"].items():

@@ -12,7 +12,7 @@ Lock order on PostgreSQL, to keep deadlocks away: claims in the order of their k
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
 from sqlalchemy import Connection, and_, or_, select, update
@@ -37,12 +37,24 @@ def valid_lease(lease_s: float) -> float:
     return lease_s
 
 
-def claim_many(connection: Connection, keys: Sequence[str], owner: str, lease_s: float) -> dict[str, Claim]:
-    """Claim every step that is neither complete nor held; one transaction, see ``Catalog.claim_many``."""
+def claim_many(
+    connection: Connection, keys: Sequence[str], owner: str, lease_s: float, *, tried: dict[str, int]
+) -> dict[str, Claim]:
+    """Claim every step that is neither complete nor held; one transaction, see ``Catalog.claim_many``.
+
+    Args:
+        connection: In a write transaction.
+        keys: The steps.
+        owner: Who claims.
+        lease_s: How long the claims live.
+        tried: Tokens that the same call took before, when the answer to its COMMIT was lost: where they are still
+            the owner's, they are kept. Filled with those it takes now.
+    """
     complete = complete_keys(connection, keys)
     open_keys = [key for key in keys if key not in complete]
+    tokens = _taken_before(connection, open_keys, owner, tried)
+    open_keys = [key for key in open_keys if key not in tokens]
     _release_dead(connection, open_keys)
-    tokens: dict[str, int] = {}
     for chunk in chunks(open_keys):
         tokens.update(_take(connection, chunk, owner, lease_s))
     # PostgreSQL: a step may have been completed while this transaction waited for its claim. The new
@@ -51,6 +63,8 @@ def claim_many(connection: Connection, keys: Sequence[str], owner: str, lease_s:
         _clear(connection, key, tokens.pop(key), token_before=True)
     for chunk in chunks(sorted(tokens)):
         write_progress(connection, chunk, state=State.RUNNING)
+    tried.clear()
+    tried.update(tokens)
     return {key: Claim(key=key, token=token, owner=owner) for key, token in tokens.items()}
 
 
@@ -105,6 +119,17 @@ def finish(connection: Connection, claim: Claim, state: State, reason: str | Non
     write_progress(connection, [claim.key], state=state, reason=reason)
 
 
+def is_finished(connection: Connection, claim: Claim, state: State) -> bool:
+    """Return whether this very claim was given back with that state."""
+    row = connection.execute(
+        select(schema.Claim.token, schema.Claim.owner).where(schema.Claim.step_key == claim.key)
+    ).first()
+    if row is None or row.token != claim.token or row.owner is not None:
+        return False
+    found = select(schema.Progress.state).where(schema.Progress.step_key == claim.key)
+    return connection.execute(found).scalar() == str(state)
+
+
 def last_token(connection: Connection, key: str) -> int | None:
     """Return the token of a step's latest claim, held or not."""
     return connection.execute(select(schema.Claim.token).where(schema.Claim.step_key == key)).scalar()
@@ -138,6 +163,21 @@ def _release_dead(connection: Connection, keys: Sequence[str]) -> None:
         for row in rows:
             if row.owner is not None and dead(row.owner):
                 _clear(connection, row.step_key, row.token)
+
+
+def _taken_before(
+    connection: Connection, keys: Sequence[str], owner: str, tried: Mapping[str, int]
+) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for chunk in chunks(key for key in keys if key in tried):
+        rows = connection.execute(
+            select(schema.Claim.step_key, schema.Claim.token)
+            .where(schema.Claim.step_key.in_(chunk), schema.Claim.owner == owner)
+            .order_by(schema.Claim.step_key)
+            .with_for_update()
+        )
+        found.update((row.step_key, row.token) for row in rows if row.token == tried[row.step_key])
+    return found
 
 
 def _take(connection: Connection, keys: Sequence[str], owner: str, lease_s: float) -> dict[str, int]:

@@ -9,6 +9,7 @@ have the same names.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -20,7 +21,7 @@ from contextlib import closing, contextmanager, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection, Engine, Float, create_engine, event, exc, make_url
 from sqlalchemy.engine import URL
@@ -28,8 +29,9 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 
 from adapterlab.caching.leftovers import scratch_folder
-from adapterlab.errors import ConflictError, UnavailableError, UsageError
+from adapterlab.errors import AwayError, ConflictError, UnavailableError, UsageError
 from adapterlab.passwords import hide_passwords
+from adapterlab.patience import NO_PATIENCE, Patience, is_away
 
 POSTGRES_SCHEMA = "adapterlab"
 """Schema of all catalog tables on PostgreSQL."""
@@ -87,6 +89,8 @@ class Database:
         self.check_schema: Callable[[Connection], None] | None = None
         """Called first in every write, and after an SQL error that a changed schema explains; raises where another
         version of the code has changed the schema since it was opened."""
+        self.patience = NO_PATIENCE
+        """How long reads and writes wait for a server that is away."""
         self._writing = self.engine.execution_options(adapterlab_begin="BEGIN IMMEDIATE")
         _forget_connections_after_fork(self.engine)
 
@@ -100,9 +104,15 @@ class Database:
         """The SQLite file; ``None`` on PostgreSQL."""
         return Path(self.url.database).absolute() if self.is_sqlite and self.url.database else None
 
+    def with_patience(self, patience: Patience) -> Self:
+        """Return this database, same connections, for a user who waits otherwise for a server that is away."""
+        other = copy.copy(self)
+        other.patience = patience
+        return other
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Give a connection for reading; a SQLite reader never waits for writers.
+        """Give a connection for reading, once, however patient this database is; see :meth:`read`.
 
         Raises:
             UnavailableError: The database cannot be reached or read.
@@ -110,17 +120,39 @@ class Database:
         with self.readable_errors(), self.engine.connect() as connection:
             yield connection
 
+    def read(self, work: Callable[[Connection], Result]) -> Result:
+        """Return what ``work`` reads; a SQLite reader never waits for writers.
+
+        Args:
+            work: Called with the connection; called again where the server was away.
+
+        Raises:
+            AwayError: The server cannot be reached, for longer than this database's patience.
+            UnavailableError: The database cannot be read.
+        """
+
+        def once() -> Result:
+            with self.reading() as connection:
+                return work(connection)
+
+        return self.patience.retry(once)
+
     def write(self, work: Callable[[Connection], Result]) -> Result:
         """Run ``work`` in one write transaction: all of it happens, or none.
 
         Args:
-            work: Called with the connection; called again after a deadlock on PostgreSQL, so it
-                must have no effects outside the database.
+            work: Called with the connection; called again after a deadlock on PostgreSQL, and where the server was
+                away, so it must have no effects outside the database. A connection can break after a COMMIT was
+                done and before that was said: called again, ``work`` must recognise what it has done already.
 
         Raises:
+            AwayError: The server cannot be reached, for longer than this database's patience.
             ConflictError: Another version of the code has changed the schema; nothing was written.
-            UnavailableError: The database cannot be reached, is locked for too long, or is full.
+            UnavailableError: The database cannot be written, is locked for too long, or is full.
         """
+        return self.patience.retry(lambda: self._write_once(work))
+
+    def _write_once(self, work: Callable[[Connection], Result]) -> Result:
         for attempt in range(_DEADLOCK_RETRIES + 1):
             try:
                 with self.readable_errors(), self._writing.begin() as connection:
@@ -169,7 +201,8 @@ class Database:
             )
         if isinstance(error, exc.IntegrityError | exc.ProgrammingError | exc.DataError):
             return error
-        return UnavailableError(
+        kind = AwayError if is_away(error) else UnavailableError
+        return kind(
             f"cannot use the catalog at {self.name}: {text}",
             remedy="Check that the server runs and the URL, user and password are right, "
             "or that the file's folder exists and has free space.",
@@ -226,9 +259,9 @@ def read_version(database: Database, table: str) -> str | None:
     if database.file is not None and not database.file.exists():
         return None
     prefix = "" if database.is_sqlite else f"{POSTGRES_SCHEMA}."
+    query = f"SELECT version_num FROM {prefix}{table}"  # noqa: S608
     try:
-        with database.reading() as connection:
-            row = connection.exec_driver_sql(f"SELECT version_num FROM {prefix}{table}").first()  # noqa: S608
+        row = database.read(lambda connection: connection.exec_driver_sql(query).first())
     except ConflictError:
         return None
     return None if row is None else str(row[0])

@@ -119,7 +119,7 @@ def _bring_to_head(database: Database, locks: Path, status: SchemaStatus, *, mig
             f"{database.name} {found}; this version needs {status.head}",
             remedy="Run `platform db upgrade`.",
         )
-    upgrade(database, locks)
+    database.patience.retry(lambda: upgrade(database, locks))  # in one transaction, and looked at again
 
 
 def _check_unchanged(database: Database, connection: Connection) -> None:

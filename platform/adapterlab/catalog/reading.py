@@ -102,13 +102,11 @@ class ReadableCatalog:
         Raises:
             NotFoundError: There is none, or several; the remedy names the near ones.
         """
-        with self.database.reading() as connection:
-            return queries.resolve(connection, key)
+        return self.database.read(lambda connection: queries.resolve(connection, key))
 
     def coefficients(self, transfer_key: str) -> list[CoefficientRecord]:
         """Return a transfer's coefficient summaries, by layer and place in the pool."""
-        with self.database.reading() as connection:
-            return queries.coefficients(connection, transfer_key)
+        return self.database.read(lambda connection: queries.coefficients(connection, transfer_key))
 
     def lineage(self, key: str) -> LineageNode:
         """Return a record with its ancestors, down to backbone and tasks, and its descendants.
@@ -119,8 +117,9 @@ class ReadableCatalog:
         Raises:
             NotFoundError: There is no such record.
         """
-        with self.database.reading() as connection:
-            return lineage.tree(connection, queries.resolve(connection, key))
+        return self.database.read(
+            lambda connection: lineage.tree(connection, queries.resolve(connection, key))
+        )
 
     # --- Lists --------------------------------------------------------------------------------
 
@@ -134,9 +133,10 @@ class ReadableCatalog:
         Raises:
             UsageError: A number makes no sense.
         """
-        with self.database.reading() as connection:
-            found = queries.rows(connection, ADAPTERS, filter_of(wanted))
-            return queries.adapters_from(connection, found)
+        asked = filter_of(wanted)
+        return self.database.read(
+            lambda connection: queries.adapters_from(connection, queries.rows(connection, ADAPTERS, asked))
+        )
 
     def studies(self, **wanted: Unpack[StudyFilter]) -> list[StudyRecord]:
         """Return finished studies, see :class:`~adapterlab.catalog.queries.StudyFilter`.
@@ -144,9 +144,10 @@ class ReadableCatalog:
         Raises:
             UsageError: A number makes no sense.
         """
-        with self.database.reading() as connection:
-            found = queries.rows(connection, STUDIES, filter_of(wanted))
-            return queries.studies_from(connection, found)
+        asked = filter_of(wanted)
+        return self.database.read(
+            lambda connection: queries.studies_from(connection, queries.rows(connection, STUDIES, asked))
+        )
 
     def transfers(self, **wanted: Unpack[TransferFilter]) -> list[TransferRecord]:
         """Return complete transfers, see :class:`~adapterlab.catalog.queries.TransferFilter`.
@@ -154,19 +155,18 @@ class ReadableCatalog:
         Raises:
             UsageError: A number makes no sense.
         """
-        with self.database.reading() as connection:
-            found = queries.rows(connection, TRANSFERS, filter_of(wanted))
-            return queries.transfers_from(connection, found)
+        asked = filter_of(wanted)
+        return self.database.read(
+            lambda connection: queries.transfers_from(connection, queries.rows(connection, TRANSFERS, asked))
+        )
 
     def backbones(self) -> list[BackboneRecord]:
         """Return every backbone something is known of, newest first."""
-        with self.database.reading() as connection:
-            return queries.backbones(connection)
+        return self.database.read(queries.backbones)
 
     def tasks(self) -> list[TaskRecord]:
         """Return every task something is known of, by name."""
-        with self.database.reading() as connection:
-            return queries.tasks(connection)
+        return self.database.read(queries.tasks)
 
     # --- Sweeps and estimates -----------------------------------------------------------------
 
@@ -176,39 +176,43 @@ class ReadableCatalog:
         Raises:
             NotFoundError: There is none; the remedy names the nearest.
         """
-        with self.database.reading() as connection:
-            return sweeps.find_sweep(connection, text)
+        return self.database.read(lambda connection: sweeps.find_sweep(connection, text))
 
     def sweeps(self, *, limit: int | None = None) -> list[SweepRecord]:
         """Return sweeps without their steps, the one last changed first."""
-        with self.database.reading() as connection:
-            return sweeps.list_sweeps(connection, limit)
+        return self.database.read(lambda connection: sweeps.list_sweeps(connection, limit))
 
     def sweeps_with(self, step_key: str) -> list[SweepRecord]:
         """Return the sweeps that have a step, without their steps, the one last changed first."""
-        with self.database.reading() as connection:
-            return sweeps.sweeps_with(connection, step_key)
+        return self.database.read(lambda connection: sweeps.sweeps_with(connection, step_key))
 
     def cancel_requested(self, sweep_key: str) -> bool:
         """Return whether somebody asked this sweep to stop since it was opened."""
-        with self.database.reading() as connection:
-            return sweeps.cancel_requested(connection, sweep_key)
+        return self.database.read(lambda connection: sweeps.cancel_requested(connection, sweep_key))
 
     def run_id(self, node: str) -> str | None:
         """Return the MLflow run kept for a node."""
-        with self.database.reading() as connection:
-            return sweeps.run_of(connection, node)
+        return self.database.read(lambda connection: sweeps.run_of(connection, node))
 
     def durations(self, backbone_digest: str, kind: StepKind, *, limit: int = 100) -> tuple[float, ...]:
         """Return seconds per trained token of past steps of a kind on a backbone, newest first."""
-        with self.database.reading() as connection:
-            return queries.durations(connection, backbone_digest, _TABLE_OF_STEP[StepKind(kind)], limit)
+        return self.database.read(
+            lambda connection: queries.durations(
+                connection, backbone_digest, _TABLE_OF_STEP[StepKind(kind)], limit
+            )
+        )
 
     def _find(self, kind: type[Stored], key: str) -> Stored | None:
-        with self.database.reading() as connection:
-            return cast("Stored | None", queries.find(connection, _TABLE_OF_RECORD[kind], key, COMPLETE))
+        return cast(
+            "Stored | None",
+            self.database.read(
+                lambda connection: queries.find(connection, _TABLE_OF_RECORD[kind], key, COMPLETE)
+            ),
+        )
 
     def _get(self, kind: type[Stored], key: str) -> Stored:
         results = _TABLE_OF_RECORD[kind]
-        with self.database.reading() as connection:
-            return cast("Stored", queries.resolve(connection, key, (results,), COMPLETE))
+        return cast(
+            "Stored",
+            self.database.read(lambda connection: queries.resolve(connection, key, (results,), COMPLETE)),
+        )

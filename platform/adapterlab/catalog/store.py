@@ -32,12 +32,15 @@ from adapterlab.catalog.records import (
     TransferRecord,
 )
 from adapterlab.errors import ClaimLostError, NotFoundError
+from adapterlab.patience import NO_PATIENCE, Patience
 from adapterlab.records import BackboneFacts, State, TaskFacts
 
 __all__ = ["Catalog", "current_owner", "open_catalog", "open_existing"]
 
 
-def open_catalog(url: str, blobs: str, *, locks: Path, migrate: bool = True) -> Catalog:
+def open_catalog(
+    url: str, blobs: str, *, locks: Path, migrate: bool = True, patience: Patience = NO_PATIENCE
+) -> Catalog:
     """Open the catalog; create or upgrade its schema first if needed, once, under a lock.
 
     Args:
@@ -45,6 +48,7 @@ def open_catalog(url: str, blobs: str, *, locks: Path, migrate: bool = True) -> 
         blobs: Folder or fsspec URL of the weights.
         locks: Folder of this machine's lock files.
         migrate: Create or upgrade the schema; ``False`` refuses an old one instead.
+        patience: How long to wait, now and later, for a database that is away.
 
     Raises:
         ConflictError: The schema is newer than the code, or old and ``migrate`` is off.
@@ -52,7 +56,7 @@ def open_catalog(url: str, blobs: str, *, locks: Path, migrate: bool = True) -> 
         UsageError: The database URL is malformed or of an unsupported kind.
     """
     store = open_blobs(blobs)
-    database = Database(url)
+    database = Database(url).with_patience(patience)
     try:
         ensure_current(database, locks, migrate=migrate)
     except BaseException:
@@ -91,6 +95,10 @@ class Catalog(ReadableCatalog):
         super().__init__(database, blobs)
         self._announced: Blobs | None = None
 
+    def with_patience(self, patience: Patience) -> Catalog:
+        """Return this catalog, same connections, for a user who waits otherwise for a database that is away."""
+        return Catalog(self.database.with_patience(patience), self.blobs)
+
     # --- Claims -------------------------------------------------------------------------------
 
     def claim_many(self, keys: Iterable[str], *, owner: str, lease_s: float) -> dict[str, Claim]:
@@ -105,7 +113,10 @@ class Catalog(ReadableCatalog):
             The claims won; the other steps are complete or held. A claimed step's state is running.
         """
         wanted, lease_s = step_status.valid_keys(keys), claims.valid_lease(lease_s)
-        return self.database.write(lambda connection: claims.claim_many(connection, wanted, owner, lease_s))
+        tokens: dict[str, int] = {}  # of a try whose COMMIT may have been done though its answer was lost
+        return self.database.write(
+            lambda connection: claims.claim_many(connection, wanted, owner, lease_s, tried=tokens)
+        )
 
     def renew(self, held: Iterable[Claim], lease_s: float) -> set[str]:
         """Extend leases to ``lease_s`` seconds from now; return the keys that are lost."""
@@ -131,8 +142,13 @@ class Catalog(ReadableCatalog):
         Raises:
             ClaimLostError: Somebody else has the step.
         """
+        tried = False
 
         def work(connection: Connection) -> None:
+            nonlocal tried
+            if tried and claims.is_finished(connection, claim, State.FAILED):
+                return  # the first try was committed, only its answer was lost
+            tried = True
             claims.verify(connection, claim)
             claims.finish(connection, claim, State.FAILED, reason)
 
@@ -144,13 +160,12 @@ class Catalog(ReadableCatalog):
         Raises:
             ClaimLostError: Somebody else has the step, or it was published or released.
         """
-        with self.database.reading() as connection:
-            claims.verify(connection, claim, lock=False)
+        self.database.read(lambda connection: claims.verify(connection, claim, lock=False))
 
     def holder(self, key: str) -> Holder | None:
         """Return who holds a step now; ``None`` if nobody alive does."""
-        with self.database.reading() as connection:
-            return claims.holders(connection, step_status.valid_keys([key])).get(key)
+        known = step_status.valid_keys([key])
+        return self.database.read(lambda connection: claims.holders(connection, known).get(key))
 
     # --- Progress -----------------------------------------------------------------------------
 
@@ -191,8 +206,9 @@ class Catalog(ReadableCatalog):
     def status(self, keys: Iterable[str]) -> dict[str, StepStatus]:
         """Return how far each step is; steps nobody has touched are pending."""
         known = step_status.valid_keys(keys)
-        with self.database.reading() as connection:
-            return step_status.statuses(connection, known, claims.holders(connection, known))
+        return self.database.read(
+            lambda connection: step_status.statuses(connection, known, claims.holders(connection, known))
+        )
 
     # --- Publishing ---------------------------------------------------------------------------
 
@@ -266,11 +282,10 @@ class Catalog(ReadableCatalog):
         if claim.key != record.key:
             raise ValueError(f"the claim is for step {claim.key}, the record for {record.key}")
         step_status.valid_keys([record.key])
-        with self.database.reading() as connection:
-            if publish.is_published(connection, claim):
-                return self._get(type(record), record.key)
-            # Before the weights are written, so that a late owner does not leave a blob behind.
-            claims.verify(connection, claim, lock=False)
+        if self.database.read(lambda connection: publish.is_published(connection, claim)):
+            return self._get(type(record), record.key)
+        # Before the weights are written, so that a late owner does not leave a blob behind.
+        self.check(claim)
         blob = ""
         if weights is not None:
             blob = self.blobs.write(weights)
@@ -285,10 +300,9 @@ class Catalog(ReadableCatalog):
         try:
             return self.database.write(work)
         except ClaimLostError:
-            with self.database.reading() as connection:
-                if publish.is_published(connection, claim):
-                    # Another thread of this owner was faster.
-                    return self._get(type(record), record.key)
+            if self.database.read(lambda connection: publish.is_published(connection, claim)):
+                # Another thread of this owner was faster, or the answer to an earlier COMMIT was lost.
+                return self._get(type(record), record.key)
             raise
 
     def _announce(self) -> None:

@@ -25,12 +25,15 @@ class _Lines(AbstractContextManager["_Lines"]):
     """One line when a step changes its state, and now and then how far the running ones are."""
 
     def __init__(self) -> None:
-        self._phase = ""
+        self._phase = self._waiting = ""
         self._states: dict[str, State] = {}
         self._details: dict[str, tuple[float, str]] = {}
 
     def __call__(self, view: SweepView) -> None:
         now = time.monotonic()
+        if view.waiting != self._waiting:
+            self._waiting = view.waiting
+            note(f"{view.name}: {view.waiting or 'it answers again'}")
         if view.phase != self._phase:
             self._phase = view.phase
             note(f"{view.name}: {view.phase}")
@@ -98,7 +101,9 @@ class _Bars(AbstractContextManager["_Bars"]):
             )
         elapsed = int(time.monotonic() - self._started)
         head = Text(f"{view.name}  {elapsed // 60}:{elapsed % 60:02d}", style="bold cyan")
-        if not running.rows and view.phase:
+        if view.waiting:
+            running.add_row(Text(f"  {view.waiting} …", style="yellow"))
+        elif not running.rows and view.phase:
             running.add_row(Text(f"  {view.phase} …", style="dim"))
         self._live.update(Group(head, overall, running))
 

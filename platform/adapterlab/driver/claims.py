@@ -14,6 +14,7 @@ from adapterlab.catalog.records import Claim
 from adapterlab.catalog.store import Catalog, current_owner
 from adapterlab.errors import ConflictError, UnavailableError
 from adapterlab.passwords import hide_passwords
+from adapterlab.patience import NO_PATIENCE
 from adapterlab.records import State
 
 _TICK_S = 0.5
@@ -30,6 +31,7 @@ class HeldClaims:
 
     def __init__(self, catalog: Catalog, lease_s: float, on_tick: Callable[[], None]) -> None:
         self._catalog = catalog
+        self._hasty = catalog.with_patience(NO_PATIENCE)
         self._lease_s = lease_s
         self._on_tick = on_tick
         self._owner = current_owner()
@@ -82,17 +84,19 @@ class HeldClaims:
         while not self._stop.wait(_TICK_S):
             waited_s += _TICK_S
             if waited_s >= self._lease_s / 4:
-                waited_s = 0.0
-                self._renew()
+                # A catalog that is away is asked at every beat: once it is back, leases are renewed at once.
+                waited_s = 0.0 if self._renew() else waited_s
             self._on_tick()
 
-    def _renew(self) -> None:
+    def _renew(self) -> bool:
+        """Renew the claims; return whether the catalog answered."""
         with self._lock:
             claims = list(self._claims.values())
         try:
-            lost = self._catalog.renew(claims, self._lease_s)
+            lost = self._hasty.renew(claims, self._lease_s)
         except (ConflictError, UnavailableError):
             # The next beat tries again; if the lease ends first, fencing keeps results exact. A catalog that a newer
             # version has upgraded is told of by whatever the driver or a worker writes next.
-            return
+            return False
         self.drop(lost)
+        return True

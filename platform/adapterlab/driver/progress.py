@@ -30,6 +30,8 @@ class SweepView:
     steps: tuple[StepView, ...]
     phase: str = ""
     """What the driver does while no step is in work; empty for onlookers."""
+    waiting: str = ""
+    """What everything waits for, in words; empty while all goes on."""
 
     def count(self, kind: StepKind, *states: State) -> int:
         """Return the number of steps of a kind, in any of the states if some are given."""

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from adapterlab.caching.leftovers import remove_abandoned
@@ -32,6 +33,7 @@ from adapterlab.driver.leftovers import found_at_once
 from adapterlab.driver.progress import SweepView, view_sweep
 from adapterlab.driver.results import set_damaged_aside, show_reused
 from adapterlab.errors import (
+    AwayError,
     CancelledError,
     ClaimLostError,
     NotFoundError,
@@ -40,6 +42,7 @@ from adapterlab.errors import (
 )
 from adapterlab.home import Stores, is_writable
 from adapterlab.passwords import hide_passwords
+from adapterlab.patience import NO_PATIENCE, Patience
 from adapterlab.planning.compile import Plan
 from adapterlab.planning.steps import Job, Step, StepId, StudyJob
 from adapterlab.private_files import private_umask
@@ -120,8 +123,10 @@ def run_sweep(
         private_umask(),
         signals.heard(),
         signals.explained(),
-        open_catalog(stores.catalog, stores.blobs, locks=stores.locks) as catalog,
+        open_catalog(stores.catalog, stores.blobs, locks=stores.locks) as opened,
     ):
+        # Patient from here on only: an address that is wrong is said within seconds.
+        catalog = opened.with_patience(Patience(spec.cluster.lease_s, check=signals.check))
         driver = _Driver(plan, spec, stores, spec_toml, library, watch, catalog, signals)
         return driver.run(plan.key)
 
@@ -144,11 +149,14 @@ class _Driver:
     """Studies whose trials several workers have shared already."""
     phase: str = "preparing the stores"
     """What the driver does while no step is in work."""
+    shown: SweepView | None = None
+    """What was last shown of it."""
 
     # -- the whole --------------------------------------------------------------------------------
 
     def run(self, key: str) -> Outcome:
         self.keys = [str(step.key) for step in self.plan.steps]
+        self.hasty = self.catalog.with_patience(NO_PATIENCE)
         with self.signals.interrupting():
             repaired = self._set_damaged_aside(self.plan.steps)
         self.before = set(self.keys) - self._missing()
@@ -269,7 +277,8 @@ class _Driver:
 
             self.searched |= {str(one.key) for one in searched}
             for study in searched:  # a round waits for its trials, whoever left them
-                free_trials(self.stores.studies, str(study.job.search_key))
+                search = str(study.job.search_key)
+                self._patience().retry(partial(free_trials, self.stores.studies, search))
             return schedule.trial_orders(searched, holding.get, context, workers=sharing)
         return [
             *schedule.source_orders(sources, holding.get, context, groups=launcher.groups),
@@ -322,6 +331,8 @@ class _Driver:
                 continue  # stopped on request, or a share of a study that goes on
             elif guilty and key not in guilty:
                 continue  # another step of the order hangs; this one is done without it
+            elif isinstance(outcome.error, AwayError):
+                raise outcome.error  # a server was away for too long: no fault of the step
             elif claim is not None:
                 self.failed[key] = hide_passwords(str(outcome.error or "its worker ended without a result"))
                 with suppress(ClaimLostError):  # then it is somebody else's to report
@@ -346,16 +357,30 @@ class _Driver:
     def _tick(self) -> None:
         if self.watch is None:
             return
+        key = str(self.plan.key)
         with suppress(UnavailableError, NotFoundError, OSError):  # the terminal may be gone
-            view = view_sweep(self.catalog, self.catalog.sweep(str(self.plan.key)))
-            self.watch(replace(view, phase=self.phase))
+            try:
+                view = replace(view_sweep(self.hasty, self.hasty.sweep(key)), phase=self.phase)
+                self.shown = view
+            except AwayError:
+                shown = self.shown or SweepView(self.plan.name, key, State.RUNNING, ())
+                view = replace(shown, waiting=f"{self.catalog.database.name} does not answer, waiting")
+            self.watch(view)
+
+    def _patience(self) -> Patience:
+        """Return the patience of a sweep with a server that is not the catalog's."""
+        return Patience(self.spec.cluster.lease_s, check=self.signals.check)
 
     def _tell(self, phase: str) -> None:
         self.phase = phase
         self._check_cancelled()
 
     def _cancel_requested(self) -> bool:
-        return self.catalog.cancel_requested(str(self.plan.key))
+        """Return whether somebody asked the sweep to stop; while the catalog is away, nobody could."""
+        try:
+            return self.hasty.cancel_requested(str(self.plan.key))
+        except AwayError:
+            return False
 
     def _check_stopped(self) -> None:
         self.signals.check()
@@ -392,6 +417,7 @@ class _Driver:
             lanes=cluster.lanes,
             threads=max(1, int(cluster.cpus_per_worker)),
             gpu=cluster.gpus_per_worker > 0,
+            patience_s=cluster.lease_s,
         )
 
     def _outcome(self, key: str, repaired: tuple[StepId, ...]) -> Outcome:

@@ -28,8 +28,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from adapterlab.errors import ConflictError, UnavailableError, UsageError
+from adapterlab.errors import AwayError, ConflictError, UnavailableError, UsageError
 from adapterlab.passwords import hide_passwords
+from adapterlab.patience import is_away
 
 BUSY_TIMEOUT_S = 60.0
 """How long one statement waits for SQLite's write lock. Writes take milliseconds; 64 workers queue."""
@@ -93,9 +94,10 @@ def open_storage(url: str) -> BaseStorage:
                 f"{display_url(url)}: the schema of the studies does not fit Optuna {optuna.__version__}: {error}",
                 remedy="Run `platform db upgrade`.",
             ) from error
-        _relax_durability(storage)
         if file is None:
             _check_when_idle(storage.engine)
+        else:
+            _relax_durability(storage)
     return optuna.storages.get_storage(storage)
 
 
@@ -215,7 +217,12 @@ def database_lock(url: str, name: str, locks: Path | None = None) -> Iterator[No
 
 @contextmanager
 def readable_errors(url: str) -> Iterator[None]:
-    """Turn database failures inside the block into one clear error without the password."""
+    """Turn database failures inside the block into one clear error without the password.
+
+    Raises:
+        AwayError: The server is away for the moment.
+        UnavailableError: Anything else is wrong with it.
+    """
     try:
         yield
     except ImportError as error:
@@ -226,7 +233,8 @@ def readable_errors(url: str) -> Iterator[None]:
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         cause = error.__cause__ or error
         reason = str(getattr(cause, "orig", None) or cause).strip().splitlines()
-        raise UnavailableError(
+        kind = AwayError if is_away(cause) else UnavailableError
+        raise kind(
             f"{display_url(url)}: the studies cannot be used: {reason[0] if reason else type(cause).__name__}",
             remedy="Check that the database is up, the URL is right and the disk is not full; then submit again.",
         ) from error
@@ -272,12 +280,14 @@ def _escaped(url: str) -> str:
 
 
 def _relax_durability(storage: RDBStorage) -> None:
-    """Skip one fsync per write: a killed worker loses nothing, a power cut the last trials only."""
-    sqlite = storage.engine.dialect.name == "sqlite"
-    statement = "PRAGMA synchronous=NORMAL" if sqlite else "SET synchronous_commit = off"
+    """Skip one fsync per write on SQLite: a killed worker loses nothing, a power cut the last trials only.
+
+    On PostgreSQL a commit waits for the disk. A server that was killed would have forgotten what a worker that lives
+    on was told is written: trials without some of their epochs, or no trial under a number that is in training.
+    """
 
     def relax(connection: Any, _record: Any) -> None:
-        connection.execute(statement)
+        connection.execute("PRAGMA synchronous=NORMAL")
         connection.commit()
 
     sqlalchemy.event.listen(storage.engine, "connect", relax)
@@ -356,6 +366,8 @@ def _advisory_lock(url: str, name: str) -> Iterator[None]:
             try:
                 connection.execute(_LOCK, {"key": key})
             except sqlalchemy.exc.OperationalError as error:
+                if is_away(error):
+                    raise
                 raise _held_too_long(url, name) from error
         yield
         with readable_errors(url):

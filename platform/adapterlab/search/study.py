@@ -9,6 +9,9 @@ Searches that differ in their budget only share one Optuna study, so that raisin
 nothing twice. A budget of N is the first N trials of it and knows of no other. What a trial learns
 from, and what it is pruned against, is decided by its place and not by the clock: trials come in
 rounds, and each sees exactly the rounds before its own (:func:`round_start`).
+
+Every question and answer may be repeated as a whole, which is what is done while the database is away: a trial
+that was created though its worker did not hear of it is handed out to that worker at its next try.
 """
 
 from __future__ import annotations
@@ -20,13 +23,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from adapterlab.errors import ConflictError, NotFoundError
+from adapterlab.patience import NO_PATIENCE, Patience
 from adapterlab.records import State
 from adapterlab.search.samplers import Proposer, Spaces, by_dimension, pruner_of, round_start
 from adapterlab.search.storage import (
@@ -49,6 +53,8 @@ SEARCH = "search"
 """Study attribute: the space, sampler, seed and direction it was made with."""
 
 _REASON_LENGTH = 1000
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,7 @@ class StudySearch:
         url: str,
         trials: int,
         guard: Guard,
+        patience: Patience = NO_PATIENCE,
     ) -> None:
         self.name: str = study.study_name
         self._study = study
@@ -139,6 +146,7 @@ class StudySearch:
         self._in_rounds = proposer.learns or not isinstance(study.pruner, optuna.pruners.NopPruner)
         self._url = url
         self._guard = guard
+        self._patience = patience
         self._handed_out: set[int] = set()
         self.budget = trials if proposer.size is None else min(trials, proposer.size)
         """Trials this study ends with: as asked, or as many as there are distinct settings."""
@@ -153,6 +161,7 @@ class StudySearch:
         attributes: Mapping[str, Any] | None = None,
         guard: Guard | None = None,
         locks: Path | None = None,
+        patience: Patience = NO_PATIENCE,
     ) -> StudySearch:
         """Open a study, creating it when it is new. The storage must be initialised.
 
@@ -167,6 +176,7 @@ class StudySearch:
             guard: Makes the lock shared by the study's workers; absent: a lock file (SQLite) or an
                 advisory lock (PostgreSQL) of the study's name.
             locks: Folder of lock files, when ``guard`` is absent; absent: beside the SQLite file.
+            patience: How long to wait, now and later, for a database that is away.
 
         Raises:
             ConflictError: A study of this name has another space, direction, sampler or seed.
@@ -179,27 +189,28 @@ class StudySearch:
             name, recipe.spaces, direction=recipe.direction, sampler=recipe.sampler, seed=recipe.seed
         )
         shared = guard or (lambda: database_lock(storage_url, f"study {name}", locks))
-        storage = open_storage(storage_url)
         made_with = _description(recipe.spaces, recipe.direction, recipe.sampler, recipe.seed)
-        with readable_errors(storage_url), shared():
-            study = optuna.create_study(
-                storage=storage,
-                study_name=name,
-                direction=recipe.direction,
-                pruner=pruner_of(recipe.pruner),
-                load_if_exists=True,
-            )
-            known = study.user_attrs
-            if SEARCH in known and known[SEARCH] != made_with:
-                raise ConflictError(
-                    f"study {name!r} exists with another search: {json.dumps(known[SEARCH])}; "
-                    f"now asked for: {json.dumps(made_with)}",
-                    remedy="Give the changed search a name of its own.",
-                )
-            for key, value in {**(attributes or {}), SEARCH: made_with}.items():
-                if key not in known or known[key] != value:
-                    study.set_user_attr(key, value)
-        return cls(study, storage, proposer, url=storage_url, trials=recipe.trials, guard=shared)
+
+        def opened() -> StudySearch:
+            storage = open_storage(storage_url)
+            try:
+                with readable_errors(storage_url):
+                    with shared():
+                        study = _open_study(storage, name, recipe, made_with, attributes or {})
+                    return cls(
+                        study,
+                        storage,
+                        proposer,
+                        url=storage_url,
+                        trials=recipe.trials,
+                        guard=shared,
+                        patience=patience,
+                    )
+            except BaseException:
+                close_storage(storage)
+                raise
+
+        return patience.retry(opened)
 
     def __enter__(self) -> StudySearch:
         return self
@@ -223,7 +234,13 @@ class StudySearch:
         Args:
             worker: Stable id of the asking worker: the same after its restart, no other's.
         """
-        with readable_errors(self._url), self._guard():
+        proposal = self._patiently(lambda: self._ask(worker))
+        if proposal is not None:
+            self._handed_out.add(proposal.number)  # only now: a try that broke off has handed out nothing
+        return proposal
+
+    def _ask(self, worker: str) -> Proposal | None:
+        with self._guard():
             everything = self._view.current(self._handed_out)
             trials = self._own(everything)
             stale = next((trial for trial in trials if self._is_stale(trial, worker)), None)
@@ -245,7 +262,6 @@ class StudySearch:
             number = trial_number(self._storage, self._study_id, trial_id)
             draft.number, draft._trial_id = number, trial_id
             self._view.note_trial(draft)
-        self._handed_out.add(number)
         return Proposal(
             number, by_dimension(settings), taken_over=False, attributes={}, _judges=seen, _study=self
         )
@@ -259,28 +275,36 @@ class StudySearch:
         Returns:
             How many trials were set free.
         """
-        with readable_errors(self._url), self._guard():
-            freed = [
-                trial
-                for trial in self._own(self._trials())
-                if trial.state is TrialState.RUNNING
-                and (worker is None or trial.user_attrs.get(WORKER) == worker)
-            ]
-            for trial in freed:
-                self._storage.set_trial_user_attr(self._id_of(trial.number), WORKER, None)
+
+        def free() -> list[FrozenTrial]:
+            with self._guard():
+                freed = [
+                    trial
+                    for trial in self._own(self._trials())
+                    if trial.state is TrialState.RUNNING
+                    and (worker is None or trial.user_attrs.get(WORKER) == worker)
+                ]
+                for trial in freed:
+                    self._storage.set_trial_user_attr(self._id_of(trial.number), WORKER, None)
+            return freed
+
+        freed = self._patiently(free)
         self._handed_out -= {trial.number for trial in freed}
         self._view.forget()
         return len(freed)
 
     def annotate(self, number: int, **attributes: Any) -> None:
         """Note JSON-able facts of a running trial, for example its MLflow run; ended ones stay as they are."""
-        with readable_errors(self._url):
+
+        def note() -> None:
             trial_id = self._id_of(number)
             for key, value in attributes.items():
                 try:
                     self._storage.set_trial_user_attr(trial_id, key, value)
                 except optuna.exceptions.UpdateFinishedTrialError:
                     return
+
+        self._patiently(note)
 
     def tell_complete(self, number: int, value: float) -> State:
         """End a trial with its objective; not a finite number means failed. Ended trials stay as they are.
@@ -308,13 +332,11 @@ class StudySearch:
 
     def trials(self) -> list[TrialRecord]:
         """Return every trial of the budget, by number."""
-        with readable_errors(self._url):
-            return [record_of(trial) for trial in self._own(self._trials())]
+        return [record_of(trial) for trial in self._own(self._patiently(self._trials))]
 
     def standing(self) -> tuple[int, float | None]:
         """Return how many trials have ended, and the best value; cheap."""
-        with readable_errors(self._url):
-            trials = self._own(self._view.current(self._handed_out))
+        trials = self._own(self._current())
         values = [trial.value for trial in trials if trial.state is TrialState.COMPLETE]
         better = max if self._study.direction is optuna.study.StudyDirection.MAXIMIZE else min
         best = better((value for value in values if value is not None), default=None)
@@ -323,15 +345,25 @@ class StudySearch:
     @property
     def finished(self) -> bool:
         """Whether the budget is spent and no trial runs."""
-        with readable_errors(self._url):
-            trials = self._own(self._trials())
+        trials = self._own(self._patiently(self._trials))
         return len(trials) >= self.budget and all(trial.state.is_finished() for trial in trials)
 
     @property
     def spent(self) -> bool:
         """Whether every trial of the budget exists, so that nothing new will be proposed."""
-        with readable_errors(self._url):
-            return len(self._own(self._view.current(self._handed_out))) >= self.budget
+        return len(self._own(self._current())) >= self.budget
+
+    def _current(self) -> list[FrozenTrial]:
+        return self._patiently(lambda: self._view.current(self._handed_out))
+
+    def _patiently(self, work: Callable[[], _Result]) -> _Result:
+        """Do something with the storage, again while the database is away."""
+
+        def once() -> _Result:
+            with readable_errors(self._url):
+                return work()
+
+        return self._patience.retry(once)
 
     def _own(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         """Return the trials the budget pays for: the first, but none another tool enqueued and nobody here runs."""
@@ -372,7 +404,6 @@ class StudySearch:
                     self._storage.set_trial_param(trial_id, name, internal, distribution)
                     settings[name] = drawn[name]
         self._storage.set_trial_user_attr(trial_id, WORKER, worker)
-        self._handed_out.add(trial.number)
         self._view.forget()
         noted = {key: value for key, value in trial.user_attrs.items() if key not in {WORKER, REASON}}
         return Proposal(
@@ -391,24 +422,29 @@ class StudySearch:
         if not math.isfinite(value):
             self.tell_failed(number, f"the objective is {value} after epoch {epoch}")
             return True
-        with readable_errors(self._url):
-            trial_id = self._id_of(number)
+
+        def write() -> bool:
             try:
-                self._storage.set_trial_intermediate_value(trial_id, epoch, value)
+                self._storage.set_trial_intermediate_value(self._id_of(number), epoch, value)
             except optuna.exceptions.UpdateFinishedTrialError:
-                return True  # somebody else ended it; nothing this worker finds can count
-            self._view.note_value(number, epoch, value)
-            proposal._values[epoch] = value
-            # The pruner judges this run alone: later epochs of a run that died are not its own.
-            judged = create_trial(state=TrialState.RUNNING, intermediate_values=dict(proposal._values))
-            judges = _Judges(self._study.direction, proposal._judges)
-            stop: bool = self._study.pruner.prune(judges, judged)
-            return stop
+                return False
+            return True
+
+        if not self._patiently(write):
+            return True  # somebody else ended it; nothing this worker finds can count
+        self._view.note_value(number, epoch, value)
+        proposal._values[epoch] = value
+        # The pruner judges this run alone: later epochs of a run that died are not its own.
+        judged = create_trial(state=TrialState.RUNNING, intermediate_values=dict(proposal._values))
+        judges = _Judges(self._study.direction, proposal._judges)
+        stop: bool = self._study.pruner.prune(judges, judged)
+        return stop
 
     def _end(
         self, number: int, state: TrialState, *, value: float | None = None, reason: str | None = None
     ) -> State:
-        with readable_errors(self._url):
+
+        def write() -> State:
             trial_id = self._id_of(number)
             values = None if value is None else [value]
             if state is TrialState.PRUNED:  # Optuna's tools show a pruned trial at its last epoch
@@ -424,6 +460,35 @@ class StudySearch:
                 return STATES[self._storage.get_trial(trial_id).state]
             self._view.note_end(number, state, values)
             return STATES[state]
+
+        return self._patiently(write)
+
+
+def _open_study(
+    storage: BaseStorage,
+    name: str,
+    recipe: SearchRecipe,
+    made_with: Mapping[str, Any],
+    attributes: Mapping[str, Any],
+) -> optuna.Study:
+    study = optuna.create_study(
+        storage=storage,
+        study_name=name,
+        direction=recipe.direction,
+        pruner=pruner_of(recipe.pruner),
+        load_if_exists=True,
+    )
+    known = study.user_attrs
+    if SEARCH in known and known[SEARCH] != made_with:
+        raise ConflictError(
+            f"study {name!r} exists with another search: {json.dumps(known[SEARCH])}; "
+            f"now asked for: {json.dumps(made_with)}",
+            remedy="Give the changed search a name of its own.",
+        )
+    for key, value in {**attributes, SEARCH: made_with}.items():
+        if key not in known or known[key] != value:
+            study.set_user_attr(key, value)
+    return study
 
 
 def _description(

@@ -19,17 +19,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from adapterlab.errors import AdapterlabError, ConflictError, UnavailableError, UsageError
+from adapterlab.errors import AdapterlabError, AwayError, ConflictError, UnavailableError, UsageError
 from adapterlab.home import sqlite_file
 from adapterlab.passwords import hide_passwords
+from adapterlab.patience import is_away
 from adapterlab.tracking.entities import EXPERIMENT_TAGS
 
 if TYPE_CHECKING:
+    from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _SERVERS = ("http", "https", "databricks")
 _CONNECT_TIMEOUT_S = 5
+_PASSING = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED"}
+_NO_VERDICT = re.compile(r"API request to \S+ failed with (exception|timeout)")
 _OUR_HTTP_LIMITS = {
     # MLflow's own limits (7 retries, 120 s each) block a caller for minutes; the writer retries anyway.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -110,13 +114,14 @@ def check_answers(uri: str) -> None:
     """Make sure the store answers and is ready, within seconds.
 
     Raises:
-        UnavailableError: It cannot be reached, or is not ready.
+        AwayError: It cannot be reached.
+        UnavailableError: It is not ready.
     """
     if is_server(uri):
         configure(uri)
         answer = ping(uri)
         if not answer.up:
-            raise UnavailableError(
+            raise AwayError(
                 f"MLflow server {display_url(uri)}: {answer.why}",
                 remedy="Start it (`mlflow server`), correct MLFLOW_TRACKING_URI, or unset it to use the home folder.",
             )
@@ -221,14 +226,21 @@ def readable_errors(uri: str) -> Iterator[None]:
                 f"tracking store {display_url(uri)}: {text}",
                 remedy="Use the MLflow version that wrote it, or another store.",
             ) from error
-        raise UnavailableError(
+        kind = AwayError if is_passing(error) else UnavailableError
+        raise kind(
             f"tracking store {display_url(uri)}: {text}", remedy="Check the address and your credentials."
         ) from error
     except (sqlalchemy.exc.SQLAlchemyError, OSError, sqlite3.Error) as error:
-        raise UnavailableError(
+        kind = AwayError if is_away(error) else UnavailableError
+        raise kind(
             f"tracking store {display_url(uri)} cannot be used: {hide_passwords(first_line(error))}",
             remedy="Check that the database runs, the address, and that the folder can be written.",
         ) from error
+
+
+def is_passing(error: MlflowException) -> bool:
+    """Return whether MLflow's error says that its server or database is away, busy or in haste."""
+    return error.error_code in _PASSING or _NO_VERDICT.match(str(error)) is not None
 
 
 def connect(uri: str) -> Any:

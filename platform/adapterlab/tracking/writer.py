@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -21,7 +20,7 @@ from adapterlab.passwords import hide_passwords
 from adapterlab.records import State
 from adapterlab.tracking.runs import RunDescription, Runs
 from adapterlab.tracking.spool import Entry, Leftover, Spool
-from adapterlab.tracking.store import Answer
+from adapterlab.tracking.store import Answer, is_passing
 
 INTERVAL_S = 0.5
 """Longest wait before entries are written; half of what is promised."""
@@ -36,8 +35,6 @@ _PATIENCE_S = 900.0
 """How long a store that answers may turn an entry away as busy."""
 _PARENT_WAIT_S = 10.0
 """How long a run waits for its parent, which another process may still be creating."""
-_PASSING = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED"}
-_NO_VERDICT = re.compile(r"API request to \S+ failed with (exception|timeout)")
 _DEATH_REASON = "its process died before it ended"
 
 _log = logging.getLogger(__name__)
@@ -291,6 +288,6 @@ def _hopeless(error: Exception, faults: int, waited_s: float) -> bool:
         return True  # a leftover of another version, or damaged
     if not isinstance(error, MlflowException):
         return faults >= _TRIES
-    if error.error_code in _PASSING or _NO_VERDICT.match(str(error)):
+    if is_passing(error):
         return waited_s > _PATIENCE_S
     return error.error_code != "INTERNAL_ERROR" or faults >= _TRIES

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from adapterlab.errors import BackboneError
+from adapterlab.errors import BackboneError, CancelledError
+from adapterlab.patience import Patience
 from adapterlab.private_files import private_umask
 from adapterlab.records import RunInWork
 from adapterlab.train.capacity import Capacity
@@ -75,13 +76,20 @@ def open_worker(
     """
     from adapterlab.train.device import prepare
 
+    def check() -> None:
+        if stop():
+            raise CancelledError("stopped while a server was away", remedy="Submit again to continue.")
+
+    def patience() -> Patience:
+        return Patience(context.patience_s, check=check)
+
     in_work({"": RunInWork("", "loading the backbone")})
     device = prepare(threads=context.threads, gpu=context.gpu)
     with (
         private_umask(),
         _switching_fast(),
-        context.catalog() as catalog,
-        SweepTree.open(context, catalog) as tree,
+        context.catalog(patience()) as catalog,
+        SweepTree.open(context, catalog, patience()) as tree,
     ):
         context = receive_backbone(context)
         backbone = _load_backbone(context.backbone, device, context.stores.cache)
@@ -95,6 +103,7 @@ def open_worker(
             capacity=Capacity(context.lanes),
             stop=stop,
             in_work=in_work,
+            patience=patience(),
         )
 
 

@@ -16,6 +16,7 @@ from adapterlab.catalog.store import Catalog, open_catalog
 from adapterlab.data.task_library import TaskLibrary
 from adapterlab.errors import UsageError
 from adapterlab.home import Stores
+from adapterlab.patience import NO_PATIENCE, Patience
 from adapterlab.planning.steps import FinalJob, SourceJob, StudyJob
 from adapterlab.provenance import VERSION
 from adapterlab.worker.shipment import Shipment
@@ -62,10 +63,15 @@ class Context:
     """Of the driver's adapterlab."""
     shipment: Shipment | None = None
     """What machines of a cluster take from the blob store; ``None``: workers see the driver's own files."""
+    patience_s: float = 0.0
+    """How long a server may be away before work is given up, in seconds."""
 
-    def catalog(self) -> Catalog:
+    def catalog(self, patience: Patience = NO_PATIENCE) -> Catalog:
         """Open the catalog; its schema is already there."""
-        return open_catalog(self.stores.catalog, self.stores.blobs, locks=self.stores.locks, migrate=False)
+        stores = self.stores
+        return open_catalog(
+            stores.catalog, stores.blobs, locks=stores.locks, migrate=False, patience=patience
+        )
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from adapterlab.catalog.store import Catalog
 from adapterlab.data.metrics import predictions_of
 from adapterlab.passwords import hide_passwords
+from adapterlab.patience import NO_PATIENCE, Patience
 from adapterlab.planning.steps import SourceJob, StudyJob
 from adapterlab.records import EpochResult, ProblemType, State, TaskData, TaskFacts
 from adapterlab.spec.search_space import COMBINER, Setting, space_json
@@ -165,23 +166,31 @@ class SweepTree:
         self._open: dict[str, RunRecorder] = {}
 
     @classmethod
-    def open(cls, context: Context, catalog: Catalog) -> SweepTree:
+    def open(cls, context: Context, catalog: Catalog, patience: Patience = NO_PATIENCE) -> SweepTree:
         """Connect to the tracking store; its schema is already there.
+
+        Args:
+            context: Of the sweep.
+            catalog: Keeps run ids.
+            patience: How long to wait for a store that is away; later, nothing waits for it.
 
         Raises:
             UnavailableError: The store does not answer.
         """
         stores = context.stores
-        tracker = Tracker.open(
-            uri=stores.tracking,
-            artifacts=stores.artifacts,
-            experiment=context.experiment,
-            spool=stores.spool,
-            run_ids=CatalogRunIds(catalog),
-            locks=stores.locks,
-            command=f"platform submit {context.name}",
-        )
-        return cls(context, tracker)
+
+        def opened() -> Tracker:
+            return Tracker.open(
+                uri=stores.tracking,
+                artifacts=stores.artifacts,
+                experiment=context.experiment,
+                spool=stores.spool,
+                run_ids=CatalogRunIds(catalog),
+                locks=stores.locks,
+                command=f"platform submit {context.name}",
+            )
+
+        return cls(context, patience.retry(opened))
 
     def __enter__(self) -> SweepTree:
         return self

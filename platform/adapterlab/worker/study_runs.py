@@ -151,6 +151,7 @@ class _Study:
                 "pool": [member.task for member in self.job.pool],
             },
             locks=self.worker.context.stores.locks,
+            patience=self.worker.patience,
         )
 
 

@@ -11,6 +11,7 @@ from adapterlab.catalog.records import Claim
 from adapterlab.catalog.store import Catalog
 from adapterlab.errors import CancelledError
 from adapterlab.fingerprint import digest_of
+from adapterlab.patience import NO_PATIENCE, Patience
 from adapterlab.planning.steps import RunRows
 from adapterlab.records import RunInWork, State, TaskData
 from adapterlab.train.capacity import Capacity
@@ -39,6 +40,8 @@ class Worker:
     """Whether whoever started this worker wants it to stop; asked often."""
     in_work: Callable[[Mapping[str, RunInWork]], None] = lambda _: None
     """Told what is in work whenever that changes; may end this process when something takes too long."""
+    patience: Patience = NO_PATIENCE
+    """How long it waits for the studies' database."""
 
     def __post_init__(self) -> None:
         self._asked_at = 0.0
