@@ -28,7 +28,7 @@ test: $(STAMP)  ## run the default tests
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 slow: $(STAMP)  ## run the slow tests
-	@$(BIN)/python -m pytest -q -m slow
+	@$(BIN)/python -m pytest -q -m slow -n 2
 
 chaos: $(STAMP)  ## run rounds of random faults: make chaos ROUNDS=1000 SEED=7
 	@$(BIN)/python -m pytest -q -m chaos tests/chaos --rounds $(ROUNDS) --seed $(SEED)

@@ -31,6 +31,8 @@ from tiny_world import environment, write_world
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(900)]
 
+ROUNDS = 10
+"""Without ``--rounds``, as CI runs them."""
 MOST_SUBMITS = 8
 """Submits after the last fault until one must have exited 0."""
 DISK_MB = 24
@@ -40,7 +42,7 @@ RAY_SHARE = 0.1
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "seed" in metafunc.fixturenames:
-        rounds = metafunc.config.getoption("rounds", None) or 30
+        rounds = metafunc.config.getoption("rounds", None) or ROUNDS
         first = metafunc.config.getoption("seed", None) or 1
         launcher = metafunc.config.getoption("launcher", None)
         seeds = (seed for seed in count(first) if launcher in {None, launcher_of(seed)})
