@@ -101,6 +101,7 @@ def _catalog(home: Path) -> Catalog:
     return open_catalog(f"sqlite:///{home}/catalog.db", str(home / "blobs"), locks=home / "locks")
 
 
+@pytest.mark.slow
 def test_two_files_and_a_table_are_enough_for_a_task(world):
     done = platform(world / "home", "submit", str(world / "own.toml"))
     assert done.returncode == 0, done.stderr
@@ -117,6 +118,7 @@ def test_two_files_and_a_table_are_enough_for_a_task(world):
         assert catalog.adapters() == before
 
 
+@pytest.mark.slow
 def test_every_seed_of_a_few_shot_sweep_has_its_own_rows_and_source_adapter(world):
     few = [
         "--set",
