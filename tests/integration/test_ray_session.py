@@ -221,7 +221,7 @@ def test_two_sessions_of_two_processes_do_not_meet(start):
 
 @pytest.mark.slow
 def test_an_error_inside_the_session_ends_it_in_order(tmp_path, temporary, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(temporary))  # other sessions may come and go in the common one
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))  # others come and go in the common one
     handler = signal.getsignal(signal.SIGTERM)
     started: list[psutil.Process] = []
 
