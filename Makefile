@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 ROUNDS ?= 30
 SEED   ?= 1
 
-.PHONY: quickstart test slow chaos browser adapterhub lint types imports docs docs-serve audit check install lock clean help
+.PHONY: quickstart test slow nightly chaos browser adapterhub lint types imports docs docs-serve audit check install lock clean help
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -28,7 +28,10 @@ test: $(STAMP)  ## run the default tests
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 slow: $(STAMP)  ## run the slow tests
-	@$(BIN)/python -m pytest -q -m slow -n 2
+	@$(BIN)/python -m pytest -q -m "slow and not nightly" -n 2
+
+nightly: $(STAMP)  ## run the slow tests that CI leaves out
+	@$(BIN)/python -m pytest -q -m nightly
 
 chaos: $(STAMP)  ## run rounds of random faults: make chaos ROUNDS=1000 SEED=7
 	@$(BIN)/python -m pytest -q -m chaos tests/chaos --rounds $(ROUNDS) --seed $(SEED)

@@ -31,7 +31,7 @@ from tiny_world import environment, write_world
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(900)]
 
-ROUNDS = 10
+ROUNDS = 6
 """Without ``--rounds``, as CI runs them."""
 MOST_SUBMITS = 8
 """Submits after the last fault until one must have exited 0."""

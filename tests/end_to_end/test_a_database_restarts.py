@@ -41,7 +41,7 @@ def said_until(process, word: str) -> str:
     raise AssertionError(f"ended without {word!r}: {said}")
 
 
-@pytest.mark.parametrize("launcher", ["in_process", "ray"])
+@pytest.mark.parametrize("launcher", ["in_process", pytest.param("ray", marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("kill", [False, True])
 def test_a_sweep_waits_for_its_database(server, stores, tmp_path, launcher, kill):
     spec = write_world(tmp_path, epochs=4, rows=120, lease_s=30.0)
@@ -61,7 +61,7 @@ def test_a_sweep_waits_for_its_database(server, stores, tmp_path, launcher, kill
     assert json.loads(again.stdout)["outcome"]["nothing_to_do"]
 
 
-@pytest.mark.parametrize("launcher", ["in_process", "ray"])
+@pytest.mark.parametrize("launcher", ["in_process", pytest.param("ray", marks=pytest.mark.nightly)])
 def test_a_database_that_stays_away_ends_the_sweep_in_words(server, stores, tmp_path, launcher):
     spec = write_world(tmp_path, epochs=4, rows=120, lease_s=5.0)
     options = [*stores, "--set", f"cluster.launcher='{launcher}'"]

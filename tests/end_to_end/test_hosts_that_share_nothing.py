@@ -207,6 +207,7 @@ def test_a_sweep_from_a_laptop_survives_what_befalls_the_hosts(cluster, undistur
     assert again["outcome"]["nothing_to_do"]
 
 
+@pytest.mark.nightly
 def test_a_head_that_restarts_ends_a_submit_in_words_and_the_next_goes_on(cluster, undisturbed):
     spec = f"{HOME}/tiny.toml"
     one = cluster.add_node("one")

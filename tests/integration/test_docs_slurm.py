@@ -17,7 +17,7 @@ from documents import DOCS
 from ray_nodes import free_port
 from tiny_world import environment, platform, write_world
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(400)]
 
 SRUN = """#!{python}
 import os, socket, sys
