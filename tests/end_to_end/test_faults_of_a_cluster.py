@@ -95,8 +95,7 @@ def results(home: Path) -> dict[str, tuple[str, float]]:
 )
 def test_a_signal_to_the_group_stops_in_order(spec, tmp_path, number, code, launcher):
     submit = Submit(tmp_path / "home", spec, "--set", f"cluster.launcher='{launcher}'")
-    submit.wait_for("source")
-    submit.wait_for("epoch" if launcher == "in_process" else "running")
+    submit.wait_for("running")  # a busy machine may show no epoch between
     os.killpg(submit.process.pid, number)
     assert submit.end(40) == code, submit.said
     assert f"stopped by {signal.Signals(number).name}" in submit.said
