@@ -93,7 +93,7 @@ class Cluster:
 
     def submit_until_training(self, spec: str) -> subprocess.Popen[str]:
         process = self.submit(spec)
-        until(lambda: "epoch" in self.said() or process.poll() is not None, "the first epoch", 150)
+        until(lambda: ": running" in self.said() or process.poll() is not None, "a step that runs", 150)
         assert process.poll() is None, self.said()
         return process
 
