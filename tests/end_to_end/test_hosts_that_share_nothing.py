@@ -218,10 +218,10 @@ def test_a_head_that_restarts_ends_a_submit_in_words_and_the_next_goes_on(cluste
     assert "was lost while workers trained" in cluster.said()
     assert "Traceback" not in cluster.said()
 
-    cluster.head.power_on_again()
+    cluster.head.power_on()
     cluster.start_head()
     one.power_off()
-    one.power_on_again()
+    one.power_on()
     one.variables(cluster.node_variables)
     cluster.join(one)
     code = cluster.submit(spec).wait(300)

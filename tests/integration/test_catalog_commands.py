@@ -7,10 +7,8 @@ import os
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -19,15 +17,6 @@ from adapterlab.records import BackboneFacts
 from catalogs import BACKBONE, MADE_WITH, key, open_at, put_adapter, put_study, put_transfer
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def temporary(monkeypatch):
-    """A temporary folder in which no other process leaves anything; its path is short enough for Ray's sockets."""
-    with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as folder:
-        monkeypatch.setenv("TMPDIR", folder)
-        monkeypatch.setattr(tempfile, "tempdir", None)
-        yield Path(folder)
 
 
 @pytest.fixture

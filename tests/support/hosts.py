@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class Host:
         self._link = link
         self._variables: dict[str, str] = {}
         self._started: list[subprocess.Popen[str]] = []
-        self._power_on()
+        self.power_on()
 
     @property
     def tmp(self) -> Path:
@@ -100,17 +100,14 @@ class Host:
                 process.wait(10)
         self._started.clear()
 
-    def power_on_again(self) -> None:
-        """Start it anew, empty."""
-        self._power_on()
-
     def _environment(self) -> dict[str, str]:
         private = ("ADAPTERLAB_", "MLFLOW_", "RAY_", "AWS_", "PG")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(private)}
         kept.pop("TMPDIR", None)
         return {**kept, "HOME": HOME, "HF_HUB_OFFLINE": "1", **self._variables}
 
-    def _power_on(self) -> None:
+    def power_on(self) -> None:
+        """Start it, empty."""
         software = {str(REPOSITORY), sys.prefix, sys.base_prefix}
         self._init = subprocess.Popen(
             [
@@ -199,13 +196,12 @@ def network() -> Iterator[Network]:
         yield made
 
 
-def until(condition: object, what: str, within_s: float = 60) -> None:
+def until(condition: Callable[[], object], what: str, within_s: float = 60) -> None:
     """Wait until a call returns something true.
 
     Raises:
         AssertionError: It did not in time.
     """
-    assert callable(condition)
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {within_s:.0f} s"

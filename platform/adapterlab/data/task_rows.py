@@ -7,6 +7,7 @@ the same for every backbone; it is written as a stream and is whole or absent.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,25 @@ SPLITS = ("train", "validation", "test")
 
 Progress = Callable[[str, int, int], None]
 """Told what is done (``"reading"``, ``"tokenising"``), how many rows of it, and of how many."""
+
+
+def in_words(tell: Callable[[str], None], every_s: float, *, of: str = "") -> Progress:
+    """Return a progress that tells people, ``"reading glue/rte: 4,096 of 10,000 rows"``, not more often than they read.
+
+    Args:
+        tell: Told the words.
+        every_s: Seconds between two of them, and before the first.
+        of: What is read, if that has to be said.
+    """
+    told = time.monotonic()
+
+    def progress(what: str, done: int, total: int) -> None:
+        nonlocal told
+        if time.monotonic() - told >= every_s:
+            told = time.monotonic()
+            tell(f"{what} {of}".rstrip() + f": {done:,} of {total:,} rows")
+
+    return progress
 
 
 @dataclass(frozen=True)

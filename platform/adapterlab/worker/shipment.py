@@ -8,7 +8,6 @@ made from: a machine that has other files of a task by chance cannot train on th
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from adapterlab.caching.file_digests import file_digest
 from adapterlab.caching.folders import read_or_build
 from adapterlab.catalog.blobs import Blobs, open_blobs
 from adapterlab.data.task_library import TaskLibrary
-from adapterlab.data.task_rows import Progress, load_rows, rows_folder
+from adapterlab.data.task_rows import in_words, load_rows, rows_folder
 from adapterlab.errors import CorruptBlobError, UnavailableError
 from adapterlab.fingerprint import digest_of
 from adapterlab.records import TaskFacts
@@ -76,7 +75,7 @@ def ship(
         if library.row_source(task.task).split_files is None:
             continue
         tell(f"handing {task.task} to the cluster")
-        load_rows(library, task.task, progress=_telling(tell, task.task))
+        load_rows(library, task.task, progress=in_words(tell, _TELL_S, of=task.task))
         place = rows_folder(task)
         folders[place] = _put(inputs, sorted((library.cache / place).iterdir()), library.cache)
         facts[task.task] = task
@@ -117,18 +116,6 @@ def receive_rows(context: Context, task: str) -> None:
     shipment = context.shipment
     if shipment is not None and task in shipment.facts:
         _receive(shipment, rows_folder(shipment.facts[task]), context.stores.cache, context.stores.blobs)
-
-
-def _telling(tell: Callable[[str], None], task: str) -> Progress:
-    told = time.monotonic()
-
-    def progress(what: str, done: int, total: int) -> None:
-        nonlocal told
-        if time.monotonic() - told >= _TELL_S:
-            told = time.monotonic()
-            tell(f"{what} {task}: {done:,} of {total:,} rows")
-
-    return progress
 
 
 def _inputs(blobs: str) -> Blobs:

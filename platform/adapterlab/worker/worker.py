@@ -80,6 +80,7 @@ class Worker:
         """
         from adapterlab.data.splits import draw_rows
         from adapterlab.data.task_data import load_task
+        from adapterlab.data.task_rows import in_words
 
         context = self.context
         receive_rows(context, task)
@@ -88,7 +89,7 @@ class Worker:
             task,
             backbone_folder=Path(context.backbone.folder),
             max_length=context.max_length,
-            progress=None if tell is None else _throttled(tell),
+            progress=None if tell is None else in_words(tell, _TELL_S),
         )
         if rows is None:
             return replace(data, train=data.train.first(context.max_train_rows))
@@ -130,15 +131,3 @@ class Worker:
         self.catalog.progress(
             claim.key, state=State.RUNNING, done=done, total=total, detail=detail, claim=claim
         )
-
-
-def _throttled(tell: Callable[[str], None]) -> Callable[[str, int, int], None]:
-    told = time.monotonic()
-
-    def progress(what: str, done: int, total: int) -> None:
-        nonlocal told
-        if time.monotonic() - told >= _TELL_S:
-            told = time.monotonic()
-            tell(f"{what}: {done:,} of {total:,} rows")
-
-    return progress

