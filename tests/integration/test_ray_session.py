@@ -223,19 +223,20 @@ def test_two_sessions_of_two_processes_do_not_meet(start):
 def test_an_error_inside_the_session_ends_it_in_order(tmp_path, temporary, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))  # others come and go in the common one
     handler = signal.getsignal(signal.SIGTERM)
-    started: list[psutil.Process] = []
+    before = set(psutil.Process().children(recursive=True))  # other tests of this process have children, too
+    started: set[psutil.Process] = set()
 
     def fail_inside() -> None:
         with ray_session(cpus=1, log_folder=tmp_path):
             with pytest.raises(ConflictError, match="already"), ray_session():
                 pass
-            started.extend(psutil.Process().children(recursive=True))
+            started.update(psutil.Process().children(recursive=True))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail_inside()
-    assert started
-    assert all_gone(started, 5)
+    assert started > before
+    assert all_gone(list(started - before), 5)
     assert list(temporary.glob("adapterlab-ray-*")) == []
     assert signal.getsignal(signal.SIGTERM) is handler
     assert list(tmp_path.glob("*/raylet.out"))

@@ -6,16 +6,18 @@ import importlib.util
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 from ray import cloudpickle
 
+from adapterlab.cluster.board import Board, Note
 from adapterlab.cluster.placement import WorkerNeeds
 from adapterlab.cluster.session import ray_session
-from adapterlab.cluster.tune import run_workers
+from adapterlab.cluster.tune import _Callers, _Watch, run_workers
 from adapterlab.errors import CancelledError, DataError, TrainingError, UsageError
-from adapterlab.records import State
+from adapterlab.records import RunInWork, State
 
 
 def load_driver():
@@ -94,6 +96,32 @@ def test_a_worker_that_hangs_is_killed_and_started_again(session, tmp_path, how)
     assert (fine.state, fine.attempts) == (State.COMPLETE, 1)  # nothing timed is in work
     assert time.monotonic() - begins < 60
     assert not psutil.pid_exists(int((tmp_path / "process-0-0").read_text()))
+
+
+def test_a_worker_is_not_killed_for_what_the_one_before_it_had_in_work(session):
+    """The next one is running for Tune some time before it has said anything itself, on a busy machine for seconds."""
+    board, needs = Board("again"), WorkerNeeds(step_timeout_s=0.1)
+    watch = _Watch(board, needs, _Callers())
+    trial = SimpleNamespace(config={"index": 0}, status="RUNNING", num_failures=0, should_recover=lambda: True)
+    killed: list[int] = []
+    watch._kill = lambda trial: killed.append(trial.num_failures)
+    watch.trials.append(trial)
+
+    def look_twice():
+        for _ in range(2):
+            watch.step()
+            time.sleep(0.6)
+
+    board.write(0, Note(1, "n", {"one": RunInWork("k", "source glue/rte")}))
+    look_twice()
+    assert killed == [0]
+    trial.num_failures = 1
+    watch.died(trial)
+    look_twice()
+    assert killed == [0]
+    board.write(0, Note(2, "n", {"one": RunInWork("k", "source glue/rte")}))
+    look_twice()
+    assert killed == [0, 1]
 
 
 @pytest.mark.slow

@@ -68,6 +68,13 @@ class Board:
         runs = {name: RunInWork(**run) for name, run in told["runs"].items()}
         return Note(told["pid"], told["node"], runs)
 
+    def forget(self, index: int) -> None:
+        """Remove what the worker of an order said: it has died, and the next one has not begun."""
+        from ray.experimental import internal_kv
+
+        with suppress(Exception):
+            internal_kv._internal_kv_del(f"{self._prefix}work/{index}".encode(), namespace=_NAMESPACE)
+
     def clear(self) -> None:
         """Remove the run's entries."""
         from ray.experimental import internal_kv

@@ -243,7 +243,8 @@ class _Watch:
         self._note(outcome_of(trial.config["index"], text, trial.num_failures + 1))
 
     def died(self, trial: Any) -> None:
-        """Note an order whose workers died more often than allowed."""
+        """Note that an order's worker died, and whether that was once more than allowed."""
+        self._board.forget(trial.config["index"])  # else the next one is killed for it before it has said anything
         if trial.should_recover():
             return  # Tune starts it again
         attempts = trial.num_failures
