@@ -128,6 +128,23 @@ def test_a_complete_step_that_mlflow_has_as_killed_is_mended_by_the_next_submit(
     assert {run.info.status for run in runs_of(home)} <= {"FINISHED", "KILLED"}
 
 
+@pytest.mark.parametrize("kind", ["sweep", "final"])
+def test_a_submit_with_nothing_to_do_shows_again_what_was_deleted_in_mlflow(home, spec, kind):
+    for run in runs_of(home, kind):
+        client_of(home).delete_run(run.info.run_id)
+    submit(home, spec)
+    runs = {run.info.run_id: run for run in runs_of(home)}
+    assert {run.info.status for run in runs.values() if run.data.tags["adapterlab.kind"] == kind} == {
+        "FINISHED"
+    }
+    for run in runs.values():
+        above = run.data.tags.get("mlflow.parentRunId")
+        assert above in runs or run.data.tags["adapterlab.kind"] == "sweep"
+    again = {run.info.run_id: run.data.tags["adapterlab.attempt"] for run in runs.values()}
+    submit(home, spec)  # and then there is nothing to show either
+    assert {run.info.run_id: run.data.tags["adapterlab.attempt"] for run in runs_of(home)} == again
+
+
 @pytest.mark.parametrize("kind", ["sweep", "study"])
 def test_runs_below_a_deleted_one_hang_below_the_one_that_replaced_it(home, spec, kind):
     for run in runs_of(home, kind):

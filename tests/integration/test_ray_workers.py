@@ -102,7 +102,9 @@ def test_a_worker_is_not_killed_for_what_the_one_before_it_had_in_work(session):
     """The next one is running for Tune some time before it has said anything itself, on a busy machine for seconds."""
     board, needs = Board("again"), WorkerNeeds(step_timeout_s=0.1)
     watch = _Watch(board, needs, _Callers())
-    trial = SimpleNamespace(config={"index": 0}, status="RUNNING", num_failures=0, should_recover=lambda: True)
+    trial = SimpleNamespace(
+        config={"index": 0}, status="RUNNING", num_failures=0, should_recover=lambda: True
+    )
     killed: list[int] = []
     watch._kill = lambda trial: killed.append(trial.num_failures)
     watch.trials.append(trial)

@@ -222,7 +222,7 @@ def _blobs(round_: Round) -> list[Path]:
 
 
 def delete_run(round_: Round) -> None:
-    """Delete a step's run in MLflow, and weights: a sweep that is complete does not look after its runs."""
+    """Delete the run of a step, or of the sweep, in MLflow."""
     client = MlflowClient(tracking_uri=round_.places.tracking)
     if client.get_experiment_by_name(round_.places.experiment) is None:
         return
@@ -233,7 +233,6 @@ def delete_run(round_: Round) -> None:
     round_.did.append(run.data.tags["adapterlab.kind"])
     round_.deleted_runs.add(run.data.tags["adapterlab.node"])
     client.delete_run(run.info.run_id)
-    delete_blob(round_)
 
 
 def delete_rows(round_: Round) -> None:
@@ -282,7 +281,7 @@ def possible(round_: Round) -> list[str]:
     """Return the faults that can happen to a round's running submit."""
     names = ["kill driver", "signal", "stop clock"]
     if round_.launcher == "ray":
-        names += ["kill worker", "kill raylet", "kill gcs"]
+        names += ["kill worker", "kill raylet", "kill gcs"] * 2  # the rest happens without Ray, too
     if round_.tmpfs:
         names += ["full disk"]
     if round_.postgres is not None:

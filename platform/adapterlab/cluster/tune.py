@@ -244,7 +244,9 @@ class _Watch:
 
     def died(self, trial: Any) -> None:
         """Note that an order's worker died, and whether that was once more than allowed."""
-        self._board.forget(trial.config["index"])  # else the next one is killed for it before it has said anything
+        self._board.forget(
+            trial.config["index"]
+        )  # else the next one is killed for it before it has said anything
         if trial.should_recover():
             return  # Tune starts it again
         attempts = trial.num_failures

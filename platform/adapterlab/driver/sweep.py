@@ -49,6 +49,7 @@ from adapterlab.private_files import private_umask
 from adapterlab.records import State, StepKind
 from adapterlab.spec.model import Spec
 from adapterlab.tracking.schema import follow_home
+from adapterlab.tracking.store import ended_in_database, is_server
 from adapterlab.worker.orders import BackboneFiles, Context, StudyOrder, TrialsOrder, WorkOrder
 from adapterlab.worker.run_tree import SweepTree
 from adapterlab.worker.shipment import Shipment, ship
@@ -147,6 +148,8 @@ class _Driver:
     """Steps that failed under this driver, with the reason."""
     searched: set[str] = field(default_factory=set)
     """Studies whose trials several workers have shared already."""
+    hidden: bool = False
+    """Whether everything is complete, but MLflow, or what it had of the sweep, is gone."""
     phase: str = "preparing the stores"
     """What the driver does while no step is in work."""
     shown: SweepView | None = None
@@ -164,7 +167,9 @@ class _Driver:
         if len(self.before) == len(self.keys) and self._is_recorded_complete(key):
             follow_home(self.stores.tracking, self.stores.artifacts, self.stores.locks)
             self._write_what_waits(key)
-            return self._outcome(key, repaired)
+            if self._is_shown(key):
+                return self._outcome(key, repaired)
+            self.hidden = True
         with HeldClaims(self.catalog, self.spec.cluster.lease_s, self._tick) as holding:
             if not self._claim_sweep(holding, key):
                 return self._outcome(key, repaired)
@@ -184,7 +189,19 @@ class _Driver:
         while not holding.claim([key]):
             self._check_stopped()
             time.sleep(_FOLLOW_POLL_S)
-        return bool(self._missing()) or not self._is_recorded_complete(key)
+        return self.hidden or bool(self._missing()) or not self._is_recorded_complete(key)
+
+    def _is_shown(self, key: str) -> bool:
+        """Return whether MLflow has every step as ended; where it does not say, nothing of a sweep depends on it."""
+        stores = self.stores
+        wanted = {key, *(f"{key}/{step}" for step in self.keys)}
+        with suppress(UnavailableError):
+            ended = ended_in_database(stores.tracking, key)
+            if ended is None and is_server(stores.tracking):
+                with SweepTree.open(self._context(key), self.catalog) as tree:
+                    ended = tree.tracker.ended(key, without="trial")
+            return ended is not None and wanted <= ended
+        return True
 
     def _own(self, holding: HeldClaims, key: str) -> None:
         from adapterlab.search import storage as studies

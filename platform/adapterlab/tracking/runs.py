@@ -26,6 +26,7 @@ from adapterlab.errors import NotFoundError
 from adapterlab.records import State
 from adapterlab.tracking.entities import (
     ATTEMPT_TAG,
+    KIND_TAG,
     MLFLOW_STATUS,
     NODE_TAG,
     NON_FINITE_TAG,
@@ -241,6 +242,12 @@ class Runs:
                 found.append(node_of(run, parent))
                 level.append((found[-1].node, run.info.run_id))
         return found
+
+    def ended(self, top: str, *, without: str) -> set[str]:
+        """Return the nodes of a whole tree whose runs have ended; see ``Tracker.ended``."""
+        query = f"tags.`{ROOT_TAG}` = '{top}' AND tags.`{KIND_TAG}` != '{without}' AND status != '{_RUNNING}'"
+        with self._mutex:
+            return {str(run.data.tags.get(NODE_TAG)) for run in self._search(query)}
 
     def adopt(self, node: str) -> int:
         """Hang every run of a node's tree below the run its parent has now; return how many hung elsewhere.

@@ -23,7 +23,7 @@ from adapterlab.errors import AdapterlabError, AwayError, ConflictError, Unavail
 from adapterlab.home import sqlite_file
 from adapterlab.passwords import hide_passwords
 from adapterlab.patience import is_away
-from adapterlab.tracking.entities import EXPERIMENT_TAGS
+from adapterlab.tracking.entities import EXPERIMENT_TAGS, NODE_TAG, ROOT_TAG
 
 if TYPE_CHECKING:
     from mlflow.exceptions import MlflowException
@@ -179,6 +179,43 @@ def ping(uri: str) -> Answer:
             retry_after_s=float(wait) if re.fullmatch(r"\d{1,4}", wait) else 0.0,
         )
     return Answer(up=True)
+
+
+def ended_in_database(uri: str, top: str) -> set[str] | None:
+    """Return the nodes of a tree whose runs are in a database, have ended and were not deleted; costs no mlflow.
+
+    Args:
+        uri: Tracking URI.
+        top: Node of the tree's first run, itself among those that are returned.
+
+    Returns:
+        ``None`` for a server, which can be asked through MLflow's client only, and where there is no store yet.
+
+    Raises:
+        UnavailableError: The database cannot be read.
+    """
+    import sqlalchemy as sa
+
+    if is_server(uri) or ((path := sqlite_path(uri)) is not None and not has_schema(path)):
+        return None
+    query = sa.text(
+        "SELECT node.value FROM tags AS root"
+        " JOIN tags AS node ON node.run_uuid = root.run_uuid AND node.key = :node"
+        " JOIN runs ON runs.run_uuid = root.run_uuid"
+        " WHERE root.key = :root AND root.value = :top"
+        " AND runs.lifecycle_stage = 'active' AND runs.status <> 'RUNNING'"
+    )
+    try:
+        engine = connect(uri)
+        try:
+            with engine.connect() as connection:
+                return set(connection.scalars(query, {"node": NODE_TAG, "root": ROOT_TAG, "top": top}))
+        finally:
+            engine.dispose()
+    except (sa.exc.SQLAlchemyError, OSError) as error:
+        raise UnavailableError(
+            f"tracking store {display_url(uri)} cannot be read: {hide_passwords(first_line(error))}"
+        ) from error
 
 
 def experiment_id(client: MlflowClient, name: str, uri: str, artifacts: str) -> str:

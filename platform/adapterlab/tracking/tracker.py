@@ -301,6 +301,20 @@ class Tracker:
         except AdapterlabError as error:
             _log.warning("runs below %s may hang elsewhere until the next submit: %s", parent, error.message)
 
+    def ended(self, top: str, *, without: str) -> set[str]:
+        """Return the nodes of a tree, its top included, whose runs are there and have ended.
+
+        Args:
+            top: Node of the tree's first run; one that is not there is no error.
+            without: Kind of runs to leave out.
+
+        Raises:
+            UnavailableError: The store does not answer.
+        """
+        self._writer.settle(_ANSWER_TIMEOUT_S)
+        with store.readable_errors(self.uri):
+            return self._runs.ended(top, without=without)
+
     def states(self, parent: str) -> dict[str, State] | None:
         """Return the state of every run below ``parent`` by node; ``None`` where the store does not answer."""
         try:

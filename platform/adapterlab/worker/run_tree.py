@@ -27,7 +27,7 @@ from adapterlab.planning.steps import SourceJob, StudyJob
 from adapterlab.records import EpochResult, ProblemType, State, TaskData, TaskFacts
 from adapterlab.spec.search_space import COMBINER, Setting, space_json
 from adapterlab.tracking import run_names as names
-from adapterlab.tracking.entities import Dataset
+from adapterlab.tracking.entities import KIND_TAG, Dataset
 from adapterlab.tracking.tracker import Run, Tracker
 from adapterlab.worker.orders import Context
 
@@ -297,7 +297,7 @@ class SweepTree:
         description: str | None = None,
         new: bool = False,
     ) -> RunRecorder:
-        tags = {"adapterlab.kind": node.kind, "adapterlab.sweep": self._context.name}
+        tags = {KIND_TAG: node.kind, "adapterlab.sweep": self._context.name}
         if node.step_key is not None:
             tags["adapterlab.step_key"] = node.step_key
         run = self.tracker.run(

@@ -16,8 +16,10 @@ import adapterlab
 from adapterlab.errors import ConflictError, NotFoundError, UnavailableError
 from adapterlab.provenance import provenance_of
 from adapterlab.records import State
+from adapterlab.tracking import store
 from adapterlab.tracking.entities import (
     COMMIT_TAG,
+    KIND_TAG,
     NON_FINITE_TAG,
     REASON_TAG,
     STATE_TAG,
@@ -62,6 +64,22 @@ def test_subtree_is_what_is_below_its_top(place):
         assert tracker.tree("s/study/0") == []
         with pytest.raises(NotFoundError, match="no run"):
             tracker.tree("unknown")
+
+
+def test_what_has_ended_is_told_alike_by_the_client_and_by_the_database(place):
+    with place.open() as tracker:
+        top = tracker.run("s", name="sweep", parent=None, tags={KIND_TAG: "sweep"})
+        for name, kind in [("s/a", "source"), ("s/gone", "source"), ("s/b", "study"), ("s/b/0", "trial")]:
+            tracker.run(name, name=name, parent="s", tags={KIND_TAG: kind})
+        for run in (top, *map(tracker.existing, ("s/a", "s/gone", "s/b/0"))):
+            run.end(State.COMPLETE)
+        place.client().delete_run(tracker.run_id("s/gone"))
+        assert tracker.ended("s", without="trial") == {"s", "s/a"}
+        assert tracker.ended("t", without="trial") == set()
+    assert store.ended_in_database(place.uri, "s") == {"s", "s/a", "s/b/0"}
+    assert store.ended_in_database(place.uri, "t") == set()
+    assert store.ended_in_database(f"sqlite:///{place.folder / 'none.db'}", "s") is None
+    assert not (place.folder / "none.db").exists()
 
 
 def test_second_sweep_in_the_same_experiment_is_a_tree_of_its_own(place):
