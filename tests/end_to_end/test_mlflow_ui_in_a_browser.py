@@ -27,6 +27,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 TRIALS = ["rte · scalearn · lr 6e-3 · init 2 · dropout 0.3", "rte · scalearn · lr 3e-4 · init 1 · dropout 0"]
+TOKEN = re.compile(r"/\?token=([\w-]{43})#")
 PRUNED = "rte · scalearn · lr 0.05 · init 5 · dropout 0.1"
 
 
@@ -125,6 +126,7 @@ def address(home):
     else:
         pytest.fail(f"platform ui did not start: {''.join(said)}")
     yield f"http://127.0.0.1:{port}", "".join(said)
+    assert TOKEN.search("".join(said)).group(1) not in (home / "logs" / "ui.log").read_text()
     ui.send_signal(signal.SIGINT)
     assert ui.wait(30) == 0
     with socket.socket() as probe:
@@ -133,7 +135,7 @@ def address(home):
 
 @pytest.fixture
 def page(address):
-    """A fresh browser: nothing remembered from earlier visits."""
+    """A fresh browser that has opened the printed link: nothing remembered from earlier visits."""
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine")
     playwright = pytest.importorskip("playwright.sync_api")
@@ -141,6 +143,9 @@ def page(address):
         browser = driver.chromium.launch(executable_path=CHROMIUM, headless=True, args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1500, "height": 900})
         page.set_default_timeout(30_000)
+        url, said = address
+        page.goto(f"{url}/?token={TOKEN.search(said).group(1)}")
+        assert page.url.partition("#")[0] == f"{url}/", "the token stays in the address"
         yield page
         browser.close()
 
@@ -184,6 +189,39 @@ def test_printed_link_opens_the_runs_and_a_choice_of_ones_own_is_kept(page, addr
     page.goto("about:blank")
     page.goto(f"{url}/#/experiments/1")
     page.wait_for_url(re.compile("workflowType=genai"))
+
+
+def test_without_the_token_there_is_nothing_to_see(page, address):
+    """Another user's browser and program get a sentence that says what to do."""
+    url, said = address
+    page.context.clear_cookies()
+    page.goto(url)
+    assert "open the link that `platform ui` printed" in page.inner_text("body")
+    page.goto(f"{url}/?token=wrong")
+    assert "platform ui" in page.inner_text("body")
+    assert page.context.cookies() == []
+    for token, experiments in [(None, None), ("wrong", None), (TOKEN.search(said).group(1), 2)]:
+        assert _experiments_seen(url, token) == experiments
+
+
+def _experiments_seen(url: str, token: str | None) -> int | None:
+    """Ask as MLflow's own client does, in a process of its own; ``None`` where it is refused."""
+    program = (
+        "import mlflow\n"
+        "try: print(len(mlflow.MlflowClient().search_experiments()))\n"
+        "except mlflow.exceptions.MlflowException as error:\n"
+        "    assert '401' in str(error), error\n"
+    )
+    outside = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    token_set = {} if token is None else {"MLFLOW_TRACKING_TOKEN": token}
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**outside, "MLFLOW_TRACKING_URI": url, **token_set},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(ended.stdout) if ended.stdout.strip() else None
 
 
 def test_tree_expands_to_trials_that_can_be_read_and_compared(page, address):

@@ -26,8 +26,9 @@ def command(
 ) -> None:
     """Open the MLflow UI for the runs of this home folder.
 
-    Prints the address and serves until Ctrl-C. Where the runs are on a tracking server, prints its
-    address instead.
+    Prints links that hold a token, new at each start, and serves until Ctrl-C; without the token nothing is shown.
+    Programs hand it over as MLFLOW_TRACKING_TOKEN. Where the runs are on a tracking server, prints its address
+    instead.
     """
     places = stores()
     uri = tracking or places.tracking
@@ -40,13 +41,17 @@ def command(
         )
         return
     if not server.is_loopback(host):
-        note(f"warning: {host} can be reached from other machines, and MLflow asks for no password")
+        note(f"warning: {host} can be reached from other machines, and the token travels there unencrypted")
     schema.follow_home(uri, places.artifacts, places.locks)
     log = places.locks.parent / "logs" / "ui.log"
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with server.serve(uri, places.artifacts, host=host, port=port, log=log) as running:
-            emit(f"MLflow UI: {running.url}/#/experiments?{server.MODEL_TRAINING}")
+            emit(f"MLflow UI: {running.link}")
+            if running.token is None:
+                note(
+                    "warning: every user of this machine can open it; install adapterlab to have a token asked for"
+                )
             for name, link in running.experiments().items():
                 emit(f"  {name}: {link}")
             emit("Ctrl-C stops it.")

@@ -4,22 +4,19 @@ MLflow's UI keeps what a person last chose in the browser, and starts in its Gen
 experiment of training runs looks empty. This application changes the *first* choice only: it is
 ``mlflow.server``'s, plus one script in the page that answers for settings the browser does not have yet.
 It is installed as the MLflow app ``adapterlab``, so a team's server can use it too:
-``mlflow server --app-name adapterlab …``. Importing it starts MLflow's server code.
+``mlflow server --app-name adapterlab …``. It asks for a token where one is set (see ``access``). Importing it
+starts MLflow's server code.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, TypeAlias
+import os
 
 from mlflow.server.fastapi_app import app as mlflow_app
 
+from adapterlab.tracking.access import TOKEN_VARIABLE, Application, Message, Receive, Send, WithToken
 from adapterlab.tracking.entities import STATE_TAG
-
-_Message: TypeAlias = MutableMapping[str, Any]
-_Receive: TypeAlias = Callable[[], Awaitable[_Message]]
-_Send: TypeAlias = Callable[[_Message], Awaitable[None]]
 
 # Keys of mlflow/mlflow:mlflow/server/js@v3.17.2; where a later MLflow names them otherwise, its own
 # first choices apply, and tests/end_to_end/test_mlflow_ui_in_a_browser.py fails.
@@ -53,10 +50,10 @@ class WithFirstChoices:
         app: The application that serves the page.
     """
 
-    def __init__(self, app: Callable[[Any, _Receive, _Send], Awaitable[None]]) -> None:
+    def __init__(self, app: Application) -> None:
         self._app = app
 
-    async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI asks for it."""
         if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] != "/":
             await self._app(scope, receive, send)
@@ -64,10 +61,10 @@ class WithFirstChoices:
         # The browser may know the page without our script; ask for it whole.
         conditions = (b"if-none-match", b"if-modified-since")
         headers = [(name, value) for name, value in scope["headers"] if name not in conditions]
-        start: _Message = {}
+        start: Message = {}
         body: list[bytes] = []
 
-        async def collect(message: _Message) -> None:
+        async def collect(message: Message) -> None:
             if message["type"] == "http.response.start":
                 start.update(message)
                 return
@@ -78,7 +75,7 @@ class WithFirstChoices:
         await self._app({**scope, "headers": headers}, receive, collect)
 
 
-async def _send_page(start: _Message, page: bytes, send: _Send) -> None:
+async def _send_page(start: Message, page: bytes, send: Send) -> None:
     headers = list(start["headers"])
     is_page = any(
         name.lower() == b"content-type" and value.startswith(b"text/html") for name, value in headers
@@ -91,4 +88,6 @@ async def _send_page(start: _Message, page: bytes, send: _Send) -> None:
     await send({"type": "http.response.body", "body": page})
 
 
-app = WithFirstChoices(mlflow_app)
+app: Application = WithFirstChoices(mlflow_app)
+if _token := os.environ.get(TOKEN_VARIABLE):
+    app = WithToken(app, _token)

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from adapterlab.errors import AdapterlabError, ConflictError, NotFoundError, UnavailableError
 from adapterlab.tracking import store
+from adapterlab.tracking.access import TOKEN_VARIABLE, new_token
 
 APP = "adapterlab"
 """Our entry in MLflow's ``mlflow.app`` plug-in group; see ``app``."""
@@ -39,31 +40,40 @@ class Server:
     """For example ``"http://127.0.0.1:5000"``."""
     process: subprocess.Popen[bytes]
     log: Path
+    token: str | None
+    """What it asks for; ``None``: nothing, since this package is not installed as an MLflow app."""
+
+    @property
+    def link(self) -> str:
+        """Address that opens it in a browser, in the model-training half."""
+        return f"{self._page}#/experiments?{MODEL_TRAINING}"
+
+    @property
+    def _page(self) -> str:
+        return f"{self.url}/" + (f"?token={self.token}" if self.token else "")
 
     def experiments(self) -> dict[str, str]:
         """Return the link of every experiment that has one to show, by name, newest first."""
         request = urllib.request.Request(  # noqa: S310 - our own http address
             f"{self.url}/api/2.0/mlflow/experiments/search",
             data=json.dumps({"max_results": 20, "order_by": ["last_update_time DESC"]}).encode(),
-            headers={"Content-Type": "application/json"},
+            headers={
+                "Content-Type": "application/json",
+                **({"Authorization": f"Bearer {self.token}"} if self.token else {}),
+            },
         )
         with _direct().open(request, timeout=10) as response:
             found = json.load(response).get("experiments", [])
         return {
-            item["name"]: experiment_link(self.url, item["experiment_id"])
+            item["name"]: f"{self._page}#/experiments/{item['experiment_id']}/runs?{MODEL_TRAINING}"
             for item in found
             if item["name"] != "Default"
         }
 
 
-def experiment_link(url: str, experiment_id: str) -> str:
-    """Return the link to an experiment's runs, in the model-training half of the UI."""
-    return f"{url.rstrip('/')}/#/experiments/{experiment_id}/runs?{MODEL_TRAINING}"
-
-
 @contextmanager
 def serve(uri: str, artifacts: str, *, host: str, port: int, log: Path) -> Iterator[Server]:
-    """Run the MLflow UI for a store until the block ends.
+    """Run the MLflow UI for a store until the block ends, for those who have its token; see ``access``.
 
     Args:
         uri: Tracking URI of a database; it must exist.
@@ -88,19 +98,20 @@ def serve(uri: str, artifacts: str, *, host: str, port: int, log: Path) -> Itera
     store.check_answers(uri)
     check_port(host, port)
     log.parent.mkdir(parents=True, exist_ok=True)
+    token = new_token() if _is_mlflow_app() else None
     with log.open("wb") as output:
         process = subprocess.Popen(
             _command(artifacts, host, port),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **_environment(uri)},
+            env={**os.environ, **_environment(uri), **({TOKEN_VARIABLE: token} if token else {})},
             start_new_session=True,  # Ctrl-C reaches us alone; we then stop the server and its children
         )
     try:
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         _wait_until_up(url, process, log)
-        yield Server(url=url, process=process, log=log)
+        yield Server(url=url, process=process, log=log, token=token)
     finally:
         _stop(process)
 
@@ -141,12 +152,16 @@ def _command(artifacts: str, host: str, port: int) -> list[str]:
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port)]
     # The store's address may hold a password: it goes by environment, since a command line can be read by all.
     command += ["--workers", "1", "--no-serve-artifacts", "--default-artifact-root", artifacts]
-    if any(entry.name == APP for entry in importlib.metadata.entry_points(group="mlflow.app")):
+    if _is_mlflow_app():
         command += ["--app-name", APP]
     if is_loopback(host):
         # MLflow's default also answers to private networks' names; against DNS rebinding, fewer is better.
         command += ["--allowed-hosts", f"localhost:{port},127.0.0.1:{port},[::1]:{port},{host}:{port}"]
     return command
+
+
+def _is_mlflow_app() -> bool:
+    return any(entry.name == APP for entry in importlib.metadata.entry_points(group="mlflow.app"))
 
 
 def _environment(uri: str) -> dict[str, str]:
