@@ -307,6 +307,7 @@ def test_without_a_catalog_only_leftovers_are_removed_and_nothing_is_made(home, 
         "dry_run": False,
         "freed_bytes": 0,
         "weights": None,
+        "inputs": [],
         "leftovers": [],
     }
     assert not home.exists()

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from adapterlab.catalog.records import GarbageFile, GarbageReport
-from adapterlab.catalog.store import open_existing
+from adapterlab.catalog.store import Catalog, open_existing
 from adapterlab.cli.options import JsonOption
 from adapterlab.cli.output import emit, emit_json, is_interactive, note, stderr, table
 from adapterlab.cli.quantities import age_text, seconds_of, size_text
@@ -52,7 +52,7 @@ def collect(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Remove weights that no record refers to, and what killed processes left behind.
+    """Remove weights that no record refers to, what clusters were given long ago, and what killed processes left.
 
     It may run at any time, beside running sweeps, and may be interrupted. Records and what they need are never
     touched. Where another catalog keeps weights in the same store, nothing is removed unless forced.
@@ -60,6 +60,7 @@ def collect(
     grace_s = seconds_of(grace, "--grace")
     where = stores()
     report: GarbageReport | None = None
+    inputs: list[GarbageFile] = []
     with private_umask(), _progress(silent=json) as tell:
         catalog = open_existing(where.catalog, where.blobs, locks=where.locks)
         if catalog is not None:
@@ -67,17 +68,35 @@ def collect(
                 report = catalog.collect_garbage(
                     grace_s=grace_s, dry_run=dry_run, quarantine=quarantine, force=force, tell=tell
                 )
+                inputs = _inputs(catalog, where, grace_s=grace_s, dry_run=dry_run)
         left = _leftovers(where, dry_run=dry_run)
-    freed = sum(one.bytes for one in left) + (0 if report is None else report.freed_bytes)
+    freed = (
+        sum(one.bytes for one in left)
+        + sum(one.bytes for one in inputs)
+        + (0 if report is None else report.freed_bytes)
+    )
     if json:
         weights = None if report is None else report.to_json()
-        emit_json({"dry_run": dry_run, "freed_bytes": freed, "weights": weights, "leftovers": left})
+        emit_json(
+            {
+                "dry_run": dry_run,
+                "freed_bytes": freed,
+                "weights": weights,
+                "inputs": inputs,
+                "leftovers": left,
+            }
+        )
         return
     did = "would remove" if dry_run else "removed"
     if report is not None:
         _show_weights(report, did)
+    if inputs:
+        size = size_text(sum(file.bytes for file in inputs))
+        emit(
+            f"{did} {_counted(len(inputs), 'input file')} of sweeps on a cluster, which the next one hands over again, {size}"
+        )
     _show_leftovers(report, left, did)
-    if not freed and not left:
+    if not freed and not left and not inputs:
         emit("nothing to remove")
     elif dry_run:
         emit(f"{size_text(freed)} would be freed")
@@ -85,6 +104,13 @@ def collect(
         emit(f"{size_text(freed)} freed")
     if report is not None:
         _show_kept(report, grace)
+
+
+def _inputs(catalog: Catalog, where: Stores, *, grace_s: float, dry_run: bool) -> list[GarbageFile]:
+    from adapterlab.worker.shipment import remove_unused
+
+    removed = remove_unused(catalog, where.blobs, grace_s=grace_s, dry_run=dry_run)
+    return [GarbageFile(file.name, file.bytes, None) for file in removed]
 
 
 def _leftovers(where: Stores, *, dry_run: bool) -> list[_Left]:

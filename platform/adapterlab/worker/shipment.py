@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from adapterlab.backbones.weight_files import INDEX, weight_files
 from adapterlab.caching.file_digests import file_digest
 from adapterlab.caching.folders import read_or_build
-from adapterlab.catalog.blobs import Blobs, open_blobs
+from adapterlab.catalog.blobs import Blobs, StoredFile, open_blobs
+from adapterlab.catalog.store import Catalog
 from adapterlab.data.task_library import TaskLibrary
 from adapterlab.data.task_rows import in_words, load_rows, rows_folder
 from adapterlab.errors import CorruptBlobError, UnavailableError
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _MODEL_ENDINGS = (".json", ".txt", ".model")
 """Of a backbone's config and tokenizer; its weights are named by :func:`weight_files`."""
 _TELL_S = 0.5
+_YOUNG_S = 12 * 3600.0
+"""Seconds since its writing in which a file that is handed over again is left as it is."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +68,9 @@ def ship(
         DataError: A task's rows are malformed, or were changed since it was planned.
         UnavailableError: The store cannot be written.
     """
-    inputs = _inputs(blobs)
+    inputs = _Store.look(blobs)
     tell("handing the backbone to the cluster")
-    files = _put(inputs, _backbone_files(backbone_folder), library.cache)
+    files = inputs.put(_backbone_files(backbone_folder), library.cache)
     backbone = f"backbones/{digest_of(files)}"
     folders = {backbone: files}
     facts = {}
@@ -77,7 +80,7 @@ def ship(
         tell(f"handing {task.task} to the cluster")
         load_rows(library, task.task, progress=in_words(tell, _TELL_S, of=task.task))
         place = rows_folder(task)
-        folders[place] = _put(inputs, sorted((library.cache / place).iterdir()), library.cache)
+        folders[place] = inputs.put(sorted((library.cache / place).iterdir()), library.cache)
         facts[task.task] = task
     return Shipment(backbone, folders, facts)
 
@@ -118,6 +121,32 @@ def receive_rows(context: Context, task: str) -> None:
         _receive(shipment, rows_folder(shipment.facts[task]), context.stores.cache, context.stores.blobs)
 
 
+def remove_unused(catalog: Catalog, blobs: str, *, grace_s: float, dry_run: bool) -> list[StoredFile]:
+    """Remove what no sweep has handed over lately; nothing while a sweep of the catalog runs.
+
+    A sweep is claimed before it hands anything over, and what it finds there is written again unless it is young. So
+    it is either seen here, or what it needs is young.
+
+    Args:
+        catalog: Knows which sweeps run.
+        blobs: ``store.blobs``.
+        grace_s: Seconds since the last writing in which nothing is removed; a day at least.
+        dry_run: Change nothing.
+
+    Returns:
+        The files that were removed, or would be.
+
+    Raises:
+        UnavailableError: The store or the catalog cannot be reached.
+    """
+    inputs = _inputs(blobs)
+    before = inputs.clock() - max(grace_s, 2 * _YOUNG_S)
+    old = [file for file in inputs.stored() if file.modified is not None and file.modified < before]
+    if not old or any(catalog.holder(sweep.key) for sweep in catalog.sweeps()):
+        return []
+    return old if dry_run else [file for file in old if inputs.remove(file.name, written_before=before)]
+
+
 def _inputs(blobs: str) -> Blobs:
     return open_blobs(f"{blobs.rstrip('/')}/inputs")
 
@@ -129,13 +158,28 @@ def _backbone_files(folder: Path) -> list[Path]:
     return sorted({*weights, *index, *(path for path in others if path.is_file())})
 
 
-def _put(inputs: Blobs, files: Iterable[Path], cache: Path) -> dict[str, str]:
-    digests = {}
-    for path in files:
-        digests[path.name] = digest = file_digest(cache, path)
-        if not inputs.exists(digest):
-            inputs.write(path.read_bytes())
-    return digests
+@dataclass(frozen=True)
+class _Store:
+    """The inputs as they were when a sweep began to hand its own over."""
+
+    inputs: Blobs
+    fresh: frozenset[str]
+    """Digests of what is there and may stay as it is; what is older is written again, to be young."""
+
+    @classmethod
+    def look(cls, blobs: str) -> _Store:
+        inputs = _inputs(blobs)
+        since = inputs.clock() - _YOUNG_S
+        files = inputs.stored()
+        return cls(inputs, frozenset(file.name for file in files if (file.modified or since) >= since))
+
+    def put(self, files: Iterable[Path], cache: Path) -> dict[str, str]:
+        digests = {}
+        for path in files:
+            digests[path.name] = digest = file_digest(cache, path)
+            if digest not in self.fresh:
+                self.inputs.write(path.read_bytes())
+        return digests
 
 
 def _receive(shipment: Shipment, folder: str, cache: Path, blobs: str) -> None:

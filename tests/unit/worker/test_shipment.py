@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +21,8 @@ from adapterlab.data.task_rows import train_texts
 from adapterlab.errors import UnavailableError
 from adapterlab.spec.tasks import TaskSpec
 from adapterlab.worker.orders import BackboneFiles, Context, from_json, to_json
-from adapterlab.worker.shipment import receive_backbone, receive_rows, ship
+from adapterlab.worker.shipment import receive_backbone, receive_rows, remove_unused, ship
+from catalogs import open_at
 from tiny_world import write_backbone, write_tasks
 
 TASKS = ("glue/rte", "superglue/cb", "mine/own")
@@ -118,6 +121,47 @@ def test_what_is_in_the_store_is_not_written_again(laptop, backbone, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in blobs.rglob("*") if path.is_file()}
     shipped(laptop, backbone, str(blobs))
     assert {path: path.stat().st_mtime_ns for path in blobs.rglob("*") if path.is_file()} == before
+
+
+def age(blobs: Path, seconds: float) -> None:
+    then = time.time() - seconds
+    for path in blobs.rglob("*.safetensors"):
+        os.utime(path, (then, then))
+
+
+def test_what_was_handed_over_long_ago_is_made_young_again(laptop, backbone, tmp_path):
+    """So that nobody may remove it from under the sweep that begins."""
+    blobs = tmp_path / "blobs"
+    shipped(laptop, backbone, str(blobs))
+    age(blobs, 13 * 3600)
+    with open_at(f"sqlite:///{tmp_path / 'catalog.db'}", tmp_path) as catalog:
+        shipped(laptop, backbone, str(blobs), tasks=("glue/rte",))
+        kept = remove_unused(catalog, str(blobs), grace_s=0, dry_run=True)
+        assert kept == []
+        age(blobs, 25 * 3600)
+        context = shipped(laptop, backbone, str(blobs), tasks=("glue/rte",))
+        assert remove_unused(catalog, str(blobs), grace_s=0, dry_run=False)
+    on_host(context, tmp_path / "host")
+    receive_rows(context, "glue/rte")
+
+
+def test_what_no_sweep_has_handed_over_lately_is_removed_while_none_runs(laptop, backbone, tmp_path):
+    blobs = tmp_path / "blobs"
+    shipped(laptop, backbone, str(blobs))
+    files = sorted(blobs.rglob("*.safetensors"))
+    age(blobs, 3 * 24 * 3600)
+    with open_at(f"sqlite:///{tmp_path / 'catalog.db'}", tmp_path) as catalog:
+        catalog.open_sweep("ab" * 32, "other", "{}", [])
+        (claim,) = catalog.claim_many(["ab" * 32], owner="somebody", lease_s=60).values()
+        assert remove_unused(catalog, str(blobs), grace_s=0, dry_run=False) == []
+        catalog.release([claim])
+        assert remove_unused(catalog, str(blobs), grace_s=4 * 24 * 3600, dry_run=False) == []
+        said = remove_unused(catalog, str(blobs), grace_s=0, dry_run=True)
+        assert sorted(blobs.rglob("*.safetensors")) == files
+        removed = remove_unused(catalog, str(blobs), grace_s=0, dry_run=False)
+    assert said == removed
+    assert sorted(file.name for file in removed) == sorted(path.stem for path in files)
+    assert list(blobs.rglob("*.safetensors")) == []
 
 
 def test_a_host_that_sees_another_store_says_so(laptop, backbone, tmp_path):
