@@ -44,25 +44,25 @@ class Cluster:
         }
         self.node_variables = variables
         database = f"postgresql+psycopg://lab@{self.services.address}/lab"
-        self.laptop.variables(
-            {
-                **variables,
-                "ADAPTERLAB_HOME": f"{HOME}/adapterlab",
-                "ADAPTERLAB_CATALOG": database,
-                "ADAPTERLAB_STUDIES": database,
-                "ADAPTERLAB_BLOBS": "s3://lab/weights",
-                "MLFLOW_TRACKING_URI": f"http://{self.services.address}:5000",
-            }
-        )
+        self.places = {
+            "ADAPTERLAB_HOME": f"{HOME}/adapterlab",
+            "ADAPTERLAB_CATALOG": database,
+            "ADAPTERLAB_STUDIES": database,
+            "ADAPTERLAB_BLOBS": "s3://lab/weights",
+            "MLFLOW_TRACKING_URI": f"http://{self.services.address}:5000",
+        }
+        self.laptop.variables({**variables, **self.places})
         self.start_head()
 
     @property
     def address(self) -> str:
         return f"{self.head.address}:6379"
 
-    def start_head(self) -> None:
+    def start_head(self, *, jobs: bool = False) -> None:
         self.head.variables(self.node_variables)
-        self._ray(self.head, "--head", "--port=6379", "--num-cpus=0", "--include-dashboard=false")
+        dashboard = [f"--dashboard-host={self.head.address}", "--dashboard-port=8265"] if jobs else []
+        dashboard += [f"--include-dashboard={str(jobs).lower()}"]
+        self._ray(self.head, "--head", "--port=6379", "--num-cpus=0", *dashboard)
         until(lambda: "Ray runtime started" in (self.head.tmp / "ray.log").read_text(), "Ray's head")
 
     def add_node(self, name: str, *, slow_clock: bool = False) -> Host:
@@ -227,3 +227,38 @@ def test_a_head_that_restarts_ends_a_submit_in_words_and_the_next_goes_on(cluste
     code = cluster.submit(spec).wait(300)
     assert code == 0, cluster.said()
     assert results(cluster.ask) == undisturbed[1]
+
+
+@pytest.mark.nightly
+def test_a_laptop_hands_a_sweep_to_the_cluster_as_a_job(cluster, undisturbed):
+    """The laptop needs the job server's address only; nothing connects to it, and it may be closed meanwhile."""
+    pytest.importorskip(
+        "aiohttp_cors", reason="the job server's packages (adapterlab[jobs]) are not installed"
+    )
+    cluster.head.power_off()
+    cluster.head.power_on()
+    cluster.start_head(jobs=True)
+    one = cluster.add_node("one")
+    server = f"http://{cluster.head.address}:8265"
+    brought = {**cluster.places, "HF_HUB_OFFLINE": "1", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    ray = (sys.executable, "-m", "ray.scripts.scripts", "job")
+    until(lambda: cluster.laptop.run(*ray, "list", f"--address={server}")[0] == 0, "the job server", 60)
+    code, said = cluster.laptop.run(
+        *ray, "submit", f"--address={server}", "--no-wait", "--submission-id=sweep", f"--working-dir={HOME}",
+        f"--runtime-env-json={json.dumps({'env_vars': brought, 'excludes': ['*.log', 'adapterlab']})}", "--",
+        *command("submit", "tiny.toml", "--set=cluster.address='auto'"),
+    )  # fmt: skip
+    assert code == 0, said
+    until(lambda: "running" in cluster.laptop.run(*command("status"))[1], "a sweep that runs", 120)
+    cluster.laptop.cut()
+    one.cut()
+    cluster.add_node("two")
+    time.sleep(LEASE_S)
+    cluster.laptop.heal()
+    one.heal()
+
+    def asked(what: str) -> str:
+        return cluster.laptop.run(*ray, what, f"--address={server}", "sweep")[1]
+
+    until(lambda: {"succeeded", "failed"} & set(asked("status").split()), "the job's end", 300)
+    assert results(cluster.ask) == undisturbed[1], asked("logs")
