@@ -15,55 +15,100 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from adapterlab.errors import DataError, NotFoundError
+from adapterlab.errors import BackboneError, DataError, NotFoundError
 from adapterlab.exporting import adapterhub as hub
 from adapterlab.exporting.adapter_folder import read_json
+from adapterlab.exporting.peft_settings import LoraConfig
 from adapterlab.registry.entry_points import adapter_method
 from adapterlab.train.layers import Tensors
-from adapterlab.train.tensor_files import read_tensor_file
+from adapterlab.train.tensor_files import named_tensors, read_tensor_file
 
 METHOD = "lora"
 """The adapter method this format is known for."""
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+CONFIG, WEIGHTS, PICKLE = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
+if TYPE_CHECKING:
+    from torch import Tensor
+
 _ROOT = "base_model.model."
 _TARGETS = ("query", "key", "value")
 _OURS = re.compile(r"layer\.(?P<layer>\d+)\.attention\.(?P<target>query|key|value)\.(?P<part>[ab])")
 _THEIRS = re.compile(
-    r"base_model\.model\.(?P<prefix>[a-z_]+\.)encoder\.layer\.(?P<layer>0|[1-9]\d{0,3})\.attention\.self\."
+    r"base_model\.model\.(?P<prefix>|[a-z_]+\.)encoder\.layer\.(?P<layer>0|[1-9]\d{0,3})\.attention\.self\."
     r"(?P<target>query|key|value)\.lora_(?P<part>[AB])\.weight"
 )
-_MUST_BE: Mapping[str, Any] = {
-    "peft_type": "LORA",
-    "bias": "none",
-    "fan_in_fan_out": False,
-    "use_rslora": False,
-    "use_dora": False,
-    "lora_bias": False,
-    "layer_replication": None,
-    "layers_to_transform": None,
-}
+_ANY_MODULE = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_[A-Za-z_]+(?:\.weight|\.bias)?")
 
 
 @dataclass(frozen=True)
 class FolderLora:
     """A LoRA of a folder, under our names."""
 
+    folder: Path
     settings: Any
     """Of the method; their ``alpha / r`` is the scale of every point."""
     tensors: Tensors
+    """Of all layers up to the last that has some; zeros where PEFT would have none."""
     head: Tensors
-    """Empty if it has none."""
+    """Empty if it has none; see ``borrowed``."""
+    borrowed: Mapping[str, str]
+    """Parts of the head that are the backbone's own: their names in its file, by ours."""
+    prefix: str
+    """What stands before the backbone's names in its tensors; empty for a model that is the backbone alone."""
     architecture: str
     layers: int
+    config: LoraConfig
+
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """Values of ``model_type`` with such names."""
+        return tuple(name for name in hub.architectures() if self.prefix in ("", hub.names_of(name).prefix))
+
+    def seat_tensors(self, layers: int, model_files: Sequence[Path]) -> Tensors:
+        """Return what runs on a backbone, its head included.
+
+        Args:
+            layers: L of the backbone.
+            model_files: Its safetensors files, for parts of the head that are its own.
+
+        Raises:
+            BackboneError: It was made for another number of layers, or the backbone lacks those parts.
+        """
+        missed = [
+            layer
+            for layer in range(self.layers, layers)
+            for target in self.settings.targets
+            if self.config.chooses(f"{self.prefix}{_module(layer, target)}")
+        ]
+        if layers < self.layers or missed:
+            raise BackboneError(f"{self.folder} was made for {self.layers} layers, the backbone has {layers}")
+        tensors = {**self.tensors, **self.head}
+        some = next(iter(self.tensors.values()))
+        for layer in range(self.layers, layers):
+            for target in self.settings.targets:
+                tensors |= _nothing(layer, target, some)
+        if self.borrowed:
+            bare = {ours: (name, name.removeprefix(self.prefix)) for ours, name in self.borrowed.items()}
+            found = named_tensors(model_files, bare)
+            if missing := sorted(set(self.borrowed) - set(found)):
+                raise BackboneError(
+                    f"{self.folder}: its head has a part that is the backbone's own, {self.borrowed[missing[0]]}, and "
+                    "this backbone has none",
+                    remedy="Name the backbone it was trained on, with its pooler.",
+                )
+            tensors |= found
+        return tensors
 
 
 def is_lora(folder: Path) -> bool:
     """Return whether a folder is PEFT's."""
-    return (folder / WEIGHTS).is_file()
+    if not (folder / CONFIG).is_file() or _weights(folder) is None:
+        return False
+    config = read_json(folder / CONFIG)
+    return isinstance(config, Mapping) and "peft_type" in config
 
 
 def ranks(tensors: Tensors) -> tuple[int, ...]:
@@ -144,15 +189,10 @@ def read_lora(folder: Path) -> FolderLora:
             there are others.
     """
     where = str(folder / CONFIG)
-    settings = read_json(folder / CONFIG)
-    if not isinstance(settings, Mapping):
-        raise DataError(f"{where}: no adapter's config")
-    for key, wanted in _MUST_BE.items():
-        if settings.get(key, wanted) != wanted:
-            raise DataError(f"{where}: {key} = {settings[key]!r}, a LoRA read here has {wanted!r}")
-    path = folder / WEIGHTS
-    if not path.is_file():
-        raise NotFoundError(f"{folder}: no {WEIGHTS}")
+    config = LoraConfig.of(read_json(folder / CONFIG), where)
+    path = _weights(folder)
+    if path is None:
+        raise NotFoundError(f"{folder}: no {WEIGHTS} and no {PICKLE}")
     found = read_tensor_file(path)
     matches = {key: match for key in found if (match := _THEIRS.fullmatch(key))}
     prefixes = {match["prefix"] for match in matches.values()}
@@ -162,79 +202,105 @@ def read_lora(folder: Path) -> FolderLora:
         for key, match in matches.items()
     }
     rest = {key: tensor for key, tensor in found.items() if key not in matches}
-    head = _our_head(rest, architecture, str(path))
+    head, borrowed = _our_head(rest, architecture, str(path))
     layers = 1 + max(layer for layer, _ in _points(tensors))
-    scales = _check_points(tensors, layers, settings, where)
+    (prefix,) = prefixes
+    scales = _check_points(tensors, layers, prefix, config)
     scale = scales[next(iter(scales))]
     for (layer, target), own in scales.items():
         if own != scale:  # one scale for all: the rest goes into the weights
             tensors[_name(layer, target, "b")] = tensors[_name(layer, target, "b")] * (own / scale)
     targets = tuple(target for target in _TARGETS if any(target == one for _, one in scales))
     rank = max(ranks(tensors))
+    some = next(iter(tensors.values()))
+    for layer in range(layers):
+        for target in targets:
+            if (layer, target) not in scales:
+                tensors |= _nothing(layer, target, some)
     try:
         chosen = adapter_method(METHOD).settings.model_validate(
             {"r": rank, "alpha": float(scale * rank), "targets": targets}
         )
     except ValidationError as error:
         raise DataError(f"{where}: {error.errors()[0]['msg']}") from None
-    return FolderLora(chosen, tensors, head, architecture, layers)
+    return FolderLora(folder, chosen, tensors, head, borrowed, prefix, architecture, layers, config)
+
+
+def _weights(folder: Path) -> Path | None:
+    return next((folder / name for name in (WEIGHTS, PICKLE) if (folder / name).is_file()), None)
 
 
 def _architecture(prefixes: set[str], found: Tensors, where: str) -> str:
     """Return a ``model_type`` with the names of the tensors; some architectures share theirs."""
-    known = [name for name in hub.architectures() if {hub.names_of(name).prefix} == prefixes]
-    if not known:
+    known = [name for name in hub.architectures() if prefixes <= {hub.names_of(name).prefix, ""}]
+    if not known or len(prefixes) != 1:
         raise DataError(f"{where}: no LoRA of a known encoder's attention: {', '.join(list(found)[:4])}")
     return known[0]
 
 
-def _our_head(rest: Tensors, architecture: str, where: str) -> Tensors:
-    theirs = {
-        f"{_ROOT}{place}.{kind}": f"{ours}.{kind}"
-        for ours, place in hub.names_of(architecture).classifier.items()
-        for kind in ("weight", "bias")
-    }
-    odd = sorted(set(rest) ^ set(theirs)) if rest else []
-    if odd:
+def _our_head(rest: Tensors, architecture: str, where: str) -> tuple[Tensors, dict[str, str]]:
+    """Return the head's tensors under our names, and which of them are the backbone's own, by their names there.
+
+    A model whose classifier stands on the backbone's pooler keeps the pooler only where ``modules_to_save`` names it.
+    """
+    names = hub.names_of(architecture)
+    theirs: dict[str, str] = {}
+    inside: dict[str, str] = {}
+    for ours, place in names.classifier.items():
+        for kind in ("weight", "bias"):
+            theirs[f"{_ROOT}{place}.{kind}"] = f"{ours}.{kind}"
+            if place.startswith(names.prefix):
+                inside[f"{ours}.{kind}"] = f"{place}.{kind}"
+    borrowed = {} if any(theirs.get(key) in inside for key in rest) else inside
+    wanted = {key for key, ours in theirs.items() if ours not in borrowed}
+    if rest and (odd := sorted(set(rest) ^ wanted)):
+        modules = sorted({match["module"] for key in odd if (match := _ANY_MODULE.fullmatch(key))})
+        if modules:
+            raise DataError(
+                f"{where}: a LoRA on {', '.join(modules[:3])}; on encoders only those on the attention's query, key and "
+                "value can be run here"
+            )
         raise DataError(
             f"{where}: tensors of neither a LoRA nor our head, or half a head: {', '.join(odd[:4])}"
         )
-    return {theirs[key]: tensor for key, tensor in rest.items()}
+    return {theirs[key]: tensor for key, tensor in rest.items()}, borrowed if rest else {}
 
 
 def _check_points(
-    tensors: Tensors, layers: int, settings: Mapping[str, Any], where: str
+    tensors: Tensors, layers: int, prefix: str, config: LoraConfig
 ) -> dict[tuple[int, str], float]:
-    """Check that every layer has the same targets, and return each point's scale ``α / r``."""
-    targets = {target for _, target in _points(tensors)}
+    """Check that what the config chooses is there and nothing else, and return each point's factor."""
+    where = config.where
     scales = {}
     for layer in range(layers):
-        for target in (one for one in _TARGETS if one in targets):
+        for target in _TARGETS:
+            module = f"{prefix}{_module(layer, target)}"
             a, b = (tensors.get(_name(layer, target, part)) for part in "ab")
+            if a is None and b is None and not config.chooses(module):
+                continue
             if a is None or b is None or a.dim() != 2 or b.dim() != 2 or a.shape != b.T.shape:
                 raise DataError(
                     f"{where}: layer {layer}, {target}: tensors are missing or do not fit each other"
                 )
-            key = f"encoder.layer.{layer}.attention.self.{target}"
-            rank = _pattern(settings, "rank_pattern", key, settings.get("r"), where)
-            alpha = _pattern(settings, "alpha_pattern", key, settings.get("lora_alpha"), where)
-            if rank != a.shape[0]:
-                raise DataError(f"{where}: {key} has rank {a.shape[0]}, the config says {rank:g}")
-            scales[layer, target] = alpha / rank
+            if config.rank(module) != a.shape[0]:
+                raise DataError(
+                    f"{where}: {module} has rank {a.shape[0]}, the config says {config.rank(module)}"
+                )
+            scales[layer, target] = config.factor(module)
     return scales
 
 
-def _pattern(settings: Mapping[str, Any], name: str, key: str, usual: Any, where: str) -> float:
-    patterns = settings.get(name) or {}
-    plain = (
-        {str(one).replace("\\.", "."): value for one, value in patterns.items()}
-        if isinstance(patterns, Mapping)
-        else {}
-    )
-    value = next((plain[one] for one in plain if key == one or key.endswith(f".{one}")), usual)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
-        raise DataError(f"{where}: {name} or its default is {value!r} for {key}, expected a positive number")
-    return float(value)
+def _module(layer: int, target: str) -> str:
+    return f"encoder.layer.{layer}.attention.self.{target}"
+
+
+def _nothing(layer: int, target: str, some: Tensor) -> Tensors:
+    """Return a LoRA of rank 1 that adds nothing; ``some`` is any A or B of the others, (r, d) or (d, r)."""
+    d = max(some.shape)
+    return {
+        _name(layer, target, "a"): some.new_zeros(1, d),
+        _name(layer, target, "b"): some.new_zeros(d, 1),
+    }
 
 
 def _points(tensors: Tensors) -> set[tuple[int, str]]:

@@ -210,7 +210,7 @@ def _from_folder(folder: Path, backbone: str | None, cache: Path) -> _Model:
             f"{folder} was made for a {read.architectures[0]} model, not {facts.architecture}"
         )
     loaded = backbones.load(facts)
-    seat = read.seat(loaded)
+    seat = read.seat(loaded, _place(facts))
     outputs = len(read.head["head.out.bias"])
     stated = (read.facts or {}).get("answers")
     answers = (

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adapterlab.backbones.weight_files import weight_files
 from adapterlab.errors import BackboneError
 from adapterlab.exporting import adapterfusion_format as fusion
 from adapterlab.exporting import adapterhub as hub
@@ -31,8 +32,9 @@ class OpenedFolder:
     """Empty if it has none."""
     labels: tuple[str, ...]
     """Names of the head's classes; empty for one output, or where the folder does not say."""
-    seat: Callable[[Backbone], Seat]
-    """Returns how to run it; raises ``DataError`` or ``BackboneError`` where it does not fit."""
+    seat: Callable[[Backbone, Path], Seat]
+    """Returns how to run it on a backbone and its folder; raises ``DataError`` or ``BackboneError`` where it does not
+    fit."""
     multi_label: bool = False
     """Whether a row may have any number of the head's classes, as far as the head says."""
 
@@ -51,7 +53,7 @@ def open_folder(folder: Path) -> OpenedFolder:
     read, head = read_adapter(folder), read_head(folder)
     tensors = {} if head is None else head.tensors
 
-    def seat(backbone: Backbone) -> Seat:
+    def seat(backbone: Backbone, _folder: Path) -> Seat:
         reading.check_tensors(read.tensors, backbone.shape.layers, backbone.shape.hidden_size, str(folder))
         return method_seat(hub.METHOD, pfeiffer_settings([read]), {**read.tensors, **tensors}, backbone)
 
@@ -63,7 +65,7 @@ def open_folder(folder: Path) -> OpenedFolder:
 def _setup(folder: Path) -> OpenedFolder:
     setup = fusion.read_setup(folder)
 
-    def seat(backbone: Backbone) -> Seat:
+    def seat(backbone: Backbone, _folder: Path) -> Seat:
         _check_shape(folder, setup.fusion.layers, setup.fusion.hidden_size, backbone)
         return seat_of(setup, backbone)
 
@@ -77,14 +79,19 @@ def _setup(folder: Path) -> OpenedFolder:
 def _lora(folder: Path) -> OpenedFolder:
     read = peft.read_lora(folder)
 
-    def seat(backbone: Backbone) -> Seat:
+    def seat(backbone: Backbone, backbone_folder: Path) -> Seat:
         width = next(one.shape[1] for name, one in read.tensors.items() if name.endswith(".a"))
-        _check_shape(folder, read.layers, int(width), backbone)
-        return method_seat(peft.METHOD, read.settings, {**read.tensors, **read.head}, backbone)
+        tensors = read.seat_tensors(
+            backbone.shape.layers, weight_files(backbone_folder) if read.borrowed else ()
+        )
+        _check_shape(folder, backbone.shape.layers, int(width), backbone)
+        return method_seat(peft.METHOD, read.settings, tensors, backbone)
 
-    prefix = hub.names_of(read.architecture).prefix
-    fits = tuple(name for name in hub.architectures() if hub.names_of(name).prefix == prefix)
-    return OpenedFolder(fits, read_facts(folder), read.head, (), seat)
+    outputs = len(read.head["head.out.bias"]) if read.head else 0
+    labels = (
+        tuple(f"LABEL_{number}" for number in range(outputs)) if outputs > 1 else ()
+    )  # PEFT keeps no names
+    return OpenedFolder(read.architectures, read_facts(folder), read.head, labels, seat)
 
 
 def _check_shape(folder: Path, layers: int, hidden_size: int, backbone: Backbone) -> None:

@@ -128,7 +128,8 @@ class PeftDraft(SingleDraft):
     def read_back(self) -> Seat:
         """Read the LoRA and its head, and return how to run them."""
         back = peft.read_lora(self.folder)
-        return method_seat(peft.METHOD, back.settings, {**back.tensors, **back.head}, self.origin.loaded)
+        loaded = self.origin.loaded
+        return method_seat(peft.METHOD, back.settings, back.seat_tensors(loaded.shape.layers, ()), loaded)
 
 
 def method_seat(method: str, settings: Any, tensors: Tensors, backbone: Backbone) -> Seat:

@@ -129,6 +129,32 @@ def is_finite(tensor: Tensor) -> bool:
     return bool(torch.isfinite(wide.to(torch.float32)).all())
 
 
+def named_tensors(files: Sequence[Path], wanted: Mapping[str, Sequence[str]]) -> Tensors:
+    """Return some tensors of a model's files, in float32; those that are nowhere are left out.
+
+    Args:
+        files: Safetensors files.
+        wanted: Names by which a tensor may be stored, by the name to return it under.
+
+    Raises:
+        BackboneError: A file cannot be read, or a value is not finite.
+    """
+    found: Tensors = {}
+    for path in files:
+        try:
+            with safe_open(path, framework="pt") as opened:
+                stored = set(opened.keys())
+                for ours, names in wanted.items():
+                    if name := next((one for one in names if one in stored), None):
+                        found[ours] = opened.get_tensor(name).to(torch.float32)
+                        _check_backbone_tensor(f"{path}: ", name, found[ours])
+        except (OSError, SafetensorError) as error:
+            raise BackboneError(
+                f"{path}: cannot be read ({error})", remedy="Fetch the model again."
+            ) from error
+    return found
+
+
 def check_model_files(files: Sequence[Path], holds: Callable[[str], bool]) -> None:
     """Check that a model's weights are finite numbers, tensor by tensor from the mapped files.
 

@@ -44,7 +44,7 @@ def worlds(tmp_path_factory):
 
 
 def exported_logits(folder, backbone):
-    return outputs(backbone, open_folder(folder).seat(backbone), ROWS)
+    return outputs(backbone, open_folder(folder).seat(backbone, folder), ROWS)
 
 
 def trained_logits(world, key, backbone):
