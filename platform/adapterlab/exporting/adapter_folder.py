@@ -10,6 +10,7 @@ from typing import Any
 from adapterlab.errors import DataError, NotFoundError
 from adapterlab.exporting import adapterhub as hub
 from adapterlab.exporting import adapterhub_reading as reading
+from adapterlab.exporting.classifiers import Classifier
 from adapterlab.given_files import read_json_file, shortened
 from adapterlab.train.layers import Tensors
 from adapterlab.train.tensor_files import read_tensor_file
@@ -37,11 +38,10 @@ class FolderAdapter:
         return None if self.facts is None else str(self.facts["backbone"]["digest"])
 
 
-@dataclass(frozen=True)
-class FolderHead:
+@dataclass(frozen=True, kw_only=True)
+class FolderHead(Classifier):
     """The head beside an adapter, under our names."""
 
-    tensors: Tensors
     labels: tuple[str, ...]
     """Class names in the order of their ids; empty for one output."""
     multi_label: bool = False
@@ -74,8 +74,12 @@ def read_head(folder: Path) -> FolderHead | None:
     if path is None:
         return None
     config = read_json(folder / hub.HEAD_CONFIG)
-    tensors, labels = reading.our_head(read_tensor_file(path), config, str(path))
-    return FolderHead(tensors, labels, reading.is_multi_label(config))
+    found = read_tensor_file(path)
+    if reading.is_static_head(config):
+        static, labels = reading.static_head(found, config, str(path))
+        return FolderHead(tensors=static.tensors, borrowed=static.borrowed, labels=labels)
+    tensors, labels = reading.our_head(found, config, str(path))
+    return FolderHead(tensors=tensors, labels=labels, multi_label=reading.is_multi_label(config))
 
 
 def read_json(path: Path) -> Any:

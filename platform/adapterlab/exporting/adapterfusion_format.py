@@ -163,6 +163,8 @@ def read_setup(folder: Path) -> FolderSetup:
     if head is not None and not isinstance(head, str):
         raise DataError(f"{where}: head_setup is {head!r}, expected one name")
     found = None if head is None else read_head(folder / _safe(head, where))
+    if found is not None and found.borrowed:
+        raise DataError(f"{where}: its head stands on the backbone's pooler, which no fusion here does")
     return FolderSetup(folder, sources, fusion, found, read_facts(folder))
 
 

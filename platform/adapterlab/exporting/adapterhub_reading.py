@@ -14,6 +14,7 @@ from typing import Any
 
 from adapterlab.errors import DataError
 from adapterlab.exporting import adapterhub as hub
+from adapterlab.exporting.classifiers import Classifier, read_classifier
 from adapterlab.train.layers import Tensors
 
 _MUST_BE: Mapping[str, Any] = {
@@ -96,7 +97,9 @@ def describe(config: Any, where: str) -> Description:
         raise DataError(
             f"{where}: a {settings['architecture']!r} adapter, expected a bottleneck adapter (seq_bn, pfeiffer)"
         )
-    unknown = sorted(set(settings) - set(hub.SEQ_BN) - {"architecture"})
+    # The layout of 2020 has it in every config; only adapters of languages had its tensors, which are refused.
+    settled = {"architecture"} | ({"invertible_adapter"} if config.get("type") == "text_task" else set())
+    unknown = sorted(set(settings) - set(hub.SEQ_BN) - settled)
     if unknown:
         raise DataError(f"{where}: unknown settings that may change the result: {', '.join(unknown)}")
     for key, wanted in _MUST_BE.items():
@@ -209,6 +212,27 @@ def our_head(found: Tensors, config: Any, where: str) -> tuple[Tensors, tuple[st
     for key, shape in shapes.items():
         _check_shape(tensors[key], shape, f"{where}: {key}")
     return tensors, _labels(settings.get("label2id"), outputs)
+
+
+def is_static_head(config: Any) -> bool:
+    """Tell whether a head is the model's own classifier: ``AutoModelForSequenceClassification`` with ``adapters.init``."""
+    return isinstance(config, Mapping) and "config" in config and config["config"] is None
+
+
+def static_head(found: Tensors, config: Mapping[str, Any], where: str) -> tuple[Classifier, tuple[str, ...]]:
+    """Return a static head under our names, and its class names (empty for one output).
+
+    Raises:
+        DataError: It is no classifier of an architecture we know, or does not fit its config.
+    """
+    architecture, d = _architecture(config, where), _whole(config, "hidden_size", where)
+    outputs = _whole(config, "num_labels", where)
+    head = read_classifier(found, architecture, where)
+    shapes = {"head.dense.weight": (d, d), "head.dense.bias": (d,)}
+    shapes |= {"head.out.weight": (outputs, d), "head.out.bias": (outputs,)}
+    for key, tensor in head.tensors.items():
+        _check_shape(tensor, shapes[key], f"{where}: {key}")
+    return head, _labels(config.get("label2id"), outputs)
 
 
 def is_multi_label(config: Any) -> bool:

@@ -22,10 +22,11 @@ from pydantic import ValidationError
 from adapterlab.errors import BackboneError, DataError, NotFoundError
 from adapterlab.exporting import adapterhub as hub
 from adapterlab.exporting.adapter_folder import read_json
+from adapterlab.exporting.classifiers import Classifier, read_classifier
 from adapterlab.exporting.peft_settings import LoraConfig
 from adapterlab.registry.entry_points import adapter_method
 from adapterlab.train.layers import Tensors
-from adapterlab.train.tensor_files import named_tensors, read_tensor_file
+from adapterlab.train.tensor_files import read_tensor_file
 
 METHOD = "lora"
 """The adapter method this format is known for."""
@@ -52,10 +53,8 @@ class FolderLora:
     """Of the method; their ``alpha / r`` is the scale of every point."""
     tensors: Tensors
     """Of all layers up to the last that has some; zeros where PEFT would have none."""
-    head: Tensors
-    """Empty if it has none; see ``borrowed``."""
-    borrowed: Mapping[str, str]
-    """Parts of the head that are the backbone's own: their names in its file, by ours."""
+    head: Classifier
+    """Empty if it has none."""
     prefix: str
     """What stands before the backbone's names in its tensors; empty for a model that is the backbone alone."""
     architecture: str
@@ -85,21 +84,11 @@ class FolderLora:
         ]
         if layers < self.layers or missed:
             raise BackboneError(f"{self.folder} was made for {self.layers} layers, the backbone has {layers}")
-        tensors = {**self.tensors, **self.head}
+        tensors = {**self.tensors, **self.head.whole(model_files, str(self.folder))}
         some = next(iter(self.tensors.values()))
         for layer in range(self.layers, layers):
             for target in self.settings.targets:
                 tensors |= _nothing(layer, target, some)
-        if self.borrowed:
-            bare = {ours: (name, name.removeprefix(self.prefix)) for ours, name in self.borrowed.items()}
-            found = named_tensors(model_files, bare)
-            if missing := sorted(set(self.borrowed) - set(found)):
-                raise BackboneError(
-                    f"{self.folder}: its head has a part that is the backbone's own, {self.borrowed[missing[0]]}, and "
-                    "this backbone has none",
-                    remedy="Name the backbone it was trained on, with its pooler.",
-                )
-            tensors |= found
         return tensors
 
 
@@ -202,7 +191,7 @@ def read_lora(folder: Path) -> FolderLora:
         for key, match in matches.items()
     }
     rest = {key: tensor for key, tensor in found.items() if key not in matches}
-    head, borrowed = _our_head(rest, architecture, str(path))
+    head = _head(rest, architecture, str(path))
     layers = 1 + max(layer for layer, _ in _points(tensors))
     (prefix,) = prefixes
     scales = _check_points(tensors, layers, prefix, config)
@@ -223,7 +212,7 @@ def read_lora(folder: Path) -> FolderLora:
         )
     except ValidationError as error:
         raise DataError(f"{where}: {error.errors()[0]['msg']}") from None
-    return FolderLora(folder, chosen, tensors, head, borrowed, prefix, architecture, layers, config)
+    return FolderLora(folder, chosen, tensors, head, prefix, architecture, layers, config)
 
 
 def _weights(folder: Path) -> Path | None:
@@ -238,32 +227,16 @@ def _architecture(prefixes: set[str], found: Tensors, where: str) -> str:
     return known[0]
 
 
-def _our_head(rest: Tensors, architecture: str, where: str) -> tuple[Tensors, dict[str, str]]:
-    """Return the head's tensors under our names, and which of them are the backbone's own, by their names there.
-
-    A model whose classifier stands on the backbone's pooler keeps the pooler only where ``modules_to_save`` names it.
-    """
-    names = hub.names_of(architecture)
-    theirs: dict[str, str] = {}
-    inside: dict[str, str] = {}
-    for ours, place in names.classifier.items():
-        for kind in ("weight", "bias"):
-            theirs[f"{_ROOT}{place}.{kind}"] = f"{ours}.{kind}"
-            if place.startswith(names.prefix):
-                inside[f"{ours}.{kind}"] = f"{place}.{kind}"
-    borrowed = {} if any(theirs.get(key) in inside for key in rest) else inside
-    wanted = {key for key, ours in theirs.items() if ours not in borrowed}
-    if rest and (odd := sorted(set(rest) ^ wanted)):
-        modules = sorted({match["module"] for key in odd if (match := _ANY_MODULE.fullmatch(key))})
-        if modules:
-            raise DataError(
-                f"{where}: a LoRA on {', '.join(modules[:3])}; on encoders only those on the attention's query, key and "
-                "value can be run here"
-            )
+def _head(rest: Tensors, architecture: str, where: str) -> Classifier:
+    """Return the head of a folder, from the tensors that are no LoRA's; empty if there are none."""
+    modules = sorted({match["module"] for key in rest if (match := _ANY_MODULE.fullmatch(key))})
+    if modules:
         raise DataError(
-            f"{where}: tensors of neither a LoRA nor our head, or half a head: {', '.join(odd[:4])}"
+            f"{where}: a LoRA on {', '.join(modules[:3])}; on encoders only those on the attention's query, key and "
+            "value can be run here"
         )
-    return {theirs[key]: tensor for key, tensor in rest.items()}, borrowed if rest else {}
+    named = {key.removeprefix(_ROOT): tensor for key, tensor in rest.items()}
+    return read_classifier(named, architecture, where) if named else Classifier({})
 
 
 def _check_points(

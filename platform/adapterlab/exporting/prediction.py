@@ -191,7 +191,7 @@ def _from_catalog(key: str, backbone: str | None, open_catalog: Callable[[], Cat
 
 def _from_folder(folder: Path, backbone: str | None, cache: Path) -> _Model:
     read = open_folder(folder)
-    if not read.head:
+    if not read.outputs:
         raise NotFoundError(
             f"{folder}: no head, so it cannot answer", remedy="compose() runs an adapter without."
         )
@@ -211,7 +211,7 @@ def _from_folder(folder: Path, backbone: str | None, cache: Path) -> _Model:
         )
     loaded = backbones.load(facts)
     seat = read.seat(loaded, _place(facts))
-    outputs = len(read.head["head.out.bias"])
+    outputs = read.outputs
     stated = (read.facts or {}).get("answers")
     answers = (
         answers_of_labels(read.labels, outputs, multi_label=read.multi_label)

@@ -15,9 +15,10 @@ from adapterlab.exporting import adapterhub_reading as reading
 from adapterlab.exporting import peft
 from adapterlab.exporting.adapter_folder import read_adapter, read_facts, read_head
 from adapterlab.exporting.adapterfusion import seat_of
+from adapterlab.exporting.classifiers import Classifier
 from adapterlab.exporting.single_adapter import method_seat, pfeiffer_settings
 from adapterlab.train.adaptation import Seat
-from adapterlab.train.layers import Backbone, Tensors
+from adapterlab.train.layers import Backbone
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class OpenedFolder:
     """Values of ``model_type`` it fits."""
     facts: Mapping[str, Any] | None
     """Contents of ``adapterlab.json``; ``None`` where the folder is not an export of ours."""
-    head: Tensors
-    """Empty if it has none."""
+    outputs: int
+    """Outputs of its head, 0 if it has none."""
     labels: tuple[str, ...]
     """Names of the head's classes; empty for one output, or where the folder does not say."""
     seat: Callable[[Backbone, Path], Seat]
@@ -51,15 +52,15 @@ def open_folder(folder: Path) -> OpenedFolder:
     if peft.is_lora(folder):
         return _lora(folder)
     read, head = read_adapter(folder), read_head(folder)
-    tensors = {} if head is None else head.tensors
 
-    def seat(backbone: Backbone, _folder: Path) -> Seat:
+    def seat(backbone: Backbone, backbone_folder: Path) -> Seat:
+        own = head.whole(weight_files(backbone_folder), str(folder)) if head is not None else {}
         reading.check_tensors(read.tensors, backbone.shape.layers, backbone.shape.hidden_size, str(folder))
-        return method_seat(hub.METHOD, pfeiffer_settings([read]), {**read.tensors, **tensors}, backbone)
+        return method_seat(hub.METHOD, pfeiffer_settings([read]), {**read.tensors, **own}, backbone)
 
     labels = () if head is None else head.labels
     many = head is not None and head.multi_label
-    return OpenedFolder((read.described.architecture,), read.facts, tensors, labels, seat, many)
+    return OpenedFolder((read.described.architecture,), read.facts, _outputs(head), labels, seat, many)
 
 
 def _setup(folder: Path) -> OpenedFolder:
@@ -71,9 +72,8 @@ def _setup(folder: Path) -> OpenedFolder:
 
     head = setup.head
     labels = () if head is None else head.labels
-    tensors = {} if head is None else head.tensors
     many = head is not None and head.multi_label
-    return OpenedFolder((setup.fusion.architecture,), setup.facts, tensors, labels, seat, many)
+    return OpenedFolder((setup.fusion.architecture,), setup.facts, _outputs(head), labels, seat, many)
 
 
 def _lora(folder: Path) -> OpenedFolder:
@@ -81,17 +81,19 @@ def _lora(folder: Path) -> OpenedFolder:
 
     def seat(backbone: Backbone, backbone_folder: Path) -> Seat:
         width = next(one.shape[1] for name, one in read.tensors.items() if name.endswith(".a"))
-        tensors = read.seat_tensors(
-            backbone.shape.layers, weight_files(backbone_folder) if read.borrowed else ()
-        )
+        tensors = read.seat_tensors(backbone.shape.layers, weight_files(backbone_folder))
         _check_shape(folder, backbone.shape.layers, int(width), backbone)
         return method_seat(peft.METHOD, read.settings, tensors, backbone)
 
-    outputs = len(read.head["head.out.bias"]) if read.head else 0
+    outputs = _outputs(read.head)
     labels = (
         tuple(f"LABEL_{number}" for number in range(outputs)) if outputs > 1 else ()
     )  # PEFT keeps no names
-    return OpenedFolder(read.architectures, read_facts(folder), read.head, labels, seat)
+    return OpenedFolder(read.architectures, read_facts(folder), outputs, labels, seat)
+
+
+def _outputs(head: Classifier | None) -> int:
+    return len(head.tensors["head.out.bias"]) if head is not None and head.tensors else 0
 
 
 def _check_shape(folder: Path, layers: int, hidden_size: int, backbone: Backbone) -> None:

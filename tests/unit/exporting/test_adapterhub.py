@@ -181,6 +181,14 @@ def test_missing_extra_and_misshapen_tensors_are_refused(config, saved, damage):
         reading.our_tensors(DAMAGES[damage](theirs), described, "a0")
 
 
+def test_the_layout_of_2020_names_an_invertible_adapter_that_only_languages_had(config):
+    old = {**config, "config": {**config["config"], "invertible_adapter": {"block_type": "nice"}}}
+    assert reading.describe({**old, "type": "text_task"}, "a0") == reading.describe(config, "a0")
+    for kind in ({"type": "text_lang"}, {}):
+        with pytest.raises(DataError, match="invertible_adapter"):
+            reading.describe({**old, **kind}, "a0")
+
+
 def test_a_constant_scaling_goes_into_the_weights(config, saved):
     theirs = load_file(saved / "adapter.safetensors")
     plain = reading.our_tensors(theirs, reading.describe(config, "a0"), "a0")
