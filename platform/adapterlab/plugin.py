@@ -54,6 +54,7 @@ from adapterlab.registry.plugins import (
     InputFormat,
     NoSettings,
     TaskSuite,
+    TensorHeader,
 )
 from adapterlab.registry.task_definitions import (
     FolderLocation,
@@ -153,6 +154,7 @@ __all__ = [
     "Splits",
     "TaskDefinition",
     "TaskSuite",
+    "TensorHeader",
     "Tensors",
     "TrainingError",
     "UsageError",

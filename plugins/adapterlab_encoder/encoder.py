@@ -61,7 +61,7 @@ class Encoder(Backbone):
         self.shape = config.shape
         self.dtype = dtype
         self.device = torch.device(device)
-        self._weights = Weights.read(reader(weights, dtype, self.device), config)
+        self._weights = Weights.read(reader(weights, config, dtype, self.device), config)
         self._prefixes: PrefixCache | None = self._new_cache()
 
     @property
@@ -89,7 +89,7 @@ class Encoder(Backbone):
                 are passed over.
         """
         other = copy(self)
-        other._weights = Weights.read(lambda name, _shape: weights[name], self.config)
+        other._weights = Weights.read(lambda name: weights[name], self.config)
         other._prefixes = None  # weights that train give other states every step
         return other
 

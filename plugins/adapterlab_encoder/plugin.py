@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapterlab.plugin import BackboneFamily, BackboneShape, HubNames, InputFormat
+from adapterlab.plugin import BackboneFamily, BackboneShape, HubNames, InputFormat, TensorHeader
 from adapterlab_encoder.config import config_of, encoder_shape
+from adapterlab_encoder.tensors import complaint
 
 if TYPE_CHECKING:
     from adapterlab_encoder.encoder import Encoder
@@ -37,6 +38,10 @@ class EncoderFamily(BackboneFamily):
         """Return what a model takes as input; RoBERTa numbers positions from ``pad_token_id + 1``."""
         read = config_of(config)
         return InputFormat(read.max_length, read.type_vocab_size, read.vocabulary, read.pad_token_id)
+
+    def complaint(self, config: Mapping[str, Any], tensors: Mapping[str, TensorHeader]) -> str | None:
+        """Return the first tensor that is missing, misshapen or of a type that does not run; ``None``: none."""
+        return complaint(config_of(config), tensors)
 
     def outline(self, architecture: str, layers: int, hidden_size: int, **known: int) -> BackboneShape:
         """Return the shape of a model of stated size; the feed-forward block is nearly always four times as wide."""

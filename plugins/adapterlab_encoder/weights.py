@@ -13,13 +13,12 @@ from torch import Tensor
 
 from adapterlab.plugin import BackboneError, Tensors
 from adapterlab_encoder.config import EncoderConfig
-
-_PREFIXES = ("", "bert.", "roberta.")
+from adapterlab_encoder.tensors import fits, missing, name_in, shown, tensor_shapes
 
 Pair = tuple[Tensor, Tensor]
 """A weight and its bias."""
-Read = Callable[[str, tuple[int | None, ...]], Tensor]
-"""Gives a tensor by its name, checked to have a shape (``None``: any size)."""
+Read = Callable[[str], Tensor]
+"""Gives a tensor by its name."""
 
 
 @dataclass(frozen=True)
@@ -35,21 +34,21 @@ class Block:
     norm: Pair
 
     @classmethod
-    def read(cls, read: Read, layer: int, d: int, inner: int) -> Block:
+    def read(cls, read: Read, layer: int) -> Block:
         """Read one layer."""
 
-        def pair(name: str, rows: int, *columns: int) -> Pair:
+        def pair(name: str) -> Pair:
             base = f"encoder.layer.{layer}.{name}"
-            return read(f"{base}.weight", (rows, *columns)), read(f"{base}.bias", (rows,))
+            return read(f"{base}.weight"), read(f"{base}.bias")
 
-        parts = [pair(f"attention.self.{name}", d, d) for name in ("query", "key", "value")]
+        parts = [pair(f"attention.self.{name}") for name in ("query", "key", "value")]
         return cls(
             qkv=(torch.cat([weight for weight, _ in parts]), torch.cat([bias for _, bias in parts])),
-            attention_out=pair("attention.output.dense", d, d),
-            attention_norm=pair("attention.output.LayerNorm", d),
-            up=pair("intermediate.dense", inner, d),
-            down=pair("output.dense", d, inner),
-            norm=pair("output.LayerNorm", d),
+            attention_out=pair("attention.output.dense"),
+            attention_norm=pair("attention.output.LayerNorm"),
+            up=pair("intermediate.dense"),
+            down=pair("output.dense"),
+            norm=pair("output.LayerNorm"),
         )
 
     def named(self, layer: int) -> dict[str, Pair]:
@@ -83,13 +82,12 @@ class Weights:
     @classmethod
     def read(cls, read: Read, config: EncoderConfig) -> Weights:
         """Read every tensor the config asks for."""
-        d, inner = config.shape.hidden_size, config.intermediate_size
         return cls(
-            words=read("embeddings.word_embeddings.weight", (None, d)),
-            positions=read("embeddings.position_embeddings.weight", (config.max_positions, d)),
-            types=read("embeddings.token_type_embeddings.weight", (config.type_vocab_size, d)),
-            norm=(read("embeddings.LayerNorm.weight", (d,)), read("embeddings.LayerNorm.bias", (d,))),
-            blocks=tuple(Block.read(read, layer, d, inner) for layer in range(config.shape.layers)),
+            words=read("embeddings.word_embeddings.weight"),
+            positions=read("embeddings.position_embeddings.weight"),
+            types=read("embeddings.token_type_embeddings.weight"),
+            norm=(read("embeddings.LayerNorm.weight"), read("embeddings.LayerNorm.bias")),
+            blocks=tuple(Block.read(read, layer) for layer in range(config.shape.layers)),
         )
 
     def to(self, *, dtype: torch.dtype, device: torch.device | str) -> Weights:
@@ -124,27 +122,32 @@ class Weights:
         return {name: tensor.detach().clone() for name, tensor in found.items()}
 
 
-def reader(weights: Mapping[str, Tensor], dtype: torch.dtype, device: torch.device) -> Read:
+def reader(
+    weights: Mapping[str, Tensor], config: EncoderConfig, dtype: torch.dtype, device: torch.device
+) -> Read:
     """Return a function that reads a tensor by name, whatever the checkpoint's prefix or age.
 
-    What it reads raises :class:`~adapterlab.errors.BackboneError` if it is missing or misshapen.
+    What it reads raises :class:`~adapterlab.errors.BackboneError` if it is missing, misshapen, or holds anything
+    but the weights themselves.
     """
+    shapes = tensor_shapes(config)
 
-    def read(name: str, shape: tuple[int | None, ...]) -> Tensor:
-        aged = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
-        for candidate in (prefix + form for prefix in _PREFIXES for form in (name, aged)):
-            if candidate in weights:
-                tensor = weights[candidate]
-                break
-        else:
+    def read(name: str) -> Tensor:
+        found = name_in(weights, name)
+        if found is None:
             raise BackboneError(
-                f"the weights have no tensor {name!r}",
-                remedy="Use the encoder's own safetensors file, not a head's or an adapter's.",
+                missing(name), remedy="Use the encoder's own safetensors file, not a head's or an adapter's."
             )
-        if tensor.dim() != len(shape) or any(
-            want not in (None, got) for want, got in zip(shape, tensor.shape, strict=True)
-        ):
-            raise BackboneError(f"{name}: expected shape {shape}, got {tuple(tensor.shape)}")
+        tensor = weights[found]
+        if not fits(tuple(tensor.shape), shapes[name]):
+            raise BackboneError(
+                f"{name}: expected shape {shown(shapes[name])}, got {shown(tuple(tensor.shape))}"
+            )
+        if not tensor.is_floating_point() or tensor.element_size() < 2:
+            raise BackboneError(
+                f"{name} holds {tensor.dtype}, expected floating-point numbers",
+                remedy="A quantised model does not run here: take the one it was made from.",
+            )
         return tensor.detach().to(device=device, dtype=dtype).contiguous()
 
     return read

@@ -8,11 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adapterlab_encoder.config import config_of
+from adapterlab_encoder.tensors import tensor_shapes
 from hub_server import REVISION, Hub, serve
 
 TINY = {
@@ -28,15 +31,26 @@ TINY = {
 }
 
 
-def safetensors_bytes(*sizes: int) -> bytes:
-    """Return a safetensors file of float32 vectors, as the format's specification lays it out."""
+def safetensors_bytes(shapes: Mapping[str, tuple[int, ...]]) -> bytes:
+    """Return a safetensors file of float32 zeros, as the format's specification lays it out."""
     header: dict[str, Any] = {}
     end = 0
-    for index, size in enumerate(sizes):
-        header[f"t{index}"] = {"dtype": "F32", "shape": [size], "data_offsets": [end, end + 4 * size]}
-        end += 4 * size
+    for name, shape in shapes.items():
+        start, end = end, end + 4 * prod(shape)
+        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [start, end]}
     text = json.dumps(header).encode()
     return len(text).to_bytes(8, "little") + text + bytes(end)
+
+
+def weights_bytes() -> bytes:
+    """Return the ``model.safetensors`` of the tiny model."""
+    shapes = tensor_shapes(config_of(TINY))
+    return safetensors_bytes(
+        {
+            name: tuple(TINY["vocab_size"] if one is None else one for one in shape)
+            for name, shape in shapes.items()
+        }
+    )
 
 
 def tokenizer_bytes() -> bytes:
@@ -63,7 +77,7 @@ def model_files(**config: Any) -> dict[str, bytes]:
     """Return the files of a tiny model by name."""
     return {
         "config.json": json.dumps(TINY | config).encode(),
-        "model.safetensors": safetensors_bytes(5, 3),
+        "model.safetensors": weights_bytes(),
         "tokenizer.json": tokenizer_bytes(),
     }
 

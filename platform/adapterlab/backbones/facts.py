@@ -15,8 +15,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from adapterlab.backbones import hub
-from adapterlab.backbones.tokenizer import check_token_ids, tokenizer_digest
-from adapterlab.backbones.weight_files import INDEX, SINGLE, no_weights, weight_files, weights_digest
+from adapterlab.backbones.tokenizer import check_tokenizer, tokenizer_digest
+from adapterlab.backbones.weight_files import (
+    INDEX,
+    SINGLE,
+    no_weights,
+    tensor_headers,
+    weight_files,
+    weights_digest,
+)
 from adapterlab.errors import BackboneError, NotFoundError
 from adapterlab.fingerprint import digest_of
 from adapterlab.given_files import given_path, is_folder, read_json_file
@@ -156,18 +163,30 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def check_backbone(spec: BackboneSpec, *, folder: Path, cache: Path) -> Path | None:
+    """Check a backbone by everything but its weights' numbers; nothing is fetched, digested or written.
+
+    Args:
+        spec: The ``[backbone]`` part of a spec.
+        folder: Folder of the spec; ``folder:`` paths are relative to it.
+        cache: Folder of this machine's caches; only read.
+
+    Returns:
+        Its folder; ``None`` where it is on the hub and not fetched yet.
+
+    Raises:
+        NotFoundError: The package or folder does not exist.
+        BackboneError: The files are not a supported model, not the one the spec expects, or do not fit together.
+    """
+    place = model_folder(spec.source, spec.revision, folder=folder, cache=cache, download=False)
+    if place is not None:
+        _check(spec, place, cache, keep=False)
+    return place
+
+
 def _facts_of(spec: BackboneSpec, place: Path, cache: Path) -> BackboneFacts:
-    config = read_config(place)
-    architecture = _architecture(place, config)
-    shape = _of_family(place, config, lambda family: family.shape(config))
-    _check_expected(spec, shape, place)
-    files = weight_files(place)
-    if not files:
-        raise no_weights(place)
+    architecture, shape, files = _check(spec, place, cache)
     weights = weights_digest(files, cache)
-    check_token_ids(
-        place, _of_family(place, config, lambda family: family.input_format(config)).vocabulary, cache
-    )
     if spec.sha256 not in (None, weights):
         raise BackboneError(
             f"{files[0] if len(files) == 1 else place}: sha256 {weights}, but the spec expects {spec.sha256}",
@@ -182,6 +201,34 @@ def _facts_of(spec: BackboneSpec, place: Path, cache: Path) -> BackboneFacts:
         config_digest=config_digest(place),
         folder=str(place),
     )
+
+
+def _check(
+    spec: BackboneSpec, place: Path, cache: Path, *, keep: bool = True
+) -> tuple[str, BackboneShape, tuple[Path, ...]]:
+    """Check that a model folder's config, weights and tokenizer fit together; return what was read of them.
+
+    Returns:
+        Its architecture, its shape and the files of its weights.
+    """
+    config = read_config(place)
+    architecture = _architecture(place, config)
+    shape = _of_family(place, config, lambda family: family.shape(config))
+    _check_expected(spec, shape, place)
+    files = weight_files(place)
+    if not files:
+        raise no_weights(place)
+    tensors = tensor_headers(files)
+    complaint = _of_family(place, config, lambda family: family.complaint(config, tensors))
+    if complaint:
+        raise BackboneError(
+            f"{files[0] if len(files) == 1 else place}: {complaint}",
+            remedy="config.json and the weights are not of one model: save both with save_pretrained(), or fetch "
+            "both again.",
+        )
+    vocabulary = _of_family(place, config, lambda family: family.input_format(config)).vocabulary
+    check_tokenizer(place, vocabulary, cache, keep=keep)
+    return architecture, shape, files
 
 
 def _pending(spec: BackboneSpec, reason: str) -> BackboneFacts:

@@ -6,6 +6,7 @@ padding, truncation longest part first, special tokens counted in.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,11 @@ TOKENIZER_PARTS = (
     "vocab.txt",
 )
 """What decides a tokenizer where there is no ``tokenizer.json``."""
+_PROBES = (("a b, 1 \u4e2d \U0001f600 zzqx",), ("a b", "zzqx"))
+"""Texts of one and of two parts, with words that no vocabulary has."""
+_PROBE_VERSION = 1
+"""Raise it when tokenizers are asked something else: what was found is found anew."""
+_SENTENCEPIECE = ("sentencepiece.bpe.model", "spiece.model")
 _READABLE_VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json")
 VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model")
 """Files any one of which makes a tokenizer."""
@@ -51,38 +57,68 @@ def load_tokenizer(folder: Path, max_length: int, *, truncate: str = "longest_fi
         tokenizer = _read(folder)
     except Exception as error:  # the Rust side raises nothing more precise
         raise BackboneError(
-            f"{folder}: its tokenizer cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
-            remedy=_remedy(folder),
+            f"{folder}: its tokenizer cannot be read ({_reason(folder, error)})", remedy=_remedy(folder)
         ) from error
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_length, strategy=truncate)
     return tokenizer
 
 
-def tokenizer_digest(folder: Path, cache: Path) -> str:
+def tokenizer_digest(folder: Path, cache: Path, *, keep: bool = True) -> str:
     """Return the sha256 over the files that decide how a model folder tokenises.
+
+    Args:
+        folder: Model folder.
+        cache: Folder of this machine's caches, where digests are kept.
+        keep: Whether to keep them; else the cache is only read.
 
     Raises:
         BackboneError: The folder has no tokenizer.
     """
     if (folder / TOKENIZER_FILE).is_file():
-        return digest_of({TOKENIZER_FILE: file_digest(cache, folder / TOKENIZER_FILE)})
+        return digest_of({TOKENIZER_FILE: file_digest(cache, folder / TOKENIZER_FILE, keep=keep)})
     parts = [folder / name for name in TOKENIZER_PARTS if (folder / name).is_file()]
     if not {path.name for path in parts} & set(VOCABULARIES):
         raise BackboneError(
             f"{folder}: no tokenizer, expected {TOKENIZER_FILE} or a vocabulary",
             remedy="Save the tokenizer beside the weights: AutoTokenizer.from_pretrained(…).save_pretrained(folder).",
         )
-    return digest_of({path.name: file_digest(cache, path) for path in parts})
+    return digest_of({path.name: file_digest(cache, path, keep=keep) for path in parts})
 
 
-def check_token_ids(folder: Path, vocabulary: int | None, cache: Path) -> None:
+def check_tokenizer(folder: Path, vocabulary: int | None, cache: Path, *, keep: bool = True) -> None:
+    """Check that a model folder's tokenizer can be read, knows words, and gives ids the backbone has embeddings for.
+
+    Args:
+        folder: Model folder.
+        vocabulary: Rows of the backbone's word table; ``None``: not known, ids are not compared.
+        cache: Folder of this machine's caches, where what was found is kept.
+        keep: Whether to keep it; else the cache is only read.
+
+    Raises:
+        BackboneError: It is not so.
+    """
+    tokenizer_digest(folder, cache, keep=keep)  # says what is missing where nothing is there
+    check_token_ids(folder, vocabulary, cache, keep=keep)
+    names = (TOKENIZER_FILE,) if (folder / TOKENIZER_FILE).is_file() else ("config.json", *TOKENIZER_PARTS)
+    paths = [folder / name for name in names if (folder / name).is_file()]
+    kept = recall_or_compute(cache, "tokenizer", paths, _PROBE_VERSION, lambda: _probed(folder), keep=keep)
+    if vocabulary is not None and kept["id"] >= vocabulary:
+        raise BackboneError(
+            f"{folder}: its tokenizer gives the id {kept['id']}, but the backbone has embeddings for ids below "
+            f"{vocabulary}",
+            remedy="It is another model's: save the model's own tokenizer beside its weights.",
+        )
+
+
+def check_token_ids(folder: Path, vocabulary: int | None, cache: Path, *, keep: bool = True) -> None:
     """Check that the backbone has an embedding for every token its tokenizer can give.
 
     Args:
         folder: Model folder.
         vocabulary: Rows of the backbone's word table; ``None``: not known, nothing is checked.
         cache: Folder of this machine's caches, where the greatest id is kept.
+        keep: Whether to keep it; else the cache is only read.
 
     Raises:
         BackboneError: A token's id lies beyond, or the tokenizer's file is broken.
@@ -92,7 +128,11 @@ def check_token_ids(folder: Path, vocabulary: int | None, cache: Path) -> None:
         return
     paths = [folder / one for one in (name, "added_tokens.json") if (folder / one).is_file()]
     try:
-        kept = recall_or_compute(cache, "last token", paths, name, lambda: _last_token(folder, name))
+        kept = recall_or_compute(
+            cache, "last token", paths, name, lambda: _last_token(folder, name), keep=keep
+        )
+    except BackboneError:  # which is a ValueError as well, and says all there is to say
+        raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BackboneError(
             f"{folder / name}: no vocabulary ({type(error).__name__}: {error})",
@@ -131,15 +171,54 @@ def _last_token(folder: Path, name: str) -> dict[str, Any]:
     return {"id": last, "token": ids.get(last, "")}
 
 
+def _probed(folder: Path) -> dict[str, Any]:
+    """Return the greatest id a tokenizer gives to texts, after checking that it gives any and knows words.
+
+    A folder without ``tokenizer.json`` is read as its architecture reads it: files of another kind of tokenizer are
+    passed over without a word, and what is left knows its special tokens only.
+    """
+    tokenizer = load_tokenizer(folder, 64)
+    special = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    words = tokenizer.get_vocab(with_added_tokens=False)
+    if not words.keys() - special:
+        there = [name for name in VOCABULARIES if (folder / name).is_file()]
+        raise BackboneError(
+            f"{folder}: its tokenizer knows no word: transformers makes nothing of {', '.join(there)} for this model",
+            remedy="Save the model's own tokenizer beside the weights: AutoTokenizer.from_pretrained(…)"
+            ".save_pretrained(folder).",
+        )
+    try:
+        encoded = [tokenizer.encode(*texts).ids for texts in _PROBES]
+    except Exception as error:  # the Rust side raises nothing more precise
+        raise BackboneError(
+            f"{folder}: its tokenizer cannot read a text with unknown words ({error})",
+            remedy="Save the model's own tokenizer beside the weights: AutoTokenizer.from_pretrained(…)"
+            ".save_pretrained(folder).",
+        ) from error
+    return {"id": max((one for ids in encoded for one in ids), default=-1)}
+
+
+def _reason(folder: Path, error: Exception) -> str:
+    """Return why a tokenizer cannot be read, in one line."""
+    if _is_sentencepiece_alone(folder) and find_spec("sentencepiece") is None:
+        return "it is a SentencePiece file, and the package sentencepiece is not installed"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
 def _remedy(folder: Path) -> str:
     """Return what to do about a tokenizer that cannot be read: convert it, where only SentencePiece's file is there."""
-    models = [name for name in ("sentencepiece.bpe.model", "spiece.model") if (folder / name).is_file()]
-    others = [name for name in _READABLE_VOCABULARIES if (folder / name).is_file()]
-    if not models or others:
+    if not _is_sentencepiece_alone(folder):
         return "Fetch the model again."
+    name = next(name for name in _SENTENCEPIECE if (folder / name).is_file())
     return (
-        f"{models[0]} alone needs the packages sentencepiece and protobuf: pip install sentencepiece protobuf; or "
+        f"{name} alone needs the packages sentencepiece and protobuf: pip install sentencepiece protobuf; or "
         "save tokenizer.json beside it: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)."
+    )
+
+
+def _is_sentencepiece_alone(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in _SENTENCEPIECE) and not any(
+        (folder / name).is_file() for name in _READABLE_VOCABULARIES
     )
 
 
@@ -149,9 +228,15 @@ def _read(folder: Path) -> Tokenizer:
 
         return Tokenizer.from_file(str(folder / TOKENIZER_FILE))
     from transformers import AutoTokenizer
+    from transformers.utils import logging
 
-    loaded = AutoTokenizer.from_pretrained(
-        str(folder), use_fast=True, trust_remote_code=False, local_files_only=True
-    )
+    told = logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)  # what fails is raised; its guesses on the way would mislead
+    try:
+        loaded = AutoTokenizer.from_pretrained(
+            str(folder), use_fast=True, trust_remote_code=False, local_files_only=True
+        )
+    finally:
+        logging.set_verbosity(told)
     tokenizer: Tokenizer = loaded.backend_tokenizer
     return tokenizer

@@ -7,6 +7,8 @@ canonical JSON of its shards' digests by name.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,15 @@ from adapterlab.caching.file_digests import file_digest
 from adapterlab.errors import BackboneError
 from adapterlab.fingerprint import digest_of
 from adapterlab.given_files import read_json_file
+from adapterlab.registry.plugins import TensorHeader
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+_BYTES = {
+    "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2,
+    "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8, "C64": 8,
+}  # fmt: skip
+"""Bytes of a number, by its type. Types that are not here are younger than this list; they are not measured."""
 MAX_HEADER_BYTES = 100_000_000
 """Longest header the format allows. Source: safetensors, ``MAX_HEADER_SIZE``."""
 
@@ -73,8 +81,20 @@ def weights_digest(files: tuple[Path, ...], cache: Path) -> str:
     return digests[SINGLE] if list(digests) == [SINGLE] else digest_of(digests)
 
 
-def check_safetensors(path: Path) -> None:
-    """Check that a file's header can be read and that the file is as long as the header says.
+def tensor_headers(files: Sequence[Path]) -> dict[str, TensorHeader]:
+    """Return the tensors that safetensors files say they hold, by name; no weight is read.
+
+    Raises:
+        BackboneError: A file is cut off, too long, or something else altogether.
+    """
+    found: dict[str, TensorHeader] = {}
+    for path in files:
+        found |= check_safetensors(path)
+    return found
+
+
+def check_safetensors(path: Path) -> dict[str, TensorHeader]:
+    """Check that a file's header can be read, and that the file is as long as the header says; return its tensors.
 
     Raises:
         BackboneError: It is cut off, too long, or something else altogether.
@@ -92,25 +112,36 @@ def check_safetensors(path: Path) -> None:
             raise BackboneError(f"{path}: cut off, or no safetensors file ({size} bytes)", remedy=remedy)
         header = stream.read(length)
     try:
-        end = _end_of_data(json.loads(header))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise BackboneError(f"{path}: its header is broken ({error})", remedy=remedy) from None
+        tensors, end = _tensors_and_end(json.loads(header))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        raise BackboneError(
+            f"{path}: its header is broken ({type(error).__name__}: {error})", remedy=remedy
+        ) from None
     if 8 + length + end != size:
         raise BackboneError(
             f"{path}: {size} bytes, but its header promises {8 + length + end}; it is cut off", remedy=remedy
         )
+    return tensors
 
 
-def _end_of_data(header: dict[str, Any]) -> int:
-    spans = sorted(tensor["data_offsets"] for name, tensor in header.items() if name != "__metadata__")
+def _tensors_and_end(header: dict[str, Any]) -> tuple[dict[str, TensorHeader], int]:
+    """Return the tensors of a header, and where the last one's numbers end."""
+    told = {name: tensor for name, tensor in header.items() if name != "__metadata__"}
     end = 0
-    for start, stop in spans:
+    for start, stop in sorted(tensor["data_offsets"] for tensor in told.values()):
         if start != end or stop < start:
             raise ValueError("tensors overlap or leave holes")
         end = stop
-    if not spans:
+    if not told:
         raise ValueError("it lists no tensor")
-    return end
+    tensors = {}
+    for name, tensor in told.items():
+        shape, dtype = tuple(map(int, tensor["shape"])), str(tensor["dtype"])
+        start, stop = tensor["data_offsets"]
+        if dtype in _BYTES and prod(shape) * _BYTES[dtype] != stop - start:
+            raise ValueError(f"{name} is {dtype} of shape {list(shape)}, but has {stop - start} bytes")
+        tensors[name] = TensorHeader(shape, dtype)
+    return tensors, end
 
 
 def _check_blob_name(path: Path, digest: str) -> None:

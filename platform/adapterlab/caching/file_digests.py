@@ -37,7 +37,13 @@ def identity(path: Path) -> list[Json]:
 
 
 def recall_or_compute(
-    cache: Path, kind: str, paths: Sequence[Path], settings: Json, compute: Callable[[], dict[str, Any]]
+    cache: Path,
+    kind: str,
+    paths: Sequence[Path],
+    settings: Json,
+    compute: Callable[[], dict[str, Any]],
+    *,
+    keep: bool = True,
 ) -> dict[str, Any]:
     """Return ``compute()``, or what it returned when the files were last in this state.
 
@@ -47,6 +53,7 @@ def recall_or_compute(
         paths: The files it is computed from; all must exist.
         settings: Everything else that decides the result.
         compute: Gives a JSON-able mapping.
+        keep: Whether what is computed is written down; where nothing may be, it is only looked for.
     """
     before = [identity(path) for path in paths]
     key = key_of(kind, VERSION, {"files": before, "settings": settings})
@@ -56,17 +63,18 @@ def recall_or_compute(
         if isinstance(result, dict):
             return result
     result = compute()
-    if [identity(path) for path in paths] == before:  # else somebody wrote while we read
+    if keep and [identity(path) for path in paths] == before:  # else somebody wrote while we read
         with suppress(OSError):
             write_atomically(entry, json.dumps(result).encode())
     return result
 
 
-def file_digest(cache: Path, path: Path) -> str:
-    """Return the sha256 of a file, read only if it changed since the last time."""
-    return str(
-        recall_or_compute(cache, "sha256", [path], None, lambda: {"sha256": digest_file(path)})["sha256"]
+def file_digest(cache: Path, path: Path, *, keep: bool = True) -> str:
+    """Return the sha256 of a file, read only if it changed since the last time it was kept."""
+    found = recall_or_compute(
+        cache, "sha256", [path], None, lambda: {"sha256": digest_file(path)}, keep=keep
     )
+    return str(found["sha256"])
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from adapterlab.cli.options import JsonOption, SetOption, SpecArgument
 from adapterlab.cli.output import emit, emit_json, note
+from adapterlab.driver.preview import check_inputs
 from adapterlab.planning.combiners import trials_of
 from adapterlab.spec.load import LoadedSpec, load_spec
 from adapterlab.spec.model import Spec
@@ -13,10 +14,14 @@ from adapterlab.spec.studies import study_plans
 def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = False) -> None:
     """Check a spec; show every fault with its file, line, column and what to write instead.
 
+    A backbone that is on this machine is looked at too: whether its config, weights and tokenizer fit together,
+    and whether it takes rows of data.max_length. `platform plan` reads the tasks as well.
+
     With --json, a valid spec is printed with all its defaults spelled out, an invalid one as a list
     of faults.
     """
     loaded = load_spec(spec, overrides or ())
+    unseen = check_inputs(loaded)
     if json:
         emit_json(
             {
@@ -31,6 +36,8 @@ def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = 
     emit(f"{loaded.path} is valid: {_summary(loaded)}")
     for warning in loaded.warnings:
         note(f"warning: {warning}")
+    if unseen:
+        note(f"not checked: {unseen}")
 
 
 def _summary(loaded: LoadedSpec) -> str:

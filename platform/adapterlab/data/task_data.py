@@ -87,12 +87,27 @@ def fitting_row_length(facts: TaskFacts, max_length: int, backbone_folder: Path)
     Raises:
         BackboneError: The backbone takes shorter rows only.
     """
-    length, longest = row_length(max_length, facts.max_length), input_format(backbone_folder).longest
+    return check_row_length(facts.task, facts.max_length, max_length, backbone_folder)
+
+
+def check_row_length(task: str, own: int | None, max_length: int, backbone_folder: Path) -> int:
+    """Return the longest row of a task in tokens, as :func:`fitting_row_length` does.
+
+    Args:
+        task: Full name.
+        own: The longest row the task's definition asks for; ``None``: it leaves that to the spec.
+        max_length: ``data.max_length``.
+        backbone_folder: Local folder with the backbone's config.
+
+    Raises:
+        BackboneError: The backbone takes shorter rows only.
+    """
+    length, longest = row_length(max_length, own), input_format(backbone_folder).longest
     if longest is not None and length > longest:
         raise BackboneError(
-            f"{facts.task}: rows of {length} tokens, but {backbone_folder} takes at most {longest} tokens",
+            f"{task}: rows of {length} tokens, but {backbone_folder} takes at most {longest} tokens",
             remedy=f"Set data.max_length to {longest} or less"
-            + (", and not to its default, which leaves the task its own." if facts.max_length else "."),
+            + (", and not to its default, which leaves the task its own." if own else "."),
         )
     return length
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapterlab.backbones.facts import backbone_facts, model_facts
+from adapterlab.backbones.facts import backbone_facts, check_backbone, model_facts
 from adapterlab.catalog.presence import is_missing
-from adapterlab.data.task_data import fitting_row_length
+from adapterlab.data.task_data import check_row_length, fitting_row_length
 from adapterlab.data.task_facts import task_facts
 from adapterlab.data.task_library import TaskLibrary
+from adapterlab.errors import NotFoundError
 from adapterlab.planning.combiners import model_sources
 from adapterlab.planning.compile import Facts, Plan, compile_plan
 from adapterlab.planning.estimate import Estimate, estimate
@@ -85,6 +86,34 @@ class PlannedSweep:
                 for step in self.plan.steps
             ],
         }
+
+
+def check_inputs(loaded: LoadedSpec) -> str | None:
+    """Check what a spec's backbone says of itself, and that it takes rows so long; nothing is read of its tasks.
+
+    Nothing is fetched or written. A backbone that is not on this machine is no fault of the spec: it may be for
+    another one.
+
+    Args:
+        loaded: From ``load_spec``.
+
+    Returns:
+        Why it was not looked at; ``None``: it was, and nothing is wrong.
+
+    Raises:
+        BackboneError: It is no supported model, not what the spec says, or cannot take rows so long.
+    """
+    spec = loaded.spec
+    try:
+        place = check_backbone(spec.backbone, folder=loaded.folder, cache=loaded.stores().cache)
+    except NotFoundError as error:
+        return error.message
+    if place is None:
+        return f"{spec.backbone.source} is not on this machine yet"
+    library = TaskLibrary.of_loaded(loaded)
+    for task in dict.fromkeys((*spec.pool.tasks, *spec.targets.tasks)):
+        check_row_length(task, library.definition(task).max_length, spec.data.max_length, place)
+    return None
 
 
 def compile_spec(loaded: LoadedSpec, *, download: bool = False) -> Plan:

@@ -121,6 +121,7 @@ def compile_plan(spec: Spec, facts: Facts) -> Plan:
 
     Raises:
         NotFoundError: A plug-in the spec names is not installed.
+        UsageError: A head cannot answer its task.
         pydantic.ValidationError: A plug-in's settings are invalid; a loaded spec never raises this.
     """
     names = display_names(spec)
@@ -355,9 +356,11 @@ def _transfer_step(
 
 
 def _head_parameters(shape: BackboneShape | None, task: TaskFacts) -> int | None:
-    if shape is None or not task.n_labels:
+    if not task.n_labels:
         return None
-    return entry_points.head(task.head).parameters(shape.hidden_size, task.n_labels)
+    # Asked here, so that a head that cannot answer is no worker's to find out.
+    head = entry_points.head_for(task.head, task.problem_type, task.n_labels, task=task.task)
+    return None if shape is None else head.parameters(shape.hidden_size, task.n_labels)
 
 
 def _told(rows: RunRows, *, few: bool) -> RunRows | None:

@@ -8,7 +8,8 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
-from adapterlab.errors import NotFoundError, PluginError
+from adapterlab.errors import NotFoundError, PluginError, UsageError
+from adapterlab.records import ProblemType
 from adapterlab.registry.plugins import AdapterMethod, BackboneFamily, Combiner, Head, TaskSuite
 from adapterlab.registry.task_definitions import TaskDefinition
 
@@ -145,6 +146,36 @@ def head(name: str) -> Head:
         PluginError: It does not keep what a head promises.
     """
     found: Head = _load(HEADS, name, Head)
+    return found
+
+
+def head_for(name: str, problem_type: ProblemType, outputs: int | None, *, task: str) -> Head:
+    """Return a head that can answer a task.
+
+    Args:
+        name: Of the plug-in.
+        problem_type: What the task's labels are.
+        outputs: Classes, labels or numbers; ``None``: not known yet.
+        task: Named in errors.
+
+    Raises:
+        NotFoundError: None of that name is installed.
+        PluginError: It does not keep what a head promises.
+        UsageError: It cannot answer the task.
+    """
+    found = head(name)
+    if problem_type not in found.problem_types:
+        known = ", ".join(sorted(found.problem_types))
+        raise UsageError(
+            f"{task}: the head {name!r} cannot answer a task of type {problem_type}",
+            remedy=f"It answers {known}; name another head in the task's definition.",
+        )
+    complaint = None if outputs is None else found.complaint(problem_type, outputs)
+    if complaint:
+        raise UsageError(
+            f"{task}: the head {name!r} cannot answer it: {complaint}",
+            remedy="Name another head in the task's definition.",
+        )
     return found
 
 

@@ -177,6 +177,16 @@ class Head(Checked, ABC):
     def parameters(self, hidden_size: int, outputs: int) -> int:
         """Return its size for ``outputs`` classes, labels or numbers."""
 
+    def complaint(self, problem_type: ProblemType, outputs: int) -> str | None:
+        """Return why it cannot answer a task of a type it knows, in words; ``None``: it can.
+
+        Args:
+            problem_type: One of :attr:`problem_types`.
+            outputs: Classes, labels or numbers the task asks for.
+        """
+        del problem_type, outputs
+        return None
+
     @abstractmethod
     def layer(self, hidden_size: int, outputs: int, problem_type: ProblemType) -> HeadLayer:
         """Import the torch side, and return it for one task on one backbone."""
@@ -194,6 +204,15 @@ class InputFormat:
     """Token ids are below it; ``None``: not known."""
     padding: int = 0
     """The padding token's id."""
+
+
+@dataclass(frozen=True)
+class TensorHeader:
+    """What a safetensors file says of a tensor before any of its numbers is read."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    """As the format writes it: ``"F32"``, ``"BF16"``, ``"I64"``."""
 
 
 @dataclass(frozen=True)
@@ -264,6 +283,18 @@ class BackboneFamily(Checked, ABC):
         raise PluginError(
             f"{self.name} takes no loaded {type(model).__name__}", remedy="Name the model's folder."
         )
+
+    def complaint(self, config: Mapping[str, Any], tensors: Mapping[str, TensorHeader]) -> str | None:
+        """Return why a model's weights cannot be those of its ``config.json``, in words; ``None``: they can.
+
+        Asked when a sweep is planned, so that :meth:`load` need not refuse them on a worker.
+
+        Args:
+            config: The model's.
+            tensors: What its files say they hold, by name.
+        """
+        del config, tensors
+        return None
 
     def holds(self, tensor: str) -> bool:
         """Return whether a tensor of a model's file, by its name, counts as the backbone's and not a head's."""

