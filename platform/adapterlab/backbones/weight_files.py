@@ -138,6 +138,8 @@ def _tensors_and_end(header: dict[str, Any]) -> tuple[dict[str, TensorHeader], i
     for name, tensor in told.items():
         shape, dtype = tuple(map(int, tensor["shape"])), str(tensor["dtype"])
         start, stop = tensor["data_offsets"]
+        if any(size < 0 for size in shape):
+            raise ValueError(f"{name} has the shape {list(shape)}")
         if dtype in _BYTES and prod(shape) * _BYTES[dtype] != stop - start:
             raise ValueError(f"{name} is {dtype} of shape {list(shape)}, but has {stop - start} bytes")
         tensors[name] = TensorHeader(shape, dtype)

@@ -71,9 +71,7 @@ def recall_or_compute(
 
 def file_digest(cache: Path, path: Path, *, keep: bool = True) -> str:
     """Return the sha256 of a file, read only if it changed since the last time it was kept."""
-    found = recall_or_compute(
-        cache, "sha256", [path], None, lambda: {"sha256": digest_file(path)}, keep=keep
-    )
+    found = recall_or_compute(cache, "sha256", [path], None, lambda: {"sha256": digest_file(path)}, keep=keep)
     return str(found["sha256"])
 
 

@@ -15,6 +15,8 @@ from adapterlab.fingerprint import Json
 from adapterlab.records import ProblemType
 from adapterlab.registry.task_definitions import Row, TaskDefinition, fill_template, template_columns
 
+_LARGEST = 1e19
+"""Greatest target of a regression; its square, which the loss begins with, is just a float32."""
 _COMPARED = 1000
 """Columns among which a near name is looked for."""
 _NAMED = 20
@@ -213,6 +215,11 @@ class RowMaker:
             number = math.inf
         if not math.isfinite(number):
             raise Fault(f"column {column!r} is not finite, expected a number")
+        if abs(number) > _LARGEST:
+            raise Fault(
+                f"column {column!r} is {number:g}, but a regression's loss squares it in float32, which ends at "
+                f"{_LARGEST:g}: scale it"
+            )
         return number
 
 

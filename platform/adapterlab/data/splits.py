@@ -12,7 +12,7 @@ Source: CPJKU/ScaLearn@81d77ea8, glue/dataset.py; huggingface/datasets, ``Datase
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -84,10 +84,7 @@ def split_rows(where: str, definition: TaskDefinition, labels: NDArray[Any]) -> 
 
     if definition.splits in (Splits.OWN, Splits.SHARED):
         return {"train": np.arange(len(labels), dtype=np.int64)}
-    stratify = definition.stratify and definition.problem_type in (
-        ProblemType.CLASSIFICATION,
-        ProblemType.MULTIPLE_CHOICE,
-    )
+    stratify = cuts_by_class(definition)
     rest = np.arange(len(labels), dtype=np.int64)
     rows: dict[str, NDArray[np.int64]] = {}
     for split in ("test", "validation") if definition.splits is Splits.CUT else ("validation",):
@@ -95,6 +92,49 @@ def split_rows(where: str, definition: TaskDefinition, labels: NDArray[Any]) -> 
         kept, cut = split_indices(where, classes, definition.labels, stratify=stratify)
         rest, rows[split] = rest[kept], rest[cut]
     return {"train": rest, **rows}
+
+
+def check_cuts(where: str, definition: TaskDefinition, labels: Mapping[Any, int], rows: int) -> None:
+    """Check, before anything is cut, that a train file has rows enough for it.
+
+    Of two cuts the second is only checked for its rows: which classes are left is decided by the first.
+
+    Args:
+        where: What to call the rows in an error.
+        definition: The task's.
+        labels: How many rows have each label, where it is cut in proportion to them.
+        rows: How many there are.
+
+    Raises:
+        DataError: There are too few.
+    """
+    if definition.splits in (Splits.OWN, Splits.SHARED):
+        return
+    _check_cut(where, rows, min(labels.values()) if cuts_by_class(definition) else None, definition.labels)
+    if definition.splits is Splits.CUT:
+        _check_cut(where, rows - validation_rows(rows), None, definition.labels)
+
+
+def cuts_by_class(definition: TaskDefinition) -> bool:
+    """Return whether a task's rows are cut in proportion to its classes."""
+    single = (ProblemType.CLASSIFICATION, ProblemType.MULTIPLE_CHOICE)
+    return definition.stratify and definition.problem_type in single
+
+
+def _check_cut(where: str, rows: int, rarest: int | None, classes: Sequence[str]) -> None:
+    """Refuse too few rows; ``rarest`` is how many the rarest class has, ``None`` where classes do not count."""
+    held_out = validation_rows(rows)
+    too_few = rarest is not None and (rarest < 2 or min(held_out, rows - held_out) < len(classes))
+    if rows - held_out < 1 or too_few:
+        raise DataError(
+            f"{where}: {rows} rows are too few to cut {held_out} for validation"
+            + (
+                ""
+                if rarest is None
+                else f" in proportion to {len(classes)} classes (the rarest has {rarest})"
+            ),
+            remedy="Add rows: each class needs at least two, and a tenth of all at least one a class.",
+        )
 
 
 def split_indices(
@@ -115,13 +155,7 @@ def split_indices(
 
     rows = len(labels)
     held_out = validation_rows(rows)
-    least = min(Counter(labels).values()) if stratify else rows
-    if rows - held_out < 1 or (stratify and (least < 2 or min(held_out, rows - held_out) < len(classes))):
-        raise DataError(
-            f"{where}: {rows} rows are too few to cut {held_out} for validation"
-            + (f" in proportion to {len(classes)} classes (the rarest has {least})" if stratify else ""),
-            remedy="Add rows: each class needs at least two, and a tenth of all at least one a class.",
-        )
+    _check_cut(where, rows, min(Counter(labels).values()) if stratify else None, classes)
     generator = np.random.default_rng(SPLIT_SEED)
     if stratify:
         from datasets.utils.stratify import stratified_shuffle_split_generate_indices

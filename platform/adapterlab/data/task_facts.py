@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,7 @@ from adapterlab.caching.file_digests import recall_or_compute
 from adapterlab.data.row_reading import Row, canonical_line, check_train_labels
 from adapterlab.data.row_source import RowSource
 from adapterlab.data.split_files import MissingDataError
-from adapterlab.data.splits import split_counts, split_rule
+from adapterlab.data.splits import check_cuts, split_counts, split_rule
 from adapterlab.data.task_library import TaskLibrary
 from adapterlab.fingerprint import Json, canonical_json
 from adapterlab.records import ProblemType, TaskFacts
@@ -145,11 +146,17 @@ def _count_and_digest(source: RowSource) -> Callable[[], dict[str, Any]]:
         known = source.with_labels_of_train()
         digest = ContentDigest(known.definition)
         for split in known.splits:
-            labels: set[Any] = set()
+            labels: Counter[Any] = Counter()
+            counted = (
+                known.definition.problem_type is not ProblemType.REGRESSION
+            )  # whose labels are all others
             for row in digest.note_each(known.rows(split)):
-                labels.add(row.label)
+                if counted:
+                    labels[row.label] += 1
             if split == "train":
-                check_train_labels(known.where("train"), labels, known.definition)
+                where = known.where("train")
+                check_train_labels(where, labels, known.definition)
+                check_cuts(where, known.definition, labels, digest.counts[-1])
         return {"digest": digest.hexdigest(), "rows": digest.counts, "labels": list(known.definition.labels)}
 
     return compute

@@ -21,6 +21,7 @@ from adapterlab.exporting import backbone_references as backbones
 from adapterlab.exporting.stored_models import Trained, need_source, open_trained, spec_of
 from adapterlab.records import BackboneFacts, Examples, TaskData
 from adapterlab.registry.entry_points import combiner
+from adapterlab.train import finite
 from adapterlab.train.ablation import without_each
 from adapterlab.train.adaptation import Seat
 from adapterlab.train.combination import Combination
@@ -170,12 +171,9 @@ def _evaluated(
         some = seats[start : start + _LANES]
         found += evaluate(backbone, some, [examples] * len(some), [task.facts] * len(some))
     for one in found:
-        bad = np.flatnonzero(~np.isfinite(one.outputs).all(axis=1))
-        if len(bad):
-            raise DataError(
-                f"{task.facts.task}: the outputs of row {bad[0] + 1} are not finite",
-                remedy="The transfer's weights overflow in float32; train it again.",
-            )
+        bad = finite.rows_without_answer(one.outputs)
+        if bad:
+            raise DataError(f"{task.facts.task}: {finite.told(bad)}", remedy=finite.OVERFLOW)
     return found
 
 
@@ -224,7 +222,6 @@ def _result(
     examples: Examples,
     found: Sequence[Evaluation],
 ) -> Contributions:
-    import numpy as np
 
     from adapterlab.data.metrics import predictions_of
 

@@ -21,6 +21,7 @@ from adapterlab.exporting.runnable_folder import open_folder
 from adapterlab.exporting.stored_models import need_source, open_trained
 from adapterlab.given_files import is_folder, shortened
 from adapterlab.records import BackboneFacts, ProblemType
+from adapterlab.train import finite
 from adapterlab.train import predict as engine
 from adapterlab.train.adaptation import Seat
 from adapterlab.train.layers import Backbone
@@ -122,14 +123,10 @@ def _check_finite(
     Raises:
         DataError: One has none.
     """
-    numbers = [number for number, sequences in enumerate(asked, start=1) for _ in sequences]
-    bad = sorted({number for number, row in zip(numbers, logits, strict=True) if not np.isfinite(row).all()})
+    rows = [row for row, sequences in enumerate(asked) for _ in sequences]
+    bad = sorted({rows[sequence] for sequence in finite.rows_without_answer(logits)})
     if bad:
-        raise DataError(
-            f"{what}: the outputs of row {bad[0]} are not finite"
-            + (f", nor those of {len(bad) - 1} others" if len(bad) > 1 else ""),
-            remedy="Its weights overflow in float32: its training diverged, or it was scaled; train it again.",
-        )
+        raise DataError(f"{what}: {finite.told(bad)}", remedy=finite.OVERFLOW)
 
 
 def _chosen(

@@ -6,7 +6,6 @@ The texts are our own, not rows of a data set: an export carries nobody's data.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,12 +130,11 @@ def check_finite(got: NDArray[np.float64], what: str) -> None:
     Raises:
         TrainingError: One has none.
     """
-    for number, row in enumerate(got.tolist(), start=1):
-        if not all(map(math.isfinite, row)):
-            raise TrainingError(
-                f"{what}: the outputs of row {number} of the self-test are not finite",
-                remedy="Its weights overflow in float32: its training diverged, or it was scaled; train it again.",
-            )
+    from adapterlab.train import finite
+
+    bad = finite.rows_without_answer(got)
+    if bad:
+        raise TrainingError(f"{what}: self-test: {finite.told(bad)}", remedy=finite.OVERFLOW)
 
 
 def check(got: NDArray[np.float64], wanted: NDArray[np.float64], what: str) -> float:

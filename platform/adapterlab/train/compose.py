@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from adapterlab.errors import DataError, UsageError
 from adapterlab.train.adaptation import Seat, SourcePool, hidden_states
 from adapterlab.train.combination import Combination, pool_for
+from adapterlab.train.finite import OVERFLOW, rows_without_answer, told
 from adapterlab.train.layers import (
     Backbone,
     CombinerLayer,
@@ -100,7 +101,8 @@ class Composition(nn.Module):
             token_type_ids: (B, S); ``None``: zeros.
 
         Raises:
-            DataError: A shape, an id or the mask makes no sense for this backbone.
+            DataError: A shape, an id or the mask makes no sense for this backbone, or a row's states are not
+                finite: finite weights can overflow together.
         """
         from transformers.modeling_outputs import BaseModelOutput
 
@@ -110,6 +112,10 @@ class Composition(nn.Module):
             for name, tensor in self._tensors().items()
         }
         (states,) = hidden_states(self.backbone, [Seat(self.adaptation, tensors)], [rectangle])
+        if not bool(torch.isfinite(states).all()):
+            raise DataError(
+                told(rows_without_answer(states.detach().double().cpu().numpy())), remedy=OVERFLOW
+            )
         return BaseModelOutput(last_hidden_state=states)
 
     def extra_repr(self) -> str:

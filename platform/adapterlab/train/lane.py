@@ -155,6 +155,10 @@ class Lane:
         if not math.isfinite(validation_loss):
             self.reason = f"validation loss of epoch {result.epoch} is {validation_loss}"
             return result
+        nowhere = [name for name, value in metrics.items() if not math.isfinite(value)]
+        if nowhere:
+            self.reason = f"{nowhere[0]} of epoch {result.epoch} is {metrics[nowhere[0]]}"
+            return result
         score = self._score(result)
         if self._best is None or score > self._best[0]:
             kept = {name: tensor.detach().clone() for name, tensor in self.tensors.items()}

@@ -22,6 +22,7 @@ from adapterlab.train.adaptation import Adaptation, Seat, read_states
 from adapterlab.train.capacity import Capacity, is_out_of_memory
 from adapterlab.train.combination import Combination
 from adapterlab.train.evaluate import evaluate
+from adapterlab.train.finite import rows_without_answer, told
 from adapterlab.train.freed_memory import SPARE
 from adapterlab.train.lane import Lane
 from adapterlab.train.layers import Backbone
@@ -145,6 +146,10 @@ def _results(backbone: Backbone, leaving: Sequence[Lane], pruned: set[Lane]) -> 
     )
     scores = dict(zip(tested, evaluations, strict=True))
     for lane in complete:
+        bad = rows_without_answer(scores[lane].outputs) if lane in scores else []
+        if bad:
+            yield lane.result(State.FAILED, reason=f"test split: {told(bad)}")
+            continue
         result = lane.result(State.COMPLETE)
         if lane in scores:
             seen = watching[lane].means

@@ -115,7 +115,7 @@ def test_a_tokenizer_is_known_by_tokenizer_json_alone(model_folder, cache):
     (model_folder / "tokenizer_config.json").write_text("{}")
     assert _facts(model_folder, cache).tokenizer_digest == before
     (model_folder / "tokenizer.json").unlink()
-    (model_folder / "vocab.txt").write_text("[PAD]\n")
+    (model_folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\n")
     parts = _facts(model_folder, cache).tokenizer_digest
     assert parts != before
     (model_folder / "tokenizer_config.json").write_text('{"do_lower_case": false}')

@@ -46,6 +46,9 @@ def test_a_real_file_of_the_library_passes(tmp_path):
         (_file({"a": {"data_offsets": [0, 8]}, "b": {"data_offsets": [4, 12]}}, bytes(12)), "overlap"),
         (_file({"a": {"data_offsets": ["0", "8"]}}, bytes(8)), "broken"),
         (_file({"a": {}}, bytes(8)), "broken"),
+        (_file({"a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]}}, bytes(8)), "has 8 bytes"),
+        (_file({"a": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 8]}}, bytes(8)), "has 8 bytes"),
+        (_file({"a": {"dtype": "F32", "shape": [-2, -1], "data_offsets": [0, 8]}}, bytes(8)), "broken"),
         (b"\x05\0\0\0\0\0\0\0{{{{{" + bytes(8), "broken"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "Git LFS"),
     ],
@@ -70,7 +73,9 @@ def test_no_bytes_crash_the_check(tmp_path_factory, content):
 def test_shards_are_named_by_their_digests(tmp_path):
     names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
     (tmp_path / names[0]).write_bytes(GOOD)
-    (tmp_path / names[1]).write_bytes(_file({"b": {"data_offsets": [0, 4]}}, bytes(4)))
+    (tmp_path / names[1]).write_bytes(
+        _file({"b": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, bytes(4))
+    )
     index = {"weight_map": {"a": names[0], "b": names[1], "c": names[0]}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     files = weight_files(tmp_path)

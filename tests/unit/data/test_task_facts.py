@@ -12,6 +12,7 @@ import pytest
 from adapterlab.data.task_facts import task_facts
 from adapterlab.data.task_library import TaskLibrary
 from adapterlab.errors import DataError, NotFoundError
+from adapterlab.spec.tasks import TaskSpec
 
 RTE = [
     {"sentence1": f"premise {i}", "sentence2": f"hypothesis {i}", "label": i % 2, "idx": i} for i in range(40)
@@ -181,3 +182,44 @@ TABLE_5 = {
 def test_the_real_files_have_the_sizes_of_table_5(real_data, cache, task):
     facts = task_facts(TaskLibrary(cache, real_data), task)
     assert (facts.n_train, facts.n_validation, facts.n_test) == TABLE_5[task]
+
+
+@pytest.mark.parametrize(
+    ("rows", "splits", "said"),
+    [
+        ([*RTE[:20], RTE[1] | {"idx": 99}], "holdout", None),
+        (RTE[:3], "holdout", r"3 rows are too few to cut 1 for validation in proportion to 2 classes"),
+        ([*RTE[:40:2], RTE[1]], "holdout", r"\(the rarest has 1\)"),
+        (RTE[:3], "cut", r"3 rows are too few to cut"),
+    ],
+)
+def test_too_few_rows_to_cut_are_told_by_a_plan(tmp_path, cache, rows, splits, said):
+    """What the split would refuse is known when the rows are counted."""
+    files = (
+        {"train": "train.jsonl", "test": "test.jsonl"} if splits == "holdout" else {"train": "train.jsonl"}
+    )
+    for name, some in (("train.jsonl", rows), ("test.jsonl", RTE[:6])):
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in some))
+    own = TaskSpec(name="mine/t", text=("sentence1", "sentence2"), **files)
+    library = TaskLibrary(cache, own_tasks={"mine/t": own}, own_folder=tmp_path)
+    if said is None:
+        assert task_facts(library, "mine/t").n_validation == 3
+        return
+    with pytest.raises(DataError, match=said) as refused:
+        task_facts(library, "mine/t")
+    assert "train.jsonl" in refused.value.message
+    assert refused.value.remedy
+
+
+@pytest.mark.parametrize(("value", "fits"), [(1e18, True), (-1e18, True), (1e20, False), (-1e200, False)])
+def test_a_target_whose_square_no_float32_holds_is_refused(tmp_path, cache, value, fits):
+    rows = [{"text": f"text {number}", "label": float(number)} for number in range(20)]
+    rows[7]["label"] = value
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    own = TaskSpec(name="mine/t", text=("text",), type="regression", train="train.jsonl")
+    library = TaskLibrary(cache, own_tasks={"mine/t": own}, own_folder=tmp_path)
+    if fits:
+        assert task_facts(library, "mine/t").content_digest
+        return
+    with pytest.raises(DataError, match=r"train\.jsonl:8: column 'label' is .* squares it in float32"):
+        task_facts(library, "mine/t")

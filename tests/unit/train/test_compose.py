@@ -217,3 +217,18 @@ def test_coefficients_that_are_not_finite_or_not_named_right_are_refused():
     with pytest.raises(DataError, match="not finite"):
         composed(model_of("bert"), omega)
     assert composed(model_of("bert"), {"omega": torch.ones(2, 2, 32)}).coefficients.eq(1).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_finite_tensors_that_overflow_together_name_the_row(dtype):
+    """Rows whose answer is there are no answer either: a batch is whole or an error."""
+    module = composed(model_of("bert").to(dtype), torch.ones(2, 2, 32))
+    ids = torch.randint(5, 60, (3, 4))
+    assert module(ids).last_hidden_state.isfinite().all()
+    with torch.no_grad():
+        module.coefficients.fill_(3e38)
+    with pytest.raises(
+        DataError, match=r"the outputs of row 1 are not finite, nor those of 2 others"
+    ) as refused:
+        module(ids)
+    assert "overflow" in refused.value.remedy

@@ -9,9 +9,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import specs
 from adapterlab.errors import NotFoundError, UsageError
+from adapterlab.planning.compile import compile_plan
 from adapterlab.records import ProblemType, Reads, TrainSettings
-from adapterlab.registry.entry_points import adapter_method, head
+from adapterlab.registry import entry_points
+from adapterlab.registry.entry_points import adapter_method, head, task_definition
+from adapterlab.spec.plugin_checks import plugin_complaints
 from adapterlab.train.heads import head_layer, head_of
 from adapterlab.train.lane import source_lane
 from adapterlab.train.rng import stream
@@ -92,3 +96,76 @@ def test_a_head_of_ones_own_answers_what_it_says():
     outputs = layer.forward(tensors, torch.randn(6, 16), lengths, dropout=0.0, generator=None)
     assert outputs.shape == (3, 1)
     assert layer.loss(outputs, torch.zeros(3)).ndim == 0
+
+
+PICKY = POOLING.replace(
+    "POOLING = ",
+    """
+class Picky(Pooling):
+    name = "picky"
+
+    def complaint(self, problem_type, outputs):
+        return None if outputs <= 2 else f"it tells two classes apart, the task has {outputs}"
+
+
+PICKY = Picky()
+POOLING = """,
+)
+
+
+@pytest.fixture
+def picky(tmp_path):
+    """The head ``picky``, which answers tasks of two classes only, installed."""
+    write_package(tmp_path, "picky_one", PICKY, {"adapterlab.heads": {"picky": "PICKY"}})
+    with importable(tmp_path):
+        yield
+    sys.modules.pop("picky_one", None)
+
+
+@pytest.mark.usefixtures("picky")
+def test_a_head_may_refuse_more_outputs_than_it_gives():
+    head_of(replace(random_task(n_labels=2).facts, head="picky"), 16)
+    with pytest.raises(UsageError, match="cannot answer it: it tells two classes apart, the task has 3"):
+        head_of(replace(random_task(n_labels=3).facts, head="picky"), 16)
+
+
+@pytest.mark.usefixtures("picky")
+def test_a_head_that_cannot_answer_is_refused_when_a_sweep_is_planned():
+    """Labels that only the rows show are known to a plan, and to no spec."""
+    asked = specs.spec()
+    task = replace(specs.task_facts("superglue/cb"), head="picky")
+    assert compile_plan(asked, specs.facts(asked, **{"superglue/cb": task}))
+    more = replace(task, n_labels=3, labels=("a", "b", "c"))
+    with pytest.raises(UsageError, match="superglue/cb: the head 'picky' cannot answer it"):
+        compile_plan(asked, specs.facts(asked, **{"superglue/cb": more}))
+    kind = replace(task, problem_type=ProblemType.MULTI_LABEL)
+    with pytest.raises(UsageError, match="superglue/cb: the head 'picky' cannot answer a task of type"):
+        compile_plan(asked, specs.facts(asked, **{"superglue/cb": kind}))
+
+
+@pytest.mark.usefixtures("picky")
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ({"labels": ["a", "b"]}, None),
+        ({}, None),
+        ({"labels": ["a", "b", "c"]}, "it tells two classes apart, the task has 3"),
+        ({"type": "multi_label", "labels": ["a", "b"]}, "cannot answer a task of type multi_label"),
+        ({"type": "regression"}, None),
+        ({"type": "nonsense"}, None),
+    ],
+)
+def test_a_head_that_cannot_answer_is_a_fault_of_the_spec(task, said):
+    document = {"task": [{"name": "mine/t", "head": "picky", **task}]}
+    complaints = plugin_complaints(document)
+    assert [one.path for one in complaints] == ([] if said is None else [("task", 0, "head")])
+    assert said is None or said in complaints[0].message
+
+
+@pytest.mark.usefixtures("picky")
+def test_the_head_of_a_suites_task_is_asked_too(monkeypatch):
+    definition = replace(task_definition("superglue/cb"), head="picky")
+    monkeypatch.setattr(entry_points, "task_definition", lambda _name: definition)
+    (found,) = plugin_complaints({"pool": {"tasks": ["superglue/cb"]}})
+    assert found.path == ("pool", "tasks", 0)
+    assert "superglue/cb: the head 'picky' cannot answer it" in found.message

@@ -194,6 +194,38 @@ def test_a_diverging_lane_fails_with_a_reason_and_harms_no_other():
         torch.testing.assert_close(results[repr(good)].tensors[name], tensor, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_outputs_that_are_not_finite_fail_a_final_run_and_harm_no_other(monkeypatch, split):
+    """A run that has no answer has no metrics: its neighbour's are what they would be without it."""
+    from adapterlab.train import loop
+
+    good, bad = ("per layer", 4, 12, 2, 0.0, 3), ("per layer", 5, 12, 2, 0.0, 3)
+    alone = run([good], 1)[repr(good)]
+    lanes = [make_lane(good), make_lane(bad)]
+    sick = lanes[1].head
+
+    def spoiled(backbone, seats, examples, facts):
+        found = loop_evaluate(backbone, seats, examples, facts)
+        for number, (seat, rows) in enumerate(zip(seats, examples, strict=True)):
+            if seat.head is sick and len(rows) == {"validation": 9, "test": 11}[split]:
+                outputs = found[number].outputs.copy()
+                outputs[[2, 4]] = float("inf")  # a loss of one's own may be finite all the same
+                scores = dict.fromkeys(found[number].metrics, float("nan"))
+                found[number] = replace(found[number], outputs=outputs, metrics=scores)
+        return found
+
+    loop_evaluate = loop.evaluate
+    monkeypatch.setattr(loop, "evaluate", spoiled)
+    results = {one.name: one for one in train_lanes(
+        ENCODER, lambda: lanes.pop(0) if lanes else None, capacity=2, on_epoch=lambda *_: True
+    )}  # fmt: skip
+    assert results[repr(bad)].state is State.FAILED
+    assert results[repr(bad)].test_metrics is None
+    said = {"validation": "accuracy of epoch 1 is nan", "test": "row 3 are not finite, nor those of 1 others"}
+    assert said[split] in results[repr(bad)].reason
+    assert results[repr(good)].test_metrics == alone.test_metrics
+
+
 def test_a_lane_that_has_left_is_gone_from_memory():
     """At once, and not when Python next looks for cycles: a lane of AdapterFusion holds 50 MB and more."""
     lanes = [make_lane((kind, 0, 12, 2, 0.3, 2)) for kind in ("adapterfusion", "per layer", "source")]
