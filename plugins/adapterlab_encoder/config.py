@@ -100,7 +100,7 @@ def config_of(config: Mapping[str, Any]) -> EncoderConfig:
     vocabulary, positions, types = (
         _whole(known, name) for name in ("vocab_size", "max_position_embeddings", "type_vocab_size")
     )
-    return EncoderConfig(
+    read = EncoderConfig(
         architecture=str(architecture),
         shape=encoder_shape(layers, hidden, inner, vocabulary + positions + types),
         heads=heads,
@@ -114,6 +114,11 @@ def config_of(config: Mapping[str, Any]) -> EncoderConfig:
         max_positions=positions,
         type_vocab_size=types,
     )
+    if read.max_length < 1:
+        raise BackboneError(
+            f"max_position_embeddings = {positions} leaves no position behind pad_token_id = {read.pad_token_id}"
+        )
+    return read
 
 
 def encoder_shape(

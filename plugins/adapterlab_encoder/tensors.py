@@ -80,8 +80,8 @@ def fits(shape: tuple[int, ...], wanted: Shape) -> bool:
 
 
 def shown(shape: Shape) -> str:
-    """Return a shape as people read it: ``(any, 32)``."""
-    return f"({', '.join('any' if size is None else str(size) for size in shape)})"
+    """Return a shape as Python writes it: ``(32,)``, ``(any, 32)``."""
+    return str(shape).replace("None", "any")
 
 
 def _pair(name: str, rows: int, *columns: int) -> dict[str, Shape]:

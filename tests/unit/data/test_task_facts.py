@@ -84,8 +84,8 @@ def test_whatever_decides_a_result_changes_the_digest(root, cache, tmp_path, cha
 
 
 def test_text_that_moves_between_columns_changes_the_digest(tmp_path, cache):
-    one = [{"sentence1": "a b", "sentence2": "c", "label": i % 2} for i in range(10)]
-    two = [{"sentence1": "a", "sentence2": "b c", "label": i % 2} for i in range(10)]
+    one = [{"sentence1": "a b", "sentence2": "c", "label": i % 2} for i in range(20)]
+    two = [{"sentence1": "a", "sentence2": "b c", "label": i % 2} for i in range(20)]
     write_task(tmp_path / "one", "glue/rte", one, one)
     write_task(tmp_path / "two", "glue/rte", two, two)
     assert _digest(tmp_path / "one", cache) != _digest(tmp_path / "two", cache)

@@ -113,6 +113,7 @@ REFUSED = [
     ({"attention_probs_dropout_prob": -0.1}, "attention_probs_dropout_prob"),
     ({"pad_token_id": "x"}, "pad_token_id"),
     ({"pad_token_id": -1}, "pad_token_id"),
+    ({"model_type": "roberta", "pad_token_id": 63}, "leaves no position behind pad_token_id = 63"),
 ]
 
 
