@@ -16,13 +16,14 @@ import hashlib
 import math
 import random
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler, TPESampler
+from optuna.samplers._tpe.sampler import _split_trials, default_gamma
 from optuna.trial import FrozenTrial, TrialState
 
 from adapterlab.spec.search_space import COMBINER, Choices, FloatRange, Setting
@@ -38,6 +39,8 @@ _FIRST_ROUNDS = 4
 _LEARNT_FROM = 3
 """A round is four trials, later a third of all before it: what is proposed at once knows three quarters
 of what there is to know, and a long search is spread over ever more lanes."""
+
+_Computed = TypeVar("_Computed")
 
 _REDRAWS = 8
 """Draws before a repeated setting is replaced by the first untried one."""
@@ -101,6 +104,7 @@ class Proposer:
         self._grid: list[int] | None = None
         self._turns: list[str] | None = None
         self._mirror = _Mirror(direction)
+        self._tried = _Tried(self._identity)
 
     def distributions(self, settings: Mapping[str, Any]) -> dict[str, BaseDistribution]:
         """Return the distributions of what is, or will be, in a trial with these settings."""
@@ -118,16 +122,14 @@ class Proposer:
         """
         if self.size is None:
             return self._draw(number, ended, attempt=0)
-        tried = {self._identity(trial.params) for trial in before}
+        tried = self._tried.by(before)
         if self._sampler != "grid":
             for attempt in range(_REDRAWS):
                 settings = self._draw(number, ended, attempt)
                 if self._identity(settings) not in tried:
                     return settings
-        return next(
-            (settings for settings in self._shuffled() if self._identity(settings) not in tried),
-            self._grid_point(self._order()[number % self.size]),
-        )
+        untried = self._first_untried(tried)
+        return untried if untried is not None else self._grid_point(self._order()[number % self.size])
 
     def complete(
         self, number: int, ended: Sequence[FrozenTrial], settings: Mapping[str, Any]
@@ -145,8 +147,10 @@ class Proposer:
             sampler, history = RandomSampler(seed=seed), ()
         else:
             space = self._branches[0].distributions if len(self._branches) == 1 else None
-            sampler = _Tpe(space, seed=seed, n_startup_trials=STARTUP_TRIALS)
-        others = [trial for trial in history if trial.number != number]
+            sampler = _Tpe(space, self._mirror, seed=seed, n_startup_trials=STARTUP_TRIALS)
+        others = history
+        if others and others[-1].number >= number:  # ordered by number
+            others = [trial for trial in history if trial.number != number]
         if len(self._branches) == 1:
             return self._mirror.sample(sampler, self._branches[0].distributions, others)
         turn = combiner or (self._turn(number) if attempt == 0 else None)
@@ -159,8 +163,16 @@ class Proposer:
             random.Random(_seed_of(self._seed, self._study, -2, 0)).shuffle(self._turns)  # noqa: S311
         return self._turns[number] if number < len(self._turns) else None
 
-    def _shuffled(self) -> Iterator[dict[str, Setting]]:
-        return (self._grid_point(index) for index in self._order())
+    def _first_untried(self, tried: Container[tuple[Any, ...]]) -> dict[str, Setting] | None:
+        """Return the first of the shuffled points that is not tried; ``None`` when all are."""
+        order = self._order()
+        first = self._tried.passed
+        for place in range(first, len(order)):
+            settings = self._grid_point(order[place])
+            if self._identity(settings) not in tried:
+                self._tried.passed = place  # all before it are tried, and stay so
+                return settings
+        return None
 
     def _order(self) -> list[int]:
         """Return the grid's points in a fixed random order, so that any beginning of it is a fair sample."""
@@ -186,24 +198,109 @@ class Proposer:
         return next((one for one in self._branches if one.chosen == chosen), self._branches[0])
 
 
-class _Tpe(TPESampler):  # type: ignore[misc]
-    """TPE that is told its dimensions, which it else gathers from every trial anew for each proposal.
+class _Tried:
+    """The settings that were tried; a trial's are looked at once, not again for each proposal.
+
+    Args:
+        identity: What makes two settings the same.
+    """
+
+    def __init__(self, identity: Callable[[Mapping[str, Any]], tuple[Any, ...]]) -> None:
+        self._identity = identity
+        self._trials: list[FrozenTrial] = []
+        self._identities: set[tuple[Any, ...]] = set()
+        self.passed = 0
+        """Points of the grid, in its order, that are known to be tried."""
+
+    def by(self, trials: Sequence[FrozenTrial]) -> Container[tuple[Any, ...]]:
+        """Return the identities of trials that are ordered by number, most often those of before and one more."""
+        known = len(self._trials)
+        # Settings never change once they are written; but where a trial was not looked at before, one of another
+        # tool's, say, nothing that was known is taken for granted.
+        if known > len(trials) or any(map(_differ, self._trials, trials)):
+            self._trials, self._identities, self.passed, known = [], set(), 0, 0
+        for trial in trials[known:]:
+            self._identities.add(self._identity(trial.params))
+            self._trials.append(trial)
+        return self._identities
+
+
+def _differ(one: FrozenTrial, other: FrozenTrial) -> bool:
+    return one.params is not other.params and (one.number != other.number or one.params != other.params)
+
+
+class _Tpe(TPESampler):  # type: ignore[misc]  # Optuna is not looked into
+    """TPE that fits its model once for all proposals that know the same trials.
+
+    What is proposed is what Optuna's own would propose, number for number. That one gathers the dimensions
+    from every trial anew, sorts all trials and fits a kernel to each of them, for every proposal. But the trials
+    of a round know the same, and a round is a third of all before it (:func:`round_start`).
 
     Args:
         space: The dimensions of every trial; ``None`` where trials differ in them.
+        known: The trials it learns from, and what was fitted to them.
         **options: TPE's own.
     """
 
-    def __init__(self, space: Mapping[str, BaseDistribution] | None, **options: Any) -> None:
+    def __init__(self, space: Mapping[str, BaseDistribution] | None, known: _Mirror, **options: Any) -> None:
         super().__init__(**options)
         self._told = space
+        self._known = known
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
         """Return the dimensions to sample together, in the order in which TPE has them."""
-        if self._told is None:
-            inferred: dict[str, Any] = super().infer_relative_search_space(study, trial)
-            return inferred
-        return {name: one for name, one in sorted(self._told.items()) if not one.single()}
+        if self._told is not None:
+            return {name: one for name, one in sorted(self._told.items()) if not one.single()}
+        infer = super().infer_relative_search_space
+        inferred: dict[str, Any] = self._known.once("dimensions", lambda: infer(study, trial))
+        return dict(inferred)  # `PartialFixedSampler` takes some out
+
+    def _sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        if not search_space or self._knows_little(study):
+            return {}
+        return self._sample(study, trial, search_space)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Return a value of a dimension that is sampled by itself."""
+        if self._knows_little(study):
+            return self._random_sampler.sample_independent(study, trial, param_name, param_distribution)
+        return self._sample(study, trial, {param_name: param_distribution})[param_name]
+
+    def _knows_little(self, study: optuna.Study) -> bool:
+        def count() -> int:
+            return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
+
+        return bool(self._known.once("ended", count) < self._n_startup_trials)
+
+    def _sample(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        # Fitting draws no random numbers, so that it does not matter whose it was.
+        below, above = self._known.once(
+            ("fit", *search_space), lambda: self._fitted(study, trial, search_space)
+        )
+        drawn = below.sample(self._rng.rng, self._n_ei_candidates)
+        best = self._compare(drawn, self._compute_acquisition_func(drawn, below, above))
+        return {name: one.to_external_repr(best[name]) for name, one in search_space.items()}
+
+    def _fitted(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> tuple[Any, Any]:
+        """Return what models good settings, and what models the others."""
+        states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+        trials = [
+            one for one in study.get_trials(deepcopy=False, states=states) if one.number != trial.number
+        ]
+        ended = sum(one.state is not TrialState.RUNNING for one in trials)
+        good, others = _split_trials(study, trials, default_gamma(ended))
+        return (
+            self._build_parzen_estimator(study, search_space, good, handle_below=True),
+            self._build_parzen_estimator(study, search_space, others, handle_below=False),
+        )
 
 
 class _Branch:
@@ -257,6 +354,29 @@ class _Mirror:
         self._study = optuna.create_study(storage=self._storage, direction=direction)
         self._study_id = self._storage.get_study_id_from_name(self._study.study_name)
         self._copies: dict[int, tuple[int, TrialState]] = {}
+        self._settled: tuple[int, int] | None = None
+        self._computed: dict[Any, Any] = {}
+
+    def once(self, name: Any, compute: Callable[[], _Computed]) -> _Computed:
+        """Return what depends on nothing but the copied trials, computed again when one of them changes.
+
+        Args:
+            name: What it is.
+            compute: Computes it.
+        """
+        if name not in self._computed:
+            self._computed[name] = compute()
+        return cast("_Computed", self._computed[name])
+
+    def _copy_all(self, history: Sequence[FrozenTrial]) -> None:
+        # Trials are ordered by number and are never taken away: as many with the same last one are the same ones.
+        these = (len(history), history[-1].number) if history else None
+        if these is None or these == self._settled:
+            return
+        for trial in history:
+            self._copy(trial)
+        if all(trial.state.is_finished() for trial in history):
+            self._settled = these
 
     def sample(
         self,
@@ -264,8 +384,7 @@ class _Mirror:
         distributions: dict[str, BaseDistribution],
         history: Sequence[FrozenTrial],
     ) -> dict[str, Setting]:
-        for trial in history:
-            self._copy(trial)
+        self._copy_all(history)
         self._study.sampler = sampler
         draft = self._study.ask(distributions)
         # Samplers ignore failed trials, so the draft does not count as history.
@@ -280,8 +399,7 @@ class _Mirror:
         turn: str | None,
     ) -> dict[str, Setting]:
         """Sample the combiner, then its own dimensions; ``turn`` names the combiner where it is decided."""
-        for trial in history:
-            self._copy(trial)
+        self._copy_all(history)
         if turn is not None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -305,10 +423,12 @@ class _Mirror:
         if known is None:
             trial_id = self._storage.create_new_trial(self._study_id, template_trial=trial)
             self._copies[trial.number] = (trial_id, trial.state)
+            self._computed.clear()
             return
         trial_id, state = known
         if state is trial.state:
             return
+        self._computed.clear()
         for step, value in trial.intermediate_values.items():
             self._storage.set_trial_intermediate_value(trial_id, step, value)
         self._storage.set_trial_state_values(trial_id, trial.state, trial.values)

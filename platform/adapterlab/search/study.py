@@ -69,7 +69,7 @@ class Proposal:
     """Whether an earlier worker began it and died."""
     attributes: Mapping[str, Any]
     """What was noted of it before, for example by the worker that died."""
-    _judges: Sequence[FrozenTrial] = field(repr=False, compare=False)
+    _judges: _Judges = field(repr=False, compare=False)
     """The trials of earlier rounds, which the pruner compares this one with."""
     _study: StudySearch = field(repr=False, compare=False)
     _values: dict[int, float] = field(default_factory=dict, repr=False, compare=False)
@@ -90,18 +90,35 @@ class Proposal:
         return self._study._report(self, float(value), epoch)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Judges:
-    """What a pruner asks its study for, of the trials it may compare with."""
+    """The trials of earlier rounds: what a trial learns from, and what a pruner asks its study for."""
 
     direction: optuna.study.StudyDirection
     seen: Sequence[FrozenTrial]
+    _complete: list[FrozenTrial] | None = None
 
     def get_trials(
         self, deepcopy: bool = False, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         assert not deepcopy
-        return [trial for trial in self.seen if states is None or trial.state in states]
+        if states != (TrialState.COMPLETE,):
+            return [trial for trial in self.seen if states is None or trial.state in states]
+        if self._complete is None:  # asked after each epoch of each trial of the round
+            self._complete = [trial for trial in self.seen if trial.state is TrialState.COMPLETE]
+        return self._complete
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """The trials at the beginning of a study that have ended without a gap."""
+
+    place: int = 0
+    """How many they are."""
+    last: int = -1
+    """The number of the last of them."""
+    best: float | None = None
+    """The best of their values."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +165,9 @@ class StudySearch:
         self._guard = guard
         self._patience = patience
         self._handed_out: set[int] = set()
+        self._round: _Judges | None = None
+        """The last round's trials, when they have all ended: what they are does not change any more."""
+        self._stood = _Standing()
         self.budget = trials if proposer.size is None else min(trials, proposer.size)
         """Trials this study ends with: as asked, or as many as there are distinct settings."""
 
@@ -248,10 +268,12 @@ class StudySearch:
                 return self._hand_out_again(stale, worker, trials)
             if len(trials) >= self.budget:
                 return None
-            seen = self._seen(trials, len(trials))
-            if not all(trial.state.is_finished() for trial in seen):
-                return None
-            settings = self._proposer.propose(len(everything), trials, seen)
+            judges = self._judges(trials, len(trials))
+            if judges is not self._round:
+                if not all(trial.state.is_finished() for trial in judges.seen):
+                    return None
+                self._round = judges
+            settings = self._proposer.propose(len(everything), trials, judges.seen)
             draft = create_trial(
                 state=TrialState.RUNNING,
                 params=settings,
@@ -263,7 +285,7 @@ class StudySearch:
             draft.number, draft._trial_id = number, trial_id
             self._view.note_trial(draft)
         return Proposal(
-            number, by_dimension(settings), taken_over=False, attributes={}, _judges=seen, _study=self
+            number, by_dimension(settings), taken_over=False, attributes={}, _judges=judges, _study=self
         )
 
     def take_over(self, worker: str | None = None) -> int:
@@ -337,10 +359,24 @@ class StudySearch:
     def standing(self) -> tuple[int, float | None]:
         """Return how many trials have ended, and the best value; cheap."""
         trials = self._own(self._current())
-        values = [trial.value for trial in trials if trial.state is TrialState.COMPLETE]
         better = max if self._study.direction is optuna.study.StudyDirection.MAXIMIZE else min
-        best = better((value for value in values if value is not None), default=None)
-        return sum(trial.state.is_finished() for trial in trials), best
+        known = self._stood
+        if known.place and (known.place > len(trials) or trials[known.place - 1].number != known.last):
+            known = _Standing()
+
+        def best_of(best: float | None, some: Sequence[FrozenTrial]) -> float | None:
+            values = [trial.value for trial in some if trial.state is TrialState.COMPLETE]
+            return better((one for one in (best, *values) if one is not None), default=None)
+
+        # What has ended stays as it is: it is looked at once.
+        place = known.place
+        while place < len(trials) and trials[place].state.is_finished():
+            place += 1
+        if place > known.place:
+            best = best_of(known.best, trials[known.place : place])
+            self._stood = known = _Standing(place, trials[place - 1].number, best)
+        rest = trials[place:]
+        return place + sum(trial.state.is_finished() for trial in rest), best_of(known.best, rest)
 
     @property
     def finished(self) -> bool:
@@ -369,9 +405,16 @@ class StudySearch:
         """Return the trials the budget pays for: the first, but none another tool enqueued and nobody here runs."""
         return [trial for trial in trials if trial.state is not TrialState.WAITING][: self.budget]
 
-    def _seen(self, trials: Sequence[FrozenTrial], place: int) -> list[FrozenTrial]:
+    def _judges(self, trials: Sequence[FrozenTrial], place: int) -> _Judges:
         """Return the trials that the one at a place learns from and is judged against."""
-        return list(trials[: round_start(place)]) if self._in_rounds else []
+        start = round_start(place) if self._in_rounds else 0
+        known = self._round
+        # Trials are never taken away: as many with the same last one are the same ones.
+        if known is not None and len(known.seen) == start and (
+            start == 0 or known.seen[-1].number == trials[start - 1].number
+        ):  # fmt: skip
+            return known
+        return _Judges(self._study.direction, trials[:start])
 
     def _trials(self) -> list[FrozenTrial]:
         trials: list[FrozenTrial] = self._storage.get_all_trials(self._study_id, deepcopy=False)
@@ -393,11 +436,11 @@ class StudySearch:
 
     def _hand_out_again(self, trial: FrozenTrial, worker: str, trials: Sequence[FrozenTrial]) -> Proposal:
         trial_id = self._id_of(trial.number)
-        seen = self._seen(trials, [one.number for one in trials].index(trial.number))
+        judges = self._judges(trials, [one.number for one in trials].index(trial.number))
         settings = {**trial.params}
         if not settings.keys() >= self._proposer.distributions(settings).keys():
             # made by another tool's `ask`, which stores one setting at a time
-            drawn = self._proposer.complete(trial.number, seen, settings)
+            drawn = self._proposer.complete(trial.number, judges.seen, settings)
             for name, distribution in sorted(self._proposer.distributions(drawn).items()):
                 if name not in settings:
                     internal = distribution.to_internal_repr(drawn[name])
@@ -411,7 +454,7 @@ class StudySearch:
             by_dimension(settings),
             taken_over=True,
             attributes=noted,
-            _judges=seen,
+            _judges=judges,
             _study=self,
         )
 
@@ -436,8 +479,7 @@ class StudySearch:
         proposal._values[epoch] = value
         # The pruner judges this run alone: later epochs of a run that died are not its own.
         judged = create_trial(state=TrialState.RUNNING, intermediate_values=dict(proposal._values))
-        judges = _Judges(self._study.direction, proposal._judges)
-        stop: bool = self._study.pruner.prune(judges, judged)
+        stop: bool = self._study.pruner.prune(proposal._judges, judged)
         return stop
 
     def _end(

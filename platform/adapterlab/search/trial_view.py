@@ -30,6 +30,8 @@ class TrialView:
         self._study_id = study_id
         self._trials: dict[int, FrozenTrial] = {}
         """By number; everything in it was read from the storage or written to it by us."""
+        self._ordered: list[FrozenTrial] | None = []
+        """The same by number; ``None``: to be ordered anew."""
         self._open: dict[int, int] = {}
         """Ids of the trials that have not ended, with their numbers."""
         self._last_id = -1
@@ -47,8 +49,10 @@ class TrialView:
 
     @property
     def trials(self) -> list[FrozenTrial]:
-        """Every trial by number, as far as known; asks nobody."""
-        return [self._trials[number] for number in sorted(self._trials)]
+        """Every trial by number, as far as known; asks nobody. A list of the view's own, which goes on changing."""
+        if self._ordered is None:
+            self._ordered = [self._trials[number] for number in sorted(self._trials)]
+        return self._ordered
 
     def get(self, number: int) -> FrozenTrial | None:
         """Return what is known of a trial."""
@@ -73,6 +77,7 @@ class TrialView:
         self._last_id = -1
         self._trials.clear()
         self._open.clear()
+        self._ordered = []
 
     # -- inner --------------------------------------------------------------------------------------
 
@@ -88,12 +93,24 @@ class TrialView:
         return False
 
     def _read(self) -> None:
-        self.forget()
-        for trial in self._storage.get_all_trials(self._study_id, deepcopy=False):
-            self._keep(trial)
+        trials = self._storage.get_all_trials(self._study_id, deepcopy=False)
+        if len(trials) < len(self._trials):
+            self.forget()  # one was taken away
+        for trial in trials:
+            if self._trials.get(trial.number) is not trial:
+                self._keep(trial)
 
     def _keep(self, trial: FrozenTrial) -> None:
-        self._trials[trial.number] = trial
+        number, ordered = trial.number, self._ordered
+        if ordered is not None:
+            # Numbers count from 0, so that a trial's place is its number, as long as none is missing.
+            if number == len(ordered) == len(self._trials):
+                ordered.append(trial)
+            elif number in self._trials and number < len(ordered) and ordered[number].number == number:
+                ordered[number] = trial
+            else:
+                self._ordered = None
+        self._trials[number] = trial
         self._last_id = max(self._last_id, trial._trial_id)
         if trial.state.is_finished():
             self._open.pop(trial._trial_id, None)
