@@ -23,9 +23,11 @@ from typing import Any, TypeVar, cast
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler, TPESampler
+from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.samplers._tpe.sampler import _split_trials, default_gamma
 from optuna.trial import FrozenTrial, TrialState
 
+from adapterlab.search.kernels import Kernels
 from adapterlab.spec.search_space import COMBINER, Choices, FloatRange, Setting
 
 Spaces = Mapping[str, float | FloatRange | Choices]
@@ -284,13 +286,13 @@ class _Tpe(TPESampler):  # type: ignore[misc]  # Optuna is not looked into
             ("fit", *search_space), lambda: self._fitted(study, trial, search_space)
         )
         drawn = below.sample(self._rng.rng, self._n_ei_candidates)
-        best = self._compare(drawn, self._compute_acquisition_func(drawn, below, above))
+        best = self._compare(drawn, below.log_pdf(drawn) - above.log_pdf(drawn))
         return {name: one.to_external_repr(best[name]) for name, one in search_space.items()}
 
     def _fitted(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> tuple[Any, Any]:
-        """Return what models good settings, and what models the others."""
+    ) -> tuple[_ParzenEstimator, Kernels]:
+        """Return what models good settings, and what models the others, which are many."""
         states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
         trials = [
             one for one in study.get_trials(deepcopy=False, states=states) if one.number != trial.number
@@ -299,7 +301,7 @@ class _Tpe(TPESampler):  # type: ignore[misc]  # Optuna is not looked into
         good, others = _split_trials(study, trials, default_gamma(ended))
         return (
             self._build_parzen_estimator(study, search_space, good, handle_below=True),
-            self._build_parzen_estimator(study, search_space, others, handle_below=False),
+            Kernels(self._build_parzen_estimator(study, search_space, others, handle_below=False)),
         )
 
 
