@@ -65,7 +65,7 @@ def show_reused(tree: SweepTree, catalog: Catalog, plan: Plan) -> None:
     Every complete step without a run in this tree is given one, with its numbers and where it came from. One
     whose run says otherwise, since MLflow or its disk was away when it ended, is brought to its end.
     """
-    shown = tree.tracker.states(str(plan.key))
+    shown = tree.step_states()
     for step in plan.steps:
         key = str(step.key)
         node = tree.node(key)

@@ -262,8 +262,16 @@ class StudySearch:
     def _ask(self, worker: str) -> Proposal | None:
         with self._guard():
             everything = self._view.current(self._handed_out)
-            trials = self._own(everything)
-            stale = next((trial for trial in trials if self._is_stale(trial, worker)), None)
+            trials = self._own_in_view()
+            last = trials[-1].number if trials else -1
+            stale = next(
+                (
+                    trial
+                    for trial in self._view.unfinished
+                    if trial.number <= last and self._is_stale(trial, worker)
+                ),
+                None,
+            )
             if stale is not None:
                 return self._hand_out_again(stale, worker, trials)
             if len(trials) >= self.budget:
@@ -358,7 +366,7 @@ class StudySearch:
 
     def standing(self) -> tuple[int, float | None]:
         """Return how many trials have ended, and the best value; cheap."""
-        trials = self._own(self._current())
+        trials = self._current()
         better = max if self._study.direction is optuna.study.StudyDirection.MAXIMIZE else min
         known = self._stood
         if known.place and (known.place > len(trials) or trials[known.place - 1].number != known.last):
@@ -387,10 +395,18 @@ class StudySearch:
     @property
     def spent(self) -> bool:
         """Whether every trial of the budget exists, so that nothing new will be proposed."""
-        return len(self._own(self._current())) >= self.budget
+        return len(self._current()) >= self.budget
 
     def _current(self) -> list[FrozenTrial]:
-        return self._patiently(lambda: self._view.current(self._handed_out))
+        """Return the trials of the budget, as the storage has them."""
+        self._patiently(lambda: self._view.current(self._handed_out))
+        return self._own_in_view()
+
+    def _own_in_view(self) -> list[FrozenTrial]:
+        """Return the trials of the budget as far as known; all are gone through only where one is waiting."""
+        if any(trial.state is TrialState.WAITING for trial in self._view.unfinished):
+            return self._own(self._view.trials)
+        return self._view.trials[: self.budget]
 
     def _patiently(self, work: Callable[[], _Result]) -> _Result:
         """Do something with the storage, again while the database is away."""

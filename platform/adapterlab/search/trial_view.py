@@ -54,6 +54,11 @@ class TrialView:
             self._ordered = [self._trials[number] for number in sorted(self._trials)]
         return self._ordered
 
+    @property
+    def unfinished(self) -> list[FrozenTrial]:
+        """The trials that have not ended by number, as far as known."""
+        return [self._trials[number] for number in sorted(self._open.values())]
+
     def get(self, number: int) -> FrozenTrial | None:
         """Return what is known of a trial."""
         return self._trials.get(number)

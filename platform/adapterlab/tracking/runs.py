@@ -12,9 +12,10 @@ import math
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,8 @@ class _RunState:
     looked_up: set[str] = field(default_factory=set)
     """Metrics whose older points are in ``points``."""
     non_finite: list[str] = field(default_factory=list)
+    ended: bool = False
+    """Whether we have ended it, so that it need not be remembered."""
     created_s: float = -math.inf
     """When it was created, by the monotonic clock; forgotten once what came with it is written."""
     new_params: dict[str, str] = field(default_factory=dict)
@@ -159,7 +162,7 @@ class Runs:
                 return
             if not known.created_here or known.tags.get(STATE_TAG) != wanted[STATE_TAG]:
                 self._reopen(known, wanted)
-            known.attempt = attempt
+            known.attempt, known.ended = attempt, False
             known.new_params |= {key: value for key, value in run.params.items() if key not in known.params}
             if run.datasets:
                 self._client.log_inputs(known.run_id, datasets=list(dataset_inputs(run.datasets)))
@@ -196,6 +199,8 @@ class Runs:
             known = self._get(node)
             self._flush(known)
             known.created_s = -math.inf
+            if known.ended:  # a study has thousands; one that goes on is looked up
+                self._known.pop(node, None)
 
     def artifact(self, node: str, name: str, data: bytes) -> None:
         """Store a file beside the run, replacing one of the same name."""
@@ -221,26 +226,33 @@ class Runs:
             known.new_tags |= {STATE_TAG: str(state), **({REASON_TAG: reason} if reason else {})}
             self._flush(known)
             self._client.set_terminated(known.run_id, MLFLOW_STATUS[state], end_ms)
+            known.ended = True
             known.points.clear()
             known.looked_up.clear()
             known.created_here = False
             return True
 
-    def below(self, node: str) -> list[Node]:
-        """Return every run below a node, at any depth, parents before children."""
+    def below(self, node: str, *, without: str | None = None) -> list[Node]:
+        """Return every run below a node, at any depth, parents before children.
+
+        Args:
+            node: The top, itself left out.
+            without: Kind of runs to leave out, with what is below them.
+        """
+        query = f" AND tags.`{KIND_TAG}` != '{without}'" if without else ""
+        children: dict[str | None, list[Node]] = {}
         with self._mutex:
             top = self._get(node)
-            runs = list(self._search(f"tags.`{ROOT_TAG}` = '{top.root}'", order_by=_OLDEST_FIRST))
-        children: dict[str | None, list[MlflowRun]] = {}
-        for run in runs:
-            children.setdefault(run.data.tags.get(PARENT_TAG), []).append(run)
+            # MLflow's own runs are large: one page of them is held at a time.
+            for run in self._search(f"tags.`{ROOT_TAG}` = '{top.root}'{query}", order_by=_OLDEST_FIRST):
+                children.setdefault(run.data.tags.get(PARENT_TAG), []).append(node_of(run, ""))
         found: list[Node] = []
-        level: list[tuple[str, str]] = [(node, top.run_id)]
+        level = deque([(node, top.run_id)])
         while level:
-            parent, parent_id = level.pop(0)
-            for run in children.get(parent_id, []):
-                found.append(node_of(run, parent))
-                level.append((found[-1].node, run.info.run_id))
+            parent, parent_id = level.popleft()
+            for one in children.get(parent_id, []):
+                found.append(replace(one, parent=parent))
+                level.append((one.node, one.run_id))
         return found
 
     def ended(self, top: str, *, without: str) -> set[str]:
@@ -249,6 +261,18 @@ class Runs:
         with self._mutex:
             return {str(run.data.tags.get(NODE_TAG)) for run in self._search(query)}
 
+    def running_below(self, node: str) -> list[Node]:
+        """Return the runs below a node that say RUNNING; of a whole tree only those are read."""
+        with self._mutex:
+            top = self._get(node)
+            if top.root != node:
+                return [one for one in self.below(node) if one.status == _RUNNING]
+            query = f"tags.`{ROOT_TAG}` = '{top.root}' AND attributes.status = '{_RUNNING}'"
+            runs = [
+                one for one in self._search(query, order_by=_OLDEST_FIRST) if one.info.run_id != top.run_id
+            ]
+            return [node_of(one, self._node_of(one.data.tags.get(PARENT_TAG, "")) or node) for one in runs]
+
     def adopt(self, node: str) -> int:
         """Hang every run of a node's tree below the run its parent has now; return how many hung elsewhere.
 
@@ -256,15 +280,17 @@ class Runs:
         """
         with self._mutex:
             top = self._get(node)
-            runs = list(self._search(f"tags.`{ROOT_TAG}` = '{top.root}'", order_by=_OLDEST_FIRST))
-            alive = {run.info.run_id for run in runs}
+            query = f"tags.`{ROOT_TAG}` = '{top.root}'"
+            runs = {
+                str(run.info.run_id): run.data.tags.get(PARENT_TAG)
+                for run in self._search(query, order_by=_OLDEST_FIRST)
+            }
             mended = 0
-            for run in runs:
-                above = run.data.tags.get(PARENT_TAG)
-                if above is None or above in alive or run.info.run_id == top.run_id:
+            for run_id, above in runs.items():
+                if above is None or above in runs or run_id == top.run_id:
                     continue
                 parent = self._lookup(self._node_of(above) or node) or top
-                self._client.set_tag(run.info.run_id, PARENT_TAG, parent.run_id)
+                self._client.set_tag(run_id, PARENT_TAG, parent.run_id)
                 mended += 1
             return mended
 

@@ -315,12 +315,20 @@ class Tracker:
         with store.readable_errors(self.uri):
             return self._runs.ended(top, without=without)
 
-    def states(self, parent: str) -> dict[str, State] | None:
-        """Return the state of every run below ``parent`` by node; ``None`` where the store does not answer."""
+    def states(self, parent: str, *, without: str | None = None) -> dict[str, State] | None:
+        """Return the state of every run below ``parent`` by node; ``None`` where the store does not answer.
+
+        Args:
+            parent: Top of the tree.
+            without: Kind of runs to leave out, with what is below them.
+        """
         try:
-            return {run.node: run.state for run in self.tree(parent) if run.status != "RUNNING"}
+            self._writer.settle(_ANSWER_TIMEOUT_S)
+            with store.readable_errors(self.uri):
+                runs = self._runs.below(parent, without=without)
         except AdapterlabError:
             return None
+        return {run.node: run.state for run in runs if run.status != "RUNNING"}
 
     def reap(
         self, parent: str, keep: Collection[str] = (), reason: str = "nobody works on it any more"
@@ -335,8 +343,9 @@ class Tracker:
             reason: Why, for the tag ``adapterlab.state_reason``.
         """
         try:
-            stale = [run for run in self.tree(parent) if run.status == "RUNNING" and run.node not in keep]
+            self._writer.settle(_ANSWER_TIMEOUT_S)
             with store.readable_errors(self.uri):
+                stale = [run for run in self._runs.running_below(parent) if run.node not in keep]
                 return [run for run in stale if self._runs.kill(run, reason, _now_ms())]
         except AdapterlabError as error:
             _log.warning(

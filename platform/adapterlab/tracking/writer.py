@@ -22,6 +22,9 @@ from adapterlab.tracking.runs import RunDescription, Runs
 from adapterlab.tracking.spool import Entry, Leftover, Spool
 from adapterlab.tracking.store import Answer, is_passing
 
+_MOST_WAITING = 500
+"""Entries that may wait for a store that answers, some eighty runs: few enough to be written when a process ends."""
+_ROOM_TIMEOUT_S = 1.0
 INTERVAL_S = 0.5
 """Longest wait before entries are written; half of what is promised."""
 _FIRST_PAUSE_S = 0.5
@@ -71,16 +74,31 @@ class Writer:
         self._idle = threading.Condition()
         self._handed_over = 0
         self._finished = 0
+        self._applied = 0
+        """As ``_finished``, but counted run by run."""
+        self._stalled_at = -1
         self.problems: list[str] = []
         """What the store refused, in words."""
         self._thread = threading.Thread(target=self._work, name="adapterlab-tracking", daemon=True)
         self._thread.start()
 
     def hand_over(self, entry: Entry) -> None:
-        """Take one entry; returns at once."""
+        """Take one entry; returns at once, unless thousands wait and the store is taking them.
+
+        Runs that are shorter than MLflow needs to write them would else fill the memory, and be missing
+        in MLflow when their sweep ends.
+        """
         with self._idle:
             self._handed_over += 1
+            if self._handed_over - self._applied > _MOST_WAITING and self._applied != self._stalled_at:
+                self._wake.set()
+                before = self._applied
+                if not self._idle.wait_for(self._has_room, _ROOM_TIMEOUT_S) and self._applied == before:
+                    self._stalled_at = before  # nothing is written, so nobody waits until something is
         self._spool.append(entry)
+
+    def _has_room(self) -> bool:
+        return self._handed_over - self._applied <= _MOST_WAITING or self._away_since is not None
 
     @property
     def backlog(self) -> int:
@@ -147,6 +165,9 @@ class Writer:
         for node, group in _by_run(entries):
             if not self._apply_patiently(self._experiment, node, group):
                 return False
+            with self._idle:
+                self._applied += len(group)
+                self._idle.notify_all()
         if segment is not None:
             self._spool.discard(segment)
         with self._idle:

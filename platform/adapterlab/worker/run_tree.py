@@ -219,6 +219,10 @@ class SweepTree:
         """Return the run of a step as it is, without starting it again."""
         return RunRecorder(self, self.tracker.existing(self.node(key)))
 
+    def step_states(self) -> dict[str, State] | None:
+        """Return the state of every step's run by node; ``None`` where the store does not answer."""
+        return self.tracker.states(self._sweep, without="trial")
+
     def sweep(self, spec_toml: str, resolved: Mapping[str, Any], description: str) -> RunRecorder:
         """Open the sweep's own run, with the spec as written and as resolved."""
         name = names.sweep_name(self._context.name, self._sweep)

@@ -185,13 +185,13 @@ def _train_trials(study: _Study, search: StudySearch, claim: Claim) -> dict[str,
     counts: Counter[str] = Counter()
     while True:
         counts.update(train_runs(study.worker, trials.next_run))
+        trials.show_progress()
         if search.spent:
             return dict(counts)
         # Another worker of the study trains what is left of the round. Should the study fail with it, its claim is
         # given back, and showing progress raises.
         study.worker.check_cancelled()
         time.sleep(_ROUND_POLL_S)
-        trials.show_progress()
 
 
 @dataclass
@@ -201,7 +201,6 @@ class _Trials:
     study: _Study
     search: StudySearch
     claim: Claim
-    in_training: int = 0
     _shown: float = field(default_factory=time.monotonic)
 
     def next_run(self) -> _TrialRun | None:
@@ -217,7 +216,6 @@ class _Trials:
         )
         setting = TrialSetting.of(proposal.settings)
         lane = study.combiners.of(setting).lane(setting, seed=study.job.search.seed, name=name)
-        self.in_training += 1
         return _TrialRun(self, proposal, run, lane)
 
     def tell(self, proposal: Proposal, result: LaneResult) -> State:
@@ -231,9 +229,8 @@ class _Trials:
         return self.search.tell_failed(proposal.number, result.reason or "it ended without a result")
 
     def ended(self) -> None:
-        """Count one trial less in training, and show how far the study is."""
-        self.in_training -= 1
-        if time.monotonic() - self._shown > _PROGRESS_S or not self.in_training:
+        """Show how far the study is, if that was not done just now."""
+        if time.monotonic() - self._shown > _PROGRESS_S:
             self.show_progress()
             self._shown = time.monotonic()
 
