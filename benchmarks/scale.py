@@ -47,11 +47,8 @@ AGAIN = 150
 """Trials of the study that begins after the large one."""
 SPACES = {
     "tpe": "lr = { low = 1e-4, high = 1e-2, log = true }\ninit_scale = { low = 0.5, high = 4.0 }\n",
-    "grid": "lr = { choices = [%s] }\ninit_scale = { choices = [%s] }\n"
-    % (
-        ", ".join(f"{number / 1e4:g}" for number in range(1, 129)),
-        ", ".join(f"{0.5 + number / 64:g}" for number in range(128)),
-    ),
+    "grid": f"lr = {{ choices = {[number / 1e4 for number in range(1, 129)]} }}\n"
+    f"init_scale = {{ choices = {[0.5 + number / 64 for number in range(128)]} }}\n",
 }
 SPACES["random"] = SPACES["tpe"]
 SPEC = """\
@@ -205,7 +202,7 @@ def search(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 # -- a whole submit ---------------------------------------------------------------------------------
 
 
-def written(
+def written(  # noqa: PLR0913
     folder: Path,
     options: argparse.Namespace,
     name: str,
@@ -318,9 +315,7 @@ def sweep(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             'text = ["text"]\nlabel = "label"\nmetrics = ["accuracy"]\n'
         )
     kinds = ("scalearn", "scalearn_uniform", "scalearn_pp", "scalearn_uniform_pp")
-    spec = written(
-        folder, options, "large", trials=2, targets=targets, tasks="\n".join(tables), kinds=kinds
-    )
+    spec = written(folder, options, "large", trials=2, targets=targets, tasks="\n".join(tables), kinds=kinds)
     start = time.perf_counter()
     planned = api.plan(spec)
     plan_s = time.perf_counter() - start
@@ -471,7 +466,9 @@ def waits(folder: Path, name: str, spec: Path | None = None) -> dict[str, float]
     questions: dict[str, Callable[[], Any]] = {
         "MLflow, first page of 100 runs": lambda: page(1),
         "MLflow, first to fifth page": lambda: page(5),
-        "MLflow, runs below the sweep": lambda: client.search_runs([experiment.experiment_id], below, **newest),
+        "MLflow, runs below the sweep": lambda: client.search_runs(
+            [experiment.experiment_id], below, **newest
+        ),
         "MLflow, best 100 by a metric": lambda: client.search_runs(
             [experiment.experiment_id], max_results=100, order_by=["metrics.`best/accuracy` DESC"]
         ),

@@ -62,12 +62,14 @@ class Kernels:
         x = self._estimator._transform(candidates)  # (candidates, dimensions)
         weighted = np.zeros((len(x), self._log_weights.size), dtype=np.float64)
         for place, of_choice in self._choices:
-            for row, choice in zip(weighted, x[:, place].astype(np.int64), strict=True):
-                row += of_choice[choice]
+            for row, choice in enumerate(x[:, place].astype(np.int64)):
+                weighted[row] += of_choice[choice]
         if self._is_log:
-            values = np.asarray([np.log(x[:, place]) if log else x[:, place] for place, log in self._is_log]).T
-            for row, value in zip(weighted, values, strict=True):
-                row += self._log_pdf_of(value)
+            values = np.asarray(
+                [np.log(x[:, place]) if log else x[:, place] for place, log in self._is_log]
+            ).T
+            for row, value in enumerate(values):
+                weighted[row] += self._log_pdf_of(value)
         weighted += self._log_weights
         greatest = weighted.max(axis=1)
         greatest[np.isneginf(greatest)] = 0
