@@ -113,7 +113,9 @@ def watched_work(target: Path, profile: Path | None) -> Callable[..., Mapping[st
         profile: File for cProfile's numbers of the trials.
     """
 
-    def work(payload: dict[str, Any], stop: Callable[[], bool]) -> Mapping[str, Any]:
+    def work(
+        payload: dict[str, Any], stop: Callable[[], bool], in_work: Callable[..., None]
+    ) -> Mapping[str, Any]:
         import cProfile
 
         from adapterlab.search.study import StudySearch
@@ -126,7 +128,7 @@ def watched_work(target: Path, profile: Path | None) -> Callable[..., Mapping[st
         from adapterlab.worker import worker
 
         if payload["kind"] != "study":
-            return door.work(payload, stop)
+            return door.work(payload, stop, in_work)
         watch = Stopwatch()
         for owner, name, part in (
             (StudySearch, "ask", "ask"),
@@ -176,7 +178,7 @@ def watched_work(target: Path, profile: Path | None) -> Callable[..., Mapping[st
         Writer._write_waiting = timed_write  # type: ignore[method-assign]
         studies._train_trials = timed_trials  # type: ignore[assignment]
         start = time.perf_counter()
-        done = door.work(payload, stop)
+        done = door.work(payload, stop, in_work)
         found["order_seconds"] = time.perf_counter() - start
         target.write_text(json.dumps({**found, "writer": writer}))
         return done

@@ -337,7 +337,7 @@ def sweep(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     count = len(growth.wall) - 1
     assert count == len(targets) * len(kinds) == outcome.trained["study"], outcome  # type: ignore[index]
     found = {"steps": len(planned.plan.steps), "plan_s": plan_s, "wall_s": wall_s}
-    found |= {"studies": count, "growth": growth.table((100, 250, count), None)}
+    found |= {"studies": count, "growth": growth.table(sorted({50, 100, 250, count}), None)}
     return {**found, "rss_at_the_end_mb": rss_mb(), "waits": waits(folder, "large", spec)}
 
 
