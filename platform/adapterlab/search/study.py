@@ -168,6 +168,8 @@ class StudySearch:
         self._round: _Judges | None = None
         """The last round's trials, when they have all ended: what they are does not change any more."""
         self._stood = _Standing()
+        self._in_vain = False
+        """Whether there was nothing to hand out when last asked."""
         self.budget = trials if proposer.size is None else min(trials, proposer.size)
         """Trials this study ends with: as asked, or as many as there are distinct settings."""
 
@@ -254,10 +256,25 @@ class StudySearch:
         Args:
             worker: Stable id of the asking worker: the same after its restart, no other's.
         """
-        proposal = self._patiently(lambda: self._ask(worker))
+        proposal = self._patiently(
+            lambda: None if self._in_vain and self._has_none_for(worker) else self._ask(worker)
+        )
+        self._in_vain = proposal is None
         if proposal is not None:
             self._handed_out.add(proposal.number)  # only now: a try that broke off has handed out nothing
         return proposal
+
+    def _has_none_for(self, worker: str) -> bool:
+        """Return whether there is still nothing to hand out; asked without the lock.
+
+        Where many workers wait for a round to end, those that work get the lock.
+        """
+        self._view.current(self._handed_out)
+        trials = self._own_in_view()
+        if any(self._is_stale(trial, worker) for trial in self._view.unfinished):
+            return False
+        judges = self._judges(trials, len(trials))
+        return len(trials) >= self.budget or not all(trial.state.is_finished() for trial in judges.seen)
 
     def _ask(self, worker: str) -> Proposal | None:
         with self._guard():

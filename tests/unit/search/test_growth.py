@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import pytest
 import sqlalchemy
 
@@ -82,3 +84,29 @@ def test_a_later_trial_sends_as_many_statements_and_reads_no_study_anew(new_sqli
             sent.clear()
     assert len(set(counts[2:])) == 1, counts
     assert len(read) <= 1
+
+
+def test_a_worker_that_waits_for_a_round_leaves_the_lock_to_those_that_work(new_sqlite):
+    url, locked = new_sqlite(), []
+
+    @contextmanager
+    def guard():
+        locked.append(1)
+        yield
+
+    with (
+        open_search(url, "study", spaces=SPACES, trials=6) as busy,
+        open_search(url, "study", spaces=SPACES, trials=6, guard=guard) as idle,
+    ):
+        proposals = [busy.ask("busy") for _ in range(4)]
+        locked.clear()
+        assert [idle.ask("idle") for _ in range(5)] == [None] * 5
+        assert len(locked) == 1
+        for proposal in proposals:
+            busy.tell_complete(proposal.number, 0.5)
+        assert idle.ask("idle").number == 4
+        assert busy.ask("busy").number == 5
+        assert idle.ask("idle") is None
+        with open_search(url, "study", spaces=SPACES, trials=6) as other:
+            assert other.take_over("busy") == 1
+        assert idle.ask("idle").number == 5, "what is free again is taken"
