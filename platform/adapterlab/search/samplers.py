@@ -22,12 +22,10 @@ from typing import Any, TypeVar, cast
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler, TPESampler
-from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
-from optuna.samplers._tpe.sampler import _split_trials, default_gamma
+from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from adapterlab.search.kernels import Kernels
+from adapterlab.search.tpe import tpe_sampler
 from adapterlab.spec.search_space import COMBINER, Choices, FloatRange, Setting
 
 Spaces = Mapping[str, float | FloatRange | Choices]
@@ -149,7 +147,7 @@ class Proposer:
             sampler, history = RandomSampler(seed=seed), ()
         else:
             space = self._branches[0].distributions if len(self._branches) == 1 else None
-            sampler = _Tpe(space, self._mirror, seed=seed, n_startup_trials=STARTUP_TRIALS)
+            sampler = tpe_sampler(space, self._mirror.once, seed=seed, n_startup_trials=STARTUP_TRIALS)
         others = history
         if others and others[-1].number >= number:  # ordered by number
             others = [trial for trial in history if trial.number != number]
@@ -229,80 +227,6 @@ class _Tried:
 
 def _differ(one: FrozenTrial, other: FrozenTrial) -> bool:
     return one.params is not other.params and (one.number != other.number or one.params != other.params)
-
-
-class _Tpe(TPESampler):  # type: ignore[misc]  # Optuna is not looked into
-    """TPE that fits its model once for all proposals that know the same trials.
-
-    What is proposed is what Optuna's own would propose, number for number. That one gathers the dimensions
-    from every trial anew, sorts all trials and fits a kernel to each of them, for every proposal. But the trials
-    of a round know the same, and a round is a third of all before it (:func:`round_start`).
-
-    Args:
-        space: The dimensions of every trial; ``None`` where trials differ in them.
-        known: The trials it learns from, and what was fitted to them.
-        **options: TPE's own.
-    """
-
-    def __init__(self, space: Mapping[str, BaseDistribution] | None, known: _Mirror, **options: Any) -> None:
-        super().__init__(**options)
-        self._told = space
-        self._known = known
-
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
-        """Return the dimensions to sample together, in the order in which TPE has them."""
-        if self._told is not None:
-            return {name: one for name, one in sorted(self._told.items()) if not one.single()}
-        infer = super().infer_relative_search_space
-        inferred: dict[str, Any] = self._known.once("dimensions", lambda: infer(study, trial))
-        return dict(inferred)  # `PartialFixedSampler` takes some out
-
-    def _sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        if not search_space or self._knows_little(study):
-            return {}
-        return self._sample(study, trial, search_space)
-
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """Return a value of a dimension that is sampled by itself."""
-        if self._knows_little(study):
-            return self._random_sampler.sample_independent(study, trial, param_name, param_distribution)
-        return self._sample(study, trial, {param_name: param_distribution})[param_name]
-
-    def _knows_little(self, study: optuna.Study) -> bool:
-        def count() -> int:
-            return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
-
-        return bool(self._known.once("ended", count) < self._n_startup_trials)
-
-    def _sample(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        # Fitting draws no random numbers, so that it does not matter whose it was.
-        below, above = self._known.once(
-            ("fit", *search_space), lambda: self._fitted(study, trial, search_space)
-        )
-        drawn = below.sample(self._rng.rng, self._n_ei_candidates)
-        best = self._compare(drawn, below.log_pdf(drawn) - above.log_pdf(drawn))
-        return {name: one.to_external_repr(best[name]) for name, one in search_space.items()}
-
-    def _fitted(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> tuple[_ParzenEstimator, Kernels]:
-        """Return what models good settings, and what models the others, which are many."""
-        states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
-        trials = [
-            one for one in study.get_trials(deepcopy=False, states=states) if one.number != trial.number
-        ]
-        ended = sum(one.state is not TrialState.RUNNING for one in trials)
-        good, others = _split_trials(study, trials, default_gamma(ended))
-        return (
-            self._build_parzen_estimator(study, search_space, good, handle_below=True),
-            Kernels(self._build_parzen_estimator(study, search_space, others, handle_below=False)),
-        )
 
 
 class _Branch:

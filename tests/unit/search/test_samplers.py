@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from optuna.samplers import TPESampler
 from optuna.trial import TrialState, create_trial
 
-from adapterlab.search import samplers
+from adapterlab.search import samplers, tpe
+from adapterlab.search.round_tpe import RoundTpe
 from adapterlab.search.samplers import STARTUP_TRIALS, Proposer, _seed_of
 from adapterlab.spec.search_space import Choices, FloatRange
 
@@ -74,11 +75,30 @@ def test_trials_of_one_round_propose_what_fresh_samplers_propose(ended, seed, dr
             assert plain.ask(distributions).params == proposer.propose(number, known, known)
 
 
+def test_an_optuna_that_is_not_known_proposes_the_same_in_its_own_way(monkeypatch):
+    def proposed():
+        proposer = Proposer("study", SPACES, direction="maximize", sampler="tpe", seed=3)
+        distributions, history = proposer.distributions({}), []
+        for number in range(14):
+            drawn = proposer.propose(number, history, history)
+            trial = create_trial(
+                state=TrialState.COMPLETE, params=drawn, distributions=distributions, value=drawn["lr"]
+            )
+            trial.number = number
+            history.append(trial)
+        return [trial.params for trial in history]
+
+    known = proposed()
+    monkeypatch.setattr(tpe, "_KNOWN", "none")
+    monkeypatch.setattr(RoundTpe, "_fitted", None)
+    assert proposed() == known
+
+
 def test_a_round_is_fitted_once(monkeypatch):
     """However many trials it has, and however many it knows."""
     fitted = []
-    fit = samplers._Tpe._fitted
-    monkeypatch.setattr(samplers._Tpe, "_fitted", lambda *given: fitted.append(1) or fit(*given))
+    fit = RoundTpe._fitted
+    monkeypatch.setattr(RoundTpe, "_fitted", lambda *given: fitted.append(1) or fit(*given))
     proposer = Proposer("study", SPACES, direction="maximize", sampler="tpe", seed=0)
     distributions = proposer.distributions({})
     history = []

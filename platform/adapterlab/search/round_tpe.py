@@ -1,4 +1,6 @@
-"""How likely TPE's model holds its candidates, with what does not depend on them computed once.
+"""TPE fitted once a round, and how likely its model holds its candidates, with what they share computed once.
+
+This looks into Optuna, and is used with the versions it was tested against only (:mod:`adapterlab.search.tpe`).
 
 TPE puts a kernel on every trial it knows and asks for each proposal how likely each of 24 candidates is under all of
 them. Half of that work is the same for all candidates and all proposals that know the same trials: by how much each
@@ -12,10 +14,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import optuna
 from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
 from optuna.samplers._tpe import _truncnorm
 from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.samplers._tpe.probability_distributions import _BatchedCategoricalDistributions
+from optuna.samplers._tpe.sampler import _split_trials, default_gamma
+from optuna.trial import FrozenTrial, TrialState
+
+from adapterlab.search.tpe import ToldTpe
 
 Numbers = NDArray[np.float64]
 
@@ -88,3 +96,57 @@ class Kernels:
             out[outside] = -np.inf
         total: Numbers = out.sum(axis=-1)
         return total
+
+
+class RoundTpe(ToldTpe):
+    """TPE that fits its model once for all proposals that know the same trials.
+
+    What is proposed is what Optuna's own would propose, number for number. That one sorts all trials and fits a
+    kernel to each of them, for every proposal. But the trials of a round know the same, and a round is a third of
+    all before it (:func:`~adapterlab.search.samplers.round_start`).
+    """
+
+    def _sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        if not search_space or self._knows_little(study):
+            return {}
+        return self._sample(study, trial, search_space)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Return a value of a dimension that is sampled by itself."""
+        if self._knows_little(study):
+            return self._random_sampler.sample_independent(study, trial, param_name, param_distribution)
+        return self._sample(study, trial, {param_name: param_distribution})[param_name]
+
+    def _knows_little(self, study: optuna.Study) -> bool:
+        def count() -> int:
+            return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
+
+        return bool(self._once("ended", count) < self._n_startup_trials)
+
+    def _sample(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        # Fitting draws no random numbers, so that it does not matter whose it was.
+        below, above = self._once(("fit", *search_space), lambda: self._fitted(study, trial, search_space))
+        drawn = below.sample(self._rng.rng, self._n_ei_candidates)
+        best = self._compare(drawn, below.log_pdf(drawn) - above.log_pdf(drawn))
+        return {name: one.to_external_repr(best[name]) for name, one in search_space.items()}
+
+    def _fitted(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> tuple[_ParzenEstimator, Kernels]:
+        """Return what models good settings, and what models the others, which are many."""
+        states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+        trials = [
+            one for one in study.get_trials(deepcopy=False, states=states) if one.number != trial.number
+        ]
+        ended = sum(one.state is not TrialState.RUNNING for one in trials)
+        good, others = _split_trials(study, trials, default_gamma(ended))
+        return (
+            self._build_parzen_estimator(study, search_space, good, handle_below=True),
+            Kernels(self._build_parzen_estimator(study, search_space, others, handle_below=False)),
+        )
