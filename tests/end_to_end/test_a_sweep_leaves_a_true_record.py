@@ -167,6 +167,7 @@ def test_plan_says_that_everything_is_cached(finished):
     }
 
 
+@pytest.mark.slow
 def test_a_changed_spec_trains_only_what_is_new(finished, tmp_path):
     home = tmp_path / "home"
     shutil.copytree(finished.home, home)
@@ -177,6 +178,7 @@ def test_a_changed_spec_trains_only_what_is_new(finished, tmp_path):
     assert outcome["reused"] == {"source": 2, "study": 2, "transfer": 4}
 
 
+@pytest.mark.slow
 def test_a_damaged_blob_is_set_aside_and_trained_again(finished, tmp_path):
     home = tmp_path / "home"
     shutil.copytree(finished.home, home)
@@ -193,6 +195,7 @@ def test_a_damaged_blob_is_set_aside_and_trained_again(finished, tmp_path):
         assert one.get_adapter(adapter.key).blob == adapter.blob  # the same training gives the same bytes
 
 
+@pytest.mark.slow
 def test_a_final_run_that_was_a_trial_is_what_training_it_again_gives(finished, tmp_path):
     """The chosen trial's seed is one of the final seeds: it is evaluated on test, not trained twice."""
     home = tmp_path / "home"

@@ -117,6 +117,7 @@ def assert_says_which_version(text):
 
 
 @pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+@pytest.mark.slow
 def test_the_newer_version_upgrades_and_every_command_of_the_older_refuses(
     database_url, tmp_path, environment, newer_code
 ):

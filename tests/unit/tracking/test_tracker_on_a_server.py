@@ -80,6 +80,7 @@ def _status(place) -> dict[str, str]:
     return {node: run.info.status for node, run in place.runs().items()}
 
 
+@pytest.mark.slow
 def test_server_that_is_killed_and_comes_back_gets_everything_once(server, place, caplog):
     with _open(server, place) as tracker:
         tracker.run("s", name="s", parent=None)
@@ -109,6 +110,7 @@ def test_server_that_is_killed_and_comes_back_gets_everything_once(server, place
     assert "is back" in caplog.text
 
 
+@pytest.mark.slow
 def test_what_could_not_be_written_before_the_end_is_written_by_the_next_process(server, place):
     tracker = _open(server, place)
     run = tracker.run("s", name="s", parent=None)

@@ -152,6 +152,7 @@ def test_child_waits_for_a_parent_another_process_is_creating(place):
     assert runs["s/0"].data.tags["mlflow.parentRunId"] == runs["s"].info.run_id
 
 
+@pytest.mark.slow
 def test_eight_processes_writing_the_same_tree_make_one(place, in_processes):
     code = """
     from pathlib import Path
