@@ -199,7 +199,7 @@ class _Driver:
             ended = ended_in_database(stores.tracking, key)
             if ended is None and is_server(stores.tracking):
                 with SweepTree.open(self._context(key), self.catalog) as tree:
-                    ended = tree.tracker.ended(key, without="trial")
+                    ended = tree.ended_steps()
             return ended is not None and wanted <= ended
         return True
 

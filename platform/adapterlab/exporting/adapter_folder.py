@@ -56,7 +56,7 @@ def read_adapter(folder: Path) -> FolderAdapter:
         DataError: It is damaged, not a Pfeiffer adapter, or would run code.
     """
     described = reading.describe(read_json(folder / hub.ADAPTER_CONFIG), str(folder / hub.ADAPTER_CONFIG))
-    path = _weights(folder, hub.ADAPTER_WEIGHTS, hub.ADAPTER_PICKLE)
+    path = weights_of(folder, hub.ADAPTER_WEIGHTS, hub.ADAPTER_PICKLE)
     if path is None:
         raise NotFoundError(f"{folder}: no {hub.ADAPTER_WEIGHTS} and no {hub.ADAPTER_PICKLE}")
     tensors = reading.our_tensors(read_tensor_file(path), described, str(path))
@@ -70,7 +70,7 @@ def read_head(folder: Path) -> FolderHead | None:
     Raises:
         DataError: It is damaged, or another kind of head than ours.
     """
-    path = _weights(folder, hub.HEAD_WEIGHTS, hub.HEAD_PICKLE)
+    path = weights_of(folder, hub.HEAD_WEIGHTS, hub.HEAD_PICKLE)
     if path is None:
         return None
     config = read_json(folder / hub.HEAD_CONFIG)
@@ -97,7 +97,8 @@ def read_json(path: Path) -> Any:
         ) from None
 
 
-def _weights(folder: Path, safe: str, pickled: str) -> Path | None:
+def weights_of(folder: Path, safe: str, pickled: str) -> Path | None:
+    """Return a folder's file of tensors, the pickle only where there is no other; ``None`` if it has neither."""
     return next((folder / name for name in (safe, pickled) if (folder / name).is_file()), None)
 
 

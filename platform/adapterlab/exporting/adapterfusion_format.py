@@ -26,6 +26,7 @@ from adapterlab.exporting.adapter_folder import (
     read_facts,
     read_head,
     read_json,
+    weights_of,
 )
 from adapterlab.train.layers import Tensors
 from adapterlab.train.tensor_files import read_tensor_file
@@ -179,7 +180,7 @@ def read_fusion(folder: Path) -> FolderFusion:
     where = str(folder / CONFIG)
     config = read_json(folder / CONFIG)
     names, name, architecture, hidden_size = _described(config, where)
-    path = next((folder / file for file in (WEIGHTS, PICKLE) if (folder / file).is_file()), None)
+    path = weights_of(folder, WEIGHTS, PICKLE)
     if path is None:
         raise NotFoundError(f"{folder}: no {WEIGHTS} and no {PICKLE}")
     tensors, layers = _our_tensors(read_tensor_file(path), name, architecture, hidden_size, str(path))

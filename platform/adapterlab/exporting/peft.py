@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from adapterlab.errors import BackboneError, DataError, NotFoundError
 from adapterlab.exporting import adapterhub as hub
-from adapterlab.exporting.adapter_folder import read_json
+from adapterlab.exporting.adapter_folder import read_json, weights_of
 from adapterlab.exporting.classifiers import Classifier, read_classifier
 from adapterlab.exporting.peft_settings import LoraConfig
 from adapterlab.registry.entry_points import adapter_method
@@ -52,7 +52,7 @@ class FolderLora:
     settings: Any
     """Of the method; their ``alpha / r`` is the scale of every point."""
     tensors: Tensors
-    """Of all layers up to the last that has some; zeros where PEFT would have none."""
+    """Of the points that have one; see ``seat_tensors``."""
     head: Classifier
     """Empty if it has none."""
     prefix: str
@@ -67,7 +67,7 @@ class FolderLora:
         return tuple(name for name in hub.architectures() if self.prefix in ("", hub.names_of(name).prefix))
 
     def seat_tensors(self, layers: int, model_files: Sequence[Path]) -> Tensors:
-        """Return what runs on a backbone, its head included.
+        """Return what runs on a backbone, its head included, with what adds nothing where PEFT would have none.
 
         Args:
             layers: L of the backbone.
@@ -85,16 +85,17 @@ class FolderLora:
         if layers < self.layers or missed:
             raise BackboneError(f"{self.folder} was made for {self.layers} layers, the backbone has {layers}")
         tensors = {**self.tensors, **self.head.whole(model_files, str(self.folder))}
-        some = next(iter(self.tensors.values()))
-        for layer in range(self.layers, layers):
+        there, some = _points(self.tensors), next(iter(self.tensors.values()))
+        for layer in range(layers):
             for target in self.settings.targets:
-                tensors |= _nothing(layer, target, some)
+                if (layer, target) not in there:
+                    tensors |= _nothing(layer, target, some)
         return tensors
 
 
 def is_lora(folder: Path) -> bool:
     """Return whether a folder is PEFT's."""
-    if not (folder / CONFIG).is_file() or _weights(folder) is None:
+    if not (folder / CONFIG).is_file() or weights_of(folder, WEIGHTS, PICKLE) is None:
         return False
     config = read_json(folder / CONFIG)
     return isinstance(config, Mapping) and "peft_type" in config
@@ -179,7 +180,7 @@ def read_lora(folder: Path) -> FolderLora:
     """
     where = str(folder / CONFIG)
     config = LoraConfig.of(read_json(folder / CONFIG), where)
-    path = _weights(folder)
+    path = weights_of(folder, WEIGHTS, PICKLE)
     if path is None:
         raise NotFoundError(f"{folder}: no {WEIGHTS} and no {PICKLE}")
     found = read_tensor_file(path)
@@ -201,11 +202,6 @@ def read_lora(folder: Path) -> FolderLora:
             tensors[_name(layer, target, "b")] = tensors[_name(layer, target, "b")] * (own / scale)
     targets = tuple(target for target in _TARGETS if any(target == one for _, one in scales))
     rank = max(ranks(tensors))
-    some = next(iter(tensors.values()))
-    for layer in range(layers):
-        for target in targets:
-            if (layer, target) not in scales:
-                tensors |= _nothing(layer, target, some)
     try:
         chosen = adapter_method(METHOD).settings.model_validate(
             {"r": rank, "alpha": float(scale * rank), "targets": targets}
@@ -213,10 +209,6 @@ def read_lora(folder: Path) -> FolderLora:
     except ValidationError as error:
         raise DataError(f"{where}: {error.errors()[0]['msg']}") from None
     return FolderLora(folder, chosen, tensors, head, prefix, architecture, layers, config)
-
-
-def _weights(folder: Path) -> Path | None:
-    return next((folder / name for name in (WEIGHTS, PICKLE) if (folder / name).is_file()), None)
 
 
 def _architecture(prefixes: set[str], found: Tensors, where: str) -> str:

@@ -31,6 +31,8 @@ from adapterlab.tracking.entities import KIND_TAG, Dataset
 from adapterlab.tracking.tracker import Run, Tracker
 from adapterlab.worker.orders import Context
 
+_TRIAL = "trial"
+"""The kind of a trial's run."""
 _FEW_COEFFICIENTS = 64
 """Up to this many coefficients are metrics as well: enough for 8 sources × 6 layers."""
 
@@ -221,7 +223,15 @@ class SweepTree:
 
     def step_states(self) -> dict[str, State] | None:
         """Return the state of every step's run by node; ``None`` where the store does not answer."""
-        return self.tracker.states(self._sweep, without="trial")
+        return self.tracker.states(self._sweep, without=_TRIAL)
+
+    def ended_steps(self) -> set[str]:
+        """Return the nodes of the sweep and of its steps whose runs are there and have ended.
+
+        Raises:
+            UnavailableError: The store does not answer.
+        """
+        return self.tracker.ended(self._sweep, without=_TRIAL)
 
     def sweep(self, spec_toml: str, resolved: Mapping[str, Any], description: str) -> RunRecorder:
         """Open the sweep's own run, with the spec as written and as resolved."""
@@ -269,7 +279,7 @@ class SweepTree:
         params = {"task": job.task, "combiner": job.label, "trial": number, **settings}
         name = names.trial_name(job.task_name, job.label, settings)
         return self._start(
-            _Node(f"{study.node}/trial/{number}", study.node, "trial", name),
+            _Node(f"{study.node}/trial/{number}", study.node, _TRIAL, name),
             params={**params, **_own(job, settings)},
             new=new,
         )
