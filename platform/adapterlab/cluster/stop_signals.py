@@ -6,12 +6,15 @@ decides what a signal means: it asks its workers to stop, and closes what it has
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from adapterlab.errors import CancelledError
 
@@ -20,6 +23,8 @@ _ONE_REQUEST_S = 0.5
 """Signals this close together are one request: ``timeout`` sends its own twice, to the process and to its group."""
 _LAST_RESORT = 4
 """This many requests end whatever is being done, the orderly end included."""
+_AGAIN_S = 0.02
+"""How soon an interruption that went unheard is raised again."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -44,6 +49,7 @@ class StopSignals:
         """How often a stop was asked for."""
         self._raised_at: int | None = None
         self._last = -_ONE_REQUEST_S
+        self._unheard = False
 
     @contextmanager
     def heard(self) -> Iterator[None]:
@@ -53,9 +59,13 @@ class StopSignals:
             return
         heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
         before = {number: signal.signal(number, self._arrived) for number in heard}
+        unraisable = sys.unraisablehook
+        sys.unraisablehook = lambda lost: self._could_not_be_raised(lost, unraisable)
         try:
             yield
         finally:
+            self._unheard = False
+            sys.unraisablehook = unraisable
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -112,6 +122,9 @@ class StopSignals:
             )
 
     def _arrived(self, number: int, _frame: FrameType | None) -> None:
+        again, self._unheard = self._unheard, False
+        if again and self._raised_at is not None and self.count >= self._raised_at:
+            raise Interrupted(number)
         now = time.monotonic()
         if now - self._last < _ONE_REQUEST_S:
             return
@@ -120,3 +133,21 @@ class StopSignals:
         self.first = self.first or signal.Signals(number).name
         if self.count == self._raised_at or self.count >= _LAST_RESORT:
             raise Interrupted(number)
+
+    def _could_not_be_raised(self, lost: Any, tell: Any) -> None:
+        """Raise an interruption again that came while Python ran a finaliser or a weak reference's callback.
+
+        Whatever is raised there is printed and forgotten, and the work it should have ended would go on.
+        """
+        if not isinstance(lost.exc_value, Interrupted):
+            tell(lost)
+            return
+        self._unheard = True
+        # From another thread, a little later: the finaliser must have been left by then.
+        later = threading.Timer(_AGAIN_S, self._send_again, (lost.exc_value.number,))
+        later.daemon = True
+        later.start()
+
+    def _send_again(self, number: int) -> None:
+        if self._unheard:  # else it has been heard, or nobody listens any more
+            os.kill(os.getpid(), number)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from adapterlab.catalog.records import AdapterRecord, StudyRecord, TransferRecord
@@ -81,6 +81,33 @@ def show_reused(tree: SweepTree, catalog: Catalog, plan: Plan) -> None:
         else:
             run.mended(_numbers(record))
         run.end(State.COMPLETE)
+
+
+def show_failed(tree: SweepTree, catalog: Catalog, plan: Plan, failed: Mapping[str, str]) -> None:
+    """Make a sweep's tree say which steps failed, and why.
+
+    A worker tells of a step that fails in its training. One that was killed while the step hung, or that never
+    came as far as opening the step's run, tells nothing. Steps that only needed one that failed get no run.
+
+    Args:
+        tree: Of the sweep.
+        catalog: Keeps run ids.
+        plan: The plan.
+        failed: Keys of the steps that did not complete, with the reason.
+    """
+    shown = tree.step_states() if failed else None
+    if shown is None:  # nothing failed, or MLflow does not answer
+        return
+    lost = {step.id for step in plan.steps if step.key in failed}
+    for step in plan.steps:
+        key = str(step.key)
+        if key not in failed or not lost.isdisjoint(step.needs):
+            continue
+        node = tree.node(key)
+        if catalog.run_id(node) is None:
+            _open(tree, plan, step).end(State.FAILED, failed[key])
+        elif shown.get(node) is not State.FAILED:
+            tree.at(key).end(State.FAILED, failed[key])
 
 
 def _open(tree: SweepTree, plan: Plan, step: Step[Job]) -> RunRecorder:

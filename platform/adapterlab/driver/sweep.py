@@ -31,7 +31,7 @@ from adapterlab.driver.claims import HeldClaims
 from adapterlab.driver.launchers import Launcher, open_launcher
 from adapterlab.driver.leftovers import found_at_once
 from adapterlab.driver.progress import SweepView, view_sweep
-from adapterlab.driver.results import set_damaged_aside, show_reused
+from adapterlab.driver.results import set_damaged_aside, show_failed, show_reused
 from adapterlab.errors import (
     AwayError,
     CancelledError,
@@ -223,6 +223,7 @@ class _Driver:
                     self._work(holding, context)
                     self.phase = "closing the run tree"
                     show_reused(tree, self.catalog, self.plan)
+                    show_failed(tree, self.catalog, self.plan, self.failed)
             except BaseException as error:
                 state = State.FAILED if _is_a_fault(error) else State.KILLED
                 reason = (hide_passwords(str(error)).splitlines() or [type(error).__name__])[0]

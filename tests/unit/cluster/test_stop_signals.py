@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
+import time
 
 import pytest
 
@@ -80,6 +82,43 @@ def test_the_fourth_request_ends_even_the_orderly_end():
             send(signal.SIGINT)
         with pytest.raises(Interrupted):
             send(signal.SIGINT)
+
+
+def test_a_request_that_arrives_in_a_finaliser_interrupts_all_the_same():
+    """Python prints what is raised in ``__del__`` or in a weak reference's callback, and goes on."""
+
+    class Finalised:
+        def __del__(self):
+            send(signal.SIGTERM)
+
+    signals = StopSignals()
+
+    def work():
+        with signals.interrupting():
+            one = Finalised()
+            del one
+            end = time.monotonic() + 10
+            while time.monotonic() < end:
+                time.sleep(0.01)
+
+    with signals.heard():
+        with pytest.raises(Interrupted):
+            work()
+        assert signals.count == 1
+
+
+def test_what_else_a_finaliser_raises_is_told_as_ever(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
+
+    class Finalised:
+        def __del__(self):
+            raise ValueError("in a finaliser")
+
+    with StopSignals().heard():
+        one = Finalised()
+        del one
+    assert "in a finaliser" in capsys.readouterr().err
+    assert sys.unraisablehook is sys.__unraisablehook__
 
 
 def test_signals_close_together_are_one_request(monkeypatch):
