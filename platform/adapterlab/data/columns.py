@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import math
 import re
@@ -13,7 +14,13 @@ from typing import Any
 from adapterlab.data.formats import Fault
 from adapterlab.fingerprint import Json
 from adapterlab.records import ProblemType
-from adapterlab.registry.task_definitions import Row, TaskDefinition, fill_template, template_columns
+from adapterlab.registry.task_definitions import (
+    Row,
+    TaskDefinition,
+    fill_template,
+    template_columns,
+    value_at,
+)
 
 _LARGEST = 1e19
 """Greatest target of a regression; its square, which the loss begins with, is just a float32."""
@@ -21,6 +28,8 @@ _COMPARED = 1000
 """Columns among which a near name is looked for."""
 _NAMED = 20
 """Columns that a message names."""
+_FLAGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
+"""How a cell of text says whether a row has a label."""
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -32,10 +41,17 @@ class RowMaker:
         by_name: A label, whatever its type, is a class's name before it is an id.
         separator: What stands between the labels of a multi-label cell of text.
         cells: Values are cells of a delimited file: numbers are text there.
+        classes: What the file itself calls the ids of its label column; empty: nothing.
     """
 
     def __init__(
-        self, definition: TaskDefinition, *, by_name: bool, separator: str | None, cells: bool = False
+        self,
+        definition: TaskDefinition,
+        *,
+        by_name: bool,
+        separator: str | None,
+        cells: bool = False,
+        classes: tuple[str, ...] = (),
     ) -> None:
         self.definition = definition
         self._by_name = by_name
@@ -43,8 +59,11 @@ class RowMaker:
         self._separator = separator
         self._ids = {name: index for index, name in enumerate(definition.labels)}
         self._ids_of_numbers = _ids_of_numbers(definition.labels) if by_name else {}
+        # Where the task's names are others than the file's, its numbers are the task's ids.
+        self._classes = classes if by_name and set(definition.labels) <= set(classes) else ()
         self._text = [_Template(template) for template in definition.text]
-        self._choices = [_Template(template) for template in definition.choices]
+        several = () if definition.lists_choices else definition.choices
+        self._choices = [_Template(template) for template in several]
 
     def rows_in(self, record: Any) -> Iterable[Row]:
         """Return the rows a record stands for, with every column the task reads.
@@ -70,6 +89,8 @@ class RowMaker:
             Fault: A column is no text, or empty.
         """
         texts = tuple(self._fill(template, row) for template in self._text)
+        if self.definition.lists_choices:
+            return tuple((*texts, choice) for choice in self._listed(row))
         if not self._choices:
             if not any(text.strip() for text in texts):
                 raise Fault(f"columns {names(self.definition.text)} are all empty, expected text")
@@ -92,27 +113,87 @@ class RowMaker:
             )
         return template.fill(row)
 
+    def choices_in(self, row: Row) -> list[Any]:
+        """Return the choices that one column of a row holds.
+
+        Raises:
+            Fault: It holds no list.
+        """
+        column = self.definition.choices[0]
+        try:
+            value = value_at(column, row)
+        except KeyError as error:
+            raise Fault(f"column {column!r}: there is no {error.args[0]!r}") from None
+        if isinstance(value, str) and value.lstrip().startswith("["):
+            try:
+                value = json.loads(value)
+            except (ValueError, RecursionError):
+                raise Fault(f"column {column!r} is no JSON list: {value[:60]!r}") from None
+        if not isinstance(value, list | tuple):
+            raise Fault(f"column {column!r} is {kind_of(value)}, expected a list of choices")
+        return list(value)
+
+    def _listed(self, row: Row) -> list[str]:
+        column, wanted = self.definition.choices[0], len(self.definition.labels)
+        found = self.choices_in(row)
+        if len(found) != wanted:
+            raise Fault(f"column {column!r} lists {len(found)} choices, expected {wanted} as in every row")
+        for number, choice in enumerate(found, start=1):
+            if not isinstance(choice, str):
+                raise Fault(f"choice {number} of column {column!r} is {kind_of(choice)}, expected text")
+            if not choice.strip() and not self.definition.allow_empty:
+                raise Fault(f"choice {number} of column {column!r} is empty, expected text")
+            _check_text(choice, column)
+        return found
+
     def label(self, row: Row) -> int | float | tuple[int, ...]:
         """Return a class's id, a number, or the sorted ids of a multi-label row.
 
         Raises:
             Fault: It is none of the task's.
         """
+        if columns := self.definition.label_columns:
+            return tuple(
+                index for index, column in enumerate(columns) if self._has_label(row[column], column)
+            )
         value = row[self.definition.label]
         if self.definition.problem_type is ProblemType.REGRESSION:
             return self._number(value)
         if self.definition.problem_type is ProblemType.MULTI_LABEL:
-            listed = self._several(value)
+            listed = [self._named(one) for one in self._several(value)]
             hot = self._ids_of_ones(listed) if self._by_name else None
-            return tuple(sorted({self._id(one) for one in listed})) if hot is None else hot
-        return self._id(value)
+            return self._different(listed) if hot is None else hot
+        return self._id(self._named(value))
+
+    def _named(self, value: Any) -> Any:
+        """Return the name of a class that the file gives an id; anything else as it is."""
+        number = isinstance(value, int) and not isinstance(value, bool)
+        return self._classes[value] if number and 0 <= value < len(self._classes) else value
+
+    def _different(self, listed: list[Any]) -> tuple[int, ...]:
+        ids = sorted(self._id(one) for one in listed)
+        twice = next((one for one, other in itertools.pairwise(ids) if one == other), None)
+        if twice is not None:
+            named = self.definition.labels[twice]
+            raise Fault(f"column {self.definition.label!r} lists the label {named!r} twice")
+        return tuple(ids)
+
+    def _has_label(self, value: Any, column: str) -> bool:
+        if isinstance(value, str) and self._cells:
+            value = _FLAGS.get(value.strip().lower(), value)
+        if not isinstance(value, bool | int | float) or value not in (0, 1):
+            shown = repr(value) if isinstance(value, str | int | float) else kind_of(value)
+            raise Fault(f"column {column!r} is {shown[:60]}, expected 0 or 1")
+        return bool(value)
 
     def label_names(self, row: Row) -> list[str]:
         """Return the names a row's label says, for a task whose labels are not known yet."""
         value = row[self.definition.label]
         several = self.definition.problem_type is ProblemType.MULTI_LABEL
         return [
-            name_of(one) for one in (self._several(value) if several else (value,)) if one not in ("", None)
+            name_of(self._named(one))
+            for one in (self._several(value) if several else (value,))
+            if one not in ("", None)
         ]
 
     def group(self, row: Row) -> str | None:
@@ -190,14 +271,22 @@ class RowMaker:
                 return int(value)
         elif isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(labels):
             return value
-        known = ", ".join(f"{index} ({name})" for index, name in enumerate(labels[:20]))
+        numbers = bool(self._ids_of_numbers)  # what the classes are called; ids are not taken then
+        known = ", ".join(name if numbers else f"{index} ({name})" for index, name in enumerate(labels[:20]))
         known += f" and {len(labels) - 20} more" if len(labels) > 20 else ""
+        known += self._counted_from_one(value)
         hidden = (
             "; -1 stands for a hidden label" if value in (-1, "-1") and not isinstance(value, bool) else ""
         )
         shown = repr(value) if isinstance(value, str | int | float) else kind_of(value)
         column = self.definition.label
         raise Fault(f"unknown label {shown[:80]} in column {column!r}, expected one of {known}{hidden}")
+
+    def _counted_from_one(self, value: Any) -> str:
+        choices, labels = self.definition.problem_type is ProblemType.MULTIPLE_CHOICE, self.definition.labels
+        if self._by_name and choices and labels[0] == "0" and str(value) == str(len(labels)):
+            return "; if the first choice is called 1, say first_choice = 1"
+        return ""
 
     def _number(self, value: Any) -> float:
         column = self.definition.label

@@ -95,6 +95,43 @@ def counting_unit(path: Path) -> Literal["line", "row"]:
     return "row" if format_of(path) == ".parquet" else "line"
 
 
+def class_names(path: Path, column: str) -> tuple[str, ...]:
+    """Return what a Parquet file calls the ids of a column: the names of a ``ClassLabel`` of ``datasets``.
+
+    Args:
+        path: Any file of rows.
+        column: A column of ids, or of lists of them.
+
+    Returns:
+        The names by id; empty where the file says none, or cannot be read.
+    """
+    if format_of(path) != ".parquet":
+        return ()
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        kept = (pq.read_schema(path).metadata or {}).get(b"huggingface")
+        said: Any = {} if kept is None else json.loads(kept)["info"]["features"][column]
+        while isinstance(said, Mapping) and "feature" in said:  # a list of them
+            said = said["feature"]
+        names = said[0]["names"] if isinstance(said, list) else said["names"]
+    except (
+        ImportError,
+        OSError,
+        ValueError,
+        KeyError,
+        IndexError,
+        TypeError,
+        RecursionError,
+        pa.ArrowException,
+    ):
+        return ()  # whatever is wrong with the file is told by who reads its rows
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return ()
+    return tuple(names) if len(set(names)) == len(names) else ()
+
+
 def first_cells(path: Path) -> list[str]:
     """Return what stands between the tabs of a text file's first line."""
     for _, line in _lines(path):

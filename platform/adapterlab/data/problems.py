@@ -16,6 +16,8 @@ from adapterlab.records import ProblemType
 _MUCH_CUT = 0.1
 """Share of rows that lose text, above which cutting is a problem."""
 _MOST_NAMES = 8
+_ENOUGH = 20
+"""Rows in which a choice that is one of several is the right one at least once."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ def _labels(task: TaskRows) -> Iterator[Finding]:
                 yield Finding("problem", "labels", f"{name}: every target is {float(labels[0]):g}")
         return
     counts = {name: label_counts(task, task.splits[name]) for name in SPLITS}
+    yield from _near_names(task)
+    yield from _first_choice(task, counts)
     unseen = [label for label, count in counts["train"].items() if not count]
     if unseen and kind is not ProblemType.MULTIPLE_CHOICE:
         asked = [label for label in unseen if counts["validation"][label] + counts["test"][label]]
@@ -129,6 +133,31 @@ def _labels(task: TaskRows) -> Iterator[Finding]:
                 yield Finding(
                     "note", "labels", f"{name}: {bare:,} of {len(task.splits[name]):,} rows have no label"
                 )
+
+
+def _first_choice(task: TaskRows, counts: dict[str, dict[str, int]]) -> Iterator[Finding]:
+    choice = task.definition.problem_type is ProblemType.MULTIPLE_CHOICE
+    first = task.definition.labels[0]
+    if choice and len(task.splits["train"]) >= _ENOUGH and not any(counts[name][first] for name in SPLITS):
+        yield Finding(
+            "problem",
+            "labels",
+            f"the first choice, {first!r}, is never the right one; are they counted from 1? Then say first_choice = 1",
+        )
+
+
+def _near_names(task: TaskRows) -> Iterator[Finding]:
+    alike: dict[str, list[str]] = {}
+    for label in task.definition.labels:
+        alike.setdefault(" ".join(label.casefold().split()), []).append(label)
+    for names in alike.values():
+        if len(names) > 1:
+            yield Finding(
+                "note",
+                "labels",
+                f"{_names(names)} differ in capitals or spaces only, and are {len(names)} labels",
+                {"labels": list(names)},
+            )
 
 
 def _texts(task: TaskRows) -> Iterator[Finding]:

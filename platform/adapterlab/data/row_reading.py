@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from adapterlab.data.columns import RowMaker, names
 from adapterlab.data.file_records import SideTables, hub_records
-from adapterlab.data.formats import Fault, Quotes, Record, counting_unit, format_of
+from adapterlab.data.formats import Fault, Quotes, Record, class_names, counting_unit, format_of
 from adapterlab.errors import DataError
 from adapterlab.fingerprint import Json
 from adapterlab.records import ProblemType
@@ -52,6 +52,8 @@ class ReadOptions:
     separator: str | None = None
     """What stands between the labels of a multi-label cell of text."""
     quotes: Quotes = "auto"
+    first_choice: int = 0
+    """The number of the first choice, for choices without names."""
     id_column: str | None = None
     """Column no two rows may agree in; ``None``: two *different* rows may not in ``idx``."""
 
@@ -64,7 +66,7 @@ def file_rows(path: Path, definition: TaskDefinition, options: ReadOptions) -> I
     """
     numbered = hub_records(path, definition, quotes=options.quotes)
     tables = SideTables.beside(path, definition)
-    yield from _read(_Where.file(path), numbered, definition, options, tables)
+    yield from _read(_Where.file(path, definition), numbered, definition, options, tables)
 
 
 def files_rows(paths: Iterable[Path], definition: TaskDefinition, options: ReadOptions) -> Iterator[Row]:
@@ -76,7 +78,7 @@ def files_rows(paths: Iterable[Path], definition: TaskDefinition, options: ReadO
     totals = _Totals(definition)
     for path in faced:
         numbered = hub_records(path, definition, quotes=options.quotes)
-        tables, where = SideTables.beside(path, definition), _Where.file(path)
+        tables, where = SideTables.beside(path, definition), _Where.file(path, definition)
         yield from _read(where, numbered, definition, options, tables, totals)
     totals.check(f"{faced[0].parent}: {len(faced)} files")
 
@@ -98,13 +100,18 @@ def canonical_line(row: Row) -> str:
     return json.dumps(parts, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
-def label_names(rows: Iterable[tuple[int, Record]], definition: TaskDefinition, options: ReadOptions,
-                tables: SideTables | None = None) -> Counter[str]:  # fmt: skip
-    """Return the labels that occur, by name; rows that cannot be read are passed over."""
-    maker = RowMaker(definition, by_name=True, separator=options.separator)
+def label_names(path: Path, definition: TaskDefinition, options: ReadOptions) -> Counter[str]:
+    """Return the labels that occur in a file, by name; rows that cannot be read are passed over.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    classes = class_names(path, definition.label)
+    maker = RowMaker(definition, by_name=True, separator=options.separator, classes=classes)
+    tables = SideTables.beside(path, definition)
     found: Counter[str] = Counter()
     refused = 0
-    for _, record in rows:
+    for _, record in hub_records(path, definition, quotes=options.quotes):
         try:
             if not isinstance(record, Fault):
                 for one in maker.rows_in(record if tables is None else tables.join(record)):
@@ -114,6 +121,26 @@ def label_names(rows: Iterable[tuple[int, Record]], definition: TaskDefinition, 
             if refused == _MAX_FAULTS:
                 break
     return found
+
+
+def number_of_choices(path: Path, definition: TaskDefinition, options: ReadOptions) -> int | None:
+    """Return how many choices the first row of a file lists that lists any; ``None``: none does.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    maker = RowMaker(definition, by_name=True, separator=None)
+    refused = 0
+    for _, record in hub_records(path, definition, quotes=options.quotes):
+        try:
+            if not isinstance(record, Fault):
+                for one in maker.rows_in(record):
+                    return len(maker.choices_in(one))
+        except Fault:
+            refused += 1
+            if refused == _MAX_FAULTS:
+                break
+    return None
 
 
 def check_train_labels(where: str, labels: Iterable[Any], definition: TaskDefinition) -> None:
@@ -139,10 +166,13 @@ class _Where(NamedTuple):
     counted: Literal["line", "row"]
     cells: bool = False
     """Whether its values are cells of a delimited file, which are all text."""
+    classes: tuple[str, ...] = ()
+    """What the file calls the ids of its label column."""
 
     @classmethod
-    def file(cls, path: Path) -> _Where:
-        return cls(str(path), counting_unit(path), format_of(path) in (".csv", ".tsv"))
+    def file(cls, path: Path, definition: TaskDefinition) -> _Where:
+        cells = format_of(path) in (".csv", ".tsv")
+        return cls(str(path), counting_unit(path), cells, class_names(path, definition.label))
 
     def of(self, number: int) -> str:
         return f"{self.name}:{number}" if self.counted == "line" else f"{self.name}, row {number}"
@@ -177,7 +207,13 @@ def _read(
     tables: SideTables | None,
     totals: _Totals | None = None,
 ) -> Iterator[Row]:
-    maker = RowMaker(definition, by_name=options.by_name, separator=options.separator, cells=where.cells)
+    maker = RowMaker(
+        definition,
+        by_name=options.by_name,
+        separator=options.separator,
+        cells=where.cells,
+        classes=where.classes,
+    )
     seen = _Identities(options.id_column, where.counted)
     mine = totals or _Totals(definition)
     faults: list[tuple[int, str]] = []

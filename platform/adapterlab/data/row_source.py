@@ -6,13 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from adapterlab.data.file_records import SideTables, hub_records
-from adapterlab.data.row_reading import ReadOptions, Row, files_rows, label_names, suite_rows
+from adapterlab.data.formats import class_names
+from adapterlab.data.row_reading import (
+    ReadOptions,
+    Row,
+    files_rows,
+    label_names,
+    number_of_choices,
+    suite_rows,
+)
 from adapterlab.data.split_files import SplitFiles
 from adapterlab.errors import DataError
 from adapterlab.records import ProblemType, Splits
 from adapterlab.registry.plugins import TaskSuite
 from adapterlab.registry.task_definitions import TaskDefinition
+from adapterlab.spec.tasks import choice_names
 
 _MAX_LABELS = 1000
 
@@ -71,11 +79,29 @@ class RowSource:
             DataError: Train shows none, or cannot be read.
         """
         definition = self.definition
-        has_labels = definition.problem_type in (ProblemType.CLASSIFICATION, ProblemType.MULTI_LABEL)
-        return self.with_labels(self.labels_of_train()) if has_labels and not definition.labels else self
+        if definition.labels or definition.problem_type is ProblemType.REGRESSION:
+            return self
+        if definition.problem_type is ProblemType.MULTIPLE_CHOICE:
+            return self.with_labels(self._choices_of_train())
+        return self.with_labels(self.labels_of_train())
+
+    def _choices_of_train(self) -> tuple[str, ...]:
+        """Return the numbers of the choices that a row of train lists."""
+        assert self.split_files is not None
+        counts = (number_of_choices(path, self.definition, self.options) for path in self.split_files.train)
+        count = next((one for one in counts if one is not None), 0)
+        if count < 2:
+            for _ in self.with_labels(("0", "1")).rows("train"):  # a fault of its rows tells more
+                pass
+            raise DataError(
+                f"{self.where('train')}: column {self.definition.choices[0]!r} lists {count} choices, expected 2 "
+                "or more",
+                remedy="Name the column that holds the list of choices.",
+            )
+        return choice_names(count, self.options.first_choice)
 
     def labels_of_train(self) -> tuple[str, ...]:
-        """Return the labels that occur in train, sorted: as numbers if all of them are.
+        """Return the labels that occur in train, as its file orders them, or sorted: as numbers if all are.
 
         Raises:
             DataError: There are fewer than two, or more than a thousand.
@@ -84,9 +110,7 @@ class RowSource:
             raise DataError(f"{self.task}: its suite must say its labels")
         found: set[str] = set()
         for path in self.split_files.train:
-            records = hub_records(path, self.definition, quotes=self.options.quotes)
-            tables = SideTables.beside(path, self.definition)
-            found |= set(label_names(records, self.definition, self.options, tables))
+            found |= set(label_names(path, self.definition, self.options))
         if len(found) < 2:  # a fault of its rows tells more
             for _ in self.with_labels(tuple(found) or ("",)).rows("train"):
                 pass
@@ -96,5 +120,8 @@ class RowSource:
                 f"expected 2 to {_MAX_LABELS}",
                 remedy='Name the right label column; for numbers say type = "regression".',
             )
+        told = class_names(self.split_files.train[0], self.definition.label)
+        if found <= set(told):
+            return tuple(name for name in told if name in found)
         whole = all(name.removeprefix("-").isdecimal() and name.isascii() for name in found)
         return tuple(sorted(found, key=(lambda name: (int(name), name)) if whole else None))

@@ -93,7 +93,8 @@ def check_inside(path: Path, roots: Sequence[Path]) -> None:
     if not any(real.is_relative_to(os.path.realpath(root)) for root in roots):
         raise DataError(
             f"{path}: leads outside {' and '.join(str(root) for root in roots)}, to {real}",
-            remedy="Copy the files below data.root, or point data.root at the folder that holds them.",
+            remedy="Name a file of your own [[task]] by its absolute path, or point data.root at the folder that "
+            "holds the files.",
         )
 
 

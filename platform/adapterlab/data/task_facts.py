@@ -24,7 +24,7 @@ from adapterlab.fingerprint import Json, canonical_json
 from adapterlab.records import ProblemType, TaskFacts
 from adapterlab.registry.task_definitions import TaskDefinition
 
-READER_VERSION = 3
+READER_VERSION = 4
 """Raise it when rows are read differently: kept digests are computed anew."""
 DIGEST_VERSION = 1
 """Part of every content digest: raise it when the canonical rows change."""
@@ -128,6 +128,7 @@ def _settings(source: RowSource) -> list[Any]:
         source.task,
         source.version,
         *(list(definition.text), list(definition.choices), definition.label, list(definition.labels)),
+        *(list(definition.label_columns), source.options.first_choice),
         *(str(definition.problem_type), definition.stratify, str(definition.splits), definition.truncate),
         *(definition.groups, list(definition.extras), definition.allow_empty),
         *(
@@ -178,7 +179,7 @@ def _facts(
         n_validation=validation,
         n_test=test,
         pending_reason=pending_reason,
-        choices=max(1, len(definition.choices)),
+        choices=max(2, len(definition.labels)) if definition.choices else 1,
         max_length=definition.max_length,
         overlaps=definition.overlaps,
         head=definition.head,

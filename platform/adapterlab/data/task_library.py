@@ -197,13 +197,18 @@ class TaskLibrary:
     def _source_of_own(self, spec: TaskSpec, *, download: bool) -> RowSource:
         definition = definition_from(spec)
         options = ReadOptions(
-            by_name=True, separator=spec.delimiter, quotes=spec.quotes, id_column=spec.id
-        )  # fmt: skip
+            by_name=True,
+            separator=spec.delimiter,
+            quotes=spec.quotes,
+            first_choice=spec.first_choice,
+            id_column=spec.id,
+        )
         roots = (self.own_folder, *(() if self.root is None else (self.root,)))
         if definition.hub is not None:
             files = self._hub_files(spec.name, definition, download=download)
         elif spec.folder is not None:
             folder = given_path(self.own_folder / os.path.expanduser(spec.folder), f"{spec.name}: folder")  # noqa: PTH111
+            roots = (*roots, folder) if _is_whole(spec.folder) else roots
             files = files_in(folder, spec.name, definition.splits, FolderLocation("."), roots=roots)
         else:
             files = _named_files(spec, definition, self.own_folder, roots)
@@ -240,7 +245,8 @@ def _named_files(
         if name is None:
             return ()
         path = given_path(folder / os.path.expanduser(name), f"{spec.name}: {key}")  # noqa: PTH111
-        check_inside(path, roots)
+        if not _is_whole(name):
+            check_inside(path, roots)
         try:
             check_regular(path)
         except NotFoundError:
@@ -258,6 +264,11 @@ def _named_files(
     if definition.splits is Splits.HOLDOUT:  # one of the two; it is what is tested on
         return SplitFiles(train, test or validation)
     return SplitFiles(train, test, validation)
+
+
+def _is_whole(name: str) -> bool:
+    """Return whether a person has written a path from its root on, or from a home: it is what they mean."""
+    return Path(os.path.expanduser(name)).is_absolute()  # noqa: PTH111
 
 
 def _generator_files(suite: TaskSuite) -> tuple[Path, ...]:

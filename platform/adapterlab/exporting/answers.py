@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,12 @@ from adapterlab.errors import DataError, NotFoundError
 from adapterlab.given_files import shortened
 from adapterlab.records import DEFAULT_HEAD, ProblemType
 from adapterlab.registry.entry_points import task_definition
-from adapterlab.registry.task_definitions import TaskDefinition, fill_template, template_columns
+from adapterlab.registry.task_definitions import (
+    TaskDefinition,
+    fill_template,
+    template_columns,
+    value_at,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +39,7 @@ class Answers:
     """One or two columns of a row, or templates of columns; empty if not known."""
     metric: str | None = None
     choices: tuple[str, ...] = ()
-    """For multiple choice: the column or template of each choice."""
+    """For multiple choice: the column or template of each choice; one alone is a column that lists them."""
     head: str = DEFAULT_HEAD
     """The head plug-in that gives the outputs."""
 
@@ -82,11 +88,12 @@ class Answers:
             )
             if not all(one is None or isinstance(one, str) for one in (found.task, found.metric)):
                 raise TypeError("task and metric must be names")
-            for template in (*found.columns, *found.choices):
+            for template in (*found.columns, *(found.choices if len(found.choices) > 1 else ())):
                 template_columns(template)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"{where}: {type(error).__name__}: {error}") from None
-        wanted = {ProblemType.REGRESSION: 0, ProblemType.MULTIPLE_CHOICE: len(found.choices)}
+        choices = len(found.labels) if len(found.choices) == 1 else len(found.choices)
+        wanted = {ProblemType.REGRESSION: 0, ProblemType.MULTIPLE_CHOICE: choices}
         single = found.problem_type in wanted
         if len(found.labels) != wanted.get(found.problem_type, outputs) or (single and outputs != 1):
             raise DataError(f"{where}: {len(found.labels)} labels for a head of {outputs} outputs")
@@ -156,20 +163,30 @@ def sequences_of(row: Mapping[str, Any], answers: Answers, where: str) -> tuple[
 
 
 def _choices_of(row: Mapping[str, Any], answers: Answers, where: str) -> tuple[tuple[str, ...], ...]:
-    if answers.choices and _has(row, (*answers.columns, *answers.choices)):
+    given, texts = row.get("choices"), row
+    if len(answers.choices) == 1:
+        with suppress(KeyError):
+            texts, given = {"text": _own_text(row, answers)}, value_at(answers.choices[0], row)
+    elif answers.choices and _has(row, (*answers.columns, *answers.choices)):
         return tuple(_texts(row, (*answers.columns, choice), where) for choice in answers.choices)
-    given = row.get("choices")
     common = () if answers.choices and not answers.columns else ("text",)
-    if not isinstance(given, list) or not _has(row, common):
+    if not isinstance(given, list) or not _has(texts, common):
         raise _lacks(row, (*answers.columns, *answers.choices), "text and choices, a list", where)
     if len(given) < 2 or (answers.labels and len(given) != len(answers.labels)):
         expected = len(answers.labels) or "at least 2"
         raise DataError(f"{where}: {len(given)} choices, expected {expected}")
-    first = _texts(row, common, where)
+    first = _texts(texts, common, where)
     return tuple(
         (*first, *_texts({f"choice {n}": choice}, (f"choice {n}",), where))
         for n, choice in enumerate(given, 1)
     )
+
+
+def _own_text(row: Mapping[str, Any], answers: Answers) -> Any:
+    """Return what is common to all choices, from the task's own columns or from ``text``."""
+    if not answers.columns or not _has(row, answers.columns):
+        return row.get("text")
+    return fill_template(answers.columns[0], row)
 
 
 def _with_own_columns(row: Mapping[str, Any], answers: Answers) -> Mapping[str, Any]:

@@ -99,8 +99,13 @@ class TaskDefinition:
     description: str = ""
     citation: str = ""
     licence: str = ""
+    label_columns: tuple[str, ...] = ()
+    """For a multi-label task with a column of 0 or 1 for each label, in the order of ``labels``: those columns.
+    Empty: ``label`` holds them all."""
     choices: tuple[str, ...] = ()
-    """Templates of each choice, for multiple choice: its second sequence, or, without ``text``, all."""
+    """Templates of each choice, for multiple choice: its second sequence, or, without ``text``, all. A single
+    one is a column that holds the choices of a row as a list, as many as there are ``labels``; a dot leads
+    into an object: ``"choices.text"``."""
     groups: str | None = None
     """Template whose value rows that are scored together share; ``None``: each row alone."""
     extras: tuple[str, ...] = ()
@@ -132,9 +137,16 @@ class TaskDefinition:
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column it reads, each once, in order: of texts, choices, group, extras and label."""
-        templates = (*self.text, *self.choices, *(() if self.groups is None else (self.groups,)))
+        choices = () if self.lists_choices else self.choices
+        templates = (*self.text, *choices, *(() if self.groups is None else (self.groups,)))
         read = [name for template in templates for name in template_columns(template)]
-        return tuple(dict.fromkeys((*read, *self.extras, self.label)))
+        listed = [name.partition(".")[0] for name in self.choices] if self.lists_choices else []
+        return tuple(dict.fromkeys((*read, *listed, *self.extras, *(self.label_columns or (self.label,)))))
+
+    @property
+    def lists_choices(self) -> bool:
+        """Whether one column holds all choices of a row, as a list."""
+        return len(self.choices) == 1
 
 
 def template_columns(template: str) -> tuple[str, ...]:
@@ -153,6 +165,22 @@ def template_columns(template: str) -> tuple[str, ...]:
             raise ValueError(f"template {template!r}: {name!r} is no column's name")
         names.append(name)
     return tuple(names)
+
+
+def value_at(path: str, row: Row) -> Any:
+    """Return the value of a column, or of what a path with dots leads to inside one.
+
+    Raises:
+        KeyError: There is nothing.
+    """
+    if path in row:
+        return row[path]
+    value: Any = row
+    for part in path.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            raise KeyError(part)
+        value = value[part]
+    return value
 
 
 def fill_template(template: str, row: Row) -> Any:

@@ -89,11 +89,15 @@ class TaskSpec(Frozen):
     text: Texts = ()
     """One or two columns, or templates with columns in braces: ``"{title}: {body}"``."""
     choices: Texts = ()
-    """For multiple choice: the column or template of each choice; it follows the text."""
-    label: str = "label"
-    """Column of the label."""
+    """For multiple choice: the column or template of each choice; it follows the text. One column alone holds
+    the choices of a row as a list; a dot leads into an object: ``["choices.text"]``."""
+    first_choice: Literal[0, 1] = 0
+    """The number that the label column has for the first choice."""
+    label: str | Annotated[tuple[str, ...], Field(strict=False, min_length=2, max_length=1000)] = "label"
+    """Column of the label; for ``multi_label`` also a list: columns that hold a 0 or a 1 for one label each."""
     labels: Texts = ()
-    """Names of the classes in the order of their ids; absent: those that train shows, sorted."""
+    """Names of the classes in the order of their ids; absent: those of the Parquet file's ``ClassLabel``, or
+    those that train shows, sorted."""
     delimiter: Annotated[str, Field(min_length=1, max_length=8)] | None = None
     """What stands between the labels of a multi-label cell, for example ``";"``."""
     metrics: Texts = ()
@@ -147,7 +151,13 @@ class TaskSpec(Frozen):
 
     @model_validator(mode="after")
     def _check(self) -> TaskSpec:
-        for complaint in (self._place(), self._texts(), self._labels()):
+        for complaint in (
+            self._place(),
+            self._texts(),
+            self._labels(),
+            self._label_columns(),
+            self._scores(),
+        ):
             if complaint:
                 raise ValueError(complaint)
         return self
@@ -182,11 +192,12 @@ class TaskSpec(Frozen):
             return f"text needs one or two columns or templates, got {len(self.text)}"
         if choice and len(self.text) > 1:
             return "text of a multiple-choice task is one column or template, or none"
-        if choice and len(self.choices) < 2:
-            return f"choices needs two columns or templates at least, got {len(self.choices)}"
+        if choice and not self.choices:
+            return "choices needs a column that holds lists, or two columns or templates at least"
         if self.choices and not choice:
             return 'choices are for type = "multiple_choice"'
-        for key, templates in (("text", self.text), ("choices", self.choices)):
+        several = self.choices if len(self.choices) > 1 else ()
+        for key, templates in (("text", self.text), ("choices", several)):
             for template in templates:
                 try:
                     template_columns(template)
@@ -194,17 +205,36 @@ class TaskSpec(Frozen):
                     return f"{key}: {error}"
         return None
 
-    def _labels(self) -> str | None:  # noqa: PLR0911 - one rule a line
+    def _labels(self) -> str | None:
         if self.labels and self.type == "regression":
             return "labels are for classes; a regression has numbers"
         if len(set(self.labels)) != len(self.labels):
             return "labels lists a name twice"
-        if self.labels and self.type == "multiple_choice" and len(self.labels) != len(self.choices):
+        several = self.type == "multiple_choice" and len(self.choices) > 1
+        if self.labels and several and len(self.labels) != len(self.choices):
             return f"labels must name {len(self.choices)} choices, got {len(self.labels)}"
         if len(self.labels) == 1:
             return "labels needs two classes at least"
+        if self.first_choice and (self.type != "multiple_choice" or self.labels):
+            return 'first_choice is for type = "multiple_choice" without labels'
+        return None
+
+    def _label_columns(self) -> str | None:  # noqa: PLR0911 - one rule a line
         if self.delimiter is not None and self.type != "multi_label":
             return 'delimiter is for type = "multi_label"'
+        if isinstance(self.label, str):
+            return None
+        if self.type != "multi_label":
+            return f'label names {len(self.label)} columns, which is for type = "multi_label"'
+        if self.delimiter is not None:
+            return "delimiter is for one column of labels; label names several"
+        if len(set(self.label)) != len(self.label):
+            return "label lists a column twice"
+        if self.labels and len(self.labels) != len(self.label):
+            return f"labels must name the {len(self.label)} columns of label, got {len(self.labels)}"
+        return None
+
+    def _scores(self) -> str | None:
         if self.stratify and self.type != "classification":
             return "stratify is for classification"
         known = METRICS[self.problem_type]
@@ -219,16 +249,17 @@ class TaskSpec(Frozen):
 def definition_from(spec: TaskSpec) -> TaskDefinition:
     """Return how a declared task is read and scored; its labels are empty if train is to say them."""
     kind = spec.problem_type
-    labels = spec.labels
-    if kind is ProblemType.MULTIPLE_CHOICE and not labels:
-        labels = tuple(str(number) for number in range(len(spec.choices)))
+    labels, columns = spec.labels, () if isinstance(spec.label, str) else spec.label
+    if kind is ProblemType.MULTIPLE_CHOICE and not labels and len(spec.choices) > 1:
+        labels = choice_names(len(spec.choices), spec.first_choice)
     classes = kind is ProblemType.CLASSIFICATION
     return TaskDefinition(
         name=spec.name.partition("/")[2],
         text=spec.text,
-        label=spec.label,
+        label=spec.label if isinstance(spec.label, str) else ", ".join(columns),
+        label_columns=columns,
         problem_type=kind,
-        labels=labels,
+        labels=labels or columns,
         metrics=spec.metrics or METRICS[kind][:1],
         stratify=classes if spec.stratify is None else spec.stratify,
         description=spec.description,
@@ -241,6 +272,11 @@ def definition_from(spec: TaskSpec) -> TaskDefinition:
         head=spec.head,
         hub=None if spec.hub is None else _location(spec, spec.hub),
     )
+
+
+def choice_names(count: int, first: int) -> tuple[str, ...]:
+    """Return what choices without names are called: their numbers, in the label column's way of counting."""
+    return tuple(str(number) for number in range(first, first + count))
 
 
 def _location(spec: TaskSpec, repository: str) -> HubLocation:

@@ -141,3 +141,36 @@ def test_an_example_shows_what_the_model_sees_and_what_it_does_not(tmp_path, mod
     assert (whole.tokens, whole.texts[0].kept) == ((), len("the cat sat not the dog ran"))
     with pytest.raises(UsageError, match="no row 11"):
         split_preview(opened, "test", None, row=11)
+
+
+def test_labels_that_differ_in_capitals_or_spaces_only_are_noted(tmp_path):
+    more = [*rows(100, 120, ("Bad", " bad ")), *rows(120, 124, ("new york", "New  York"))]
+    splits = SOUND | {"train": [*SOUND["train"], *more]}
+    found = about(check_task(task(tmp_path / "t", splits), None), "labels")
+    assert found == [
+        ("note", "' bad ', 'Bad', 'bad' differ in capitals or spaces only, and are 3 labels"),
+        ("note", "'New  York', 'new york' differ in capitals or spaces only, and are 2 labels"),
+    ]
+
+
+def test_a_first_choice_that_is_never_right_is_a_problem(tmp_path):
+    """Choices counted from 1 whose last is not right in any row read as if counted from 0."""
+    folder = tmp_path / "t"
+    folder.mkdir()
+    lines = [
+        json.dumps({"text": f"{LONG} {number}?", "options": ["a", "b", "c"], "label": 1 + number % 2})
+        for number in range(60)
+    ]
+    (folder / "train.jsonl").write_text("\n".join(lines) + "\n")
+
+    def checked(**more: object) -> list[tuple[str, str]]:
+        spec = TaskSpec.model_validate(
+            {"name": "mine/t", "train": "train.jsonl", "text": ["text"], "type": "multiple_choice"}
+            | {"choices": ["options"]}
+            | more
+        )
+        library = TaskLibrary(folder / "cache", own_tasks={spec.name: spec}, own_folder=folder)
+        return about(check_task(load_rows(library, spec.name), None), "labels")
+
+    assert [(level, "say first_choice = 1" in message) for level, message in checked()] == [("problem", True)]
+    assert not checked(first_choice=1)

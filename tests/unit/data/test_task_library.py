@@ -181,12 +181,27 @@ def test_paths_stay_inside_the_specs_folder_or_the_root(tmp_path):
         facts(spec_folder, train="../root/a.csv")
     assert facts(spec_folder, root, train="../root/a.csv").content_digest
     assert facts(spec_folder, root, train=str(root / "a.csv")).content_digest
+    assert facts(spec_folder, train=str(root / "a.csv")).content_digest  # written out, it is what is meant
     (spec_folder / "link.csv").symlink_to(root / "a.csv")
     with pytest.raises(DataError, match="leads outside"):
         facts(spec_folder, train="link.csv")
     (spec_folder / "link").symlink_to(root)
-    with pytest.raises(DataError, match="leads outside"):
+    with pytest.raises(DataError, match="leads outside") as caught:
         facts(spec_folder, folder="link")
+    assert "absolute path" in str(caught.value.remedy)
+
+
+def test_a_folder_written_out_is_read_and_what_is_linked_into_it_is_not(tmp_path):
+    spec_folder, mine, other = (tmp_path / name for name in ("spec", "mine", "other"))
+    for folder in (spec_folder, mine, other):
+        folder.mkdir()
+    table(mine / "train.csv")
+    table(mine / "dev.csv", 20)
+    assert facts(spec_folder, folder=str(mine)).n_test == 20
+    table(other / "test.csv", 10)
+    (mine / "test.csv").symlink_to(other / "test.csv")
+    with pytest.raises(DataError, match="leads outside"):
+        facts(spec_folder, folder=str(mine), splits="own")
 
 
 def test_a_folder_is_read_by_the_names_of_its_files(tmp_path):
