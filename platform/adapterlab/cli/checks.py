@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import urllib.error
@@ -19,6 +18,7 @@ from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
+from adapterlab.cluster.gpus import find_gpus
 from adapterlab.errors import AdapterlabError
 from adapterlab.passwords import hide_passwords
 from adapterlab.registry import entry_points
@@ -249,10 +249,15 @@ def processors(*, deep: bool) -> Iterator[Check]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     yield Check("processor", Verdict.OK, f"{cores} cores, {memory_gib:.1f} GiB of memory")
-    gpus = _gpus()
-    yield Check("gpu", Verdict.OK, ", ".join(gpus) or "none; training runs on the processor")
+    found = find_gpus()
+    names = ", ".join(map(str, found.cards))
+    if found.obstacle:
+        remedy = "training runs on the processor; cluster.gpus_per_worker = 1 insists on a GPU"
+        yield Check("gpu", Verdict.WARN, found.obstacle, remedy)
+    else:
+        yield Check("gpu", Verdict.OK, names or "none; training runs on the processor")
     if deep:
-        yield _torch(expect_gpu=bool(gpus))
+        yield _torch(expect_gpu=bool(found.usable))
 
 
 def extra_with(module: str) -> str | None:
@@ -323,20 +328,6 @@ def _ask(url: str, home: str) -> str:
     with engine.connect() as connection:
         connection.execute(text(question))
     return shown
-
-
-def _gpus() -> list[str]:
-    command = shutil.which("nvidia-smi")
-    if command is None:
-        return []
-    query = [command, "--query-gpu=name,memory.total", "--format=csv,noheader"]
-    try:
-        reply = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return (
-        [line.strip() for line in reply.stdout.splitlines() if line.strip()] if reply.returncode == 0 else []
-    )
 
 
 def _torch(*, expect_gpu: bool) -> Check:

@@ -31,6 +31,7 @@ def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = 
     _methods(planned)
     emit("")
     emit(summary_line(planned))
+    emit(device_line(planned))
     for warning in planned.warnings:
         note(f"warning: {warning}")
     if alone := _alone(planned):
@@ -99,6 +100,11 @@ def summary_line(planned: PlannedSweep) -> str:
         described = ", ".join(f"{count} {_LABELS[State(state)]}" for state, count in states.items())
         parts.append(f"{_plural(kind)}: {described}")
     return f"{'; '.join(parts)}. Time: {duration(planned.estimate.seconds)} ({planned.estimate.basis})."
+
+
+def device_line(planned: PlannedSweep) -> str:
+    """Return what workers train on."""
+    return f"Workers train on: {planned.device.words}."
 
 
 def _plural(kind: str) -> str:

@@ -8,7 +8,7 @@ from adapterlab.api import plan, report, submit
 from adapterlab.cli.live import live_progress
 from adapterlab.cli.options import JsonOption, SetOption, SpecArgument
 from adapterlab.cli.output import emit, emit_json, note
-from adapterlab.cli.plan import summary_line
+from adapterlab.cli.plan import device_line, summary_line
 from adapterlab.cli.report import show
 from adapterlab.cluster.stop_signals import StopSignals
 from adapterlab.records import StepKind
@@ -29,7 +29,9 @@ def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = 
 
 
 def _submit(loaded: LoadedSpec, *, json: bool) -> None:
-    note(f"{loaded.spec.name}: {summary_line(plan(loaded))}")
+    planned = plan(loaded)
+    note(f"{loaded.spec.name}: {summary_line(planned)}")
+    note(device_line(planned))
     for warning in loaded.warnings:
         note(f"warning: {warning}")
     with live_progress() as watch:

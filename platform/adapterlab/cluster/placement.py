@@ -77,7 +77,7 @@ def refuse_too_large(nodes: Iterable[Node], needs: WorkerNeeds) -> None:
     counted = needs.cpus > have.get("CPU", 0) or needs.gpus > have.get("GPU", 0)
     raise UsageError(
         f"a worker needs {needs}; this machine has {have.get('CPU', 0):g} CPU and {have.get('GPU', 0):g} GPU",
-        remedy="Lower cluster.cpus_per_worker or cluster.gpus_per_worker, or set cluster.address."
+        remedy="Lower cluster.cpus_per_worker or cluster.gpus_per_worker (0: the CPU), or set cluster.address."
         if counted
         else "Other resources and labels are those of a cluster's nodes: set cluster.address, or leave out "
         "cluster.resources and cluster.labels.",

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from adapterlab.caching.leftovers import Leftover, remove_abandoned, scratch_folder, scratch_folders
+from adapterlab.cluster.gpus import worker_device
 from adapterlab.cluster.outcomes import InWork, Stop, WorkerOutcome, attempt, never_ended, outcome_of
-from adapterlab.cluster.placement import WorkerNeeds, room
+from adapterlab.cluster.placement import Node, WorkerNeeds, room
 from adapterlab.cluster.ray_process import RayProcess, open_ray
 from adapterlab.cluster.stop_signals import StopSignals
 from adapterlab.cluster.tune import GRACE_S
@@ -40,6 +41,10 @@ class Launcher(Protocol):
     @property
     def groups(self) -> int:
         """How many workers can train sources side by side, >= 1."""
+
+    @property
+    def gpus(self) -> float:
+        """GPUs of a worker, perhaps a fraction; 0: it trains on the CPU."""
 
     @property
     def keeps_order(self) -> bool:
@@ -92,11 +97,14 @@ def tune_folders(home: Path) -> Iterator[Leftover]:
 
 
 @contextmanager
-def open_launcher(cluster: ClusterSpec, home: Path, signals: StopSignals) -> Iterator[Launcher]:
+def open_launcher(
+    cluster: ClusterSpec, precision: str, home: Path, signals: StopSignals
+) -> Iterator[Launcher]:
     """Make ready what starts workers, as a spec says.
 
     Args:
         cluster: The spec's section.
+        precision: Of the frozen backbone, which not every card computes in.
         home: The home folder; logs are kept there.
         signals: What they ask for while orders are done; a second one ends them at once.
 
@@ -104,14 +112,16 @@ def open_launcher(cluster: ClusterSpec, home: Path, signals: StopSignals) -> Ite
         UnavailableError: The cluster cannot be reached.
     """
     if cluster.launcher == "in_process":
-        yield InProcess(home / "logs" / "in_process.log", signals)
+        gpus = worker_device(cluster, precision).gpus or 0.0
+        yield InProcess(home / "logs" / "in_process.log", signals, gpus)
         return
     runtime_env = cluster.runtime_env.for_ray()
     with (
         open_ray(cluster.address, log_folder=home / "logs", runtime_env=runtime_env) as ray,
         tune_folder(home) as scratch,
     ):
-        session, needs = ray.session, needs_of(cluster)
+        session = ray.session
+        needs = needs_of(cluster, _gpus_on(session.nodes, cluster, precision))
         yield OnRay(
             needs,
             ray,
@@ -123,11 +133,19 @@ def open_launcher(cluster: ClusterSpec, home: Path, signals: StopSignals) -> Ite
         )
 
 
-def needs_of(cluster: ClusterSpec) -> WorkerNeeds:
-    """Return what a spec gives each worker."""
+def _gpus_on(nodes: Sequence[Node], cluster: ClusterSpec, precision: str) -> float:
+    """Return the GPUs of a worker: what the spec says, else one if there are any on nodes it may be placed on."""
+    gpus = worker_device(cluster, precision).gpus
+    if gpus is not None:
+        return gpus
+    return 1.0 if room(nodes, needs_of(cluster, 1.0)) else 0.0
+
+
+def needs_of(cluster: ClusterSpec, gpus: float) -> WorkerNeeds:
+    """Return what a spec gives each worker, with so many GPUs."""
     return WorkerNeeds(
         cpus=cluster.cpus_per_worker,
-        gpus=cluster.gpus_per_worker,
+        gpus=gpus,
         side_by_side=cluster.workers,
         max_retries=cluster.max_retries,
         step_timeout_s=cluster.step_timeout_s,
@@ -147,6 +165,11 @@ class OnRay:
     """Folder for Ray Tune's scratch files."""
     groups: int
     keeps_order: bool
+
+    @property
+    def gpus(self) -> float:
+        """See :attr:`Launcher.gpus`."""
+        return self.needs.gpus
 
     def run(
         self,
@@ -189,6 +212,7 @@ class InProcess:
     log: Path
     """Where the tracebacks of orders that failed go."""
     signals: StopSignals
+    gpus: float = 0.0
     groups: int = 1
     keeps_order: bool = True
 

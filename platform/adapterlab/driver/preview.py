@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapterlab.backbones.facts import backbone_facts, check_backbone, model_facts
 from adapterlab.catalog.presence import is_missing
+from adapterlab.cluster.gpus import WorkerDevice, worker_device
 from adapterlab.data.task_data import check_row_length, fitting_row_length
 from adapterlab.data.task_facts import task_facts
 from adapterlab.data.task_library import TaskLibrary
@@ -36,6 +37,8 @@ class PlannedSweep:
     statuses: dict[str, StepStatus]
     """By step key; steps whose key is unknown are absent."""
     estimate: Estimate
+    device: WorkerDevice
+    """What workers train on."""
     warnings: tuple[str, ...] = ()
     """What is allowed, but may not be meant; see ``LoadedSpec.warnings``."""
 
@@ -69,6 +72,7 @@ class PlannedSweep:
             "counts": self.counts,
             "estimate_s": self.estimate.seconds,
             "estimate_basis": self.estimate.basis,
+            "device": self.device.words,
             "pending": list(self.plan.pending),
             "warnings": list(self.warnings),
             "methods": [one.to_json() for one in self.methods],
@@ -152,10 +156,11 @@ def plan_spec(loaded: LoadedSpec) -> PlannedSweep:
     """
     compiled = compile_spec(loaded)
     keys = [step.key for step in compiled.steps if step.key is not None]
+    device = worker_device(loaded.spec.cluster, loaded.spec.backbone.precision)
     catalog = _existing_catalog(loaded.stores())
     if catalog is None:
-        estimated = _estimate(compiled, loaded, compiled.steps, None)
-        return PlannedSweep(compiled, {}, estimated, loaded.warnings)
+        estimated = _estimate(compiled, loaded, compiled.steps, None, device)
+        return PlannedSweep(compiled, {}, estimated, device, loaded.warnings)
     with catalog:
         statuses = catalog.status(keys)
         missing = [
@@ -163,8 +168,8 @@ def plan_spec(loaded: LoadedSpec) -> PlannedSweep:
             for step in compiled.steps
             if step.key is None or statuses[step.key].state is not State.COMPLETE
         ]
-        estimated = _estimate(compiled, loaded, missing, catalog)
-        return PlannedSweep(compiled, statuses, estimated, loaded.warnings)
+        estimated = _estimate(compiled, loaded, missing, catalog, device)
+        return PlannedSweep(compiled, statuses, estimated, device, loaded.warnings)
 
 
 def _existing_catalog(stores: Stores) -> Catalog | None:
@@ -176,7 +181,11 @@ def _existing_catalog(stores: Stores) -> Catalog | None:
 
 
 def _estimate(
-    compiled: Plan, loaded: LoadedSpec, missing: Sequence[Step[Job]], catalog: Catalog | None
+    compiled: Plan,
+    loaded: LoadedSpec,
+    missing: Sequence[Step[Job]],
+    catalog: Catalog | None,
+    device: WorkerDevice,
 ) -> Estimate:
     import os
 
@@ -184,6 +193,8 @@ def _estimate(
     digest = compiled.facts.backbone.weights_digest
     cores = os.cpu_count() or 1
     workers = cluster.workers or max(1, int(cores / cluster.cpus_per_worker))
+    if device.cards and cluster.workers is None:
+        workers = min(workers, device.cards)
 
     def seconds_per_row(step: Step[Job]) -> float | None:
         if catalog is None or digest is None:
@@ -197,6 +208,6 @@ def _estimate(
         compiled.facts.backbone.shape,
         max_length=loaded.spec.data.max_length,
         workers=workers,
-        gpu=cluster.gpus_per_worker > 0,
+        gpu=bool(device.gpus),
         seconds_per_row=seconds_per_row,
     )

@@ -252,8 +252,10 @@ class _Driver:
             context = replace(context, shipment=self._ship(context))
         remove_abandoned(found_at_once(self.stores))
         self.phase = "starting Ray" if cluster.launcher == "ray" else "starting"
-        with open_launcher(cluster, Path(self.stores.home), self.signals) as launcher:
-            self.phase = "starting workers"
+        precision, home = self.spec.backbone.precision, Path(self.stores.home)
+        with open_launcher(cluster, precision, home, self.signals) as launcher:
+            context = replace(context, gpu=launcher.gpus > 0)
+            self.phase = f"starting workers on {'GPUs' if launcher.gpus else 'CPUs'}"
             while missing := self._open_steps():
                 holding.claim(missing)
                 orders = self._next_orders(holding, missing, launcher, context)
@@ -434,7 +436,7 @@ class _Driver:
             max_train_rows=self.spec.data.max_train_rows,
             lanes=cluster.lanes,
             threads=max(1, int(cluster.cpus_per_worker)),
-            gpu=cluster.gpus_per_worker > 0,
+            gpu=False,  # the launcher knows, once it is open
             patience_s=cluster.lease_s,
         )
 

@@ -264,8 +264,9 @@ class ClusterSpec(Frozen):
     """Workers that share one study."""
     cpus_per_worker: Annotated[float, Field(gt=0)] = 1.0
     """CPU cores of a worker."""
-    gpus_per_worker: Annotated[float, Field(ge=0)] = 0.0
-    """GPUs of a worker; may be a fraction."""
+    gpus_per_worker: Annotated[float, Field(ge=0)] | None = None
+    """GPUs of a worker; may be a fraction, so that several share a card. ``0``: the CPU. Absent: a whole one
+    where there are any, else the CPU."""
     resources: dict[str, float] = Field(default_factory=dict)
     """What else of its node a worker is given, by Ray's name of the resource: ``{ highmem = 1 }``."""
     labels: dict[str, str] = Field(default_factory=dict)

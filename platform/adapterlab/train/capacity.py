@@ -22,7 +22,25 @@ _WARM_UP = 1
 _GAIN = 1.03
 """Least growth of tokens a second that is worth twice the lanes."""
 _MEMORY_SHARE = 0.8
-"""Share of a card's memory that a doubled pass may be expected to take."""
+"""Share of what a card has for this process that a doubled pass may be expected to take."""
+_OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+"""What errors say that are of no class of their own: a CPU's, and those of NVIDIA's libraries."""
+_PERHAPS = (
+    "CUBLAS_STATUS_EXECUTION_FAILED",
+    "CUBLAS_STATUS_INTERNAL_ERROR",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "CUDNN_STATUS_EXECUTION_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR",
+    "CUDNN_STATUS_NOT_INITIALIZED",
+)
+"""What the same libraries say when they find no room for what they need beside torch; or when they are broken."""
+_FULL_SHARE = 0.05
+"""With less than this share of a card free, those errors are for want of memory."""
 
 Say = Callable[[str], None]
 _LOG = logging.getLogger(__name__)
@@ -76,6 +94,7 @@ class Capacity:
 
     def ran_out(self, lanes: int) -> None:
         """Go on with half the lanes after a pass of so many ran out of memory."""
+        _give_back_kept()
         self.lanes = max(1, lanes // 2)
         self._seen.clear()
         self._settled = True
@@ -83,16 +102,40 @@ class Capacity:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory ran out, on a card or on a CPU."""
+    """Return whether an error says that memory ran out, on a card or on a CPU.
+
+    On a card that another process fills, NVIDIA's libraries fail in other words; a card that is nearly full
+    tells these from a fault.
+    """
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    # Torch has no class of its own for a CPU's.
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    if not isinstance(error, RuntimeError):
+        return False
+    said = str(error)
+    if any(words in said for words in _OUT_OF_MEMORY):
+        return True
+    return any(words in said for words in _PERHAPS) and _card_is_full()
+
+
+def _card_is_full() -> bool:
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return False
+    try:
+        free, total = torch.cuda.mem_get_info()
+    except RuntimeError:  # the card is lost to this process, whatever it was
+        return False
+    return free < _FULL_SHARE * total
+
+
+def _give_back_kept() -> None:
+    """Let go of the memory of a card that torch keeps for later, in pieces that may fit nothing."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.empty_cache()
 
 
 def _fits_doubled() -> bool:
     """Return whether a card is likely to hold twice the lanes; a CPU's memory is not the limit."""
     if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return True
-    _, total = torch.cuda.mem_get_info()
-    return 2 * torch.cuda.max_memory_allocated() < _MEMORY_SHARE * total
+    free, _ = torch.cuda.mem_get_info()
+    return 2 * torch.cuda.max_memory_allocated() < _MEMORY_SHARE * (free + torch.cuda.memory_reserved())

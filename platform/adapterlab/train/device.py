@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 import torch
+
+_LOG = logging.getLogger(__name__)
 
 _KEPT_KERNELS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128", "LRU_CACHE_CAPACITY": "128"}
 """How many kernels oneDNN, and torch's layer above it, keep for products in 16 bits: one for each number of
@@ -22,6 +25,10 @@ def prepare(*, threads: int, gpu: bool) -> torch.device:
     for name, count in _KEPT_KERNELS.items():
         os.environ.setdefault(name, count)  # read at the first product
     torch.set_num_threads(threads)
+    if gpu and not torch.cuda.is_available():
+        _LOG.warning(
+            "this worker was given a GPU, but torch %s cannot use it; training on the CPU", torch.__version__
+        )
     return torch.device("cuda" if gpu and torch.cuda.is_available() else "cpu")
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from adapterlab.errors import TrainingError
 from adapterlab.records import State, TrainSettings
 from adapterlab.registry.entry_points import adapter_method
-from adapterlab.train.capacity import Capacity
+from adapterlab.train.capacity import Capacity, is_out_of_memory
 from adapterlab.train.lane import source_lane
 from adapterlab.train.loop import train_lanes
 from tiny_models import random_encoder, random_task
@@ -138,3 +138,53 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
     lane.tensors["layer.0.down.weight"] = torch.zeros(3, 3)
     with pytest.raises(RuntimeError, match="shapes"):
         trained([lane], Capacity(2))
+
+
+GIB = 1 << 30
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """Make torch say that a card has so much free of 80 GiB, and this process so much of it."""
+
+    def has(free, *, reserved=0, peak=0):
+        monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free * GIB, 80 * GIB))
+        monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: reserved * GIB)
+        monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: peak * GIB)
+        monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+
+    return has
+
+
+@pytest.mark.parametrize(
+    ("said", "always"),
+    [
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("CUDA error: out of memory", True),
+        ("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasGemmEx(...)`", False),
+        ("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR", False),
+    ],
+)
+def test_on_a_card_that_is_nearly_full_the_libraries_errors_are_for_want_of_memory(card, said, always):
+    card(free=1)
+    assert is_out_of_memory(RuntimeError(said))
+    card(free=40)
+    assert is_out_of_memory(RuntimeError(said)) is always
+
+
+@pytest.mark.parametrize("said", ["CUDA error: device-side assert triggered", "shape mismatch"])
+def test_other_errors_of_a_full_card_are_what_they_say(card, said):
+    card(free=0)
+    assert not is_out_of_memory(RuntimeError(said))
+
+
+def test_what_other_processes_hold_of_a_card_is_not_there_to_be_doubled_into(card):
+    """30 GiB at the peak would double into an empty card of 80, and not into half of it."""
+    fast = [1.0] * 6
+    for free, lanes in ((50, 2), (10, 1)):
+        card(free=free, reserved=30, peak=30)
+        capacity = Capacity()
+        for seconds in fast:
+            capacity.observe(1, 1000, seconds)
+        assert capacity.lanes == lanes
