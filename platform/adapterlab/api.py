@@ -13,7 +13,7 @@ with adapterlab.open_catalog() as catalog:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from adapterlab.exporting.ablation import Contributions, Split
     from adapterlab.exporting.composition import AdapterReference
     from adapterlab.exporting.draft import Exported
-    from adapterlab.exporting.prediction import Prediction
+    from adapterlab.exporting.evaluation import Evaluated
+    from adapterlab.exporting.prediction import AnsweringModel, Prediction
     from adapterlab.reporting.summary import Summary
     from adapterlab.train.compose import Composition
 
@@ -40,6 +41,7 @@ __all__ = [
     "cancel",
     "compose",
     "contributions",
+    "evaluate",
     "export",
     "load_spec",
     "open_catalog",
@@ -233,13 +235,14 @@ def contributions(
 
 
 def predict(
-    what: str | Path, rows: Sequence[Mapping[str, Any]], *, backbone: str | None = None
+    what: str | Path, rows: Iterable[Mapping[str, Any]], *, backbone: str | None = None
 ) -> list[Prediction]:
     """Return what a catalogued adapter or transfer, or an exported folder, says of texts.
 
     Args:
         what: A key of the catalog, or a unique beginning of it, or a folder.
-        rows: Each with the task's own columns, or ``text`` and perhaps ``text_pair``.
+        rows: Each with the task's own columns, or ``text`` and perhaps ``text_pair``, or, for multiple
+            choice, ``text`` and ``choices``.
         backbone: Where the backbone is; absent: where the catalog or the folder says.
 
     Raises:
@@ -247,9 +250,62 @@ def predict(
         DataError: A row or the folder is malformed.
         BackboneError: The backbone is not the one it was trained on.
     """
-    from adapterlab.exporting.prediction import predict as answer
+    from adapterlab.exporting.prediction import numbered
 
-    return answer(what, rows, backbone=backbone, open_catalog=_filled_catalog, cache=home.stores().cache)
+    given = list(rows)
+    if not given:
+        return []
+    answered = answering_model(what, backbone=backbone).answer(numbered(given))
+    return [prediction for some in answered for prediction in some.predictions]
+
+
+def evaluate(
+    what: str | Path,
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    label: str | None = None,
+    delimiter: str | None = None,
+    metrics: Sequence[str] = (),
+    backbone: str | None = None,
+) -> Evaluated:
+    """Say how good a catalogued adapter or transfer, or an exported folder, is on labelled rows.
+
+    Args:
+        what: A key of the catalog, or a unique beginning of it, or a folder.
+        rows: As for :func:`predict`, each with the right answer.
+        label: Column of the right answer; absent: the task's own.
+        delimiter: What stands between the labels of a multi-label cell of text.
+        metrics: Names; absent: the task's own, and the usual ones of its kind.
+        backbone: Where the backbone is; absent: where the catalog or the folder says.
+
+    Raises:
+        NotFoundError: There is no such thing, or no backbone for it.
+        DataError: A row or the folder is malformed, or there is no row.
+        UsageError: A metric is not defined for such a task.
+        BackboneError: The backbone is not the one it was trained on.
+    """
+    from adapterlab.exporting.evaluation import evaluate as compare
+    from adapterlab.exporting.prediction import numbered
+
+    model = answering_model(what, backbone=backbone)
+    return compare(model, numbered(rows), label=label, delimiter=delimiter, wanted=metrics)
+
+
+def answering_model(what: str | Path, *, backbone: str | None = None) -> AnsweringModel:
+    """Load what answers: :func:`predict` and :func:`evaluate` for rows that come one after another.
+
+    Args:
+        what: A key of the catalog, or a unique beginning of it, or a folder.
+        backbone: Where the backbone is; absent: where the catalog or the folder says.
+
+    Raises:
+        NotFoundError: There is no such thing, or no backbone or head for it.
+        DataError: The folder is malformed.
+        BackboneError: The backbone is not the one it was trained on.
+    """
+    from adapterlab.exporting.prediction import open_model
+
+    return open_model(what, backbone=backbone, open_catalog=_filled_catalog, cache=home.stores().cache)
 
 
 def compose(

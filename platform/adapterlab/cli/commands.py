@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, Entry] = {
     "catalog": Entry("List and inspect adapters and transfers, and where they come from.", STORES),
     "export": Entry("Write an adapter or a transfer for AdapterHub or PEFT.", STORES, works=True),
     "predict": Entry("Show what an adapter or a transfer says of texts.", STORES),
+    "evaluate": Entry("Show how good an adapter or a transfer is on labelled rows.", STORES),
     "ui": Entry("Open the tracked runs in the browser.", STORES, works=True),
     "db": Entry("Create, upgrade and check the catalog's schema.", STORES, works=True),
     "tasks": Entry("List tasks, show one as the model will see it, check their data.", SETUP),

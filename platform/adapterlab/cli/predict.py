@@ -2,127 +2,174 @@
 
 from __future__ import annotations
 
+import csv
 import json as jsonlib
-import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from adapterlab.cli.given_rows import counted, rows_of
 from adapterlab.cli.options import JsonOption
-from adapterlab.cli.output import emit_json, table
-from adapterlab.errors import DataError, UsageError
-from adapterlab.given_files import check_regular, given_path
+from adapterlab.cli.output import emit_json, note, table
+from adapterlab.errors import UnavailableError, UsageError
+from adapterlab.given_files import given_path
 
 if TYPE_CHECKING:
-    from adapterlab.exporting.prediction import Prediction
+    from adapterlab.exporting.prediction import NumberedRow, Prediction
 
 _SHOWN = 60
 """Letters of a text in the table."""
+_ENDINGS = (".jsonl", ".csv")
+
+WhatArgument = Annotated[
+    str,
+    typer.Argument(metavar="KEY_OR_FOLDER", help="Key of an adapter or a transfer, or an exported folder."),
+]
+BackboneOption = Annotated[
+    str | None,
+    typer.Option(metavar="SOURCE", help="Where the backbone is: a folder, package:… or hub:…@…"),
+]
 
 
 def command(
-    what: Annotated[
-        str,
-        typer.Argument(
-            metavar="KEY_OR_FOLDER", help="Key of an adapter or a transfer, or an exported folder."
-        ),
-    ],
+    what: WhatArgument,
     file: Annotated[
         str | None,
         typer.Option(
             metavar="ROWS",
-            help="JSON lines with the task's columns, or text and perhaps text_pair or choices; - reads "
-            "standard input.",
+            help="JSON lines, CSV, TSV or Parquet with the task's columns, or text and perhaps text_pair or "
+            "choices; - reads JSON lines from standard input.",
         ),
     ] = None,
-    text: Annotated[str | None, typer.Option(help="One text.")] = None,
-    text_pair: Annotated[str | None, typer.Option(help="The second text of a pair.")] = None,
+    text: Annotated[list[str] | None, typer.Option(help="A text; repeat it for several.")] = None,
+    text_pair: Annotated[
+        list[str] | None, typer.Option(help="The second text of a pair; one for each --text.")
+    ] = None,
     choice: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help="A choice, of a multiple-choice task; repeat it.")
     ] = None,
-    backbone: Annotated[
+    to: Annotated[
         str | None,
-        typer.Option(metavar="SOURCE", help="Where the backbone is: a folder, package:… or hub:…@…"),
+        typer.Option(
+            "--to", metavar="FILE", help="Write the answers into a file, .jsonl or .csv, as they come."
+        ),
     ] = None,
+    backbone: BackboneOption = None,
     json: JsonOption = False,
 ) -> None:
     """Print the most probable class, choice or labels with their probabilities, or the number, for each text."""
-    if (file is None) == (text is None):
+    rows = _given(file, text or [], text_pair or [], choice or [])
+    from adapterlab.api import answering_model
+
+    answered = answering_model(what, backbone=backbone).answer(rows)
+    kept: list[Prediction] = []
+    done = 0
+    with _writing(to) as write, counted("predicting") as count:
+        for some in answered:
+            done += len(some.predictions)
+            if to is None:
+                kept += some.predictions
+            else:
+                write(some.predictions)
+            count(done)
+    if to is not None:
+        note(f"wrote {done:,} answers into {to}")
+    elif json:
+        emit_json({"predictions": [one.to_json() for one in kept]})
+    else:
+        _show(kept)
+
+
+def _given(
+    file: str | None, texts: Sequence[str], pairs: Sequence[str], choices: Sequence[str]
+) -> Iterator[NumberedRow]:
+    if (file is None) == (not texts):
         raise UsageError(
             "give either --text or --file", remedy='For example: --text "No." --text-pair "Yes."'
         )
-    if (text_pair is not None or choice) and text is None:
-        raise UsageError(f"{'--choice' if choice else '--text-pair'} needs --text")
-    rows: list[dict[str, Any]]
     if file is not None:
-        rows = _rows(file)
-    else:
-        rows = [{"text": text}]
-        if text_pair is not None:
-            rows[0]["text_pair"] = text_pair
-        if choice:
-            rows[0]["choices"] = choice
-    from adapterlab.api import predict
+        if pairs or choices:
+            raise UsageError(f"{'--choice' if choices else '--text-pair'} needs --text")
+        return rows_of(file)
+    if pairs and len(pairs) != len(texts):
+        raise UsageError(
+            f"{len(texts)} --text, but {len(pairs)} --text-pair", remedy="Give one for each --text, in order."
+        )
+    if choices and len(texts) > 1:
+        raise UsageError(
+            f"{len(texts)} --text with --choice", remedy="Choices belong to one text; --file takes many rows."
+        )
+    rows: list[dict[str, Any]] = [{"text": text} for text in texts]
+    for row, pair in zip(rows, pairs, strict=False):
+        row["text_pair"] = pair
+    if choices:
+        rows[0]["choices"] = list(choices)
+    return iter([(f"row {number}", row) for number, row in enumerate(rows, start=1)])
 
-    predictions = predict(what, rows, backbone=backbone)
-    if json:
-        emit_json({"predictions": [one.to_json() for one in predictions]})
-    else:
-        _show(predictions)
 
-
-def _rows(file: str) -> list[dict[str, Any]]:
-    if file == "-":
-        return _decoded("standard input", sys.stdin)
-    path = given_path(file, "--file")
-    check_regular(path)
+@contextmanager
+def _writing(to: str | None) -> Iterator[Callable[[Sequence[Prediction]], None]]:
+    """Open the file of answers; it has its name once all of them are in it."""
+    if to is None:
+        yield lambda _: None
+        return
+    path = given_path(to, "--to")
+    if path.suffix not in _ENDINGS:
+        raise UsageError(f"--to {to}: expected a name that ends in {' or '.join(_ENDINGS)}")
+    draft = path.with_name(f".{path.name}.part")
     try:
-        with path.open(encoding="utf-8-sig") as stream:
-            return _decoded(file, stream)
+        with draft.open("w", encoding="utf-8", newline="") as stream:
+            yield _lines(stream) if path.suffix == ".jsonl" else _cells(stream)
+        draft.replace(path)
     except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror or error})") from None
+        raise UnavailableError(
+            f"{path}: cannot be written ({error.strerror or error})", remedy="Choose another place."
+        ) from None
+    finally:
+        Path(draft).unlink(missing_ok=True)
 
 
-def _decoded(where: str, lines: Iterable[str]) -> list[dict[str, Any]]:
-    try:
-        return _parsed(where, lines)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where}: not UTF-8 (byte {error.start})") from None
+def _lines(stream: Any) -> Callable[[Sequence[Prediction]], None]:
+    def write(some: Sequence[Prediction]) -> None:
+        for one in some:
+            stream.write(jsonlib.dumps(one.to_json(), ensure_ascii=False, allow_nan=False) + "\n")
+
+    return write
 
 
-def _parsed(where: str, lines: Iterable[str]) -> list[dict[str, Any]]:
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = jsonlib.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{where}:{number}: broken JSON ({error})") from None
-        if not isinstance(row, dict):
-            raise DataError(f"{where}:{number}: expected an object, got {type(row).__name__}")
-        rows.append(row)
-    if not rows:
-        raise DataError(f"{where}: no rows")
-    return rows
+def _cells(stream: Any) -> Callable[[Sequence[Prediction]], None]:
+    writer = csv.writer(stream, lineterminator="\n")
+    begun = False
+
+    def write(some: Sequence[Prediction]) -> None:
+        nonlocal begun
+        for one in some:
+            answer = one.value if one.label is None and one.labels is None else one.label
+            answer = "; ".join(one.labels) if one.labels is not None else answer
+            if not begun:
+                begun = True
+                texts = [f"text {number}" for number in range(1, len(one.texts) + 1)]
+                writer.writerow([*texts, "answer", *(f"p({name})" for name in one.probabilities)])
+            writer.writerow([*one.texts, answer, *one.probabilities.values()])
+
+    return write
 
 
-def _show(predictions: list[Prediction]) -> None:
+def _show(predictions: Sequence[Prediction]) -> None:
     if predictions[0].labels is not None:
-        table(("text", "labels"), [(_cut(one), _likely(one)) for one in predictions])
+        table(("text", "labels"), [(cut(one), _likely(one)) for one in predictions])
         return
     if predictions[0].label is None:
-        cells = [(_cut(one), f"{one.value:.4f}") for one in predictions]
+        cells = [(cut(one), f"{one.value:.4f}") for one in predictions]
         table(("text", "value"), cells, right=("value",))
         return
     names = list(predictions[0].probabilities)
     table(
         ("text", "label", *names),
-        [
-            (_cut(one), one.label, *(f"{one.probabilities[name]:.4f}" for name in names))
-            for one in predictions
-        ],
+        [(cut(one), one.label, *(f"{one.probabilities[name]:.4f}" for name in names)) for one in predictions],
         right=names,
     )
 
@@ -133,6 +180,7 @@ def _likely(prediction: Prediction) -> str:
     return ", ".join(f"{name} {prediction.probabilities[name]:.2f}" for name in chosen) or "none"
 
 
-def _cut(prediction: Prediction) -> str:
+def cut(prediction: Prediction) -> str:
+    """Return a row's texts in one line, short enough for a table."""
     text = " | ".join(" ".join(part.split()) for part in prediction.texts)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

@@ -60,6 +60,7 @@ def format_of(path: Path) -> str | None:
 def records(
     path: Path,
     *,
+    ending: str | None = None,
     quotes: Quotes = "auto",
     header: tuple[str, ...] | None = None,
     lenient: bool = False,
@@ -68,6 +69,7 @@ def records(
 
     Args:
         path: A file whose name ends as :data:`ENDINGS` say.
+        ending: Which of them it is, whatever its name; ``None``: what its name says.
         quotes: How a delimited file quotes.
         header: Column names of a delimited file that has none in its first line.
         lenient: Take delimited rows with more cells than columns, and leave out those with fewer: the
@@ -76,7 +78,7 @@ def records(
     Raises:
         DataError: The file as a whole cannot be read: unknown, cut off, not what its name says.
     """
-    ending = format_of(path)
+    ending = ending or format_of(path)
     if ending is None:
         raise DataError(
             f"{path}: unknown format, expected a name that ends in {', '.join(ENDINGS)} (or one with .gz)",

@@ -42,6 +42,10 @@ class Answers:
     """For multiple choice: the column or template of each choice; one alone is a column that lists them."""
     head: str = DEFAULT_HEAD
     """The head plug-in that gives the outputs."""
+    label: str = "label"
+    """Column of the right answer, where rows have one."""
+    label_columns: tuple[str, ...] = ()
+    """For a multi-label task with a column of 0 or 1 for each label: those columns."""
 
     @property
     def sequences(self) -> int:
@@ -67,6 +71,8 @@ class Answers:
             "metric": self.metric,
             **({"choices": list(self.choices)} if self.choices else {}),
             **({} if self.head == DEFAULT_HEAD else {"head": self.head}),
+            **({} if self.label == "label" else {"label": self.label}),
+            **({"label_columns": list(self.label_columns)} if self.label_columns else {}),
         }
 
     @classmethod
@@ -85,6 +91,8 @@ class Answers:
                 metric=value["metric"],
                 choices=tuple(map(str, value.get("choices", ()))),
                 head=str(value.get("head", DEFAULT_HEAD)),
+                label=str(value.get("label", "label")),
+                label_columns=tuple(map(str, value.get("label_columns", ()))),
             )
             if not all(one is None or isinstance(one, str) for one in (found.task, found.metric)):
                 raise TypeError("task and metric must be names")
@@ -123,6 +131,8 @@ def answers_of(
     columns: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     head = DEFAULT_HEAD
+    label = "label"
+    label_columns: tuple[str, ...] = ()
     try:
         definition = declared or task_definition(record.task)
     except NotFoundError:
@@ -130,9 +140,10 @@ def answers_of(
     else:
         labels, columns = definition.labels or labels, definition.text
         kind, choices, head = definition.problem_type, definition.choices, definition.head
+        label, label_columns = definition.label, definition.label_columns
     if kind in (ProblemType.CLASSIFICATION, ProblemType.MULTI_LABEL) and len(labels) != outputs:
         labels = tuple(f"LABEL_{index}" for index in range(outputs))
-    return Answers(record.task, kind, labels, columns, record.metric, choices, head)
+    return Answers(record.task, kind, labels, columns, record.metric, choices, head, label, label_columns)
 
 
 def answers_of_labels(labels: tuple[str, ...], outputs: int, *, multi_label: bool = False) -> Answers:
@@ -153,13 +164,19 @@ def sequences_of(row: Mapping[str, Any], answers: Answers, where: str) -> tuple[
     Raises:
         DataError: It has neither, or something that is no text.
     """
-    row = _with_own_columns(row, answers)
+    row = with_own_columns(row, answers)
     if answers.problem_type is ProblemType.MULTIPLE_CHOICE:
         return _choices_of(row, answers, where)
-    for templates in (answers.columns, ("text", "text_pair"), ("text",)):
-        if templates and _has(row, templates):
-            return (_texts(row, templates, where),)
-    raise _lacks(row, answers.columns, "text and perhaps text_pair", where)
+    if answers.columns and _has(row, answers.columns):
+        return (_texts(row, answers.columns, where),)
+    given = tuple(name for name in ("text", "text_pair") if name in row)
+    wanted = len(answers.columns) or len(given)
+    if "text" not in given or len(given) < wanted:
+        general = {1: "text", 2: "text and text_pair"}.get(len(answers.columns), "text and perhaps text_pair")
+        raise _lacks(row, answers.columns, general, where)
+    if len(given) > wanted:
+        raise DataError(f"{where}: text_pair is given, but {answers.task or 'the task'} takes one text")
+    return (_texts(row, given, where),)
 
 
 def _choices_of(row: Mapping[str, Any], answers: Answers, where: str) -> tuple[tuple[str, ...], ...]:
@@ -189,7 +206,7 @@ def _own_text(row: Mapping[str, Any], answers: Answers) -> Any:
     return fill_template(answers.columns[0], row)
 
 
-def _with_own_columns(row: Mapping[str, Any], answers: Answers) -> Mapping[str, Any]:
+def with_own_columns(row: Mapping[str, Any], answers: Answers) -> Mapping[str, Any]:
     """Return the row with the columns its task derives from those of the hub, if it can be done."""
     if answers.task is None or _has(row, (*answers.columns, *answers.choices)):
         return row

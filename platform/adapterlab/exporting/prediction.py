@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ from adapterlab.train.layers import Backbone
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_CHUNK = 256
+"""Rows that are read, answered and forgotten together: any number of them fits into memory."""
 _KEY = re.compile(r"[0-9a-f]{4,64}")
 
 
@@ -57,9 +60,26 @@ class Prediction:
         return {**answer, "label": self.label, "probabilities": dict(self.probabilities)}
 
 
+NumberedRow = tuple[str, Mapping[str, Any]]
+"""A row, and what to call it in a message."""
+
+
 @dataclass(frozen=True)
-class _Model:
-    """Something that answers, on its backbone."""
+class AnsweredRows:
+    """Some rows that follow one another, with the head's outputs."""
+
+    rows: tuple[NumberedRow, ...]
+    sequences: tuple[tuple[tuple[str, ...], ...], ...]
+    """Of each row: one sequence, or one a choice."""
+    logits: NDArray[np.float64]
+    """(M, C) for the M sequences, in order; one a choice for multiple choice, (M, 1)."""
+    predictions: tuple[Prediction, ...]
+    """One a row."""
+
+
+@dataclass(frozen=True)
+class AnsweringModel:
+    """Something that answers, on its backbone; :func:`open_model` makes one."""
 
     name: str
     backbone: Backbone
@@ -69,50 +89,67 @@ class _Model:
     answers: Answers
     max_length: int | None
 
+    def answer(self, rows: Iterable[NumberedRow]) -> Iterator[AnsweredRows]:
+        """Answer rows as they come, a few hundred at a time.
 
-def predict(
+        Args:
+            rows: Each with the task's own columns; or ``text`` and perhaps ``text_pair``; or, for multiple
+                choice, ``text`` and ``choices``.
+
+        Raises:
+            DataError: A row is malformed, or has no finite answer.
+        """
+        stream = iter(rows)
+        while chunk := tuple(itertools.islice(stream, _CHUNK)):
+            asked = tuple(sequences_of(row, self.answers, where) for where, row in chunk)
+            sequences = [sequence for one in asked for sequence in one]
+            examples = selftest.encoded(sequences, self.folder, self.max_length)
+            logits = engine.outputs(self.backbone, self.seat, examples)
+            _check_finite(logits, asked, self.name)
+            choosing = self.answers.problem_type is ProblemType.MULTIPLE_CHOICE
+            found = (
+                _chosen(asked, logits, self.answers)
+                if choosing
+                else _answered(sequences, logits, self.answers)
+            )
+            yield AnsweredRows(chunk, asked, logits, tuple(found))
+
+
+def open_model(
     what: str | Path,
-    rows: Sequence[Mapping[str, Any]],
     *,
     backbone: str | None,
     open_catalog: Callable[[], Catalog],
     cache: Path,
-) -> list[Prediction]:
-    """Return the answers of a catalogued adapter or transfer, or of an exported folder.
+) -> AnsweringModel:
+    """Load a catalogued adapter or transfer, or an exported folder, with its head and its backbone.
 
     Args:
         what: A key of the catalog (or a unique beginning), or a folder.
-        rows: Each with the task's own columns; or ``text`` and perhaps ``text_pair``; or, for multiple
-            choice, ``text`` and ``choices``.
         backbone: Where the backbone is; ``None``: where the catalog or the folder says.
         open_catalog: Opens the catalog.
         cache: Folder of this machine's caches.
 
     Raises:
-        NotFoundError: There is no such thing, or no backbone for it.
-        DataError: A row is malformed, or the folder is.
+        NotFoundError: There is no such thing, or no backbone or head for it.
+        DataError: The folder is malformed.
         BackboneError: The backbone is not the one it was trained on.
     """
-    if not rows:
-        return []
     folder = Path(os.path.expanduser(what))  # noqa: PTH111
     if what and is_folder(folder):
-        model = _from_folder(folder, backbone, cache)
-    elif isinstance(what, str) and _KEY.fullmatch(what):
-        model = _from_catalog(what, backbone, open_catalog, cache)
-    else:
-        raise NotFoundError(
-            f"no folder {shortened(str(what))!r}, and no key of the catalog",
-            remedy="`platform catalog list` shows the keys.",
-        )
-    asked = [sequences_of(row, model.answers, f"row {number}") for number, row in enumerate(rows, start=1)]
-    sequences = [sequence for one in asked for sequence in one]
-    examples = selftest.encoded(sequences, model.folder, model.max_length)
-    logits = engine.outputs(model.backbone, model.seat, examples)
-    _check_finite(logits, asked, model.name)
-    if model.answers.problem_type is ProblemType.MULTIPLE_CHOICE:
-        return _chosen(asked, logits, model.answers)
-    return _answered(sequences, logits, model.answers)
+        return _from_folder(folder, backbone, cache)
+    if isinstance(what, str) and _KEY.fullmatch(what):
+        return _from_catalog(what, backbone, open_catalog, cache)
+    raise NotFoundError(
+        f"no folder {shortened(str(what))!r}, and no key of the catalog",
+        remedy="`platform catalog list` shows the keys.",
+    )
+
+
+def numbered(rows: Iterable[Mapping[str, Any]]) -> Iterator[NumberedRow]:
+    """Yield rows with their numbers, from 1, for messages."""
+    for number, row in enumerate(rows, start=1):
+        yield f"row {number}", row
 
 
 def _check_finite(
@@ -174,7 +211,9 @@ def _likely(names: tuple[str, ...], chances: NDArray[np.float64]) -> tuple[str, 
     return tuple(name for name, chance in zip(names, chances, strict=True) if chance > 0.5)
 
 
-def _from_catalog(key: str, backbone: str | None, open_catalog: Callable[[], Catalog], cache: Path) -> _Model:
+def _from_catalog(
+    key: str, backbone: str | None, open_catalog: Callable[[], Catalog], cache: Path
+) -> AnsweringModel:
     with open_catalog() as catalog:
         trained = open_trained(catalog, key)
     if not trained.head:
@@ -183,10 +222,12 @@ def _from_catalog(key: str, backbone: str | None, open_catalog: Callable[[], Cat
     name = f"{trained.kind} {trained.record.key[:12]}"
     backbones.check_digest(facts, trained.record.backbone_digest, name)
     loaded = backbones.load(facts)
-    return _Model(name, loaded, _place(facts), trained.seat(loaded), trained.answers, trained.max_length)
+    return AnsweringModel(
+        name, loaded, _place(facts), trained.seat(loaded), trained.answers, trained.max_length
+    )
 
 
-def _from_folder(folder: Path, backbone: str | None, cache: Path) -> _Model:
+def _from_folder(folder: Path, backbone: str | None, cache: Path) -> AnsweringModel:
     read = open_folder(folder)
     if not read.outputs:
         raise NotFoundError(
@@ -216,7 +257,9 @@ def _from_folder(folder: Path, backbone: str | None, cache: Path) -> _Model:
         else Answers.from_json(stated, where=str(folder / FACTS), outputs=outputs)
     )
     _check_self_test(folder, loaded, seat)
-    return _Model(str(folder), loaded, _place(facts), seat, answers, _max_length(read.facts or {}, folder))
+    return AnsweringModel(
+        str(folder), loaded, _place(facts), seat, answers, _max_length(read.facts or {}, folder)
+    )
 
 
 def _max_length(told: Mapping[str, Any], folder: Path) -> int | None:

@@ -101,7 +101,7 @@ def test_a_regression_shows_its_value(trained, capsys):
         ("{", "rows.jsonl:1: broken JSON"),
         ('{"text": "a"}\n[1]\n', "rows.jsonl:2: expected an object, got list"),
         ("\n \n", "rows.jsonl: no rows"),
-        ('{"label": 1}\n', "row 1: expected sentence1, sentence2"),
+        ('{"label": 1}\n', "rows.jsonl:1: expected sentence1, sentence2"),
     ],
 )
 def test_broken_rows_are_named(trained, tmp_path, capsys, content, complaint):

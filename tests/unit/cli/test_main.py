@@ -99,8 +99,8 @@ def test_exit_codes_of_the_command_line_itself(
 
 
 def test_a_mistyped_command_gets_the_near_name(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["valdate"])
-    assert "Did you mean 'validate'?" in capsys.readouterr().err
+    main(["contribution"])
+    assert "Did you mean 'contributions'?" in capsys.readouterr().err
 
 
 def test_errors_go_to_standard_error_with_their_remedy(capsys: pytest.CaptureFixture[str], failing) -> None:

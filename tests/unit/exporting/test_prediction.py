@@ -81,9 +81,10 @@ def test_long_rows_are_cut_as_in_training(world):
 @pytest.mark.parametrize(
     ("row", "complaint"),
     [
-        ({}, "row 1: expected sentence1, sentence2, or text and perhaps text_pair; it has nothing"),
+        ({}, "row 1: expected sentence1, sentence2, or text and text_pair; it has nothing"),
+        ({"text": "a"}, "row 1: expected sentence1, sentence2, or text and text_pair; it has text"),
         ({"sentence1": "a"}, "it has sentence1"),
-        ({"text": 3}, "row 1: text is 3, expected text"),
+        ({"text": 3, "text_pair": "a"}, "row 1: text is 3, expected text"),
         ({"text": "a", "text_pair": "  "}, "row 1: text_pair is '  '"),
         ({"sentence1": "a", "sentence2": None}, "row 1: sentence2 is None"),
     ],
@@ -91,6 +92,21 @@ def test_long_rows_are_cut_as_in_training(world):
 def test_malformed_rows_are_refused(world, row, complaint):
     with pytest.raises(DataError, match=complaint):
         adapterlab.predict(world.transfers["scalearn"], [row])
+
+
+def test_a_second_text_for_a_task_of_one_is_refused(world):
+    with pytest.raises(DataError, match="row 1: text_pair is given, but glue/cola takes one text"):
+        adapterlab.predict(world.transfers["cola"], [{"text": "a", "text_pair": "b"}])
+
+
+def test_any_number_of_rows_is_answered_as_each_alone(world):
+    rows = [{"text": f"a cat sees {number}", "text_pair": "the dog"} for number in range(300)]
+    many = adapterlab.predict(world.transfers["scalearn"], iter(rows))
+    assert len(many) == 300
+    for number in (0, 255, 256, 299):
+        (alone,) = adapterlab.predict(world.transfers["scalearn"], [rows[number]])
+        assert many[number].texts == alone.texts
+        assert many[number].probabilities == pytest.approx(alone.probabilities, abs=1e-6)
 
 
 def test_a_folder_needs_a_backbone_and_it_must_be_the_right_one(world, tmp_path):
