@@ -14,8 +14,9 @@ from adapterlab.spec.studies import study_plans
 def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = False) -> None:
     """Check a spec; show every fault with its file, line, column and what to write instead.
 
-    A backbone that is on this machine is looked at too: whether its config, weights and tokenizer fit together,
-    and whether it takes rows of data.max_length. `platform plan` reads the tasks as well.
+    The files of its own tasks must be there. A backbone that is on this machine is looked at too: whether its config,
+    weights and tokenizer fit together, and whether it takes rows of data.max_length. `platform plan` reads the tasks
+    as well.
 
     With --json, a valid spec is printed with all its defaults spelled out, an invalid one as a list
     of faults.

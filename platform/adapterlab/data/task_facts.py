@@ -20,6 +20,7 @@ from adapterlab.data.row_source import RowSource
 from adapterlab.data.split_files import MissingDataError
 from adapterlab.data.splits import check_cuts, split_counts, split_rule
 from adapterlab.data.task_library import TaskLibrary
+from adapterlab.errors import DataError
 from adapterlab.fingerprint import Json, canonical_json
 from adapterlab.records import ProblemType, TaskFacts
 from adapterlab.registry.task_definitions import TaskDefinition
@@ -121,6 +122,20 @@ def _facts_of(source: RowSource, library: TaskLibrary) -> TaskFacts:
     return _facts(source.task, replace(source.definition, labels=labels), kept, None)
 
 
+def check_metrics(task: str, definition: TaskDefinition) -> None:
+    """Check that a task's metrics are defined for so many classes.
+
+    Raises:
+        DataError: ``f1``, which is the second class's, of a task with more than two.
+    """
+    classes = definition.labels if definition.problem_type is ProblemType.CLASSIFICATION else ()
+    if "f1" in definition.metrics and len(classes) > 2:
+        raise DataError(
+            f"{task}: the metric f1 is that of the second of two classes, but it has {len(classes)}",
+            remedy="Say f1_macro, the mean over the classes, or f1_micro.",
+        )
+
+
 def _settings(source: RowSource) -> list[Any]:
     definition = source.definition
     return [
@@ -166,6 +181,7 @@ def _count_and_digest(source: RowSource) -> Callable[[], dict[str, Any]]:
 def _facts(
     task: str, definition: TaskDefinition, kept: dict[str, Any], pending_reason: str | None
 ) -> TaskFacts:
+    check_metrics(task, definition)
     single = definition.problem_type in (ProblemType.REGRESSION, ProblemType.MULTIPLE_CHOICE)
     train, validation, test = split_counts(definition.splits, kept["rows"]) if kept else (None, None, None)
     return TaskFacts(

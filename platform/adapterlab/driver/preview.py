@@ -93,7 +93,9 @@ class PlannedSweep:
 
 
 def check_inputs(loaded: LoadedSpec) -> str | None:
-    """Check what a spec's backbone says of itself, and that it takes rows so long; nothing is read of its tasks.
+    """Check that the files of a spec's own tasks are there and that its backbone fits together and takes the rows.
+
+    No row is read.
 
     Nothing is fetched or written. A backbone that is not on this machine is no fault of the spec: it may be for
     another one.
@@ -105,16 +107,21 @@ def check_inputs(loaded: LoadedSpec) -> str | None:
         Why it was not looked at; ``None``: it was, and nothing is wrong.
 
     Raises:
-        BackboneError: It is no supported model, not what the spec says, or cannot take rows so long.
+        NotFoundError: A file that a ``[[task]]`` names is not there.
+        DataError: It lies where it must not.
+        BackboneError: The backbone is no supported model, not what the spec says, or cannot take rows so long.
     """
     spec = loaded.spec
+    library = TaskLibrary.of_loaded(loaded)
+    for own in spec.task:
+        if own.hub is None:
+            library.row_source(own.name)
     try:
         place = check_backbone(spec.backbone, folder=loaded.folder, cache=loaded.stores().cache)
     except NotFoundError as error:
         return error.message
     if place is None:
         return f"{spec.backbone.source} is not on this machine yet"
-    library = TaskLibrary.of_loaded(loaded)
     for task in dict.fromkeys((*spec.pool.tasks, *spec.targets.tasks)):
         check_row_length(task, library.definition(task).max_length, spec.data.max_length, place)
     return None

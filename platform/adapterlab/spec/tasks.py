@@ -243,6 +243,8 @@ class TaskSpec(Frozen):
             return f'metrics: "{unknown[0]}" is no metric of a {self.type} task, expected {", ".join(known)}'
         if len(set(self.metrics)) != len(self.metrics):
             return "metrics lists a name twice"
+        if "f1" in self.metrics and len(self.labels) > 2:
+            return f"metrics: f1 is the second of two classes', labels names {len(self.labels)}; say f1_macro"
         return None
 
 

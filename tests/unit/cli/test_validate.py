@@ -115,6 +115,7 @@ def test_a_task_of_ones_own_may_be_too_long_by_itself(
     local.write_text(
         text + '[[task]]\nname = "mine/long"\ntrain = "a.csv"\ntext = ["text"]\nmax_length = 65\n'
     )
+    (tmp_path / "a.csv").write_text("text,label\n")  # it must be there; no row of it is read
     for task in ("rte", "long"):  # each is asked; the default of 128 is too long for the first
         assert main([command, str(local)]) == 3
         assert f"/{task}: rows of" in capsys.readouterr().err
@@ -147,3 +148,18 @@ def test_a_folder_is_looked_at_and_left_as_it_is(
     before = sorted(tmp_path.rglob("*"))
     assert main(["validate", str(local)]) == 0
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_file_of_a_task_that_is_not_there_is_a_fault(tmp_path, capsys):
+    """It was valid, planned, and failed when it was submitted."""
+    path = tmp_path / "spec.toml"
+    path.write_text(
+        'name = "own"\n[backbone]\nsource = "package:x"\n[pool]\ntasks = ["mine/t"]\n[targets]\ntasks = ["mine/t"]\n'
+        '[[task]]\nname = "mine/t"\ntrain = "reviews.csv"\ntext = ["text"]\n'
+    )
+    assert main(["validate", str(path)]) == 4
+    err = capsys.readouterr().err
+    assert f"mine/t: {tmp_path / 'reviews.csv'} does not exist" in err
+    assert "Correct train of this [[task]]" in err
+    (tmp_path / "reviews.csv").write_text("text,label\n")
+    assert main(["validate", str(path)]) == 0

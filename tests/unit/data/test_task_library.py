@@ -233,3 +233,14 @@ def test_a_changed_file_is_told_while_it_is_read(tmp_path, model_folder, monkeyp
         load_task(tasks, "mine/own", backbone_folder=model_folder, max_length=16)
     kept = [path for kind in ("rows", "tokens") for path in (tmp_path / "cache" / kind).iterdir()]
     assert all(path.suffix == ".lock" for path in kept)
+
+
+def test_f1_of_more_than_two_classes_is_refused_with_what_to_say_instead(tmp_path):
+    """It would be the score of one class, whichever has the id 1."""
+    table(tmp_path / "a.csv", 60, stars=("bad", "fair", "good"))
+    with pytest.raises(DataError, match=r"mine/own: the metric f1 .* but it has 3") as caught:
+        facts(tmp_path, train="a.csv", metrics=["f1"])
+    assert "f1_macro" in str(caught.value.remedy)
+    assert facts(tmp_path, train="a.csv", metrics=["f1_macro"]).metrics == ("f1_macro",)
+    table(tmp_path / "b.csv", 60)
+    assert facts(tmp_path, train="b.csv", metrics=["f1"]).metrics == ("f1",)

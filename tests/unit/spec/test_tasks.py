@@ -65,6 +65,7 @@ def test_four_lines_make_a_task(tmp_path):
         ('type = "regression"\nlabels = ["a", "b"]', "labels are for classes"),
         ('labels = ["a", "a"]', "labels lists a name twice"),
         ('labels = ["a"]', "two classes at least"),
+        ('metrics = ["f1"]\nlabels = ["a", "b", "c"]', "f1 is the second of two classes', labels names 3"),
         ('metrics = ["pearson"]', '"pearson" is no metric of a classification task'),
         ('label = ["a", "b"]', 'label names 2 columns, which is for type = "multi_label"'),
         ('type = "multi_label"\nlabel = ["a", "a"]', "label lists a column twice"),
