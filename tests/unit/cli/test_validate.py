@@ -115,7 +115,8 @@ def test_a_task_of_ones_own_may_be_too_long_by_itself(
     local.write_text(
         text + '[[task]]\nname = "mine/long"\ntrain = "a.csv"\ntext = ["text"]\nmax_length = 65\n'
     )
-    (tmp_path / "a.csv").write_text("text,label\n")  # it must be there; no row of it is read
+    rows = "".join(f"review {number},{number % 2}\n" for number in range(60))
+    (local.parent / "a.csv").write_text(f"text,label\n{rows}")
     for task in ("rte", "long"):  # each is asked; the default of 128 is too long for the first
         assert main([command, str(local)]) == 3
         assert f"/{task}: rows of" in capsys.readouterr().err
