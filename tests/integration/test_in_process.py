@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import optuna
 import pytest
 
 from adapterlab.data.task_library import TaskLibrary
@@ -47,9 +48,14 @@ def world(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def alone(world, tmp_path_factory):
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("alone")
+
+
+@pytest.fixture(scope="module")
+def alone(world, home):
     """What an in-process submit leaves in its catalog."""
-    return submitted(tmp_path_factory.mktemp("alone"), world, "cluster.launcher='in_process'")
+    return submitted(home, world, "cluster.launcher='in_process'", "cluster.lanes=4")
 
 
 def test_a_sweep_runs_to_its_end_without_ray(alone):
@@ -57,6 +63,24 @@ def test_a_sweep_runs_to_its_end_without_ray(alone):
     assert [step.split("/")[0] for step in alone["found"]] == [
         "source", "source", "study", "transfer", "transfer", "study", "transfer", "transfer",
     ]  # fmt: skip
+
+
+def test_a_search_takes_no_longer_than_the_clock_says(alone, home):
+    """Its trials share passes: the sum of their times by the clock was told instead."""
+    for step, found in alone["found"].items():
+        if step.startswith("study/"):
+            study = optuna.load_study(
+                study_name=found["study_name"], storage=f"sqlite:///{home / 'studies.db'}"
+            )
+            trials = study.get_trials()
+            begun, ended = (
+                min(one.datetime_start for one in trials),
+                max(one.datetime_complete for one in trials),
+            )
+            assert 0 < found["seconds"] <= (ended - begun).total_seconds()
+            assert found["seconds"] == pytest.approx(sum(one.user_attrs["computing_s"] for one in trials))
+            together = sum(one.duration.total_seconds() for one in trials)
+            assert together > (ended - begun).total_seconds(), "no two trials shared a pass"
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ def cell(combiner, test, *, target="glue/rte", expected=3, gaps=(), parameters=1
         expected_seeds=expected,
         parameters=parameters if test else None,
         settings={"init_scale": 2.0},
-        seconds=2.0 * len(test) if test else None,
+        seconds_a_run=2.0 if test else None,
         gaps=tuple(gaps),
         **fields,
     )

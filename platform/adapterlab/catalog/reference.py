@@ -66,7 +66,8 @@ MEANINGS = {
     ("tasks", "n_validation"): "Rows of the validation split.",
     ("tasks", "n_test"): "Rows of the test split.",
     ("studies", "best_trial"): "Number of the chosen trial in the Optuna study.",
-    ("studies", "seconds"): "Training time of all trials.",
+    ("studies", "seconds"): "Computing of all trials' training, divided by the lanes that shared a pass. Old "
+    "studies hold the sum of their trials' times by the clock, which overlap.",
     ("studies", "train_rows"): "Rows trained on, over all epochs of all trials.",
     ("transfers", "study_key"): "The study whose chosen setting it was trained with.",
     ("metrics", "name"): "Name of the metric, for example `accuracy`.",

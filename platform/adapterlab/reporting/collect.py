@@ -173,7 +173,7 @@ def _combined(found: _Found, step: _Step) -> Cell:
         expected_seeds=len(steps),
         parameters=_greatest(one.n_parameters for one in runs),
         settings={} if study is None else dict(study.best_settings),
-        seconds=sum(one.seconds or 0.0 for one in runs) if runs else None,
+        seconds_a_run=_mean_seconds(runs),
         head_parameters=_greatest(one.head_parameters for one in runs),
         search_seconds=None if study is None else study.seconds,
         gaps=tuple(gaps),
@@ -227,11 +227,16 @@ def baseline_cell(name: str, task: str, adapters: Sequence[AdapterRecord], gaps:
         expected_seeds=len(runs) + len(gaps),
         parameters=_greatest(one.n_parameters for one in runs),
         settings={},
-        seconds=sum(one.seconds or 0.0 for one in runs) if runs else None,
+        seconds_a_run=_mean_seconds(runs),
         is_baseline=True,
         head_parameters=_greatest(one.head_parameters for one in runs),
         gaps=tuple(gaps),
     )
+
+
+def _mean_seconds(runs: Sequence[AdapterRecord | TransferRecord]) -> float | None:
+    known = [one.seconds for one in runs if one.seconds is not None]
+    return fmean(known) if known else None
 
 
 def _metric_of(task: str) -> str:

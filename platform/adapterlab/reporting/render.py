@@ -200,7 +200,7 @@ def cells_csv(summary: Summary, significance: Significance | None = None) -> str
     """Return one line per row and target, for programs: metrics as they are (not per cent), nothing rounded."""
     fields = [
         "method", "is_baseline", "target", "metric", "mean", "std", "seeds", "expected_seeds", "failed",
-        "parameters", "percent_of_backbone", "head_parameters", "seconds", "search_seconds",
+        "parameters", "percent_of_backbone", "head_parameters", "seconds_a_run", "search_seconds",
     ]  # fmt: skip
     if significance is not None:
         fields += ["against", "difference", "pairs", "p", "p_holm"]
@@ -211,7 +211,7 @@ def cells_csv(summary: Summary, significance: Significance | None = None) -> str
             cell.combiner, cell.is_baseline, cell.target, cell.metric, cell.mean, cell.std, len(cell.test),
             cell.expected_seeds, sum(gap.state == "failed" for gap in cell.gaps), count,
             100 * count / whole if whole and count is not None else None,
-            cell.head_parameters, cell.seconds, cell.search_seconds,
+            cell.head_parameters, cell.seconds_a_run, cell.search_seconds,
         ]  # fmt: skip
         if significance is not None:
             one = significance.of(cell.combiner, cell.target)

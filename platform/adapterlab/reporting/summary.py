@@ -50,12 +50,12 @@ class Cell:
     """Trained parameters, head not counted."""
     settings: Mapping[str, Any]
     """The chosen setting."""
-    seconds: float | None
-    """Computing of the runs in the cell."""
+    seconds_a_run: float | None
+    """Computing of one run, mean over the cell's; a pass's time is divided by the lanes that shared it."""
     is_baseline: bool = False
     head_parameters: int | None = None
     search_seconds: float | None = None
-    """Computing of the study that chose the setting; ``None`` for a baseline."""
+    """Computing of all trials that chose the setting, told likewise; ``None`` for a baseline."""
     gaps: tuple[Gap, ...] = ()
     """Runs without a value."""
 

@@ -190,7 +190,7 @@ def costs(summary: Summary) -> Grid:
                 Entry(NOTHING if total is None else f"{total:,}"),
                 Entry(_share(total, whole)),
                 Entry(_span(heads)),
-                Entry(_seconds([_per_run(cell) for cell in cells])),
+                Entry(_seconds([None if cell is None else cell.seconds_a_run for cell in cells])),
                 Entry(_seconds([None if cell is None else cell.search_seconds for cell in cells])),
             )
         )
@@ -198,13 +198,9 @@ def costs(summary: Summary) -> Grid:
     notes = [
         "Parameters: trained ones, without heads and without the frozen source adapters, as in the papers.",
         *([base] if base else ["The backbone is not at hand, so shares of it are not shown."]),
-        "Times: computing of one run or one search, mean over targets; runs that shared a pass share its time.",
+        "Times: computing of a run or of a search's trials, mean over targets; runs that shared a pass share its time.",
     ]
     return Grid(f"{summary.sweep}: cost", tuple(columns), tuple(rows), tuple(notes))
-
-
-def _per_run(cell: Cell | None) -> float | None:
-    return None if cell is None or cell.seconds is None or not cell.test else cell.seconds / len(cell.test)
 
 
 def _seconds(values: Sequence[float | None]) -> str:

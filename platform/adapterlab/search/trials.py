@@ -18,6 +18,9 @@ WORKER = "worker"
 """Trial attribute: who trains it; ``None`` when it waits to be taken over."""
 REASON = "reason"
 """Trial attribute: why it failed."""
+COMPUTING = "computing_s"
+"""Trial attribute: seconds its training took, those of a pass divided by the lanes that shared it."""
+_OWN = {WORKER, REASON, COMPUTING}
 
 STATES: Mapping[TrialState, State] = {
     TrialState.WAITING: State.PENDING,
@@ -49,7 +52,7 @@ class TrialRecord:
     attributes: Mapping[str, Any]
     """Whatever else was noted."""
     seconds: float | None
-    """From its creation to its end; ``None`` while it runs."""
+    """Computing of its training; ``None`` while it runs, and in studies that did not note it."""
 
 
 def read_trials(storage_url: str, name: str) -> list[TrialRecord]:
@@ -98,7 +101,6 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
     """Return an Optuna trial as a plain value; a partial value is no value."""
     complete = trial.state is TrialState.COMPLETE
     failed = trial.state is TrialState.FAIL
-    duration = trial.duration
     return TrialRecord(
         number=trial.number,
         state=STATES[trial.state],
@@ -107,6 +109,6 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
         intermediate=dict(sorted(trial.intermediate_values.items())),
         reason=trial.user_attrs.get(REASON) if failed else None,
         worker=trial.user_attrs.get(WORKER),
-        attributes={key: value for key, value in trial.user_attrs.items() if key not in {WORKER, REASON}},
-        seconds=None if duration is None else duration.total_seconds(),
+        attributes={key: value for key, value in trial.user_attrs.items() if key not in _OWN},
+        seconds=trial.user_attrs.get(COMPUTING),
     )

@@ -21,6 +21,7 @@ from adapterlab.planning.steps import FinalJob, StudyJob
 from adapterlab.provenance import provenance_of
 from adapterlab.records import EpochResult, LaneResult, State, TaskData
 from adapterlab.search.study import Proposal, SearchRecipe, StudySearch, TrialRecord
+from adapterlab.search.trials import COMPUTING
 from adapterlab.spec.search_space import COMBINER, Setting, TrialSetting
 from adapterlab.train import weights
 from adapterlab.train.lane import Lane
@@ -259,6 +260,7 @@ class _TrialRun:
 
     def end(self, result: LaneResult) -> None:
         study, best = self.trials.study, result.best
+        self.trials.search.annotate(self.proposal.number, **{COMPUTING: result.seconds})
         state = self.trials.tell(self.proposal, result)
         if state is State.COMPLETE and best is not None:
             study.note(best.metrics[study.task.facts.metric], self.proposal.number, self.lane)
@@ -285,10 +287,16 @@ def _study_record(study: _Study, trials: Sequence[TrialRecord], best: TrialRecor
         trials={state: states.count(state) for state in sorted(set(states))},
         settings=job.settings,
         study_name=job.search_key,
-        seconds=sum(trial.seconds or 0.0 for trial in trials),
+        seconds=_total([trial.seconds for trial in trials]),
         train_rows=sum(len(trial.intermediate) for trial in trials) * len(study.task.train.lengths),
         run_id=study.worker.catalog.run_id(study.run.node),
     )
+
+
+def _total(seconds: Sequence[float | None]) -> float | None:
+    """Return the computing of all trials; ``None`` where some were trained by a version that did not note it."""
+    known = [one for one in seconds if one is not None]
+    return sum(known) if len(known) == len(seconds) else None
 
 
 # -- final runs -----------------------------------------------------------------------------------

@@ -83,7 +83,7 @@ def test_values_come_by_seed_and_a_failed_seed_keeps_its_reason(catalog, tmp_pat
     one = summary.cell("glue/cb", "scalearn")
     assert (one.test, one.seeds, one.expected_seeds) == ((0.7,), (1,), 2)
     assert [(gap.seed, gap.state, gap.reason) for gap in one.gaps] == [(0, "failed", "loss is nan")]
-    assert (one.seconds, one.search_seconds, one.settings["init_scale"]) == (4.0, 50.0, 2.0)
+    assert (one.seconds_a_run, one.search_seconds, one.settings["init_scale"]) == (4.0, 50.0, 2.0)
     assert summary.cell("glue/rte", OWN_ADAPTER).test == (0.6,)
     assert summary.cell("glue/rte", OWN_ADAPTER).is_baseline
     assert {(one.layer, one.position) for one in summary.layers} == {(0, 0), (0, 1), (1, 0), (1, 1)}
