@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from adapterlab.exporting.draft import Exported
     from adapterlab.exporting.evaluation import Evaluated
     from adapterlab.exporting.prediction import AnsweringModel, Prediction
+    from adapterlab.importing.catalog_import import Imported
     from adapterlab.reporting.summary import Summary
     from adapterlab.train.compose import Composition
 
@@ -43,6 +44,7 @@ __all__ = [
     "contributions",
     "evaluate",
     "export",
+    "import_adapters",
     "load_spec",
     "open_catalog",
     "plan",
@@ -202,6 +204,31 @@ def export(
     wishes = Wishes(tolerance, name, license, base_model, pickles)
     with _filled_catalog() as catalog:
         return write(catalog, key, Path(to), backbone=backbone, cache=home.stores().cache, wishes=wishes)
+
+
+def import_adapters(
+    source: str | Path, *, backbone: str | None = None, task: str | None = None
+) -> list[Imported]:
+    """Put an adapter that exists already into the catalog, or each one of a folder of folders.
+
+    Args:
+        source: A folder in AdapterHub's or PEFT's format, ``folder:<path>``, ``hub:<owner/name>@<commit>``, or a
+            folder of such folders.
+        backbone: The backbone it was trained on; absent: what it says itself, where that can be found.
+        task: Full name of its task; absent: what it says itself, else its folder's name.
+
+    Returns:
+        One result a folder; a fault of one keeps no other from being imported.
+
+    Raises:
+        NotFoundError: There is no such source, no adapter in it, or no such backbone.
+        UnavailableError: The hub or the catalog cannot be reached.
+        UsageError: The source is of no known form.
+    """
+    from adapterlab.importing.catalog_import import import_adapters as run
+
+    with open_catalog() as catalog:
+        return run(catalog, str(source), stores=home.stores(), backbone=backbone, task=task)
 
 
 def contributions(

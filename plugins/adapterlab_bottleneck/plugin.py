@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from adapterlab.plugin import AdapterMethod, BackboneShape, Site
+from adapterlab.plugin import AdapterMethod, BackboneShape, Site, UsageError
 
 if TYPE_CHECKING:
     from adapterlab.plugin import MethodLayer
@@ -44,11 +45,33 @@ class BottleneckSettings(BaseModel):
         return max(1, int(hidden_size // self.reduction_factor))
 
 
+class BottleneckMethod(AdapterMethod):
+    """What methods of bottlenecks have in common."""
+
+    combinable = True
+
+    def pooled(self, each: Sequence[BaseModel]) -> BaseModel:
+        """Return the first's settings: widths may differ, what is between the projections may not.
+
+        Raises:
+            UsageError: Non-linearities differ; the pool's inner activations are one product and one non-linearity.
+        """
+        first = each[0]
+        assert isinstance(first, BottleneckSettings)
+        for other in each:
+            assert isinstance(other, BottleneckSettings)
+            if other.non_linearity != first.non_linearity:
+                raise UsageError(
+                    f"bottlenecks of one pool share their non_linearity: {first.non_linearity} and {other.non_linearity}"
+                )
+        return first
+
+
 class PfeifferSettings(BottleneckSettings):
     """Settings of ``method = "pfeiffer"``; the papers have reduction 16 and relu."""
 
 
-class Pfeiffer(AdapterMethod):
+class Pfeiffer(BottleneckMethod):
     """One bottleneck a layer, ``u = W_up σ(W_down x + b_down) + b_up``.
 
     Source: AdapterFusion, arXiv 2005.00247, section 4.1 (the architecture found by their search).
@@ -57,7 +80,6 @@ class Pfeiffer(AdapterMethod):
     name = "pfeiffer"
     version = 1
     settings = PfeifferSettings
-    combinable = True
 
     def sites(self, settings: BaseModel) -> tuple[str, ...]:  # noqa: ARG002 - the same for all
         """Return its one site, after the feed-forward block."""

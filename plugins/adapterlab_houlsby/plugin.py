@@ -6,8 +6,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from adapterlab.plugin import AdapterMethod, BackboneShape
-from adapterlab_bottleneck.plugin import BottleneckSettings, NonLinearity, bottleneck_parameters
+from adapterlab.plugin import BackboneShape
+from adapterlab_bottleneck.plugin import (
+    BottleneckMethod,
+    BottleneckSettings,
+    NonLinearity,
+    bottleneck_parameters,
+)
 
 if TYPE_CHECKING:
     from adapterlab.plugin import MethodLayer
@@ -20,7 +25,7 @@ class HoulsbySettings(BottleneckSettings):
     """Between the projections."""
 
 
-class Houlsby(AdapterMethod):
+class Houlsby(BottleneckMethod):
     """Two bottlenecks a layer; each output is added before its sub-block's residual and LayerNorm.
 
     Source: Houlsby et al., arXiv 1902.00751, figure 2; AdapterHub's ``DoubleSeqBnConfig``.
@@ -29,7 +34,6 @@ class Houlsby(AdapterMethod):
     name = "houlsby"
     version = 1
     settings = HoulsbySettings
-    combinable = True
 
     def sites(self, settings: BaseModel) -> tuple[str, ...]:  # noqa: ARG002 - the same for all
         """Return its two sites."""

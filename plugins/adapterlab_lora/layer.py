@@ -52,6 +52,24 @@ class LoraLayer(MethodLayer):
         padded = [F.pad(one, (0, 0, 0, more)) for one, more in zip(downs, spare, strict=True)]
         return FrozenPool(inner={"weight": torch.cat(padded)}, up=up, bias=up.new_zeros(up.shape[:2]))
 
+    def adopt(self, tensors: Mapping[str, Tensor], settings: LoraSettings) -> Tensors:
+        """Return a LoRA of another scale or other targets as one of this layer's.
+
+        The difference of scales goes into ``B``; where it has no addition it gets one that adds nothing.
+        """
+        factor = float(settings.alpha / settings.r) / self.scale
+        some = next(iter(tensors.values()))
+        adopted: Tensors = {}
+        for layer in range(self.shape.layers):
+            for site in self.sites:
+                a, b = _name(site.name, layer, "a"), _name(site.name, layer, "b")
+                there = a in tensors
+                adopted[a] = tensors[a] if there else some.new_zeros(1, site.input)
+                adopted[b] = tensors[b] if there else some.new_zeros(site.output, 1)
+                if there and factor != 1.0:
+                    adopted[b] = adopted[b] * factor
+        return adopted
+
     def inner(self, pool: FrozenPool, x: Tensor) -> Tensor:
         """Return all T inner activations with one product, (N, i) -> (N, T·r)."""
         return F.linear(x, pool.inner["weight"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -55,6 +56,12 @@ class Lora(AdapterMethod):
         """Return one site for each target."""
         assert isinstance(settings, LoraSettings)
         return settings.sites
+
+    def pooled(self, each: Sequence[BaseModel]) -> BaseModel:
+        """Return the first's settings with the targets of all: scales and ranks may differ, and targets be missing."""
+        first = each[0]
+        targets = {target for one in each if isinstance(one, LoraSettings) for target in one.targets}
+        return first.model_copy(update={"targets": tuple(name for name in _ORDER if name in targets)})
 
     def folds_into(self, settings: BaseModel) -> tuple[str, BaseModel]:
         """Return what a combination of its adapters is: a LoRA of rank ``T·r``, the scale unchanged."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 
 from adapterlab.backbones.tokenizer import VOCABULARIES
 from adapterlab.backbones.weight_files import weight_files
-from adapterlab.errors import BackboneError, NotFoundError, UnavailableError
+from adapterlab.errors import AdapterlabError, BackboneError, NotFoundError, UnavailableError
 from adapterlab.private_files import private_umask
 
 if TYPE_CHECKING:
@@ -76,8 +77,17 @@ def commit_of(repository: str, revision: str) -> str:
         explain(error, repository, revision, api)
 
 
+def repository_cache(repository: str) -> Path | None:
+    """Return the folder of a repository in the local cache, there or not; ``None`` without huggingface_hub."""
+    try:
+        from huggingface_hub import constants
+    except ImportError:
+        return None
+    return Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
+
+
 def download(repository: str, revision: str, *, locks: Path) -> Path:
-    """Fetch a revision into the Hugging Face cache and return its snapshot folder.
+    """Fetch a model into the Hugging Face cache and return its snapshot folder.
 
     Args:
         repository: ``<owner>/<name>``.
@@ -89,6 +99,41 @@ def download(repository: str, revision: str, *, locks: Path) -> Path:
         UnavailableError: The hub cannot be reached, refuses for now, or sent half a file.
         BackboneError: The repository holds no safetensors weights.
     """
+    return fetch(
+        repository,
+        revision,
+        patterns=WANTED,
+        check=_check_files,
+        locks=locks,
+        present=lambda: cached_folder(repository, revision),
+    )
+
+
+def fetch(
+    repository: str,
+    revision: str,
+    *,
+    patterns: Sequence[str],
+    check: Callable[[Sequence[str], str], None],
+    locks: Path,
+    present: Callable[[], Path | None] = lambda: None,
+) -> Path:
+    """Fetch some files of a revision into the Hugging Face cache and return its snapshot folder.
+
+    Args:
+        repository: ``<owner>/<name>``.
+        revision: Commit, 40 hexadecimal digits.
+        patterns: Of the names of the files.
+        check: Given all names of the revision, and what to call it, before anything large is fetched; raises if it
+            is not what was looked for.
+        locks: Folder of this machine's lock files: processes that want the same wait for one.
+        present: Returns the folder if another process has fetched it meanwhile.
+
+    Raises:
+        NotFoundError: The repository, the revision or huggingface_hub does not exist here.
+        UnavailableError: The hub cannot be reached, refuses for now, or sent half a file.
+        AdapterlabError: What ``check`` raises.
+    """
     try:
         from huggingface_hub import HfApi, constants
         from huggingface_hub.utils import disable_progress_bars
@@ -99,9 +144,9 @@ def download(repository: str, revision: str, *, locks: Path) -> Path:
     from filelock import FileLock  # its import is for those who wait
 
     with FileLock(locks / f"hub--{repository.replace('/', '--')}.lock"):
-        present = cached_folder(repository, revision)
-        if present is not None:
-            return present
+        there = present()
+        if there is not None:
+            return there
         if constants.is_offline_mode():
             raise UnavailableError(
                 f"{repository}@{revision[:8]} is not in the cache {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE is set",
@@ -112,9 +157,9 @@ def download(repository: str, revision: str, *, locks: Path) -> Path:
         api = HfApi()
         try:
             siblings = api.model_info(repository, revision=revision).siblings or ()
-            _check_files([sibling.rfilename for sibling in siblings], repository, revision)
-            folder = Path(api.snapshot_download(repository, revision=revision, allow_patterns=list(WANTED)))
-        except BackboneError:
+            check([sibling.rfilename for sibling in siblings], f"{repository}@{revision[:8]}")
+            folder = Path(api.snapshot_download(repository, revision=revision, allow_patterns=list(patterns)))
+        except AdapterlabError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever the client raises is told in our words
             explain(error, repository, revision, api)
@@ -218,7 +263,7 @@ def explain(error: Exception, repository: str, revision: str, api: HfApi, *, wha
     ) from None
 
 
-def _check_files(file_names: list[str], repository: str, revision: str) -> None:
+def _check_files(file_names: Sequence[str], what: str) -> None:
     """Check that a repository holds a model we read, before anything large is fetched."""
     whole = {"model.safetensors", "model.safetensors.index.json"} & set(file_names)
     if "config.json" in file_names and whole:
@@ -226,11 +271,11 @@ def _check_files(file_names: list[str], repository: str, revision: str) -> None:
     pickles = [name for name in file_names if name.endswith((".bin", ".pt", ".pth", ".ckpt"))]
     if "config.json" in file_names and pickles:
         raise BackboneError(
-            f"{repository}@{revision[:8]} holds only {', '.join(pickles)}, which are pickles and never read",
+            f"{what} holds only {', '.join(pickles)}, which are pickles and never read",
             remedy="Take a revision with model.safetensors; many repositories have a pull request that adds it.",
         )
     raise BackboneError(
-        f"{repository}@{revision[:8]} holds no config.json with model.safetensors",
+        f"{what} holds no config.json with model.safetensors",
         remedy="Name the repository of a whole model.",
     )
 

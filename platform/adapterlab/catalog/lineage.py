@@ -106,11 +106,13 @@ def _nodes(
 
 
 def _node(kind: Any, row: Any, how: str, value: float | None) -> LineageNode:
-    seed = f" · seed {row.seed}" if kind != "study" else ""
+    origin = row.origin if kind == "source" else None
+    seed = f" · seed {row.seed}" if kind != "study" and origin is None else ""
+    imported = "" if origin is None else f" · imported from {origin['source']}"
     return LineageNode(
         kind=kind,
         key=row.key,
-        title=f"{row.task} · {how}{seed}",
+        title=f"{row.task} · {how}{seed}{imported}",
         state=row.state,
         metric=row.metric,
         value=value,

@@ -46,8 +46,8 @@ def put_adapter(connection: Connection, record: AdapterRecord, claim: Claim) -> 
     claims.verify(connection, claim)
     record = replace(
         record,
-        metrics={**record.metrics, record.metric: record.metric_value},
-        created_at=record.created_at or _now(connection),
+        metrics=_with_leading(record),
+        created_at=record.created_at or now(connection),
         state=schema.COMPLETE,
     )
     _put_backbone_and_task(connection, record)
@@ -60,6 +60,7 @@ def put_adapter(connection: Connection, record: AdapterRecord, claim: Claim) -> 
             "settings": _json(record.settings),
             "seed": record.seed,
             "metric_value": _number(record.metric_value),
+            "origin": None if record.origin is None else _json(record.origin.to_json()),
             **_training(record),
         },
     )
@@ -70,6 +71,13 @@ def put_adapter(connection: Connection, record: AdapterRecord, claim: Claim) -> 
     return record
 
 
+def _with_leading(record: AdapterRecord) -> Mapping[str, float]:
+    """Return its metrics with the leading one; an imported adapter may have been scored by nobody."""
+    if record.origin is not None and math.isnan(record.metric_value):
+        return record.metrics
+    return {**record.metrics, record.metric: record.metric_value}
+
+
 def put_study(connection: Connection, record: StudyRecord, claim: Claim) -> StudyRecord:
     """Write a study with its pool, and give the claim back.
 
@@ -78,7 +86,7 @@ def put_study(connection: Connection, record: StudyRecord, claim: Claim) -> Stud
         NotFoundError: An adapter of its pool is not in the catalog.
     """
     claims.verify(connection, claim)
-    record = replace(record, created_at=record.created_at or _now(connection), state=schema.COMPLETE)
+    record = replace(record, created_at=record.created_at or now(connection), state=schema.COMPLETE)
     pool = [entry.key for entry in record.pool]
     _require(connection, schema.Adapter, pool, f"study {record.key[:12]}: source adapter")
     _put_backbone_and_task(connection, record)
@@ -119,7 +127,7 @@ def put_transfer(
     if strangers:
         raise ValueError(f"coefficients of {sorted(strangers)} given for transfer {record.key}")
     claims.verify(connection, claim)
-    record = replace(record, created_at=record.created_at or _now(connection), state=schema.COMPLETE)
+    record = replace(record, created_at=record.created_at or now(connection), state=schema.COMPLETE)
     _require(connection, schema.Study, [record.study_key], f"transfer {record.key[:12]}: study")
     _put_backbone_and_task(connection, record)
     _put(
@@ -163,7 +171,7 @@ def put_backbone(connection: Connection, facts: BackboneFacts) -> None:
         "config_digest": facts.config_digest,
     }
     insert = insert_into(connection, schema.Backbone).values(
-        digest=facts.weights_digest, created_at=_now(connection), **known
+        digest=facts.weights_digest, created_at=now(connection), **known
     )
     connection.execute(insert.on_conflict_do_update(index_elements=["digest"], set_=known))
 
@@ -179,13 +187,13 @@ def put_task(connection: Connection, facts: TaskFacts) -> None:
     known = {
         "problem_type": str(facts.problem_type),
         "n_labels": facts.n_labels,
-        "metric": facts.metric,
+        "metric": facts.metric or None,
         "n_train": facts.n_train,
         "n_validation": facts.n_validation,
         "n_test": facts.n_test,
     }
     insert = insert_into(connection, schema.Task).values(
-        name=facts.task, digest=facts.content_digest, created_at=_now(connection), **known
+        name=facts.task, digest=facts.content_digest, created_at=now(connection), **known
     )
     connection.execute(insert.on_conflict_do_update(index_elements=["name", "digest"], set_=known))
 
@@ -319,7 +327,8 @@ def _require(connection: Connection, table: Any, keys: Sequence[str], what: str)
         )
 
 
-def _now(connection: Connection) -> datetime:
+def now(connection: Connection) -> datetime:
+    """Return the time by the database's clock."""
     seconds = connection.execute(select(epoch_now())).scalar_one()
     return datetime.fromtimestamp(float(seconds), UTC)
 

@@ -17,6 +17,7 @@ from adapterlab.catalog.records import (
     AdapterRecord,
     BackboneRecord,
     CoefficientRecord,
+    Origin,
     PoolEntry,
     StudyRecord,
     TaskRecord,
@@ -270,7 +271,10 @@ def adapters_from(connection: Connection, found: Sequence[Row[Any]]) -> list[Ada
     metrics = _metrics(connection, [row.key for row in found])
     return [
         AdapterRecord(
-            **_columns(AdapterRecord, row),
+            **{
+                **_columns(AdapterRecord, row),
+                "origin": None if row.origin is None else Origin.from_json(row.origin),
+            },
             provenance=_provenance(row),
             metrics=metrics[row.key].get("validation", {}),
             test=metrics[row.key].get("test", {}),
@@ -285,7 +289,9 @@ def studies_from(connection: Connection, found: Sequence[Row[Any]]) -> list[Stud
         StudyRecord(
             **{
                 **_columns(StudyRecord, row),
-                "pool": tuple(PoolEntry(entry["key"], entry["task"]) for entry in row.pool),
+                "pool": tuple(
+                    PoolEntry(entry["key"], entry["task"], entry.get("name")) for entry in row.pool
+                ),
             }
         )
         for row in found

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self, TypeVar, Unpack, cast
 
-from adapterlab.catalog import lineage, queries, sweeps
+from adapterlab.catalog import lineage, queries, remarks, sweeps
 from adapterlab.catalog.blobs import Blobs
 from adapterlab.catalog.database import Database
 from adapterlab.catalog.queries import (
@@ -21,6 +22,7 @@ from adapterlab.catalog.queries import (
 )
 from adapterlab.catalog.records import (
     AdapterRecord,
+    Annotation,
     BackboneRecord,
     CoefficientRecord,
     LineageNode,
@@ -103,6 +105,11 @@ class ReadableCatalog:
             NotFoundError: There is none, or several; the remedy names the near ones.
         """
         return self.database.read(lambda connection: queries.resolve(connection, key))
+
+    def annotations(self, keys: Iterable[str]) -> dict[str, Annotation]:
+        """Return names, notes and tags of records by key; those without any are left out."""
+        wanted = list(keys)
+        return self.database.read(lambda connection: remarks.annotations_of(connection, wanted))
 
     def coefficients(self, transfer_key: str) -> list[CoefficientRecord]:
         """Return a transfer's coefficient summaries, by layer and place in the pool."""

@@ -91,8 +91,48 @@ class StepStatus(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Origin(Record):
+    """Where an imported adapter came from, as its source and its card said when it was imported."""
+
+    source: str
+    """As it was named: ``"hub:<owner/name>@<commit>"``, or ``"folder:<absolute path>"``."""
+    format: str
+    """Whose folder it was: ``"adapterhub"`` or ``"peft"``."""
+    commit: str | None = None
+    """Of the hub; ``None`` for a folder."""
+    name: str | None = None
+    """What it is called there."""
+    licence: str | None = None
+    base_model: str | None = None
+    made_with: str | None = None
+    """The code that made it, with its version."""
+    key: str | None = None
+    """Its key in the catalog that exported it, where ``platform export`` wrote the folder."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """As its card reports them; on which rows, only the card knows."""
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Origin:
+        """Return the origin that :meth:`to_json` described; what a newer version added is left out."""
+        known = {item.name for item in fields(cls)}
+        return cls(**{name: one for name, one in value.items() if name in known})
+
+
+@dataclass(frozen=True)
+class Annotation(Record):
+    """What people call a record, and what they note of it."""
+
+    key: str
+    name: str | None = None
+    """For display."""
+    note: str | None = None
+    tags: tuple[str, ...] = ()
+    """In alphabetical order."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class AdapterRecord(Record):
-    """A trained source adapter."""
+    """A source adapter, trained here or imported."""
 
     key: str
     """Step key, 64 hexadecimal digits."""
@@ -106,10 +146,11 @@ class AdapterRecord(Record):
     settings: Mapping[str, Json]
     """The method's settings and the training settings; finite numbers only."""
     seed: int
+    """0 where it was imported: its seed is not known."""
     metric: str
-    """Name of the leading metric."""
+    """Name of the leading metric; empty where it was imported and nobody says."""
     metric_value: float
-    """The leading metric on validation, at the best epoch."""
+    """The leading metric on validation, at the best epoch; NaN where it is not known."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """All validation metrics."""
     test: Mapping[str, float] = field(default_factory=dict)
@@ -136,9 +177,11 @@ class AdapterRecord(Record):
     blob_bytes: int = 0
     """Size of the weights; set by the catalog when publishing."""
     created_at: datetime | None = None
-    """When it was published; set by the catalog when ``None``."""
+    """When it was published or imported; set by the catalog when ``None``."""
     state: str = "complete"
     """``complete``, or ``corrupt`` when its weights were found damaged."""
+    origin: Origin | None = None
+    """Where it came from; ``None``: it was trained here."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +190,17 @@ class PoolEntry(Record):
 
     key: str
     task: str
+    name: str | None = None
+    """What it is called in its pool, where that is not its task."""
+
+    @property
+    def label(self) -> str:
+        """What people read."""
+        return self.name or self.task
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON-able mapping; a name only where there is one."""
+        return {"key": self.key, "task": self.task, **({} if self.name is None else {"name": self.name})}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from sqlalchemy import BigInteger, ColumnElement, ForeignKey, ForeignKeyConstrai
 
 from adapterlab.catalog.tables import Base, column
 
-HEAD_REVISION = "e3f05b8c6e17"
+HEAD_REVISION = "f2c81d47a9e0"
 """The revision these models describe; compared at every opening, so that Alembic is not imported."""
 
 VERSION_TABLE = "catalog_version"
@@ -69,7 +69,7 @@ class Task(Base):
 
 
 class Adapter(Base):
-    """A trained source adapter."""
+    """A source adapter, trained here or imported."""
 
     __tablename__ = "adapters"
 
@@ -81,7 +81,9 @@ class Adapter(Base):
     method: ColumnElement[str]
     settings: ColumnElement[dict[str, Any]]
     seed: ColumnElement[int] = column(BigInteger)
+    """Of its training; 0 in an imported adapter, whose seed is not known."""
     metric: ColumnElement[str]
+    """The leading metric; empty where nobody says how an imported adapter was scored."""
     metric_value: ColumnElement[float | None]
     """The leading metric on validation."""
     epochs: ColumnElement[int | None]
@@ -107,6 +109,9 @@ class Adapter(Base):
     """NULL where the library was not loaded."""
     run_id: ColumnElement[str | None]
     created_at: ColumnElement[datetime]
+    origin: ColumnElement[dict[str, Any] | None]
+    """Where an imported adapter came from: ``source``, ``commit``, ``licence`` and so on; NULL where it was
+    trained here."""
 
     __table_args__ = (
         ForeignKeyConstraint(["task", "task_digest"], ["tasks.name", "tasks.digest"]),
@@ -228,6 +233,22 @@ class Transfer(Base):
         Index(None, "seed", "created_at"),
         Index(None, "seed", "test_value"),
     )
+
+
+class Annotation(Base):
+    """What people call an adapter, a study or a transfer, and what they note of it; changes nothing else."""
+
+    __tablename__ = "annotations"
+
+    key: ColumnElement[str] = column(Digest, primary_key=True)
+    """The record's step key."""
+    name: ColumnElement[str | None]
+    """For display; keys are what names a record."""
+    note: ColumnElement[str | None]
+    """Whatever else is to be remembered of it."""
+    tags: ColumnElement[list[Any]]
+    """Words, each once, in alphabetical order."""
+    updated_at: ColumnElement[datetime]
 
 
 class Metric(Base):

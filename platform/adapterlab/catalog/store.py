@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from adapterlab.catalog import claims, garbage, integrity, publish, step_status, sweeps, tenants
+from adapterlab.catalog import claims, garbage, integrity, publish, remarks, step_status, sweeps, tenants
 from adapterlab.catalog.blobs import Blobs, open_blobs
 from adapterlab.catalog.database import Database
 from adapterlab.catalog.migrate import ensure_current, schema_status
@@ -20,6 +20,7 @@ from adapterlab.catalog.owners import current_owner
 from adapterlab.catalog.reading import ReadableCatalog, Stored
 from adapterlab.catalog.records import (
     AdapterRecord,
+    Annotation,
     BlobReport,
     Claim,
     CoefficientRecord,
@@ -324,6 +325,39 @@ class Catalog(ReadableCatalog):
     def record_task(self, facts: TaskFacts) -> None:
         """Store what is known of a task."""
         self.database.write(lambda connection: publish.put_task(connection, facts))
+
+    def annotate(
+        self,
+        key: str,
+        *,
+        name: str | None = None,
+        note: str | None = None,
+        add: Iterable[str] = (),
+        remove: Iterable[str] = (),
+    ) -> Annotation:
+        """Change what people call a record and note of it; what is not given stays.
+
+        Args:
+            key: Whole key of an adapter, study or transfer.
+            name: Its name for display; empty takes it away.
+            note: Its note; empty takes it away.
+            add: Tags it gets.
+            remove: Tags it loses.
+        """
+        more, less = set(add), set(remove)
+
+        def work(connection: Connection) -> Annotation:
+            before = remarks.annotations_of(connection, [key]).get(key, Annotation(key))
+            after = Annotation(
+                key,
+                before.name if name is None else name or None,
+                before.note if note is None else note or None,
+                tuple(sorted((set(before.tags) | more) - less)),
+            )
+            remarks.annotate(connection, after)
+            return after
+
+        return self.database.write(work)
 
     # --- Weights ------------------------------------------------------------------------------
 

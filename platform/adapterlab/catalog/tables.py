@@ -44,7 +44,7 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 class JsonValue(TypeDecorator[Any]):
-    """JSON, as ``jsonb`` on PostgreSQL; imports that dialect only there."""
+    """JSON, as ``jsonb`` on PostgreSQL; imports that dialect only there. ``None`` is NULL."""
 
     impl = JSON
     cache_ok = True
@@ -52,10 +52,10 @@ class JsonValue(TypeDecorator[Any]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Return the database's own type."""
         if dialect.name != "postgresql":
-            return dialect.type_descriptor(JSON())
+            return dialect.type_descriptor(JSON(none_as_null=True))
         from sqlalchemy.dialects.postgresql import JSONB
 
-        return dialect.type_descriptor(JSONB())
+        return dialect.type_descriptor(JSONB(none_as_null=True))
 
 
 _COLUMN = "ColumnElement["

@@ -14,7 +14,7 @@ from adapterlab.catalog.queries import StepRecord
 from adapterlab.catalog.reading import ReadableCatalog
 from adapterlab.catalog.records import AdapterRecord, LineageNode, StudyRecord, TransferRecord
 from adapterlab.catalog.store import open_existing
-from adapterlab.cli import garbage
+from adapterlab.cli import catalog_import, garbage
 from adapterlab.cli.options import JsonOption
 from adapterlab.cli.output import emit, emit_json, note, table
 from adapterlab.errors import NotFoundError, UsageError
@@ -142,6 +142,7 @@ def lineage(key: KeyArgument, json: JsonOption = False) -> None:
         _print_branches(node, "children", "")
 
 
+app.command("import")(catalog_import.command)
 app.command("gc")(garbage.collect)
 
 
@@ -186,7 +187,7 @@ def _print_adapters(adapters: list[AdapterRecord], metric: str | None) -> None:
                     one.key[:KEY_DIGITS],
                     one.task,
                     one.method,
-                    one.seed,
+                    one.seed if one.origin is None else None,
                     metric or one.metric,
                     _number(one.metrics.get(metric or one.metric)),
                     one.backbone_digest[:KEY_DIGITS],
@@ -250,10 +251,19 @@ def _print_transfers(transfers: list[TransferRecord], metric: str | None, *, gap
 def _print_fields(record: StepRecord) -> None:
     rows: list[tuple[str, object]] = [("kind", _kind(record))]
     for name, value in record.to_json().items():
-        if isinstance(value, dict):
+        if name == "seed" and getattr(record, "origin", None) is not None:
+            rows.append((name, "unknown: it was imported"))
+        elif name == "origin" and value is None:
+            continue
+        elif name == "origin" and isinstance(value, dict):
+            rows.extend((f"imported.{inner}", _cell(item)) for inner, item in value.items() if item)
+        elif isinstance(value, dict):
             rows.extend((f"{name}.{inner}", _cell(item)) for inner, item in value.items())
         elif name == "provenance" and value is None:
-            rows.append((name, "unknown: made before it was recorded"))
+            imported = getattr(record, "origin", None) is not None
+            rows.append(
+                (name, "not trained here: imported" if imported else "unknown: made before it was recorded")
+            )
         elif name == "pool":
             rows.extend(
                 (f"pool.{place}", f"{item['task']}  {item['key']}") for place, item in enumerate(value)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from adapterlab.catalog.records import AdapterRecord
 from adapterlab.errors import DataError, NotFoundError
 from adapterlab.given_files import shortened
 from adapterlab.records import DEFAULT_HEAD, ProblemType
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from adapterlab.catalog.reading import ReadableCatalog
-    from adapterlab.catalog.records import AdapterRecord, TransferRecord
+    from adapterlab.catalog.records import TransferRecord
     from adapterlab.train.layers import HeadLayer
 
 
@@ -138,7 +139,9 @@ def answers_of(
     except NotFoundError:
         pass
     else:
-        labels, columns = definition.labels or labels, definition.text
+        # An imported adapter's head has its classes in its maker's order.
+        own = labels if labels and isinstance(record, AdapterRecord) and record.origin else definition.labels
+        labels, columns = own or labels, definition.text
         kind, choices, head = definition.problem_type, definition.choices, definition.head
         label, label_columns = definition.label, definition.label_columns
     if kind in (ProblemType.CLASSIFICATION, ProblemType.MULTI_LABEL) and len(labels) != outputs:

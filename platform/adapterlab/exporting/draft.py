@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -271,6 +272,7 @@ class Draft(ABC):
             "seed": record.seed,
             "settings": dict(record.settings),
             "answers": trained.answers.to_json(),
+            "metrics": {"validation": _finite(trained.validation), "test": _finite(record.test)},
             "backbone": {
                 "digest": record.backbone_digest,
                 "architecture": self.origin.architecture,
@@ -306,6 +308,11 @@ class Draft(ABC):
             if coefficients is None
             else tuple(coefficients.means.double().mean(0).tolist()),
         )
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics that JSON has a number for."""
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
 def slug(*parts: str) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adapterlab.catalog.records import AdapterRecord
+from adapterlab.catalog.records import AdapterRecord, Origin
 from adapterlab.errors import NotFoundError
 from adapterlab.exporting.stored_models import Trained
 from adapterlab.provenance import Provenance
@@ -102,12 +102,7 @@ def _datasets(trained: Trained) -> list[str]:
 
 
 def _metrics(trained: Trained) -> dict[str, float]:
-    return dict(trained.record.test) or dict(_validation(trained))
-
-
-def _validation(trained: Trained) -> Mapping[str, float]:
-    record = trained.record
-    return record.metrics if isinstance(record, AdapterRecord) else record.validation
+    return dict(trained.record.test) or dict(trained.validation)
 
 
 def _what(trained: Trained, facts: CardFacts) -> str:
@@ -160,7 +155,7 @@ model = PeftModel.from_pretrained(model, "<this folder>")"""
 
 
 def _results(trained: Trained) -> str:
-    validation = _validation(trained)
+    validation = trained.validation
     test = trained.record.test
     rows = [
         f"| {name} | {_number(validation.get(name))} | {_number(test.get(name))} |"
@@ -189,8 +184,11 @@ def _contributions(trained: Trained, facts: CardFacts) -> str:
 
 def _origin(trained: Trained, facts: CardFacts) -> str:
     record = trained.record
+    origin = record.origin if isinstance(record, AdapterRecord) else None
     lines = [
-        f"- made by adapterlab: {trained.kind} `{record.key}`, seed {record.seed}",
+        f"- made by adapterlab: {trained.kind} `{record.key}`, seed {record.seed}"
+        if origin is None
+        else f"- imported from {_shown_source(origin)}: adapter `{record.key}`",
         f"- backbone weights: sha256 `{record.backbone_digest}`",
         f"- difference of the self-test's logits to what was trained: {facts.folding_difference:.1e}",
     ]
@@ -207,9 +205,18 @@ def _origin(trained: Trained, facts: CardFacts) -> str:
     return "\n".join([*lines, *_licences(trained)])
 
 
+def _shown_source(origin: Origin) -> str:
+    """Return where an adapter came from; a folder's path means nothing elsewhere."""
+    if origin.commit is not None:
+        return f"`{origin.source}`"
+    return f"a folder{f' by {origin.made_with}' if origin.made_with else ''}"
+
+
 def _made_with(trained: Trained, facts: CardFacts) -> str:
     record = trained.record
-    if record.provenance is None:
+    if isinstance(record, AdapterRecord) and record.origin is not None:
+        lines = [f"- trained with {record.origin.made_with or 'what its card does not say'}"]
+    elif record.provenance is None:
         lines = ["- trained with: unknown, the catalog did not record it yet"]
     else:
         device = " ".join(filter(None, (record.device, f"({record.provenance.device_name or 'unknown'})")))

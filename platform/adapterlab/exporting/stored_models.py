@@ -54,6 +54,12 @@ class Trained:
         """``"adapter"`` or ``"transfer"``."""
         return "adapter" if self.combiner is None else "transfer"
 
+    @property
+    def validation(self) -> Mapping[str, float]:
+        """Its validation metrics."""
+        record = self.record
+        return record.metrics if isinstance(record, AdapterRecord) else record.validation
+
     def seat(self, backbone: Backbone) -> Seat:
         """Return how to run it unfolded, exactly as it was trained and evaluated."""
         head = self.answers.head_layer(backbone.shape.hidden_size, self.head)

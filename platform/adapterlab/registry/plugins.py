@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from adapterlab.errors import PluginError
+from adapterlab.errors import PluginError, UsageError
 from adapterlab.records import BackboneShape, PoolShape, ProblemType, Reads
 from adapterlab.registry.task_definitions import TaskDefinition
 
@@ -94,6 +94,28 @@ class AdapterMethod(Checked, ABC):
         """Return the method and settings of the one adapter a combination is; ``None``: it does not fold."""
         del settings
         return None
+
+    def pooled(self, each: Sequence[BaseModel]) -> BaseModel:
+        """Return the settings under which adapters of these settings stand in one pool.
+
+        The pool's layer takes an adapter with other settings of its own through
+        :meth:`~adapterlab.train.layers.MethodLayer.adopt`. Unless a method knows better, settings must be equal.
+
+        Args:
+            each: Every adapter's own, at least one.
+
+        Raises:
+            UsageError: They cannot share a pool; the message names what differs, and how.
+        """
+        first = each[0]
+        for other in each:
+            for name in type(first).model_fields:
+                one, another = getattr(first, name), getattr(other, name)
+                if one != another:
+                    raise UsageError(
+                        f"{self.name} adapters of one pool share their {name}: {one} and {another}"
+                    )
+        return first
 
     def pool(self, settings: BaseModel, shape: BackboneShape, sources: int) -> PoolShape:
         """Return the shape of a pool of its adapters on a backbone.

@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -121,6 +121,16 @@ class MethodLayer(Checked, ABC):
         raise UsageError(
             f"adapters of {type(self).__name__} cannot be combined: their output has no linear last factor"
         )
+
+    def adopt(self, tensors: Mapping[str, Tensor], settings: Any) -> Tensors:
+        """Return an adapter with other settings than this layer's as this layer computes it.
+
+        Args:
+            tensors: The adapter's.
+            settings: Its own, which the method's ``pooled`` put under this layer's.
+        """
+        del settings
+        return dict(tensors)
 
     def inner(self, pool: FrozenPool, x: Tensor) -> Tensor:
         """Return the stacked inner activations, (N, x's width) -> (N, T·r)."""
