@@ -81,7 +81,10 @@ def plan(spec: LoadedSpec | str | Path, overrides: Sequence[str] = ()) -> Planne
         spec: A loaded spec or its path.
         overrides: ``key=value`` pairs, when ``spec`` is a path.
     """
-    return plan_spec(_loaded(spec, overrides))
+    from adapterlab.importing.pool import existing_pool
+
+    loaded = _loaded(spec, overrides)
+    return plan_spec(loaded, existing_pool(loaded).adapters)
 
 
 def submit(
@@ -105,11 +108,13 @@ def submit(
         UnavailableError: A store or the cluster cannot be reached.
     """
     from adapterlab.driver.sweep import run_sweep
+    from adapterlab.importing.pool import existing_pool, import_missing, with_keys
 
     loaded = _loaded(spec, overrides)
+    pool = import_missing(loaded, existing_pool(loaded, download=True))
     return run_sweep(
-        compile_spec(loaded, download=True),
-        loaded.resolved(),
+        compile_spec(loaded, download=True, existing=pool.adapters),
+        with_keys(loaded.resolved(), pool.adapters),
         stores=loaded.stores(),
         spec_toml=loaded.text,
         library=TaskLibrary.of_loaded(loaded),

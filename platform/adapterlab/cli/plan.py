@@ -48,7 +48,11 @@ def _alone(planned: PlannedSweep) -> list[str]:
 
 
 def _steps(planned: PlannedSweep) -> None:
-    rows = []
+    rows: list[tuple[object, ...]] = []
+    for one in planned.plan.facts.existing:
+        state = "there" if one.there else "to import" if one.key is not None else "to fetch"
+        title = f"{one.name or one.task} · {one.source}"
+        rows.append((title, state, None, None, None, None, one.key[:12] if one.key else "not yet known"))
     for step in planned.plan.steps:
         if step.kind is StepKind.TRANSFER:
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from adapterlab.cli.options import JsonOption, SetOption, SpecArgument
 from adapterlab.cli.output import emit, emit_json, note
 from adapterlab.driver.preview import check_inputs
+from adapterlab.importing.pool import existing_pool
 from adapterlab.planning.combiners import trials_of
 from adapterlab.spec.load import LoadedSpec, load_spec
 from adapterlab.spec.model import Spec
@@ -23,6 +24,7 @@ def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = 
     """
     loaded = load_spec(spec, overrides or ())
     unseen = check_inputs(loaded)
+    pool = existing_pool(loaded)
     if json:
         emit_json(
             {
@@ -37,13 +39,17 @@ def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = 
     emit(f"{loaded.path} is valid: {_summary(loaded)}")
     for warning in loaded.warnings:
         note(f"warning: {warning}")
-    if unseen:
-        note(f"not checked: {unseen}")
+    for one in dict.fromkeys(filter(None, (unseen, *pool.unseen))):
+        note(f"not checked: {one}")
 
 
 def _summary(loaded: LoadedSpec) -> str:
     spec = loaded.spec
-    sources, targets, plans = len(spec.pool.tasks), len(spec.targets.tasks), study_plans(spec)
+    sources, targets, plans = (
+        len(spec.pool.tasks) + len(spec.pool.adapter),
+        len(spec.targets.tasks),
+        study_plans(spec),
+    )
     of = "combiner" if len(plans) == len(spec.combiner.kinds) else "setting of combiners"
     trials = max((trials_of(spec, plan) for plan in plans), default=0)
     if not plans:

@@ -18,7 +18,7 @@ from adapterlab.planning.combiners import model_sources
 from adapterlab.planning.compile import Facts, Plan, compile_plan
 from adapterlab.planning.estimate import Estimate, estimate
 from adapterlab.planning.parameter_counts import MethodCost, method_costs
-from adapterlab.planning.steps import Job, Step
+from adapterlab.planning.steps import ExistingAdapter, Job, Step
 from adapterlab.records import State, StepKind
 from adapterlab.spec.load import LoadedSpec
 from adapterlab.spec.studies import study_plans
@@ -75,6 +75,7 @@ class PlannedSweep:
             "device": self.device.words,
             "pending": list(self.plan.pending),
             "warnings": list(self.warnings),
+            "existing": [one.to_json() for one in self.plan.facts.existing],
             "methods": [one.to_json() for one in self.methods],
             "steps": [
                 {
@@ -127,16 +128,20 @@ def check_inputs(loaded: LoadedSpec) -> str | None:
     return None
 
 
-def compile_spec(loaded: LoadedSpec, *, download: bool = False) -> Plan:
+def compile_spec(
+    loaded: LoadedSpec, *, download: bool = False, existing: tuple[ExistingAdapter, ...] = ()
+) -> Plan:
     """Return a spec's plan, looking at its data and backbone but not at the catalog.
 
     Args:
         loaded: From :func:`load_spec`.
         download: Whether to fetch a backbone and tasks from the hub that are not on this machine.
+        existing: The adapters of its pool that exist already.
 
     Raises:
         DataError: A data file is malformed.
         BackboneError: The backbone is not what the spec says, or cannot take rows so long.
+        UsageError: A combiner cannot work on such a pool.
     """
     spec, stores = loaded.spec, loaded.stores()
     tasks = dict.fromkeys((*spec.pool.tasks, *spec.targets.tasks))
@@ -148,6 +153,7 @@ def compile_spec(loaded: LoadedSpec, *, download: bool = False) -> Plan:
             for source in model_sources(study_plans(spec))
         },
         tasks={task: task_facts(library, task, download=download) for task in tasks},
+        existing=existing,
     )
     if facts.backbone.folder is not None:
         for task in facts.tasks.values():
@@ -155,13 +161,14 @@ def compile_spec(loaded: LoadedSpec, *, download: bool = False) -> Plan:
     return compile_plan(spec, facts)
 
 
-def plan_spec(loaded: LoadedSpec) -> PlannedSweep:
+def plan_spec(loaded: LoadedSpec, existing: tuple[ExistingAdapter, ...] = ()) -> PlannedSweep:
     """Return a spec's plan with what the catalog says of each step, and an estimate of time.
 
     Args:
         loaded: From ``load_spec``.
+        existing: The adapters of its pool that exist already.
     """
-    compiled = compile_spec(loaded)
+    compiled = compile_spec(loaded, existing=existing)
     keys = [step.key for step in compiled.steps if step.key is not None]
     device = worker_device(loaded.spec.cluster, loaded.spec.backbone.precision)
     catalog = _existing_catalog(loaded.stores())

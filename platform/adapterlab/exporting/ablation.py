@@ -159,7 +159,7 @@ def _seats(trained: Trained, backbone: Backbone) -> list[Seat]:
     """Return the transfer as it is, then without each source."""
     whole = trained.seat(backbone)
     assert isinstance(whole.adaptation, Combination)
-    reduced = without_each(whole.adaptation, trained.learned, trained.adapters, backbone)
+    reduced = without_each(whole.adaptation, trained.learned, trained.pooled(backbone.shape), backbone)
     return [whole, *(replace(whole, adaptation=one) for one in reduced)]
 
 
@@ -234,7 +234,7 @@ def _result(
         differs = np.atleast_2d((after != before).T).any(axis=0)
         sources.append(
             Contribution(
-                task=entry.task,
+                task=entry.label,
                 key=entry.key,
                 mean_coefficient=mean,
                 metrics=one.metrics,

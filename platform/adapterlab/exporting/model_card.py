@@ -176,7 +176,7 @@ def _contributions(trained: Trained, facts: CardFacts) -> str:
     ]
     lines += ["| source | mean |", "|---|---|"]
     lines += [
-        f"| {source.task} | {mean:.4f} |"
+        f"| {source.label} | {mean:.4f} |"
         for source, mean in zip(trained.sources, facts.mean_coefficients, strict=True)
     ]
     return "\n".join(lines)
@@ -193,7 +193,7 @@ def _origin(trained: Trained, facts: CardFacts) -> str:
         f"- difference of the self-test's logits to what was trained: {facts.folding_difference:.1e}",
     ]
     if trained.combiner is not None:
-        lines += [f"- source {source.task}: adapter `{source.key}`" for source in trained.sources]
+        lines += [f"- source {source.label}: adapter `{source.key}`" for source in trained.sources]
         settings = ", ".join(f"{name} {value}" for name, value in record.settings.items())
         lines.append(f"- settings: {settings}")
     if facts.tolerance > 0:

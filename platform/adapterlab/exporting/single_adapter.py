@@ -42,7 +42,7 @@ class SingleDraft(Draft):
     @property
     def dropped(self) -> tuple[str, ...]:
         """Tasks of sources that are nowhere."""
-        return tuple(self.trained.sources[place].task for place in self.folded.dropped)
+        return tuple(self.trained.sources[place].label for place in self.folded.dropped)
 
     @property
     def largest_dropped(self) -> float:

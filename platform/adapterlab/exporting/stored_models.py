@@ -21,6 +21,7 @@ from adapterlab.train.adaptation import Adaptation, OwnAdapter, Seat
 from adapterlab.train.combination import Combination, combiner_layer, pool_for
 from adapterlab.train.fold import Folded, expand, fold
 from adapterlab.train.layers import Backbone, Coefficients, CombinerLayer, HeadLayer, MethodLayer, Tensors
+from adapterlab.train.pooling import adopted
 from adapterlab.train.tensor_files import is_finite
 
 
@@ -32,9 +33,11 @@ class Trained:
     method: str
     """Adapter method of the sources."""
     method_settings: Any
-    """The method's settings, validated."""
+    """The settings of the method that its sources share a pool under, validated."""
+    own_settings: tuple[Any, ...]
+    """Every source's own settings."""
     adapters: tuple[Tensors, ...]
-    """The source adapters' tensors; of an adapter, its own."""
+    """The source adapters' tensors as they are stored; of an adapter, its own."""
     sources: tuple[PoolEntry, ...]
     combiner: str | None
     """``None`` for a source adapter."""
@@ -67,9 +70,14 @@ class Trained:
         if self.combiner is None:
             return placed(OwnAdapter(method), {**self.adapters[0], **self.head}, backbone, head)
         layer = self.combiner_layer(backbone.shape)
-        pool = pool_for(layer, self.learned, method, self.adapters, backbone)
+        pool = pool_for(layer, self.learned, method, self.pooled(backbone.shape), backbone)
         mixed = Combination(pool, layer, token_dependent=self.is_token_dependent)
         return placed(mixed, {**self.learned, **self.head}, backbone, head)
+
+    def pooled(self, shape: BackboneShape) -> list[Tensors]:
+        """Return the source adapters as :meth:`method_layer` computes them."""
+        each = list(zip(self.own_settings, self.adapters, strict=True))
+        return adopted(adapter_method(self.method), self.method_settings, each, shape)
 
     def method_layer(self, shape: BackboneShape) -> MethodLayer:
         """Return the torch side of its adapter method, on a backbone."""
@@ -119,10 +127,10 @@ class Trained:
         layer = self.combiner_layer(shape)
         coefficients = layer.coefficients(self.learned)
         if layer.averages:
-            whole = expand(method, layer.reduce(self.learned, self.adapters))
+            whole = expand(method, layer.reduce(self.learned, self.pooled(shape)))
             used = tuple(int(t) for t in coefficients.largest.nonzero().flatten())
             return Folded(whole.tensors, (used,) * len(whole.kept), len(self.adapters), 0.0)
-        return fold(method, self.adapters, coefficients, tolerance=tolerance)
+        return fold(method, self.pooled(shape), coefficients, tolerance=tolerance)
 
 
 def placed(
@@ -174,15 +182,22 @@ def open_trained(catalog: Catalog, key: str) -> Trained:
     read = [weights.from_bytes(catalog.read_weights(one)) for one in sources]
     stored = catalog.read_weights(record)
     tensors = weights.from_bytes(stored)
-    method, settings = _one_method(sources)
+    method, settings, own = _one_method(sources)
+    entries = None if isinstance(record, AdapterRecord) else catalog.get_study(record.study_key).pool
     spec = spec_of(catalog, record.key)
     head = {name: one for name, one in tensors.items() if name.startswith(weights.HEAD_PREFIX)}
     return Trained(
         record=record,
         method=method,
-        method_settings=adapter_method(method).settings.model_validate(settings),
+        method_settings=settings,
+        own_settings=own,
         adapters=tuple(weights.without_head(one) for one in read),
-        sources=tuple(PoolEntry(one.key, one.task) for one in sources),
+        sources=tuple(
+            PoolEntry(one.key, one.task)
+            if entries is None
+            else PoolEntry(one.key, entries[place].task, entries[place].name)
+            for place, one in enumerate(sources)
+        ),
         combiner=record.combiner if isinstance(record, TransferRecord) else None,
         combiner_settings=_combiner_settings(catalog, record) if isinstance(record, TransferRecord) else None,
         learned=weights.without_head(tensors) if isinstance(record, TransferRecord) else {},
@@ -229,12 +244,16 @@ def _combiner_settings(catalog: Catalog, record: TransferRecord) -> Any:
     return combiner(record.combiner).settings.model_validate(settings)
 
 
-def _one_method(sources: Sequence[AdapterRecord]) -> tuple[str, Any]:
-    """Return the method and settings that all sources share."""
-    found = [(one.method, one.settings.get("adapter", {})) for one in sources]
-    if any(one != found[0] for one in found):
-        raise DataError("its sources are of different adapter methods or settings")
-    return found[0]
+def _one_method(sources: Sequence[AdapterRecord]) -> tuple[str, Any, tuple[Any, ...]]:
+    """Return the method of all sources, the settings they share a pool under, and every source's own."""
+    method = adapter_method(sources[0].method)
+    if any(one.method != method.name for one in sources):
+        raise DataError("its sources are of different adapter methods")
+    own = tuple(method.settings.model_validate(one.settings.get("adapter", {})) for one in sources)
+    try:
+        return method.name, own[0] if all(one == own[0] for one in own) else method.pooled(own), own
+    except UsageError as error:
+        raise DataError(f"its sources are of different settings: {error.message}") from None
 
 
 def spec_of(catalog: ReadableCatalog, key: str) -> Mapping[str, Any] | None:

@@ -13,10 +13,11 @@ Where it ran, on how many lanes, under which name, is in no key.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from adapterlab.errors import UsageError
 from adapterlab.fingerprint import Json, digest_of, key_of
 from adapterlab.planning.baselines import (
     Recipe,
@@ -26,9 +27,11 @@ from adapterlab.planning.baselines import (
     few_shot_recipes,
     pool_recipe,
 )
-from adapterlab.planning.combiners import identity_of, model_sources, recipes_of, trials_of
+from adapterlab.planning.combiners import identity_of, model_sources, models_of, recipes_of, trials_of
 from adapterlab.planning.rows import draw_of, few_shot_spec, run_rows
 from adapterlab.planning.steps import (
+    AdapterRecipe,
+    ExistingAdapter,
     FinalJob,
     Job,
     PoolMember,
@@ -38,6 +41,7 @@ from adapterlab.planning.steps import (
     Step,
     StepId,
     StudyJob,
+    dump,
     is_final,
     is_source,
     is_study,
@@ -64,6 +68,8 @@ class Facts:
     """By full name; every source and target task is here."""
     models: Mapping[str, BackboneFacts] = field(default_factory=dict)
     """Other models that combiners read, by the name in their settings."""
+    existing: tuple[ExistingAdapter, ...] = ()
+    """Source adapters that exist already, in the order of the spec, what a query found last."""
 
     @classmethod
     def unknown(cls, spec: Spec) -> Facts:
@@ -147,6 +153,7 @@ def compile_plan(spec: Spec, facts: Facts) -> Plan:
     keys = [step.key for step in steps]
     reasons = (
         facts.backbone.pending_reason,
+        *(one.pending_reason for one in facts.existing),
         *(facts.tasks[task].pending_reason for task in names),
         *_unknown_models(facts, model_sources(tuple(one for plans in studies.values() for one in plans))),
     )
@@ -268,17 +275,19 @@ def _study_step(
     own: Mapping[int, Step[SourceJob]],
 ) -> Step[StudyJob]:
     mine = next(iter(own.values()), None)  # the study's own, of its seed
-    pool = [mine if mine and task == target else sources[task] for task in spec.pool_for(target)]
+    trained = {task: mine if mine and task == target else sources[task] for task in spec.pool_for(target)}
+    pool, adapter = _pool_of(spec, facts, target, trained, names)
+    _check_combiners(study, target, pool, facts)
     rows = run_rows(spec, facts.tasks[target], few=True, draw=draw_of(spec, spec.search.seed))
     search = SearchSettings(spec.search.sampler, spec.search.pruner, spec.search.seed, trials_of(spec, study))
     search_key = key = None
     identity = identity_of(study, facts.models)
-    if _known(facts, target) and all(step.key for step in pool) and identity is not None:
+    if _known(facts, target) and all(one.key for one in pool) and identity is not None:
         spaces = identity.pop("spaces", None)
         how: dict[str, Json] = {"sampler": search.sampler, "pruner": search.pruner, "seed": search.seed}
         inputs: dict[str, Json] = {
             **_common(spec, facts, target, rows),
-            "pool": [step.key for step in pool],
+            "pool": [one.key for one in pool],
             **identity,
             "search": how if spaces is None else {"spaces": spaces, **how},
         }
@@ -294,31 +303,122 @@ def _study_step(
             label=study.label,
             chooses=study.chooses,
             combiners=recipes_of(study, facts.models),
-            pool=tuple(
-                PoolMember(step.key, task, names[task])
-                for task, step in zip(spec.pool_for(target), pool, strict=True)
-            ),
-            adapter=pool[0].job.adapter,
+            pool=pool,
+            adapter=adapter,
             search=search,
             search_key=search_key,
             rows=_told(rows, few=spec.data.few_shot is not None),
         ),
         # the other seeds' adapters too, which the final runs read
-        needs=tuple(dict.fromkeys(step.id for step in (*pool, *own.values()))),
-        trainable_parameters=_combiner_parameters(spec, facts.backbone.shape, study, len(pool)),
+        needs=tuple(dict.fromkeys(step.id for step in (*trained.values(), *own.values()))),
+        trainable_parameters=_combiner_parameters(adapter, facts.backbone.shape, study, len(pool)),
         head_parameters=_head_parameters(facts.backbone.shape, facts.tasks[target]),
         train_rows=_rows(spec, facts.tasks[target], study.max_epochs * search.trials, few=True),
     )
 
 
+def _pool_of(
+    spec: Spec,
+    facts: Facts,
+    target: str,
+    trained: Mapping[str, Step[SourceJob]],
+    names: Mapping[str, str],
+) -> tuple[tuple[PoolMember, ...], AdapterRecipe]:
+    """Return a target's pool in coefficient order, and what its adapters are.
+
+    First what is trained, then what exists already, each as listed; last what is of the target's own task, of that
+    what is trained for it.
+
+    Raises:
+        UsageError: The pool is empty, or its adapters cannot share one.
+    """
+    existing = [one for one in facts.existing if one.task != target or spec.pool.target == "include"]
+    others = [
+        *(PoolMember(step.key, task, names[task]) for task, step in trained.items() if task != target),
+        *(_member(one, facts, names) for one in existing if one.task != target),
+    ]
+    own = [
+        *(_member(one, facts, names) for one in existing if one.task == target),
+        *(PoolMember(step.key, task, names[task]) for task, step in trained.items() if task == target),
+    ]
+    if not others and not own:
+        raise UsageError(
+            f"the pool of {target} is empty",
+            remedy='Add adapters of other tasks, or set pool.target = "include".',
+        )
+    recipes = [
+        *(step.job.adapter for step in trained.values()),
+        *(one.adapter for one in existing if one.adapter is not None),
+    ]
+    return (*others, *own), pooled_recipe(recipes) if recipes else _usual_recipe(spec)
+
+
+def _member(one: ExistingAdapter, facts: Facts, names: Mapping[str, str]) -> PoolMember:
+    """Return an adapter that exists as a member of a pool, under a name no other has."""
+    if one.name is not None:
+        return PoolMember(one.key, one.task, one.name)
+    short = one.task.rsplit("/", 1)[-1]
+    alike = [other for other in facts.existing if other.task == one.task]
+    if names.get(one.task) is None and len(alike) == 1 and short not in names.values():
+        return PoolMember(one.key, one.task, short)
+    return PoolMember(one.key, one.task, f"{one.task}@{(one.key or 'unknown')[:8]}")
+
+
+def pooled_recipe(recipes: Sequence[AdapterRecipe]) -> AdapterRecipe:
+    """Return the method and settings under which adapters share a pool.
+
+    Raises:
+        UsageError: They cannot.
+    """
+    first = recipes[0]
+    strangers = [one.method for one in recipes if one.method != first.method]
+    if strangers:
+        raise UsageError(f"adapters of {first.method} and of {strangers[0]} cannot share a pool")
+    if all(one == first for one in recipes):
+        return first
+    method = entry_points.adapter_method(first.method)
+    settings = method.pooled([method.settings.model_validate(one.settings) for one in recipes])
+    return AdapterRecipe(method.name, method.version, dump(settings))
+
+
+def _usual_recipe(spec: Spec) -> AdapterRecipe:
+    method = entry_points.adapter_method(spec.adapter.method)
+    settings = method.settings.model_validate(spec.adapter.settings)
+    return AdapterRecipe(method.name, method.version, dump(settings))
+
+
+def _check_combiners(study: StudyPlan, target: str, pool: Sequence[PoolMember], facts: Facts) -> None:
+    """Check that a study's combiners can work on a pool with adapters that exist; others are checked with the spec.
+
+    Raises:
+        UsageError: One cannot.
+    """
+    if not facts.existing:
+        return
+    tasks = tuple(member.task for member in pool)
+    by_key = {one.key: one for one in facts.existing}
+    for choice in study.choices:
+        fault = choice.plugin.complaint(choice.settings, tasks, target)
+        if fault:
+            raise UsageError(f"{choice.kind} on {target}: {fault}")
+        for member in pool if models_of(choice) else ():
+            one, known = by_key.get(member.key), facts.tasks.get(member.task)
+            if one is not None and (known is None or one.task_digest != known.content_digest):
+                raise UsageError(
+                    f"{choice.kind} compares the training texts of tasks, and those of {one.source} ({one.task}) are "
+                    "not known here",
+                    remedy="Take another combiner for this pool, or train that source: list it in pool.tasks.",
+                )
+
+
 def _combiner_parameters(
-    spec: Spec, shape: BackboneShape | None, study: StudyPlan, sources: int
+    adapter: AdapterRecipe, shape: BackboneShape | None, study: StudyPlan, sources: int
 ) -> int | None:
     """Return the parameters of one transfer; ``None`` if not known, or if the study chooses the combiner."""
     if study.chooses or shape is None:
         return None
-    method = entry_points.adapter_method(spec.adapter.method)
-    pool = method.pool(method.settings.model_validate(spec.adapter.settings), shape, sources)
+    method = entry_points.adapter_method(adapter.method)
+    pool = method.pool(method.settings.model_validate(adapter.settings), shape, sources)
     (only,) = study.choices
     return only.plugin.trainable_parameters(only.settings, pool)
 

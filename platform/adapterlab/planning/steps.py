@@ -140,6 +140,39 @@ class PoolMember:
 
 
 @dataclass(frozen=True)
+class ExistingAdapter:
+    """A source adapter that exists already, as a plan sees it."""
+
+    source: str
+    """As the spec names it, or ``"catalog:<key>"`` where a query found it."""
+    task: str
+    """Full name."""
+    name: str | None
+    """What the spec calls it."""
+    key: str | None
+    """Its key in the catalog; ``None`` while its content is not at hand."""
+    adapter: AdapterRecipe | None
+    """Its method and settings; ``None`` like its key."""
+    there: bool = False
+    """Whether the catalog has it; else a submit imports it."""
+    task_digest: str | None = None
+    """Of the rows it was trained on; ``None``: not known."""
+    pending_reason: str | None = None
+    """Why its content is not at hand."""
+
+    def to_json(self) -> dict[str, Json]:
+        """Return it as a JSON-able mapping."""
+        return {
+            "source": self.source,
+            "task": self.task,
+            "name": self.name,
+            "key": self.key,
+            "method": None if self.adapter is None else self.adapter.method,
+            "there": self.there,
+        }
+
+
+@dataclass(frozen=True)
 class ReadModel:
     """Another model that a combiner reads."""
 

@@ -254,6 +254,7 @@ def _greatest(counts: Iterable[int | None]) -> int | None:
 
 
 def _layers(catalog: Catalog, found: _Found, study: _Step) -> Iterable[LayerInfluence]:
+    names = {} if study.record is None else dict(enumerate(one.name for one in study.record.pool))
     for transfer in found.transfers(study):
         attends = _is_token_dependent(transfer.combiner)
         for one in catalog.coefficients(transfer.key):
@@ -262,7 +263,7 @@ def _layers(catalog: Catalog, found: _Found, study: _Step) -> Iterable[LayerInfl
                 combiner=str(study.id.label),
                 seed=transfer.seed,
                 layer=one.layer,
-                source=one.source_task,
+                source=names.get(one.position) or one.source_task,
                 position=one.position,
                 mean=one.mean,
                 std=one.std,

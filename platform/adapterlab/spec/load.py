@@ -79,6 +79,11 @@ class LoadedSpec:
             data = data.model_copy(update={"root": str(root)})
         return self.spec.model_copy(update={"backbone": backbone, "data": data})
 
+    @property
+    def pool_folder(self) -> Path:
+        """Absolute folder that the folders of ``[[pool.adapter]]`` start from."""
+        return self.override_folder if self._is_overridden(("pool", "adapter")) else self.folder
+
     def stores(self) -> home.Stores:
         """Return where state is kept: command line > environment > spec > home folder."""
         spec, store = self.spec, self.spec.store
@@ -206,6 +211,20 @@ def _newer(document: dict[str, Any]) -> Complaint:
     version = document["schema_version"]
     message = f"schema_version: this spec has format {version}, this adapterlab reads up to {SCHEMA_VERSION}"
     return Complaint(("schema_version",), "value", message, _UPGRADE)
+
+
+def refused(loaded: LoadedSpec, complaints: Sequence[Complaint]) -> SpecError:
+    """Return the error that says what is wrong with a spec that loaded, each fault where it stands.
+
+    Args:
+        loaded: From :func:`load_spec`.
+        complaints: What was found when its inputs were looked at, at least one.
+    """
+    name = "<stdin>" if loaded.path == "-" else loaded.path
+    source = SpecText(path=loaded.path, name=name, folder=loaded.folder, text=loaded.text)
+    judge = _Judge(source, [parse_override(text) for text in loaded.overrides])
+    judge.judge(list(complaints))
+    return judge.error()
 
 
 class _Judge:

@@ -72,15 +72,65 @@ class BackboneSpec(Frozen):
         return self
 
 
-class PoolSpec(Frozen):
-    """The source pool: what is taught first."""
+class PoolAdapterSpec(Frozen):
+    """A source adapter that exists already, so that nothing is trained for it."""
 
-    tasks: TaskNames
-    """Source tasks, for example ``["glue/rte", "glue/mrpc"]``."""
+    source: Annotated[
+        str, Field(pattern=r"^(folder:.+|hub:[\w.-]+/[\w.-]+@[0-9a-f]{40}|catalog:[0-9a-f]{4,64})$")
+    ]
+    """``folder:<path relative to the spec>`` or ``hub:<owner/name>@<commit>``, in AdapterHub's or PEFT's format, or
+    ``catalog:<key>``. Its content is in keys, never its place."""
+    task: TaskName | None = None
+    """Its task; absent: what the catalog or the folder says, else the folder's name."""
+    name: Name | None = None
+    """What it is called in reports; absent: its task."""
+
+
+class PoolQuerySpec(Frozen):
+    """Source adapters taken from the catalog by what is known of them, one a task.
+
+    They are on the sweep's backbone. Tasks that stand in ``pool.tasks``, or that a ``[[pool.adapter]]`` names as its
+    own, are left out. Asked anew by every plan: what is found is in the keys.
+    """
+
+    tasks: TaskNames | None = None
+    """Tasks to look for; absent: all."""
+    method: str | None = None
+    """Adapter method; absent: that of ``[adapter]``."""
+    metric: str | None = None
+    """Metric on validation to compare by; absent: each adapter's leading one."""
+    min_value: float | None = None
+    """Least value of the metric, inclusive."""
+    pick: Literal["newest", "best"] = "newest"
+    """Which of several adapters of one task."""
+
+
+class PoolSpec(Frozen):
+    """The source pool: what is taught first, and what exists already."""
+
+    tasks: Annotated[tuple[TaskName, ...], Field(strict=False, max_length=256)] = ()
+    """Source tasks to train an adapter for, for example ``["glue/rte", "glue/mrpc"]``."""
+    adapter: Annotated[tuple[PoolAdapterSpec, ...], Field(strict=False, max_length=256)] = ()
+    """Adapters that exist already, one ``[[pool.adapter]]`` each."""
+    query: PoolQuerySpec | None = None
+    """Adapters to take from the catalog, as ``[pool.query]``."""
     target: Literal["include", "exclude"] = "include"
     """Whether a target's own source adapter is in its pool (``include``, as in the paper) when listed."""
 
     _distinct = field_validator("tasks")(no_duplicates)
+
+    @model_validator(mode="after")
+    def _check_sources(self) -> PoolSpec:
+        if not self.tasks and not self.has_existing:
+            raise ValueError("the pool is empty: list tasks, or adapters that exist as [[pool.adapter]]")
+        no_duplicates(tuple(one.source for one in self.adapter))
+        no_duplicates(tuple(one.name for one in self.adapter if one.name is not None))
+        return self
+
+    @property
+    def has_existing(self) -> bool:
+        """Whether it takes adapters that exist already."""
+        return bool(self.adapter) or self.query is not None
 
 
 class TargetsSpec(Frozen):
@@ -384,7 +434,8 @@ class Spec(Frozen):
 
     @model_validator(mode="after")
     def _check_pools(self) -> Spec:
-        only_source = self.pool.tasks[0] if len(self.pool.tasks) == 1 else None
+        alone = len(self.pool.tasks) == 1 and not self.pool.has_existing
+        only_source = self.pool.tasks[0] if alone else None
         if self.pool.target == "exclude" and only_source in self.targets.tasks:
             raise ValueError(f'pool.target = "exclude" leaves an empty pool for {only_source}')
         return self
@@ -417,7 +468,7 @@ class Spec(Frozen):
         return self.model_copy(update={**trained, "final": final})
 
     def pool_for(self, target: str) -> tuple[str, ...]:
-        """Return a target's source tasks in coefficient order: as listed, the target itself last."""
+        """Return the source tasks trained for a target in coefficient order: as listed, the target itself last."""
         others = tuple(task for task in self.pool.tasks if task != target)
         included = self.pool.target == "include" and target in self.pool.tasks
         return (*others, target) if included else others

@@ -225,6 +225,8 @@ def _pools(document: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]
     """Return each target with its source tasks in coefficient order, as :meth:`Spec.pool_for` does."""
     pool, targets = _table(document, "pool"), _table(document, "targets").get("tasks")
     tasks = pool.get("tasks")
+    if "adapter" in pool or "query" in pool:
+        return  # what they are is known once they are read; the plan checks it
     if not isinstance(tasks, list) or not isinstance(targets, list):
         return
     for target in targets:

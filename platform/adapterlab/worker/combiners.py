@@ -15,6 +15,7 @@ from adapterlab.train.adaptation import SourcePool
 from adapterlab.train.combination import Combination, pool_for
 from adapterlab.train.lane import Lane, transfer_lane
 from adapterlab.train.layers import CombinerLayer, MethodLayer, ModelFolder, PoolContext, Tensors
+from adapterlab.train.pooling import adopted
 from adapterlab.worker.worker import Worker
 
 
@@ -39,7 +40,17 @@ class StudyCombiners:
         """The source adapters' tensors in coefficient order, read from the catalog."""
         catalog = self._worker.catalog
         records = [catalog.get_adapter(member.adapter_key) for member in self._job.pool]
-        return [weights.without_head(weights.from_bytes(catalog.read_weights(one))) for one in records]
+        read = [weights.without_head(weights.from_bytes(catalog.read_weights(one))) for one in records]
+        plugin = adapter_method(self._job.adapter.method)
+        common, *own = (
+            plugin.settings.model_validate(one)
+            for one in (
+                self._job.adapter.settings,
+                *(record.settings.get("adapter", {}) for record in records),
+            )
+        )
+        each = list(zip(own, read, strict=True))
+        return adopted(plugin, common, each, self._worker.backbone.shape)
 
     @cached_property
     def pool(self) -> SourcePool:

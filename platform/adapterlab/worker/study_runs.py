@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from adapterlab.catalog.records import Claim, CoefficientRecord, PoolEntry, StudyRecord, TransferRecord
 from adapterlab.errors import TrainingError
-from adapterlab.planning.steps import FinalJob, StudyJob
+from adapterlab.planning.steps import FinalJob, PoolMember, StudyJob
 from adapterlab.provenance import provenance_of
 from adapterlab.records import EpochResult, LaneResult, State, TaskData
 from adapterlab.search.study import Proposal, SearchRecipe, StudySearch, TrialRecord
@@ -279,7 +279,7 @@ def _study_record(study: _Study, trials: Sequence[TrialRecord], best: TrialRecor
         task_digest=str(facts.content_digest),
         backbone_digest=study.worker.context.backbone.digest,
         combiner=job.combiner,
-        pool=tuple(PoolEntry(member.adapter_key, member.task) for member in job.pool),
+        pool=tuple(_entry(member) for member in job.pool),
         metric=facts.metric,
         best_trial=best.number,
         best_value=best.value if best.value is not None else float("nan"),
@@ -297,6 +297,12 @@ def _total(seconds: Sequence[float | None]) -> float | None:
     """Return the computing of all trials; ``None`` where some were trained by a version that did not note it."""
     known = [one for one in seconds if one is not None]
     return sum(known) if len(known) == len(seconds) else None
+
+
+def _entry(member: PoolMember) -> PoolEntry:
+    """Return a member as the catalog keeps it: with its name where its task does not tell it from others."""
+    own = member.name not in (member.task, member.task.rsplit("/", 1)[-1])
+    return PoolEntry(member.adapter_key, member.task, member.name if own else None)
 
 
 # -- final runs -----------------------------------------------------------------------------------
