@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-WIDTH, HEIGHT = 960, 610
+WIDTH, HEIGHT = 960, 662
 LEFT, RIGHT = 30, 640  # the floors; stores and plug-ins stand to the right of them
 FLOOR, GAP = 44, 8
 
 FLOORS: tuple[tuple[tuple[str, str, str], ...], ...] = (
     (("cli", "commands", "1"),),
     (("api", "the Python API", ""), ("plugin", "all that plug-ins may import", "")),
+    (("importing", "adapters that exist already", ""),),
     (("reporting", "tables, significance", "8"), ("exporting", "folders, predictions", "")),
     (("driver", "what is missing, whose it is, who does it", "4"),),
     (("cluster", "starts workers (Ray)", "5"), ("worker", "sources, studies, final runs", "6")),
@@ -39,11 +40,11 @@ FLOORS: tuple[tuple[tuple[str, str, str], ...], ...] = (
 
 ASIDE = (
     ("spec.toml", "what a person writes", 0, 1),
-    ("Catalog", "SQLite or PostgreSQL, and weights in a folder or bucket", 2, 2),
-    ("Studies", "Optuna's database", 4, 1),
-    ("Runs", "MLflow's store or server", 5, 1),
-    ("Plug-ins", "methods, combiners, backbone families, task suites: by entry point", 6, 2),
-    ("Hugging Face hub", "backbones and data sets at a commit", 8, 1),
+    ("Catalog", "SQLite or PostgreSQL, and weights in a folder or bucket", 3, 2),
+    ("Studies", "Optuna's database", 5, 1),
+    ("Runs", "MLflow's store or server", 6, 1),
+    ("Plug-ins", "methods, combiners, backbone families, task suites: by entry point", 7, 2),
+    ("Hugging Face hub", "backbones and data sets at a commit", 9, 1),
 )
 
 
@@ -68,7 +69,7 @@ def rooms() -> Iterator[str]:
         width = (RIGHT - LEFT - GAP * (len(members) - 1)) / len(members)
         for place, (name, what, step) in enumerate(members):
             x, y = LEFT + place * (width + GAP), top(floor)
-            yield box(x, y, width, FLOOR, "room" if floor < 9 else "ground")
+            yield box(x, y, width, FLOOR, "room" if floor < 10 else "ground")
             if len(members) > 2:
                 yield text(x + 12, y + (19 if what else 27), name, "name")
                 yield text(x + 12, y + 35, what, "what")

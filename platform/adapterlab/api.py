@@ -49,6 +49,7 @@ __all__ = [
     "open_catalog",
     "plan",
     "predict",
+    "publish",
     "report",
     "status",
     "submit",
@@ -209,6 +210,37 @@ def export(
     wishes = Wishes(tolerance, name, license, base_model, pickles)
     with _filled_catalog() as catalog:
         return write(catalog, key, Path(to), backbone=backbone, cache=home.stores().cache, wishes=wishes)
+
+
+def publish(
+    key: str,
+    to: str | Path,
+    *,
+    license: str,  # noqa: A002 - the model card's own word
+    base_model: str | None = None,
+    backbone: str | None = None,
+    name: str | None = None,
+) -> Exported:
+    """Write one adapter or transfer as a folder ready for the hub; nothing is uploaded.
+
+    Args:
+        key: Its key, or a unique beginning of it.
+        to: The folder to make; may exist if it is empty.
+        license: Licence of the model card, as the hub writes it.
+        base_model: The backbone's name on the hub; absent: the repository it is from, else what the card of an
+            imported adapter says.
+        backbone: Where the backbone is; absent: where it was when it was trained.
+        name: The adapter's name inside AdapterHub; absent: made of task, combiner and key.
+
+    Raises:
+        UsageError: No name of the base model is known that others could load.
+        AdapterlabError: As :func:`export`.
+    """
+    from adapterlab.importing.publication import base_model_name
+
+    with _filled_catalog() as catalog:
+        named = base_model or base_model_name(catalog, key, backbone)
+    return export(key, to, license=license, base_model=named, backbone=backbone, name=name)
 
 
 def import_adapters(

@@ -12,7 +12,18 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from adapterlab.catalog import claims, garbage, integrity, publish, remarks, step_status, sweeps, tenants
+from adapterlab.catalog import (
+    claims,
+    garbage,
+    integrity,
+    publish,
+    queries,
+    remarks,
+    removal,
+    step_status,
+    sweeps,
+    tenants,
+)
 from adapterlab.catalog.blobs import Blobs, open_blobs
 from adapterlab.catalog.database import Database
 from adapterlab.catalog.migrate import ensure_current, schema_status
@@ -356,6 +367,24 @@ class Catalog(ReadableCatalog):
             )
             remarks.annotate(connection, after)
             return after
+
+        return self.database.write(work)
+
+    def remove(self, key: str) -> AdapterRecord | StudyRecord | TransferRecord:
+        """Take a record out, unless something that is kept was made from it; return what it was.
+
+        Args:
+            key: Its key, or a unique beginning of it.
+
+        Raises:
+            NotFoundError: There is none, or several.
+            ConflictError: Something was made from it, or somebody is at work on it.
+        """
+
+        def work(connection: Connection) -> AdapterRecord | StudyRecord | TransferRecord:
+            record = queries.resolve(connection, key)
+            removal.remove(connection, record)
+            return record
 
         return self.database.write(work)
 

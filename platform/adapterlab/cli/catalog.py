@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from enum import StrEnum
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ from adapterlab.catalog.queries import StepRecord
 from adapterlab.catalog.reading import ReadableCatalog
 from adapterlab.catalog.records import AdapterRecord, LineageNode, StudyRecord, TransferRecord
 from adapterlab.catalog.store import open_existing
-from adapterlab.cli import catalog_import, garbage
+from adapterlab.cli import catalog_import, catalog_records, export, garbage
 from adapterlab.cli.options import JsonOption
 from adapterlab.cli.output import emit, emit_json, note, table
 from adapterlab.errors import NotFoundError, UsageError
@@ -105,13 +105,15 @@ def show(key: KeyArgument, json: JsonOption = False) -> None:
         coefficients = (
             catalog.coefficients(record.key) if catalog and isinstance(record, TransferRecord) else []
         )
+        noted = catalog.annotations([record.key]).get(record.key) if catalog else None
+    remarks = {} if noted is None else {"name": noted.name, "note": noted.note, "tags": list(noted.tags)}
     if json:
-        document = {"kind": _kind(record), **record.to_json()}
+        document = {"kind": _kind(record), **record.to_json(), "annotation": remarks or None}
         if isinstance(record, TransferRecord):
             document["coefficients"] = [one.to_json() for one in coefficients]
         emit_json(document)
         return
-    _print_fields(record)
+    _print_fields(record, {name: one for name, one in remarks.items() if one})
     if coefficients:
         emit("")
         table(
@@ -143,6 +145,13 @@ def lineage(key: KeyArgument, json: JsonOption = False) -> None:
 
 
 app.command("import")(catalog_import.command)
+app.command("export")(export.command)
+app.command("publish")(catalog_records.publish)
+app.command("copy")(catalog_records.copy)
+app.command("tag")(catalog_records.tag)
+app.command("note")(catalog_records.write_note)
+app.command("rename")(catalog_records.rename)
+app.command("remove")(catalog_records.remove)
 app.command("gc")(garbage.collect)
 
 
@@ -248,8 +257,9 @@ def _print_transfers(transfers: list[TransferRecord], metric: str | None, *, gap
     )
 
 
-def _print_fields(record: StepRecord) -> None:
+def _print_fields(record: StepRecord, remarks: Mapping[str, object]) -> None:
     rows: list[tuple[str, object]] = [("kind", _kind(record))]
+    rows += [(name, ", ".join(one) if isinstance(one, list) else one) for name, one in remarks.items()]
     for name, value in record.to_json().items():
         if name == "seed" and getattr(record, "origin", None) is not None:
             rows.append((name, "unknown: it was imported"))

@@ -76,7 +76,8 @@ def _front_matter(trained: Trained, facts: CardFacts) -> str:
         "license": facts.licence,
         "datasets": _datasets(trained),
         "metrics": list(dict.fromkeys(metrics)),
-        "tags": [library, facts.architecture, "adapterlab"],
+        "tags": [library, facts.architecture, "adapterlab", f"adapterhub:{trained.record.task}"],
+        "model-index": _model_index(trained, facts),
     }
     lines = []
     for key, value in fields.items():
@@ -85,6 +86,24 @@ def _front_matter(trained: Trained, facts: CardFacts) -> str:
         else:
             lines.append(f"{key}: {json.dumps(value)}")  # JSON's strings are YAML's
     return "\n".join(["---", *lines, "---"])
+
+
+def _model_index(trained: Trained, facts: CardFacts) -> list[dict[str, Any]]:
+    """Return the test metrics as the hub shows them beside a model; nothing where there are none."""
+    task = trained.record.task
+    measured = [
+        {"type": _HUB_METRICS.get(name, name), "name": name, "value": value}
+        for name, value in trained.record.test.items()
+        if math.isfinite(value)
+    ]
+    if not measured:
+        return []
+    result = {
+        "task": {"type": "text-classification"},
+        "dataset": {"type": task.partition("/")[0], "name": task, "split": "test"},
+        "metrics": measured,
+    }
+    return [{"name": facts.name, "results": [result]}]
 
 
 def _datasets(trained: Trained) -> list[str]:

@@ -1,0 +1,118 @@
+"""Records of one catalog in another, with what they were made from: a team's library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from adapterlab.catalog.owners import current_owner
+from adapterlab.catalog.queries import StepRecord
+from adapterlab.catalog.reading import ReadableCatalog
+from adapterlab.catalog.records import AdapterRecord, StudyRecord
+from adapterlab.catalog.store import Catalog
+from adapterlab.errors import ConflictError, CorruptBlobError
+from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, TaskFacts
+
+_LEASE_S = 120.0
+
+
+def copy(source: Catalog, keys: Sequence[str], target: Catalog) -> list[tuple[StepRecord, bool]]:
+    """Copy records, and what they were made from, into another catalog; what is there already stays as it is.
+
+    Weights are read by their sha256 and written under it. MLflow runs are not copied.
+
+    Args:
+        source: The catalog that has them.
+        keys: Keys of adapters, studies or transfers, or unique beginnings.
+        target: The other catalog.
+
+    Returns:
+        Every record that was wanted or needed, adapters first, and whether it is new in the target.
+
+    Raises:
+        NotFoundError: There is no such record, or what it was made from is gone.
+        CorruptBlobError: Stored weights are damaged.
+        ConflictError: Another process works on the same step in the target.
+    """
+    wanted: dict[str, StepRecord] = {}
+    for key in keys:
+        for record in _with_ancestors(source, source.get(key)):
+            wanted.setdefault(record.key, record)
+    order = {AdapterRecord: 0, StudyRecord: 1}
+    done = []
+    for record in sorted(wanted.values(), key=lambda one: order.get(type(one), 2)):
+        if record.state != "complete":
+            raise CorruptBlobError(f"the weights of {record.key[:12]} were found damaged; it was not copied")
+        done.append((record, _copy_one(source, record, target)))
+    return done
+
+
+def _with_ancestors(source: ReadableCatalog, record: StepRecord) -> Iterator[StepRecord]:
+    if isinstance(record, AdapterRecord):
+        yield record
+    elif isinstance(record, StudyRecord):
+        for entry in record.pool:
+            yield source.get_adapter(entry.key)
+        yield record
+    else:
+        for used in dict.fromkeys(one.adapter_key for one in source.coefficients(record.key)):
+            yield source.get_adapter(used)  # every seed may have an adapter of its own
+        yield from _with_ancestors(source, source.get_study(record.study_key))
+        yield record
+
+
+def _copy_one(source: Catalog, record: StepRecord, target: Catalog) -> bool:
+    key = record.key
+    finders = (target.find_adapter, target.find_study, target.find_transfer)
+    if any(find(key) is not None for find in finders):
+        return False
+    claim = target.claim_many([key], owner=current_owner(), lease_s=_LEASE_S).get(key)
+    if claim is None:
+        raise ConflictError(f"{key[:12]} is being worked on in the other catalog", remedy="Copy it later.")
+    _copy_backbone_and_task(source, record, target)
+    moved = replace(record, run_id=None)
+    if isinstance(moved, AdapterRecord):
+        target.publish_adapter(moved, source.read_weights(moved), claim)
+    elif isinstance(moved, StudyRecord):
+        target.publish_study(moved, claim)
+    else:
+        target.publish_transfer(moved, source.read_weights(moved), source.coefficients(key), claim)
+    noted = source.annotations([key]).get(key)
+    if noted is not None:
+        target.annotate(key, name=noted.name, note=noted.note, add=noted.tags)
+    return True
+
+
+def _copy_backbone_and_task(source: ReadableCatalog, record: StepRecord, target: Catalog) -> None:
+    """Copy what is known of a record's backbone and task, where the target knows nothing."""
+    known = {one.digest for one in target.backbones() if one.source is not None}
+    for one in source.backbones():
+        if one.digest == record.backbone_digest and one.source is not None and one.digest not in known:
+            shape = BackboneShape(one.layers, one.hidden_size) if one.layers and one.hidden_size else None
+            facts = BackboneFacts(
+                one.source,
+                one.architecture,
+                shape,
+                one.digest,
+                one.tokenizer_digest,
+                one.config_digest,
+                None,
+            )
+            target.record_backbone(facts)
+    described = {(one.name, one.digest) for one in target.tasks() if one.problem_type is not None}
+    for task in source.tasks():
+        own = (task.name, task.digest) == (record.task, record.task_digest)
+        if own and task.problem_type is not None and (task.name, task.digest) not in described:
+            target.record_task(
+                TaskFacts(
+                    task.name,
+                    ProblemType(task.problem_type),
+                    task.n_labels or 0,
+                    (),
+                    (task.metric or "",),
+                    task.digest,
+                    task.n_train,
+                    task.n_validation,
+                    task.n_test,
+                )
+            )
