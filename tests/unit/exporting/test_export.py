@@ -172,7 +172,19 @@ def test_the_card_is_valid_and_says_what_one_needs(world, tmp_path):
         "license": "apache-2.0",
         "datasets": ["glue", "superglue"],
         "metrics": ["accuracy"],
-        "tags": ["adapter-transformers", "bert", "adapterlab"],
+        "tags": ["adapter-transformers", "bert", "adapterlab", "adapterhub:glue/rte"],
+        "model-index": [
+            {
+                "name": "rte-scalearn-6d001311",
+                "results": [
+                    {
+                        "task": {"type": "text-classification"},
+                        "dataset": {"type": "glue", "name": "glue/rte", "split": "test"},
+                        "metrics": [{"type": "accuracy", "name": "accuracy", "value": 0.75}],
+                    }
+                ],
+            }
+        ],
     }
     for part in ("glue/mrpc", "superglue/cb", "0.7500", "0.8000", "use_safetensors=True", "owner/model"):
         assert part in text
