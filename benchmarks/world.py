@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,17 +11,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from adapterlab.plugin import AdapterMethod
 from adapterlab.records import Examples, ProblemType, TaskData, TaskFacts, TrainSettings
 from adapterlab.train.adaptation import Adaptation, OwnAdapter, SourcePool, trained_in
 from adapterlab.train.combination import Combination, TokenMeans, combiner_layer
 from adapterlab.train.lane import Lane
-from adapterlab.train.layers import Backbone, MethodLayer, Tensors
+from adapterlab.train.layers import Backbone, MethodLayer, PoolContext, Tensors
 from adapterlab.train.rng import stream
 from adapterlab_adapterfusion.plugin import ADAPTERFUSION
 from adapterlab_bottleneck.plugin import PFEIFFER, PfeifferSettings
+from adapterlab_compacter.plugin import COMPACTER_PP
 from adapterlab_encoder.loading import from_model
+from adapterlab_fixed.plugin import UNIFORM_AVERAGE
+from adapterlab_full.plugin import HEAD_ONLY
 from adapterlab_heads.plugin import CLASSIFICATION
-from adapterlab_scalearn.plugin import SCALEARN, SCALEARN_PP, SCALEARN_UNIFORM, SCALEARN_UNIFORM_PP
+from adapterlab_houlsby.plugin import HOULSBY
+from adapterlab_ia3.plugin import IA3
+from adapterlab_lora.plugin import LORA
+from adapterlab_propetl.plugin import PROPETL
+from adapterlab_scalearn.plugin import (
+    SCALEARN,
+    SCALEARN_MEAN,
+    SCALEARN_PP,
+    SCALEARN_SOFTMAX,
+    SCALEARN_UNIFORM,
+    SCALEARN_UNIFORM_PP,
+)
 
 SHAPES = {
     "minilm": {"layers": 6, "hidden_size": 384, "heads": 12, "inner": 1536},
@@ -35,6 +50,13 @@ COMBINERS = {
     one.name: one for one in (SCALEARN, SCALEARN_UNIFORM, SCALEARN_PP, SCALEARN_UNIFORM_PP, ADAPTERFUSION)
 }
 KINDS = tuple(COMBINERS)
+CONSTRAINED = {one.name: one for one in (SCALEARN_MEAN, SCALEARN_SOFTMAX, UNIFORM_AVERAGE)}
+"""Combiners that are timed nowhere, because they cost what their unconstrained sisters do."""
+METHODS: Mapping[str, tuple[AdapterMethod, tuple[Mapping[str, Any], ...]]] = {
+    **{one.name: (one, ({},)) for one in (PFEIFFER, HOULSBY, COMPACTER_PP, PROPETL, LORA, IA3, HEAD_ONLY)},
+    "mixed_widths": (PFEIFFER, tuple({"reduction_factor": factor} for factor in (16, 8, 4, 2))),
+}
+"""Own adapters by their kind: the method, and settings that lanes take in turn."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +67,8 @@ class World:
     sources: int = 8
     batch: int = 32
     tokens: int = 128
+    ragged: bool = False
+    """Whether rows have 1 to ``tokens`` tokens instead of exactly so many."""
     backbone_dropout: bool = True
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
@@ -86,13 +110,14 @@ class World:
 
     @cached_property
     def task(self) -> TaskData:
-        """Rows of exactly ``tokens`` tokens, two classes."""
+        """Rows of as many tokens as are asked for, two classes."""
         random = np.random.default_rng(0)
         rows = 2 * self.batch
+        lengths = random.integers(1 if self.ragged else self.tokens, self.tokens + 1, rows)
         examples = Examples(
-            token_ids=random.integers(5, _VOCABULARY, rows * self.tokens).astype(np.int32),
-            type_ids=np.zeros(rows * self.tokens, dtype=np.int32),
-            offsets=np.arange(rows + 1, dtype=np.int64) * self.tokens,
+            token_ids=random.integers(5, _VOCABULARY, lengths.sum()).astype(np.int32),
+            type_ids=np.zeros(lengths.sum(), dtype=np.int32),
+            offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
             labels=random.integers(0, 2, rows).astype(np.int64),
         )
         facts = TaskFacts(
@@ -122,17 +147,27 @@ class World:
 
     def transfer(self, kind: str, seed: int = 0) -> Lane:
         """Return a lane that trains a combiner."""
-        plugin = COMBINERS[kind]
+        plugin = {**COMBINERS, **CONSTRAINED}[kind]
         layer = combiner_layer(
             plugin, plugin.settings(), self.pool.shape, {"init_scale": 2.0, "dropout": 0.3}
         )
+        names = tuple(f"made/{number}" for number in range(self.sources))
+        fixed = layer.fixed(PoolContext(names, self.task.facts.task)) if layer.needs_context else {}
+        placed = {name: one.to(device=self.device, dtype=self.dtype) for name, one in fixed.items()}
         tensors = layer.initial(stream(seed, "combiner init"))
-        return self._lane(f"{kind} {seed}", Combination(self.pool, layer), tensors, seed)
+        return self._lane(f"{kind} {seed}", Combination(self.pool, layer, placed), tensors, seed)
 
-    def adapter(self, seed: int = 0) -> Lane:
+    def adapter(self, seed: int = 0, kind: str = "pfeiffer") -> Lane:
         """Return a lane that trains an adapter of its own."""
-        tensors = self.method.initial(stream(seed, "adapter init"))
-        return self._lane(f"adapter {seed}", OwnAdapter(self.method), tensors, seed)
+        plugin, settings = METHODS[kind]
+        chosen = plugin.settings.model_validate(settings[seed % len(settings)])
+        method = plugin.layer(chosen, self.backbone.shape)
+        tensors = method.initial(stream(seed, "adapter init"))
+        return self._lane(f"{kind} {seed}", OwnAdapter(method), tensors, seed)
+
+    def lane(self, kind: str, seed: int = 0) -> Lane:
+        """Return a lane of a combiner or of an adapter of its own."""
+        return self.adapter(seed, kind) if kind in METHODS else self.transfer(kind, seed)
 
     def bare(self, *, whole: bool, seed: int = 0) -> Lane:
         """Return a lane with the least that makes gradients go all the way: one vector a layer.
