@@ -81,9 +81,9 @@ if TYPE_CHECKING:
         PoolContext,
         Tensors,
     )
-    from adapterlab.train.packing import pick, spread
+    from adapterlab.train.packing import linear, pick, spread
     from adapterlab.train.passes import Pass, Rectangle
-    from adapterlab.train.rng import dropout, keep_mask
+    from adapterlab.train.rng import Draws, Numbers, dropout, keep_mask
     from adapterlab.train.scaled_sum import at_point, fresh_omega, omega_rows, scaled_sum
 
 _LAZY = {
@@ -91,12 +91,14 @@ _LAZY = {
     "Backbone": "train.layers",
     "Coefficients": "train.layers",
     "CombinerLayer": "train.layers",
+    "Draws": "train.rng",
     "FrozenPool": "train.layers",
     "HeadLayer": "train.layers",
     "Hook": "train.layers",
     "MEAN_COEFFICIENTS": "train.layers",
     "MethodLayer": "train.layers",
     "ModelFolder": "train.layers",
+    "Numbers": "train.rng",
     "Pass": "train.passes",
     "PoolContext": "train.layers",
     "Rectangle": "train.passes",
@@ -105,6 +107,7 @@ _LAZY = {
     "dropout": "train.rng",
     "fresh_omega": "train.scaled_sum",
     "keep_mask": "train.rng",
+    "linear": "train.packing",
     "omega_rows": "train.scaled_sum",
     "pick": "train.packing",
     "scaled_sum": "train.scaled_sum",
@@ -126,6 +129,7 @@ __all__ = [
     "Combiner",
     "CombinerLayer",
     "DataError",
+    "Draws",
     "Examples",
     "FolderLocation",
     "FolderSuite",
@@ -141,6 +145,7 @@ __all__ = [
     "ModelFolder",
     "NoSettings",
     "NotFoundError",
+    "Numbers",
     "Original",
     "Pass",
     "PluginError",
@@ -163,6 +168,7 @@ __all__ = [
     "fresh_omega",
     "keep_mask",
     "key_of",
+    "linear",
     "omega_rows",
     "pick",
     "scaled_sum",

@@ -18,7 +18,8 @@ regulariser as in AdapterHub's code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from copy import copy
 
 import torch
 import torch.nn.functional as F
@@ -28,9 +29,11 @@ from adapterlab.plugin import (
     MEAN_COEFFICIENTS,
     Coefficients,
     CombinerLayer,
+    Draws,
     FrozenPool,
     PoolShape,
     Tensors,
+    linear,
 )
 from adapterlab.plugin import dropout as drop
 from adapterlab_adapterfusion.plugin import AdapterFusionSettings
@@ -50,7 +53,19 @@ class AdapterFusionLayer(CombinerLayer):
 
     def __init__(self, settings: AdapterFusionSettings, pool: PoolShape, *, dropout: float) -> None:
         super().__init__(pool)
-        self.settings, self.dropout = settings, dropout
+        self.settings = settings
+        self.dropout: float | Sequence[float] = dropout
+
+    @property
+    def alike(self) -> Hashable:
+        """Fusions under one regulariser; what dropout each has is kept apart."""
+        return self.settings, self.pool
+
+    def together(self, layers: Sequence[AdapterFusionLayer]) -> AdapterFusionLayer:
+        """Return a layer that drops each lane's scores by the lane's own probability."""
+        joined = copy(self)
+        joined.dropout = [float(one.dropout) for one in layers]  # type: ignore[arg-type]
+        return joined
 
     def initial(self, generator: torch.Generator) -> Tensors:
         """Return Q and K from N(0, 0.02) with zero biases, and V = I with 1e-6 off the diagonal."""
@@ -72,37 +87,38 @@ class AdapterFusionLayer(CombinerLayer):
         x: Tensor,
         h: Tensor,
         *,
-        generator: torch.Generator | None,
+        generator: torch.Generator | Draws | None,
         observe: Callable[[Tensor], None] | None = None,
     ) -> Tensor:
-        """Return ``Σ_t p_t V u_t`` for one lane's tokens, (N, e)."""
+        """Return ``Σ_t p_t V u_t`` for one lane's tokens, (N, e), or for those of lanes, (K, R, e)."""
         count, e, r = pool.up.shape
         up = pool.up.permute(1, 0, 2).reshape(e, count * r)  # (e, T·r)
         base = f"layer.{point}."
-        key = tensors[f"{base}key.weight"]
-        q = F.linear(x, tensors[f"{base}query.weight"], tensors[f"{base}query.bias"])  # (N, d)
-        g = q @ key  # (N, e): row by row Kᵀ q
-        scores = ((g @ up) * h).reshape(-1, count, r).sum(2) + g @ pool.bias.T  # (N, T)
-        scores = scores + (q @ tensors[f"{base}key.bias"]).unsqueeze(1)
-        weights = drop(scores, self.dropout, generator).softmax(1)
+        q = linear(x, tensors[f"{base}query.weight"], tensors[f"{base}query.bias"])  # (…, N, d)
+        g = q @ tensors[f"{base}key.weight"]  # (…, N, e): row by row Kᵀ q
+        scores = ((g @ up) * h).view(*h.shape[:-1], count, r).sum(-1) + g @ pool.bias.T  # (…, N, T)
+        scores = scores + q @ tensors[f"{base}key.bias"].unsqueeze(-1)  # q · b_K, (…, N, 1)
+        weights = drop(scores, self.dropout, generator).softmax(-1)
         if observe is not None:
             observe(weights.detach())
-        scaled = (weights.unsqueeze(2) * h.reshape(-1, count, r)).flatten(1)  # (N, T·r)
-        return F.linear(F.linear(scaled, up) + weights @ pool.bias, tensors[f"{base}value.weight"])
+        scaled = (weights.unsqueeze(-1) * h.view(*h.shape[:-1], count, r)).flatten(-2)  # (…, N, T·r)
+        return linear(F.linear(scaled, up) + weights @ pool.bias, tensors[f"{base}value.weight"])
 
     def penalty(self, tensors: Mapping[str, Tensor]) -> Tensor | None:
         """Return ``value_regulariser · Σ_l ‖I − V_l‖²`` (Frobenius)."""
         if not self.settings.value_regulariser:
             return None
         by_width: dict[int, list[Tensor]] = {}
-        for name, one in tensors.items():
+        for name in tensors:
             if name.endswith(".value.weight"):
-                by_width.setdefault(len(one), []).append(one)
+                by_width.setdefault(tensors[name].shape[-1], []).append(tensors[name])
         terms = []
         for width, values in by_width.items():
             identity = torch.eye(width, dtype=values[0].dtype, device=values[0].device)
-            terms.append((identity - torch.stack(values)).square().sum())
-        total = terms[0] if len(terms) == 1 else torch.stack(terms).sum()
+            terms.append(
+                (identity - torch.stack(values, -3)).square().sum((-3, -2, -1))
+            )  # (…, L, e, e) -> (…)
+        total = terms[0] if len(terms) == 1 else torch.stack(terms).sum(0)
         return float(self.settings.value_regulariser) * total
 
     def decays(self, name: str) -> bool:

@@ -9,14 +9,16 @@ three sentences of the target only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from adapterlab.plugin import (
     Coefficients,
     CombinerLayer,
+    Draws,
     FrozenPool,
     PoolContext,
     PoolShape,
@@ -38,10 +40,16 @@ class AdapterSoupLayer(CombinerLayer):
 
     averages = True
     needs_context = True
+    reads = frozenset[str]()
 
     def __init__(self, settings: AdapterSoupSettings, pool: PoolShape) -> None:
         super().__init__(pool)
         self.settings = settings
+
+    @property
+    def alike(self) -> Hashable:
+        """All of one pool, which is one adapter."""
+        return self.pool
 
     def fixed(self, context: PoolContext) -> Tensors:
         """Return the average's weights as ``omega`` and the similarities behind them, (1, T, 1) each.
@@ -91,12 +99,12 @@ class AdapterSoupLayer(CombinerLayer):
         x: Tensor,
         h: Tensor,
         *,
-        generator: torch.Generator | None,
+        generator: torch.Generator | Draws | None,
         observe: Callable[[Tensor], None] | None = None,
     ) -> Tensor:
         """Return the output of the one adapter, (N, r) -> (N, e)."""
         del tensors, point, x, generator, observe  # the weights are in the one adapter already
-        return torch.addmm(pool.bias[0], h, pool.up[0].T)
+        return F.linear(h, pool.up[0], pool.bias[0])
 
     def coefficients(self, tensors: Mapping[str, Tensor]) -> Coefficients:
         """Return the weights of the average, one row for all points; they weigh parameters, not outputs."""

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adapterlab.plugin import ACTIVATIONS, FrozenPool, Site, Tensors
+from adapterlab.plugin import ACTIVATIONS, FrozenPool, Site, Tensors, linear
 
 _INIT_STD = 0.02  # Source: methods of both papers, init "bert": weights N(0, 0.02), biases 0
 
@@ -62,9 +62,9 @@ def read(tensors: Mapping[str, Tensor], prefix: str) -> Bottleneck:
 
 
 def forward(weights: Bottleneck, non_linearity: str, x: Tensor) -> Tensor:
-    """Return ``u``, (N, d) -> (N, d)."""
-    h = ACTIVATIONS[non_linearity](F.linear(x, weights.down, weights.down_bias))
-    return F.linear(h, weights.up, weights.up_bias)
+    """Return ``u``, (N, d) -> (N, d); of lanes' weights (K, R, d) -> (K, R, d)."""
+    h = ACTIVATIONS[non_linearity](linear(x, weights.down, weights.down_bias))
+    return linear(h, weights.up, weights.up_bias)
 
 
 def stack(pool: Sequence[Bottleneck]) -> FrozenPool:

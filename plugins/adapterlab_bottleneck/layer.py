@@ -11,7 +11,7 @@ Source: AdapterFusion (arXiv 2005.00247), section 4.1; ScaLearn (arXiv 2310.0121
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -26,6 +26,12 @@ class BottleneckLayer(MethodLayer):
     """Methods whose adapter is, at every point, one bottleneck that :meth:`at` gives."""
 
     settings: BottleneckSettings
+    reads = frozenset("x")
+
+    @property
+    def alike(self) -> Hashable:
+        """Adapters of one kind with equal settings, at the same sites."""
+        return type(self), self.settings, self.sites
 
     def at(self, tensors: Mapping[str, Tensor], site: str, layer: int) -> Bottleneck:
         """Return the bottleneck that an adapter has at a point."""
@@ -61,6 +67,11 @@ class DenseBottleneckLayer(BottleneckLayer):
     def __init__(self, settings: BottleneckSettings, shape: BackboneShape, sites: Sequence[str]) -> None:
         super().__init__(shape, sites)
         self.settings = settings
+
+    @property
+    def alike(self) -> Hashable:
+        """Adapters of any widths: an inner unit of zeros adds nothing."""
+        return type(self), self.settings.non_linearity, self.sites
 
     def initial(self, generator: torch.Generator) -> Tensors:
         """Return one adapter's tensors for every point: weights N(0, 0.02), biases 0."""

@@ -52,7 +52,7 @@ class CompacterLayer(BottleneckLayer):
         rule, base = tensors["phm_rule"], f"layer.{layer}."
 
         def weight(part: str) -> Tensor:
-            return _kronecker(rule, tensors[f"{base}{part}.left"], tensors[f"{base}{part}.right"]).T
+            return _kronecker(rule, tensors[f"{base}{part}.left"], tensors[f"{base}{part}.right"]).mT
 
         return Bottleneck(
             weight("down"), tensors[f"{base}down.bias"], weight("up"), tensors[f"{base}up.bias"]
@@ -60,10 +60,9 @@ class CompacterLayer(BottleneckLayer):
 
 
 def _kronecker(rule: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """Return ``Σ_i A_i ⊗ (L_i R_i)``: (n, n, n), (n, p, 1), (n, 1, q) -> (n·p, n·q)."""
-    n, rows, columns = rule.shape[0], left.shape[1], right.shape[2]
-    product = torch.einsum("iab,ip,iq->apbq", rule, left[:, :, 0], right[:, 0])
-    return product.reshape(n * rows, n * columns)
+    """Return ``Σ_i A_i ⊗ (L_i R_i)``: (…, n, n, n), (…, n, p, 1), (…, n, 1, q) -> (…, n·p, n·q)."""
+    product = torch.einsum("...iab,...ip,...iq->...apbq", rule, left[..., 0], right[..., 0, :])
+    return product.flatten(-2).flatten(-3, -2)
 
 
 def _xavier(size: tuple[int, int, int], generator: torch.Generator) -> Tensor:

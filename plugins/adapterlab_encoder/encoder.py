@@ -1,11 +1,11 @@
 """The frozen post-LayerNorm encoder, forward over a pass of many lanes.
 
 Weights never change, so they are prepared once and no gradient is ever computed for them. All
-products run over the packed rows of every lane; attention, which must not look from one lane into
-another, runs lane by lane on contiguous views. Dropout inside the frozen backbone, where wanted, is
-drawn from each lane's own generator. Padding is computed nowhere but inside attention. Where one
-token of each sequence is read, the last layer computes nothing else for the other tokens than the keys
-and values they are looked at by.
+products run over the packed rows of every lane; attention, which must not look from one sequence into
+another, runs over all sequences that lie next to each other and are padded alike, whosesoever they are.
+Dropout inside the frozen backbone, where wanted, acts on all lanes at once, by numbers that are each
+lane's own. Padding is computed nowhere but inside attention. Where one token of each sequence is read,
+the last layer computes nothing else for the other tokens than the keys and values they are looked at by.
 
 Shapes: ``N`` packed token rows, ``B`` sequences, ``S`` tokens, ``H`` heads, ``d`` hidden size.
 
@@ -23,15 +23,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adapterlab.plugin import ACTIVATIONS, Backbone, Hook, Pass, Rectangle, Tensors, dropout, pick, spread
+from adapterlab.plugin import ACTIVATIONS, Backbone, Hook, Numbers, Pass, Rectangle, Tensors, pick, spread
 from adapterlab_encoder import inputs
 from adapterlab_encoder.attention import attention
 from adapterlab_encoder.config import POSITION_OFFSET, EncoderConfig
 from adapterlab_encoder.prefix import PrefixCache
 from adapterlab_encoder.weights import Block, Pair, Weights, reader
 
-Generators = Sequence[torch.Generator | None]
-"""One dropout stream a lane; ``None``: no backbone dropout for that lane."""
+_EMBEDDED, _ATTENDED, _PROBABILITIES, _FED = range(4)
+"""Where a layer drops, as sites of the lanes' numbers; the embeddings count as a layer of their own."""
 _Added = Callable[[str, Tensor, Tensor], Tensor]
 """``added(site, x, y)`` gives ``y`` with what the lanes add at a site of the layer."""
 
@@ -97,7 +97,7 @@ class Encoder(Backbone):
         self,
         batch: Pass,
         hook: Hook | None = None,
-        generators: Generators | None = None,
+        generators: Numbers | None = None,
         *,
         rows: Tensor | None = None,
     ) -> Tensor:
@@ -106,22 +106,21 @@ class Encoder(Backbone):
         Args:
             batch: The lanes' rectangles.
             hook: Gives what is added at the sites it names; ``None``: the plain backbone.
-            generators: Dropout streams by lane; ``None``: no backbone dropout at all.
+            generators: The lanes' numbers for dropout; ``None``: no backbone dropout.
             rows: Which token rows are wanted, one per sequence, (Σ B,); ``None``: all.
 
         Returns:
             Hidden states, (N, d); of the wanted rows only, (Σ B, d).
         """
-        streams: Generators = generators or [None] * len(batch.rectangles)
         last = self.shape.layers - 1
-        if self._prefixes is not None and last > 0 and _starts_at_ffn(hook, streams):
+        if self._prefixes is not None and last > 0 and _starts_at_ffn(hook, generators):
             h = self._after_ffn(self._known_prefix(batch), hook, 0)
             rest = range(1, last + 1)
         else:
-            h = self._embed(batch, streams)
+            h = self._embed(batch, generators)
             rest = range(last + 1)
         for layer in rest:
-            z = self._to_ffn(h, batch, streams, hook, layer, rows=rows if layer == last else None)
+            z = self._to_ffn(h, batch, generators, hook, layer, rows=rows if layer == last else None)
             h = self._after_ffn(z, hook, layer)
         return h
 
@@ -135,16 +134,16 @@ class Encoder(Backbone):
         def compute(rectangle: Rectangle) -> Tensor:
             alone = Pass((rectangle,))
             with torch.no_grad():
-                return self._to_ffn(self._embed(alone, [None]), alone, [None], None, 0, rows=None)
+                return self._to_ffn(self._embed(alone, None), alone, None, None, 0, rows=None)
 
-        parts = [self._prefixes.rows(one, compute) for one in batch.rectangles]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        parts = self._prefixes.rows(batch.rectangles, compute)
+        return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
     def _to_ffn(
         self,
         h: Tensor,
         batch: Pass,
-        streams: Generators,
+        numbers: Numbers | None,
         hook: Hook | None,
         layer: int,
         *,
@@ -153,11 +152,13 @@ class Encoder(Backbone):
         """Return a layer's ``f + a``, of which its output is the LayerNorm."""
         block, added = self._weights.blocks[layer], partial(_added, hook, layer)
         looking = h if rows is None else h.index_select(0, rows)
-        attended = F.linear(self._attend(block, looking, h, batch, streams, added), *block.attention_out)
-        attended = self._drop(attended, batch, streams)
+        keep, share = self._kept(batch, numbers, layer, one_row=looking is not h)
+        gathered = self._attend(block, looking, h, batch.merged, added, keep, share)
+        attended = F.linear(gathered, *block.attention_out)
+        attended = self._drop(attended, batch, numbers, (layer, _ATTENDED))
         a = self._layer_norm(added("attention.out", attended, attended) + looking, block.attention_norm)
         inner = ACTIVATIONS[self.config.activation](added("ffn.up", a, F.linear(a, *block.up)))
-        f = self._drop(F.linear(inner, *block.down), batch, streams)
+        f = self._drop(F.linear(inner, *block.down), batch, numbers, (layer, _FED))
         return added("ffn.out", f, f) + a
 
     def _after_ffn(self, z: Tensor, hook: Hook | None, layer: int) -> Tensor:
@@ -214,42 +215,77 @@ class Encoder(Backbone):
         real = positions < rectangle.lengths[:, None]
         return torch.where(real, positions + 1, 0) + self.config.pad_token_id
 
-    def _embed(self, batch: Pass, streams: Generators) -> Tensor:
-        weights = self._weights
-        token_ids = torch.cat([one.packed(one.token_ids) for one in batch.rectangles])
-        positions = torch.cat([one.packed(self._position_ids(one)) for one in batch.rectangles])
+    def _embed(self, batch: Pass, numbers: Numbers | None) -> Tensor:
+        weights, runs = self._weights, batch.merged.rectangles
+        token_ids = torch.cat([one.packed(one.token_ids) for one in runs])
+        positions = torch.cat([one.packed(self._position_ids(one)) for one in runs])
         h = F.embedding(token_ids, weights.words) + F.embedding(positions, weights.positions)
         if self.config.type_vocab_size > 1:
-            type_ids = torch.cat([one.packed(one.type_ids) for one in batch.rectangles])
+            type_ids = torch.cat([one.packed(one.type_ids) for one in runs])
             h = h + F.embedding(type_ids, weights.types)
         else:
             h = h + weights.types[0]
-        return self._drop(self._layer_norm(h, weights.norm), batch, streams)
+        return self._drop(self._layer_norm(h, weights.norm), batch, numbers, (0, _EMBEDDED))
 
     def _attend(
-        self, block: Block, looking: Tensor, h: Tensor, batch: Pass, streams: Generators, added: _Added
+        self,
+        block: Block,
+        looking: Tensor,
+        h: Tensor,
+        runs: Pass,
+        added: _Added,
+        keep: Sequence[Tensor | None],
+        share: float,
     ) -> Tensor:
-        """Return what the rows of ``looking`` gather from all tokens of their sequences."""
+        """Return what the rows of ``looking`` gather from all tokens of their sequences.
+
+        Args:
+            block: The layer's weights.
+            looking: Rows that look, (N, d), or one a sequence, (Σ B, d).
+            h: All rows, (N, d).
+            runs: The rows as few rectangles.
+            added: What the lanes add at the layer's sites.
+            keep: Which probabilities of each run are kept, flat; ``None``: all.
+            share: How many of them.
+        """
         heads, d = self.config.heads, self.shape.hidden_size
         query, key, value = self._project(block, looking, h)
         query = added("attention.query", looking, query)
         key, value = added("attention.key", h, key), added("attention.value", h, value)
         parts = []
-        for rectangle, from_rows, to_rows, stream in zip(
-            batch.rectangles, batch.slices_of(looking), batch.slices, streams, strict=True
+        for rectangle, own, kept in zip(
+            runs.rectangles, zip(*map(runs.split, (query, key, value)), strict=True), keep, strict=True
         ):
             sequences, cells = len(rectangle.token_ids), rectangle.cells
-            grids = [query[from_rows], key[to_rows], value[to_rows]]
+            grids = list(own)
             if cells is not None:  # attention is the one place that needs the padded grid
                 size = rectangle.token_ids.numel()
                 whole = grids if looking is h else grids[1:]
                 grids = [*grids[: 3 - len(whole)], *(spread(one, cells, size) for one in whole)]
             q, k, v = (one.view(sequences, -1, heads, d // heads).transpose(1, 2) for one in grids)
             mask = None if rectangle.mask is None else rectangle.mask[:, None, None, :]
-            attended = attention(q, k, v, mask, self.config.attention_dropout, stream)
+            chosen = None if kept is None else kept.view(sequences, heads, q.shape[2], k.shape[2])
+            attended = attention(q, k, v, mask, chosen, share)
             gathered = attended.transpose(1, 2).reshape(-1, d)  # (B, H, S or 1, d/H) -> (B·S or B, d)
             parts.append(gathered if cells is None or looking is not h else pick(gathered, cells))
         return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _kept(
+        self, batch: Pass, numbers: Numbers | None, layer: int, *, one_row: bool
+    ) -> tuple[Sequence[Tensor | None], float]:
+        """Return which attention probabilities of each run are kept, flat, and how many of them."""
+        runs = batch.merged.rectangles
+        p = self.config.attention_dropout
+        if numbers is None or p == 0:
+            return [None] * len(runs), 1.0
+
+        def entries(rectangle: Rectangle) -> int:
+            sequences, size = rectangle.token_ids.shape
+            return sequences * self.config.heads * size * (1 if one_row else size)
+
+        sizes = [entries(one) for one in batch.rectangles]
+        mask, chances = numbers.at(layer, _PROBABILITIES).keep(sizes, p)
+        return torch.split(mask, [entries(one) for one in runs]), chances[0]
 
     def _project(self, block: Block, looking: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries of ``looking``, keys and values of ``h``; one product where these are the same."""
@@ -261,20 +297,21 @@ class Encoder(Backbone):
         key, value = F.linear(h, weight[d:], bias[d:]).chunk(2, dim=1)
         return F.linear(looking, weight[:d], bias[:d]), key, value
 
-    def _drop(self, x: Tensor, batch: Pass, streams: Generators) -> Tensor:
-        if self.config.hidden_dropout == 0 or all(stream is None for stream in streams):
-            return x
+    def _drop(self, x: Tensor, batch: Pass, numbers: Numbers | None, site: tuple[int, int]) -> Tensor:
         p = self.config.hidden_dropout
-        parts = [dropout(x[rows], p, one) for rows, one in zip(batch.slices_of(x), streams, strict=True)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        if numbers is None or p == 0:
+            return x
+        sizes = [rows * x.shape[1] for rows in batch.sizes_of(x)]
+        mask, chances = numbers.at(*site).keep(sizes, p)
+        return (x * mask.view(x.shape)).mul_(1 / chances[0])
 
     def _layer_norm(self, x: Tensor, norm: Pair) -> Tensor:
         return F.layer_norm(x, (self.shape.hidden_size,), *norm, eps=self.config.layer_norm_eps)
 
 
-def _starts_at_ffn(hook: Hook | None, streams: Generators) -> bool:
+def _starts_at_ffn(hook: Hook | None, numbers: Numbers | None) -> bool:
     """Return whether no lane changes anything before the first layer's ``"ffn"`` site."""
-    return hook is not None and hook.sites <= {"ffn"} and all(stream is None for stream in streams)
+    return hook is not None and hook.sites <= {"ffn"} and numbers is None
 
 
 def _added(hook: Hook | None, layer: int, site: str, x: Tensor, y: Tensor) -> Tensor:

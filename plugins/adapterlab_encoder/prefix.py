@@ -10,10 +10,13 @@ Shapes: ``d`` hidden size.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from adapterlab.plugin import Examples, Rectangle
@@ -30,8 +33,8 @@ class _Kept:
     """Held, so that nothing else can take its identity."""
     states: Tensor
     """(tokens of the split, d); rows are there where ``known`` says so."""
-    known: Tensor
-    """(tokens of the split,), bool."""
+    known: NDArray[np.bool_]
+    """(examples of the split,)."""
 
 
 class PrefixCache:
@@ -55,22 +58,29 @@ class PrefixCache:
         """Memory of all kept rows."""
         return sum(one.states.nbytes for one in self._splits.values())
 
-    def rows(self, rectangle: Rectangle, compute: Callable[[Rectangle], Tensor]) -> Tensor:
-        """Return the rectangle's rows, (tokens, d), computed where they are not known yet.
+    def rows(
+        self, rectangles: Sequence[Rectangle], compute: Callable[[Rectangle], Tensor]
+    ) -> Sequence[Tensor]:
+        """Return the rectangles' rows one after another, (tokens, d), in as few tensors as there are splits.
 
         Args:
-            rectangle: Rows of a split, or given from outside; those are always computed.
-            compute: Gives the rows.
+            rectangles: Rows of a split, or given from outside; those are always computed.
+            compute: Gives the rows of one of them, where they are not known yet.
         """
-        kept = self._split_of(rectangle)
-        if kept is None or rectangle.positions is None:
-            return compute(rectangle)
-        if bool(kept.known[rectangle.positions].all()):
-            return kept.states.index_select(0, rectangle.positions)
-        states = compute(rectangle)
-        kept.states.index_copy_(0, rectangle.positions, states)
-        kept.known[rectangle.positions] = True
-        return states
+        found: list[Tensor] = []
+        for _, run in groupby(rectangles, key=lambda one: id(one.examples)):
+            same = list(run)
+            kept = self._split_of(same[0])
+            places = [one.positions for one in same if one.positions is not None]
+            if kept is None or len(places) < len(same):
+                found += map(compute, same)
+                continue
+            for rectangle, positions in zip(same, places, strict=True):
+                if not kept.known[rectangle.rows].all():
+                    kept.states.index_copy_(0, positions, compute(rectangle))
+                    kept.known[rectangle.rows] = True
+            found.append(kept.states.index_select(0, places[0] if len(places) == 1 else torch.cat(places)))
+        return found
 
     def _split_of(self, rectangle: Rectangle) -> _Kept | None:
         examples = rectangle.examples
@@ -90,7 +100,7 @@ class PrefixCache:
             made = _Kept(
                 examples,
                 torch.empty(tokens, self._width, dtype=self._dtype, device=self._device),
-                torch.zeros(tokens, dtype=torch.bool, device=self._device),
+                np.zeros(len(examples), dtype=np.bool_),
             )
         self._splits[id(examples)] = made
         return made

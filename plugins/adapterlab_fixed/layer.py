@@ -7,7 +7,7 @@ Source: ScaLearn (arXiv 2310.01217), appendix A.2: ``LN(f + a + Σ_t ω_t u_t)``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from torch import Tensor
 from adapterlab.plugin import (
     Coefficients,
     CombinerLayer,
+    Draws,
     FrozenPool,
     PoolContext,
     PoolShape,
@@ -37,10 +38,16 @@ class FixedCoefficients(CombinerLayer):
     """
 
     needs_context = True
+    reads = frozenset[str]()
 
     def __init__(self, settings: FixedSettings, pool: PoolShape, weigh: Weigh) -> None:
         super().__init__(pool)
         self.settings, self.weigh = settings, weigh
+
+    @property
+    def alike(self) -> Hashable:
+        """All of one pool: their coefficients are among the tensors."""
+        return self.pool
 
     def fixed(self, context: PoolContext) -> Tensors:
         """Return the coefficients, (1, T, 1).
@@ -61,7 +68,7 @@ class FixedCoefficients(CombinerLayer):
         x: Tensor,
         h: Tensor,
         *,
-        generator: torch.Generator | None,
+        generator: torch.Generator | Draws | None,
         observe: Callable[[Tensor], None] | None = None,
     ) -> Tensor:
         """Return ``Σ_t ω_t u_t`` for one lane, (N, T·r) -> (N, e)."""

@@ -6,7 +6,7 @@ engine starts the lane from them and runs it on its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 
 import torch
 from torch import Tensor
@@ -25,6 +25,11 @@ class NoAdapterLayer(MethodLayer):
     def __init__(self, shape: BackboneShape, *, trains_backbone: bool) -> None:
         super().__init__(shape, ())
         self.trains_backbone = trains_backbone
+
+    @property
+    def alike(self) -> Hashable | None:
+        """Lanes with nothing but a head; one that trains the backbone is on its own."""
+        return None if self.trains_backbone else type(self)
 
     def initial(self, generator: torch.Generator) -> Tensors:
         """Return no tensors."""

@@ -8,13 +8,12 @@ Source: RoBERTa's classification head, used in both stages; methods of ScaLearn 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from adapterlab.plugin import HeadLayer, ProblemType, Reads, Tensors
+from adapterlab.plugin import Draws, HeadLayer, ProblemType, Reads, Tensors, linear
 from adapterlab.plugin import dropout as drop
 
 _INIT_STD = 0.02
@@ -26,6 +25,11 @@ class TwoLayerHeadLayer(HeadLayer):
     def __init__(self, hidden_size: int, outputs: int, problem_type: ProblemType, reads: Reads) -> None:
         super().__init__(problem_type, reads)
         self.hidden_size, self.n_outputs = hidden_size, outputs
+
+    @property
+    def alike(self) -> Hashable:
+        """Heads that read the same state; their outputs are in the shapes of their tensors."""
+        return self.reads
 
     def initial(self, generator: torch.Generator) -> Tensors:
         """Return a fresh head: weights N(0, 0.02), biases 0."""
@@ -43,12 +47,12 @@ class TwoLayerHeadLayer(HeadLayer):
         states: Tensor,
         lengths: Tensor,
         *,
-        dropout: float,
-        generator: torch.Generator | None,
+        dropout: float | Sequence[float],
+        generator: torch.Generator | Draws | None,
     ) -> Tensor:
-        """Return logits or predictions, (B·K, d) -> (B·K, C)."""
+        """Return logits or predictions, (B·K, d) -> (B·K, C); of lanes with a leading axis of them."""
         del lengths  # one state per sequence
         x = drop(states, dropout, generator)
-        x = torch.tanh(F.linear(x, tensors["head.dense.weight"], tensors["head.dense.bias"]))
+        x = torch.tanh(linear(x, tensors["head.dense.weight"], tensors["head.dense.bias"]))
         x = drop(x, dropout, generator)
-        return F.linear(x, tensors["head.out.weight"], tensors["head.out.bias"])
+        return linear(x, tensors["head.out.weight"], tensors["head.out.bias"])

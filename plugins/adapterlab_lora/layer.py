@@ -7,23 +7,30 @@ Source: LoRA (arXiv 2106.09685), section 4.1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adapterlab.plugin import BackboneShape, FrozenPool, MethodLayer, Tensors
+from adapterlab.plugin import BackboneShape, FrozenPool, MethodLayer, Tensors, linear
 from adapterlab_lora.plugin import LoraSettings
 
 
 class LoraLayer(MethodLayer):
     """Low-rank additions onto the chosen projections."""
 
+    reads = frozenset("x")
+
     def __init__(self, settings: LoraSettings, shape: BackboneShape, sites: Sequence[str]) -> None:
         super().__init__(shape, sites)
         self.rank = settings.r
         self.scale = float(settings.alpha / settings.r)
+
+    @property
+    def alike(self) -> Hashable:
+        """LoRAs of one scale at the same sites, whatever their ranks."""
+        return type(self), self.scale, self.sites
 
     def initial(self, generator: torch.Generator) -> Tensors:
         """Return one adapter's tensors: A Kaiming-uniform with a = √5, B zero."""
@@ -37,10 +44,10 @@ class LoraLayer(MethodLayer):
         return tensors
 
     def forward(self, tensors: Mapping[str, Tensor], site: str, layer: int, x: Tensor, y: Tensor) -> Tensor:
-        """Return ``u = (α/r)·B A x``, (N, i) -> (N, e)."""
+        """Return ``u = (α/r)·B A x``, (N, i) -> (N, e); of lanes (K, R, i) -> (K, R, e)."""
         del y  # u depends on x alone
-        h = F.linear(x, tensors[_name(site, layer, "a")])
-        return F.linear(h, tensors[_name(site, layer, "b")]) * self.scale
+        h = linear(x, tensors[_name(site, layer, "a")])
+        return linear(h, tensors[_name(site, layer, "b")]) * self.scale
 
     def stack(self, pool: Sequence[Mapping[str, Tensor]], site: str, layer: int) -> FrozenPool:
         """Stack T adapters at one point, of any ranks; the scale goes into the last factor."""

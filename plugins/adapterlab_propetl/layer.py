@@ -62,14 +62,14 @@ class ProPetlLayer(BottleneckLayer):
 
 
 def mask_of(scores: Tensor, keep: float) -> Tensor:
-    """Return 1 for the ``keep`` share of greatest scores in absolute value, else 0; any shape.
+    """Return 1 for the ``keep`` share of greatest scores in absolute value, else 0; (r, d) or (K, r, d).
 
     The gradient passes straight through to the absolute values of the scores.
     """
     size = scores.abs()
-    dropped = int((1 - keep) * size.numel())
-    mask = torch.ones(size.shape, dtype=size.dtype, device=size.device)
-    mask.view(-1)[size.detach().flatten().argsort()[:dropped]] = 0.0
+    order = size.detach().flatten(-2).argsort(-1)  # (…, r·d)
+    dropped = order[..., : int((1 - keep) * order.shape[-1])]
+    mask = torch.ones_like(order, dtype=size.dtype).scatter_(-1, dropped, 0.0).view(size.shape)
     return mask + (size - size.detach())
 
 

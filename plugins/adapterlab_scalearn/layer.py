@@ -8,7 +8,8 @@ the constraints are those of its ablation (table 8).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from torch import Tensor
 from adapterlab.plugin import (
     Coefficients,
     CombinerLayer,
+    Draws,
     FrozenPool,
     PoolShape,
     Tensors,
@@ -24,6 +26,7 @@ from adapterlab.plugin import (
     omega_rows,
     scaled_sum,
 )
+from adapterlab.plugin import dropout as drop
 from adapterlab_scalearn.plugin import ScaLearn, ScaLearnSettings
 
 _INIT_STD = 1e-3  # Source: official code, init N(init_scale / T, 0.001)
@@ -40,6 +43,8 @@ class ScaLearnLayer(CombinerLayer):
         dropout: Probability that a coefficient counts as 0 in a step, in [0, 1).
     """
 
+    reads = frozenset[str]()
+
     def __init__(
         self,
         member: ScaLearn,
@@ -51,7 +56,20 @@ class ScaLearnLayer(CombinerLayer):
     ) -> None:
         super().__init__(pool)
         self.member, self.settings = member, settings
-        self.init_scale, self.dropout = init_scale, dropout
+        self.init_scale = init_scale
+        self.dropout: float | Sequence[float] = dropout
+
+    @property
+    def alike(self) -> Hashable:
+        """Members of one kind under one regulariser; what dropout each has is kept apart."""
+        member = self.member
+        return member.per_dimension, member.per_layer, member.constraint, self.settings, self.pool
+
+    def together(self, layers: Sequence[ScaLearnLayer]) -> ScaLearnLayer:
+        """Return a layer that drops each lane's coefficients by the lane's own probability."""
+        joined = copy(self)
+        joined.dropout = [float(one.dropout) for one in layers]  # type: ignore[arg-type]
+        return joined
 
     def initial(self, generator: torch.Generator) -> Tensors:
         """Return fresh coefficients, each drawn from N(init_scale / T, 0.001)."""
@@ -71,16 +89,13 @@ class ScaLearnLayer(CombinerLayer):
         x: Tensor,
         h: Tensor,
         *,
-        generator: torch.Generator | None,
+        generator: torch.Generator | Draws | None,
         observe: Callable[[Tensor], None] | None = None,
     ) -> Tensor:
         """Return ``Σ_t ω_t ⊙ u_t`` for one lane, (N, T·r) -> (N, e); dropout comes before the constraint."""
         del x, observe  # these coefficients do not depend on the token
         omega = at_point(tensors, self.pool, point)  # (T, e or 1)
-        if generator is not None and self.dropout > 0:
-            keep = torch.empty_like(omega).bernoulli_(1 - self.dropout, generator=generator)
-            omega = omega * (keep / (1 - self.dropout))
-        return scaled_sum(self._constrained(omega), pool, h)
+        return scaled_sum(self._constrained(drop(omega, self.dropout, generator)), pool, h)
 
     def penalty(self, tensors: Mapping[str, Tensor]) -> Tensor | None:
         """Return ``λ/T · Σ_l Σ_t (1 − mean_i ω_lti)²``, or the official code's term.
@@ -92,21 +107,22 @@ class ScaLearnLayer(CombinerLayer):
             return None
         weight = float(self.settings.regulariser)
         terms = []
-        for name, omega in tensors.items():  # (P or 1, T, e or 1) each
+        for name in tensors:
             if not name.startswith("omega"):
                 continue
-            if self.settings.regulariser_of == "official" and omega.shape[0] == 1:
-                terms.append(weight * (1 - omega.sum(-1)).square().sum())
+            omega = tensors[name]  # (…, P or 1, T, e or 1)
+            if self.settings.regulariser_of == "official" and omega.shape[-3] == 1:
+                terms.append(weight * (1 - omega.sum(-1)).square().sum((-2, -1)))
             else:
-                terms.append(weight / omega.shape[1] * (1 - omega.mean(-1)).square().sum())
-        return terms[0] if len(terms) == 1 else torch.stack(terms).sum()
+                terms.append(weight / omega.shape[-2] * (1 - omega.mean(-1)).square().sum((-2, -1)))
+        return terms[0] if len(terms) == 1 else torch.stack(terms).sum(0)
 
     def coefficients(self, tensors: Mapping[str, Tensor]) -> Coefficients:
         """Return the coefficients that are in effect."""
         return Coefficients(tuple(self._constrained(row.detach()) for row in omega_rows(tensors, self.pool)))
 
     def _constrained(self, omega: Tensor) -> Tensor:
-        """Apply the constraint over the sources, (T, e or 1)."""
+        """Apply the constraint over the sources, (…, T, e or 1)."""
         if self.member.constraint == "mean":
-            return omega / omega.sum(0, keepdim=True)
-        return omega.softmax(0) if self.member.constraint == "softmax" else omega
+            return omega / omega.sum(-2, keepdim=True)
+        return omega.softmax(-2) if self.member.constraint == "softmax" else omega

@@ -51,11 +51,13 @@ from adapterlab.registry import entry_points
 from adapterlab.spec.model import Spec
 from adapterlab.spec.studies import StudyPlan, study_plans
 
-STEP_VERSIONS: Mapping[StepKind, int] = {StepKind.SOURCE: 2, StepKind.STUDY: 3, StepKind.TRANSFER: 1}
+STEP_VERSIONS: Mapping[StepKind, int] = {StepKind.SOURCE: 3, StepKind.STUDY: 4, StepKind.TRANSFER: 2}
 """Raise a kind's version when the code that does it gives other results; old results stay usable
 under their own keys.
 
-Studies are at 3 since TPE and the pruner see whole rounds of trials (`docs/decisions/0009`)."""
+All three went up by one when what dropout draws became a matter of seed, step, site and position
+(`docs/decisions/0010`); studies before that when TPE and the pruner came to see whole rounds of trials
+(`docs/decisions/0009`)."""
 PREPROCESSING_VERSION = 1
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from adapterlab.train.adaptation import Adaptation
 from adapterlab.train.combination import Combination, pool_for
 from adapterlab.train.layers import Backbone, FrozenPool
+from adapterlab.train.rng import Draws
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class WithoutSource(Adaptation):
         x: Tensor,
         y: Tensor,
         shared: Tensor | None,
-        generator: torch.Generator | None,
+        generator: torch.Generator | Draws | None,
     ) -> Tensor:
         """Return the combined output of the other sources, (N_k, e)."""
         del y, generator  # as in the whole combination; nothing is random in evaluation

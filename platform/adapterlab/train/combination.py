@@ -8,7 +8,8 @@ width.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -20,6 +21,8 @@ from adapterlab.records import PoolShape
 from adapterlab.registry.plugins import Combiner
 from adapterlab.train.adaptation import Adaptation, SourcePool
 from adapterlab.train.layers import Backbone, CombinerLayer, MethodLayer
+from adapterlab.train.rng import Draws
+from adapterlab.train.together import Together
 
 
 class TokenMeans:
@@ -65,6 +68,23 @@ class Combination(Adaptation):
     """Where evaluation collects token-dependent coefficients; ``None``: nowhere."""
 
     @property
+    def reads(self) -> frozenset[str]:  # type: ignore[override]
+        """What the combiner reads."""
+        return self.combiner.reads
+
+    @property
+    def alike(self) -> Hashable | None:
+        """Combinations of alike combiners are alike; one that notes its coefficients is so with none."""
+        if self.means is not None or self.combiner.alike is None:
+            return None
+        return type(self.combiner), self.combiner.alike, tuple(self.fixed)
+
+    def together(self, layers: Sequence[Combination]) -> Combination:
+        """Return the combination of several lanes."""
+        combiner = self.combiner.together([one.combiner for one in layers])
+        return replace(self, combiner=combiner, fixed=Together([one.fixed for one in layers]))
+
+    @property
     def group(self) -> int:
         """Lanes on the very same pool share its inner products."""
         return id(self.pool)
@@ -85,14 +105,14 @@ class Combination(Adaptation):
         x: Tensor,
         y: Tensor,
         shared: Tensor | None,
-        generator: torch.Generator | None,
+        generator: torch.Generator | Draws | None,
     ) -> Tensor:
         """Return the combined output of the pool, (N_k, e)."""
         del y  # outputs of a pool depend on the sites' inputs alone
         assert shared is not None
         point = self.pool.shape.point(*at)
         return self.combiner.forward(
-            {**self.fixed, **tensors},
+            ChainMap(tensors, self.fixed),  # type: ignore[arg-type]
             point,
             self.pool.points[point],
             x,

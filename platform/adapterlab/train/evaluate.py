@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from adapterlab.data import metrics
 from adapterlab.records import Examples, TaskFacts
 from adapterlab.train.adaptation import Seat, read_states, trained_in
+from adapterlab.train.answers import Answers, answers
 from adapterlab.train.capacity import is_out_of_memory
 from adapterlab.train.layers import Backbone
 from adapterlab.train.passes import Rectangle, evaluation_rectangles
@@ -43,7 +44,7 @@ def evaluate(
 
     Args:
         backbone: The shared frozen backbone.
-        seats: The lanes, with the tensors to evaluate; generators must be ``None``.
+        seats: The lanes, with the tensors to evaluate; they have no key.
         examples: The split of each lane.
         facts: The task of each lane.
     """
@@ -61,16 +62,16 @@ def evaluate(
         if not drawn:
             break
         rectangles = [drawn[lane].to(backbone.device) for lane in open_lanes]
-        for lane, rectangle, out in zip(
-            open_lanes,
-            rectangles,
-            _outputs(backbone, [seats[i] for i in open_lanes], rectangles),
-            strict=True,
-        ):
-            head = seats[lane].head
-            assert head is not None
-            losses[lane] += head.loss(out, rectangle.labels, reduction="sum").item()
-            outputs[lane][torch.from_numpy(rectangle.rows)] = out.cpu().view(len(rectangle.rows), -1)
+        found = _answers(backbone, [seats[i] for i in open_lanes], rectangles)
+        read = torch.cat([one.summed_losses for one in found]).tolist()
+        for i, loss in zip((i for one in found for i in one.lanes), read, strict=True):
+            losses[open_lanes[i]] += loss
+        for one in found:
+            sizes = [len(each.token_ids) for each in one.rectangles]
+            for i, out, rectangle in zip(
+                one.lanes, torch.split(one.outputs.cpu(), sizes), one.rectangles, strict=True
+            ):
+                outputs[open_lanes[i]][torch.from_numpy(rectangle.rows)] = out.view(len(rectangle.rows), -1)
     return [
         Evaluation(
             loss=losses[lane] / len(examples[lane]),
@@ -83,10 +84,8 @@ def evaluate(
     ]
 
 
-def _outputs(
-    backbone: Backbone, seats: Sequence[Seat], rectangles: Sequence[Rectangle]
-) -> list[torch.Tensor]:
-    """Return the heads' outputs; a pass that does not fit into memory is done in two halves."""
+def _answers(backbone: Backbone, seats: Sequence[Seat], rectangles: Sequence[Rectangle]) -> list[Answers]:
+    """Return the heads' answers; a pass that does not fit into memory is done in two halves."""
     means = [seat.adaptation.means for seat in seats]
     noted = [None if one is None else one.snapshot() for one in means]
     try:
@@ -95,15 +94,14 @@ def _outputs(
         if len(seats) == 1 or not is_out_of_memory(error):
             raise
     else:
-        return [
-            seat.outputs(read, rectangle)
-            for seat, read, rectangle in zip(seats, states, rectangles, strict=True)
-        ]
+        return answers(seats, states, rectangles)
     for one, before in zip(means, noted, strict=True):
         if one is not None and before is not None:
             one.restore(before)
     half = len(seats) // 2
+    first = _answers(backbone, seats[:half], rectangles[:half])
+    second = _answers(backbone, seats[half:], rectangles[half:])
     return [
-        *_outputs(backbone, seats[:half], rectangles[:half]),
-        *_outputs(backbone, seats[half:], rectangles[half:]),
+        *first,
+        *(replace(one, lanes=tuple(half + lane for lane in one.lanes)) for one in second),
     ]

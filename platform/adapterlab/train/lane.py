@@ -1,15 +1,14 @@
 """A lane: one independent training run, wherever it is trained.
 
-A lane owns its tensors, optimizer, schedule, data order, random numbers and early stopping. Nothing
+A lane owns its tensors, their moments, schedule, data order, random numbers and early stopping. Nothing
 of it depends on the lanes it shares a pass with.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,8 +21,9 @@ from adapterlab.train.adaptation import Adaptation, OwnAdapter, Seat, trained_in
 from adapterlab.train.combination import Combination
 from adapterlab.train.heads import head_of
 from adapterlab.train.layers import Backbone, HeadLayer, MethodLayer, Tensors
+from adapterlab.train.optimizer import Update, clipping
 from adapterlab.train.passes import Rectangle, epoch_batches, gather
-from adapterlab.train.rng import stream
+from adapterlab.train.rng import key_of_numbers, stream
 
 
 @dataclass(eq=False)
@@ -51,16 +51,14 @@ class Lane:
     """Rows it trained on so far."""
 
     def __post_init__(self) -> None:
-        self._order = stream(self.seed, "order")
-        self._dropout = stream(self.seed, "dropout", device=self.device)
-        self._head_dropout = stream(self.seed, "head dropout", device=self.device)
-        self._backbone_dropout = stream(self.seed, "backbone dropout", device=self.device)
-        self.optimizer = torch.optim.AdamW(self._groups(), lr=self.settings.lr, foreach=True)
+        self._moments: dict[str, tuple[Tensor, Tensor]] = {}
         self._steps_an_epoch = math.ceil(len(self.task.train) / self.settings.batch_size)
         self._step = 0
         self._epoch_loss = 0.0
         # Not a method's generator: lane and generator would hold each other, and the lane's tensors with it.
-        self._batches = _drawn(self.task.train.example_lengths, self.settings.batch_size, self._order)
+        self._batches = _drawn(
+            self.task.train.example_lengths, self.settings.batch_size, stream(self.seed, "order")
+        )
         self._best: tuple[float, int, Tensors] | None = None
 
     # -- one step ---------------------------------------------------------------------------------
@@ -72,65 +70,48 @@ class Lane:
         return gather(self.task.train, rows).to(self.device)
 
     def seat(self) -> Seat:
-        """Return the lane's place in a training pass."""
+        """Return the lane's place in a training pass; what it draws follows from its seed and the step alone."""
         return Seat(
             self.adaptation,
             self.tensors,
             self.head,
-            self._dropout,
-            self._backbone_dropout if self.settings.backbone_dropout else None,
+            key_of_numbers(self.seed, "step", self._step),
+            self.settings.backbone_dropout,
+            self.settings.head_dropout,
         )
 
-    def random_state(self) -> tuple[Tensor, ...]:
-        """Return where the streams stand that a step draws from."""
-        return tuple(one.get_state() for one in self._drawn_from)
-
-    def retry_step(self, state: tuple[Tensor, ...]) -> None:
-        """Forget what an unfinished step left: its gradients and the random numbers it drew.
-
-        Args:
-            state: What :meth:`random_state` returned before the step.
-        """
-        for drawn_from, kept in zip(self._drawn_from, state, strict=True):
-            drawn_from.set_state(kept)
-        self.optimizer.zero_grad(set_to_none=True)
-
-    @property
-    def _drawn_from(self) -> tuple[torch.Generator, ...]:
-        return self._dropout, self._head_dropout, self._backbone_dropout
-
-    def loss(self, states: Tensor, rectangle: Rectangle) -> Tensor:
-        """Return the training loss of the lane's rows, with the adaptation's own term if it has one.
-
-        Args:
-            states: What the head reads of the last hidden states, (B·K, d) or (tokens, d).
-            rectangle: The rows they belong to.
-        """
-        outputs = self.seat().outputs(
-            states, rectangle, dropout=self.settings.head_dropout, generator=self._head_dropout
-        )
-        loss = self.head.loss(outputs, rectangle.labels)
-        penalty = self.adaptation.penalty(self.tensors)
-        return loss if penalty is None else loss + penalty
-
-    def update(self, loss: Tensor) -> None:
-        """Clip, set the scheduled rate and take one AdamW step; gradients must be there.
+    def updates(self, loss: float, gradients: Mapping[str, Tensor], norms: Sequence[float]) -> list[Update]:
+        """Return what the optimizer does for this step, the gradients clipped and the rate as scheduled.
 
         A loss or gradient that is not finite ends the lane with a reason and changes nothing.
+
+        Args:
+            loss: The training loss.
+            gradients: Of the lane's tensors.
+            norms: Their norms, in their order.
         """
-        norm = torch.nn.utils.clip_grad_norm_(self.tensors.values(), self.settings.max_grad_norm)
-        if not (math.isfinite(value := loss.item()) and math.isfinite(norm.item())):
-            self.reason = (
-                f"diverged in step {self._step + 1} of epoch {len(self.epochs) + 1}: "
-                f"loss {value}, gradient norm {norm.item()}"
-            )
-        else:
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.settings.lr * group["factor"] * self._rate(self._step)
-            self.optimizer.step()
-            self._epoch_loss += value
-        self.optimizer.zero_grad(set_to_none=True)
+        norm, scale = clipping(norms, self.settings.max_grad_norm)
+        rate = self.settings.lr * self._rate(self._step)
         self._step += 1
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            self.reason = (
+                f"diverged in step {self._step} of epoch {len(self.epochs) + 1}: "
+                f"loss {loss}, gradient norm {norm}"
+            )
+            return []
+        self._epoch_loss += loss
+        return [
+            Update(
+                self.tensors[name],
+                gradient,
+                *self._moments_of(name),
+                self._step,
+                rate * self.adaptation.lr_factor(name),
+                self.settings.weight_decay if self.adaptation.decays(name) else 0.0,
+                scale,
+            )
+            for name, gradient in gradients.items()
+        ]
 
     @property
     def epoch_ended(self) -> bool:
@@ -202,17 +183,12 @@ class Lane:
 
     # -- inner ------------------------------------------------------------------------------------
 
-    def _groups(self) -> list[dict[str, Any]]:
-        """Return the optimizer's groups: tensors alike in weight decay and in their share of the rate."""
-        groups: dict[tuple[bool, float], list[Tensor]] = {}
-        for name, tensor in self.tensors.items():
-            kind = self.adaptation.decays(name), self.adaptation.lr_factor(name)
-            groups.setdefault(kind, []).append(tensor)
-        decay = self.settings.weight_decay
-        return [
-            {"params": tensors, "weight_decay": decay if decays else 0.0, "factor": factor}
-            for (decays, factor), tensors in groups.items()
-        ]
+    def _moments_of(self, name: str) -> tuple[Tensor, Tensor]:
+        """Return the running means of a tensor's gradients and of their squares."""
+        if name not in self._moments:
+            own = self.tensors[name].detach()
+            self._moments[name] = torch.zeros_like(own), torch.zeros_like(own)
+        return self._moments[name]
 
     def _score(self, result: EpochResult) -> float:
         if self.settings.select_by == "metric":

@@ -5,20 +5,21 @@ A *layer* is bound: it knows its settings and the shape it is for, so the engine
 A *pass* is one forward (and backward) over several lanes at once. Lane ``k`` brings a rectangle of
 ``B_k`` rows padded to its own ``S_k`` tokens; the rectangles lie one after another in a packed
 tensor of ``N = Σ B_k·S_k`` token rows. Every matrix product whose weights are frozen runs once over
-all N rows; whatever belongs to a lane runs on that lane's slice. Nothing here assumes an encoder, a
-bottleneck, a classification head, or sites of equal width.
+all N rows. Whatever belongs to a lane runs on that lane's rows, and for all lanes together where their
+layers are :class:`alike <Joined>`: then every tensor has a leading axis of lanes. Nothing here assumes an
+encoder, a bottleneck, a classification head, or sites of equal width.
 
-Shapes: ``L`` layers, ``d`` hidden size, ``T`` source adapters, ``r`` inner width of an adapter, ``e`` a
-site's output width.
+Shapes: ``K`` lanes that are computed together, ``R`` rows of the one that has most, ``L`` layers, ``d`` hidden
+size, ``T`` source adapters, ``r`` inner width of an adapter, ``e`` a site's output width.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -28,6 +29,7 @@ from adapterlab.records import BackboneShape, PoolShape, ProblemType, Reads, Sit
 from adapterlab.registry.plugins import Checked
 from adapterlab.train import objectives
 from adapterlab.train.passes import Pass, Rectangle
+from adapterlab.train.rng import Draws, Numbers
 
 Tensors = dict[str, Tensor]
 """Named tensors of one adapter, transfer or head, e.g. ``{"layer.0.down.weight": …}``."""
@@ -73,7 +75,29 @@ class FrozenPool:
     """Their biases, (T, e); zeros for methods without one."""
 
 
-class MethodLayer(Checked, ABC):
+class Joined:
+    """What lets lanes be computed together: their layers' ``forward`` gets all of them at once.
+
+    Where lanes' layers are alike, the engine calls ``forward`` of one layer with a leading axis of ``K`` lanes
+    on everything: tensors (K, …), rows (K, R, …), the lanes' numbers in the place of a generator. Rows below a
+    lane's own are zeros, and nobody reads what comes of them. Lanes' tensors may differ in one dimension, an
+    inner width, where zeros at its end change no output. Code whose products are
+    :func:`~adapterlab.train.packing.linear` and whose dimensions are counted from the right takes one lane as
+    well as many. A layer that says nothing is called lane by lane.
+    """
+
+    @property
+    def alike(self) -> Hashable | None:
+        """Equal for layers that :meth:`together` can make one of; ``None``: for none."""
+        return None
+
+    def together(self, layers: Sequence[Any]) -> Self:
+        """Return one layer that computes what the given ones do, itself among them; all are alike."""
+        del layers
+        return self
+
+
+class MethodLayer(Joined, Checked, ABC):
     """Torch side of an adapter method: its settings on one backbone.
 
     An adapter attaches at points, (layer, site) pairs numbered layer by layer. Only a method whose last
@@ -82,6 +106,8 @@ class MethodLayer(Checked, ABC):
 
     page = "docs/extending/adapter_methods.md"
 
+    reads: frozenset[str] = frozenset("xy")
+    """Which of a site's ``x`` and ``y`` are read; the other comes as it lies, where lanes are together."""
     trains_backbone: bool = False
     """Whether a lane's tensors are the backbone's own weights, as in full fine-tuning."""
 
@@ -191,7 +217,7 @@ class Coefficients:
         return {f"coefficients.{point}": row for point, row in enumerate(self.rows)}
 
 
-class CombinerLayer(Checked, ABC):
+class CombinerLayer(Joined, Checked, ABC):
     """Torch side of a combiner in one trial. It sees a :class:`FrozenPool` and nothing else of the method.
 
     Its settings, the pool's shape and the trial's value of each dimension are bound when it is made.
@@ -199,6 +225,8 @@ class CombinerLayer(Checked, ABC):
 
     page = "docs/extending/combiners.md"
 
+    reads: frozenset[str] = frozenset("x")
+    """Whether the adapters' input ``x`` is read; if not, it comes as it lies where lanes are together."""
     averages: bool = False
     """Whether it makes one adapter of the pool's before training, by their parameters: see :meth:`reduce`."""
     needs_context: bool = False
@@ -221,7 +249,7 @@ class CombinerLayer(Checked, ABC):
         x: Tensor,
         h: Tensor,
         *,
-        generator: torch.Generator | None,
+        generator: torch.Generator | Draws | None,
         observe: Callable[[Tensor], None] | None = None,
     ) -> Tensor:
         """Return ``Σ_t ω_t ⊙ u_t`` for one lane, (N_k, e).
@@ -232,7 +260,8 @@ class CombinerLayer(Checked, ABC):
             pool: The point's frozen adapters.
             x: The lane's input to the adapters, (N_k, ·).
             h: The lane's slice of the inner activations, (N_k, T·r).
-            generator: The lane's random numbers, for dropout; ``None`` in evaluation.
+            generator: The lane's random numbers, for :func:`~adapterlab.train.rng.dropout`; ``None`` in
+                evaluation.
             observe: Takes the coefficients of each token, (N_k, T); only where they differ by token.
         """
 
@@ -300,7 +329,7 @@ class PoolContext:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
 
-class HeadLayer(Checked, ABC):
+class HeadLayer(Joined, Checked, ABC):
     """Torch side of a head: for one task on one backbone.
 
     Shapes: ``B`` examples of ``K`` sequences each (``K`` is 1 but for multiple choice), ``C`` outputs.
@@ -329,8 +358,8 @@ class HeadLayer(Checked, ABC):
         states: Tensor,
         lengths: Tensor,
         *,
-        dropout: float,
-        generator: torch.Generator | None,
+        dropout: float | Sequence[float],
+        generator: torch.Generator | Draws | None,
     ) -> Tensor:
         """Return outputs, (B·K, C).
 
@@ -339,7 +368,7 @@ class HeadLayer(Checked, ABC):
             states: What the head reads: one row per sequence, (B·K, d); for a head that reads every token
                 the real tokens' states one sequence after another, (Σ lengths, d).
             lengths: Real tokens of each sequence, (B·K,).
-            dropout: Probability, in [0, 1).
+            dropout: Probability, in [0, 1); of lanes that are computed together each one's.
             generator: The lane's random numbers; ``None`` in evaluation.
         """
 
@@ -371,7 +400,7 @@ class Backbone(Checked, ABC):
         self,
         batch: Pass,
         hook: Hook | None = None,
-        generators: Sequence[torch.Generator | None] | None = None,
+        generators: Numbers | None = None,
         *,
         rows: Tensor | None = None,
     ) -> Tensor:
@@ -380,7 +409,8 @@ class Backbone(Checked, ABC):
         Args:
             batch: The lanes' rectangles.
             hook: Gives what is added at the sites it names; ``None``: the plain backbone.
-            generators: The lanes' streams for the backbone's own dropout; ``None`` entries: off.
+            generators: The lanes' numbers for the backbone's own dropout, a sequence of one generator a lane
+                as well; ``None``: off.
             rows: Which token rows are wanted, one per sequence, (Σ B,), in their order; the result has these
                 alone, and the hook may then be called with a row per sequence where the others are not
                 needed. ``None``: all.

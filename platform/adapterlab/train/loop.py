@@ -2,7 +2,7 @@
 
 while lanes are left:
     fill free places with new lanes
-    one pass: forward over all lanes, one backward, one AdamW step a lane
+    one pass: forward over all lanes, one backward, one AdamW step for all of them
     lanes whose epoch ended: evaluate them together, report, keep the best weights
     lanes that are finished, pruned or diverged leave; their places are filled again
 """
@@ -10,23 +10,27 @@ while lanes are left:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 
 import torch
 
 from adapterlab.errors import TrainingError
 from adapterlab.records import EpochResult, LaneResult, State
-from adapterlab.train.adaptation import Adaptation, Seat, read_states
+from adapterlab.train.adaptation import Adaptation, Seat, cohorts_of, read_states
+from adapterlab.train.answers import answers, in_order
 from adapterlab.train.capacity import Capacity, is_out_of_memory
 from adapterlab.train.combination import Combination
 from adapterlab.train.evaluate import evaluate
 from adapterlab.train.finite import rows_without_answer, told
 from adapterlab.train.freed_memory import SPARE
 from adapterlab.train.lane import Lane
-from adapterlab.train.layers import Backbone
+from adapterlab.train.layers import Backbone, Tensors
+from adapterlab.train.optimizer import advance, gradient_norms
 from adapterlab.train.passes import Rectangle
+from adapterlab.train.together import head_shapes, lay_together
 
 OnEpoch = Callable[[Lane, EpochResult], bool]
 """Called after each epoch of a lane; ``False`` prunes it."""
@@ -68,7 +72,7 @@ def train_lanes(
             active = _without(arrived, active, started)
             yield from _results(backbone, arrived, set())
             continue
-        active.sort(key=lambda lane: lane.adaptation.group)  # groups side by side; stable
+        active = side_by_side(active)
         with _shared_time(active):
             train_step(backbone, active, shared)
         SPARE.give_back()
@@ -172,17 +176,19 @@ def _watched(adaptation: Adaptation) -> Adaptation:
 def train_step(backbone: Backbone, lanes: Sequence[Lane], capacity: Capacity | None = None) -> None:
     """Advance every lane by one step with one forward and one backward pass.
 
-    A pass that does not fit into memory is done again in two halves; the lanes' random numbers are put
-    back first, so that nothing of it shows in their results.
+    A pass that does not fit into memory is done again in two halves; a step's random numbers follow from the
+    step, and gradients are kept nowhere, so that nothing of it shows in their results.
 
     Args:
         backbone: The shared frozen backbone.
-        lanes: Those to advance, of equal group side by side.
+        lanes: Those to advance.
         capacity: Told how fast it was, and when memory ran out.
 
     Raises:
         TrainingError: A single lane's step does not fit into memory.
     """
+    lanes = side_by_side(lanes)
+    _lay_together(lanes)
     rectangles = [lane.next_rectangle() for lane in lanes]
     start = time.monotonic()
     _advance(backbone, lanes, rectangles, capacity or Capacity(len(lanes)))
@@ -193,20 +199,16 @@ def train_step(backbone: Backbone, lanes: Sequence[Lane], capacity: Capacity | N
 def _advance(
     backbone: Backbone, lanes: Sequence[Lane], rectangles: Sequence[Rectangle], capacity: Capacity
 ) -> None:
-    numbers = [lane.random_state() for lane in lanes]
     try:
-        losses = _backward(backbone, lanes, rectangles)
+        losses, gradients = gradients_of(backbone, lanes, rectangles)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         reason = str(error)
     else:
-        for lane, loss in zip(lanes, losses, strict=True):
-            lane.update(loss)
+        _update(lanes, losses, gradients)
         return
     # Outside of the handler: the error's traceback, which holds the pass's tensors, is gone here.
-    for lane, state in zip(lanes, numbers, strict=True):
-        lane.retry_step(state)
     if len(lanes) == 1:
         raise TrainingError(
             f"{lanes[0].name}: one step of {len(rectangles[0].token_ids)} sequences does not fit into memory: "
@@ -219,12 +221,72 @@ def _advance(
     _advance(backbone, lanes[half:], rectangles[half:], capacity)
 
 
-def _backward(
+def gradients_of(
     backbone: Backbone, lanes: Sequence[Lane], rectangles: Sequence[Rectangle]
-) -> list[torch.Tensor]:
-    """Make every lane's gradients and return the lanes' losses."""
-    states = read_states(backbone, [lane.seat() for lane in lanes], rectangles)
-    losses = [lane.loss(read, one) for lane, read, one in zip(lanes, states, rectangles, strict=True)]
+) -> tuple[torch.Tensor, list[Tensors]]:
+    """Return every lane's loss, (K,), and the gradients of its tensors."""
+    seats = [lane.seat() for lane in lanes]
+    cohorts = cohorts_of(seats)
+    states = read_states(backbone, seats, rectangles, cohorts)
+    found = answers(seats, states, rectangles)
+    losses = in_order(found, [one.losses for one in found])
+    penalties = [one.penalties for one in cohorts]
+    if any(one is not None for one in penalties):
+        losses = losses + torch.cat(
+            [
+                losses.new_zeros(len(cohort.seats)) if one is None else one
+                for cohort, one in zip(cohorts, penalties, strict=True)
+            ]
+        )
     # Lanes share no parameter, so the gradient of the sum is each lane's own gradient.
-    torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
-    return [loss.detach() for loss in losses]
+    leaves = [
+        (lane, name, tensor)
+        for lane, seat in enumerate(seats)
+        for name, tensor in seat.tensors.items()
+        if tensor.requires_grad
+    ]
+    each = torch.autograd.grad(losses.sum(), [tensor for _, _, tensor in leaves], allow_unused=True)
+    gradients: list[Tensors] = [{} for _ in lanes]
+    for (lane, name, _), gradient in zip(leaves, each, strict=True):
+        if gradient is not None:
+            gradients[lane][name] = gradient
+    return losses.detach(), gradients
+
+
+def _update(lanes: Sequence[Lane], losses: torch.Tensor, gradients: Sequence[Tensors]) -> None:
+    """Take one optimizer step for every lane; losses and norms of all lanes are read at once."""
+    counts = [len(one) for one in gradients]
+    norms = gradient_norms([gradient for one in gradients for gradient in one.values()])
+    values = iter(torch.cat([losses, norms]).tolist())
+    known = list(islice(values, len(lanes)))
+    advance(
+        [
+            update
+            for lane, loss, own, count in zip(lanes, known, gradients, counts, strict=True)
+            for update in lane.updates(loss, own, list(islice(values, count)))
+        ]
+    )
+
+
+def side_by_side(lanes: Sequence[Lane]) -> list[Lane]:
+    """Return the lanes with those that share work next to each other, otherwise in their order."""
+    places: dict[Hashable, int] = {}
+
+    def place(lane: Lane) -> tuple[int, int]:
+        group, kin = lane.adaptation.group, lane.seat().kin
+        return places.setdefault(group, len(places)), places.setdefault((group, kin), len(places))
+
+    return sorted(lanes, key=place)
+
+
+def _lay_together(lanes: Sequence[Lane]) -> None:
+    """Lay the tensors of lanes that are computed together one after another, where they do not lie so yet."""
+    adaptations: dict[Hashable, list[Lane]] = {}
+    heads: dict[Hashable, list[Lane]] = {}
+    for lane in lanes:
+        adaptations.setdefault(lane.seat().kin or id(lane), []).append(lane)
+        heads.setdefault(head_shapes(lane.tensors), []).append(lane)
+    for members in adaptations.values():
+        lay_together(members, head=False)
+    for members in heads.values():
+        lay_together(members, head=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -119,14 +119,20 @@ class Pass:
         """Each rectangle's rows in the packed tensor."""
         return _consecutive([one.tokens for one in self.rectangles])
 
-    @cached_property
-    def sequence_slices(self) -> tuple[slice, ...]:
-        """Each rectangle's rows in a tensor of one row a sequence."""
-        return _consecutive([len(one.token_ids) for one in self.rectangles])
+    def sizes_of(self, x: Tensor) -> tuple[int, ...]:
+        """Return how many rows each rectangle has in ``x``, which has a row a token or a row a sequence."""
+        by_token = len(x) == self.tokens
+        return tuple(one.tokens if by_token else len(one.token_ids) for one in self.rectangles)
 
-    def slices_of(self, x: Tensor) -> tuple[slice, ...]:
-        """Return each rectangle's rows in ``x``, which has a row a token or a row a sequence."""
-        return self.slices if len(x) == self.tokens else self.sequence_slices
+    def split(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return each rectangle's rows of ``x``; the gradient of all of them is one tensor."""
+        return parts(x, self.sizes_of(x))
+
+    @cached_property
+    def merged(self) -> Pass:
+        """The same rows with neighbouring rectangles of one width as one: what is alike for all lanes."""
+        runs = [list(run) for _, run in groupby(self.rectangles, key=_width)]
+        return self if len(runs) == len(self.rectangles) else Pass(tuple(_merged(run) for run in runs))
 
     def rows_read(self, reads: Sequence[Reads]) -> Tensor:
         """Return the packed row of each sequence that its lane's head reads, (Σ B,), int64.
@@ -134,13 +140,64 @@ class Pass:
         Args:
             reads: The first or the last token, for each rectangle.
         """
-        parts = zip(self.rectangles, self.slices, reads, strict=True)
-        return torch.cat([rows.start + one.row_of(which) for one, rows, which in parts])
+        lengths = torch.cat([one.lengths for one in self.rectangles])
+        starts = lengths.cumsum(0) - lengths
+        if all(which is Reads.FIRST for which in reads):
+            return starts
+        own = zip(self.rectangles, reads, strict=True)
+        return starts + torch.cat(
+            [torch.zeros_like(one.lengths) if which is Reads.FIRST else one.lengths - 1 for one, which in own]
+        )
 
     @property
     def tokens(self) -> int:
         """Token rows in all, ``N``."""
         return sum(one.tokens for one in self.rectangles)
+
+
+def _width(rectangle: Rectangle) -> tuple[int, bool, bool]:
+    """Return what rectangles have in common that can be one."""
+    size = rectangle.token_ids.shape[1]
+    return size, rectangle.given_mask is None, rectangle.position_ids is None
+
+
+def _merged(run: Sequence[Rectangle]) -> Rectangle:
+    """Return rectangles of one width as one, without labels: nothing but a backbone reads it."""
+    first = run[0]
+    if len(run) == 1:
+        return first
+    starts = np.cumsum([0, *(one.token_ids.numel() for one in run)]).tolist()
+    cells = None
+    if any(one.cells is not None for one in run):
+        own = [
+            torch.arange(one.token_ids.numel(), device=first.lengths.device)
+            if one.cells is None
+            else one.cells
+            for one in run
+        ]
+        cells = torch.cat(torch._foreach_add(own, starts[:-1]))
+    return Rectangle(
+        token_ids=torch.cat([one.token_ids for one in run]),
+        type_ids=torch.cat([one.type_ids for one in run]),
+        lengths=torch.cat([one.lengths for one in run]),
+        labels=first.labels[:0],
+        rows=np.concatenate([one.rows for one in run]),
+        given_mask=None if first.given_mask is None else torch.cat([_of(one.given_mask) for one in run]),
+        position_ids=None
+        if first.position_ids is None
+        else torch.cat([_of(one.position_ids) for one in run]),
+        cells=cells,
+    )
+
+
+def _of(tensor: Tensor | None) -> Tensor:
+    assert tensor is not None
+    return tensor
+
+
+def parts(x: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
+    """Return rows of ``x`` one after another, (N, …) -> (size, …) each; their gradients make one tensor."""
+    return (x,) if len(sizes) == 1 else torch.split(x, list(sizes))
 
 
 def _consecutive(sizes: Sequence[int]) -> tuple[slice, ...]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from adapterlab.records import Examples, ProblemType
 from adapterlab.train.adaptation import Seat, read_states
+from adapterlab.train.answers import answers
 from adapterlab.train.evaluate import MAX_TOKENS
 from adapterlab.train.layers import Backbone
 from adapterlab.train.passes import evaluation_rectangles
@@ -23,14 +24,15 @@ def outputs(backbone: Backbone, seat: Seat, examples: Examples) -> NDArray[np.fl
 
     Args:
         backbone: The frozen backbone.
-        seat: What is added to it, the head and their tensors; without generators.
+        seat: What is added to it, the head and their tensors; without a key.
         examples: The rows; labels are not read.
     """
     found: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
     for one in evaluation_rectangles(examples, MAX_TOKENS):
         rectangle = one.to(backbone.device)
         (states,) = read_states(backbone, [seat], [rectangle])
-        logits = seat.outputs(states, rectangle)
+        (answer,) = answers([seat], [states], [rectangle])
+        logits = answer.outputs
         found.append((rectangle.rows, logits.double().cpu().view(len(rectangle.rows), -1).numpy()))
     order = np.concatenate([rows for rows, _ in found])
     gathered: NDArray[np.float64] = np.empty((len(examples), found[0][1].shape[1]))

@@ -7,7 +7,9 @@ linear, ``u_t = U_t h_t + c_t``, the sum is one product ``s = [diag(ω_1)U_1 | �
 Points of equal width share one tensor of coefficients, ``omega``; where a pool's sites differ in width,
 each width has its own, ``omega.<width>``.
 
-Shapes: ``N`` token rows, ``T`` sources, ``r`` inner width, ``e`` a point's output width, ``P`` points.
+All of it also takes a leading axis of lanes, where the engine computes lanes together.
+
+Shapes: ``K`` lanes, ``N`` token rows, ``T`` sources, ``r`` inner width, ``e`` a point's output width, ``P`` points.
 
 Source: reformulation of ScaLearn (arXiv 2310.01217), equations 3 to 6.
 """
@@ -16,11 +18,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from adapterlab.records import PoolShape
 from adapterlab.train.layers import FrozenPool, Tensors
+from adapterlab.train.packing import linear
 
 _OMEGA = "omega"
 
@@ -29,16 +31,15 @@ def scaled_sum(omega: Tensor, pool: FrozenPool, h: Tensor) -> Tensor:
     """Return ``Σ_t ω_t ⊙ u_t``.
 
     Args:
-        omega: Coefficients of one point, (T, e or 1).
+        omega: Coefficients of one point, (T, e or 1) or (K, T, e or 1).
         pool: The point's frozen adapters.
-        h: Inner activations, (N, T·r).
+        h: Inner activations, (N, T·r) or (K, R, T·r).
 
     Returns:
-        (N, e).
+        (N, e) or (K, R, e).
     """
-    count, e, r = pool.up.shape
-    up = (omega.unsqueeze(-1) * pool.up).permute(1, 0, 2).reshape(e, count * r)  # (e, T·r)
-    return F.linear(h, up, (omega * pool.bias).sum(0))
+    scaled = omega.unsqueeze(-1) * pool.up  # (…, T, e, r)
+    return linear(h, scaled.transpose(-3, -2).flatten(-2), (omega * pool.bias).sum(-2))  # (…, e, T·r), (…, e)
 
 
 def omega_shapes(
@@ -69,13 +70,16 @@ def fresh_omega(
 
 
 def at_point(tensors: Mapping[str, Tensor], pool: PoolShape, point: int) -> Tensor:
-    """Return one point's coefficients, (T, e or 1), of tensors that :func:`fresh_omega` made."""
+    """Return one point's coefficients, (T, e or 1), of tensors that :func:`fresh_omega` made; of lanes (K, T, …)."""
     if _OMEGA in tensors:
-        omega = tensors[_OMEGA]
-        return omega[point] if omega.shape[0] > 1 else omega[0]
+        return _chosen(tensors[_OMEGA], point)
     width = pool.points[point].output
-    omega = tensors[f"{_OMEGA}.{width}"]
-    return omega[pool.points_by_width[width].index(point)] if omega.shape[0] > 1 else omega[0]
+    return _chosen(tensors[f"{_OMEGA}.{width}"], pool.points_by_width[width].index(point))
+
+
+def _chosen(omega: Tensor, place: int) -> Tensor:
+    """Return one of the rows, (…, P, T, e or 1) -> (…, T, e or 1), or the one that all points share."""
+    return omega.select(-3, place if omega.shape[-3] > 1 else 0)
 
 
 def omega_rows(tensors: Mapping[str, Tensor], pool: PoolShape) -> tuple[Tensor, ...]:

@@ -87,7 +87,7 @@ TITLES = {
     StepKind.TRANSFER: "rte · scalearn · final · seed 0",
 }
 GOLDEN = {
-    StepKind.SOURCE: "f6b22ff41385829feb73f4e31e07c5ea8c439b58e3d3bef2032f682d47de3147",
-    StepKind.STUDY: "cad9471700f1a9254209dd25bbdaf644e822ae045d607f36cc2d890a98ed99ee",
-    StepKind.TRANSFER: "0a1f29c6a09518c62ef9e03a475fd3bfd829cbcde38ca0f572f5c0e446b1bfdf",
+    StepKind.SOURCE: "753934f7ba1e5247fd547d8ca3f0cce7cb2da64df9b2f9aef51174743dfbc587",
+    StepKind.STUDY: "36cd93504e6235fa95694d8627bc423a004b03aaa77bae413071ea662bd4bfd9",
+    StepKind.TRANSFER: "41694049e90cc8ec924b295aba92454575b1eaffd40bd9c19b4852232278b199",
 }

@@ -11,7 +11,7 @@ import transformers
 
 from adapterlab.errors import BackboneError
 from adapterlab.train.passes import Pass, gather
-from adapterlab.train.rng import stream
+from adapterlab.train.rng import Numbers
 from adapterlab_encoder.config import config_of
 from adapterlab_encoder.encoder import Encoder
 from adapterlab_encoder.loading import load
@@ -117,8 +117,8 @@ def test_a_lane_is_not_changed_by_the_lanes_beside_it():
     model = random_encoder(dropout=0.2)
     short = gather(random_examples(4, 2, seed=3, longest=5), np.arange(4))
     long = gather(random_examples(6, 2, seed=4, longest=20), np.arange(6))
-    alone = model.forward(Pass((short,)), None, [stream(1, "x")])
-    together = model.forward(Pass((long, short)), None, [stream(2, "x"), stream(1, "x")])
+    alone = model.forward(Pass((short,)), None, Numbers([1], model.device))
+    together = model.forward(Pass((long, short)), None, Numbers([2, 1], model.device))
     torch.testing.assert_close(together[long.tokens :], alone, rtol=0, atol=1e-12)
 
 
@@ -126,5 +126,5 @@ def test_backbone_dropout_zeroes_and_keeps_the_expectation():
     model = random_encoder(dropout=0.3)
     rectangle = gather(random_examples(4, 2, seed=3), np.arange(4))
     plain = model.forward(Pass((rectangle,)))
-    dropped = model.forward(Pass((rectangle,)), None, [stream(1, "x")])
+    dropped = model.forward(Pass((rectangle,)), None, Numbers([1], model.device))
     assert not torch.allclose(plain, dropped)
