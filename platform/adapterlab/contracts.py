@@ -37,6 +37,7 @@ from adapterlab.train.layers import (
 )
 from adapterlab.train.passes import Pass, gather
 from adapterlab.train.rng import stream
+from adapterlab.train.together import Together
 
 _WIDE, _NARROW, _INNER = 32, 16, 64
 _ROWS = 5
@@ -137,6 +138,20 @@ class AdapterMethodContract:
                 total.backward()  # type: ignore[no-untyped-call]
             assert all(tensor.grad is not None and bool(tensor.grad.any()) for tensor in leaves.values())
 
+    def test_adapters_of_lanes_compute_together_what_each_does_alone(self) -> None:
+        """Lanes that are alike are an axis: ``forward`` of all of them gives each one's own output."""
+        for shape in (SHAPE, GROUPED):
+            layer = self.plugin.layer(self.plugin.settings(), shape)
+            if layer.alike is None or self.plugin.exclusive:
+                return
+            lanes = adapters_of(layer, 3)
+            joined = layer.together([self.plugin.layer(self.plugin.settings(), shape) for _ in lanes])
+            for name, index in layer.points:
+                x, y = _lanes_inputs(shape.site(name), len(lanes))
+                got = joined.forward(Together(lanes), name, index, x, y)
+                alone = [layer.forward(one, name, index, x[k], y[k]) for k, one in enumerate(lanes)]
+                torch.testing.assert_close(got, torch.stack(alone), rtol=_TOLERANCE, atol=_TOLERANCE)
+
     def test_a_stack_holds_each_adapter_unchanged(self) -> None:
         """``up[t] h_t + bias[t]`` of the stack is the adapter's own output, for every t and point."""
         if not self.plugin.combinable:
@@ -230,6 +245,33 @@ class CombinerContract:
         tensors = _random_tensors(self.plugin, layer)
         assert torch.equal(_forward(layer, tensors, 0), _forward(layer, tensors, 0))
 
+    def test_lanes_that_are_alike_combine_together_as_each_does_alone(self) -> None:
+        """Trials of one study differ in their dimensions: what is not in ``alike`` is kept apart by ``together``."""
+        others = [name for name in self.plugin.dimensions if name != "lr"]
+        for shape in (POOL, UNEVEN_POOL):
+            trials = [_layer(self.plugin, shape, dict.fromkeys(others, value)) for value in (0.2, 0.4, 0.7)]
+            first = trials[0]
+            alike = [one for one in trials if one.alike is not None and one.alike == first.alike]
+            if len(alike) < 2:
+                continue
+            lanes = [_random_tensors(self.plugin, one, seed) for seed, one in enumerate(alike)]
+            joined = first.together(alike)
+            for point, site in enumerate(shape.points):
+                pool, h = _random_pool(first, point)
+                x, _ = _lanes_inputs(site, len(alike))
+                hs = torch.stack([(k + 1) * h for k in range(len(alike))])  # (K, R, T·r)
+                got = joined.forward(Together(lanes), point, pool, x, hs, generator=None)
+                alone = [
+                    one.forward(own, point, pool, x[k], hs[k], generator=None)
+                    for k, (one, own) in enumerate(zip(alike, lanes, strict=True))
+                ]
+                torch.testing.assert_close(got, torch.stack(alone), rtol=_TOLERANCE, atol=_TOLERANCE)
+            penalties = [one.penalty(own) for one, own in zip(alike, lanes, strict=True)]
+            if penalties[0] is not None:
+                of_all = joined.penalty(Together(lanes))
+                wanted = torch.stack([one for one in penalties if one is not None])
+                torch.testing.assert_close(of_all, wanted, rtol=_TOLERANCE, atol=_TOLERANCE)
+
     def test_folded_equals_unfolded(self) -> None:
         """The output is ``Σ_t ω_t ⊙ (up[t] h_t + bias[t])`` with the coefficients it reports."""
         for shape in (POOL, UNEVEN_POOL, replace(POOL, sources=1)):
@@ -315,6 +357,29 @@ class HeadContract:
             # A softmax over choices hides what moves all of them alike, so gradients are taken of outputs.
             (got * _random(tuple(got.shape), "weights")).sum().backward()  # type: ignore[no-untyped-call]
             assert all(one.grad is not None and bool(one.grad.any()) for one in leaves.values())
+
+    def test_heads_of_lanes_answer_together_as_each_does_alone(self) -> None:
+        """Lanes whose heads are alike are an axis of tensors, states and outputs."""
+        for problem_type in self.plugin.problem_types:
+            layer = self.plugin.layer(_WIDE, 4, problem_type)
+            if layer.alike is None or layer.reads is Reads.EVERY:
+                return
+            lanes = [
+                {
+                    name: _random(tuple(one.shape), f"{name} {seed}")
+                    for name, one in layer.initial(stream(0, "contract")).items()
+                }
+                for seed in range(3)
+            ]
+            states = _random((3, _ROWS, _WIDE), "states")
+            lengths = torch.full((3, _ROWS), 4)
+            joined = layer.together([layer] * 3)
+            got = joined.forward(Together(lanes), states, lengths, dropout=[0.1] * 3, generator=None)
+            alone = [
+                layer.forward(own, states[k], lengths[k], dropout=0.1, generator=None)
+                for k, own in enumerate(lanes)
+            ]
+            torch.testing.assert_close(got, torch.stack(alone), rtol=_TOLERANCE, atol=_TOLERANCE)
 
 
 class BackboneFamilyContract:
@@ -465,6 +530,11 @@ def _inputs(site: Site) -> tuple[Tensor, Tensor]:
     return _random((_ROWS, site.input), "x"), _random((_ROWS, site.output), "y")
 
 
+def _lanes_inputs(site: Site, lanes: int) -> tuple[Tensor, Tensor]:
+    """Return ``x``, (K, N, input), and ``y``, (K, N, output), other ones for each lane."""
+    return _random((lanes, _ROWS, site.input), "xs"), _random((lanes, _ROWS, site.output), "ys")
+
+
 def _labels(problem_type: ProblemType, rows: int, outputs: int) -> Tensor:
     if problem_type is ProblemType.REGRESSION:
         return torch.linspace(-1, 1, rows, dtype=torch.float64)
@@ -475,11 +545,12 @@ def _labels(problem_type: ProblemType, rows: int, outputs: int) -> Tensor:
     return torch.arange(rows) % outputs
 
 
-def _random_tensors(plugin: Combiner, layer: CombinerLayer) -> Tensors:
+def _random_tensors(plugin: Combiner, layer: CombinerLayer, seed: int = 0) -> Tensors:
     """Return every tensor the combiner works with, the trainable ones random."""
     sources = layer.pool.sources
     tensors = {
-        name: _random(tuple(one.shape), name) for name, one in layer.initial(stream(0, "contract")).items()
+        name: _random(tuple(one.shape), f"{name} {seed}" if seed else name)
+        for name, one in layer.initial(stream(0, "contract")).items()
     }
     if plugin.models(settings_of(plugin)):
         tensors["omega"] = torch.full((1, sources, 1), 1 / sources, dtype=torch.float64)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from typing import ClassVar
 
 import pytest
+import torch
 
 from adapterlab.contracts import (
     AdapterMethodContract,
@@ -13,6 +15,7 @@ from adapterlab.contracts import (
     HeadContract,
     TaskSuiteContract,
 )
+from adapterlab.plugin import Combiner, CombinerLayer, at_point, fresh_omega, scaled_sum
 from adapterlab.registry import entry_points
 
 _SIZES = {
@@ -71,6 +74,52 @@ class TestSuites(TaskSuiteContract):
     @pytest.fixture(autouse=True)
     def _take(self, suite):
         type(self).plugin = suite
+
+
+class _Tempered(CombinerLayer):
+    """A softmax at a searched temperature, which claims that trials of any temperature are alike."""
+
+    def __init__(self, pool, *, temperature):
+        super().__init__(pool)
+        self.temperature = temperature
+
+    @property
+    def alike(self):
+        return self.pool
+
+    def initial(self, generator):
+        del generator
+        return fresh_omega(self.pool, torch.ones, per_point=True, per_dimension=False)
+
+    def forward(self, tensors, point, pool, x, h, *, generator, observe=None):
+        del x, generator, observe
+        weights = torch.softmax(at_point(tensors, self.pool, point) / self.temperature, dim=-2)
+        return scaled_sum(weights, pool, h)
+
+    def coefficients(self, tensors):
+        del tensors
+        raise NotImplementedError
+
+
+class _Careless(Combiner):
+    name = "careless"
+    dimensions: ClassVar = {"lr": 1e-3, "temperature": {"low": 0.1, "high": 10.0, "log": True}}
+
+    def trainable_parameters(self, settings, pool):
+        del settings
+        return len(pool.points) * pool.sources
+
+    def layer(self, settings, pool, *, temperature):
+        del settings
+        return _Tempered(pool, temperature=temperature)
+
+
+def test_a_combiner_that_forgets_a_dimension_where_lanes_are_together_is_told():
+    """Its trials would all be trained at the first one's temperature, without a word."""
+    case = CombinerContract()
+    case.plugin = _Careless()
+    with pytest.raises(AssertionError, match="not close"):
+        case.test_lanes_that_are_alike_combine_together_as_each_does_alone()
 
 
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "xlm-roberta"])
