@@ -388,8 +388,8 @@ def compose(
         backbone: A folder, ``package:<pip name>``, ``hub:<owner/name>[@revision]``, ``<owner/name>``, or
             a loaded ``PreTrainedModel`` (BERT, RoBERTa, XLM-R), of which a frozen copy is taken.
         adapters: T adapters in coefficient order, or by name: keys of the catalog (a transfer counts as
-            the one adapter it folds into), folders of AdapterHub or of ``platform export``, or tensors
-            ``layer.<l>.{down,up}.{weight,bias}`` (relu).
+            the one adapter it folds into), folders of AdapterHub, of PEFT (LoRA) or of ``platform export``, or
+            tensors ``layer.<l>.{down,up}.{weight,bias}`` (relu). All of one method.
         combiner: ``"scalearn"``, ``"scalearn_uniform"``, ``"scalearn_pp"``, ``"scalearn_uniform_pp"``, the
             constrained ``"scalearn_mean"`` and ``"scalearn_softmax"``, ``"adapterfusion"``; with fixed
             coefficients ``"uniform_average"``, ``"single"`` (the last adapter alone), ``"probe"`` and

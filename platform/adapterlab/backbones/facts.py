@@ -38,7 +38,9 @@ _BOOKKEEPING = ("_name_or_path", "transformers_version")
 """Keys of a config that name its origin and decide nothing."""
 
 
-def backbone_facts(spec: BackboneSpec, *, folder: Path, cache: Path, download: bool) -> BackboneFacts:
+def backbone_facts(
+    spec: BackboneSpec, *, folder: Path, cache: Path, download: bool, texts: bool = True
+) -> BackboneFacts:
     """Return what is known of a backbone, fetching it first if ``download`` says so.
 
     Args:
@@ -47,6 +49,7 @@ def backbone_facts(spec: BackboneSpec, *, folder: Path, cache: Path, download: b
         cache: Folder of this machine's caches, where digests are kept.
         download: Fetch a hub backbone that is not in the local Hugging Face cache. If false, its
             digests stay ``None`` and ``pending_reason`` says why; no network is touched.
+        texts: Whether it is to read texts. If not, a folder needs no tokenizer, and none is looked at.
 
     Raises:
         NotFoundError: The package, folder, repository or revision does not exist.
@@ -57,7 +60,7 @@ def backbone_facts(spec: BackboneSpec, *, folder: Path, cache: Path, download: b
     if place is None:
         name = spec.source.partition(":")[2]
         return _pending(spec, f"{name} is not in the local Hugging Face cache; `platform submit` fetches it")
-    return _facts_of(spec, place, cache)
+    return _facts_of(spec, place, cache, texts=texts)
 
 
 def model_facts(source: str, *, folder: Path, cache: Path, download: bool) -> BackboneFacts:
@@ -184,8 +187,8 @@ def check_backbone(spec: BackboneSpec, *, folder: Path, cache: Path) -> Path | N
     return place
 
 
-def _facts_of(spec: BackboneSpec, place: Path, cache: Path) -> BackboneFacts:
-    architecture, shape, files = _check(spec, place, cache)
+def _facts_of(spec: BackboneSpec, place: Path, cache: Path, *, texts: bool) -> BackboneFacts:
+    architecture, shape, files = _check(spec, place, cache, texts=texts)
     weights = weights_digest(files, cache)
     if spec.sha256 not in (None, weights):
         raise BackboneError(
@@ -197,14 +200,14 @@ def _facts_of(spec: BackboneSpec, place: Path, cache: Path) -> BackboneFacts:
         architecture=architecture,
         shape=shape,
         weights_digest=weights,
-        tokenizer_digest=tokenizer_digest(place, cache),
+        tokenizer_digest=tokenizer_digest(place, cache) if texts else None,
         config_digest=config_digest(place),
         folder=str(place),
     )
 
 
 def _check(
-    spec: BackboneSpec, place: Path, cache: Path, *, keep: bool = True
+    spec: BackboneSpec, place: Path, cache: Path, *, keep: bool = True, texts: bool = True
 ) -> tuple[str, BackboneShape, tuple[Path, ...]]:
     """Check that a model folder's config, weights and tokenizer fit together; return what was read of them.
 
@@ -227,7 +230,8 @@ def _check(
             "both again.",
         )
     vocabulary = _of_family(place, config, lambda family: family.input_format(config)).vocabulary
-    check_tokenizer(place, vocabulary, cache, keep=keep)
+    if texts:
+        check_tokenizer(place, vocabulary, cache, keep=keep)
     return architecture, shape, files
 
 

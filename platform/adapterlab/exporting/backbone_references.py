@@ -26,7 +26,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
-def locate(source: str | Path, *, cache: Path) -> BackboneFacts:
+def locate(source: str | Path, *, cache: Path, texts: bool = True) -> BackboneFacts:
     """Return what is known of a backbone, fetching it from the hub if it is not in the local cache.
 
     The facts' ``source`` finds the same backbone again: with the commit, where it is from a hub.
@@ -35,6 +35,7 @@ def locate(source: str | Path, *, cache: Path) -> BackboneFacts:
         source: A folder, ``folder:<path>``, ``package:<pip name>``, ``hub:<owner/name>`` or
             ``<owner/name>``, the last two with an optional ``@<revision>`` (by default ``main``).
         cache: Folder of this machine's caches.
+        texts: Whether it is to read texts; token ids need no tokenizer beside the weights.
 
     Raises:
         NotFoundError: There is no such backbone.
@@ -46,9 +47,9 @@ def locate(source: str | Path, *, cache: Path) -> BackboneFacts:
     kind, _, rest = text.partition(":")
     expanded = os.path.expanduser(text)  # noqa: PTH111
     if isinstance(source, Path) or (text and is_folder(expanded)):
-        return _facts(f"folder:{Path(expanded).absolute()}", None, cache)
+        return _facts(f"folder:{Path(expanded).absolute()}", None, cache, texts=texts)
     if kind in ("package", "folder") and rest:
-        return _facts(text, None, cache)
+        return _facts(text, None, cache, texts=texts)
     repository, _, revision = (rest if kind == "hub" else text).partition("@")
     if not _REPOSITORY.fullmatch(repository):
         raise UsageError(
@@ -56,7 +57,7 @@ def locate(source: str | Path, *, cache: Path) -> BackboneFacts:
             remedy="Write a folder, package:<pip name>, or hub:<owner>/<name>@<revision>.",
         )
     commit = revision if _COMMIT.fullmatch(revision) else hub.commit_of(repository, revision or "main")
-    return _facts(f"hub:{repository}", commit, cache)
+    return _facts(f"hub:{repository}", commit, cache, texts=texts)
 
 
 def check_digest(facts: BackboneFacts, wanted: str, what: str) -> None:
@@ -91,12 +92,12 @@ def load(facts: BackboneFacts, *, dtype: Any = None) -> Backbone:
     return family.load(folder, dtype=dtype)
 
 
-def _facts(source: str, revision: str | None, cache: Path) -> BackboneFacts:
+def _facts(source: str, revision: str | None, cache: Path, *, texts: bool) -> BackboneFacts:
     try:
         spec = BackboneSpec(source=source, revision=revision)
     except ValidationError as error:
         raise UsageError(f"{source!r}: {error.errors()[0]['msg']}") from None
-    facts = backbone_facts(spec, folder=Path.cwd(), cache=cache, download=True)
+    facts = backbone_facts(spec, folder=Path.cwd(), cache=cache, download=True, texts=texts)
     if facts.folder is None:
         raise NotFoundError(f"{source}: {facts.pending_reason}")
     return facts if revision is None else replace(facts, source=f"{source}@{revision}")

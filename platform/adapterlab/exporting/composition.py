@@ -1,7 +1,7 @@
 """From references to a module: adapters by key, folder or tensors, on a backbone by any name.
 
 What is combined must fit: the same backbone where both say which, else its architecture, depth and
-width; one non-linearity for all.
+width; one adapter method for all, under settings that can share a pool.
 """
 
 from __future__ import annotations
@@ -13,21 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from adapterlab.catalog.store import Catalog
 from adapterlab.errors import BackboneError, DataError, NotFoundError, UsageError
 from adapterlab.exporting import adapterhub as hub
 from adapterlab.exporting import adapterhub_reading as reading
 from adapterlab.exporting import backbone_references as backbones
-from adapterlab.exporting.adapter_folder import read_adapter
+from adapterlab.exporting import peft
+from adapterlab.exporting.adapter_folder import read_adapter, read_facts
+from adapterlab.exporting.single_adapter import pfeiffer_settings
 from adapterlab.exporting.stored_models import open_trained
 from adapterlab.given_files import is_folder, shortened
 from adapterlab.records import BackboneShape
 from adapterlab.registry import entry_points
+from adapterlab.registry.plugins import AdapterMethod
 from adapterlab.train import compose as engine
 from adapterlab.train.combination import combiner_layer
 from adapterlab.train.layers import Backbone, Tensors
+from adapterlab.train.pooling import adopted, check_adapter
 from adapterlab.train.tensor_files import check_model, checked_tensors
 
 if TYPE_CHECKING:
@@ -45,9 +47,12 @@ class _Source:
 
     name: str
     """Named in errors."""
+    method: str
+    settings: Any
+    """Of its method, validated."""
     tensors: Tensors
-    non_linearity: str
-    architecture: str | None = None
+    architectures: tuple[str, ...] = ()
+    """Values of ``model_type`` it was made for; empty: not known."""
     backbone_digest: str | None = None
 
 
@@ -82,17 +87,12 @@ def compose(
     sources = [_resolve(name, reference, base, open_catalog) for name, reference in references]
     for source in sources:
         _check_fits(source, base)
-    kinds = {source.non_linearity: source.name for source in sources}
-    if len(kinds) > 1:
-        raise DataError(
-            "adapters of one pool must share their non-linearity: "
-            + ", ".join(f"{name} has {kind}" for kind, name in kinds.items())
-        )
-    method, settings = entry_points.adapter_method(hub.METHOD), _settings(sources[0])
+    method, settings = _shared(sources)
+    each = [(source.settings, source.tensors) for source in sources]
     return engine.compose(
         base.backbone,
         method.layer(settings, base.shape),
-        [source.tensors for source in sources],
+        adopted(method, settings, each, base.shape),
         combiner_layer(plugin, plugin.settings(), method.pool(settings, base.shape, len(sources))),
         coefficients,
         names=[name for name, _ in references],
@@ -120,7 +120,7 @@ def _listed(
 
 def _base(backbone: Any, dtype: Any, cache: Path) -> _Base:
     if isinstance(backbone, str | Path):
-        facts = backbones.locate(backbone, cache=cache)
+        facts = backbones.locate(backbone, cache=cache, texts=False)
         loaded = backbones.load(facts, dtype=dtype)
         return _Base(loaded, str(facts.architecture), facts.weights_digest, facts.source)
     config = getattr(backbone, "config", None)
@@ -145,7 +145,7 @@ def _resolve(
         return _from_tensors(name, reference, base)
     folder = Path(os.path.expanduser(reference))  # noqa: PTH111
     if reference and is_folder(folder):
-        return _from_folder(folder)
+        return _from_lora(folder, base) if peft.is_lora(folder) else _from_folder(folder)
     if isinstance(reference, str) and _KEY.fullmatch(reference):
         return _from_catalog(reference, base, open_catalog)
     raise NotFoundError(
@@ -158,10 +158,23 @@ def _from_folder(folder: Path) -> _Source:
     read = read_adapter(folder)
     return _Source(
         name=str(folder),
+        method=hub.METHOD,
+        settings=pfeiffer_settings([read]),
         tensors=read.tensors,
-        non_linearity=read.described.non_linearity,
-        architecture=read.described.architecture,
+        architectures=(read.described.architecture,),
         backbone_digest=read.backbone_digest,
+    )
+
+
+def _from_lora(folder: Path, base: _Base) -> _Source:
+    read, facts = peft.read_lora(folder), read_facts(folder)
+    return _Source(
+        name=str(folder),
+        method=peft.METHOD,
+        settings=read.settings,
+        tensors=read.adapter_tensors(base.shape.layers),
+        architectures=read.architectures,
+        backbone_digest=None if facts is None else str(facts["backbone"]["digest"]),
     )
 
 
@@ -169,23 +182,28 @@ def _from_catalog(key: str, base: _Base, open_catalog: Callable[[], Catalog]) ->
     with open_catalog() as catalog:
         trained = open_trained(catalog, key)
     name = f"{trained.kind} {trained.record.key[:12]}"
-    if trained.method != hub.METHOD:
-        raise UsageError(f"{name} is made of {trained.method} adapters; only {hub.METHOD} can be composed")
+    if trained.folds_into is None:
+        raise UsageError(
+            f"{name} is made of {trained.method} adapters, which fold into no single adapter",
+            remedy="Only what is, or folds into, a bottleneck or a LoRA can be composed.",
+        )
     digest = trained.record.backbone_digest
-    source = _Source(name, trained.adapters[0], trained.method_settings.non_linearity, None, digest)
-    _check_fits(source, base)  # before folding, which takes the backbone's shape
-    return _Source(name, trained.folded(base.shape).tensors, source.non_linearity, None, digest)
+    own = _Source(name, trained.method, trained.method_settings, trained.adapters[0], (), digest)
+    _check_fits(own, base)  # before folding, which takes the backbone's shape
+    method, settings = trained.folds_into
+    return _Source(name, method, settings, trained.folded(base.shape).tensors, (), digest)
 
 
 def _from_tensors(name: str, tensors: Mapping[str, Any], base: _Base) -> _Source:
     """Take an adapter's tensors under our names, or a state dict under AdapterHub's."""
-    default = entry_points.adapter_method(hub.METHOD).settings().model_dump()["non_linearity"]
+    default = entry_points.adapter_method(hub.METHOD).settings()
     checked = checked_tensors(name, tensors)
     theirs = reading.adapter_name(checked)
     if theirs is None:
-        return _Source(name, checked, default)
+        return _Source(name, hub.METHOD, default, checked)
     described = reading.of_state_dict(checked, theirs, base.architecture, base.shape.hidden_size)
-    return _Source(name, reading.our_tensors(checked, described, name), default, base.architecture)
+    ours = reading.our_tensors(checked, described, name)
+    return _Source(name, hub.METHOD, default, ours, (base.architecture,))
 
 
 def _check_fits(source: _Source, base: _Base) -> None:
@@ -195,17 +213,34 @@ def _check_fits(source: _Source, base: _Base) -> None:
             f"{source.name} was trained on a backbone with sha256 {digests[0]}, but {base.name} has {digests[1]}",
             remedy="An adapter fits the very backbone it was trained on, and no other.",
         )
-    if source.architecture is not None and source.architecture != base.architecture:
+    if source.architectures and base.architecture not in source.architectures:
         raise BackboneError(
-            f"{source.name} was made for a {source.architecture} model, but {base.name} is {base.architecture}"
+            f"{source.name} was made for a {' or '.join(source.architectures)} model, but {base.name} is "
+            f"{base.architecture}"
         )
-    reading.check_tensors(source.tensors, base.shape.layers, base.shape.hidden_size, source.name)
+    if source.method == hub.METHOD:
+        reading.check_tensors(source.tensors, base.shape.layers, base.shape.hidden_size, source.name)
+    else:
+        method = entry_points.adapter_method(source.method)
+        check_adapter(method, source.settings, source.tensors, base.shape, source.name)
 
 
-def _settings(source: _Source) -> Any:
-    model = entry_points.adapter_method(hub.METHOD).settings
-    try:
-        return model.model_validate({"non_linearity": source.non_linearity})
-    except ValidationError as error:
-        message = error.errors()[0]["msg"]
-        raise DataError(f"{source.name}: non_linearity {source.non_linearity!r}: {message}") from None
+def _shared(sources: Sequence[_Source]) -> tuple[AdapterMethod, Any]:
+    """Return the method of all sources, and the settings they share a pool under.
+
+    Raises:
+        DataError: They are of different methods, or of settings that cannot share a pool.
+    """
+    first = sources[0]
+    for one in sources:
+        if one.method != first.method:
+            raise DataError(
+                f"adapters of one pool are of one method: {first.name} is {first.method}, {one.name} is {one.method}"
+            )
+    method = entry_points.adapter_method(first.method)
+    for one in sources:
+        try:
+            method.pooled([first.settings, one.settings])
+        except UsageError as error:
+            raise DataError(f"{first.name} and {one.name}: {error.message}") from None
+    return method, method.pooled([one.settings for one in sources])

@@ -67,7 +67,7 @@ class FolderLora:
         return tuple(name for name in hub.architectures() if self.prefix in ("", hub.names_of(name).prefix))
 
     def seat_tensors(self, layers: int, model_files: Sequence[Path]) -> Tensors:
-        """Return what runs on a backbone, its head included, with what adds nothing where PEFT would have none.
+        """Return what runs on a backbone, its head included.
 
         Args:
             layers: L of the backbone.
@@ -75,6 +75,18 @@ class FolderLora:
 
         Raises:
             BackboneError: It was made for another number of layers, or the backbone lacks those parts.
+        """
+        adapter = self.adapter_tensors(layers)
+        return {**adapter, **self.head.whole(model_files, str(self.folder))}
+
+    def adapter_tensors(self, layers: int) -> Tensors:
+        """Return the LoRA of every layer of a backbone, with what adds nothing where PEFT would have none.
+
+        Args:
+            layers: L of the backbone.
+
+        Raises:
+            BackboneError: It was made for another number of layers.
         """
         missed = [
             layer
@@ -84,7 +96,7 @@ class FolderLora:
         ]
         if layers < self.layers or missed:
             raise BackboneError(f"{self.folder} was made for {self.layers} layers, the backbone has {layers}")
-        tensors = {**self.tensors, **self.head.whole(model_files, str(self.folder))}
+        tensors = dict(self.tensors)
         there, some = _points(self.tensors), next(iter(self.tensors.values()))
         for layer in range(layers):
             for target in self.settings.targets:

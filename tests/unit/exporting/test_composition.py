@@ -170,6 +170,20 @@ def test_keys_and_backbones_of_the_catalog_compose_as_they_were_trained(world):
     assert not torch.allclose(plain(ids()).last_hidden_state, states, atol=1e-2)
 
 
+def test_a_backbone_needs_no_tokenizer_for_token_ids(world, tmp_path):
+    shutil.copytree(world.backbone, tmp_path / "bare")
+    for path in (tmp_path / "bare").iterdir():
+        if path.name not in ("config.json", "model.safetensors"):
+            path.unlink()
+    how = ([world.sources[0]], "scalearn_uniform_pp", torch.ones(1, 1, 1))
+    bare = adapterlab.compose(tmp_path / "bare", *how)(ids()).last_hidden_state
+    assert torch.equal(bare, adapterlab.compose(world.backbone, *how)(ids()).last_hidden_state)
+    with pytest.raises(BackboneError, match="no tokenizer"):  # texts are another matter
+        adapterlab.predict(
+            world.sources[0], [{"text": "a", "text_pair": "b"}], backbone=str(tmp_path / "bare")
+        )
+
+
 def test_an_export_is_a_source_like_any_other(world, tmp_path):
     adapterlab.export(world.transfers["scalearn_pp"], tmp_path / "out")
     settings = ("scalearn_uniform_pp", torch.tensor([[[1.0], [0.0]]]))
@@ -279,7 +293,7 @@ def test_one_pool_has_one_non_linearity(official, bert, tmp_path):
     )
     relu = expect(official, "single_a0/last_hidden_state")
     assert not torch.allclose(run(official, gelu), relu, atol=1e-3)
-    with pytest.raises(DataError, match="must share their non-linearity"):
+    with pytest.raises(DataError, match="share their non_linearity: gelu and relu"):
         adapterlab.compose(official.model, [folder, official.adapters[1]])
 
 

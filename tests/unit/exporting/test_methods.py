@@ -162,3 +162,56 @@ def test_what_has_no_format_is_refused_by_name(worlds, tmp_path, monkeypatch, me
     with pytest.raises(UsageError, match=method):
         adapterlab.export(world.transfers[what], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+# -- composed ---------------------------------------------------------------------------------------
+
+
+def composed_states(world, adapters, *how):
+    ids = torch.randint(4, 25, (3, 8), generator=torch.Generator().manual_seed(0))
+    return adapterlab.compose(world.backbone, adapters, *how)(ids).last_hidden_state
+
+
+@pytest.mark.parametrize(("method", "settings"), [*BOTTLENECKS.items(), ("lora", LORA)])
+def test_what_folds_is_composed_by_its_key(worlds, monkeypatch, method, settings):
+    """The combination of the sources, and the one adapter that a transfer of them folds into."""
+    world = worlds(method, settings)
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(world.home))
+    key = world.transfers["scalearn"]
+    with world.open() as catalog:
+        trained = open_trained(catalog, key)
+    rows = trained.coefficients(load(world.backbone).shape).rows
+    one = ("scalearn_uniform_pp", torch.ones(1, 1, 1))
+    folded = composed_states(world, [key], *one)
+    if len({row.shape for row in rows}) == 1:
+        apart = composed_states(world, list(world.sources), "scalearn", torch.stack(rows))
+        torch.testing.assert_close(folded, apart, rtol=0, atol=1e-5)
+    assert not torch.allclose(folded, composed_states(world, [world.sources[0]], *one), atol=1e-3)
+
+
+def test_a_folder_of_peft_is_composed_beside_a_key_of_another_rank_and_another_scale(
+    worlds, tmp_path, monkeypatch
+):
+    world = worlds("lora", LORA)
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(world.home))
+    key, source = world.transfers["scalearn_pp"], world.sources[0]
+    adapterlab.export(key, tmp_path / "out")
+    path = tmp_path / "out" / "adapter_model.safetensors"
+    tensors = load_file(path)
+    save_file({name: one * 2 if ".lora_B." in name else one for name, one in tensors.items()}, path)
+    config = json.loads((tmp_path / "out" / "adapter_config.json").read_text())
+    halved = {**config, "lora_alpha": config["lora_alpha"] / 2}
+    (tmp_path / "out" / "adapter_config.json").write_text(json.dumps(halved))
+    how = ("scalearn_uniform_pp", torch.tensor([[[0.7], [-0.3]]]))
+    mixed = composed_states(world, [tmp_path / "out", source], *how)
+    keys = composed_states(world, [key, source], *how)
+    torch.testing.assert_close(mixed, keys, rtol=0, atol=1e-5)
+
+
+def test_adapters_of_two_methods_are_no_pool(worlds, tmp_path, monkeypatch):
+    lora, propetl = worlds("lora", LORA), worlds("propetl", BOTTLENECKS["propetl"])
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(lora.home))
+    adapterlab.export(lora.sources[0], tmp_path / "lora")
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(propetl.home))
+    with pytest.raises(DataError, match=r"one method: adapter .* is pfeiffer, .*lora is lora"):
+        adapterlab.compose(propetl.backbone, [propetl.sources[0], tmp_path / "lora"])
