@@ -374,8 +374,8 @@ def answering_model(what: str | Path, *, backbone: str | None = None) -> Answeri
 
 def compose(
     backbone: Any,
-    adapters: Sequence[AdapterReference] | Mapping[str, AdapterReference],
-    combiner: str = "scalearn",
+    adapters: AdapterReference | Sequence[AdapterReference] | Mapping[str, AdapterReference],
+    combiner: str | None = None,
     coefficients: Any = None,
     dtype: Any = None,
 ) -> Composition:
@@ -389,11 +389,13 @@ def compose(
             a loaded ``PreTrainedModel`` (BERT, RoBERTa, XLM-R), of which a frozen copy is taken.
         adapters: T adapters in coefficient order, or by name: keys of the catalog (a transfer counts as
             the one adapter it folds into), folders of AdapterHub, of PEFT (LoRA) or of ``platform export``, or
-            tensors ``layer.<l>.{down,up}.{weight,bias}`` (relu). All of one method.
+            tensors ``layer.<l>.{down,up}.{weight,bias}`` (relu). All of one method. Or the folder of a fusion,
+            which has its adapters, its combiner and its tensors.
         combiner: ``"scalearn"``, ``"scalearn_uniform"``, ``"scalearn_pp"``, ``"scalearn_uniform_pp"``, the
             constrained ``"scalearn_mean"`` and ``"scalearn_softmax"``, ``"adapterfusion"``; with fixed
             coefficients ``"uniform_average"``, ``"single"`` (the last adapter alone), ``"probe"`` and
-            ``"adaptersoup"`` (a mean of parameters); or any other installed.
+            ``"adaptersoup"`` (a mean of parameters); or any other installed. Absent: ``"scalearn"``, or what
+            the folder says.
         coefficients: (L, T, d), (L, T, 1), (1, T, d) or (1, T, 1) for the first four; (1, T, 1) for fixed
             ones, where probe and adaptersoup need it; of ``"adapterfusion"`` its tensors by name,
             ``layer.<l>.{query,key}.{weight,bias}`` and ``layer.<l>.value.weight``. A tensor that requires

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from adapterlab.catalog.store import Catalog
 from adapterlab.errors import BackboneError, DataError, NotFoundError, UsageError
+from adapterlab.exporting import adapterfusion_format as fusion
 from adapterlab.exporting import adapterhub as hub
 from adapterlab.exporting import adapterhub_reading as reading
 from adapterlab.exporting import backbone_references as backbones
 from adapterlab.exporting import peft
-from adapterlab.exporting.adapter_folder import read_adapter, read_facts
+from adapterlab.exporting.adapter_folder import FolderAdapter, read_adapter, read_facts
 from adapterlab.exporting.single_adapter import pfeiffer_settings
 from adapterlab.exporting.stored_models import open_trained
 from adapterlab.given_files import is_folder, shortened
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from adapterlab.train.compose import Composition
 
 _KEY = re.compile(r"[0-9a-f]{4,64}")
+
+_COMBINER = "scalearn"
+"""Combines where neither the caller nor a folder says what does."""
 
 AdapterReference = str | Path | Mapping[str, Any]
 """A key of the catalog, a folder, or tensors by name."""
@@ -72,8 +76,8 @@ class _Base:
 
 def compose(
     backbone: Any,
-    adapters: Sequence[AdapterReference] | Mapping[str, AdapterReference],
-    combiner: str,
+    adapters: AdapterReference | Sequence[AdapterReference] | Mapping[str, AdapterReference],
+    combiner: str | None,
     coefficients: Any,
     dtype: Any,
     *,
@@ -81,10 +85,23 @@ def compose(
     cache: Path,
 ) -> Composition:
     """Return a backbone with combined adapters as a module; see :func:`adapterlab.api.compose`."""
-    plugin = entry_points.combiner(combiner)
-    references = _listed(adapters)
-    base = _base(backbone, dtype, cache)
-    sources = [_resolve(name, reference, base, open_catalog) for name, reference in references]
+    fused = _fusion(adapters)
+    if fused is None:
+        references = _listed(adapters)
+        base = _base(backbone, dtype, cache)
+        sources = [_resolve(name, reference, base, open_catalog) for name, reference in references]
+        names = [name for name, _ in references]
+    else:
+        if combiner not in (None, fusion.COMBINER) or coefficients is not None:
+            raise UsageError(
+                f"{fused.folder} is a fusion, which has its combiner and its tensors",
+                remedy="Leave out combiner and coefficients, or name the folders of its adapters.",
+            )
+        combiner, coefficients = fusion.COMBINER, fused.fusion.tensors
+        base = _base(backbone, dtype, cache)
+        sources = [_of_read(one, fused.facts) for one in fused.sources]
+        names = list(fused.fusion.names)
+    plugin = entry_points.combiner(combiner or _COMBINER)
     for source in sources:
         _check_fits(source, base)
     method, settings = _shared(sources)
@@ -95,12 +112,21 @@ def compose(
         adopted(method, settings, each, base.shape),
         combiner_layer(plugin, plugin.settings(), method.pool(settings, base.shape, len(sources))),
         coefficients,
-        names=[name for name, _ in references],
+        names=names,
     )
 
 
+def _fusion(adapters: Any) -> fusion.FolderSetup | None:
+    """Return the fusion that a single folder is, with its adapters; ``None``: it is none."""
+    alone = adapters[0] if isinstance(adapters, list | tuple) and len(adapters) == 1 else adapters
+    if not isinstance(alone, str | Path) or not alone:
+        return None
+    folder = Path(os.path.expanduser(alone))  # noqa: PTH111
+    return fusion.read_setup(folder) if is_folder(folder) and fusion.is_setup(folder) else None
+
+
 def _listed(
-    adapters: Sequence[AdapterReference] | Mapping[str, AdapterReference],
+    adapters: AdapterReference | Sequence[AdapterReference] | Mapping[str, AdapterReference],
 ) -> list[tuple[str, AdapterReference]]:
     if isinstance(adapters, Mapping):
         found = [(str(name), one) for name, one in adapters.items()]
@@ -155,14 +181,24 @@ def _resolve(
 
 
 def _from_folder(folder: Path) -> _Source:
-    read = read_adapter(folder)
+    if fusion.is_setup(folder):
+        raise UsageError(
+            f"{folder} is a fusion of several adapters, not one of a pool",
+            remedy="Compose it alone, or name the folders of its adapters.",
+        )
+    return _of_read(read_adapter(folder))
+
+
+def _of_read(read: FolderAdapter, facts: Mapping[str, Any] | None = None) -> _Source:
+    """Return an adapter of a folder; ``facts`` are of the setup that it is part of."""
+    own = None if facts is None else str(facts["backbone"]["digest"])
     return _Source(
-        name=str(folder),
+        name=str(read.folder),
         method=hub.METHOD,
         settings=pfeiffer_settings([read]),
         tensors=read.tensors,
         architectures=(read.described.architecture,),
-        backbone_digest=read.backbone_digest,
+        backbone_digest=read.backbone_digest or own,
     )
 
 

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import adapterlab
-from adapterlab.errors import BackboneError, DataError, NotFoundError, TrainingError
+from adapterlab.errors import BackboneError, DataError, NotFoundError, TrainingError, UsageError
 from adapterlab.exporting import adapterfusion_format as fusion
 from adapterlab.exporting.adapterfusion import seat_of
 from adapterlab.exporting.stored_models import open_trained
@@ -246,3 +246,21 @@ def test_names_that_contain_each_other_stay_apart(tmp_path, monkeypatch):
             trained = open_trained(catalog, world.transfers["adapterfusion"])
         for source, wanted in zip(read.sources, trained.adapters, strict=True):
             assert all(torch.equal(source.tensors[name], wanted[name]) for name in wanted)
+
+
+def test_a_fusion_is_composed_as_it_was_learned(world, setup):
+    ids = torch.randint(4, 25, (3, 8), generator=torch.Generator().manual_seed(0))
+    read = fusion.read_setup(setup)
+    composed = adapterlab.compose(world.backbone, setup)(ids).last_hidden_state
+    by_hand = adapterlab.compose(
+        world.backbone, list(world.sources), "adapterfusion", dict(read.fusion.tensors)
+    )
+    torch.testing.assert_close(composed, by_hand(ids).last_hidden_state, rtol=0, atol=1e-6)
+    assert torch.equal(composed, adapterlab.compose(world.backbone, [str(setup)])(ids).last_hidden_state)
+    with pytest.raises(UsageError, match="is a fusion, which has its combiner"):
+        adapterlab.compose(world.backbone, setup, "scalearn")
+    with pytest.raises(UsageError, match="a fusion of several adapters, not one of a pool"):
+        adapterlab.compose(world.backbone, [setup, world.sources[0]])
+    write_backbone(setup.parent / "other", seed=9)
+    with pytest.raises(BackboneError, match="was trained on a backbone with sha256"):
+        adapterlab.compose(setup.parent / "other", setup)
