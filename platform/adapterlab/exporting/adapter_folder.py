@@ -12,6 +12,7 @@ from adapterlab.exporting import adapterhub as hub
 from adapterlab.exporting import adapterhub_reading as reading
 from adapterlab.exporting.classifiers import Classifier
 from adapterlab.given_files import read_json_file, shortened
+from adapterlab.records import ProblemType
 from adapterlab.train.layers import Tensors
 from adapterlab.train.tensor_files import read_tensor_file
 
@@ -43,9 +44,9 @@ class FolderHead(Classifier):
     """The head beside an adapter, under our names."""
 
     labels: tuple[str, ...]
-    """Class names in the order of their ids; empty for one output."""
-    multi_label: bool = False
-    """Whether a row may have any number of them."""
+    """Names of classes or choices in the order of their ids; empty for a regression."""
+    problem_type: ProblemType | None = None
+    """What it answers, where it says more than classes or a number."""
 
 
 def read_adapter(folder: Path) -> FolderAdapter:
@@ -79,7 +80,7 @@ def read_head(folder: Path) -> FolderHead | None:
         static, labels = reading.static_head(found, config, str(path))
         return FolderHead(tensors=static.tensors, borrowed=static.borrowed, labels=labels)
     tensors, labels = reading.our_head(found, config, str(path))
-    return FolderHead(tensors=tensors, labels=labels, multi_label=reading.is_multi_label(config))
+    return FolderHead(tensors=tensors, labels=labels, problem_type=reading.problem_type(config))
 
 
 def read_json(path: Path) -> Any:

@@ -129,6 +129,8 @@ def adapter_config(
 
 MULTI_LABEL_HEAD = "multilabel_classification"
 """The library's head that differs from its ``classification`` head in its loss only."""
+CHOICE_HEAD = "multiple_choice"
+"""The library's head of one output, whose sequences are the choices of a row one after another."""
 
 
 def head_config(

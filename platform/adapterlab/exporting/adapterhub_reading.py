@@ -15,8 +15,14 @@ from typing import Any
 from adapterlab.errors import DataError
 from adapterlab.exporting import adapterhub as hub
 from adapterlab.exporting.classifiers import Classifier, read_classifier
+from adapterlab.records import ProblemType
 from adapterlab.train.layers import Tensors
 
+_HEAD_TYPES = {
+    ProblemType.MULTI_LABEL: hub.MULTI_LABEL_HEAD,
+    ProblemType.MULTIPLE_CHOICE: hub.CHOICE_HEAD,
+}
+"""Heads of the library that have our two layers, besides its ``classification``."""
 _MUST_BE: Mapping[str, Any] = {
     "mh_adapter": False,
     "output_adapter": True,
@@ -180,7 +186,7 @@ def our_tensors(found: Tensors, described: Description, where: str) -> Tensors:
 
 
 def our_head(found: Tensors, config: Any, where: str) -> tuple[Tensors, tuple[str, ...]]:
-    """Return a head's tensors under our names, and its class names (empty for one output).
+    """Return a head's tensors under our names, and its names of classes or choices (empty for a regression).
 
     Raises:
         DataError: It is no two-layer tanh classification head on the first token.
@@ -188,20 +194,26 @@ def our_head(found: Tensors, config: Any, where: str) -> tuple[Tensors, tuple[st
     settings = config.get("config") if isinstance(config, Mapping) else None
     if not isinstance(settings, Mapping):
         raise DataError(f"{where}: no head's config")
-    kind = hub.MULTI_LABEL_HEAD if is_multi_label(config) else "classification"
-    wanted = {"head_type": kind, "layers": 2, "activation_function": "tanh"}
+    kind = problem_type(config)
+    wanted = {
+        "head_type": _HEAD_TYPES.get(kind, "classification"),
+        "layers": 2,
+        "activation_function": "tanh",
+    }
     wanted |= {"use_pooler": False, "bias": True}
     for key, value in wanted.items():
         if settings.get(key, value) != value:
             raise DataError(f"{where}: {key} = {settings[key]!r}, our head has {value!r}")
     name, d = _text(config, "name", where), _whole(config, "hidden_size", where)
-    outputs = _whole(settings, "num_labels", where)
+    choosing = kind is ProblemType.MULTIPLE_CHOICE
+    answers = _whole(settings, "num_choices" if choosing else "num_labels", where)
+    outputs = 1 if choosing else answers
     shapes = {"head.dense.weight": (d, d), "head.dense.bias": (d,)}
     shapes |= {"head.out.weight": (outputs, d), "head.out.bias": (outputs,)}
     theirs = {
-        f"heads.{name}.{place}.{kind}": f"{ours}.{kind}"
+        f"heads.{name}.{place}.{part}": f"{ours}.{part}"
         for ours, place in hub.HEAD_PARTS.items()
-        for kind in ("weight", "bias")
+        for part in ("weight", "bias")
     }
     if set(found) != set(theirs):
         odd = sorted(set(found) ^ set(theirs))
@@ -211,7 +223,7 @@ def our_head(found: Tensors, config: Any, where: str) -> tuple[Tensors, tuple[st
     tensors = {theirs[key]: tensor for key, tensor in found.items()}
     for key, shape in shapes.items():
         _check_shape(tensors[key], shape, f"{where}: {key}")
-    return tensors, _labels(settings.get("label2id"), outputs)
+    return tensors, _labels(settings.get("label2id"), answers, "choice {}" if choosing else "LABEL_{}")
 
 
 def is_static_head(config: Any) -> bool:
@@ -235,10 +247,11 @@ def static_head(found: Tensors, config: Mapping[str, Any], where: str) -> tuple[
     return head, _labels(config.get("label2id"), outputs)
 
 
-def is_multi_label(config: Any) -> bool:
-    """Tell whether a head's config says that a row may have any number of labels."""
+def problem_type(config: Any) -> ProblemType | None:
+    """Return what a head's config says it answers, beyond classes or a number; ``None``: nothing."""
     settings = config.get("config") if isinstance(config, Mapping) else None
-    return isinstance(settings, Mapping) and settings.get("head_type") == hub.MULTI_LABEL_HEAD
+    said = settings.get("head_type") if isinstance(settings, Mapping) else None
+    return next((kind for kind, name in _HEAD_TYPES.items() if name == said), None)
 
 
 def check_tensors(tensors: Mapping[str, Any], layers: int, hidden_size: int, where: str) -> None:
@@ -346,14 +359,14 @@ def _factors(settings: Mapping[str, Any], hidden_size: int, where: str) -> dict[
     return {str(layer): float(factor) for layer, factor in named.items()}
 
 
-def _labels(label2id: Any, outputs: int) -> tuple[str, ...]:
+def _labels(label2id: Any, outputs: int, unnamed: str = "LABEL_{}") -> tuple[str, ...]:
     if outputs == 1:
         return ()
     if isinstance(label2id, Mapping) and sorted(map(str, label2id.values())) == sorted(
         map(str, range(outputs))
     ):
         return tuple(str(name) for name, _ in sorted(label2id.items(), key=lambda item: int(item[1])))
-    return tuple(f"LABEL_{index}" for index in range(outputs))
+    return tuple(unnamed.format(index) for index in range(outputs))
 
 
 def _text(config: Mapping[str, Any], key: str, where: str) -> str:

@@ -149,9 +149,11 @@ def answers_of(
     return Answers(record.task, kind, labels, columns, record.metric, choices, head, label, label_columns)
 
 
-def answers_of_labels(labels: tuple[str, ...], outputs: int, *, multi_label: bool = False) -> Answers:
+def answers_of_labels(
+    labels: tuple[str, ...], outputs: int, problem_type: ProblemType | None = None
+) -> Answers:
     """Return what a head says of itself, where nothing else does."""
-    return Answers(None, ProblemType.MULTI_LABEL if multi_label else _guess(outputs), labels, ())
+    return Answers(None, problem_type or _guess(outputs), labels, ())
 
 
 def _guess(outputs: int) -> ProblemType:

@@ -252,7 +252,7 @@ def _from_folder(folder: Path, backbone: str | None, cache: Path) -> AnsweringMo
     outputs = read.outputs
     stated = (read.facts or {}).get("answers")
     answers = (
-        answers_of_labels(read.labels, outputs, multi_label=read.multi_label)
+        answers_of_labels(read.labels, outputs, read.problem_type)
         if stated is None
         else Answers.from_json(stated, where=str(folder / FACTS), outputs=outputs)
     )

@@ -17,6 +17,7 @@ from adapterlab.exporting.adapter_folder import read_adapter, read_facts, read_h
 from adapterlab.exporting.adapterfusion import seat_of
 from adapterlab.exporting.classifiers import Classifier
 from adapterlab.exporting.single_adapter import method_seat, pfeiffer_settings
+from adapterlab.records import ProblemType
 from adapterlab.train.adaptation import Seat
 from adapterlab.train.layers import Backbone
 
@@ -36,8 +37,8 @@ class OpenedFolder:
     seat: Callable[[Backbone, Path], Seat]
     """Returns how to run it on a backbone and its folder; raises ``DataError`` or ``BackboneError`` where it does not
     fit."""
-    multi_label: bool = False
-    """Whether a row may have any number of the head's classes, as far as the head says."""
+    problem_type: ProblemType | None = None
+    """What the head answers, where it says more than classes or a number."""
 
 
 def open_folder(folder: Path) -> OpenedFolder:
@@ -59,8 +60,8 @@ def open_folder(folder: Path) -> OpenedFolder:
         return method_seat(hub.METHOD, pfeiffer_settings([read]), {**read.tensors, **own}, backbone)
 
     labels = () if head is None else head.labels
-    many = head is not None and head.multi_label
-    return OpenedFolder((read.described.architecture,), read.facts, _outputs(head), labels, seat, many)
+    kind = None if head is None else head.problem_type
+    return OpenedFolder((read.described.architecture,), read.facts, _outputs(head), labels, seat, kind)
 
 
 def _setup(folder: Path) -> OpenedFolder:
@@ -72,8 +73,8 @@ def _setup(folder: Path) -> OpenedFolder:
 
     head = setup.head
     labels = () if head is None else head.labels
-    many = head is not None and head.multi_label
-    return OpenedFolder((setup.fusion.architecture,), setup.facts, _outputs(head), labels, seat, many)
+    kind = None if head is None else head.problem_type
+    return OpenedFolder((setup.fusion.architecture,), setup.facts, _outputs(head), labels, seat, kind)
 
 
 def _lora(folder: Path) -> OpenedFolder:

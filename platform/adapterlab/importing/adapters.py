@@ -57,7 +57,8 @@ class FoundAdapter:
     tensors: Callable[[BackboneShape, Path], Tensors]
     """Gives all tensors for a backbone and its folder, the head's among them."""
     labels: tuple[str, ...]
-    multi_label: bool
+    problem_type: ProblemType | None
+    """What its head answers, where it says more than classes or a number."""
     name: str | None
     """In its config."""
     base_model: str | None
@@ -137,7 +138,7 @@ def find_adapter(place: Place) -> FoundAdapter:
             architectures=lora.architectures,
             tensors=lora_tensors,
             labels=tuple(f"LABEL_{number}" for number in range(outputs)) if outputs > 1 else (),
-            multi_label=False,
+            problem_type=None,
             name=None,
             base_model=_text(config.get("base_model_name_or_path")),
             made_with=f"peft {config['peft_version']}" if _text(config.get("peft_version")) else None,
@@ -163,7 +164,7 @@ def find_adapter(place: Place) -> FoundAdapter:
         architectures=(read.described.architecture,),
         tensors=tensors,
         labels=() if head is None else head.labels,
-        multi_label=head is not None and head.multi_label,
+        problem_type=None if head is None else head.problem_type,
         name=read.described.name,
         base_model=read.described.model_name or None,
         made_with=_text(settings.get("version")),
@@ -372,8 +373,8 @@ def _task_facts(
         kind = found.answers.problem_type
     elif known is not None:
         kind = known.problem_type
-    elif found.multi_label:
-        kind = ProblemType.MULTI_LABEL
+    elif found.problem_type is not None:
+        kind = found.problem_type
     else:
         kind = ProblemType.REGRESSION if outputs == 1 else ProblemType.CLASSIFICATION
     content = digest_of({"imported": task, "labels": list(labels), "type": str(kind), "outputs": outputs})

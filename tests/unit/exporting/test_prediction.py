@@ -237,3 +237,33 @@ def test_a_plain_adapterhub_folder_of_label_sets_answers_with_label_sets(typed, 
         (tmp_path / "out" / name).unlink()
     assert adapterlab.predict(tmp_path / "out", [{"text": "a cat"}], backbone=str(typed.backbone)) == [wanted]
     assert wanted.labels is not None
+
+
+@pytest.mark.parametrize(
+    ("label2id", "names"),
+    [
+        (None, ["choice 0", "choice 1", "choice 2"]),
+        ({"first": 0, "second": 1, "third": 2}, ["first", "second", "third"]),
+    ],
+)
+def test_a_plain_adapterhub_folder_of_choices_chooses(world, tmp_path, label2id, names):
+    """The library's head of one output, read by its config: the same numbers as a regression's, a softmax over them."""
+    adapterlab.export(world.transfers["stsb"], tmp_path / "out")
+    for name in ("adapterlab.json", "self_test.json"):
+        (tmp_path / "out" / name).unlink()
+    texts = ["the dog hears", "never", "today ?"]
+    rows = [{"text": "a cat sees", "text_pair": one} for one in texts]
+    numbers = [one.value for one in adapterlab.predict(tmp_path / "out", rows, backbone=str(world.backbone))]
+    path = tmp_path / "out" / "head_config.json"
+    config = json.loads(path.read_text())
+    del config["config"]["num_labels"], config["config"]["bias"]
+    config["config"] |= {"head_type": "multiple_choice", "num_choices": 3, "label2id": label2id}
+    path.write_text(json.dumps(config))
+    row = {"text": "a cat sees", "choices": texts}
+    (one,) = adapterlab.predict(tmp_path / "out", [row], backbone=str(world.backbone))
+    chances = np.exp(numbers) / np.exp(numbers).sum()
+    assert list(one.probabilities) == names
+    np.testing.assert_allclose(list(one.probabilities.values()), chances, rtol=1e-6)
+    assert one.label == names[int(chances.argmax())]
+    with pytest.raises(DataError, match="2 choices, expected 3"):
+        adapterlab.predict(tmp_path / "out", [{**row, "choices": texts[:2]}], backbone=str(world.backbone))
