@@ -196,7 +196,7 @@ def our_head(found: Tensors, config: Any, where: str) -> tuple[Tensors, tuple[st
         raise DataError(f"{where}: no head's config")
     kind = problem_type(config)
     wanted = {
-        "head_type": _HEAD_TYPES.get(kind, "classification"),
+        "head_type": "classification" if kind is None else _HEAD_TYPES[kind],
         "layers": 2,
         "activation_function": "tanh",
     }
