@@ -114,6 +114,7 @@ def test_a_half_imported_pool_gives_what_the_trained_one_gives_bit_for_bit(home,
     assert {one.task for one in api.contributions(transfer.key).sources} == {"glue/rte", "superglue/cb"}
 
 
+@pytest.mark.slow
 def test_a_query_takes_what_the_catalog_has(home, spec_with):
     api.submit(spec_with(TASKS))
     keys, wanted = adapters(), learned()
@@ -129,6 +130,7 @@ def test_a_query_takes_what_the_catalog_has(home, spec_with):
         api.plan(spec_with("[pool.query]\nmin_value = 2.0\n", "query"))
 
 
+@pytest.mark.slow
 def test_a_pool_of_loras_of_unequal_ranks_and_scales_from_peft_folders(home, spec_with, tmp_path):
     """The target's own data is not in the pool, and nothing is trained but the combination."""
     spec = spec_with("", "loras")

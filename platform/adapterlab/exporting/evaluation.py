@@ -14,6 +14,7 @@ import numpy as np
 from adapterlab.data import metrics
 from adapterlab.data.columns import RowMaker
 from adapterlab.data.formats import Fault
+from adapterlab.data.resampled_metrics import resampled
 from adapterlab.errors import DataError, UsageError
 from adapterlab.exporting.answers import Answers, with_own_columns
 from adapterlab.exporting.prediction import AnsweredRows, AnsweringModel, NumberedRow, Prediction
@@ -148,7 +149,7 @@ def evaluate(
         task=answers.task,
         problem_type=answers.problem_type,
         rows=len(right),
-        scores=_scores(names, predictions, truths),
+        scores=_scores(names, predictions, truths, answers.problem_type),
         labels=answers.labels,
         confusion=_confusion(answers.problem_type, predictions, truths, len(answers.labels)),
         wrong=tuple(sorted(wrong, key=lambda one: -one.confidence)),
@@ -231,16 +232,11 @@ def _by_row(some: AnsweredRows, kind: ProblemType) -> NDArray[np.float64]:
     return some.logits.reshape(len(some.rows), -1) if kind is ProblemType.MULTIPLE_CHOICE else some.logits
 
 
-def _scores(names: Sequence[str], predictions: NDArray[Any], truths: NDArray[Any]) -> dict[str, Score]:
+def _scores(
+    names: Sequence[str], predictions: NDArray[Any], truths: NDArray[Any], kind: ProblemType
+) -> dict[str, Score]:
     whole = metrics.compute(names, predictions=predictions, labels=truths)
-    draws = np.random.default_rng(_SEED)
-    samples: dict[str, list[float]] = {name: [] for name in names}
-    for _ in range(RESAMPLES):
-        drawn = draws.integers(len(truths), size=len(truths))
-        for name, value in metrics.compute(
-            names, predictions=predictions[drawn], labels=truths[drawn]
-        ).items():
-            samples[name].append(value)
+    samples = resampled(names, predictions, truths, kind, samples=RESAMPLES, seed=_SEED)
     ends = (100 * (1 - _LEVEL) / 2, 100 * (1 + _LEVEL) / 2)
     return {name: Score(whole[name], *map(float, np.percentile(samples[name], ends))) for name in names}
 

@@ -137,6 +137,7 @@ def ask(hub, home, *words):
     return done.returncode, json.loads(done.stdout or done.stderr)
 
 
+@pytest.mark.slow
 def test_a_repository_of_the_hub_is_fetched_at_its_commit(made, export_to, stores, tmp_path):
     folder = export_to(made, made.sources[0], "one")
     files = {path.name: path.read_bytes() for path in folder.iterdir()} | {"evil.py": b"raise SystemExit"}
