@@ -105,7 +105,8 @@ def _f1(counts: _Counts) -> _Values:
 def _over_present(values: _Values, counts: _Counts) -> _Values:
     """Return the mean over the classes that occur in a sample, as an answer or in truth."""
     present = (counts.said + counts.true) > 0
-    return (values * present).sum(1) / present.sum(1)
+    means: _Values = (values * present).sum(1) / present.sum(1)
+    return means
 
 
 def _accuracy(counts: _Counts) -> _Values:
