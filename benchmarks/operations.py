@@ -24,6 +24,7 @@ from torch.utils._pytree import tree_leaves
 
 from adapterlab.train.lane import Lane
 from adapterlab.train.loop import train_step
+from adapterlab.train.together import together_anywhere
 from measure import print_table, surroundings, write_json
 from world import CONSTRAINED, KINDS, METHODS, World
 
@@ -78,10 +79,11 @@ def _written(func: Any, args: Any, kwargs: Any, result: Any) -> Iterator[Tensor]
 
 def count(world: World, lanes: Sequence[Lane]) -> Counts:
     """Return what one step of the lanes dispatches and writes."""
-    for _ in range(_WARMUPS):
-        train_step(world.backbone, lanes)
-    with Counts() as counts:
-        train_step(world.backbone, lanes)
+    with together_anywhere():  # as on a GPU
+        for _ in range(_WARMUPS):
+            train_step(world.backbone, lanes)
+        with Counts() as counts:
+            train_step(world.backbone, lanes)
     return counts
 
 

@@ -23,10 +23,13 @@ from adapterlab.train.layers import Backbone, FrozenPool, HeadLayer, Joined, Met
 from adapterlab.train.packing import LaneRows, spread
 from adapterlab.train.passes import Pass, Rectangle, parts
 from adapterlab.train.rng import Draws, Numbers, key_of_numbers
-from adapterlab.train.together import InPrecision, Together
+from adapterlab.train.together import InPrecision, Together, are_together
 
 if TYPE_CHECKING:
     from adapterlab.train.combination import TokenMeans
+
+
+_CPU = torch.device("cpu")
 
 
 class Adaptation(Joined, ABC):
@@ -208,10 +211,15 @@ class Seat:
         return self.key is not None and self.backbone_dropout
 
     @property
+    def joins(self) -> bool:
+        """Whether it is computed together with others that are alike; not on a CPU."""
+        return are_together(next((one.device for one in self.tensors.values()), _CPU))
+
+    @property
     def kin(self) -> Hashable | None:
         """Equal for lanes that are computed together where they sit side by side; ``None``: alone."""
         alike = self.adaptation.alike
-        if alike is None:
+        if alike is None or not self.joins:
             return None
         return self.adaptation.group, alike, self.key is None, self.backbone_dropout
 

@@ -88,7 +88,7 @@ def in_order(found: Sequence[Answers], values: Sequence[Tensor]) -> Tensor:
 
 def _kin(head: HeadLayer, seat: Seat, rectangle: Rectangle) -> Hashable | None:
     """Return what is equal for lanes whose heads answer together; ``None``: alone."""
-    if head.alike is None or head.reads is Reads.EVERY:
+    if head.alike is None or head.reads is Reads.EVERY or not seat.joins:
         return None
     choices = len(rectangle.token_ids) // len(rectangle.labels)
     own = head_shapes(seat.tensors)

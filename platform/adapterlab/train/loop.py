@@ -284,6 +284,8 @@ def _lay_together(lanes: Sequence[Lane]) -> None:
     adaptations: dict[Hashable, list[Lane]] = {}
     heads: dict[Hashable, list[Lane]] = {}
     for lane in lanes:
+        if not lane.seat().joins:
+            return
         adaptations.setdefault(lane.seat().kin or id(lane), []).append(lane)
         heads.setdefault(head_shapes(lane.tensors), []).append(lane)
     for members in adaptations.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import weakref
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -24,6 +25,7 @@ from adapterlab.train.combination import Combination, combiner_layer, pool_for
 from adapterlab.train.lane import source_lane, transfer_lane
 from adapterlab.train.loop import train_lanes
 from adapterlab.train.rng import stream
+from adapterlab.train.together import together_anywhere
 from adapterlab_bottleneck.plugin import PFEIFFER, PfeifferSettings
 from adapterlab_scalearn.plugin import ScaLearn, ScaLearnSettings
 from plugin_packages import POOLING, importable, write_package
@@ -130,10 +132,11 @@ RECIPES = st.tuples(
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.lists(RECIPES, min_size=2, max_size=6, unique=True), st.integers(2, 5))
-def test_a_lane_equals_the_same_run_alone(recipes, capacity):
-    """Random kinds, methods, pools, shapes, joins and leaves; all dropout on."""
-    together = run(recipes, capacity)
+@given(st.lists(RECIPES, min_size=2, max_size=6, unique=True), st.integers(2, 5), st.booleans())
+def test_a_lane_equals_the_same_run_alone(recipes, capacity, stacked):
+    """Random kinds, methods, pools, shapes, joins and leaves; all dropout on; as on a CPU and as on a GPU."""
+    with together_anywhere() if stacked else nullcontext():
+        together = run(recipes, capacity)
     for recipe in recipes:
         alone = run([recipe], 1)[repr(recipe)]
         shared = together[repr(recipe)]
@@ -395,10 +398,11 @@ def run_decoder(recipes, capacity):
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.lists(DECODER_RECIPES, min_size=2, max_size=6, unique=True), st.integers(2, 5))
-def test_lanes_of_any_head_on_sites_of_any_width_equal_the_same_runs_alone(recipes, capacity):
+@given(st.lists(DECODER_RECIPES, min_size=2, max_size=6, unique=True), st.integers(2, 5), st.booleans())
+def test_lanes_of_any_head_on_sites_of_any_width_equal_the_same_runs_alone(recipes, capacity, stacked):
     """Pools whose sites differ in width, and heads that read first, last, all or every token, in one pass."""
-    together = run_decoder(recipes, capacity)
+    with together_anywhere() if stacked else nullcontext():
+        together = run_decoder(recipes, capacity)
     for recipe in recipes:
         alone = run_decoder([recipe], 1)[repr(recipe)]
         shared = together[repr(recipe)]
