@@ -104,10 +104,9 @@ def show_failed(tree: SweepTree, catalog: Catalog, plan: Plan, failed: Mapping[s
         if key not in failed or not lost.isdisjoint(step.needs):
             continue
         node = tree.node(key)
-        if catalog.run_id(node) is None:
+        if catalog.run_id(node) is None or shown.get(node) is not State.FAILED:
+            # Opened anew where it is there: the worker that was killed has opened it later than this process began.
             _open(tree, plan, step).end(State.FAILED, failed[key])
-        elif shown.get(node) is not State.FAILED:
-            tree.at(key).end(State.FAILED, failed[key])
 
 
 def _open(tree: SweepTree, plan: Plan, step: Step[Job]) -> RunRecorder:
