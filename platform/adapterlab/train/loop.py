@@ -63,16 +63,18 @@ def train_lanes(
     active: list[Lane] = []
     started: dict[Lane, float] = {}
     while True:
+        staying = len(active)
         while _has_place(active, shared.lanes) and (lane := next_lane()) is not None:
             active.append(lane)
             started[lane] = time.monotonic()
+        if len(active) > staying:
+            active = side_by_side(active)
         if not active:
             return
         if arrived := [lane for lane in active if lane.finished]:
             active = _without(arrived, active, started)
             yield from _results(backbone, arrived, set())
             continue
-        active = side_by_side(active)
         with _shared_time(active):
             train_step(backbone, active, shared)
         SPARE.give_back()
@@ -181,13 +183,12 @@ def train_step(backbone: Backbone, lanes: Sequence[Lane], capacity: Capacity | N
 
     Args:
         backbone: The shared frozen backbone.
-        lanes: Those to advance.
+        lanes: Those to advance, as :func:`side_by_side` orders them.
         capacity: Told how fast it was, and when memory ran out.
 
     Raises:
         TrainingError: A single lane's step does not fit into memory.
     """
-    lanes = side_by_side(lanes)
     _lay_together(lanes)
     rectangles = [lane.next_rectangle() for lane in lanes]
     start = time.monotonic()
@@ -284,9 +285,10 @@ def _lay_together(lanes: Sequence[Lane]) -> None:
     adaptations: dict[Hashable, list[Lane]] = {}
     heads: dict[Hashable, list[Lane]] = {}
     for lane in lanes:
-        if not lane.seat().joins:
+        seat = lane.seat()
+        if not seat.joins:
             return
-        adaptations.setdefault(lane.seat().kin or id(lane), []).append(lane)
+        adaptations.setdefault(seat.kin or id(lane), []).append(lane)
         heads.setdefault(head_shapes(lane.tensors), []).append(lane)
     for members in adaptations.values():
         lay_together(members, head=False)
