@@ -83,7 +83,7 @@ def show_reused(tree: SweepTree, catalog: Catalog, plan: Plan) -> None:
         run.end(State.COMPLETE)
 
 
-def show_failed(tree: SweepTree, catalog: Catalog, plan: Plan, failed: Mapping[str, str]) -> None:
+def show_failed(tree: SweepTree, plan: Plan, failed: Mapping[str, str]) -> None:
     """Make a sweep's tree say which steps failed, and why.
 
     A worker tells of a step that fails in its training. One that was killed while the step hung, or that never
@@ -91,7 +91,6 @@ def show_failed(tree: SweepTree, catalog: Catalog, plan: Plan, failed: Mapping[s
 
     Args:
         tree: Of the sweep.
-        catalog: Keeps run ids.
         plan: The plan.
         failed: Keys of the steps that did not complete, with the reason.
     """
@@ -103,8 +102,7 @@ def show_failed(tree: SweepTree, catalog: Catalog, plan: Plan, failed: Mapping[s
         key = str(step.key)
         if key not in failed or not lost.isdisjoint(step.needs):
             continue
-        node = tree.node(key)
-        if catalog.run_id(node) is None or shown.get(node) is not State.FAILED:
+        if shown.get(tree.node(key)) is not State.FAILED:
             # Opened anew where it is there: the worker that was killed has opened it later than this process began.
             _open(tree, plan, step).end(State.FAILED, failed[key])
 

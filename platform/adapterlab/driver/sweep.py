@@ -223,7 +223,7 @@ class _Driver:
                     self._work(holding, context)
                     self.phase = "closing the run tree"
                     show_reused(tree, self.catalog, self.plan)
-                    show_failed(tree, self.catalog, self.plan, self.failed)
+                    show_failed(tree, self.plan, self.failed)
             except BaseException as error:
                 state = State.FAILED if _is_a_fault(error) else State.KILLED
                 reason = (hide_passwords(str(error)).splitlines() or [type(error).__name__])[0]
