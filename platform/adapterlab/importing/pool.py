@@ -15,7 +15,7 @@ from adapterlab.catalog.presence import is_missing
 from adapterlab.catalog.records import AdapterRecord
 from adapterlab.errors import AdapterlabError, CorruptBlobError, NotFoundError, UnavailableError, UsageError
 from adapterlab.planning.compile import pooled_recipe
-from adapterlab.planning.steps import AdapterRecipe, ExistingAdapter, dump
+from adapterlab.planning.steps import AdapterRecipe, ExistingAdapter
 from adapterlab.records import BackboneFacts
 from adapterlab.registry.entry_points import adapter_method
 from adapterlab.spec.complaints import Complaint
@@ -257,8 +257,7 @@ class _Search:
         if not spec.pool.tasks and "adapter" not in spec.model_fields_set:
             return None
         method = adapter_method(spec.adapter.method)
-        settings = method.settings.model_validate(spec.adapter.settings)
-        return AdapterRecipe(method.name, method.version, dump(settings))
+        return AdapterRecipe.of(method, method.settings.model_validate(spec.adapter.settings))
 
 
 def _existing(
@@ -272,7 +271,7 @@ def _existing(
         task=task,
         name=name,
         key=record.key,
-        adapter=AdapterRecipe(method.name, method.version, dump(settings)),
+        adapter=AdapterRecipe.of(method, settings),
         there=there,
         task_digest=record.task_digest if record.origin is None else None,
     )

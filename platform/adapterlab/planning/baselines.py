@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from adapterlab.fingerprint import digest_of
 from adapterlab.planning.combiners import train_settings
 from adapterlab.planning.rows import few_shot_spec, own_seeds
-from adapterlab.planning.steps import AdapterRecipe, StepId, dump
+from adapterlab.planning.steps import AdapterRecipe, StepId
 from adapterlab.records import StepKind, TrainSettings
 from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import AdapterMethod
@@ -39,7 +39,7 @@ class Recipe:
     @property
     def adapter(self) -> AdapterRecipe:
         """The method with its settings."""
-        return AdapterRecipe(self.method.name, self.method.version, dump(self.settings))
+        return AdapterRecipe.of(self.method, self.settings)
 
     @property
     def identity(self) -> str:

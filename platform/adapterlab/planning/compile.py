@@ -41,7 +41,6 @@ from adapterlab.planning.steps import (
     Step,
     StepId,
     StudyJob,
-    dump,
     is_final,
     is_source,
     is_study,
@@ -380,13 +379,12 @@ def pooled_recipe(recipes: Sequence[AdapterRecipe]) -> AdapterRecipe:
         return first
     method = entry_points.adapter_method(first.method)
     settings = method.pooled([method.settings.model_validate(one.settings) for one in recipes])
-    return AdapterRecipe(method.name, method.version, dump(settings))
+    return AdapterRecipe.of(method, settings)
 
 
 def _usual_recipe(spec: Spec) -> AdapterRecipe:
     method = entry_points.adapter_method(spec.adapter.method)
-    settings = method.settings.model_validate(spec.adapter.settings)
-    return AdapterRecipe(method.name, method.version, dump(settings))
+    return AdapterRecipe.of(method, method.settings.model_validate(spec.adapter.settings))
 
 
 def _check_combiners(study: StudyPlan, target: str, pool: Sequence[PoolMember], facts: Facts) -> None:

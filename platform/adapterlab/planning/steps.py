@@ -15,6 +15,7 @@ from pydantic import BaseModel, JsonValue
 
 from adapterlab.fingerprint import Json
 from adapterlab.records import StepKind, TrainRegime, TrainSettings
+from adapterlab.registry.plugins import AdapterMethod
 from adapterlab.spec.model import AUTO
 from adapterlab.spec.search_space import Space
 
@@ -110,6 +111,11 @@ class AdapterRecipe:
     version: int
     """The method's."""
     settings: Settings
+
+    @classmethod
+    def of(cls, method: AdapterMethod, settings: BaseModel) -> AdapterRecipe:
+        """Return a method under validated settings."""
+        return cls(method.name, method.version, dump(settings))
 
     def identity(self) -> dict[str, Json]:
         """Return every field, as a key holds it."""
