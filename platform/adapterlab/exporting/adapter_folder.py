@@ -36,7 +36,7 @@ class FolderAdapter:
     @property
     def backbone_digest(self) -> str | None:
         """sha256 of the weights of the backbone it was trained on, if the folder says so."""
-        return None if self.facts is None else str(self.facts["backbone"]["digest"])
+        return digest_in(self.facts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +101,11 @@ def read_json(path: Path) -> Any:
 def weights_of(folder: Path, safe: str, pickled: str) -> Path | None:
     """Return a folder's file of tensors, the pickle only where there is no other; ``None`` if it has neither."""
     return next((folder / name for name in (safe, pickled) if (folder / name).is_file()), None)
+
+
+def digest_in(facts: Mapping[str, Any] | None) -> str | None:
+    """Return the sha256 of the backbone's weights that an export of ours names; ``None`` for another's folder."""
+    return None if facts is None else str(facts["backbone"]["digest"])
 
 
 def read_facts(folder: Path) -> Mapping[str, Any] | None:

@@ -27,6 +27,11 @@ class Classifier:
     borrowed: Mapping[str, str] = field(default_factory=dict)
     """Tensors that are the backbone's own: their names in its file, by ours."""
 
+    @property
+    def outputs(self) -> int:
+        """Its outputs; 0 where it is none."""
+        return len(self.tensors["head.out.bias"]) if "head.out.bias" in self.tensors else 0
+
     def whole(self, model_files: Sequence[Path], what: str) -> Tensors:
         """Return all its tensors.
 

@@ -20,7 +20,7 @@ from adapterlab.exporting import adapterhub as hub
 from adapterlab.exporting import adapterhub_reading as reading
 from adapterlab.exporting import backbone_references as backbones
 from adapterlab.exporting import peft
-from adapterlab.exporting.adapter_folder import FolderAdapter, read_adapter, read_facts
+from adapterlab.exporting.adapter_folder import FolderAdapter, digest_in, read_adapter, read_facts
 from adapterlab.exporting.single_adapter import pfeiffer_settings
 from adapterlab.exporting.stored_models import open_trained
 from adapterlab.given_files import is_folder, shortened
@@ -191,26 +191,25 @@ def _from_folder(folder: Path) -> _Source:
 
 def _of_read(read: FolderAdapter, facts: Mapping[str, Any] | None = None) -> _Source:
     """Return an adapter of a folder; ``facts`` are of the setup that it is part of."""
-    own = None if facts is None else str(facts["backbone"]["digest"])
     return _Source(
         name=str(read.folder),
         method=hub.METHOD,
         settings=pfeiffer_settings([read]),
         tensors=read.tensors,
         architectures=(read.described.architecture,),
-        backbone_digest=read.backbone_digest or own,
+        backbone_digest=read.backbone_digest or digest_in(facts),
     )
 
 
 def _from_lora(folder: Path, base: _Base) -> _Source:
-    read, facts = peft.read_lora(folder), read_facts(folder)
+    read = peft.read_lora(folder)
     return _Source(
         name=str(folder),
         method=peft.METHOD,
         settings=read.settings,
         tensors=read.adapter_tensors(base.shape.layers),
         architectures=read.architectures,
-        backbone_digest=None if facts is None else str(facts["backbone"]["digest"]),
+        backbone_digest=digest_in(read_facts(folder)),
     )
 
 

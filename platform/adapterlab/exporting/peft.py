@@ -66,6 +66,17 @@ class FolderLora:
         """Values of ``model_type`` with such names."""
         return tuple(name for name in hub.architectures() if self.prefix in ("", hub.names_of(name).prefix))
 
+    @property
+    def hidden_size(self) -> int:
+        """D of the backbone it was made for."""
+        return next(int(one.shape[1]) for name, one in self.tensors.items() if name.endswith(".a"))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the head's classes, of which PEFT keeps none; empty for one output."""
+        outputs = self.head.outputs
+        return tuple(f"LABEL_{number}" for number in range(outputs)) if outputs > 1 else ()
+
     def seat_tensors(self, layers: int, model_files: Sequence[Path]) -> Tensors:
         """Return what runs on a backbone, its head included.
 

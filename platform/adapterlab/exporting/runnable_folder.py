@@ -13,9 +13,8 @@ from adapterlab.exporting import adapterfusion_format as fusion
 from adapterlab.exporting import adapterhub as hub
 from adapterlab.exporting import adapterhub_reading as reading
 from adapterlab.exporting import peft
-from adapterlab.exporting.adapter_folder import read_adapter, read_facts, read_head
+from adapterlab.exporting.adapter_folder import FolderHead, read_adapter, read_facts, read_head
 from adapterlab.exporting.adapterfusion import seat_of
-from adapterlab.exporting.classifiers import Classifier
 from adapterlab.exporting.single_adapter import method_seat, pfeiffer_settings
 from adapterlab.records import ProblemType
 from adapterlab.train.adaptation import Seat
@@ -59,9 +58,7 @@ def open_folder(folder: Path) -> OpenedFolder:
         reading.check_tensors(read.tensors, backbone.shape.layers, backbone.shape.hidden_size, str(folder))
         return method_seat(hub.METHOD, pfeiffer_settings([read]), {**read.tensors, **own}, backbone)
 
-    labels = () if head is None else head.labels
-    kind = None if head is None else head.problem_type
-    return OpenedFolder((read.described.architecture,), read.facts, _outputs(head), labels, seat, kind)
+    return _with_head((read.described.architecture,), read.facts, head, seat)
 
 
 def _setup(folder: Path) -> OpenedFolder:
@@ -71,30 +68,29 @@ def _setup(folder: Path) -> OpenedFolder:
         _check_shape(folder, setup.fusion.layers, setup.fusion.hidden_size, backbone)
         return seat_of(setup, backbone)
 
-    head = setup.head
-    labels = () if head is None else head.labels
-    kind = None if head is None else head.problem_type
-    return OpenedFolder((setup.fusion.architecture,), setup.facts, _outputs(head), labels, seat, kind)
+    return _with_head((setup.fusion.architecture,), setup.facts, setup.head, seat)
+
+
+def _with_head(
+    architectures: tuple[str, ...],
+    facts: Mapping[str, Any] | None,
+    head: FolderHead | None,
+    seat: Callable[[Backbone, Path], Seat],
+) -> OpenedFolder:
+    if head is None:
+        return OpenedFolder(architectures, facts, 0, (), seat)
+    return OpenedFolder(architectures, facts, head.outputs, head.labels, seat, head.problem_type)
 
 
 def _lora(folder: Path) -> OpenedFolder:
     read = peft.read_lora(folder)
 
     def seat(backbone: Backbone, backbone_folder: Path) -> Seat:
-        width = next(one.shape[1] for name, one in read.tensors.items() if name.endswith(".a"))
         tensors = read.seat_tensors(backbone.shape.layers, weight_files(backbone_folder))
-        _check_shape(folder, backbone.shape.layers, int(width), backbone)
+        _check_shape(folder, backbone.shape.layers, read.hidden_size, backbone)
         return method_seat(peft.METHOD, read.settings, tensors, backbone)
 
-    outputs = _outputs(read.head)
-    labels = (
-        tuple(f"LABEL_{number}" for number in range(outputs)) if outputs > 1 else ()
-    )  # PEFT keeps no names
-    return OpenedFolder(read.architectures, read_facts(folder), outputs, labels, seat)
-
-
-def _outputs(head: Classifier | None) -> int:
-    return len(head.tensors["head.out.bias"]) if head is not None and head.tensors else 0
+    return OpenedFolder(read.architectures, read_facts(folder), read.head.outputs, read.labels, seat)
 
 
 def _check_shape(folder: Path, layers: int, hidden_size: int, backbone: Backbone) -> None:

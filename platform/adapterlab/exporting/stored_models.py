@@ -154,17 +154,17 @@ def placed(
     return Seat(adaptation, here, head)
 
 
-def open_trained(catalog: Catalog, key: str) -> Trained:
-    """Read an adapter or a transfer.
+def trained_record(catalog: ReadableCatalog, key: str) -> AdapterRecord | TransferRecord:
+    """Return an adapter or a transfer that has weights; they are not read.
 
     Args:
         catalog: The open catalog.
         key: Its key, or a unique beginning of it.
 
     Raises:
-        NotFoundError: There is none, or several, or one of its sources is gone.
+        NotFoundError: There is none, or several.
         UsageError: The key is a study's.
-        CorruptBlobError: Stored weights are damaged.
+        CorruptBlobError: Its weights were found damaged.
     """
     record = catalog.get(key)
     if isinstance(record, StudyRecord):
@@ -178,6 +178,22 @@ def open_trained(catalog: Catalog, key: str) -> Trained:
             f"the weights of {record.key[:12]} were found damaged",
             remedy="Submit its spec again to train it anew.",
         )
+    return record
+
+
+def open_trained(catalog: Catalog, key: str) -> Trained:
+    """Read an adapter or a transfer.
+
+    Args:
+        catalog: The open catalog.
+        key: Its key, or a unique beginning of it.
+
+    Raises:
+        NotFoundError: There is none, or several, or one of its sources is gone.
+        UsageError: The key is a study's.
+        CorruptBlobError: Stored weights are damaged.
+    """
+    record = trained_record(catalog, key)
     sources = [record] if isinstance(record, AdapterRecord) else _pool(catalog, record)
     read = [weights.from_bytes(catalog.read_weights(one)) for one in sources]
     stored = catalog.read_weights(record)
@@ -209,7 +225,7 @@ def open_trained(catalog: Catalog, key: str) -> Trained:
             declared=_declared(spec, record.task),
             labels=weights.labels_of(stored),
         ),
-        backbone_source=_backbone_source(catalog, record.backbone_digest, spec),
+        backbone_source=backbone_source(catalog, record, spec),
         max_length=None if spec is None else _length(spec["data"]["max_length"], record.task),
     )
 
@@ -268,12 +284,16 @@ def spec_of(catalog: ReadableCatalog, key: str) -> Mapping[str, Any] | None:
     return None
 
 
-def _backbone_source(catalog: ReadableCatalog, digest: str, spec: Mapping[str, Any] | None) -> str | None:
+def backbone_source(
+    catalog: ReadableCatalog, record: AdapterRecord | TransferRecord, spec: Mapping[str, Any] | None
+) -> str | None:
+    """Return where a record's backbone was, as its spec wrote it, else as the catalog knows it; ``None``: not known."""
     if spec is not None:
         backbone = spec["backbone"]
         revision = backbone.get("revision")
         return f"{backbone['source']}@{revision}" if revision else str(backbone["source"])
-    return next((one.source for one in catalog.backbones() if one.digest == digest and one.source), None)
+    known = (one.source for one in catalog.backbones() if one.digest == record.backbone_digest)
+    return next(filter(None, known), None)
 
 
 def need_source(trained: Trained, given: str | None) -> str:

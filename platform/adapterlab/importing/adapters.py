@@ -22,9 +22,8 @@ from adapterlab.errors import BackboneError, ConflictError, DataError, NotFoundE
 from adapterlab.exporting import adapterfusion_format as fusion
 from adapterlab.exporting import adapterhub as hub
 from adapterlab.exporting import peft
-from adapterlab.exporting.adapter_folder import read_adapter, read_facts, read_head, read_json
+from adapterlab.exporting.adapter_folder import digest_in, read_adapter, read_facts, read_head, read_json
 from adapterlab.exporting.answers import Answers
-from adapterlab.exporting.classifiers import Classifier
 from adapterlab.exporting.single_adapter import pfeiffer_settings
 from adapterlab.fingerprint import digest_of, key_of
 from adapterlab.importing.card import Card, read_card
@@ -71,7 +70,7 @@ class FoundAdapter:
     @property
     def backbone_digest(self) -> str | None:
         """sha256 of its backbone's weights, if the folder says so."""
-        return None if self.facts is None else str(self.facts["backbone"]["digest"])
+        return digest_in(self.facts)
 
     @property
     def task(self) -> str:
@@ -124,11 +123,9 @@ def find_adapter(place: Place) -> FoundAdapter:
         lora = peft.read_lora(folder)
 
         def lora_tensors(shape: BackboneShape, backbone: Path) -> Tensors:
-            width = next(one.shape[1] for name, one in lora.tensors.items() if name.endswith(".a"))
-            _check_width(place, int(width), shape)
+            _check_width(place, lora.hidden_size, shape)
             return lora.seat_tensors(shape.layers, weight_files(backbone))
 
-        outputs = _outputs(lora.head)
         config = lora.config.settings
         return FoundAdapter(
             place=place,
@@ -137,7 +134,7 @@ def find_adapter(place: Place) -> FoundAdapter:
             settings=lora.settings,
             architectures=lora.architectures,
             tensors=lora_tensors,
-            labels=tuple(f"LABEL_{number}" for number in range(outputs)) if outputs > 1 else (),
+            labels=lora.labels,
             problem_type=None,
             name=None,
             base_model=_text(config.get("base_model_name_or_path")),
@@ -393,10 +390,6 @@ def _made_with(found: FoundAdapter) -> str | None:
     if isinstance(made_with, Mapping) and _text(made_with.get("adapterlab_version")):
         return f"adapterlab {made_with['adapterlab_version']}"
     return found.made_with
-
-
-def _outputs(head: Classifier) -> int:
-    return len(head.tensors["head.out.bias"]) if "head.out.bias" in head.tensors else 0
 
 
 def _text(value: Any) -> str | None:

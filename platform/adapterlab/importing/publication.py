@@ -8,7 +8,7 @@ from adapterlab.catalog.records import AdapterRecord
 from adapterlab.catalog.store import Catalog
 from adapterlab.errors import UsageError
 from adapterlab.exporting.backbone_references import short_name
-from adapterlab.exporting.stored_models import open_trained
+from adapterlab.exporting.stored_models import backbone_source, spec_of, trained_record
 
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -24,11 +24,10 @@ def base_model_name(catalog: Catalog, key: str, backbone: str | None) -> str:
     Raises:
         UsageError: It is known by a folder or a package only.
     """
-    trained = open_trained(catalog, key)
-    source = backbone or trained.backbone_source or ""
+    record = trained_record(catalog, key)
+    source = backbone or backbone_source(catalog, record, spec_of(catalog, record.key)) or ""
     if source.startswith("hub:"):
         return short_name(source)
-    record = trained.record
     origin = record.origin if isinstance(record, AdapterRecord) else None
     if origin is not None and origin.base_model and _REPOSITORY.fullmatch(origin.base_model):
         return origin.base_model
