@@ -15,7 +15,7 @@ from adapterlab.catalog.reading import ReadableCatalog
 from adapterlab.catalog.records import AdapterRecord, LineageNode, StudyRecord, TransferRecord
 from adapterlab.catalog.store import open_existing
 from adapterlab.cli import catalog_import, catalog_records, export, garbage
-from adapterlab.cli.options import JsonOption
+from adapterlab.cli.options import JsonOption, KeyArgument
 from adapterlab.cli.output import emit, emit_json, note, table
 from adapterlab.errors import NotFoundError, UsageError
 from adapterlab.home import stores
@@ -28,7 +28,6 @@ KEY_DIGITS = 12
 """Digits of a key in tables; ``show`` and ``lineage`` take them."""
 
 _NOTHING_YET = "The catalog is empty. `platform submit SPEC` fills it."
-KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="A key, or its first digits (4 or more).")]
 
 
 class Kind(StrEnum):

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adapterlab.cli.options import JsonOption
+from adapterlab.cli.options import BackboneNowOption, JsonOption, KeyArgument
 from adapterlab.cli.output import emit, emit_json, note
 from adapterlab.errors import UsageError
 
 if TYPE_CHECKING:
     from adapterlab.catalog.records import Annotation
 
-KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="A key, or its first digits (4 or more).")]
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LONGEST_NOTE = 4000
 _LONGEST_NAME = 100
@@ -127,10 +126,7 @@ def publish(
             metavar="NAME", help="The backbone's name on the hub. Absent: where it is from, if that is a hub."
         ),
     ] = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(metavar="SOURCE", help="Where the backbone is now: a folder, package:… or hub:…@…"),
-    ] = None,
+    backbone: BackboneNowOption = None,
     name: Annotated[str | None, typer.Option(help="The adapter's name inside AdapterHub.")] = None,
     json: JsonOption = False,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapterlab.cli.options import JsonOption
+from adapterlab.cli.options import BackboneNowOption, JsonOption
 from adapterlab.cli.output import emit_json, note, table
 from adapterlab.errors import AdapterlabError, UnavailableError
 from adapterlab.given_files import given_path
@@ -35,10 +35,7 @@ def command(
         str | None,
         typer.Option("--to", metavar="DIR", help="Write the table as JSON and CSV, and a picture."),
     ] = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(metavar="SOURCE", help="Where the backbone is now: a folder, package:… or hub:…@…"),
-    ] = None,
+    backbone: BackboneNowOption = None,
     data_root: Annotated[
         str | None, typer.Option("--data-root", metavar="DIR", help="Where the task's data is now.")
     ] = None,

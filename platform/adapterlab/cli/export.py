@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapterlab.cli.options import JsonOption
+from adapterlab.cli.options import BackboneNowOption, JsonOption
 from adapterlab.cli.output import emit, emit_json
 
 if TYPE_CHECKING:
@@ -26,10 +26,7 @@ def command(
             min=0.0, help="Leave a source out of a layer where none of its coefficients is greater than this."
         ),
     ] = 0.0,
-    backbone: Annotated[
-        str | None,
-        typer.Option(metavar="SOURCE", help="Where the backbone is now: a folder, package:… or hub:…@…"),
-    ] = None,
+    backbone: BackboneNowOption = None,
     name: Annotated[str | None, typer.Option(help="The adapter's name inside AdapterHub.")] = None,
     license_name: Annotated[
         str, typer.Option("--license", metavar="ID", help="Licence of the model card, as the hub writes it.")

@@ -18,3 +18,10 @@ SetOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="A key, or its first digits (4 or more).")]
+BackboneNowOption = Annotated[
+    str | None,
+    typer.Option(
+        "--backbone", metavar="SOURCE", help="Where the backbone is now: a folder, package:… or hub:…@…"
+    ),
+]
