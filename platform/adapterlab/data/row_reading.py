@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from adapterlab.data.columns import RowMaker, names
 from adapterlab.data.file_records import SideTables, hub_records
@@ -28,6 +28,7 @@ _KEPT_FAULTS = 100
 _MAX_FAULTS = 10_000
 """After so many bad rows the rest of a file is not read: it is another kind of file."""
 
+_T = TypeVar("_T")
 Label = int | float | tuple[int, ...]
 
 
@@ -100,26 +101,37 @@ def canonical_line(row: Row) -> str:
     return json.dumps(parts, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
+def _looked_at(
+    path: Path,
+    definition: TaskDefinition,
+    options: ReadOptions,
+    look: Callable[[RowMaker, Mapping[str, Any]], _T],
+) -> Iterator[_T]:
+    """Yield what is seen of each row of a file whose labels are not known yet; rows that cannot be read are passed over."""
+    classes = class_names(path, definition.label)
+    maker = RowMaker(definition, by_name=True, separator=options.separator, classes=classes)
+    tables = SideTables.beside(path, definition)
+    refused = 0
+    for _, record in hub_records(path, definition, quotes=options.quotes):
+        try:
+            if not isinstance(record, Fault):
+                for one in maker.rows_in(record if tables is None else tables.join(record)):
+                    yield look(maker, one)
+        except Fault:
+            refused += 1
+            if refused == _MAX_FAULTS:
+                break
+
+
 def label_names(path: Path, definition: TaskDefinition, options: ReadOptions) -> Counter[str]:
     """Return the labels that occur in a file, by name; rows that cannot be read are passed over.
 
     Raises:
         DataError: The file cannot be read.
     """
-    classes = class_names(path, definition.label)
-    maker = RowMaker(definition, by_name=True, separator=options.separator, classes=classes)
-    tables = SideTables.beside(path, definition)
     found: Counter[str] = Counter()
-    refused = 0
-    for _, record in hub_records(path, definition, quotes=options.quotes):
-        try:
-            if not isinstance(record, Fault):
-                for one in maker.rows_in(record if tables is None else tables.join(record)):
-                    found.update(maker.label_names(one))
-        except Fault:
-            refused += 1
-            if refused == _MAX_FAULTS:
-                break
+    for of_row in _looked_at(path, definition, options, RowMaker.label_names):
+        found.update(of_row)
     return found
 
 
@@ -129,18 +141,8 @@ def number_of_choices(path: Path, definition: TaskDefinition, options: ReadOptio
     Raises:
         DataError: The file cannot be read.
     """
-    maker = RowMaker(definition, by_name=True, separator=None)
-    refused = 0
-    for _, record in hub_records(path, definition, quotes=options.quotes):
-        try:
-            if not isinstance(record, Fault):
-                for one in maker.rows_in(record):
-                    return len(maker.choices_in(one))
-        except Fault:
-            refused += 1
-            if refused == _MAX_FAULTS:
-                break
-    return None
+    choices = next(_looked_at(path, definition, options, RowMaker.choices_in), None)
+    return None if choices is None else len(choices)
 
 
 def check_train_labels(where: str, labels: Iterable[Any], definition: TaskDefinition) -> None:
