@@ -103,7 +103,6 @@ def show_failed(tree: SweepTree, plan: Plan, failed: Mapping[str, str]) -> None:
         if key not in failed or not lost.isdisjoint(step.needs):
             continue
         if shown.get(tree.node(key)) is not State.FAILED:
-            # Opened anew where it is there: the worker that was killed has opened it later than this process began.
             _open(tree, plan, step).end(State.FAILED, failed[key])
 
 

@@ -222,6 +222,7 @@ class _Driver:
                 with self.signals.explained(), self.signals.interrupting():
                     self._work(holding, context)
                     self.phase = "closing the run tree"
+                    tree.tracker.begin_again()  # whoever worked for this process has ended
                     show_reused(tree, self.catalog, self.plan)
                     show_failed(tree, self.plan, self.failed)
             except BaseException as error:

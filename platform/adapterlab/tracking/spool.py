@@ -32,6 +32,11 @@ Entry: TypeAlias = dict[str, Any]
 """One thing to write, JSON-able; ``what`` says which, ``node`` to which run."""
 
 
+def new_attempt() -> str:
+    """Return a name that sorts after every earlier one, as far as the machines' clocks agree."""
+    return f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
+
+
 class Spool:
     """The entries of one tracker. Thread-safe.
 
@@ -43,8 +48,8 @@ class Spool:
 
     def __init__(self, folder: Path, store: str, experiment: str) -> None:
         self._store = store
-        self.owner = f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
-        """Sorts after every earlier owner."""
+        self.owner = new_attempt()
+        """Sorts after every earlier owner; the attempt that its process makes at the runs it opens."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         aside = folder / f".{self.owner}"
         aside.mkdir(mode=0o700)
@@ -152,7 +157,6 @@ class Leftover:
     """What one dead process had not yet written."""
 
     def __init__(self, folder: Path, experiment: str) -> None:
-        self.owner = folder.name.partition(_REFUSED)[0]
         self.experiment = experiment
         """The experiment its entries belong to."""
         self._folder = folder

@@ -31,7 +31,7 @@ from adapterlab.records import State
 from adapterlab.tracking import store
 from adapterlab.tracking.entities import COMMIT_TAG, VERSION_TAG, Dataset, Node, RunIds
 from adapterlab.tracking.runs import Runs
-from adapterlab.tracking.spool import Spool
+from adapterlab.tracking.spool import Spool, new_attempt
 from adapterlab.tracking.writer import Writer
 
 _NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/:@+=,#-]{0,499}")
@@ -47,8 +47,9 @@ _OPEN_ENDED = frozenset({State.PENDING, State.RUNNING})
 class Run:
     """A handle on one run; cheap, and usable before MLflow has created it."""
 
-    def __init__(self, tracker: Tracker, node: str) -> None:
+    def __init__(self, tracker: Tracker, node: str, attempt: str) -> None:
         self._tracker = tracker
+        self._attempt = attempt
         self.node = node
         """The run's stable identity."""
 
@@ -124,7 +125,7 @@ class Run:
         self._hand_over("artifact", name=str(path), data=base64.b64encode(data).decode())
 
     def _hand_over(self, what: str, **fields: Any) -> None:
-        self._tracker._hand_over(what, self.node, **fields)
+        self._tracker._hand_over(what, self.node, self._attempt, **fields)
 
 
 class Tracker:
@@ -240,6 +241,7 @@ class Tracker:
         self._hand_over(
             "open",
             node,
+            self._attempt,
             new=new,
             run={
                 "name": name,
@@ -255,11 +257,18 @@ class Tracker:
                 "start_ms": self._start_ms(),
             },
         )
-        return Run(self, node)
+        return Run(self, node, self._attempt)
+
+    def begin_again(self) -> None:
+        """Let what is opened from now on count as later than what any process has opened before.
+
+        For a process that outlives its workers: they began later than it did, and have no more to say.
+        """
+        self._attempt = new_attempt()
 
     def existing(self, node: str) -> Run:
         """Return a handle on a run without starting it again, to add to it."""
-        return Run(self, node)
+        return Run(self, node, self._attempt)
 
     def run_id(self, node: str) -> str:
         """Return MLflow's id of the node's run, waiting for what was handed over to be written.
@@ -391,10 +400,10 @@ class Tracker:
     def _end_ms(self) -> int:
         return max(_now_ms(), self._last_start_ms)  # no run may end before it starts
 
-    def _hand_over(self, what: str, node: str, **fields: Any) -> None:
+    def _hand_over(self, what: str, node: str, attempt: str, **fields: Any) -> None:
         if self._closed:
             raise RuntimeError("the tracker is closed")
-        self._writer.hand_over({"what": what, "node": node, "attempt": self._attempt, **fields})
+        self._writer.hand_over({"what": what, "node": node, "attempt": attempt, **fields})
 
 
 def _now_ms() -> int:

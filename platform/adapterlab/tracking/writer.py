@@ -19,7 +19,7 @@ from adapterlab.errors import NotFoundError
 from adapterlab.passwords import hide_passwords
 from adapterlab.records import State
 from adapterlab.tracking.runs import RunDescription, Runs
-from adapterlab.tracking.spool import Entry, Leftover, Spool
+from adapterlab.tracking.spool import Entry, Spool
 from adapterlab.tracking.store import Answer, is_passing
 
 _MOST_WAITING = 500
@@ -236,7 +236,7 @@ class Writer:
         """Write what processes that died had handed over, before anything of our own."""
         for leftover in self._spool.leftovers():
             entries = leftover.entries()
-            for node, group in _by_run([*entries, *_endings(entries, leftover)]):
+            for node, group in _by_run([*entries, *_endings(entries)]):
                 if not self._apply_patiently(leftover.experiment, node, group, again=True):
                     return
             if entries:
@@ -278,7 +278,7 @@ def _by_run(entries: Iterable[Entry]) -> list[tuple[str, list[Entry]]]:
     return list(groups.items())
 
 
-def _endings(entries: list[Entry], leftover: Leftover) -> list[Entry]:
+def _endings(entries: list[Entry]) -> list[Entry]:
     """Return an end for every run the dead process had opened and not ended."""
     last: dict[str, dict[str, Any]] = {}
     for entry in entries:
@@ -289,7 +289,7 @@ def _endings(entries: list[Entry], leftover: Leftover) -> list[Entry]:
         {
             "what": "end",
             "node": node,
-            "attempt": leftover.owner,
+            "attempt": entry["attempt"],
             "state": str(State.KILLED),
             "reason": _DEATH_REASON,
             "time_ms": now_ms,

@@ -293,6 +293,27 @@ def test_replayed_end_does_not_end_a_later_attempt(place):
         assert place.runs()["s"].info.status == "RUNNING"
 
 
+@pytest.mark.parametrize("replayed", ["before", "after"])
+def test_process_that_outlives_its_worker_has_the_last_word(place, replayed):
+    """The worker opened the run later than the driver began, and was killed in it."""
+    with place.open() as driver:
+        driver.run("s", name="s", parent=None)
+        driver.flush()
+        _killed(place, 'tracker.run("s/0", name="0", parent="s")')
+        if replayed == "before":
+            with place.open() as next_worker:
+                next_worker.flush()
+            assert place.runs()["s/0"].info.status == "KILLED"
+        driver.begin_again()
+        driver.run("s/0", name="0", parent="s").end(State.FAILED, "it hung")
+        driver.existing("s").end(State.FAILED)
+    with place.open() as later:
+        later.flush()
+    runs = place.runs()
+    assert {node: run.info.status for node, run in runs.items()} == {"s": "FAILED", "s/0": "FAILED"}
+    assert runs["s/0"].data.tags[REASON_TAG] == "it hung"
+
+
 def test_what_mlflow_refused_is_kept_and_written_when_the_cause_is_gone(place):
     """A file stands where the folder of artifacts should be: nothing of it is lost, and nothing else waits for it."""
     (place.folder / "artifacts").write_text("in the way")
