@@ -70,10 +70,10 @@ SHAPE = _shape(_WIDE)
 """A small shape whose attention maps are equally wide."""
 GROUPED = _shape(_NARROW)
 """The same with grouped queries: keys and values are half as wide as queries."""
-POOL = PoolShape(3, (Site("ffn", _WIDE, _WIDE),), 3)
+POOL = PoolShape(3, (Site("ffn", _WIDE, _WIDE),), 3, target=2)
 """Three adapters at one site."""
 UNEVEN_POOL = PoolShape(
-    3, (Site("attention.query", _WIDE, _WIDE), Site("attention.value", _WIDE, _NARROW)), 3
+    3, (Site("attention.query", _WIDE, _WIDE), Site("attention.value", _WIDE, _NARROW)), 3, target=2
 )
 """Three adapters at two sites of different width."""
 
@@ -237,7 +237,7 @@ class CombinerContract:
 
     def test_every_dimension_changes_what_is_trained(self) -> None:
         """A searched dimension that changes neither the start, a step nor the loss would be searched in vain."""
-        for name in self.plugin.dimensions:
+        for name in (*self.plugin.dimensions, *self.plugin.optional):
             if name != "lr":
                 low, high = (_trained_with(self.plugin, {name: value}) for value in (0.2, 0.7))
                 assert not torch.equal(low, high), name
@@ -250,7 +250,7 @@ class CombinerContract:
 
     def test_lanes_that_are_alike_combine_together_as_each_does_alone(self) -> None:
         """Trials of one study differ in their dimensions: what is not in ``alike`` is kept apart by ``together``."""
-        others = [name for name in self.plugin.dimensions if name != "lr"]
+        others = [name for name in (*self.plugin.dimensions, *self.plugin.optional) if name != "lr"]
         for shape in (POOL, UNEVEN_POOL):
             trials = [_layer(self.plugin, shape, dict.fromkeys(others, value)) for value in (0.2, 0.4, 0.7)]
             first = trials[0]

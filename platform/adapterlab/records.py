@@ -156,6 +156,8 @@ class PoolShape:
     """The adapter method's sites, ``S`` of them."""
     sources: int
     """Adapters in the pool, ``T``, >= 1."""
+    target: int | None = None
+    """Which of them is the target's own, in coefficient order; ``None``: none, or not known here."""
 
     @property
     def points(self) -> tuple[Site, ...]:

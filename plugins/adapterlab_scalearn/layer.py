@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from copy import copy
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from adapterlab.plugin import (
     FrozenPool,
     PoolShape,
     Tensors,
+    UsageError,
     at_point,
     fresh_omega,
     omega_rows,
@@ -32,6 +34,34 @@ from adapterlab_scalearn.plugin import ScaLearn, ScaLearnSettings
 _INIT_STD = 1e-3  # Source: official code, init N(init_scale / T, 0.001)
 
 
+@dataclass(frozen=True)
+class Start:
+    """Where coefficients start: ``ω_t = (1 − share) · scale / T + share · [t is the target's own source]``."""
+
+    scale: float
+    """Sum of the T coefficients; 2 in the paper."""
+    share: float = 0.0
+    """0: all alike, as in the paper; 1: as good as the target's own adapter alone."""
+
+    def means(self, pool: PoolShape) -> float | Tensor:
+        """Return the mean of what is drawn: one number for all, or (T, 1).
+
+        Raises:
+            UsageError: It starts at the target's own source, which is not in the pool.
+        """
+        alike = self.scale / pool.sources
+        if not self.share:
+            return alike
+        if pool.target is None:
+            raise UsageError(
+                f"target_share {self.share:g} starts at the target's own adapter, which is not in the pool",
+                remedy="Add the target to pool.tasks, or leave target_share out.",
+            )
+        means = torch.full((pool.sources, 1), (1 - self.share) * alike)
+        means[pool.target] += self.share
+        return means
+
+
 class ScaLearnLayer(CombinerLayer):
     """Torch side of all members of the family.
 
@@ -39,8 +69,9 @@ class ScaLearnLayer(CombinerLayer):
         member: Which coefficients it has, and their constraint.
         settings: The regulariser's.
         pool: What is combined.
-        init_scale: Sum of the T coefficients at the start; 2 in the paper.
+        start: Where coefficients start.
         dropout: Probability that a coefficient counts as 0 in a step, in [0, 1).
+        l1: Weight of the mean over points and dimensions of ``Σ_t |ω_t|`` in the loss, >= 0.
     """
 
     reads = frozenset[str]()
@@ -51,13 +82,15 @@ class ScaLearnLayer(CombinerLayer):
         settings: ScaLearnSettings,
         pool: PoolShape,
         *,
-        init_scale: float,
+        start: Start,
         dropout: float,
+        l1: float = 0.0,
     ) -> None:
         super().__init__(pool)
         self.member, self.settings = member, settings
-        self.init_scale = init_scale
+        self.start = start
         self.dropout: float | Sequence[float] = dropout
+        self.l1: float | Sequence[float] = l1
 
     @property
     def alike(self) -> Hashable:
@@ -66,17 +99,20 @@ class ScaLearnLayer(CombinerLayer):
         return member.per_dimension, member.per_layer, member.constraint, self.settings, self.pool
 
     def together(self, layers: Sequence[ScaLearnLayer]) -> ScaLearnLayer:
-        """Return a layer that drops each lane's coefficients by the lane's own probability."""
+        """Return a layer that has each lane's own probability of dropout, and weight of L1."""
         joined = copy(self)
         joined.dropout = [float(one.dropout) for one in layers]  # type: ignore[arg-type]
+        joined.l1 = [float(one.l1) for one in layers]  # type: ignore[arg-type]
         return joined
 
     def initial(self, generator: torch.Generator) -> Tensors:
-        """Return fresh coefficients, each drawn from N(init_scale / T, 0.001)."""
-        mean = self.init_scale / self.pool.sources
+        """Return fresh coefficients, each drawn from N(init_scale / T, 0.001), or around another :class:`Start`."""
+        means = self.start.means(self.pool)
 
         def draw(shape: tuple[int, int, int]) -> Tensor:
-            return torch.empty(shape).normal_(mean, _INIT_STD, generator=generator)
+            if isinstance(means, float):
+                return torch.empty(shape).normal_(means, _INIT_STD, generator=generator)
+            return torch.empty(shape).normal_(0, _INIT_STD, generator=generator) + means
 
         member = self.member
         return fresh_omega(self.pool, draw, per_point=member.per_layer, per_dimension=member.per_dimension)
@@ -98,11 +134,17 @@ class ScaLearnLayer(CombinerLayer):
         return scaled_sum(self._constrained(drop(omega, self.dropout, generator)), pool, h)
 
     def penalty(self, tensors: Mapping[str, Tensor]) -> Tensor | None:
-        """Return ``λ/T · Σ_l Σ_t (1 − mean_i ω_lti)²``, or the official code's term.
+        """Return ``λ/T · Σ_l Σ_t (1 − mean_i ω_lti)²``, or the official code's term, and that of L1.
 
         The official code takes ``λ · Σ_t (1 − Σ_i ω_ti)²`` for the variants that share coefficients
         between layers: a sum where the others have a mean, and no division by T.
         """
+        terms = [
+            one for one in (self._pressed_to_one(tensors), self._pressed_to_zero(tensors)) if one is not None
+        ]
+        return sum(terms[1:], terms[0]) if terms else None
+
+    def _pressed_to_one(self, tensors: Mapping[str, Tensor]) -> Tensor | None:
         if not self.settings.regulariser:
             return None
         weight = float(self.settings.regulariser)
@@ -116,6 +158,16 @@ class ScaLearnLayer(CombinerLayer):
             else:
                 terms.append(weight / omega.shape[-2] * (1 - omega.mean(-1)).square().sum((-2, -1)))
         return terms[0] if len(terms) == 1 else torch.stack(terms).sum(0)
+
+    def _pressed_to_zero(self, tensors: Mapping[str, Tensor]) -> Tensor | None:
+        if not (any(self.l1) if isinstance(self.l1, Sequence) else self.l1):
+            return None
+        omegas = [
+            tensors[name] for name in tensors if name.startswith("omega")
+        ]  # (…, P or 1, T, e or 1) each
+        sums = [omega.abs().sum(-2).mean(-1).sum(-1) for omega in omegas]
+        mean = sum(sums[1:], sums[0]) / sum(omega.shape[-3] for omega in omegas)  # (…)
+        return mean * torch.as_tensor(self.l1, dtype=mean.dtype, device=mean.device)
 
     def coefficients(self, tensors: Mapping[str, Tensor]) -> Coefficients:
         """Return the coefficients that are in effect."""

@@ -28,7 +28,7 @@ _SEARCH: Mapping[str, Any] = {
 
 
 class ScaLearnSettings(BaseModel):
-    """What ScaLearn has beyond the searched lr, init_scale and dropout; absent from keys at its defaults."""
+    """What ScaLearn has beyond its dimensions; absent from keys at its defaults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
@@ -43,6 +43,10 @@ class ScaLearnSettings(BaseModel):
         # Adapters and transfers from before these settings existed keep their keys.
         fields = type(self).model_fields
         return {name: value for name, value in dump(self).items() if value != fields[name].default}
+
+
+_OPTIONAL: Mapping[str, float] = {"target_share": 0.0, "l1": 0.0}
+"""A start and a sparsity that the paper has not."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class ScaLearn(Combiner):
     version: int = 1
     settings: type[BaseModel] = ScaLearnSettings
     dimensions: Mapping[str, Any] = field(default_factory=lambda: _SEARCH)
+    optional: Mapping[str, float] = field(default_factory=lambda: _OPTIONAL)
+    of_target: frozenset[str] = frozenset({"target_share"})
 
     def trainable_parameters(self, settings: BaseModel, pool: PoolShape) -> int:
         """Return the number of coefficients: 73,728, 96, 6,144 and 8 at roberta-base shape, T = 8."""
@@ -72,12 +78,21 @@ class ScaLearn(Combiner):
         )
 
     def layer(
-        self, settings: ScaLearnSettings, pool: PoolShape, *, init_scale: float, dropout: float
+        self,
+        settings: ScaLearnSettings,
+        pool: PoolShape,
+        *,
+        init_scale: float,
+        dropout: float,
+        target_share: float = 0.0,
+        l1: float = 0.0,
     ) -> CombinerLayer:
         """Import the torch side."""
-        from adapterlab_scalearn.layer import ScaLearnLayer
+        from adapterlab_scalearn.layer import ScaLearnLayer, Start
 
-        return ScaLearnLayer(self, settings, pool, init_scale=init_scale, dropout=dropout)
+        return ScaLearnLayer(
+            self, settings, pool, start=Start(init_scale, target_share), dropout=dropout, l1=l1
+        )
 
 
 SCALEARN = ScaLearn("scalearn", per_dimension=True, per_layer=True)
@@ -85,11 +100,12 @@ SCALEARN_UNIFORM = ScaLearn("scalearn_uniform", per_dimension=False, per_layer=T
 SCALEARN_PP = ScaLearn("scalearn_pp", per_dimension=True, per_layer=False)
 SCALEARN_UNIFORM_PP = ScaLearn("scalearn_uniform_pp", per_dimension=False, per_layer=False)
 # The constraints of the paper's ablation (table 8), which trains them without dropout.
+# A constraint leaves nothing of what L1 does, and a softmax nothing of a start at 1 and 0.
 SCALEARN_MEAN = ScaLearn(
     "scalearn_mean", per_dimension=True, per_layer=True, constraint="mean",
-    dimensions={**_SEARCH, "dropout": 0.0},
+    dimensions={**_SEARCH, "dropout": 0.0}, optional={"target_share": 0.0},
 )  # fmt: skip
 SCALEARN_SOFTMAX = ScaLearn(
     "scalearn_softmax", per_dimension=True, per_layer=True, constraint="softmax",
-    dimensions={**_SEARCH, "dropout": 0.0},
+    dimensions={**_SEARCH, "dropout": 0.0}, optional={},
 )  # fmt: skip

@@ -48,6 +48,7 @@ from adapterlab.planning.steps import (
 from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, StepKind, TaskFacts, row_length
 from adapterlab.registry import entry_points
 from adapterlab.spec.model import Spec
+from adapterlab.spec.search_space import SOURCE_HEAD, bounds_of
 from adapterlab.spec.studies import StudyPlan, study_plans
 
 STEP_VERSIONS: Mapping[StepKind, int] = {StepKind.SOURCE: 3, StepKind.STUDY: 4, StepKind.TRANSFER: 2}
@@ -401,6 +402,11 @@ def _check_combiners(study: StudyPlan, target: str, pool: Sequence[PoolMember], 
         fault = choice.plugin.complaint(choice.settings, tasks, target)
         if fault:
             raise UsageError(f"{choice.kind} on {target}: {fault}")
+        for name in (SOURCE_HEAD, *choice.plugin.of_target):
+            if target not in tasks and name in choice.spaces and bounds_of(choice.spaces[name])[1] > 0:
+                raise UsageError(
+                    f"{choice.kind} on {target}: {name} starts at the target's own adapter, which its pool has not"
+                )
         for member in pool if models_of(choice) else ():
             one, known = by_key.get(member.key), facts.tasks.get(member.task)
             if one is not None and (known is None or one.task_digest != known.content_digest):

@@ -282,6 +282,12 @@ class StudyJob:
             return dict(self.combiners[0].spaces)
         return {f"{one.kind}.{name}": space for one in self.combiners for name, space in one.spaces.items()}
 
+    @property
+    def target_position(self) -> int | None:
+        """Where the target's own adapter is in the pool, the last of several; ``None``: nowhere."""
+        places = [place for place, member in enumerate(self.pool) if member.task == self.task]
+        return places[-1] if places else None
+
     def recipe(self, kind: str) -> CombinerRecipe:
         """Return the combiner of a name.
 

@@ -100,7 +100,7 @@ def _check_dimensions(combiner: Combiner, what: str, page: str) -> None:
     taken = [
         one for one in inspect.signature(combiner.layer).parameters.values() if one.kind is one.KEYWORD_ONLY
     ]
-    declared, read = set(combiner.dimensions) - {"lr"}, {one.name for one in taken}
+    declared, read = {*combiner.dimensions, *combiner.optional} - {"lr"}, {one.name for one in taken}
     if "lr" not in combiner.dimensions:
         raise PluginError(f'{what} has no dimension "lr", which every study needs', remedy=page)
     for name in sorted(declared - read):
@@ -109,6 +109,13 @@ def _check_dimensions(combiner: Combiner, what: str, page: str) -> None:
             "and change nothing",
             remedy=f"Take it as a keyword-only parameter, layer(self, settings, pool, *, {name}). {page}",
         )
+    defaults = {one.name: one.default for one in taken}
+    for name, absent in combiner.optional.items():
+        if defaults[name] != absent:
+            raise PluginError(
+                f"{what}: layer() must take the optional dimension {name!r} with the default {absent:g}",
+                remedy=page,
+            )
     for name in sorted(one.name for one in taken if one.name not in declared and one.default is one.empty):
         raise PluginError(
             f"{what}: layer() takes {name!r}, which is no dimension of it",

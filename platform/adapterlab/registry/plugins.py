@@ -140,6 +140,11 @@ class Combiner(Checked, ABC):
     """What a study of it searches, with each dimension's default as it would stand under ``[search]``: a
     number, ``{"low", "high", "log"}`` or ``{"choices"}``. Always holds ``"lr"``, which the engine uses; a
     trial's values of all others are what :attr:`layer` is called with, by keyword."""
+    optional: Mapping[str, float] = {}
+    """Dimensions that a study has only where its spec writes them, with the value that their absence means; the
+    layer takes each by keyword, with that value as default. A spec that does not write them keeps its keys."""
+    of_target: frozenset[str] = frozenset()
+    """Those of its dimensions that need the target's own adapter in the pool, unless they are 0."""
     token_dependent: bool = False
     """Whether coefficients differ from token to token; such combinations do not fold into one adapter."""
 

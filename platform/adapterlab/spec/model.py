@@ -218,6 +218,10 @@ class CombinerSpec(Frozen):
         return tuple(dict.fromkeys((*(kind for kind in self.kinds if kind != AUTO), *self.among)))
 
 
+DIMENSIONS: Final = ("lr", "init_scale", "dropout", "head_lr", "source_head", "target_share", "l1")
+"""The search dimensions that have a key under ``[search]``; others stand under ``[combiner.per_kind]``."""
+
+
 class SearchSpec(Frozen):
     """The search of one combiner's settings on one target; the objective is validation only."""
 
@@ -232,6 +236,17 @@ class SearchSpec(Frozen):
     dropout: Space | None = None
     """Dropout in [0, 1) on coefficients, or on AdapterFusion's scores; absent: each combiner's own, 0.3 for
     ScaLearn, 0.1 for AdapterFusion. Of combiners without it no part."""
+    head_lr: Space | None = None
+    """Learning rate of the head, > 0; absent: ``lr``."""
+    source_head: Space | None = None
+    """How far the head starts at the one that the target's own source adapter was trained with: 0 fresh, 1 that
+    head, between them their mixture. Needs the target in its pool. Absent: 0, as in the papers."""
+    target_share: Space | None = None
+    """How far coefficients start at the target's own source: 0 all alike at ``init_scale`` / T, 1 that source's at 1
+    and the others' at 0. Needs the target in its pool. Absent: 0, as in the papers. Of combiners without it no part."""
+    l1: Space | None = None
+    """Weight of a loss term, the sum over sources of the mean absolute coefficient, that presses those of
+    sources that do not help towards 0; absent: 0. Of combiners without it no part."""
     sampler: Literal["tpe", "random", "grid"] = "tpe"
     """How settings are proposed."""
     pruner: Literal["median", "none"] = "median"
@@ -248,7 +263,9 @@ class SearchSpec(Frozen):
 
     def spaces(self) -> dict[str, float | FloatRange | Choices]:
         """Return the dimensions that are written, by name."""
-        written = {"lr": self.lr, "init_scale": self.init_scale, "dropout": self.dropout}
+        written: dict[str, float | FloatRange | Choices | None] = {
+            name: getattr(self, name) for name in DIMENSIONS
+        }
         return {name: space for name, space in written.items() if space is not None}
 
 
@@ -258,8 +275,15 @@ def check_dimensions(spaces: Mapping[str, float | FloatRange | Choices]) -> None
     Raises:
         ValueError: One does not.
     """
-    if "lr" in spaces and bounds_of(spaces["lr"])[0] <= 0:
-        raise ValueError(f"lr must be positive, got {bounds_of(spaces['lr'])[0]}")
+    for name in ("lr", "head_lr"):
+        if name in spaces and bounds_of(spaces[name])[0] <= 0:
+            raise ValueError(f"{name} must be positive, got {bounds_of(spaces[name])[0]}")
+    for name in ("source_head", "target_share"):
+        low, high = bounds_of(spaces[name]) if name in spaces else (0, 1)
+        if low < 0 or high > 1:
+            raise ValueError(f"{name} must lie in [0, 1], got {low} to {high}")
+    if "l1" in spaces and bounds_of(spaces["l1"])[0] < 0:
+        raise ValueError(f"l1 must not be negative, got {bounds_of(spaces['l1'])[0]}")
     if "dropout" in spaces:
         low, high = bounds_of(spaces["dropout"])
         if low < 0 or high >= 1:

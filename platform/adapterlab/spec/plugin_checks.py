@@ -19,6 +19,7 @@ from adapterlab.registry.plugins import Combiner
 from adapterlab.spec.complaints import MAX_COMPLAINTS, Complaint, complaints_of, suggest
 from adapterlab.spec.model import AUTO, AdapterSpec, CombinerSpec, Spec
 from adapterlab.spec.positions import Path
+from adapterlab.spec.search_space import OF_EVERY_COMBINER, SOURCE_HEAD, bounds_of, parse_space
 
 JOINT = ("full_m", "adapter_m", "propetl_m", "hyperformer", "hyperformer_pp", "mt_a")
 """Methods of the papers' tables that train one model on all targets at once: there is no such step yet."""
@@ -164,7 +165,7 @@ def _settings(plugin: Combiner, kind: str, combiner: Mapping[str, Any]) -> Itera
 def _dimensions(plugin: Combiner, kind: str, document: Mapping[str, Any]) -> Iterator[Complaint]:
     own = _table(_own(_table(document, "combiner"), kind), "search")
     path: Path = ("combiner", "per_kind", kind, "search")
-    known = tuple(plugin.dimensions)
+    known = (*plugin.dimensions, *plugin.optional, *OF_EVERY_COMBINER)
     for name in own:
         if name not in known:
             near = suggest(name, known)
@@ -194,6 +195,7 @@ def _fit(plugin: Combiner, kind: str, path: Path, document: Mapping[str, Any]) -
     except (ValidationError, ValueError, OverflowError):
         return  # complained of already
     points = plugin.points(settings)
+    yield from _starts(plugin, kind, document)
     if path[1] == "among" and len(points) > 1:
         yield Complaint(
             path, "value", f"a grid of {kind} is {len(points)} studies, it cannot be among auto's"
@@ -204,6 +206,25 @@ def _fit(plugin: Combiner, kind: str, path: Path, document: Mapping[str, Any]) -
         if fault:
             hint = 'add it to pool.tasks, and keep pool.target = "include"'
             yield Complaint(path, "value", f"{kind}: {fault}", hint)
+
+
+def _starts(plugin: Combiner, kind: str, document: Mapping[str, Any]) -> Iterator[Complaint]:
+    """Check that what starts at the target's own adapter has one, target by target."""
+    own = _table(_own(_table(document, "combiner"), kind), "search")
+    without = [target for target, pool in _pools(document) if target not in pool]
+    for name in sorted({SOURCE_HEAD, *plugin.of_target} if without else ()):
+        here: Path = ("combiner", "per_kind", kind, "search", name) if name in own else ("search", name)
+        try:
+            space = parse_space(own.get(name, _table(document, "search").get(name, 0.0)))
+        except ValidationError:
+            continue  # complained of already
+        if bounds_of(space)[1] > 0:
+            yield Complaint(
+                here,
+                "value",
+                f"{name} starts {kind} at the target's own adapter, and the pool of {without[0]} has none",
+                'add it to pool.tasks, and keep pool.target = "include"',
+            )
 
 
 def _combinable(document: Mapping[str, Any]) -> Iterator[Complaint]:

@@ -11,6 +11,11 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapt
 Setting = float | str
 """A dimension's value; text only where the combiner is one."""
 
+HEAD_LR = "head_lr"
+SOURCE_HEAD = "source_head"
+OF_EVERY_COMBINER = (HEAD_LR, SOURCE_HEAD)
+"""Optional dimensions that the engine uses itself, whatever the combiner."""
+
 COMBINER = "combiner"
 """The dimension whose value decides which others there are, in a study that chooses the combiner. Its
 combiners' own dimensions are stored as ``<combiner>.<dimension>``."""
@@ -26,6 +31,10 @@ class TrialSetting:
     """Value of each of the combiner's own dimensions, by name."""
     combiner: str | None = None
     """The combiner's name where the study chooses it."""
+    head_lr: float | None = None
+    """Peak learning rate of the head; ``None``: ``lr``."""
+    source_head: float = 0.0
+    """How far the head starts at the target's own adapter's, in [0, 1]."""
 
     @classmethod
     def of(cls, values: Mapping[str, Setting]) -> TrialSetting:
@@ -34,9 +43,16 @@ class TrialSetting:
         Raises:
             KeyError: There is no learning rate among the values.
         """
-        own = {name: float(value) for name, value in values.items() if name not in ("lr", COMBINER)}
-        chosen = values.get(COMBINER)
-        return cls(float(values["lr"]), own, None if chosen is None else str(chosen))
+        engine = ("lr", COMBINER, *OF_EVERY_COMBINER)
+        own = {name: float(value) for name, value in values.items() if name not in engine}
+        chosen, head_lr = values.get(COMBINER), values.get(HEAD_LR)
+        return cls(
+            lr=float(values["lr"]),
+            dimensions=own,
+            combiner=None if chosen is None else str(chosen),
+            head_lr=None if head_lr is None else float(head_lr),
+            source_head=float(values.get(SOURCE_HEAD, 0.0)),
+        )
 
 
 class Frozen(BaseModel):

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import Combiner
 from adapterlab.spec.model import AUTO, CombinerSpec, PerKindSpec, Spec
-from adapterlab.spec.search_space import Choices, FloatRange, parse_space
+from adapterlab.spec.search_space import OF_EVERY_COMBINER, Choices, FloatRange, parse_space
 from adapterlab.spec.training import TransferSpec
 
 Spaces = dict[str, float | FloatRange | Choices]
@@ -88,10 +88,12 @@ def spaces_of(
         own: What ``[combiner.per_kind.<kind>.search]`` says.
     """
     written = {**shared, **own}
-    return {
+    spaces = {
         name: written[name] if name in written else parse_space(default)
         for name, default in plugin.dimensions.items()
     }
+    optional = [name for name in (*OF_EVERY_COMBINER, *plugin.optional) if name in written]
+    return spaces | {name: written[name] for name in optional}
 
 
 def _choices_of(spec: Spec, kind: str) -> list[tuple[str, CombinerChoice]]:

@@ -17,12 +17,42 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from adapterlab.errors import UsageError
 from adapterlab.records import PoolShape
 from adapterlab.registry.plugins import Combiner
 from adapterlab.train.adaptation import Adaptation, SourcePool
-from adapterlab.train.layers import Backbone, CombinerLayer, MethodLayer
+from adapterlab.train.layers import Backbone, CombinerLayer, MethodLayer, Tensors
 from adapterlab.train.rng import Draws
 from adapterlab.train.together import Together
+from adapterlab.train.weights import HEAD_PREFIX
+
+
+@dataclass(frozen=True)
+class HeadStart:
+    """Where a lane's head starts, between a fresh one and one that is trained."""
+
+    trained: Mapping[str, Tensor]
+    """That of the target's own source adapter."""
+    share: float
+    """0: fresh, 1: the trained one."""
+
+    def over(self, fresh: Mapping[str, Tensor]) -> Tensors:
+        """Return ``(1 − share) · fresh + share · trained``, tensor by tensor.
+
+        Raises:
+            UsageError: The trained head is none, or one of another shape.
+        """
+        shapes = [{name: tuple(one.shape) for name, one in head.items()} for head in (fresh, self.trained)]
+        if shapes[0] != shapes[1]:
+            raise UsageError(
+                f"the head starts at the target's own adapter's, which has {shapes[1] or 'none'}, "
+                f"where the task needs {shapes[0]}",
+                remedy="Take search.source_head out, or train the target's adapter in this sweep (pool.tasks).",
+            )
+        return {
+            name: (1 - self.share) * one + self.share * self.trained[name].to(one.dtype)
+            for name, one in fresh.items()
+        }
 
 
 class TokenMeans:
@@ -64,6 +94,10 @@ class Combination(Adaptation):
     """Tensors of the combiner that are not trained, on the pool's device."""
     token_dependent: bool = False
     """Whether the combiner's coefficients differ from token to token."""
+    head: HeadStart | None = None
+    """Where the head starts; ``None``: fresh."""
+    head_rate: float = 1.0
+    """The head's learning rate over the lane's."""
     means: TokenMeans | None = None
     """Where evaluation collects token-dependent coefficients; ``None``: nowhere."""
 
@@ -133,6 +167,10 @@ class Combination(Adaptation):
         """Return whether weight decay acts on a tensor."""
         return self.combiner.decays(name)
 
+    def lr_factor(self, name: str) -> float:
+        """Return the head's rate for its tensors, 1 for others."""
+        return self.head_rate if name.startswith(HEAD_PREFIX) else 1.0
+
 
 def pool_for(
     combiner: CombinerLayer,
@@ -174,7 +212,9 @@ def combiner_layer(
     """
     given = values or {}
     dimensions = {
-        name: given.get(name, _start(default)) for name, default in plugin.dimensions.items() if name != "lr"
+        name: given.get(name, _start(default))
+        for name, default in {**plugin.dimensions, **plugin.optional}.items()
+        if name != "lr"
     }
     return plugin.layer(settings, pool, **dimensions)
 

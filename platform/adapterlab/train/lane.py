@@ -24,6 +24,7 @@ from adapterlab.train.layers import Backbone, HeadLayer, MethodLayer, Tensors
 from adapterlab.train.optimizer import Update, clipping
 from adapterlab.train.passes import Rectangle, epoch_batches, gather
 from adapterlab.train.rng import key_of_numbers, stream
+from adapterlab.train.weights import HEAD_PREFIX
 
 
 @dataclass(eq=False)
@@ -269,7 +270,12 @@ def transfer_lane(
         UsageError: The task's head cannot answer tasks of its kind.
     """
     tensors = combination.combiner.initial(stream(seed, "combiner init"))
-    return _lane(backbone, task, combination, tensors, settings, seed, name, sees_test=sees_test)
+    lane = _lane(backbone, task, combination, tensors, settings, seed, name, sees_test=sees_test)
+    if combination.head is not None:
+        fresh = {one: tensor.detach() for one, tensor in lane.tensors.items() if one.startswith(HEAD_PREFIX)}
+        for one, start in combination.head.over(fresh).items():
+            lane.tensors[one] = start.requires_grad_()
+    return lane
 
 
 def _lane(

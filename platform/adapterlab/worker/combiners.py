@@ -12,7 +12,7 @@ from adapterlab.registry.entry_points import adapter_method, combiner
 from adapterlab.spec.search_space import TrialSetting
 from adapterlab.train import weights
 from adapterlab.train.adaptation import SourcePool
-from adapterlab.train.combination import Combination, pool_for
+from adapterlab.train.combination import Combination, HeadStart, pool_for
 from adapterlab.train.lane import Lane, transfer_lane
 from adapterlab.train.layers import CombinerLayer, MethodLayer, ModelFolder, PoolContext, Tensors
 from adapterlab.train.pooling import adopted
@@ -66,8 +66,24 @@ class StudyCombiners:
 
     @property
     def shape(self) -> PoolShape:
-        """Where the pool's adapters attach, and how many they are."""
-        return PoolShape(self.method.shape.layers, self.method.sites, len(self._job.pool))
+        """Where the pool's adapters attach, how many they are, and which is the target's own."""
+        return PoolShape(
+            self.method.shape.layers, self.method.sites, len(self._job.pool), self._job.target_position
+        )
+
+    @cached_property
+    def own_head(self) -> Tensors:
+        """The head that the target's own adapter was trained with, on the worker's device; empty: there is none."""
+        position, catalog = self._job.target_position, self._worker.catalog
+        if position is None:
+            return {}
+        record = catalog.get_adapter(self._job.pool[position].adapter_key)
+        read = weights.from_bytes(catalog.read_weights(record))
+        return {
+            name: tensor.to(self._worker.backbone.device)
+            for name, tensor in read.items()
+            if name.startswith(weights.HEAD_PREFIX)
+        }
 
 
 @dataclass
@@ -118,7 +134,14 @@ class StudyCombiner:
         }
         return transfer_lane(
             backbone,
-            Combination(self.pool_of(layer), layer, placed, token_dependent=self.plugin.token_dependent),
+            Combination(
+                self.pool_of(layer),
+                layer,
+                placed,
+                token_dependent=self.plugin.token_dependent,
+                head=HeadStart(self.study.own_head, setting.source_head) if setting.source_head else None,
+                head_rate=1.0 if setting.head_lr is None else setting.head_lr / setting.lr,
+            ),
             self.task,
             self.recipe.training.at(setting.lr),
             seed=seed,

@@ -395,6 +395,8 @@ class _FinalRun:
         self.run.outcome(best, result.test_metrics, best_epoch=result.best_epoch)
         attends = result.mean_coefficients is not None
         start = 1.0 if attends else setting.dimensions.get("init_scale")  # attention starts even: 1 / T each
+        if setting.dimensions.get("target_share"):
+            start = None
         shown = job.label if combiner.kind == job.combiner else f"{job.label} · {combiner.kind}"
         self.run.coefficients(
             values, job, None if start is None else float(start), shown, token_dependent=attends

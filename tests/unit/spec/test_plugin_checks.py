@@ -167,6 +167,20 @@ def test_single_needs_the_targets_own_adapter():
     assert [one.path for one in complaints(fine, targets={"tasks": ["glue/cola"]})] == [complaint.path]
 
 
+@pytest.mark.parametrize("name", ["target_share", "source_head"])
+def test_what_starts_at_the_targets_own_adapter_needs_it_in_the_pool(name):
+    without = {**FITTING["pool"], "target": "exclude"}
+    for space in (1.0, {"choices": [0.0, 0.5]}, {"low": 0.0, "high": 1.0}):
+        assert complaints({"kind": "scalearn"}, search={name: space}) == []
+        (complaint,) = complaints({"kind": "scalearn"}, search={name: space}, pool=without)
+        assert complaint.path == ("search", name)
+        assert "the target's own adapter" in complaint.message
+    assert complaints({"kind": "scalearn"}, search={name: 0.0}, pool=without) == []
+    own = {"kind": "scalearn", "per_kind": {"scalearn": {"search": {name: 1.0}}}}
+    (complaint,) = complaints(own, pool=without)
+    assert complaint.path == ("combiner", "per_kind", "scalearn", "search", name)
+
+
 def test_a_grid_sampler_needs_choices_of_every_combiner():
     search = {"sampler": "grid", "lr": 1e-3, "init_scale": 2.0, "dropout": 0.0}
     assert complaints({"kind": ["scalearn", "single"]}, search=search) == []
@@ -191,6 +205,15 @@ def test_adapters_that_cannot_be_combined_are_refused():
         ({"kind": "auto", "among": ["auto"]}, "cannot hold auto"),
         ({"kind": "scalearn", "per_kind": {"single": {}}}, "none of this spec"),
         ({"kind": "scalearn", "per_kind": {"scalearn": {"search": {"dropout": 1.0}}}}, "dropout must lie"),
+        (
+            {"kind": "scalearn", "per_kind": {"scalearn": {"search": {"target_share": 1.5}}}},
+            "target_share must lie",
+        ),
+        (
+            {"kind": "scalearn", "per_kind": {"scalearn": {"search": {"head_lr": 0.0}}}},
+            "head_lr must be positive",
+        ),
+        ({"kind": "scalearn", "per_kind": {"scalearn": {"search": {"l1": -1.0}}}}, "l1 must not be negative"),
     ],
 )
 def test_what_makes_no_sense_is_refused(combiner, words):
@@ -219,7 +242,7 @@ init_scale = 2.0
         load_spec(path)
     (fault,) = caught.value.details["faults"]
     assert fault["line"] == 12
-    assert fault["hint"] == "it has lr, dropout"
+    assert fault["hint"] == "it has lr, dropout, head_lr, source_head"
 
 
 def warned(pool, targets, **more):

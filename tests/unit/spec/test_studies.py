@@ -21,6 +21,17 @@ def test_dimensions_come_from_the_nearest_place():
     assert list(choice("scalearn", **kinds).spaces) == ["lr", "init_scale", "dropout"]
 
 
+def test_optional_dimensions_are_there_only_where_they_are_written():
+    kinds = {"combiner.kind": ["scalearn", "adapterfusion"]}
+    written = {"search.source_head": 1.0, "search.head_lr": 1e-4, "search.target_share": {"choices": [0, 1]}}
+    found = choice("scalearn", **kinds, **written).spaces
+    assert list(found) == ["lr", "init_scale", "dropout", "head_lr", "source_head", "target_share"]
+    assert found["target_share"].choices == (0, 1)
+    assert list(choice(**kinds, **written).spaces) == ["lr", "dropout", "head_lr", "source_head"]
+    own = {"combiner.per_kind": {"scalearn": {"search": {"l1": 0.1}}}}
+    assert choice("scalearn", **kinds, **own).spaces["l1"] == 0.1
+
+
 def test_training_of_one_combiner_differs_where_it_says_so():
     own = {"combiner.per_kind": {"adapterfusion": {"transfer": {"patience": 7, "backbone_dropout": False}}}}
     found = choice(**{"combiner.kind": ["scalearn", "adapterfusion"], "transfer.max_epochs": 9, **own})

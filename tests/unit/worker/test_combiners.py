@@ -17,6 +17,7 @@ from adapterlab.planning.steps import (
 from adapterlab.records import State, TrainRegime
 from adapterlab.registry.entry_points import adapter_method
 from adapterlab.spec.search_space import TrialSetting
+from adapterlab.train import weights
 from adapterlab.train.capacity import Capacity
 from adapterlab.train.loop import train_lanes
 from adapterlab.worker.combiners import StudyCombiners
@@ -50,8 +51,8 @@ def tempered(tmp_path):
     sys.modules.pop("tempered_two", None)
 
 
-def combiners_of(world, catalog, *kinds):
-    """The combiners of a study on a worker, which needs no sweep to make lanes."""
+def combiners_of(world, catalog, *kinds, own=False):
+    """The combiners of a study on a worker, which needs no sweep to make lanes; ``own``: the last adapter is its."""
     from adapterlab_encoder.loading import load
 
     backbone = load(world.backbone, dtype=torch.float64)
@@ -63,7 +64,10 @@ def combiners_of(world, catalog, *kinds):
         label="study",
         chooses=len(kinds) > 1,
         combiners=tuple(CombinerRecipe(kind, 1, {}, {}, TrainRegime(**TRAINING), {}) for kind in kinds),
-        pool=tuple(PoolMember(key, f"suite/{key[:4]}", key[:4]) for key in world.sources),
+        pool=tuple(
+            PoolMember(key, "glue/rte" if own and key == world.sources[-1] else f"suite/{key[:4]}", key[:4])
+            for key in world.sources
+        ),
         adapter=AdapterRecipe("pfeiffer", 1, settings.model_dump(mode="json")),
         search=SearchSettings("random", "none", 0, 1),
         search_key=None,
@@ -109,6 +113,23 @@ def test_the_shipped_dimensions_reach_the_layer_as_well(world, changed):
     assert not torch.equal(one.tensors["omega"], other.tensors["omega"])
 
 
+def test_the_engines_optional_dimensions_reach_the_lane(world):
+    """The head starts at that of the target's own adapter, read from the catalog, and has a rate of its own."""
+    plain = {"lr": 1e-2, "init_scale": 2.0, "dropout": 0.0}
+    with world.open() as catalog:
+        combiners, _ = combiners_of(world, catalog, "scalearn_uniform", own=True)
+        key = world.sources[-1]
+        stored = weights.from_bytes(catalog.read_weights(catalog.get_adapter(key)))
+        setting = TrialSetting.of({**plain, "source_head": 1.0, "head_lr": 5e-3, "target_share": 1.0})
+        lane = combiners.of(setting).lane(setting, seed=0, name="trial")
+    heads = {name: one for name, one in stored.items() if name.startswith("head.")}
+    assert heads
+    assert all(torch.equal(lane.tensors[name].float(), one) for name, one in heads.items())
+    assert lane.adaptation.lr_factor("head.out.weight") == 0.5
+    assert lane.adaptation.lr_factor("omega") == 1.0
+    assert float(lane.tensors["omega"][0, -1]) == pytest.approx(1, abs=0.01)
+
+
 @pytest.mark.usefixtures("tempered")
 def test_a_trial_chooses_its_combiner_and_brings_that_ones_dimensions(world):
     """In a study of ``auto`` each combiner is made once and lanes of both share the pool."""
@@ -124,7 +145,7 @@ def test_a_trial_chooses_its_combiner_and_brings_that_ones_dimensions(world):
             TrialSetting.of({"combiner": "scalearn", "lr": 1e-2, "init_scale": 1.0, "dropout": 0.2})
         )
         assert cold.temperature == 0.1
-        assert (plain.init_scale, plain.dropout) == (1.0, 0.2)
+        assert (plain.start.scale, plain.dropout) == (1.0, 0.2)
         assert first.pool_of(cold) is second.pool_of(plain)
 
 
