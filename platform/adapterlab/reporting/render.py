@@ -203,7 +203,7 @@ def cells_csv(summary: Summary, significance: Significance | None = None) -> str
         "parameters", "percent_of_backbone", "head_parameters", "seconds_a_run", "search_seconds",
     ]  # fmt: skip
     if significance is not None:
-        fields += ["against", "difference", "pairs", "p", "p_holm"]
+        fields += ["against", "difference", "pairs", "p", "p_adjusted", "effect"]
     lines = []
     for cell in summary.cells:
         whole, count = summary.backbone_parameters, cell.parameters
@@ -216,7 +216,7 @@ def cells_csv(summary: Summary, significance: Significance | None = None) -> str
         if significance is not None:
             one = significance.of(cell.combiner, cell.target)
             line += [significance.against]
-            line += [one.difference, one.pairs, one.p, one.p_holm] if one else [None] * 4
+            line += [one.difference, one.pairs, one.p, one.p_adjusted, one.effect] if one else [None] * 5
         lines.append(line)
     return csv_text(fields, lines)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from adapterlab.reporting.significance import AVERAGE, Comparison, Significance
+from adapterlab.reporting.significance import ACROSS, AVERAGE, Comparison, Significance
 from adapterlab.reporting.summary import Average, Cell, Summary, ranked
 
 NOTHING = "–"
@@ -232,38 +232,44 @@ def _share(count: int | None, whole: int | None) -> str:
 def comparisons(significance: Significance, summary: Summary, *, digits: int = 1) -> Grid:
     """Return rows × targets: difference to the reference, p-value and number of pairs."""
     several = len(summary.targets) > 1
-    names = [*summary.targets, *([AVERAGE] if several else [])]
+    names = [*summary.targets, *([AVERAGE, ACROSS] if several else [])]
     columns = [Column("method", is_number=False), *(Column(short(name)) for name in names)]
     rows = tuple(
         (
             Entry(row),
-            *(_comparison(significance.of(row, name), digits, holm=name != AVERAGE) for name in names),
+            *(_comparison(significance.of(row, name), digits) for name in names),
         )
         for row in summary.combiners
         if row != significance.against
     )
-    sizes = sorted({one.pairs for one in significance.comparisons if one.pairs > 1})
+    over_seeds = [one for one in significance.comparisons if one.target != ACROSS]
+    sizes = sorted({one.pairs for one in over_seeds if one.pairs > 1})
     least = "; ".join(f"n = {size}: {2.0 ** (1 - size):.2g}" for size in sizes)
-    exact = all(one.is_exact for one in significance.comparisons)
+    exact = all(one.is_exact for one in over_seeds)
     kind = "exact permutation test" if exact else "permutation test"
-    average = "; the average is one test, not corrected" if several else ""
-    method = f"two-sided p of the {kind} paired over seeds, Holm-corrected over the targets of a row{average}"
     notes = [
-        f"Difference to {significance.against} in points, mean over n shared seeds; {method}.",
-        f"Bold: p below {_LEVEL:g}.",
+        f"Difference to {significance.against} in points, mean over n shared seeds; two-sided p of the {kind} paired "
+        "over seeds, corrected for all rows and targets together (Westfall and Young's maxT)"
+        + ("; averages for all rows." if several else "."),
+        f"Bold: p below {_LEVEL:g}; of tables without any effect one in twenty has a bold cell.",
     ]
+    if several:
+        notes.append(
+            "Across targets: Wilcoxon's signed-rank test over the n targets' mean differences, corrected for all rows "
+            "(Holm). It asks about tasks like these, the other columns about seeds of these tasks."
+        )
     if least:
         notes.append(f"The smallest p that so many seeds can give, before correction: {least}.")
-    if not all(one.pairs > 1 for one in significance.comparisons):
+    if not all(one.pairs > 1 for one in over_seeds):
         notes.append("Fewer than two shared seeds can show nothing and are not tested.")
     return Grid(f"{summary.sweep}: against {significance.against}", tuple(columns), rows, tuple(notes))
 
 
-def _comparison(one: Comparison | None, digits: int, *, holm: bool) -> Entry:
+def _comparison(one: Comparison | None, digits: int) -> Entry:
     if one is None or one.difference is None:
         return Entry(NOTHING, note="no shared seed")
     text = f"{100 * one.difference:+.{digits}f}"
-    p = one.p_holm if holm else one.p
+    p = one.p_adjusted
     if p is None:
         return Entry(text, note=f"n = {one.pairs}, not tested")
     return Entry(text, note=f"p = {p:.3g}, n = {one.pairs}", mark="best" if p < _LEVEL else None)

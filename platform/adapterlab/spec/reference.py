@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from adapterlab.given_files import write_page
 from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import Combiner
 from adapterlab.spec.key_tables import Table, dimension_tables, table_of, tables, tables_of, toml
-from adapterlab.spec.model import PerKindSpec
+from adapterlab.spec.model import DIMENSIONS, PerKindSpec
+from adapterlab.spec.search_space import OF_EVERY_COMBINER
 from adapterlab.spec.training import PerTaskSpec
 
 _HEAD = """\
@@ -48,7 +49,7 @@ def _own_parts() -> Iterator[str]:
 
 def _dimensions() -> Iterator[str]:
     yield "## Search dimensions\n"
-    yield "`search.lr`, `search.init_scale` and `search.dropout` take a number (fixed), a range or choices.\n"
+    yield f"{_and(f'`search.{name}`' for name in DIMENSIONS)} take a number (fixed), a range or choices.\n"
     for table in dimension_tables():
         yield f"### A {table.path}\n" if table.path == "range" else "### Choices\n"
         yield f"{table.doc}\n"
@@ -69,10 +70,17 @@ def _plugins() -> Iterator[str]:
             yield _rows(table) if table.knobs else "It has none.\n"
             if isinstance(plugin := get(name), Combiner):
                 yield f"Searched unless the spec says otherwise: {_searched(plugin)}.\n"
+                optional = _and(f"`{name}`" for name in (*OF_EVERY_COMBINER, *plugin.optional))
+                yield f"Where the spec writes them: {optional}.\n"
 
 
 def _searched(plugin: Combiner) -> str:
     return ", ".join(f"`{name} = {toml(space)}`" for name, space in plugin.dimensions.items())
+
+
+def _and(names: Iterable[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}"
 
 
 def _title(table: Table) -> str:
