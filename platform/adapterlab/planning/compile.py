@@ -180,7 +180,8 @@ def _pool_steps(spec: Spec, facts: Facts, names: Mapping[str, str]) -> dict[str,
     needed = {
         task
         for target in spec.targets.tasks
-        for task in spec.pool_for(target)
+        for size in spec.pool.sizes
+        for task in _chosen_of(spec, facts, target, size)[0]
         if not (few and task == target)
     }
     return {
@@ -277,8 +278,9 @@ def _study_step(
     own: Mapping[int, Step[SourceJob]],
 ) -> Step[StudyJob]:
     mine = next(iter(own.values()), None)  # the study's own, of its seed
-    trained = {task: mine if mine and task == target else sources[task] for task in spec.pool_for(target)}
-    pool, adapter = _pool_of(spec, facts, target, trained, names)
+    tasks, existing = _chosen_of(spec, facts, target, study.sources)
+    trained = {task: mine if mine and task == target else sources[task] for task in tasks}
+    pool, adapter = _pool_of(spec, facts, target, trained, existing)
     _check_combiners(study, target, pool, facts)
     rows = run_rows(spec, facts.tasks[target], few=True, draw=draw_of(spec, spec.search.seed))
     search = SearchSettings(spec.search.sampler, spec.search.pruner, spec.search.seed, trials_of(spec, study))
@@ -319,12 +321,36 @@ def _study_step(
     )
 
 
+def _chosen_of(
+    spec: Spec, facts: Facts, target: str, size: int | None
+) -> tuple[tuple[str, ...], tuple[ExistingAdapter, ...]]:
+    """Return the tasks whose trained adapters a target's pool of a size takes, and what it takes of what exists.
+
+    Raises:
+        UsageError: There are not so many.
+    """
+    tasks = spec.pool_for(target)
+    existing = [one for one in facts.existing if one.task != target or spec.pool.target == "include"]
+    others: list[str | ExistingAdapter] = [task for task in tasks if task != target]
+    others += [one for one in existing if one.task != target]
+    own: list[str | ExistingAdapter] = [one for one in existing if one.task == target]
+    own += [task for task in tasks if task == target]
+    try:
+        taken = [*spec.pool.chosen(target, others, len(own), size), *own]
+    except ValueError as error:
+        raise UsageError(f"pool.size: {error}") from None
+    return (
+        tuple(one for one in taken if isinstance(one, str)),
+        tuple(one for one in taken if isinstance(one, ExistingAdapter)),
+    )
+
+
 def _pool_of(
     spec: Spec,
     facts: Facts,
     target: str,
     trained: Mapping[str, Step[SourceJob]],
-    names: Mapping[str, str],
+    existing: Sequence[ExistingAdapter],
 ) -> tuple[tuple[PoolMember, ...], AdapterRecipe]:
     """Return a target's pool in coefficient order, and what its adapters are.
 
@@ -334,7 +360,7 @@ def _pool_of(
     Raises:
         UsageError: The pool is empty, or its adapters cannot share one.
     """
-    existing = [one for one in facts.existing if one.task != target or spec.pool.target == "include"]
+    names = display_names(spec)
     others = [
         *(PoolMember(step.key, task, names[task]) for task, step in trained.items() if task != target),
         *(_member(one, facts, names) for one in existing if one.task != target),

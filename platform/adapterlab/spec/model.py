@@ -6,8 +6,9 @@ comments, and ``docs/reference/spec.md`` is generated from the attribute docstri
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -105,6 +106,9 @@ class PoolQuerySpec(Frozen):
     """Which of several adapters of one task."""
 
 
+T = TypeVar("T")
+
+
 class PoolSpec(Frozen):
     """The source pool: what is taught first, and what exists already."""
 
@@ -116,8 +120,27 @@ class PoolSpec(Frozen):
     """Adapters to take from the catalog, as ``[pool.query]``."""
     target: Literal["include", "exclude"] = "include"
     """Whether a target's own source adapter is in its pool (``include``, as in the paper) when listed."""
+    size: (
+        Annotated[int, Field(ge=1)] | Annotated[tuple[int, ...], Field(strict=False, min_length=1)] | None
+    ) = None
+    """How many sources a target combines, its own counted; absent: all. A list makes every combiner a row for each
+    size, ``size = [1, 2, 4, 8]``."""
+    rule: Literal["order", "random"] = "order"
+    """Which sources are taken besides the target's own: the first ones listed, or random ones of each target. Those
+    of a size are among those of every greater one."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Seed of random ones."""
 
     _distinct = field_validator("tasks")(no_duplicates)
+
+    @field_validator("size")
+    @classmethod
+    def _check_size(cls, size: int | tuple[int, ...] | None) -> int | tuple[int, ...] | None:
+        if isinstance(size, tuple):
+            no_duplicates(size)
+            if min(size) < 1:
+                raise ValueError(f"a pool has at least 1 source, got {min(size)}")
+        return size
 
     @model_validator(mode="after")
     def _check_sources(self) -> PoolSpec:
@@ -131,6 +154,34 @@ class PoolSpec(Frozen):
     def has_existing(self) -> bool:
         """Whether it takes adapters that exist already."""
         return bool(self.adapter) or self.query is not None
+
+    @property
+    def sizes(self) -> tuple[int | None, ...]:
+        """Every size of a pool; ``None``: all there are."""
+        return self.size if isinstance(self.size, tuple) else (self.size,)
+
+    def chosen(self, target: str, others: Sequence[T], own: int, size: int | None) -> list[T]:
+        """Return the sources that a pool of a size takes besides a target's own, in the order given.
+
+        Args:
+            target: The target; random choices differ from target to target.
+            others: All there are, in their order.
+            own: How many of the target's own there are; they are taken first.
+            size: Of the whole pool; ``None``: all.
+
+        Raises:
+            ValueError: There are not so many.
+        """
+        if size is None:
+            return list(others)
+        if not own <= size <= len(others) + own:
+            have = f"has {len(others) + own}" if size > own else f"has {own} of its own"
+            raise ValueError(f"a pool of {size} for {target}, which {have}")
+        order = list(range(len(others)))
+        if self.rule == "random":  # by digests, which no version of Python draws otherwise
+            order.sort(key=lambda place: sha256(f"{self.seed} {target} {place}".encode()).digest())
+        taken = sorted(order[: size - own])
+        return [others[place] for place in taken]
 
 
 class TargetsSpec(Frozen):
@@ -492,7 +543,10 @@ class Spec(Frozen):
         return self.model_copy(update={**trained, "final": final})
 
     def pool_for(self, target: str) -> tuple[str, ...]:
-        """Return the source tasks trained for a target in coefficient order: as listed, the target itself last."""
+        """Return a target's source tasks in coefficient order: as listed, the target itself last.
+
+        Those that are trained, before ``pool.size`` leaves any out.
+        """
         others = tuple(task for task in self.pool.tasks if task != target)
         included = self.pool.target == "include" and target in self.pool.tasks
         return (*others, target) if included else others

@@ -6,7 +6,7 @@ over, because the spec's model refuses them already. A plug-in that raises never
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from adapterlab.records import ProblemType
 from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import Combiner
 from adapterlab.spec.complaints import MAX_COMPLAINTS, Complaint, complaints_of, suggest
-from adapterlab.spec.model import AUTO, AdapterSpec, CombinerSpec, Spec
+from adapterlab.spec.model import AUTO, AdapterSpec, CombinerSpec, PoolSpec, Spec
 from adapterlab.spec.positions import Path
 from adapterlab.spec.search_space import OF_EVERY_COMBINER, SOURCE_HEAD, bounds_of, parse_space
 
@@ -36,6 +36,7 @@ def plugin_complaints(document: Mapping[str, Any]) -> list[Complaint]:
         found += _plugin(("adapter", "method"), method, adapter, entry_points.adapter_method)
     found += _baselines(document)
     found += _per_task(document)
+    found += _sizes(document)
     found += _combiners(document)
     found += _heads(document)
     return list(dict.fromkeys(found))
@@ -252,8 +253,37 @@ def _pools(document: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]
         return
     for target in targets:
         others = tuple(task for task in tasks if task != target)
-        included = pool.get("target", "include") == "include" and target in tasks
-        yield target, (*others, target) if included else others
+        own = (target,) if pool.get("target", "include") == "include" and target in tasks else ()
+        for chosen in _of_sizes(pool, target, others, own):
+            yield target, (*chosen, *own)
+
+
+def _of_sizes(
+    pool: Mapping[str, Any], target: str, others: tuple[str, ...], own: tuple[str, ...]
+) -> Iterator[Sequence[str]]:
+    """Return what pools of every size take; all there are where that is not known, or complained of already."""
+    try:
+        read = PoolSpec.model_validate(dict(pool))
+        yield from [read.chosen(target, others, len(own), size) for size in read.sizes]
+    except ValueError:
+        yield others
+
+
+def _sizes(document: Mapping[str, Any]) -> Iterator[Complaint]:
+    """Check that every target has as many sources as its pool is to have."""
+    pool = _table(document, "pool")
+    for target, whole in _pools({**document, "pool": {**pool, "size": None}}):
+        own = int(target in whole)
+        try:
+            read = PoolSpec.model_validate(dict(pool))
+            for size in read.sizes:
+                read.chosen(target, [task for task in whole if task != target], own, size)
+        except ValidationError:
+            return  # complained of already
+        except ValueError as error:
+            hint = "a size counts the target's own, where pool.target includes it"
+            yield Complaint(("pool", "size"), "value", f"pool.size: {error}", hint)
+            return
 
 
 # -- tasks ------------------------------------------------------------------------------------------

@@ -49,6 +49,8 @@ def plain(node: Any) -> Any:
     if "$ref" in node:
         node.pop("default", None)  # a table's default is the sum of its keys' defaults
     branches = [branch for branch in node.get("anyOf", ()) if branch != {"type": "null"}]
+    if len(branches) > 1:
+        node["anyOf"] = branches
     if len(branches) == 1:
         node = {**branches[0], **{name: item for name, item in node.items() if name != "anyOf"}}
     return node

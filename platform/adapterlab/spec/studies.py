@@ -7,7 +7,7 @@ else the combiner's own default. A dimension the combiner has no use for is left
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -44,6 +44,8 @@ class StudyPlan:
     """The combiners it chooses among; one but for ``auto``."""
     chooses: bool
     """Whether the combiner is a dimension of the search."""
+    sources: int | None = None
+    """How many sources it combines; ``None``: all there are."""
 
     @property
     def max_epochs(self) -> int:
@@ -52,13 +54,23 @@ class StudyPlan:
 
 
 def study_plans(spec: Spec) -> tuple[StudyPlan, ...]:
-    """Return the studies every target has, in the order of ``combiner.kind``.
+    """Return the studies every target has, in the order of ``combiner.kind``, each for every ``pool.size``.
 
     Raises:
         NotFoundError: A combiner is not installed.
         pydantic.ValidationError: Settings do not fit; a loaded spec never raises this.
         ValueError: A grid is among the combiners of ``auto``; a loaded spec never raises this.
     """
+    sizes, plans = spec.pool.sizes, []
+    for plan in _of_kinds(spec):
+        for size in sizes:
+            count = f" {size} source{'' if size == 1 else 's'}" if len(sizes) > 1 else ""
+            plans.append(replace(plan, label=plan.label + count, sources=size))
+    return tuple(plans)
+
+
+def _of_kinds(spec: Spec) -> list[StudyPlan]:
+    """Return the studies of a pool of one size."""
     plans: list[StudyPlan] = []
     for kind in spec.combiner.kinds:
         if kind != AUTO:
@@ -69,7 +81,7 @@ def study_plans(spec: Spec) -> tuple[StudyPlan, ...]:
         if several:
             raise ValueError(f"{', '.join(several)}: a grid is several studies, it cannot be among auto's")
         plans.append(StudyPlan(AUTO, tuple(found[0][1] for found in among), chooses=True))
-    return tuple(plans)
+    return plans
 
 
 def merged_settings(combiner: CombinerSpec, kind: str) -> dict[str, Any]:

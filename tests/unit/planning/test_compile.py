@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adapterlab.planning.compile import Plan, compile_plan
 from adapterlab.records import StepKind
+from adapterlab.spec.model import PoolSpec
 from specs import facts, spec, task_facts
 
 
@@ -42,6 +46,55 @@ def test_the_target_comes_last_in_its_pool_or_not_at_all():
     assert [entry.name for entry in study.job.pool] == ["mrpc", "cb", "rte"]
     study = plan_of(**{"pool.target": "exclude"}).of_kind(StepKind.STUDY)[0]
     assert [entry.name for entry in study.job.pool] == ["mrpc", "cb"]
+
+
+def test_sizes_of_a_pool_are_rows_of_their_own():
+    plan = plan_of(**{"pool.size": [1, 2, 3]})
+    labels = [step.job.label for step in plan.studies if step.job.task == "glue/rte"]
+    assert labels[:3] == ["scalearn 1 source", "scalearn 2 sources", "scalearn 3 sources"]
+    of = {
+        step.job.label: [member.task for member in step.job.pool]
+        for step in plan.studies
+        if step.job.task == "glue/rte"
+    }
+    assert of["scalearn 1 source"] == ["glue/rte"]
+    assert of["scalearn 2 sources"] == ["glue/mrpc", "glue/rte"]
+    assert of["scalearn 3 sources"] == ["glue/mrpc", "superglue/cb", "glue/rte"]
+    whole = plan_of()
+    key = {step.job.label: step.key for step in plan.studies if step.job.task == "glue/rte"}
+    assert key["scalearn 3 sources"] == keys(whole, StepKind.STUDY)["rte · scalearn"], (
+        "the whole pool is what it was"
+    )
+
+
+def test_one_size_takes_fewer_sources_under_the_same_names():
+    plan = plan_of(**{"pool.size": 1})
+    assert {step.job.label for step in plan.studies} == {"scalearn", "scalearn_uniform"}
+    assert all([member.task for member in step.job.pool] == [step.job.task] for step in plan.studies)
+    assert {step.job.task for step in plan.sources} == {"glue/rte", "superglue/cb"}, "nobody reads mrpc's"
+
+
+@given(st.integers(0, 50), st.lists(st.integers(1, 6), min_size=1, max_size=4, unique=True))
+def test_random_sources_are_nested_and_the_seeds_own(seed, sizes):
+    tasks = ["glue/rte", "glue/mrpc", "glue/cola", "glue/sst2", "glue/qnli", "superglue/cb"]
+    pool = PoolSpec(tasks=tuple(tasks), size=tuple(sizes), rule="random", seed=seed)
+    others = tasks[1:]
+    chosen = {size: pool.chosen("glue/rte", others, 1, size) for size in sizes}
+    for size, some in chosen.items():
+        assert len(some) == size - 1
+        assert some == [one for one in others if one in some], "in the order listed"
+        assert some == pool.chosen("glue/rte", others, 1, size)
+    ordered = [chosen[size] for size in sorted(sizes)]
+    assert all(set(few) <= set(more) for few, more in pairwise(ordered))
+
+
+def test_random_sources_differ_from_seed_to_seed():
+    tasks = tuple(f"glue/{name}" for name in ("rte", "mrpc", "cola", "sst2", "qnli"))
+    drawn = {
+        tuple(PoolSpec(tasks=tasks, rule="random", seed=seed).chosen("glue/x", tasks, 0, 2))
+        for seed in range(20)
+    }
+    assert len(drawn) > 3
 
 
 def test_a_source_no_target_reads_is_not_trained():

@@ -181,6 +181,21 @@ def test_what_starts_at_the_targets_own_adapter_needs_it_in_the_pool(name):
     assert complaint.path == ("combiner", "per_kind", "scalearn", "search", name)
 
 
+@pytest.mark.parametrize("size", [9, [1, 9]])
+def test_a_pool_larger_than_its_sources_is_refused(size):
+    (complaint,) = complaints({"kind": "scalearn"}, pool={**FITTING["pool"], "size": size})
+    assert complaint.path == ("pool", "size")
+    assert "a pool of 9 for" in complaint.message
+
+
+def test_what_a_small_pool_leaves_out_a_combiner_cannot_name():
+    """The pool of one is the target's own adapter; a probe of another source has none to weigh."""
+    probe = {"kind": "probe", "settings": {"weights": {"glue/mrpc": 0.3}}}
+    assert complaints(probe) == []
+    (complaint,) = complaints(probe, pool={**FITTING["pool"], "size": 1})
+    assert complaint.path == ("combiner", "kind")
+
+
 def test_a_grid_sampler_needs_choices_of_every_combiner():
     search = {"sampler": "grid", "lr": 1e-3, "init_scale": 2.0, "dropout": 0.0}
     assert complaints({"kind": ["scalearn", "single"]}, search=search) == []
