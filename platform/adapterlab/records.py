@@ -51,8 +51,14 @@ class State(StrEnum):
     """Stopped early because it could not win; its partial value is never "best"."""
     FAILED = "failed"
     """It ended without a result, for a reason that is recorded."""
+    CANCELLED = "cancelled"
+    """Stopped by ``platform cancel``; it can be resumed."""
+    STOPPED = "stopped"
+    """Ended by its budget, with its best so far; it can be resumed."""
+    REFUSED = "refused"
+    """It never began, for a reason that is recorded."""
     KILLED = "killed"
-    """Stopped on request, or its owner died; it can be resumed."""
+    """Stopped by a signal, or its owner died; it can be resumed."""
 
 
 class StepKind(StrEnum):

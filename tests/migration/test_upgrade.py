@@ -258,3 +258,20 @@ def test_a_migrator_killed_in_the_middle_leaves_nothing_and_no_lock(database_url
     assert migrate.schema_status(Database(database_url)).current is None
     with open_at(database_url, tmp_path) as catalog:
         put_adapter(catalog, "a")
+
+
+@on_both
+def test_states_the_code_before_did_not_know_become_what_it_called_them(database_url, tmp_path):
+    with open_at(database_url, tmp_path) as catalog:
+        for state in (State.CANCELLED, State.REFUSED, State.STOPPED, State.FAILED):
+            catalog.open_sweep(key(state), state, "{}", [])
+            catalog.set_sweep_state(key(state), state, "because")
+        claims = catalog.claim_many([key("step")], owner="someone", lease_s=60)
+        catalog.release(claims.values(), state=State.CANCELLED)
+        migrate.downgrade(catalog.database, tmp_path / "locks", "f2c81d47a9e0")
+        migrate.upgrade(catalog.database, tmp_path / "locks")
+        killed = (State.KILLED, None)
+        found = {one.name: (one.state, one.reason) for one in catalog.sweeps()}
+        expected = dict.fromkeys(("cancelled", "refused", "stopped"), killed)
+        assert found == {**expected, "failed": (State.FAILED, None)}
+        assert catalog.status([key("step")])[key("step")].state is State.KILLED

@@ -178,16 +178,39 @@ class ReadableCatalog:
     # --- Sweeps and estimates -----------------------------------------------------------------
 
     def sweep(self, text: str) -> SweepRecord:
-        """Return a sweep with its steps, by key, by 8 or more first digits, or the latest by name.
+        """Return a sweep with its steps, by key, by 4 or more first digits, or the latest by name.
 
         Raises:
             NotFoundError: There is none; the remedy names the nearest.
         """
         return self.database.read(lambda connection: sweeps.find_sweep(connection, text))
 
-    def sweeps(self, *, limit: int | None = None) -> list[SweepRecord]:
-        """Return sweeps without their steps, the one last changed first."""
-        return self.database.read(lambda connection: sweeps.list_sweeps(connection, limit))
+    def only_sweep(self, text: str, *, running: bool = False) -> SweepRecord:
+        """Return the one sweep that is meant, without its steps, for what changes it.
+
+        Args:
+            text: Key, beginning of a key, or name.
+            running: Whether, of a name, those that run are meant, where there are any.
+
+        Raises:
+            NotFoundError: There is none, or several sweeps have this name; the message lists them.
+        """
+        return self.database.read(
+            lambda connection: sweeps.find_only_sweep(connection, text, running=running)
+        )
+
+    def namesakes(self, sweep: SweepRecord) -> list[SweepRecord]:
+        """Return the other sweeps of the same name that are not put away, the one last changed first."""
+        return self.database.read(lambda connection: sweeps.namesakes(connection, sweep))
+
+    def sweeps(self, *, limit: int | None = None, archived: bool = True) -> list[SweepRecord]:
+        """Return sweeps without their steps, the one last changed first.
+
+        Args:
+            limit: The most; absent: all.
+            archived: Whether those that were put away are among them.
+        """
+        return self.database.read(lambda connection: sweeps.list_sweeps(connection, limit, archived=archived))
 
     def sweeps_with(self, step_key: str) -> list[SweepRecord]:
         """Return the sweeps that have a step, without their steps, the one last changed first."""

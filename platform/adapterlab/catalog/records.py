@@ -370,11 +370,25 @@ class SweepRecord(Record):
     owner: str | None
     """JSON text of the process that submitted it last."""
     created_at: float
+    """When it was first submitted, in seconds since 1970 by the database's clock, as all of its times."""
     updated_at: float
-    """Seconds since 1970 by the database's clock."""
     cancel_requested: bool
     steps: tuple[SweepStep, ...] = ()
     """In the order of the plan; empty in lists of sweeps."""
+    reason: str | None = None
+    """Why it ended without being complete."""
+    started_at: float | None = None
+    """When it was submitted last; ``None``: it was recorded before this was."""
+    ended_at: float | None = None
+    """When it ended; ``None``: it runs, or its process was killed."""
+    archived: bool = False
+    """Whether it was put away, and is listed only on request."""
+    device_seconds: float | None = None
+    """Workers × seconds it has had, over all its submits; ``None``: it was recorded before this was."""
+    note: str | None = None
+    """What people note of it."""
+    tags: tuple[str, ...] = ()
+    """In alphabetical order."""
 
 
 @dataclass(frozen=True)

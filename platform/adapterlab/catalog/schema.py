@@ -18,7 +18,7 @@ from sqlalchemy import BigInteger, ColumnElement, ForeignKey, ForeignKeyConstrai
 
 from adapterlab.catalog.tables import Base, column
 
-HEAD_REVISION = "f2c81d47a9e0"
+HEAD_REVISION = "f6d94e21c058"
 """The revision these models describe; compared at every opening, so that Alembic is not imported."""
 
 VERSION_TABLE = "catalog_version"
@@ -236,12 +236,12 @@ class Transfer(Base):
 
 
 class Annotation(Base):
-    """What people call an adapter, a study or a transfer, and what they note of it; changes nothing else."""
+    """What people call an adapter, a study or a transfer, and note of it or of a sweep; changes nothing else."""
 
     __tablename__ = "annotations"
 
     key: ColumnElement[str] = column(Digest, primary_key=True)
-    """The record's step key."""
+    """The record's step key, or the sweep's."""
     name: ColumnElement[str | None]
     """For display; keys are what names a record."""
     note: ColumnElement[str | None]
@@ -356,8 +356,19 @@ class Sweep(Base):
     owner: ColumnElement[str | None]
     """JSON text of the process that submitted it last."""
     created_at: ColumnElement[float]
+    """When it was first submitted, in seconds since 1970, as all of its times."""
     updated_at: ColumnElement[float]
     cancel_requested_at: ColumnElement[float | None]
+    reason: ColumnElement[str | None]
+    """Why it ended without being complete."""
+    started_at: ColumnElement[float | None]
+    """When it was submitted last; NULL in sweeps recorded before this was."""
+    ended_at: ColumnElement[float | None]
+    """When it ended; NULL while it runs, or where its process was killed."""
+    archived_at: ColumnElement[float | None]
+    """When it was put away; NULL: it is listed."""
+    device_seconds: ColumnElement[float | None]
+    """Workers × seconds it has had, over all its submits."""
 
     __table_args__ = (Index(None, "name", "updated_at"), Index(None, "updated_at"))
 

@@ -43,7 +43,7 @@ from adapterlab.catalog.records import (
     SweepStep,
     TransferRecord,
 )
-from adapterlab.errors import ClaimLostError, NotFoundError
+from adapterlab.errors import ClaimLostError, ConflictError, NotFoundError
 from adapterlab.patience import NO_PATIENCE, Patience
 from adapterlab.records import BackboneFacts, State, TaskFacts
 
@@ -349,7 +349,7 @@ class Catalog(ReadableCatalog):
         """Change what people call a record and note of it; what is not given stays.
 
         Args:
-            key: Whole key of an adapter, study or transfer.
+            key: Whole key of an adapter, study, transfer or sweep.
             name: Its name for display; empty takes it away.
             note: Its note; empty takes it away.
             add: Tags it gets.
@@ -476,32 +476,64 @@ class Catalog(ReadableCatalog):
 
         return self.database.write(work)
 
-    def set_sweep_state(self, sweep_key: str, state: State) -> None:
-        """Write a sweep's state.
+    def set_sweep_state(self, sweep_key: str, state: State, reason: str | None = None) -> None:
+        """Write a sweep's state, and why it ended where it is not complete.
 
         Raises:
             NotFoundError: There is no such sweep.
         """
-        if not self.database.write(lambda connection: sweeps.set_state(connection, sweep_key, state)):
+        if not self.database.write(lambda connection: sweeps.set_state(connection, sweep_key, state, reason)):
             raise NotFoundError(f"no sweep with key {sweep_key[:80]!r}")
 
     def request_cancel(self, sweep: str) -> bool:
         """Ask a sweep to stop, from any machine.
 
         Args:
-            sweep: Key, beginning of a key, or name.
+            sweep: Key, beginning of a key, or name; of a name that several have, the one that runs.
 
         Returns:
             Whether it was running; asking a finished sweep does nothing.
 
         Raises:
-            NotFoundError: There is no such sweep.
+            NotFoundError: There is no such sweep, or several are meant.
         """
 
         def work(connection: Connection) -> bool:
-            return sweeps.request_cancel(connection, sweeps.find_sweep(connection, sweep).key)
+            found = sweeps.find_only_sweep(connection, sweep, running=True)
+            return found.state in (State.RUNNING, State.PENDING) and sweeps.request_cancel(
+                connection, found.key
+            )
 
         return self.database.write(work)
+
+    def archive(self, sweep: str, *, away: bool = True) -> bool:
+        """Put a sweep away, so that it is listed only on request, or take it out again; nothing is deleted.
+
+        Args:
+            sweep: Key, beginning of a key, or name.
+            away: ``False`` takes it out again.
+
+        Returns:
+            Whether that changed anything.
+
+        Raises:
+            NotFoundError: There is no such sweep, or several are meant.
+            ConflictError: It runs.
+        """
+
+        def work(connection: Connection) -> bool:
+            found = sweeps.find_only_sweep(connection, sweep)
+            if away and found.state is State.RUNNING:
+                raise ConflictError(
+                    f"{found.name} runs", remedy="Wait for its end, or `platform cancel` it first."
+                )
+            return sweeps.put_away(connection, found, away=away)
+
+        return self.database.write(work)
+
+    def spend(self, sweep_key: str, device_seconds: float) -> None:
+        """Count workers × seconds for a sweep."""
+        self.database.write(lambda connection: sweeps.spend(connection, sweep_key, device_seconds))
 
     def record_run(self, node: str, run_id: str, *, replace: bool = False) -> str:
         """Keep the MLflow run of a node (a sweep, step or trial), so that a resumed sweep adds to it.

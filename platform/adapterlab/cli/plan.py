@@ -13,6 +13,8 @@ _LABELS = {
     State.RUNNING: "in flight",
     State.PENDING: "to train",
     State.FAILED: "to retry",
+    State.CANCELLED: "to resume",
+    State.STOPPED: "to resume",
     State.KILLED: "to resume",
 }
 

@@ -46,6 +46,9 @@ MLFLOW_STATUS = {
     State.COMPLETE: "FINISHED",
     State.PRUNED: "KILLED",
     State.FAILED: "FAILED",
+    State.CANCELLED: "KILLED",
+    State.STOPPED: "KILLED",
+    State.REFUSED: "FAILED",
     State.KILLED: "KILLED",
 }
 """Pruned is KILLED, not FINISHED: a search for ``status = 'FINISHED'``, which everybody writes to find the

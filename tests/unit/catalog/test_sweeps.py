@@ -8,7 +8,7 @@ import pytest
 
 from adapterlab.catalog.records import SweepStep
 from adapterlab.catalog.store import current_owner
-from adapterlab.errors import NotFoundError
+from adapterlab.errors import ConflictError, NotFoundError
 from adapterlab.records import State, StepKind
 from catalogs import BOTH_DATABASES, LEASE_S, key
 
@@ -42,7 +42,7 @@ def test_a_sweep_comes_back_with_its_steps_in_order(catalog):
     ]
     assert first.steps == STEPS
     assert json.loads(first.spec) == {"name": "glue"}
-    assert catalog.sweep(key("sweep")) == catalog.sweep("glue") == catalog.sweep(key("sweep")[:8]) == first
+    assert catalog.sweep(key("sweep")) == catalog.sweep("glue") == catalog.sweep(key("sweep")[:4]) == first
     json.dumps(first.to_json())
 
 
@@ -108,3 +108,102 @@ def test_sweeps_are_found_by_a_step_the_last_changed_first(catalog):
     assert {one.name for one in catalog.sweeps_with(key("a"))} == {"glue", "other"}
     assert catalog.sweeps_with(key("a"))[0].steps == ()
     assert catalog.sweeps_with(key("b")) == []
+
+
+# --- How they ended, and when -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", [State.CANCELLED, State.STOPPED, State.REFUSED, State.FAILED, State.KILLED])
+def test_a_sweep_says_when_it_ended_and_why_until_it_is_submitted_again(catalog, state):
+    first = opened(catalog)
+    assert (first.reason, first.ended_at) == (None, None)
+    assert first.started_at == pytest.approx(first.created_at)
+    catalog.set_sweep_state(key("sweep"), state, "because")
+    ended = catalog.sweep("glue")
+    assert (ended.state, ended.reason) == (state, "because")
+    assert ended.ended_at >= ended.started_at
+    again = opened(catalog)
+    assert (again.state, again.reason, again.ended_at) == (State.RUNNING, None, None)
+    assert again.started_at >= ended.ended_at
+
+
+def test_device_time_is_summed_over_submits(catalog):
+    assert opened(catalog).device_seconds is None
+    catalog.spend(key("sweep"), 2.5)
+    opened(catalog)
+    catalog.spend(key("sweep"), 4.0)
+    assert catalog.sweep("glue").device_seconds == 6.5
+
+
+# --- Which one is meant -------------------------------------------------------------------------
+
+
+def begun(prefix: str) -> str:
+    return prefix + key("rest")[len(prefix) :]
+
+
+def test_a_key_is_known_by_the_first_digits_that_no_other_has(catalog):
+    for one in ("abcd1", "abcd2"):
+        catalog.open_sweep(begun(one), f"of {one}", "{}", STEPS)
+    assert catalog.sweep("abcd1").name == "of abcd1"
+    for ask in (catalog.sweep, catalog.only_sweep, catalog.request_cancel, catalog.archive):
+        with pytest.raises(NotFoundError, match="2 sweeps have keys that begin with 'abcd'") as error:
+            ask("abcd")
+        assert sorted(error.value.details["candidates"]) == [begun("abcd1"), begun("abcd2")]
+        assert "of abcd1" in error.value.message
+    with pytest.raises(NotFoundError, match="no sweep named 'abc'"):
+        catalog.sweep("abc")
+
+
+def test_what_changes_a_sweep_does_not_guess_which_of_a_name_is_meant(catalog):
+    opened(catalog, sweep="old")
+    opened(catalog, sweep="new")
+    for one in ("old", "new"):
+        catalog.set_sweep_state(key(one), State.COMPLETE)
+    with pytest.raises(NotFoundError, match="2 sweeps are named 'glue'") as error:
+        catalog.archive("glue")
+    assert key("old")[:12] in error.value.message
+    assert key("new")[:12] in error.value.message
+    assert [one.key for one in catalog.namesakes(catalog.sweep("glue"))] == [key("old")]
+    assert catalog.archive(key("old")[:6]) is True
+    assert catalog.only_sweep("glue").key == key("new")
+    assert catalog.namesakes(catalog.sweep("glue")) == []
+
+
+def test_cancel_means_the_one_of_a_name_that_runs(catalog):
+    opened(catalog, sweep="old")
+    opened(catalog, sweep="new")
+    with pytest.raises(NotFoundError, match="2 sweeps are named"):
+        catalog.request_cancel("glue")
+    catalog.set_sweep_state(key("new"), State.COMPLETE)
+    assert catalog.request_cancel("glue") is True
+    assert catalog.cancel_requested(key("old"))
+    assert not catalog.cancel_requested(key("new"))
+
+
+# --- Put away -----------------------------------------------------------------------------------
+
+
+def test_a_sweep_that_was_put_away_is_listed_on_request_and_found_by_its_name(catalog):
+    opened(catalog)
+    with pytest.raises(ConflictError, match="glue runs"):
+        catalog.archive("glue")
+    catalog.set_sweep_state(key("sweep"), State.COMPLETE)
+    assert (catalog.archive("glue"), catalog.archive("glue")) == (True, False)
+    assert catalog.sweeps(archived=False) == []
+    assert [one.archived for one in catalog.sweeps()] == [True]
+    assert (catalog.sweep("glue").archived, len(catalog.sweep("glue").steps)) == (True, 2)
+    assert (catalog.archive("glue", away=False), catalog.archive("glue", away=False)) == (True, False)
+    assert len(catalog.sweeps(archived=False)) == 1
+    catalog.archive("glue")
+    assert opened(catalog).archived is False
+
+
+def test_notes_and_tags_of_a_sweep_come_with_it(catalog):
+    opened(catalog)
+    catalog.annotate(key("sweep"), note="the one for the paper", add=["paper", "final"])
+    assert (catalog.sweep("glue").note, catalog.sweep("glue").tags) == (
+        "the one for the paper",
+        ("final", "paper"),
+    )
+    assert catalog.sweeps()[0].tags == ("final", "paper")
