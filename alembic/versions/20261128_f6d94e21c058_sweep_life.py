@@ -26,12 +26,14 @@ def upgrade() -> None:
     op.add_column("sweeps", sa.Column("reason", sa.String(), nullable=True))
     for name in NUMBERS:
         op.add_column("sweeps", sa.Column(name, sa.Float(53), nullable=True))
+    op.add_column("sweep_steps", sa.Column("train_rows", sa.BigInteger(), nullable=True))
 
 
 def downgrade() -> None:
     """Drop the columns; states that the code of then does not know become ``killed``, as it called them all."""
     for table in (SWEEPS, PROGRESS):
         op.execute(sa.update(table).where(table.c.state.in_(NEW_STATES)).values(state="killed"))
+    op.drop_column("sweep_steps", "train_rows")
     for name in reversed(NUMBERS):
         op.drop_column("sweeps", name)
     op.drop_column("sweeps", "reason")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from adapterlab.api import (
+        annotate_sweep,
+        archive,
         cancel,
         compose,
         contributions,
@@ -29,6 +31,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "__version__",
+    "annotate_sweep",
+    "archive",
     "cancel",
     "compose",
     "contributions",

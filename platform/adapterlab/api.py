@@ -25,6 +25,7 @@ from adapterlab.given_files import given_path
 from adapterlab.spec.load import LoadedSpec, load_spec
 
 if TYPE_CHECKING:
+    from adapterlab.catalog.records import Annotation
     from adapterlab.catalog.store import Catalog
     from adapterlab.driver.progress import SweepView
     from adapterlab.driver.sweep import Outcome
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PlannedSweep",
+    "annotate_sweep",
+    "archive",
     "cancel",
     "compose",
     "contributions",
@@ -123,27 +126,70 @@ def submit(
     )
 
 
-def status(sweep: str | None = None) -> list[SweepView]:
+def status(sweep: str | None = None, *, archived: bool = False) -> list[SweepView]:
     """Return how far a sweep is, or all sweeps, the latest first.
 
+    Args:
+        sweep: Name, key, or the first digits of a key; of a name the latest is meant. Absent: all.
+        archived: Whether all are to include those that were put away.
+
     Raises:
-        NotFoundError: There is no sweep of that name or key.
+        NotFoundError: There is no sweep of that name or key, or several keys begin so.
     """
-    from adapterlab.driver.progress import view_sweep
+    from adapterlab.driver.progress import view_sweep, with_namesakes
 
     with open_catalog() as catalog:
-        found = [catalog.sweep(sweep)] if sweep else [catalog.sweep(one.key) for one in catalog.sweeps()]
+        if sweep:
+            one = catalog.sweep(sweep)
+            return [with_namesakes(catalog, view_sweep(catalog, one), one)]
+        found = [catalog.sweep(one.key) for one in catalog.sweeps(archived=archived)]
         return [view_sweep(catalog, one) for one in found]
 
 
 def cancel(sweep: str) -> bool:
     """Ask a sweep to stop so that it can be resumed; return whether it was running.
 
+    Args:
+        sweep: Name, key, or the first digits of a key; of a name the one that runs is meant.
+
     Raises:
-        NotFoundError: There is no sweep of that name or key.
+        NotFoundError: There is no sweep of that name or key, or several are meant.
     """
     with open_catalog() as catalog:
         return catalog.request_cancel(sweep)
+
+
+def archive(sweep: str, *, away: bool = True) -> bool:
+    """Put a sweep away, so that it is listed only on request; return whether that changed anything.
+
+    Args:
+        sweep: Name, key, or the first digits of a key.
+        away: ``False`` takes it out again.
+
+    Raises:
+        NotFoundError: There is no sweep of that name or key, or several are meant.
+        ConflictError: It runs.
+    """
+    with open_catalog() as catalog:
+        return catalog.archive(sweep, away=away)
+
+
+def annotate_sweep(
+    sweep: str, *, note: str | None = None, add: Iterable[str] = (), remove: Iterable[str] = ()
+) -> Annotation:
+    """Change what is noted of a sweep; what is not given stays.
+
+    Args:
+        sweep: Name, key, or the first digits of a key.
+        note: Its note; empty takes it away.
+        add: Tags it gets.
+        remove: Tags it loses.
+
+    Raises:
+        NotFoundError: There is no sweep of that name or key, or several are meant.
+    """
+    with open_catalog() as catalog:
+        return catalog.annotate(catalog.only_sweep(sweep).key, note=note, add=add, remove=remove)
 
 
 def report(*sweeps: str, stores: home.Stores | None = None) -> Summary:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from adapterlab.fingerprint import Json
@@ -355,6 +355,12 @@ class SweepStep(Record):
     id: str | None = None
     """What it is within its sweep, see ``planning.steps.StepId``; ``None`` in a sweep recorded before steps
     had one."""
+    train_rows: int | None = None
+    """Rows it trains on at most, over all epochs; ``None``: not known."""
+
+
+SHORT_KEY = 12
+"""Digits of a key beside a sweep's name."""
 
 
 @dataclass(frozen=True)
@@ -389,6 +395,12 @@ class SweepRecord(Record):
     """What people note of it."""
     tags: tuple[str, ...] = ()
     """In alphabetical order."""
+
+    @property
+    def told_apart(self) -> str:
+        """What tells it from others of its name: ``"1f0c5d2e9a77 (2026-11-28 17:50, complete)"``."""
+        submitted = datetime.fromtimestamp(self.started_at or self.created_at, UTC).astimezone()
+        return f"{self.key[:SHORT_KEY]} ({submitted:%Y-%m-%d %H:%M}, {self.state})"
 
 
 @dataclass(frozen=True)

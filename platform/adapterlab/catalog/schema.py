@@ -387,6 +387,8 @@ class SweepStep(Base):
     """The steps whose results it reads, by ``step_id``; by title where that is not there."""
     step_id: ColumnElement[str | None]
     """What it is within its sweep; NULL in sweeps recorded before steps had an identity."""
+    train_rows: ColumnElement[int | None] = column(BigInteger)
+    """Rows it trains on at most, over all epochs; NULL in sweeps recorded before this was."""
 
 
 class TrackingRun(Base):

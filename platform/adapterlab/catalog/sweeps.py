@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -18,9 +17,6 @@ from adapterlab.catalog.records import Annotation, SweepRecord, SweepStep
 from adapterlab.catalog.remarks import annotations_of
 from adapterlab.errors import NotFoundError
 from adapterlab.records import State, StepKind
-
-SHORT_KEY = 12
-"""Digits of a sweep's key beside its name."""
 
 _NAMES_COMPARED = 1000
 _NAMED_IN_ERRORS = 8
@@ -61,6 +57,7 @@ def open_sweep(
             "sweep_key": key,
             "position": step.position,
             "step_id": step.id,
+            "train_rows": step.train_rows,
             "step_key": step.key,
             "kind": str(step.kind),
             "title": step.title,
@@ -236,7 +233,15 @@ def _steps(connection: Connection, key: str) -> tuple[SweepStep, ...]:
     table = schema.SweepStep
     statement = select(table.__table__).where(table.sweep_key == key).order_by(table.position)
     return tuple(
-        SweepStep(row.position, row.step_key, StepKind(row.kind), row.title, tuple(row.needs), row.step_id)
+        SweepStep(
+            row.position,
+            row.step_key,
+            StepKind(row.kind),
+            row.title,
+            tuple(row.needs),
+            row.step_id,
+            row.train_rows,
+        )
         for row in connection.execute(statement)
     )
 
@@ -271,10 +276,7 @@ def _candidates(connection: Connection, text: str) -> Sequence[Any]:
 
 def _ambiguous(message: str, sweeps: Iterable[SweepRecord]) -> NotFoundError:
     found = list(sweeps)
-    listed = [
-        f"  {one.key[:SHORT_KEY]}  {one.name}  {_date(one.started_at or one.created_at)}  {one.state}"
-        for one in found[:_NAMED_IN_ERRORS]
-    ]
+    listed = [f"  {one.name} {one.told_apart}" for one in found[:_NAMED_IN_ERRORS]]
     if len(found) > _NAMED_IN_ERRORS:
         listed.append("  …")
     return NotFoundError(
@@ -282,10 +284,6 @@ def _ambiguous(message: str, sweeps: Iterable[SweepRecord]) -> NotFoundError:
         remedy="Say which by its key, or the first digits of it.",
         candidates=[one.key for one in found],
     )
-
-
-def _date(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC).astimezone():%Y-%m-%d %H:%M}"
 
 
 def _near(connection: Connection, text: str) -> str:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from adapterlab.api import cancel
-from adapterlab.cli.options import JsonOption
+from adapterlab.cli.options import JsonOption, SweepArgument
 from adapterlab.cli.output import emit, emit_json
 
 
-def command(
-    sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="Name or key of a submitted sweep.")],
-    json: JsonOption = False,
-) -> None:
+def command(sweep: SweepArgument, json: JsonOption = False) -> None:
     """Stop a sweep, from any machine that sees the catalog; submitting it again continues it.
 
-    Cancelling a sweep that has ended does nothing.
+    Of several that have this name, the one that runs is meant. Cancelling a sweep that has ended does nothing.
     """
     was_running = cancel(sweep)
     if json:

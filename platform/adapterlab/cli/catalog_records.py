@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from adapterlab.cli.options import BackboneNowOption, JsonOption, KeyArgument
 from adapterlab.cli.output import emit, emit_json, note
+from adapterlab.cli.remarks import checked_note, checked_tags, said_of
 from adapterlab.errors import UsageError
 
-if TYPE_CHECKING:
-    from adapterlab.catalog.records import Annotation
-
-_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_LONGEST_NOTE = 4000
 _LONGEST_NAME = 100
 
 
@@ -28,12 +23,7 @@ def tag(
     json: JsonOption = False,
 ) -> None:
     """Give an adapter, a study or a transfer tags; show those it has."""
-    for one in tags or ():
-        if not _TAG.fullmatch(one):
-            raise UsageError(
-                f"{one[:80]!r} is no tag", remedy="Letters, digits, dots, hyphens and _, at most 64."
-            )
-    _annotate(key, json=json, add=tags or (), remove=remove or ())
+    _annotate(key, json=json, add=checked_tags(tags), remove=remove or ())
 
 
 def write_note(
@@ -42,9 +32,7 @@ def write_note(
     json: JsonOption = False,
 ) -> None:
     """Note something of an adapter, a study or a transfer."""
-    if len(text) > _LONGEST_NOTE:
-        raise UsageError(f"a note has at most {_LONGEST_NOTE} characters, got {len(text)}")
-    _annotate(key, json=json, note=text)
+    _annotate(key, json=json, note=checked_note(text))
 
 
 def rename(
@@ -153,16 +141,7 @@ def _annotate(key: str, *, json: bool, **changes: Any) -> None:
     if json:
         emit_json(noted.to_json())
         return
-    emit(f"{record.key[:12]} ({record.task}): {_said(noted)}")
-
-
-def _said(noted: Annotation) -> str:
-    parts = [
-        f"name {noted.name!r}" if noted.name else "",
-        f"tags {', '.join(noted.tags)}" if noted.tags else "",
-        f"note {noted.note!r}" if noted.note else "",
-    ]
-    return "; ".join(filter(None, parts)) or "nothing is noted"
+    emit(f"{record.key[:12]} ({record.task}): {said_of(noted)}")
 
 
 def _other(to: str, blobs: str | None) -> tuple[str, str]:

@@ -18,6 +18,12 @@ SetOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+SweepArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="SWEEP", help="Name of a submitted sweep, its key, or the first digits of that (4 or more)."
+    ),
+]
 KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="A key, or its first digits (4 or more).")]
 BackboneNowOption = Annotated[
     str | None,

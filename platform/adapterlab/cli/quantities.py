@@ -1,8 +1,9 @@
-"""Lengths of time as people type them; sizes and ages as people read them."""
+"""Lengths of time as people type them; sizes, ages, clocks and dates as people read them."""
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 from adapterlab.errors import UsageError
 
@@ -54,3 +55,32 @@ def age_text(seconds: float | None) -> str:
             count = int(seconds // length)
             return f"{count} {unit}{'s' if count > 1 else ''}"
     return f"{seconds:.0f} s"
+
+
+def clock_text(seconds: float | None) -> str | None:
+    """Return a time that passed as a clock shows it: ``"3:07"``, ``"2:15:00"``, ``"3 d 02:15"``."""
+    if seconds is None:
+        return None
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours >= 24:
+        return f"{hours // 24} d {hours % 24:02d}:{minutes:02d}"
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def remaining_text(seconds: float | None) -> str | None:
+    """Return a guess of the time that is left, no finer than it is good: ``"about 4 min"``."""
+    if seconds is None:
+        return None
+    if seconds < 90:
+        return f"about {max(10, round(seconds, -1)):.0f} s"
+    if seconds < 5400:
+        return f"about {seconds / 60:.0f} min"
+    return f"about {seconds / 3600:.1f} h" if seconds < 36 * 3600 else f"about {seconds / 86400:.1f} d"
+
+
+def date_text(seconds: float | None) -> str | None:
+    """Return a moment, in seconds since 1970, in this machine's time zone: ``"2026-11-28 17:50"``."""
+    if seconds is None:
+        return None
+    return f"{datetime.fromtimestamp(seconds, UTC).astimezone():%Y-%m-%d %H:%M}"

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from adapterlab.catalog.records import StepStatus, SweepRecord, SweepStep
 from adapterlab.catalog.store import Catalog
+from adapterlab.planning.estimate import EARLY_STOP
 from adapterlab.records import State, StepKind
+
+_LEAST_SHARE = 0.02
+"""The part of the work that must be done before the rest can be guessed from it."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +24,8 @@ class StepView:
     title: str
     kind: StepKind
     status: StepStatus
+    train_rows: int | None = None
+    """Rows it trains on at most, over all epochs; ``None``: not known."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,23 @@ class SweepView:
     """What the driver does while no step is in work; empty for onlookers."""
     waiting: str = ""
     """What everything waits for, in words; empty while all goes on."""
+    reason: str | None = None
+    """Why it ended without being complete."""
+    created_at: float | None = None
+    """When it was first submitted, in seconds since 1970, as all of its times."""
+    started_at: float | None = None
+    """When it was submitted last; ``None``: not known."""
+    ended_at: float | None = None
+    """When it ended; ``None``: it runs, or nobody knows."""
+    archived: bool = False
+    """Whether it was put away."""
+    device_seconds: float | None = None
+    """Workers × seconds it has had, over all its submits."""
+    note: str | None = None
+    tags: tuple[str, ...] = ()
+    """What people note of it."""
+    namesakes: tuple[str, ...] = ()
+    """Other sweeps of this name, each by the first digits of its key, its date and its state."""
 
     def count(self, kind: StepKind, *states: State) -> int:
         """Return the number of steps of a kind, in any of the states if some are given."""
@@ -41,27 +66,112 @@ class SweepView:
         """Return the steps in any of the states."""
         return tuple(one for one in self.steps if one.status.state in states)
 
+    @property
+    def elapsed_s(self) -> float | None:
+        """Seconds of its last submit, until now or its end; ``None`` where nobody knows when it ended."""
+        if self.started_at is None:
+            return None
+        end = time.time() if self.state is State.RUNNING else self.ended_at
+        return None if end is None else max(0.0, end - self.started_at)
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Seconds it will take from now, guessed from what this submit has done; ``None``: too early to say."""
+        elapsed = self.elapsed_s
+        if self.state is not State.RUNNING or elapsed is None or self.started_at is None:
+            return None
+        return remaining_s(self.steps, elapsed, self.started_at)
+
     def to_json(self) -> dict[str, Any]:
-        """Return the view as a JSON-able mapping."""
+        """Return the view as a JSON-able mapping; times as ISO 8601 in UTC."""
         return {
             "name": self.name,
             "key": self.key,
             "state": str(self.state),
+            "reason": self.reason,
+            "created_at": _iso(self.created_at),
+            "started_at": _iso(self.started_at),
+            "ended_at": _iso(self.ended_at),
+            "elapsed_s": self.elapsed_s,
+            "remaining_s": self.remaining_s,
+            "device_seconds": self.device_seconds,
+            "archived": self.archived,
+            "note": self.note,
+            "tags": list(self.tags),
+            "namesakes": list(self.namesakes),
             "steps": [
                 {"title": one.title, "kind": str(one.kind), **one.status.to_json()} for one in self.steps
             ],
         }
 
 
+def remaining_s(steps: Iterable[StepView], elapsed_s: float, started_at: float) -> float | None:
+    """Guess how long the steps that are not done will take.
+
+    A step weighs as many rows as it is expected to train on; the rest takes its weight at the speed so far.
+
+    Args:
+        steps: All of a sweep.
+        elapsed_s: Seconds since it was submitted, >= 0.
+        started_at: When that was, in seconds since 1970: what was complete before is no work of this submit.
+
+    Returns:
+        Seconds, >= 0; ``None`` where too little is done, or a step's rows are not known.
+    """
+    done = rest = 0.0
+    for one in steps:
+        status = one.status
+        if status.state is State.FAILED:
+            continue
+        if one.train_rows is None:
+            return None
+        weight = EARLY_STOP[one.kind] * one.train_rows
+        if status.state is State.COMPLETE:
+            done += weight if (status.updated_at or 0.0) >= started_at else 0.0
+            continue
+        share = (
+            min(1.0, status.done / status.total) if status.state is State.RUNNING and status.total else 0.0
+        )
+        done += share * weight
+        rest += (1.0 - share) * weight
+    if done < _LEAST_SHARE * (done + rest) or done == 0.0:
+        return None
+    return elapsed_s * rest / done
+
+
 def view_sweep(catalog: Catalog, sweep: SweepRecord) -> SweepView:
     """Return how far a recorded sweep is."""
     statuses = catalog.status(step.key for step in sweep.steps if step.key is not None)
-    return SweepView(sweep.name, sweep.key, sweep.state, _views(sweep.steps, statuses))
+    return SweepView(
+        sweep.name,
+        sweep.key,
+        sweep.state,
+        _views(sweep.steps, statuses),
+        reason=sweep.reason,
+        created_at=sweep.created_at,
+        started_at=sweep.started_at,
+        ended_at=sweep.ended_at,
+        archived=sweep.archived,
+        device_seconds=sweep.device_seconds,
+        note=sweep.note,
+        tags=sweep.tags,
+    )
+
+
+def with_namesakes(catalog: Catalog, view: SweepView, sweep: SweepRecord) -> SweepView:
+    """Return a view that says which other sweeps have its name."""
+    return replace(view, namesakes=tuple(one.told_apart for one in catalog.namesakes(sweep)))
+
+
+def _iso(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _views(steps: Sequence[SweepStep], statuses: Mapping[str, StepStatus]) -> tuple[StepView, ...]:
     return tuple(
-        StepView(step.title, step.kind, _seen(statuses[step.key])) for step in steps if step.key is not None
+        StepView(step.title, step.kind, _seen(statuses[step.key]), step.train_rows)
+        for step in steps
+        if step.key is not None
     )
 
 

@@ -39,6 +39,7 @@ from adapterlab.errors import (
     NotFoundError,
     PartialFailureError,
     UnavailableError,
+    UsageError,
 )
 from adapterlab.home import Stores, is_writable
 from adapterlab.passwords import hide_passwords
@@ -154,6 +155,8 @@ class _Driver:
     """What the driver does while no step is in work."""
     shown: SweepView | None = None
     """What was last shown of it."""
+    began: bool = False
+    """Whether any worker began, so that this sweep was not refused."""
 
     # -- the whole --------------------------------------------------------------------------------
 
@@ -226,18 +229,19 @@ class _Driver:
                     show_reused(tree, self.catalog, self.plan)
                     show_failed(tree, self.plan, self.failed)
             except BaseException as error:
-                state = State.FAILED if _is_a_fault(error) else State.KILLED
+                state = ended_as(error, began=self.began)
                 reason = (hide_passwords(str(error)).splitlines() or [type(error).__name__])[0]
                 # MLflow first: the catalog may be what is out of reach.
                 tree.tracker.reap(run.node, reason=f"the sweep was stopped: {reason}")
                 run.end(state, reason)
-                self.catalog.set_sweep_state(key, state)
+                self.catalog.set_sweep_state(key, state, reason)
                 raise
             tree.tracker.adopt(run.node)
             tree.tracker.reap(run.node)
             state = State.FAILED if self.failed else State.COMPLETE
-            run.end(state, f"{len(self.failed)} steps failed" if self.failed else None)
-            self.catalog.set_sweep_state(key, state)
+            unfinished = f"{len(self.failed)} of {len(self.keys)} steps failed" if self.failed else None
+            run.end(state, unfinished)
+            self.catalog.set_sweep_state(key, state, unfinished)
         if self.failed:
             raise self._partial_failure()
 
@@ -324,14 +328,19 @@ class _Driver:
 
     def _dispatch(self, orders: Sequence[WorkOrder], holding: HeldClaims, launcher: Launcher) -> None:
         """Do orders to their end and note what failed."""
-        with self.signals.noting():
-            launcher.run(
-                orders,
-                name=f"{self.plan.name}-{str(self.plan.key)[:8]}",
-                on_outcome=lambda order, outcome: self._note(order, outcome, holding),
-                should_stop=self._cancel_requested,
-                on_waiting=self._waiting,
-            )
+        before, self.began = self.began, True
+        try:
+            with self.signals.noting():
+                launcher.run(
+                    orders,
+                    name=f"{self.plan.name}-{str(self.plan.key)[:8]}",
+                    on_outcome=lambda order, outcome: self._note(order, outcome, holding),
+                    should_stop=self._cancel_requested,
+                    on_waiting=self._waiting,
+                )
+        except UsageError:
+            self.began = before  # no worker could be started for them
+            raise
         self._check_cancelled()
         self.failed |= schedule.blocked(self.plan, self.failed)
 
@@ -480,15 +489,32 @@ def _study_job(order: StudyOrder | TrialsOrder) -> StudyJob:
     return order.study.job if isinstance(order, TrialsOrder) else order.job
 
 
-def _is_a_fault(error: BaseException) -> bool:
-    """Return whether a sweep ended for a fault of what it needs; a lost Ray only stopped it."""
-    return isinstance(error, UnavailableError) and not isinstance(error, RayLostError)
+def ended_as(error: BaseException, *, began: bool) -> State:
+    """Return the state of a sweep that an error ended.
+
+    Args:
+        error: What ended it.
+        began: Whether any of its workers had begun.
+    """
+    if isinstance(error, CancelledError):
+        return State.KILLED if "signal" in error.details else State.CANCELLED
+    if isinstance(error, RayLostError) or not isinstance(error, Exception):
+        return State.KILLED  # the sweep is without fault, and goes on with the next submit
+    return State.FAILED if began else State.REFUSED
 
 
 def _recorded(plan: Plan) -> list[SweepStep]:
     """Return a plan's steps as the catalog keeps them."""
     return [
-        SweepStep(position, step.key, step.kind, step.title, tuple(map(str, step.needs)), str(step.id))
+        SweepStep(
+            position,
+            step.key,
+            step.kind,
+            step.title,
+            tuple(map(str, step.needs)),
+            str(step.id),
+            step.train_rows,
+        )
         for position, step in enumerate(plan.steps)
     ]
 

@@ -10,6 +10,8 @@ from adapterlab.records import BackboneShape, StepKind
 
 _TOKENS_A_ROW = 40
 """Typical row of a GLUE task in tokens, or half the cut where that is less; used only without past runs."""
+EARLY_STOP = {StepKind.SOURCE: 1.0, StepKind.STUDY: 0.6, StepKind.TRANSFER: 0.6}
+"""The part of its rows a step trains on before it stops: pruned trials and patience save about the rest."""
 _FLOPS_PER_S = {"cpu": 4e10, "gpu": 4e13}
 """What one core, or one card, does of this work in fp32; deliberately on the low side."""
 
@@ -59,5 +61,4 @@ def estimate(
 def _rough_seconds_per_row(kind: StepKind, shape: BackboneShape, tokens: int, gpu: bool) -> float:
     # Forward: 2 operations a weight and token; backward through frozen weights: as much again.
     operations = 4 * shape.layers * shape.layer_parameters * tokens
-    early_stop = 1.0 if kind is StepKind.SOURCE else 0.6  # pruned trials and patience save about this much
-    return early_stop * operations / _FLOPS_PER_S["gpu" if gpu else "cpu"]
+    return EARLY_STOP[kind] * operations / _FLOPS_PER_S["gpu" if gpu else "cpu"]

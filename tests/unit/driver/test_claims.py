@@ -8,7 +8,7 @@ import pytest
 
 from adapterlab.catalog.store import open_catalog
 from adapterlab.driver.claims import HeldClaims
-from adapterlab.errors import CancelledError
+from adapterlab.errors import CancelledError, UnavailableError
 from adapterlab.records import State
 
 KEYS = ["1" * 64, "2" * 64]
@@ -39,16 +39,24 @@ def test_what_is_left_is_given_back_at_the_end(catalog):
     assert catalog.status(KEYS)[KEYS[1]].state is State.PENDING
 
 
-def test_after_an_error_steps_are_killed_with_the_reason(catalog):
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        (CancelledError("glue was cancelled"), State.CANCELLED),
+        (CancelledError("stopped by SIGTERM", signal="SIGTERM"), State.KILLED),
+        (UnavailableError("the disk is full"), State.KILLED),
+    ],
+)
+def test_steps_that_an_error_stopped_say_which_it_was(catalog, error, state):
     def stop():
         with HeldClaims(catalog, 30.0, lambda: None) as holding:
             holding.claim(KEYS)
-            raise CancelledError("stopped on request")
+            raise error
 
-    with pytest.raises(CancelledError):
+    with pytest.raises(type(error)):
         stop()
     status = catalog.status(KEYS)[KEYS[0]]
-    assert (status.state, status.reason) == (State.KILLED, "stopped on request")
+    assert (status.state, status.reason) == (state, error.message)
 
 
 def test_a_claim_that_was_taken_over_is_forgotten(catalog):
