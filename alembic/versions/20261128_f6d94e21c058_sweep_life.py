@@ -26,6 +26,7 @@ def upgrade() -> None:
     op.add_column("sweeps", sa.Column("reason", sa.String(), nullable=True))
     for name in NUMBERS:
         op.add_column("sweeps", sa.Column(name, sa.Float(53), nullable=True))
+    op.add_column("sweeps", sa.Column("exit_code", sa.Integer(), nullable=True))
     op.add_column("sweep_steps", sa.Column("train_rows", sa.BigInteger(), nullable=True))
 
 
@@ -34,6 +35,7 @@ def downgrade() -> None:
     for table in (SWEEPS, PROGRESS):
         op.execute(sa.update(table).where(table.c.state.in_(NEW_STATES)).values(state="killed"))
     op.drop_column("sweep_steps", "train_rows")
+    op.drop_column("sweeps", "exit_code")
     for name in reversed(NUMBERS):
         op.drop_column("sweeps", name)
     op.drop_column("sweeps", "reason")

@@ -96,6 +96,7 @@ def submit(
     overrides: Sequence[str] = (),
     *,
     watch: Callable[[SweepView], None] | None = None,
+    began: Callable[[str, bool], None] | None = None,
 ) -> Outcome:
     """Run a spec to its end. Run it again to resume it, or to reuse what is there.
 
@@ -103,6 +104,8 @@ def submit(
         spec: A loaded spec or its path.
         overrides: ``key=value`` pairs, when ``spec`` is a path.
         watch: Shown how far the sweep is about twice a second, from another thread.
+        began: Told, once, when there is something to do and nothing stands in its way: the sweep's key, and
+            ``True``; ``False`` where another process does this sweep and this one waits for it.
 
     Raises:
         SpecError: The spec is invalid.
@@ -123,6 +126,7 @@ def submit(
         spec_toml=loaded.text,
         library=TaskLibrary.of_loaded(loaded),
         watch=watch,
+        began=began,
     )
 
 

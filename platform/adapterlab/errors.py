@@ -22,7 +22,11 @@ Ray ships errors between processes, so every error survives pickling: subclasses
 
 from __future__ import annotations
 
+import signal
 from typing import Any, ClassVar
+
+EXIT_SIGNAL = 128
+"""Added to the number of the signal that stopped a command."""
 
 
 class AdapterlabError(Exception):
@@ -57,6 +61,14 @@ class AdapterlabError(Exception):
             "exit_code": self.exit_code,
             **self.details,
         }
+
+
+def exit_code_of(error: BaseException) -> int:
+    """Return the exit code of a command that an error ended: 128 + the signal's number where one stopped it."""
+    if not isinstance(error, AdapterlabError):
+        return AdapterlabError.exit_code
+    name = error.details.get("signal")
+    return EXIT_SIGNAL + signal.Signals[name] if name else error.exit_code
 
 
 def _rebuild(

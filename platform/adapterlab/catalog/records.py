@@ -391,6 +391,8 @@ class SweepRecord(Record):
     """Whether it was put away, and is listed only on request."""
     device_seconds: float | None = None
     """Workers × seconds it has had, over all its submits; ``None``: it was recorded before this was."""
+    exit_code: int | None = None
+    """What the submit that ended it returned; ``None``: it runs, or its process was killed."""
     note: str | None = None
     """What people note of it."""
     tags: tuple[str, ...] = ()

@@ -369,6 +369,8 @@ class Sweep(Base):
     """When it was put away; NULL: it is listed."""
     device_seconds: ColumnElement[float | None]
     """Workers × seconds it has had, over all its submits."""
+    exit_code: ColumnElement[int | None]
+    """What the submit that ended it returned; NULL while it runs, or where its process was killed."""
 
     __table_args__ = (Index(None, "name", "updated_at"), Index(None, "updated_at"))
 

@@ -476,13 +476,23 @@ class Catalog(ReadableCatalog):
 
         return self.database.write(work)
 
-    def set_sweep_state(self, sweep_key: str, state: State, reason: str | None = None) -> None:
-        """Write a sweep's state, and why it ended where it is not complete.
+    def set_sweep_state(
+        self, sweep_key: str, state: State, reason: str | None = None, *, exit_code: int | None = None
+    ) -> None:
+        """Write a sweep's state.
+
+        Args:
+            sweep_key: Its whole key.
+            state: The new state.
+            reason: Why it ended, where it is not complete.
+            exit_code: What the submit that ended it returns.
 
         Raises:
             NotFoundError: There is no such sweep.
         """
-        if not self.database.write(lambda connection: sweeps.set_state(connection, sweep_key, state, reason)):
+        if not self.database.write(
+            lambda connection: sweeps.set_state(connection, sweep_key, state, reason, exit_code)
+        ):
             raise NotFoundError(f"no sweep with key {sweep_key[:80]!r}")
 
     def request_cancel(self, sweep: str) -> bool:

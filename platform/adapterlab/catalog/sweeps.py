@@ -41,10 +41,11 @@ def open_sweep(
         started_at=epoch_now(),
         ended_at=None,
         archived_at=None,
+        exit_code=None,
     )
     replaced = [
         *("name", "spec", "state", "owner", "updated_at", "cancel_requested_at"),
-        *("reason", "started_at", "ended_at", "archived_at"),
+        *("reason", "started_at", "ended_at", "archived_at", "exit_code"),
     ]
     connection.execute(
         sweep.on_conflict_do_update(
@@ -152,11 +153,16 @@ def sweeps_with(connection: Connection, step_key: str) -> list[SweepRecord]:
     return [_sweep(connection, row, with_steps=False) for row in rows]
 
 
-def set_state(connection: Connection, key: str, state: State, reason: str | None) -> bool:
-    """Write a sweep's state, and why; return whether there is such a sweep."""
+def set_state(
+    connection: Connection, key: str, state: State, reason: str | None, exit_code: int | None
+) -> bool:
+    """Write a sweep's state, why, and what its submit returns; return whether there is such a sweep."""
     ended = None if state in _OPEN else epoch_now()
-    values = {"state": str(state), "reason": reason, "updated_at": epoch_now(), "ended_at": ended}
-    changed = connection.execute(update(schema.Sweep).where(schema.Sweep.key == key).values(**values))
+    changed = connection.execute(
+        update(schema.Sweep)
+        .where(schema.Sweep.key == key)
+        .values(state=str(state), reason=reason, exit_code=exit_code, updated_at=epoch_now(), ended_at=ended)
+    )
     return changed.rowcount > 0
 
 
@@ -215,6 +221,7 @@ def _sweep(
         ended_at=row.ended_at,
         archived=row.archived_at is not None,
         device_seconds=row.device_seconds,
+        exit_code=row.exit_code,
         note=None if noted is None else noted.note,
         tags=() if noted is None else noted.tags,
     )

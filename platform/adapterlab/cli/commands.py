@@ -35,6 +35,8 @@ COMMANDS: Mapping[str, Entry] = {
     "plan": Entry("Show what a spec would train, what is done already, and what it costs.", SWEEPS),
     "submit": Entry("Run a spec; run it again to resume or to reuse.", SWEEPS, works=True),
     "status": Entry("Show how far sweeps are.", SWEEPS),
+    "watch": Entry("Follow a running sweep to its end.", SWEEPS, works=True),
+    "logs": Entry("Show what a sweep's submits said on this machine.", SWEEPS),
     "cancel": Entry("Stop a sweep so that it can be resumed.", SWEEPS, works=True),
     "archive": Entry("Put a sweep away, so that status does not list it.", SWEEPS, works=True),
     "tag": Entry("Give a sweep tags; show those it has.", SWEEPS, works=True),

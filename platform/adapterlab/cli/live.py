@@ -4,28 +4,56 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
+from adapterlab.catalog.records import SHORT_KEY
 from adapterlab.cli.output import is_interactive, note, stderr
+from adapterlab.cli.quantities import clock_text, remaining_text
 from adapterlab.driver.progress import StepView, SweepView
 from adapterlab.records import State, StepKind
 
 _PLAIN_EVERY_S = 5.0
+_WHOLE_EVERY_S = 30.0
+"""How often plain lines say how far the whole sweep is."""
 _SHOWN_STEPS = 8
 
 
 def live_progress() -> AbstractContextManager[Any]:
     """Return a watcher for ``submit``: call it with each :class:`SweepView`."""
-    return _Bars() if is_interactive(sys.stderr) else _Lines()
+    return _Bars() if is_interactive(sys.stderr) else progress_lines()
+
+
+def progress_lines(say: Callable[[str], None] = note) -> AbstractContextManager[Any]:
+    """Return a watcher that says what is new in plain lines, for logs and for what is no terminal."""
+    return _Lines(say)
+
+
+def together(*watchers: Callable[[SweepView], None]) -> Callable[[SweepView], None]:
+    """Return a watcher that shows each of these what it is shown."""
+
+    def watch(view: SweepView) -> None:
+        for one in watchers:
+            one(view)
+
+    return watch
+
+
+def time_text(view: SweepView) -> str:
+    """Return how long a sweep has taken and may take yet: ``"2:07 elapsed, about 4 min left"``."""
+    elapsed, left = clock_text(view.elapsed_s), remaining_text(view.remaining_s)
+    return ", ".join(filter(None, (elapsed and f"{elapsed} elapsed", left and f"{left} left")))
 
 
 class _Lines(AbstractContextManager["_Lines"]):
     """One line when a step changes its state, and now and then how far the running ones are."""
 
-    def __init__(self) -> None:
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
         self._phase = self._waiting = ""
+        self._whole_at = time.monotonic()
         self._states: dict[str, State] = {}
         self._details: dict[str, tuple[float, str]] = {}
 
@@ -33,10 +61,10 @@ class _Lines(AbstractContextManager["_Lines"]):
         now = time.monotonic()
         if view.waiting != self._waiting:
             self._waiting = view.waiting
-            note(f"{view.name}: {view.waiting or 'it answers again'}")
+            self._say(f"{view.name}: {view.waiting or 'it answers again'}")
         if view.phase != self._phase:
             self._phase = view.phase
-            note(f"{view.name}: {view.phase}")
+            self._say(f"{view.name}: {view.phase}")
         for one in view.steps:
             key, state, detail = one.status.key, one.status.state, one.status.detail or ""
             news = state is not State.PENDING and self._states.get(key, State.PENDING) is not state
@@ -44,14 +72,18 @@ class _Lines(AbstractContextManager["_Lines"]):
                 # What was so before this submit is in the plan's summary already.
                 if state is State.RUNNING or key in self._states:
                     reason = f": {one.status.reason}" if one.status.reason else ""
-                    note(f"{one.title}: {state}{reason}")
+                    self._say(f"{one.title}: {state}{reason}")
                 self._details[key] = now, detail
             elif state is State.RUNNING and detail:
                 said_at, said = self._details.get(key, (0.0, ""))
                 if detail != said and now - said_at >= _PLAIN_EVERY_S:
-                    note(f"{one.title}: {detail}")
+                    self._say(f"{one.title}: {detail}")
                     self._details[key] = now, detail
             self._states[key] = state
+        if now - self._whole_at >= _WHOLE_EVERY_S and (view.elapsed_s or 0.0) >= _WHOLE_EVERY_S:
+            self._whole_at = now
+            done = len(view.in_state(State.COMPLETE))
+            self._say(f"{view.name}: {done} of {len(view.steps)} steps complete, {time_text(view)}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -99,8 +131,8 @@ class _Bars(AbstractContextManager["_Bars"]):
                 ProgressBar(total=status.total or 1, completed=status.done, width=20),
                 Text(status.detail or "", style="dim"),
             )
-        elapsed = int(time.monotonic() - self._started)
-        head = Text(f"{view.name}  {elapsed // 60}:{elapsed % 60:02d}", style="bold cyan")
+        times = time_text(view) or f"{clock_text(time.monotonic() - self._started)} elapsed"
+        head = Text(f"{view.name} {view.key[:SHORT_KEY]}  {times}", style="bold cyan")
         if view.waiting:
             running.add_row(Text(f"  {view.waiting} …", style="yellow"))
         elif not running.rows and view.phase:

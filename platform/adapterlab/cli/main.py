@@ -26,7 +26,14 @@ import typer
 
 from adapterlab.cli.commands import COMMANDS, LazyGroup
 from adapterlab.cli.output import PrintableFormatter, SafeStreams, emit_json, note
-from adapterlab.errors import AdapterlabError, DataError, NotFoundError, UnavailableError
+from adapterlab.errors import (
+    EXIT_SIGNAL,
+    AdapterlabError,
+    DataError,
+    NotFoundError,
+    UnavailableError,
+    exit_code_of,
+)
 from adapterlab.given_files import shortened
 from adapterlab.home import home_folder
 from adapterlab.passwords import hide_in, hide_passwords
@@ -34,8 +41,6 @@ from adapterlab.private_files import private_umask
 
 PROGRAM = "platform"
 DEBUG_VARIABLE = "ADAPTERLAB_DEBUG"
-EXIT_SIGNAL = 128
-"""Added to the number of the signal that stopped a command."""
 EXIT_BROKEN_PIPE = 141
 _FOR_THE_USER = frozenset({"init", "export", "predict", "report", "contributions"})
 """Commands that write where the user says; who may read that is for the user's own umask to say."""
@@ -184,8 +189,7 @@ def _report_error(error: AdapterlabError, flags: Flags) -> int:
         note(hide_passwords(str(error)))
     if flags.verbose:
         note(_traceback(error))
-    name = error.details.get("signal")
-    return EXIT_SIGNAL + signal.Signals[name] if name else error.exit_code
+    return exit_code_of(error)
 
 
 def _explained(error: Exception) -> AdapterlabError | None:

@@ -2,46 +2,107 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import logging
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from adapterlab.api import plan, report, submit
-from adapterlab.cli.live import live_progress
+from adapterlab.catalog.records import SHORT_KEY
+from adapterlab.cli import detached
+from adapterlab.cli.live import live_progress, progress_lines, together
 from adapterlab.cli.options import JsonOption, SetOption, SpecArgument
-from adapterlab.cli.output import emit, emit_json, note
+from adapterlab.cli.output import emit, emit_json, is_interactive, note
 from adapterlab.cli.plan import device_line, summary_line
 from adapterlab.cli.report import show
+from adapterlab.cli.sweep_log import SweepLog, log_path
 from adapterlab.cluster.stop_signals import StopSignals
+from adapterlab.passwords import hide_passwords
 from adapterlab.records import StepKind
 from adapterlab.spec.load import LoadedSpec, load_spec
 
 if TYPE_CHECKING:
+    from adapterlab.driver.progress import SweepView
     from adapterlab.driver.sweep import Outcome
 
 
-def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = False) -> None:
+def command(
+    spec: SpecArgument,
+    overrides: SetOption = None,
+    detach: Annotated[
+        bool,
+        typer.Option(
+            "--detach", help="Go on in the background once it has begun, whatever becomes of the terminal."
+        ),
+    ] = False,
+    json: JsonOption = False,
+) -> int | None:
     """Run a spec to its end, and show its results.
 
-    What is done already is not done again. Ctrl-C leaves a sweep that the same command continues.
+    What is done already is not done again. Ctrl-C leaves a sweep that the same command continues. With --detach
+    the command ends as soon as the sweep has passed its checks and begun; `watch`, `logs` and `cancel` take its key.
     """
+    if detach:
+        return _detach(spec, overrides or (), json=json)
+    announcement = detached.Announcement.owed()
     signals = StopSignals()
     with signals.heard(), signals.interrupting():
-        _submit(load_spec(spec, overrides or ()), json=json)
+        _submit(load_spec(spec, overrides or ()), announcement, json=json)
+    return None
 
 
-def _submit(loaded: LoadedSpec, *, json: bool) -> None:
-    planned = plan(loaded)
-    note(f"{loaded.spec.name}: {summary_line(planned)}")
-    note(device_line(planned))
-    for warning in loaded.warnings:
-        note(f"warning: {warning}")
-    with live_progress() as watch:
-        outcome = submit(loaded, watch=watch)
+def _detach(spec: str, overrides: Sequence[str], *, json: bool) -> int:
+    level = logging.getLogger("adapterlab").level
+    flags = {logging.DEBUG: ["--verbose"], logging.ERROR: ["--quiet"]}.get(level, [])
+    words = [
+        "submit",
+        *(word for one in overrides for word in ("--set", one)),
+        *(["--json"] if json else []),
+        *flags,
+    ]
+    stdin = sys.stdin.buffer.read() if spec == "-" else None
+    code, begun = detached.start([*words, "--", spec], stdin)
+    if begun is None:
+        return code
+    if json:
+        emit_json(begun)
+        return code
+    key = begun["key"][:SHORT_KEY]
+    goes_on = (
+        "goes on in the background" if begun["owns"] else "waits for the process that does this sweep already"
+    )
+    emit(f"{begun['name']} {key} {goes_on} (process {begun['pid']}).")
+    emit("")
+    emit("Next:")
+    emit(f"  platform watch {key:<20} how far it is, until it ends")
+    emit(f"  platform logs {key:<21} what it says; --follow for what comes")
+    emit(f"  platform cancel {key:<19} stop it; the same submit continues it")
+    return code
+
+
+def _submit(loaded: LoadedSpec, announcement: detached.Announcement | None, *, json: bool) -> None:
+    log = SweepLog()
+    try:
+        outcome = _run(loaded, announcement, log)
+    except BaseException as error:
+        if not log.taken_over:  # else the command's own message goes there
+            log.line(hide_passwords(str(error)) or type(error).__name__)
+        raise
+    else:
+        if not log.taken_over:
+            for line in _said(outcome):
+                log.line(line)
+    finally:
+        log.close()
     summary = report(outcome.sweep_key, stores=loaded.stores())
     if json:
         emit_json({"outcome": _to_json(outcome), "warnings": loaded.warnings, "report": summary.to_json()})
         return
     show(summary)
-    note(_said(outcome))
+    for line in _said(outcome):
+        note(line)
     emit("")
     emit("Next:")
     emit("  platform ui                         compare the runs in MLflow, in the browser")
@@ -51,9 +112,40 @@ def _submit(loaded: LoadedSpec, *, json: bool) -> None:
     emit("  platform export KEY --to DIR        one of them as a plain adapter for AdapterHub")
 
 
-def _said(outcome: Outcome) -> str:
-    if outcome.repaired:
-        note(f"stored weights were damaged and set aside: {', '.join(outcome.repaired)}")
+def _run(loaded: LoadedSpec, announcement: detached.Announcement | None, log: SweepLog) -> Outcome:
+    name, home = loaded.spec.name, loaded.stores().home
+
+    def tell(text: str) -> None:
+        if not log.taken_over:
+            note(text)
+        log.line(text)
+
+    def keep(view: SweepView) -> None:
+        log.open(log_path(home, view.key))
+
+    def began(key: str, owns: bool) -> None:
+        log.open(log_path(home, key))
+        if announcement is not None:
+            announcement.make(log, name=name, key=key, owns=owns)
+
+    planned = plan(loaded)
+    tell(f"{name}: {summary_line(planned)}")
+    tell(device_line(planned))
+    for warning in loaded.warnings:
+        tell(f"warning: {warning}")
+    if announcement is not None or not is_interactive(sys.stderr):
+        with progress_lines(tell) as lines:
+            return submit(loaded, watch=together(keep, lines), began=began)
+    with live_progress() as bars, progress_lines(log.line) as lines:
+        return submit(loaded, watch=together(keep, lines, bars), began=began)
+
+
+def _said(outcome: Outcome) -> list[str]:
+    repaired = f"stored weights were damaged and set aside: {', '.join(outcome.repaired)}"
+    return [*([repaired] if outcome.repaired else []), _done(outcome)]
+
+
+def _done(outcome: Outcome) -> str:
     if outcome.nothing_to_do:
         return f"Nothing to train: every step was complete ({outcome.seconds:.1f} s)."
     parts = [

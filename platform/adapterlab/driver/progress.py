@@ -50,6 +50,8 @@ class SweepView:
     """When it ended; ``None``: it runs, or nobody knows."""
     archived: bool = False
     """Whether it was put away."""
+    exit_code: int | None = None
+    """What the submit that ended it returned; ``None``: it runs, or its process was killed."""
     device_seconds: float | None = None
     """Workers × seconds it has had, over all its submits."""
     note: str | None = None
@@ -94,6 +96,7 @@ class SweepView:
             "ended_at": _iso(self.ended_at),
             "elapsed_s": self.elapsed_s,
             "remaining_s": self.remaining_s,
+            "exit_code": self.exit_code,
             "device_seconds": self.device_seconds,
             "archived": self.archived,
             "note": self.note,
@@ -152,6 +155,7 @@ def view_sweep(catalog: Catalog, sweep: SweepRecord) -> SweepView:
         started_at=sweep.started_at,
         ended_at=sweep.ended_at,
         archived=sweep.archived,
+        exit_code=sweep.exit_code,
         device_seconds=sweep.device_seconds,
         note=sweep.note,
         tags=sweep.tags,

@@ -40,6 +40,7 @@ from adapterlab.errors import (
     PartialFailureError,
     UnavailableError,
     UsageError,
+    exit_code_of,
 )
 from adapterlab.home import Stores, is_writable
 from adapterlab.passwords import hide_passwords
@@ -57,6 +58,9 @@ from adapterlab.worker.shipment import Shipment, ship
 
 Watch = Callable[[SweepView], None]
 """Shown how far the sweep is, about twice a second, from another thread."""
+
+Began = Callable[[str, bool], None]
+"""Told, once, the sweep's key, and whether this process does it now; ``False``: it waits for the one that does."""
 
 _FOLLOW_POLL_S = 1.0
 _TELL_S = 0.25
@@ -92,6 +96,7 @@ def run_sweep(
     spec_toml: str,
     library: TaskLibrary,
     watch: Watch | None = None,
+    began: Began | None = None,
 ) -> Outcome:
     """Do a plan.
 
@@ -102,6 +107,7 @@ def run_sweep(
         spec_toml: The spec as written, kept in MLflow.
         library: Where the rows of its tasks are.
         watch: Shown progress; ``None``: nobody looks.
+        began: Told once it is decided that there is something to do, and nothing stands in its way.
 
     Raises:
         NotFoundError: Data or a backbone is not at hand, so the plan cannot run.
@@ -129,7 +135,7 @@ def run_sweep(
     ):
         # Patient from here on only: an address that is wrong is said within seconds.
         catalog = opened.with_patience(Patience(spec.cluster.lease_s, check=signals.check))
-        driver = _Driver(plan, spec, stores, spec_toml, library, watch, catalog, signals)
+        driver = _Driver(plan, spec, stores, spec_toml, library, watch, catalog, signals, began)
         return driver.run(plan.key)
 
 
@@ -144,6 +150,7 @@ class _Driver:
     catalog: Catalog
     signals: StopSignals
     """Only noted, but for where work can be left at once; then everything open is closed in order."""
+    tell_began: Began | None = None
     started: float = field(default_factory=time.monotonic)
     failed: dict[str, str] = field(default_factory=dict)
     """Steps that failed under this driver, with the reason."""
@@ -190,9 +197,15 @@ class _Driver:
     def _claim_sweep(self, holding: HeldClaims, key: str) -> bool:
         """Claim the sweep itself; ``False`` when another process has brought it to its end."""
         while not holding.claim([key]):
+            self._tell_began(owns=False)
             self._check_stopped()
             time.sleep(_FOLLOW_POLL_S)
         return self.hidden or bool(self._missing()) or not self._is_recorded_complete(key)
+
+    def _tell_began(self, *, owns: bool) -> None:
+        tell, self.tell_began = self.tell_began, None
+        if tell is not None:
+            tell(str(self.plan.key), owns)
 
     def _is_shown(self, key: str) -> bool:
         """Return whether MLflow has every step as ended; where it does not say, nothing of a sweep depends on it."""
@@ -234,14 +247,15 @@ class _Driver:
                 # MLflow first: the catalog may be what is out of reach.
                 tree.tracker.reap(run.node, reason=f"the sweep was stopped: {reason}")
                 run.end(state, reason)
-                self.catalog.set_sweep_state(key, state, reason)
+                self.catalog.set_sweep_state(key, state, reason, exit_code=exit_code_of(error))
                 raise
             tree.tracker.adopt(run.node)
             tree.tracker.reap(run.node)
             state = State.FAILED if self.failed else State.COMPLETE
             unfinished = f"{len(self.failed)} of {len(self.keys)} steps failed" if self.failed else None
             run.end(state, unfinished)
-            self.catalog.set_sweep_state(key, state, unfinished)
+            code = PartialFailureError.exit_code if self.failed else 0
+            self.catalog.set_sweep_state(key, state, unfinished, exit_code=code)
         if self.failed:
             raise self._partial_failure()
 
@@ -256,6 +270,7 @@ class _Driver:
         else:
             context = replace(context, shipment=self._ship(context))
         remove_abandoned(found_at_once(self.stores))
+        self._tell_began(owns=True)
         self.phase = "starting Ray" if cluster.launcher == "ray" else "starting"
         precision, home = self.spec.backbone.precision, Path(self.stores.home)
         with open_launcher(cluster, precision, home, self.signals) as launcher:
