@@ -14,6 +14,7 @@
     ├── CorruptBlobError            1  stored bytes do not have the digest they are filed under
     ├── TrainingError               1  a lane diverged or a worker failed
     ├── PartialFailureError         6  the sweep ended, but not every step completed
+    ├── BudgetSpentError            7  the sweep's budget is spent; a larger one goes on from there
     └── CancelledError            130  stopped on request; the sweep can be resumed
 
 Ray ships errors between processes, so every error survives pickling: subclasses take
@@ -145,6 +146,12 @@ class PartialFailureError(AdapterlabError):
     """The sweep ended, but some steps failed; the rest is kept."""
 
     exit_code = 6
+
+
+class BudgetSpentError(AdapterlabError):
+    """The sweep's budget is spent; what is done is kept, and a larger budget goes on from there."""
+
+    exit_code = 7
 
 
 class CancelledError(AdapterlabError):

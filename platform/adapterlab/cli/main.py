@@ -1,7 +1,7 @@
 """The entry point: arguments in, an exit code out.
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 invalid spec or data, 4 not found, 5 conflict or
-unavailable, 6 partly failed, 129 hung up (SIGHUP), 130 interrupted (Ctrl-C), 143 terminated (SIGTERM).
+unavailable, 6 partly failed, 7 ended by its budget, 129 hung up (SIGHUP), 130 interrupted (Ctrl-C), 143 terminated (SIGTERM).
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="--verbose and --quiet may stand anywhere. Exit codes: 0 done, 1 failed, 2 usage, 3 invalid "
-    "spec or data, 4 not found, 5 conflict or unavailable, 6 partly failed, 129 hung up, 130 interrupted, "
-    "143 terminated.",
+    "spec or data, 4 not found, 5 conflict or unavailable, 6 partly failed, 7 ended by its budget, 129 hung up, "
+    "130 interrupted, 143 terminated.",
 )
 
 

@@ -33,6 +33,7 @@ from the commands by `python -m adapterlab.cli.reference docs/reference/cli.md`;
 | 4 | a file, task, backbone, sweep or record does not exist |
 | 5 | somebody else holds it, a schema does not fit, or a store cannot be reached |
 | 6 | the sweep ended, but some of its steps failed |
+| 7 | the sweep's budget (`cluster.max_hours`) is spent; what is done is kept |
 | 130 | interrupted by Ctrl-C, or cancelled; 143: by SIGTERM |
 """
 

@@ -19,6 +19,7 @@ from adapterlab.cli.plan import device_line, summary_line
 from adapterlab.cli.report import show
 from adapterlab.cli.sweep_log import SweepLog, log_path
 from adapterlab.cluster.stop_signals import StopSignals
+from adapterlab.errors import BudgetSpentError
 from adapterlab.passwords import hide_passwords
 from adapterlab.records import StepKind
 from adapterlab.spec.load import LoadedSpec, load_spec
@@ -89,6 +90,8 @@ def _submit(loaded: LoadedSpec, announcement: detached.Announcement | None, *, j
     except BaseException as error:
         if not log.taken_over:  # else the command's own message goes there
             log.line(hide_passwords(str(error)) or type(error).__name__)
+        if isinstance(error, BudgetSpentError) and not json:
+            show(report(str(error.details["sweep_key"]), stores=loaded.stores()))
         raise
     else:
         if not log.taken_over:

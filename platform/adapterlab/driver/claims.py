@@ -12,7 +12,7 @@ from types import TracebackType
 
 from adapterlab.catalog.records import Claim
 from adapterlab.catalog.store import Catalog, current_owner
-from adapterlab.errors import CancelledError, ConflictError, UnavailableError
+from adapterlab.errors import BudgetSpentError, CancelledError, ConflictError, UnavailableError
 from adapterlab.passwords import hide_passwords
 from adapterlab.patience import NO_PATIENCE
 from adapterlab.records import State
@@ -51,7 +51,9 @@ class HeldClaims:
         self._thread.join()
         with self._lock:
             state = State.PENDING if kind is None else State.KILLED
-            if isinstance(error, CancelledError) and "signal" not in error.details:
+            if isinstance(error, BudgetSpentError):
+                state = State.STOPPED
+            elif isinstance(error, CancelledError) and "signal" not in error.details:
                 state = State.CANCELLED
             reason = None if kind is None else (hide_passwords(str(error)).splitlines() or [kind.__name__])[0]
             self._catalog.release(self._claims.values(), state=state, reason=reason)

@@ -27,6 +27,7 @@ from adapterlab.cluster.ray_process import RayLostError
 from adapterlab.cluster.stop_signals import StopSignals
 from adapterlab.data.task_library import TaskLibrary
 from adapterlab.driver import schedule
+from adapterlab.driver.budget import DeviceTime
 from adapterlab.driver.claims import HeldClaims
 from adapterlab.driver.launchers import Launcher, open_launcher
 from adapterlab.driver.leftovers import found_at_once
@@ -34,6 +35,7 @@ from adapterlab.driver.progress import SweepView, view_sweep
 from adapterlab.driver.results import set_damaged_aside, show_failed, show_reused
 from adapterlab.errors import (
     AwayError,
+    BudgetSpentError,
     CancelledError,
     ClaimLostError,
     NotFoundError,
@@ -111,6 +113,7 @@ def run_sweep(
 
     Raises:
         NotFoundError: Data or a backbone is not at hand, so the plan cannot run.
+        BudgetSpentError: Its budget is spent; what is done is kept.
         CancelledError: It was cancelled, or stopped by a signal (``details["signal"]``); submitting again continues it.
         PartialFailureError: Some steps failed; the rest is done and kept.
         UnavailableError: A store or the cluster cannot be reached.
@@ -162,6 +165,8 @@ class _Driver:
     """What the driver does while no step is in work."""
     shown: SweepView | None = None
     """What was last shown of it."""
+    device_time: DeviceTime | None = None
+    """What its workers take; ``None`` until the sweep is this process's."""
     began: bool = False
     """Whether any worker began, so that this sweep was not refused."""
 
@@ -227,7 +232,12 @@ class _Driver:
         studies.initialise(stores.studies, stores.locks)
         tracking.initialise(stores.tracking, stores.artifacts, stores.locks)
         resolved = self.spec.model_dump(mode="json")
-        self.catalog.open_sweep(key, self.plan.name, json.dumps(resolved), _recorded(self.plan))
+        opened = self.catalog.open_sweep(key, self.plan.name, json.dumps(resolved), _recorded(self.plan))
+        self.device_time = DeviceTime.of_hours(
+            lambda seconds: self.hasty.spend(key, seconds),
+            self.spec.cluster.max_hours,
+            opened.device_seconds or 0.0,
+        )
         self.catalog.record_backbone(self.plan.facts.backbone)
         for task in self.plan.facts.tasks.values():
             self.catalog.record_task(task)
@@ -236,7 +246,11 @@ class _Driver:
             run = tree.sweep(self.spec_toml, resolved, _description(self.plan))
             try:
                 with self.signals.explained(), self.signals.interrupting():
-                    self._work(holding, context)
+                    try:
+                        self._work(holding, context)
+                    finally:
+                        with suppress(UnavailableError):
+                            self.device_time.write()
                     self.phase = "closing the run tree"
                     tree.tracker.begin_again()  # whoever worked for this process has ended
                     show_reused(tree, self.catalog, self.plan)
@@ -277,6 +291,7 @@ class _Driver:
             context = replace(context, gpu=launcher.gpus > 0)
             self.phase = f"starting workers on {'GPUs' if launcher.gpus else 'CPUs'}"
             while missing := self._open_steps():
+                self._check_budget()
                 holding.claim(missing)
                 orders = self._next_orders(holding, missing, launcher, context)
                 if orders:
@@ -344,19 +359,36 @@ class _Driver:
     def _dispatch(self, orders: Sequence[WorkOrder], holding: HeldClaims, launcher: Launcher) -> None:
         """Do orders to their end and note what failed."""
         before, self.began = self.began, True
+        left = len(orders)
+
+        def at_work() -> None:
+            if self.device_time is not None:
+                self.device_time.work(min(left, launcher.groups) * (launcher.gpus or 1.0))
+
+        def ended(order: WorkOrder, outcome: WorkerOutcome) -> None:
+            nonlocal left
+            left -= 1
+            at_work()
+            self._note(order, outcome, holding)
+
+        at_work()
         try:
             with self.signals.noting():
                 launcher.run(
                     orders,
                     name=f"{self.plan.name}-{str(self.plan.key)[:8]}",
-                    on_outcome=lambda order, outcome: self._note(order, outcome, holding),
-                    should_stop=self._cancel_requested,
+                    on_outcome=ended,
+                    should_stop=self._must_stop,
                     on_waiting=self._waiting,
                 )
         except UsageError:
             self.began = before  # no worker could be started for them
             raise
+        finally:
+            left = 0
+            at_work()
         self._check_cancelled()
+        self._check_budget()
         self.failed |= schedule.blocked(self.plan, self.failed)
 
     def _waiting(self, what: str | None) -> None:
@@ -400,6 +432,9 @@ class _Driver:
     # -- progress and cancelling ------------------------------------------------------------------
 
     def _tick(self) -> None:
+        if self.device_time is not None:
+            with suppress(UnavailableError):
+                self.device_time.tick()
         if self.watch is None:
             return
         key = str(self.plan.key)
@@ -426,6 +461,14 @@ class _Driver:
             return self.hasty.cancel_requested(str(self.plan.key))
         except AwayError:
             return False
+
+    def _must_stop(self) -> bool:
+        return self._cancel_requested() or (self.device_time is not None and self.device_time.spent)
+
+    def _check_budget(self) -> None:
+        """Check that something may still be done; what is complete by then is no reason to stop."""
+        if self.device_time is not None and self._open_steps():
+            self.device_time.check(self.plan.name, str(self.plan.key))
 
     def _check_stopped(self) -> None:
         self.signals.check()
@@ -511,6 +554,8 @@ def ended_as(error: BaseException, *, began: bool) -> State:
         error: What ended it.
         began: Whether any of its workers had begun.
     """
+    if isinstance(error, BudgetSpentError):
+        return State.STOPPED
     if isinstance(error, CancelledError):
         return State.KILLED if "signal" in error.details else State.CANCELLED
     if isinstance(error, RayLostError) or not isinstance(error, Exception):

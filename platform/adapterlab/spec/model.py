@@ -407,6 +407,10 @@ class ClusterSpec(Frozen):
     Waiting for other steps does not count, loading the backbone counts as a run of its own. Absent: no limit."""
     lease_s: Annotated[float, Field(ge=5, le=3600)] = 60.0
     """Seconds after which a claim whose owner went silent can be taken over."""
+    max_hours: Annotated[float, Field(gt=0)] | None = None
+    """Device-hours the sweep may take, over all its submits: workers at work × hours, each worth its GPUs where it
+    has any, so that half a card counts half. Then it stops after the epochs in progress, with exit code 7 and what
+    is done so far; submitting it with more goes on. Absent: no limit."""
     runtime_env: RuntimeEnvSpec = RuntimeEnvSpec()
 
     _resources = field_validator("resources")(check_resources)

@@ -8,7 +8,7 @@ import pytest
 
 from adapterlab.catalog.store import open_catalog
 from adapterlab.driver.claims import HeldClaims
-from adapterlab.errors import CancelledError, UnavailableError
+from adapterlab.errors import BudgetSpentError, CancelledError, UnavailableError
 from adapterlab.records import State
 
 KEYS = ["1" * 64, "2" * 64]
@@ -44,6 +44,7 @@ def test_what_is_left_is_given_back_at_the_end(catalog):
     [
         (CancelledError("glue was cancelled"), State.CANCELLED),
         (CancelledError("stopped by SIGTERM", signal="SIGTERM"), State.KILLED),
+        (BudgetSpentError("4 device-hours of 4"), State.STOPPED),
         (UnavailableError("the disk is full"), State.KILLED),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from adapterlab.cluster.ray_process import RayLostError
 from adapterlab.cluster.stop_signals import Interrupted
 from adapterlab.driver.sweep import ended_as
-from adapterlab.errors import AwayError, CancelledError, DataError, UsageError
+from adapterlab.errors import AwayError, BudgetSpentError, CancelledError, DataError, UsageError
 from adapterlab.records import State
 
 
@@ -17,6 +17,7 @@ from adapterlab.records import State
         (CancelledError("glue was cancelled"), True, State.CANCELLED),
         (CancelledError("glue was cancelled"), False, State.CANCELLED),
         (CancelledError("stopped by SIGTERM", signal="SIGTERM"), True, State.KILLED),
+        (BudgetSpentError("4 device-hours of 4"), True, State.STOPPED),
         (Interrupted(2), False, State.KILLED),
         (SystemExit(1), True, State.KILLED),
         (RayLostError("the cluster is gone"), True, State.KILLED),
