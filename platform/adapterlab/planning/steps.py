@@ -259,7 +259,7 @@ class StudyJob:
     """Of every adapter in the pool."""
     search: SearchSettings
     search_key: str | None
-    """Name of the study in the Optuna storage: its key without the budget; ``None`` while not known."""
+    """What tells its search from others in the Optuna storage: its key without the budget; ``None`` while not known."""
     rows: RunRows | None
     """``None``: those that the sweep's ``data.max_train_rows`` leaves."""
 

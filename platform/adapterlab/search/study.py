@@ -34,8 +34,10 @@ from adapterlab.patience import NO_PATIENCE, Patience
 from adapterlab.records import State
 from adapterlab.search.samplers import Proposer, Spaces, by_dimension, pruner_of, round_start
 from adapterlab.search.storage import (
+    SEARCH_KEY,
     close_storage,
     database_lock,
+    find_study,
     open_storage,
     readable_errors,
     trial_number,
@@ -53,6 +55,10 @@ SEARCH = "search"
 """Study attribute: the space, sampler, seed and direction it was made with."""
 
 _REASON_LENGTH = 1000
+_KEY_DIGITS = (8, 16, 64)
+"""Of the key in a study's name: more where another search of that name has the same first ones."""
+_LONGEST_TITLE = 400
+"""Optuna's names hold 512 characters."""
 
 _Result = TypeVar("_Result")
 
@@ -155,6 +161,7 @@ class StudySearch:
         patience: Patience = NO_PATIENCE,
     ) -> None:
         self.name: str = study.study_name
+        """What it is called in the storage."""
         self._study = study
         self._storage = storage
         self._study_id = storage.get_study_id_from_name(self.name)
@@ -177,9 +184,10 @@ class StudySearch:
     def open(
         cls,
         storage_url: str,
-        name: str,
+        key: str,
         recipe: SearchRecipe,
         *,
+        title: str | None = None,
         attributes: Mapping[str, Any] | None = None,
         guard: Guard | None = None,
         locks: Path | None = None,
@@ -192,25 +200,27 @@ class StudySearch:
 
         Args:
             storage_url: Database of the studies.
-            name: The study's own name; unique in the storage.
+            key: The search's own key: there is one study of it in the storage, whatever that is called.
             recipe: What to search, and how.
+            title: What people call it; a study that is new is named ``<title> · <first digits of its key>``.
+                Absent: it is named by its key.
             attributes: JSON-able facts to show in the dashboard (target, combiner, …).
             guard: Makes the lock shared by the study's workers; absent: a lock file (SQLite) or an
-                advisory lock (PostgreSQL) of the study's name.
+                advisory lock (PostgreSQL) of the search's key.
             locks: Folder of lock files, when ``guard`` is absent; absent: beside the SQLite file.
             patience: How long to wait, now and later, for a database that is away.
 
         Raises:
-            ConflictError: A study of this name has another space, direction, sampler or seed.
+            ConflictError: The study of this key has another space, direction, sampler or seed.
             UnavailableError: The storage cannot be reached or was never initialised.
             ValueError: An unknown sampler, pruner or direction, or fewer than one trial.
         """
         if recipe.trials < 1:
             raise ValueError(f"trials must be at least 1, got {recipe.trials}")
         proposer = Proposer(
-            name, recipe.spaces, direction=recipe.direction, sampler=recipe.sampler, seed=recipe.seed
+            key, recipe.spaces, direction=recipe.direction, sampler=recipe.sampler, seed=recipe.seed
         )
-        shared = guard or (lambda: database_lock(storage_url, f"study {name}", locks))
+        shared = guard or (lambda: database_lock(storage_url, f"study {key}", locks))
         made_with = _description(recipe.spaces, recipe.direction, recipe.sampler, recipe.seed)
 
         def opened() -> StudySearch:
@@ -218,7 +228,10 @@ class StudySearch:
             try:
                 with readable_errors(storage_url):
                     with shared():
-                        study = _open_study(storage, name, recipe, made_with, attributes or {})
+                        name = _name_of(storage, key, title)
+                        study = _open_study(
+                            storage, name, recipe, {**(attributes or {}), SEARCH_KEY: key, SEARCH: made_with}
+                        )
                     return cls(
                         study,
                         storage,
@@ -539,12 +552,29 @@ class StudySearch:
         return self._patiently(write)
 
 
+def _name_of(storage: BaseStorage, key: str, title: str | None) -> str:
+    """Return what a search's study is called: as it is called already, else a name that is free.
+
+    Under the study's lock, so that nobody names the same search meanwhile.
+    """
+    found = find_study(storage, key)
+    if found is not None:
+        return found[1]
+    if title is None:
+        return key
+    for digits in _KEY_DIGITS:
+        name = f"{title[:_LONGEST_TITLE]} · {key[:digits]}"
+        try:
+            attributes = storage.get_study_user_attrs(storage.get_study_id_from_name(name))
+        except KeyError:
+            return name
+        if SEARCH not in attributes and SEARCH_KEY not in attributes:
+            return name  # made by a process that died before it could write whose it is
+    return key
+
+
 def _open_study(
-    storage: BaseStorage,
-    name: str,
-    recipe: SearchRecipe,
-    made_with: Mapping[str, Any],
-    attributes: Mapping[str, Any],
+    storage: BaseStorage, name: str, recipe: SearchRecipe, attributes: Mapping[str, Any]
 ) -> optuna.Study:
     study = optuna.create_study(
         storage=storage,
@@ -553,16 +583,16 @@ def _open_study(
         pruner=pruner_of(recipe.pruner),
         load_if_exists=True,
     )
-    known = study.user_attrs
+    known, made_with = study.user_attrs, attributes[SEARCH]
     if SEARCH in known and known[SEARCH] != made_with:
         raise ConflictError(
             f"study {name!r} exists with another search: {json.dumps(known[SEARCH])}; "
             f"now asked for: {json.dumps(made_with)}",
             remedy="Give the changed search a name of its own.",
         )
-    for key, value in {**attributes, SEARCH: made_with}.items():
-        if key not in known or known[key] != value:
-            study.set_user_attr(key, value)
+    for attribute, value in attributes.items():
+        if attribute not in known or known[attribute] != value:
+            study.set_user_attr(attribute, value)
     return study
 
 

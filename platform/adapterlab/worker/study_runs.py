@@ -145,6 +145,7 @@ class _Study:
                 pruner=search.pruner,
                 seed=search.seed,
             ),
+            title=f"{self.job.task_name} · {self.job.label}",
             attributes={
                 "target": facts.task,
                 "combiner": self.job.label,
@@ -165,7 +166,7 @@ def _search(study: _Study) -> StudyRecord:
     with study.search() as search:
         search.take_over()  # the claim on the study makes every trial of a lost worker this one's
         _train_trials(study, search, claim)
-        trials, best = search.trials(), search.best()
+        trials, best, name = search.trials(), search.best(), search.name
     if best is None:
         reasons = sorted({trial.reason for trial in trials if trial.reason})
         message = f"{study.job.task} · {study.job.label}: no trial completed"
@@ -174,7 +175,7 @@ def _search(study: _Study) -> StudyRecord:
             f"{message}: {'; '.join(reasons) or 'all were pruned'}",
             remedy='Lower the learning rates under [search], or set pruner = "none".',
         )
-    record = _study_record(study, trials, best)
+    record = _study_record(study, trials, best, study_name=name)
     study.worker.catalog.publish_study(record, claim)
     study.run.chosen(best.number, best.settings, record.best_value, study.task.facts.metric)
     return record
@@ -270,7 +271,9 @@ class _TrialRun:
         self.trials.ended()
 
 
-def _study_record(study: _Study, trials: Sequence[TrialRecord], best: TrialRecord) -> StudyRecord:
+def _study_record(
+    study: _Study, trials: Sequence[TrialRecord], best: TrialRecord, *, study_name: str
+) -> StudyRecord:
     facts, job = study.task.facts, study.job
     states = [str(trial.state) for trial in trials]
     return StudyRecord(
@@ -286,7 +289,7 @@ def _study_record(study: _Study, trials: Sequence[TrialRecord], best: TrialRecor
         best_settings=dict(best.settings),
         trials={state: states.count(state) for state in sorted(set(states))},
         settings=job.settings,
-        study_name=job.search_key,
+        study_name=study_name,
         seconds=_total([trial.seconds for trial in trials]),
         train_rows=sum(len(trial.intermediate) for trial in trials) * len(study.task.train.lengths),
         run_id=study.worker.catalog.run_id(study.run.node),
