@@ -49,6 +49,7 @@ from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, StepKi
 from adapterlab.registry import entry_points
 from adapterlab.spec.model import Spec
 from adapterlab.spec.search_space import SOURCE_HEAD, bounds_of
+from adapterlab.spec.pruning import pruning_identity, pruning_settings
 from adapterlab.spec.studies import StudyPlan, study_plans
 
 STEP_VERSIONS: Mapping[StepKind, int] = {StepKind.SOURCE: 3, StepKind.STUDY: 4, StepKind.TRANSFER: 2}
@@ -283,12 +284,14 @@ def _study_step(
     pool, adapter = _pool_of(spec, facts, target, trained, existing)
     _check_combiners(study, target, pool, facts)
     rows = run_rows(spec, facts.tasks[target], few=True, draw=draw_of(spec, spec.search.seed))
-    search = SearchSettings(spec.search.sampler, spec.search.pruner, spec.search.seed, trials_of(spec, study))
+    search = _search_settings(spec, trials_of(spec, study))
     search_key = key = None
     identity = identity_of(study, facts.models)
     if _known(facts, target) and all(one.key for one in pool) and identity is not None:
         spaces = identity.pop("spaces", None)
         how: dict[str, Json] = {"sampler": search.sampler, "pruner": search.pruner, "seed": search.seed}
+        if (pruning := pruning_identity(search.pruner, search.pruning)) is not None:
+            how["pruning"] = pruning
         inputs: dict[str, Json] = {
             **_common(spec, facts, target, rows),
             "pool": [one.key for one in pool],
@@ -343,6 +346,12 @@ def _chosen_of(
         tuple(one for one in taken if isinstance(one, str)),
         tuple(one for one in taken if isinstance(one, ExistingAdapter)),
     )
+
+
+def _search_settings(spec: Spec, trials: int) -> SearchSettings:
+    search = spec.search
+    pruning = pruning_settings(search.pruner, search.pruning)
+    return SearchSettings(search.sampler, search.pruner, search.seed, trials, pruning)
 
 
 def _pool_of(

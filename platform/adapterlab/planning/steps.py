@@ -7,7 +7,7 @@ folders). It travels to the worker as it is, see ``worker/orders.py``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Generic, TypeAlias, TypeGuard, TypeVar
 from urllib.parse import quote, unquote
 
@@ -213,6 +213,8 @@ class SearchSettings:
     """Of the proposals and of every trial's training."""
     trials: int
     """Budget of the study."""
+    pruning: Mapping[str, int | float] = field(default_factory=dict)
+    """The pruner's settings, all of them."""
 
 
 # -- jobs -----------------------------------------------------------------------------------------

@@ -361,24 +361,6 @@ class _Mirror:
         self._copies[trial.number] = (trial_id, trial.state)
 
 
-def pruner_of(name: str) -> optuna.pruners.BasePruner:
-    """Return the pruner of a name.
-
-    ``"median"`` lets 4 trials finish and every trial train 2 epochs before it compares a trial's
-    best value so far with the median of the others at the same epoch: first epochs say little.
-
-    Raises:
-        ValueError: Neither ``"median"`` nor ``"none"``.
-    """
-    pruners: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
-        "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=2),
-        "none": optuna.pruners.NopPruner,
-    }
-    if name not in pruners:
-        raise ValueError(f"pruner must be 'median' or 'none', got {name!r}")
-    return pruners[name]()
-
-
 def _distribution(space: float | FloatRange | Choices | tuple[str, ...]) -> BaseDistribution:
     if isinstance(space, FloatRange):
         return FloatDistribution(space.low, space.high, log=space.log)

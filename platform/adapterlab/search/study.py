@@ -32,7 +32,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from adapterlab.errors import ConflictError, NotFoundError
 from adapterlab.patience import NO_PATIENCE, Patience
 from adapterlab.records import State
-from adapterlab.search.samplers import Proposer, Spaces, by_dimension, pruner_of, round_start
+from adapterlab.search.pruners import compares, pruner_of
+from adapterlab.search.samplers import Proposer, Spaces, by_dimension, round_start
 from adapterlab.search.storage import (
     SEARCH_KEY,
     close_storage,
@@ -44,6 +45,7 @@ from adapterlab.search.storage import (
 )
 from adapterlab.search.trial_view import TrialView
 from adapterlab.search.trials import REASON, STATES, WORKER, TrialRecord, read_trials, record_of
+from adapterlab.spec.pruning import PruningSpec, pruning_settings
 from adapterlab.spec.search_space import Choices, FloatRange, Setting
 
 __all__ = ["Guard", "Proposal", "StudySearch", "TrialRecord", "read_trials"]
@@ -102,6 +104,8 @@ class _Judges:
 
     direction: optuna.study.StudyDirection
     seen: Sequence[FrozenTrial]
+    computed: dict[Any, Any] = field(default_factory=dict)
+    """What the pruner has computed of them."""
     _complete: list[FrozenTrial] | None = None
 
     def get_trials(
@@ -141,7 +145,9 @@ class SearchRecipe:
     sampler: str = "tpe"
     """``"tpe"``, ``"random"`` or ``"grid"``."""
     pruner: str = "median"
-    """``"median"`` or ``"none"``."""
+    """One of :data:`adapterlab.spec.pruning.PRUNERS`."""
+    pruning: Mapping[str, int | float] | None = None
+    """The pruner's settings, all of them; absent: its defaults."""
     seed: int = 0
     """Seed of the proposals."""
 
@@ -156,7 +162,7 @@ class StudySearch:
         proposer: Proposer,
         *,
         url: str,
-        trials: int,
+        recipe: SearchRecipe,
         guard: Guard,
         patience: Patience = NO_PATIENCE,
     ) -> None:
@@ -167,7 +173,7 @@ class StudySearch:
         self._study_id = storage.get_study_id_from_name(self.name)
         self._view = TrialView(storage, self._study_id)
         self._proposer = proposer
-        self._in_rounds = proposer.learns or not isinstance(study.pruner, optuna.pruners.NopPruner)
+        self._in_rounds = proposer.learns or compares(recipe.pruner)
         self._url = url
         self._guard = guard
         self._patience = patience
@@ -177,7 +183,8 @@ class StudySearch:
         self._stood = _Standing()
         self._in_vain = False
         """Whether there was nothing to hand out when last asked."""
-        self.budget = trials if proposer.size is None else min(trials, proposer.size)
+        trials, size = recipe.trials, proposer.size
+        self.budget = trials if size is None else min(trials, size)
         """Trials this study ends with: as asked, or as many as there are distinct settings."""
 
     @classmethod
@@ -237,7 +244,7 @@ class StudySearch:
                         storage,
                         proposer,
                         url=storage_url,
-                        trials=recipe.trials,
+                        recipe=recipe,
                         guard=shared,
                         patience=patience,
                     )
@@ -580,7 +587,7 @@ def _open_study(
         storage=storage,
         study_name=name,
         direction=recipe.direction,
-        pruner=pruner_of(recipe.pruner),
+        pruner=pruner_of(recipe.pruner, _pruning(recipe)),
         load_if_exists=True,
     )
     known, made_with = study.user_attrs, attributes[SEARCH]
@@ -594,6 +601,10 @@ def _open_study(
         if attribute not in known or known[attribute] != value:
             study.set_user_attr(attribute, value)
     return study
+
+
+def _pruning(recipe: SearchRecipe) -> Mapping[str, int | float]:
+    return pruning_settings(recipe.pruner, PruningSpec()) if recipe.pruning is None else recipe.pruning
 
 
 def _description(

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from adapterlab.passwords import has_password
 from adapterlab.spec.placement import RuntimeEnvSpec, check_labels, check_resources
+from adapterlab.spec.pruning import Pruner, PruningSpec, check_pruning
 from adapterlab.spec.search_space import Choices, FloatRange, Frozen, Space, bounds_of
 from adapterlab.spec.tasks import DataSpec, TaskSpec
 from adapterlab.spec.training import (
@@ -300,14 +301,18 @@ class SearchSpec(Frozen):
     sources that do not help towards 0; absent: 0. Of combiners without it no part."""
     sampler: Literal["tpe", "random", "grid"] = "tpe"
     """How settings are proposed."""
-    pruner: Literal["median", "none"] = "median"
-    """Stop a trial early when its best value so far is below the median of the others."""
+    pruner: Pruner = "median"
+    """When a trial is stopped early: its best value so far is below the ``median`` of the others, or not among the
+    best quarter (``percentile``); it is not among the best of its rung (``asha``, successive halving); it stays below
+    its own best (``patience``); it is below a fixed value (``threshold``); ``none``: never."""
+    pruning: PruningSpec = PruningSpec()
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of the sampler and of every trial's training."""
 
     @model_validator(mode="after")
     def _check_ranges(self) -> SearchSpec:
         check_dimensions(self.spaces())
+        check_pruning(self.pruner, self.pruning)
         if self.sampler == "grid" and any(isinstance(space, FloatRange) for space in self.spaces().values()):
             raise ValueError('sampler = "grid" needs choices or fixed values, not ranges')
         return self

@@ -143,6 +143,7 @@ class _Study:
                 trials=search.trials,
                 sampler=search.sampler,
                 pruner=search.pruner,
+                pruning=search.pruning,
                 seed=search.seed,
             ),
             title=f"{self.job.task_name} · {self.job.label}",
