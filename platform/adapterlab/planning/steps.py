@@ -17,7 +17,7 @@ from adapterlab.fingerprint import Json
 from adapterlab.records import StepKind, TrainRegime, TrainSettings
 from adapterlab.registry.plugins import AdapterMethod
 from adapterlab.spec.model import AUTO
-from adapterlab.spec.search_space import Space
+from adapterlab.spec.search_space import Setting, Space
 
 Settings: TypeAlias = Mapping[str, JsonValue]
 """A plug-in's settings, validated, as JSON."""
@@ -215,6 +215,8 @@ class SearchSettings:
     """Budget of the study."""
     pruning: Mapping[str, int | float] = field(default_factory=dict)
     """The pruner's settings, all of them."""
+    start: tuple[Mapping[str, Setting], ...] = ()
+    """Settings of the first trials; where the study chooses, with the combiner and its ``<combiner>.<dimension>``."""
 
 
 # -- jobs -----------------------------------------------------------------------------------------

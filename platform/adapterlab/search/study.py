@@ -148,6 +148,8 @@ class SearchRecipe:
     """One of :data:`adapterlab.spec.pruning.PRUNERS`."""
     pruning: Mapping[str, int | float] | None = None
     """The pruner's settings, all of them; absent: its defaults."""
+    start: Sequence[Mapping[str, Setting]] = ()
+    """Settings of the first trials; a dimension that is missing is proposed as usual."""
     seed: int = 0
     """Seed of the proposals."""
 
@@ -225,10 +227,15 @@ class StudySearch:
         if recipe.trials < 1:
             raise ValueError(f"trials must be at least 1, got {recipe.trials}")
         proposer = Proposer(
-            key, recipe.spaces, direction=recipe.direction, sampler=recipe.sampler, seed=recipe.seed
+            key,
+            recipe.spaces,
+            direction=recipe.direction,
+            sampler=recipe.sampler,
+            seed=recipe.seed,
+            start=recipe.start,
         )
         shared = guard or (lambda: database_lock(storage_url, f"study {key}", locks))
-        made_with = _description(recipe.spaces, recipe.direction, recipe.sampler, recipe.seed)
+        made_with = _description(recipe)
 
         def opened() -> StudySearch:
             storage = open_storage(storage_url)
@@ -607,14 +614,14 @@ def _pruning(recipe: SearchRecipe) -> Mapping[str, int | float]:
     return pruning_settings(recipe.pruner, PruningSpec()) if recipe.pruning is None else recipe.pruning
 
 
-def _description(
-    spaces: Spaces | Mapping[str, Spaces], direction: str, sampler: str, seed: int
-) -> dict[str, Any]:
+def _description(recipe: SearchRecipe) -> dict[str, Any]:
+    start = [dict(one) for one in recipe.start]
     return {
-        "spaces": {name: _plain(space) for name, space in spaces.items()},
-        "direction": direction,
-        "sampler": sampler,
-        "seed": seed,
+        "spaces": {name: _plain(space) for name, space in recipe.spaces.items()},
+        "direction": recipe.direction,
+        "sampler": recipe.sampler,
+        "seed": recipe.seed,
+        **({"start": start} if start else {}),
     }
 
 

@@ -30,6 +30,7 @@ ALIASES: Mapping[str, str] = {
     "omega_init_scale": "init_scale", "options": "choices", "path": "root", "random_seed": "seed",
     "random_state": "seed", "retries": "max_retries", "scheduler": "pruner", "sources": "tasks",
     "target": "targets", "timeout": "step_timeout_s", "timeout_s": "step_timeout_s", "tracking_uri": "uri", "values": "choices",
+    "enqueue": "start_from", "initial": "start_from", "warm_start": "start_from", "points_to_evaluate": "start_from",
     "warmup": "warmup_ratio", "wd": "weight_decay", "experiment_name": "experiment",
 }  # fmt: skip
 

@@ -144,6 +144,7 @@ class _Study:
                 sampler=search.sampler,
                 pruner=search.pruner,
                 pruning=search.pruning,
+                start=search.start,
                 seed=search.seed,
             ),
             title=f"{self.job.task_name} · {self.job.label}",

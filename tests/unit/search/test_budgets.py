@@ -57,6 +57,13 @@ SEARCHES = {
         "pruner": "patience",
         "pruning": {"patience": 0, "min_delta": 0.0},
     },
+    "given first": {
+        "sampler": "tpe",
+        "spaces": RANGES,
+        "pruner": "asha",
+        "pruning": {"min_epochs": 1, "reduction_factor": 2},
+        "start": [{"lr": 0.002, "init_scale": 2.0}, {"lr": 0.009}, {"init_scale": 0.5}],
+    },
     "threshold": {
         "sampler": "tpe",
         "spaces": RANGES,
