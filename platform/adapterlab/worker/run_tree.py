@@ -80,6 +80,10 @@ class RunRecorder:
         self._run.metrics({f"best/{metric}": value, "best/trial": float(number)}, step=0)
         self._run.tags({f"adapterlab.best.{name}": names.compact(one) for name, one in settings.items()})
 
+    def search_picture(self, name: str, png: bytes) -> None:
+        """Store a picture of a study's search, for example ``"history.png"``."""
+        self._run.picture(f"search/{name}", png)
+
     def coefficients(
         self,
         values: Sequence[NDArray[np.float32]],

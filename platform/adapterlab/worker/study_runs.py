@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -16,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapterlab.catalog.records import Claim, CoefficientRecord, PoolEntry, StudyRecord, TransferRecord
-from adapterlab.errors import TrainingError
+from adapterlab.errors import AdapterlabError, TrainingError
 from adapterlab.planning.steps import FinalJob, PoolMember, StudyJob
 from adapterlab.provenance import provenance_of
 from adapterlab.records import EpochResult, LaneResult, State, TaskData
+from adapterlab.search.pictures import PicturedStudy, study_pictures
 from adapterlab.search.study import Proposal, SearchRecipe, StudySearch, TrialRecord
 from adapterlab.search.trials import COMPUTING
 from adapterlab.spec.search_space import COMBINER, Setting, TrialSetting
@@ -178,9 +180,26 @@ def _search(study: _Study) -> StudyRecord:
             remedy='Lower the learning rates under [search], or set pruner = "none".',
         )
     record = _study_record(study, trials, best, study_name=name)
+    if len(trials) > 1:
+        _show_search(study, record, budget=len(trials))  # before it is published: then nobody would do it again
     study.worker.catalog.publish_study(record, claim)
     study.run.chosen(best.number, best.settings, record.best_value, study.task.facts.metric)
     return record
+
+
+def _show_search(study: _Study, record: StudyRecord, *, budget: int) -> None:
+    """Store the pictures of a study's search; a study whose pictures cannot be drawn is as good without."""
+    stores = study.worker.context.stores
+    pictured = PicturedStudy(
+        key=record.key,
+        name=str(record.study_name),
+        title=f"{study.job.task_name} · {study.job.label}",
+        metric=record.metric,
+        trials=budget,
+    )
+    with suppress(AdapterlabError, OSError, ValueError, RuntimeError):
+        for name, png in study_pictures(stores.studies, pictured, cache=stores.cache).items():
+            study.run.search_picture(name, png)
 
 
 def _train_trials(study: _Study, search: StudySearch, claim: Claim) -> dict[str, int]:
