@@ -46,7 +46,7 @@ def plugin_complaints(document: Mapping[str, Any]) -> list[Complaint]:
     found += _per_task(document)
     found += _sizes(document)
     found += _combiners(document)
-    found += _starts(document)
+    found += _start_from(document)
     found += _heads(document)
     return list(dict.fromkeys(found))
 
@@ -196,7 +196,7 @@ def _dimensions(plugin: Combiner, kind: str, document: Mapping[str, Any]) -> Ite
             )
 
 
-def _starts(document: Mapping[str, Any]) -> Iterator[Complaint]:
+def _start_from(document: Mapping[str, Any]) -> Iterator[Complaint]:
     """Check the settings a search starts from; the sweeps and studies are looked for by the plan."""
     search = _table(document, "search")
     written = search.get("start_from", [])

@@ -92,7 +92,7 @@ def trials(count: int) -> list[optuna.trial.FrozenTrial]:
     for number in range(count):
         params = {"lr": number * 0.618 % 1, "x": number * 0.414 % 1}
         one = optuna.trial.create_trial(params=params, distributions=space, value=-abs(params["lr"] - 0.3))
-        one.number = number
+        one.number = one._trial_id = number
         found.append(one)
     return found
 
@@ -103,6 +103,14 @@ def test_importances_of_very_many_trials_are_computed_from_an_even_share():
     assert len(shown) == 2_000
     assert {two.number - one.number for one, two in pairwise(shown)} == {5}
     assert sorted(pictures._drawn(many, of(10_000))) == [HISTORY, IMPORTANCE]
+
+
+def test_the_dimension_that_decides_is_the_most_important(sqlite_url):
+    search(sqlite_url, 40, sampler="random")
+    found = optuna.load_study(study_name="study", storage=sqlite_url).get_trials()
+    importances = pictures._importances(pictures._view(found))
+    assert max(importances, key=importances.get) == "lr"
+    assert importances.keys() == SPACES.keys()
 
 
 def test_failed_trials_are_no_points_of_a_history(sqlite_url, tmp_path):
