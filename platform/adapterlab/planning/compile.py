@@ -49,8 +49,8 @@ from adapterlab.planning.steps import (
 from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, StepKind, TaskFacts, row_length
 from adapterlab.registry import entry_points
 from adapterlab.spec.model import Spec
-from adapterlab.spec.search_space import SOURCE_HEAD, bounds_of
 from adapterlab.spec.pruning import pruning_identity, pruning_settings
+from adapterlab.spec.search_space import SOURCE_HEAD, bounds_of
 from adapterlab.spec.studies import StudyPlan, study_plans
 
 STEP_VERSIONS: Mapping[StepKind, int] = {StepKind.SOURCE: 3, StepKind.STUDY: 4, StepKind.TRANSFER: 2}

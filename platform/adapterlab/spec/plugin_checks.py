@@ -257,12 +257,12 @@ def _start(path: Path, setting: Mapping[str, Any], document: Mapping[str, Any]) 
         for kind, dimensions in spaces.items():
             fault = _outside(dimensions.get(name), value)
             if fault is not None:
-                hint = (
+                whose = (
                     None
                     if len(spaces) == 1
                     else f'say whose it is with combiner = "..." if it is not {kind}\'s'
                 )
-                yield Complaint((*path, name), "value", f"{name} of {kind} {fault}", hint)
+                yield Complaint((*path, name), "value", f"{name} of {kind} {fault}", whose)
                 break
 
 

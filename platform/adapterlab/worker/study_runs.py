@@ -181,7 +181,9 @@ def _search(study: _Study) -> StudyRecord:
         )
     record = _study_record(study, trials, best, study_name=name)
     if len(trials) > 1:
-        _show_search(study, record, budget=len(trials))  # before it is published: then nobody would do it again
+        _show_search(
+            study, record, budget=len(trials)
+        )  # before it is published: then nobody would do it again
     study.worker.catalog.publish_study(record, claim)
     study.run.chosen(best.number, best.settings, record.best_value, study.task.facts.metric)
     return record
