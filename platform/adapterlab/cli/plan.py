@@ -7,6 +7,7 @@ from adapterlab.cli.options import JsonOption, SetOption, SpecArgument
 from adapterlab.cli.output import emit, emit_json, note, table
 from adapterlab.planning.steps import is_study
 from adapterlab.records import State, StepKind
+from adapterlab.tracking.run_names import compact
 
 _LABELS = {
     State.COMPLETE: "cached",
@@ -40,8 +41,26 @@ def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = 
         note(
             f"{', '.join(alone)}: trains the backbone's own weights, so each of its runs has passes of its own"
         )
+    for line in _starts(planned):
+        note(line)
     for reason in planned.plan.pending:
         note(f"not yet known: {reason}")
+
+
+def _starts(planned: PlannedSweep) -> list[str]:
+    """Return one line for each list of settings that studies start from."""
+    of: dict[str, list[str]] = {}
+    for study in planned.plan.studies:
+        tried = [
+            " · ".join(f"{name} {compact(value)}" for name, value in one.items())
+            for one in study.job.search.start
+        ]
+        if tried:
+            of.setdefault("; ".join(tried), []).append(study.title)
+    return [
+        f"{titles[0] if len(titles) == 1 else f'{titles[0]} and {len(titles) - 1} more'}: first tries {tried}"
+        for tried, titles in of.items()
+    ]
 
 
 def _alone(planned: PlannedSweep) -> list[str]:

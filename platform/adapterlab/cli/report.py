@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from adapterlab import home
 from adapterlab.api import report
 from adapterlab.cli.options import JsonOption
 from adapterlab.cli.output import emit_file, emit_json, note, stdout
@@ -96,5 +97,5 @@ def _formatted(form: str, summary: Summary, tables: list[Grid], significance: Si
 def _write(folder: Path, summary: Summary, tables: list[Grid], significance: Significance | None) -> None:
     from adapterlab.reporting.folder import write_report
 
-    files = write_report(folder, summary, tables, significance)
+    files = write_report(folder, summary, tables, significance, stores=home.stores())
     note(f"wrote {len(files)} files into {folder}: {', '.join(files)}")

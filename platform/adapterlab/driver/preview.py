@@ -13,12 +13,13 @@ from adapterlab.cluster.gpus import WorkerDevice, worker_device
 from adapterlab.data.task_data import check_row_length, fitting_row_length
 from adapterlab.data.task_facts import task_facts
 from adapterlab.data.task_library import TaskLibrary
+from adapterlab.driver.earlier_studies import earlier_studies
 from adapterlab.errors import NotFoundError
 from adapterlab.planning.combiners import model_sources
 from adapterlab.planning.compile import Facts, Plan, compile_plan
 from adapterlab.planning.estimate import Estimate, estimate
 from adapterlab.planning.parameter_counts import MethodCost, method_costs
-from adapterlab.planning.steps import ExistingAdapter, Job, Step
+from adapterlab.planning.steps import ExistingAdapter, Job, Step, is_study
 from adapterlab.records import State, StepKind
 from adapterlab.spec.load import LoadedSpec
 from adapterlab.spec.studies import study_plans
@@ -87,6 +88,7 @@ class PlannedSweep:
                     "trainable_parameters": step.trainable_parameters,
                     "head_parameters": step.head_parameters,
                     "needs": [str(need) for need in step.needs],
+                    **({"start": [dict(one) for one in step.job.search.start]} if is_study(step) else {}),
                 }
                 for step in self.plan.steps
             ],
@@ -96,7 +98,7 @@ class PlannedSweep:
 def check_inputs(loaded: LoadedSpec) -> str | None:
     """Check that the files of a spec's own tasks are there and that its backbone fits together and takes the rows.
 
-    No row is read.
+    No row is read. The sweeps and studies its searches start from must be in the catalog.
 
     Nothing is fetched or written. A backbone that is not on this machine is no fault of the spec: it may be for
     another one.
@@ -110,6 +112,7 @@ def check_inputs(loaded: LoadedSpec) -> str | None:
     Raises:
         NotFoundError: A file that a ``[[task]]`` names is not there.
         DataError: It lies where it must not.
+        SpecError: A sweep or study that a search starts from does not exist or does not fit.
         BackboneError: The backbone is no supported model, not what the spec says, or cannot take rows so long.
     """
     spec = loaded.spec
@@ -117,6 +120,7 @@ def check_inputs(loaded: LoadedSpec) -> str | None:
     for own in spec.task:
         if own.hub is None:
             library.row_source(own.name)
+    earlier_studies(loaded)
     try:
         place = check_backbone(spec.backbone, folder=loaded.folder, cache=loaded.stores().cache)
     except NotFoundError as error:
@@ -141,6 +145,7 @@ def compile_spec(
     Raises:
         DataError: A data file is malformed.
         BackboneError: The backbone is not what the spec says, or cannot take rows so long.
+        SpecError: A sweep or study that a search starts from does not exist or does not fit.
         UsageError: A combiner cannot work on such a pool.
     """
     spec, stores = loaded.spec, loaded.stores()
@@ -154,6 +159,7 @@ def compile_spec(
         },
         tasks={task: task_facts(library, task, download=download) for task in tasks},
         existing=existing,
+        earlier=earlier_studies(loaded),
     )
     if facts.backbone.folder is not None:
         for task in facts.tasks.values():

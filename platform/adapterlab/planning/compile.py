@@ -5,7 +5,7 @@ Pure: no disk, no network, no torch. What a key holds is written here and nowher
     source    backbone, task content, preprocessing, adapter method + settings, training, seed
     study     backbone, task content, preprocessing, pool (source keys in order), combiner with its
               settings and the content of models it reads, training, search space, sampler, pruner,
-              trials, seed; of "auto" all of that for every combiner it chooses among
+              the settings it starts from, trials, seed; of "auto" all of that for every combiner it chooses among
     transfer  study key, seed; its draw and its own source adapter where every seed has other rows
 
 Where it ran, on how many lanes, under which name, is in no key.
@@ -29,6 +29,7 @@ from adapterlab.planning.baselines import (
 )
 from adapterlab.planning.combiners import identity_of, model_sources, models_of, recipes_of, trials_of
 from adapterlab.planning.rows import draw_of, few_shot_spec, run_rows
+from adapterlab.planning.starts import Earlier, starts_of
 from adapterlab.planning.steps import (
     AdapterRecipe,
     ExistingAdapter,
@@ -48,6 +49,7 @@ from adapterlab.planning.steps import (
 from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, StepKind, TaskFacts, row_length
 from adapterlab.registry import entry_points
 from adapterlab.spec.model import Spec
+from adapterlab.spec.pruning import pruning_identity, pruning_settings
 from adapterlab.spec.search_space import SOURCE_HEAD, bounds_of
 from adapterlab.spec.studies import StudyPlan, study_plans
 
@@ -72,6 +74,8 @@ class Facts:
     """Other models that combiners read, by the name in their settings."""
     existing: tuple[ExistingAdapter, ...] = ()
     """Source adapters that exist already, in the order of the spec, what a query found last."""
+    earlier: Earlier = field(default_factory=dict)
+    """Earlier studies that its searches start from, by what the spec calls them."""
 
     @classmethod
     def unknown(cls, spec: Spec) -> Facts:
@@ -283,12 +287,16 @@ def _study_step(
     pool, adapter = _pool_of(spec, facts, target, trained, existing)
     _check_combiners(study, target, pool, facts)
     rows = run_rows(spec, facts.tasks[target], few=True, draw=draw_of(spec, spec.search.seed))
-    search = SearchSettings(spec.search.sampler, spec.search.pruner, spec.search.seed, trials_of(spec, study))
+    search = _search_settings(spec, target, study, facts)
     search_key = key = None
     identity = identity_of(study, facts.models)
     if _known(facts, target) and all(one.key for one in pool) and identity is not None:
         spaces = identity.pop("spaces", None)
         how: dict[str, Json] = {"sampler": search.sampler, "pruner": search.pruner, "seed": search.seed}
+        if (pruning := pruning_identity(search.pruner, search.pruning)) is not None:
+            how["pruning"] = {**pruning}
+        if search.start:
+            how["start"] = [{**one} for one in search.start]
         inputs: dict[str, Json] = {
             **_common(spec, facts, target, rows),
             "pool": [one.key for one in pool],
@@ -342,6 +350,18 @@ def _chosen_of(
     return (
         tuple(one for one in taken if isinstance(one, str)),
         tuple(one for one in taken if isinstance(one, ExistingAdapter)),
+    )
+
+
+def _search_settings(spec: Spec, target: str, study: StudyPlan, facts: Facts) -> SearchSettings:
+    search = spec.search
+    return SearchSettings(
+        sampler=search.sampler,
+        pruner=search.pruner,
+        seed=search.seed,
+        trials=trials_of(spec, study),
+        pruning=pruning_settings(search.pruner, search.pruning),
+        start=starts_of(spec, target, study, facts.earlier),
     )
 
 

@@ -7,7 +7,7 @@ folders). It travels to the worker as it is, see ``worker/orders.py``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Generic, TypeAlias, TypeGuard, TypeVar
 from urllib.parse import quote, unquote
 
@@ -17,7 +17,7 @@ from adapterlab.fingerprint import Json
 from adapterlab.records import StepKind, TrainRegime, TrainSettings
 from adapterlab.registry.plugins import AdapterMethod
 from adapterlab.spec.model import AUTO
-from adapterlab.spec.search_space import Space
+from adapterlab.spec.search_space import Setting, Space
 
 Settings: TypeAlias = Mapping[str, JsonValue]
 """A plug-in's settings, validated, as JSON."""
@@ -213,6 +213,10 @@ class SearchSettings:
     """Of the proposals and of every trial's training."""
     trials: int
     """Budget of the study."""
+    pruning: Mapping[str, int | float] = field(default_factory=dict)
+    """The pruner's settings, all of them."""
+    start: tuple[Mapping[str, Setting], ...] = ()
+    """Settings of the first trials; where the study chooses, with the combiner and its ``<combiner>.<dimension>``."""
 
 
 # -- jobs -----------------------------------------------------------------------------------------
@@ -259,7 +263,7 @@ class StudyJob:
     """Of every adapter in the pool."""
     search: SearchSettings
     search_key: str | None
-    """Name of the study in the Optuna storage: its key without the budget; ``None`` while not known."""
+    """What tells its search from others in the Optuna storage: its key without the budget; ``None`` while not known."""
     rows: RunRows | None
     """``None``: those that the sweep's ``data.max_train_rows`` leaves."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -25,7 +25,7 @@ from adapterlab.planning.steps import StepId
 from adapterlab.records import StepKind
 from adapterlab.registry.entry_points import combiner, task_definition
 from adapterlab.reporting import older_sweeps
-from adapterlab.reporting.summary import OWN_ADAPTER, Cell, Gap, Influence, LayerInfluence, Summary
+from adapterlab.reporting.summary import OWN_ADAPTER, Cell, Gap, Influence, LayerInfluence, Search, Summary
 from adapterlab.spec.model import BackboneSpec, Spec
 
 
@@ -48,6 +48,7 @@ def summarise(catalog: Catalog, sweep: SweepRecord, *, cache: Path) -> Summary:
         cells=tuple(cells),
         influences=tuple(_influences(layers)),
         layers=layers,
+        searches=tuple(_searches(studies)),
         backbone_parameters=_backbone_parameters(found.spec, cache),
     )
 
@@ -151,6 +152,16 @@ def _parsed(spec: str) -> Mapping[str, Any]:
 
 
 # -- cells ------------------------------------------------------------------------------------------
+
+
+def _searches(studies: Iterable[_Step]) -> Iterator[Search]:
+    """Yield the finished searches of a sweep; those of one trial searched nothing."""
+    for step in studies:
+        study: StudyRecord | None = step.record
+        trials = 0 if study is None else sum(study.trials.values())
+        if study is not None and study.study_name is not None and trials > 1:
+            label = str(step.id.label)
+            yield Search(study.task, label, study.key, study.study_name, study.metric, trials)
 
 
 def _combined(found: _Found, step: _Step) -> Cell:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from adapterlab.errors import AdapterlabError
 from adapterlab.reporting.summary import LayerInfluence, Summary
 from adapterlab.reporting.tables import short
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from adapterlab.home import Stores
 
 _STARTS_AT_UNIFORM = 1.0
 """Attention is spread evenly over the sources before it is learned: 1 / T each."""
@@ -37,6 +41,27 @@ def coefficient_pictures(summary: Summary) -> dict[str, bytes]:
             found[f"coefficients-{_file(combiner)}.png"] = _targets_by_sources(
                 summary, combiner, list(targets)
             )
+    return found
+
+
+def search_pictures(summary: Summary, stores: Stores) -> dict[str, bytes]:
+    """Return PNGs by file name: the history of each search, and the importance of its dimensions.
+
+    A search whose trials are out of reach here is left out.
+
+    Args:
+        summary: A sweep's results.
+        stores: Where the studies are, and this machine's caches, in which pictures are kept once drawn.
+    """
+    from adapterlab.search.pictures import PicturedStudy, study_pictures
+
+    found: dict[str, bytes] = {}
+    for one in summary.searches:
+        title = f"{short(one.target)} · {one.combiner}"
+        study = PicturedStudy(one.key, one.name, title, one.metric, one.trials)
+        with suppress(AdapterlabError, OSError):
+            for name, png in study_pictures(stores.studies, study, cache=stores.cache).items():
+                found[f"search-{_file(one.target)}-{_file(one.combiner)}-{name}"] = png
     return found
 
 

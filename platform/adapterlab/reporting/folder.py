@@ -9,15 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from adapterlab.errors import UnavailableError
+from adapterlab.home import Stores
 from adapterlab.reporting import render
-from adapterlab.reporting.figures import coefficient_pictures
+from adapterlab.reporting.figures import coefficient_pictures, search_pictures
 from adapterlab.reporting.significance import Significance
 from adapterlab.reporting.summary import Summary
 from adapterlab.reporting.tables import Grid
 
 
 def write_report(
-    folder: Path, summary: Summary, grids: list[Grid], significance: Significance | None = None
+    folder: Path,
+    summary: Summary,
+    grids: list[Grid],
+    significance: Significance | None = None,
+    *,
+    stores: Stores | None = None,
 ) -> list[str]:
     """Write everything a report has, replacing files of the same names; return their names.
 
@@ -26,11 +32,14 @@ def write_report(
         summary: A sweep's results.
         grids: Its tables.
         significance: Rows against a reference, if that was asked for.
+        stores: Where its searches are, to be shown as well; absent: they are not.
 
     Raises:
         UnavailableError: The folder cannot be written.
     """
     pictures = coefficient_pictures(summary)
+    if stores is not None:
+        pictures |= search_pictures(summary, stores)
     captions = {name: name.removesuffix(".png").replace("-", " ") for name in pictures}
     texts = {
         "report.md": render.markdown(grids)

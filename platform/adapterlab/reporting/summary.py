@@ -138,6 +138,21 @@ class LayerInfluence:
 
 
 @dataclass(frozen=True)
+class Search:
+    """One finished search, so that it can be shown."""
+
+    target: str
+    combiner: str
+    key: str
+    """Of the study."""
+    name: str
+    """Of the study in the Optuna storage."""
+    metric: str
+    trials: int
+    """Its trials, whatever became of them."""
+
+
+@dataclass(frozen=True)
 class Summary:
     """All results of one sweep."""
 
@@ -147,6 +162,7 @@ class Summary:
     cells: tuple[Cell, ...]
     influences: tuple[Influence, ...] = ()
     layers: tuple[LayerInfluence, ...] = field(default=(), repr=False)
+    searches: tuple[Search, ...] = field(default=(), repr=False)
     backbone_parameters: int | None = None
     """Parameters of the encoder, embeddings and pooler included; ``None`` if it is not at hand."""
 
@@ -231,6 +247,7 @@ def together(summaries: Sequence[Summary]) -> Summary:
         cells=tuple(cell for one in summaries for cell in named(one, one.cells)),
         influences=tuple(item for one in summaries for item in named(one, one.influences)),
         layers=tuple(item for one in summaries for item in named(one, one.layers)),
+        searches=tuple(item for one in summaries for item in named(one, one.searches)),
         backbone_parameters=sizes.pop() if len(sizes) == 1 else None,
     )
 

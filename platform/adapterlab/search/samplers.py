@@ -71,6 +71,8 @@ class Proposer:
         direction: ``"maximize"`` or ``"minimize"``.
         sampler: ``"tpe"``, ``"random"`` or ``"grid"``.
         seed: The search's seed.
+        start: Settings of the first trials, by the names under which they are stored; a dimension that is missing is
+            proposed as usual.
 
     Raises:
         ValueError: ``"grid"`` with a range, or an unknown sampler.
@@ -84,6 +86,7 @@ class Proposer:
         direction: str,
         sampler: str,
         seed: int,
+        start: Sequence[Mapping[str, Setting]] = (),
     ) -> None:
         if sampler not in {"tpe", "random", "grid"}:
             raise ValueError(f"sampler must be 'tpe', 'random' or 'grid', got {sampler!r}")
@@ -101,6 +104,7 @@ class Proposer:
         self._study = study
         self._sampler = sampler
         self._seed = seed
+        self._start = start
         self._grid: list[int] | None = None
         self._turns: list[str] | None = None
         self._mirror = _Mirror(direction)
@@ -120,9 +124,14 @@ class Proposer:
             before: All trials before it, ordered by number, running ones included; none is repeated.
             ended: Those of earlier rounds, which it learns from.
         """
+        tried = () if self.size is None else self._tried.by(before)
+        if len(before) < len(self._start):
+            for attempt in range(_REDRAWS):
+                given = self.complete(number, ended, self._start[len(before)], attempt)
+                if self._identity(given) not in tried:
+                    return given
         if self.size is None:
             return self._draw(number, ended, attempt=0)
-        tried = self._tried.by(before)
         if self._sampler != "grid":
             for attempt in range(_REDRAWS):
                 settings = self._draw(number, ended, attempt)
@@ -132,10 +141,10 @@ class Proposer:
         return untried if untried is not None else self._grid_point(self._order()[number % self.size])
 
     def complete(
-        self, number: int, ended: Sequence[FrozenTrial], settings: Mapping[str, Any]
+        self, number: int, ended: Sequence[FrozenTrial], settings: Mapping[str, Any], attempt: int = 0
     ) -> dict[str, Setting]:
-        """Return settings with what they lack proposed, for a trial another tool began."""
-        drawn = self._draw(number, ended, attempt=0, combiner=settings.get(COMBINER))
+        """Return settings with what they lack proposed: a given trial's, or those of one that another tool began."""
+        drawn = self._draw(number, ended, attempt, combiner=settings.get(COMBINER))
         return {name: settings.get(name, drawn[name]) for name in drawn}
 
     def _draw(
@@ -157,11 +166,12 @@ class Proposer:
         return self._mirror.choose(sampler, self._branches, others, turn)
 
     def _turn(self, number: int) -> str | None:
-        """Return the combiner whose turn it is: each has one among a study's first trials."""
+        """Return the combiner whose turn it is: each has one among a study's first trials, given ones aside."""
         if self._turns is None:
             self._turns = [str(branch.chosen) for branch in self._branches]
             random.Random(_seed_of(self._seed, self._study, -2, 0)).shuffle(self._turns)  # noqa: S311
-        return self._turns[number] if number < len(self._turns) else None
+        turn = number - len(self._start)
+        return self._turns[turn] if 0 <= turn < len(self._turns) else None
 
     def _first_untried(self, tried: Container[tuple[Any, ...]]) -> dict[str, Setting] | None:
         """Return the first of the shuffled points that is not tried; ``None`` when all are."""
@@ -359,24 +369,6 @@ class _Mirror:
             self._storage.set_trial_intermediate_value(trial_id, step, value)
         self._storage.set_trial_state_values(trial_id, trial.state, trial.values)
         self._copies[trial.number] = (trial_id, trial.state)
-
-
-def pruner_of(name: str) -> optuna.pruners.BasePruner:
-    """Return the pruner of a name.
-
-    ``"median"`` lets 4 trials finish and every trial train 2 epochs before it compares a trial's
-    best value so far with the median of the others at the same epoch: first epochs say little.
-
-    Raises:
-        ValueError: Neither ``"median"`` nor ``"none"``.
-    """
-    pruners: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
-        "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=2),
-        "none": optuna.pruners.NopPruner,
-    }
-    if name not in pruners:
-        raise ValueError(f"pruner must be 'median' or 'none', got {name!r}")
-    return pruners[name]()
 
 
 def _distribution(space: float | FloatRange | Choices | tuple[str, ...]) -> BaseDistribution:

@@ -38,6 +38,9 @@ BUSY_TIMEOUT_S = 60.0
 LOCK_TIMEOUT_S = 120.0
 """How long to wait for somebody else's schema upgrade or proposal before giving up."""
 
+SEARCH_KEY = "search_key"
+"""Study attribute: the key of its search, which tells it from others whatever it is called."""
+
 _CONNECT_TIMEOUT_S = 10
 _TRUSTED_S = 2.0  # a connection used so lately is taken to live
 
@@ -172,6 +175,47 @@ def trial_states(
             _STATES, {"study": study_id, "after": after_id, "ids": list(ids) or [-1]}
         ).all()
     return [(row.trial_id, row.number, TrialState[row.state]) for row in rows]
+
+
+def find_study(storage: BaseStorage, text: str) -> tuple[int, str] | None:
+    """Return id and name of the study with this name or search key, the oldest of several; ``None``: there is none.
+
+    Until studies were given names for people, a study's name was its search key.
+
+    Args:
+        storage: An open storage.
+        text: The study's name, or the key of its search.
+    """
+    backend = getattr(storage, "_backend", storage)
+    if not isinstance(backend, RDBStorage):
+        known = (one for one in storage.get_all_studies())
+        found = [one for one in known if text in (one.study_name, one.user_attrs.get(SEARCH_KEY))]
+        first = min(found, key=lambda one: one._study_id, default=None)
+        return None if first is None else (first._study_id, first.study_name)
+    with backend.engine.connect() as connection:
+        row = connection.execute(
+            _STUDY, {"name": text, "attribute": SEARCH_KEY, "value": json.dumps(text)}
+        ).first()
+    return None if row is None else (row.study_id, row.study_name)
+
+
+_ATTRIBUTE = models.StudyUserAttributeModel
+_STUDY = (
+    sqlalchemy.select(models.StudyModel.study_id, models.StudyModel.study_name)
+    .where(
+        sqlalchemy.or_(
+            models.StudyModel.study_name == sqlalchemy.bindparam("name"),
+            models.StudyModel.study_id.in_(
+                sqlalchemy.select(_ATTRIBUTE.study_id).where(
+                    _ATTRIBUTE.key == sqlalchemy.bindparam("attribute"),
+                    _ATTRIBUTE.value_json == sqlalchemy.bindparam("value"),
+                )
+            ),
+        )
+    )
+    .order_by(models.StudyModel.study_id)
+    .limit(1)
+)
 
 
 def trial_number(storage: BaseStorage, study_id: int, trial_id: int) -> int:

@@ -32,16 +32,20 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from adapterlab.errors import ConflictError, NotFoundError
 from adapterlab.patience import NO_PATIENCE, Patience
 from adapterlab.records import State
-from adapterlab.search.samplers import Proposer, Spaces, by_dimension, pruner_of, round_start
+from adapterlab.search.pruners import compares, pruner_of
+from adapterlab.search.samplers import Proposer, Spaces, by_dimension, round_start
 from adapterlab.search.storage import (
+    SEARCH_KEY,
     close_storage,
     database_lock,
+    find_study,
     open_storage,
     readable_errors,
     trial_number,
 )
 from adapterlab.search.trial_view import TrialView
 from adapterlab.search.trials import REASON, STATES, WORKER, TrialRecord, read_trials, record_of
+from adapterlab.spec.pruning import PruningSpec, pruning_settings
 from adapterlab.spec.search_space import Choices, FloatRange, Setting
 
 __all__ = ["Guard", "Proposal", "StudySearch", "TrialRecord", "read_trials"]
@@ -53,6 +57,10 @@ SEARCH = "search"
 """Study attribute: the space, sampler, seed and direction it was made with."""
 
 _REASON_LENGTH = 1000
+_KEY_DIGITS = (8, 16, 64)
+"""Of the key in a study's name: more where another search of that name has the same first ones."""
+_LONGEST_TITLE = 400
+"""Optuna's names hold 512 characters."""
 
 _Result = TypeVar("_Result")
 
@@ -96,6 +104,8 @@ class _Judges:
 
     direction: optuna.study.StudyDirection
     seen: Sequence[FrozenTrial]
+    computed: dict[Any, Any] = field(default_factory=dict)
+    """What the pruner has computed of them."""
     _complete: list[FrozenTrial] | None = None
 
     def get_trials(
@@ -135,7 +145,11 @@ class SearchRecipe:
     sampler: str = "tpe"
     """``"tpe"``, ``"random"`` or ``"grid"``."""
     pruner: str = "median"
-    """``"median"`` or ``"none"``."""
+    """One of :data:`adapterlab.spec.pruning.PRUNERS`."""
+    pruning: Mapping[str, int | float] | None = None
+    """The pruner's settings, all of them; absent: its defaults."""
+    start: Sequence[Mapping[str, Setting]] = ()
+    """Settings of the first trials; a dimension that is missing is proposed as usual."""
     seed: int = 0
     """Seed of the proposals."""
 
@@ -150,17 +164,18 @@ class StudySearch:
         proposer: Proposer,
         *,
         url: str,
-        trials: int,
+        recipe: SearchRecipe,
         guard: Guard,
         patience: Patience = NO_PATIENCE,
     ) -> None:
         self.name: str = study.study_name
+        """What it is called in the storage."""
         self._study = study
         self._storage = storage
         self._study_id = storage.get_study_id_from_name(self.name)
         self._view = TrialView(storage, self._study_id)
         self._proposer = proposer
-        self._in_rounds = proposer.learns or not isinstance(study.pruner, optuna.pruners.NopPruner)
+        self._in_rounds = proposer.learns or compares(recipe.pruner)
         self._url = url
         self._guard = guard
         self._patience = patience
@@ -170,16 +185,18 @@ class StudySearch:
         self._stood = _Standing()
         self._in_vain = False
         """Whether there was nothing to hand out when last asked."""
-        self.budget = trials if proposer.size is None else min(trials, proposer.size)
+        trials, size = recipe.trials, proposer.size
+        self.budget = trials if size is None else min(trials, size)
         """Trials this study ends with: as asked, or as many as there are distinct settings."""
 
     @classmethod
     def open(
         cls,
         storage_url: str,
-        name: str,
+        key: str,
         recipe: SearchRecipe,
         *,
+        title: str | None = None,
         attributes: Mapping[str, Any] | None = None,
         guard: Guard | None = None,
         locks: Path | None = None,
@@ -192,39 +209,49 @@ class StudySearch:
 
         Args:
             storage_url: Database of the studies.
-            name: The study's own name; unique in the storage.
+            key: The search's own key: there is one study of it in the storage, whatever that is called.
             recipe: What to search, and how.
+            title: What people call it; a study that is new is named ``<title> · <first digits of its key>``.
+                Absent: it is named by its key.
             attributes: JSON-able facts to show in the dashboard (target, combiner, …).
             guard: Makes the lock shared by the study's workers; absent: a lock file (SQLite) or an
-                advisory lock (PostgreSQL) of the study's name.
+                advisory lock (PostgreSQL) of the search's key.
             locks: Folder of lock files, when ``guard`` is absent; absent: beside the SQLite file.
             patience: How long to wait, now and later, for a database that is away.
 
         Raises:
-            ConflictError: A study of this name has another space, direction, sampler or seed.
+            ConflictError: The study of this key has another space, direction, sampler or seed.
             UnavailableError: The storage cannot be reached or was never initialised.
             ValueError: An unknown sampler, pruner or direction, or fewer than one trial.
         """
         if recipe.trials < 1:
             raise ValueError(f"trials must be at least 1, got {recipe.trials}")
         proposer = Proposer(
-            name, recipe.spaces, direction=recipe.direction, sampler=recipe.sampler, seed=recipe.seed
+            key,
+            recipe.spaces,
+            direction=recipe.direction,
+            sampler=recipe.sampler,
+            seed=recipe.seed,
+            start=recipe.start,
         )
-        shared = guard or (lambda: database_lock(storage_url, f"study {name}", locks))
-        made_with = _description(recipe.spaces, recipe.direction, recipe.sampler, recipe.seed)
+        shared = guard or (lambda: database_lock(storage_url, f"study {key}", locks))
+        made_with = _description(recipe)
 
         def opened() -> StudySearch:
             storage = open_storage(storage_url)
             try:
                 with readable_errors(storage_url):
                     with shared():
-                        study = _open_study(storage, name, recipe, made_with, attributes or {})
+                        name = _name_of(storage, key, title)
+                        study = _open_study(
+                            storage, name, recipe, {**(attributes or {}), SEARCH_KEY: key, SEARCH: made_with}
+                        )
                     return cls(
                         study,
                         storage,
                         proposer,
                         url=storage_url,
-                        trials=recipe.trials,
+                        recipe=recipe,
                         guard=shared,
                         patience=patience,
                     )
@@ -539,41 +566,62 @@ class StudySearch:
         return self._patiently(write)
 
 
+def _name_of(storage: BaseStorage, key: str, title: str | None) -> str:
+    """Return what a search's study is called: as it is called already, else a name that is free.
+
+    Under the study's lock, so that nobody names the same search meanwhile.
+    """
+    found = find_study(storage, key)
+    if found is not None:
+        return found[1]
+    if title is None:
+        return key
+    for digits in _KEY_DIGITS:
+        name = f"{title[:_LONGEST_TITLE]} · {key[:digits]}"
+        try:
+            attributes = storage.get_study_user_attrs(storage.get_study_id_from_name(name))
+        except KeyError:
+            return name
+        if SEARCH not in attributes and SEARCH_KEY not in attributes:
+            return name  # made by a process that died before it could write whose it is
+    return key
+
+
 def _open_study(
-    storage: BaseStorage,
-    name: str,
-    recipe: SearchRecipe,
-    made_with: Mapping[str, Any],
-    attributes: Mapping[str, Any],
+    storage: BaseStorage, name: str, recipe: SearchRecipe, attributes: Mapping[str, Any]
 ) -> optuna.Study:
     study = optuna.create_study(
         storage=storage,
         study_name=name,
         direction=recipe.direction,
-        pruner=pruner_of(recipe.pruner),
+        pruner=pruner_of(recipe.pruner, _pruning(recipe)),
         load_if_exists=True,
     )
-    known = study.user_attrs
+    known, made_with = study.user_attrs, attributes[SEARCH]
     if SEARCH in known and known[SEARCH] != made_with:
         raise ConflictError(
             f"study {name!r} exists with another search: {json.dumps(known[SEARCH])}; "
             f"now asked for: {json.dumps(made_with)}",
             remedy="Give the changed search a name of its own.",
         )
-    for key, value in {**attributes, SEARCH: made_with}.items():
-        if key not in known or known[key] != value:
-            study.set_user_attr(key, value)
+    for attribute, value in attributes.items():
+        if attribute not in known or known[attribute] != value:
+            study.set_user_attr(attribute, value)
     return study
 
 
-def _description(
-    spaces: Spaces | Mapping[str, Spaces], direction: str, sampler: str, seed: int
-) -> dict[str, Any]:
+def _pruning(recipe: SearchRecipe) -> Mapping[str, int | float]:
+    return pruning_settings(recipe.pruner, PruningSpec()) if recipe.pruning is None else recipe.pruning
+
+
+def _description(recipe: SearchRecipe) -> dict[str, Any]:
+    start = [dict(one) for one in recipe.start]
     return {
-        "spaces": {name: _plain(space) for name, space in spaces.items()},
-        "direction": direction,
-        "sampler": sampler,
-        "seed": seed,
+        "spaces": {name: _plain(space) for name, space in recipe.spaces.items()},
+        "direction": recipe.direction,
+        "sampler": recipe.sampler,
+        "seed": recipe.seed,
+        **({"start": start} if start else {}),
     }
 
 

@@ -11,7 +11,13 @@ from optuna.trial import FrozenTrial, TrialState
 from adapterlab.errors import NotFoundError
 from adapterlab.records import State
 from adapterlab.search.samplers import by_dimension
-from adapterlab.search.storage import close_storage, display_url, open_storage, readable_errors
+from adapterlab.search.storage import (
+    close_storage,
+    display_url,
+    find_study,
+    open_storage,
+    readable_errors,
+)
 from adapterlab.spec.search_space import Setting
 
 WORKER = "worker"
@@ -56,7 +62,11 @@ class TrialRecord:
 
 
 def read_trials(storage_url: str, name: str) -> list[TrialRecord]:
-    """Return the trials of a study by name, without opening it for search.
+    """Return the trials of a study, without opening it for search.
+
+    Args:
+        storage_url: Database of the studies.
+        name: The study's name, or the key of its search.
 
     Raises:
         NotFoundError: There is no such study.
@@ -65,21 +75,20 @@ def read_trials(storage_url: str, name: str) -> list[TrialRecord]:
     storage = open_storage(storage_url)
     try:
         with readable_errors(storage_url):
-            try:
-                study_id = storage.get_study_id_from_name(name)
-            except KeyError as error:
-                raise NotFoundError(f"{display_url(storage_url)}: no study {name!r}") from error
-            return [record_of(trial) for trial in storage.get_all_trials(study_id, deepcopy=False)]
+            found = find_study(storage, name)
+            if found is None:
+                raise NotFoundError(f"{display_url(storage_url)}: no study {name!r}")
+            return [record_of(trial) for trial in storage.get_all_trials(found[0], deepcopy=False)]
     finally:
         close_storage(storage)
 
 
-def free_trials(storage_url: str, name: str) -> None:
+def free_trials(storage_url: str, key: str) -> None:
     """Let whoever asks next continue a study's running trials; for who has the search to himself.
 
     Args:
         storage_url: Database of the studies.
-        name: The study's; nothing happens where there is none yet.
+        key: That of the search; nothing happens where there is no study of it yet.
 
     Raises:
         UnavailableError: The storage cannot be reached or was never initialised.
@@ -87,11 +96,10 @@ def free_trials(storage_url: str, name: str) -> None:
     storage = open_storage(storage_url)
     try:
         with readable_errors(storage_url):
-            try:
-                study_id = storage.get_study_id_from_name(name)
-            except KeyError:
+            found = find_study(storage, key)
+            if found is None:
                 return
-            for trial in storage.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,)):
+            for trial in storage.get_all_trials(found[0], deepcopy=False, states=(TrialState.RUNNING,)):
                 storage.set_trial_user_attr(trial._trial_id, WORKER, None)
     finally:
         close_storage(storage)

@@ -22,13 +22,20 @@ ALIASES: Mapping[str, str] = {
     "early_stopping_patience": "patience", "epochs": "max_epochs", "folder": "root",
     "gpus": "gpus_per_worker", "grad_clip": "max_grad_norm", "hash": "sha256", "init": "init_scale",
     "label_selector": "labels", "learning_rate": "lr", "learningrate": "lr", "max": "high", "max_len": "max_length",
-    "max_seq_length": "max_length", "maximum": "high", "min": "low", "minimum": "low", "model": "source",
-    "n_epochs": "max_epochs", "n_trials": "trials", "name_or_path": "source", "num_epochs": "max_epochs",
+    "max_seq_length": "max_length", "maximum": "high", "min": "low", "min_resource": "min_epochs", "minimum": "low",
+    "model": "source", "n_epochs": "max_epochs", "n_startup_trials": "startup_trials", "n_trials": "trials",
+    "n_warmup_steps": "warmup_epochs", "name_or_path": "source", "num_epochs": "max_epochs",
     "num_samples": "trials", "num_train_epochs": "max_epochs", "num_trials": "trials",
     "omega_init_scale": "init_scale", "options": "choices", "path": "root", "random_seed": "seed",
     "random_state": "seed", "retries": "max_retries", "scheduler": "pruner", "sources": "tasks",
     "target": "targets", "timeout": "step_timeout_s", "timeout_s": "step_timeout_s", "tracking_uri": "uri", "values": "choices",
+    "enqueue": "start_from", "initial": "start_from", "warm_start": "start_from", "points_to_evaluate": "start_from",
     "warmup": "warmup_ratio", "wd": "weight_decay", "experiment_name": "experiment",
+}  # fmt: skip
+
+# The same for values.
+_VALUE_ALIASES: Mapping[str, str] = {
+    "hyperband": "asha", "patient": "patience", "sha": "asha", "successive_halving": "asha",
 }  # fmt: skip
 
 MAX_COMPLAINTS = 200
@@ -83,7 +90,8 @@ def suggest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that ``name`` was probably meant to be, or ``None``."""
     names = list(known)
     spellings = {name: name for name in names}
-    spellings.update({alias: key for alias, key in ALIASES.items() if key in names and alias not in names})
+    others = {**ALIASES, **_VALUE_ALIASES}
+    spellings.update({alias: key for alias, key in others.items() if key in names and alias not in names})
     close = difflib.get_close_matches(name.lower().replace("-", "_"), spellings, n=1, cutoff=0.66)
     return spellings[close[0]] if close else None
 

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from adapterlab.passwords import has_password
 from adapterlab.spec.placement import RuntimeEnvSpec, check_labels, check_resources
+from adapterlab.spec.pruning import Pruner, PruningSpec, check_pruning
 from adapterlab.spec.search_space import Choices, FloatRange, Frozen, Space, bounds_of
 from adapterlab.spec.tasks import DataSpec, TaskSpec
 from adapterlab.spec.training import (
@@ -272,6 +273,9 @@ class CombinerSpec(Frozen):
 DIMENSIONS: Final = ("lr", "init_scale", "dropout", "head_lr", "source_head", "target_share", "l1")
 """The search dimensions that have a key under ``[search]``; others stand under ``[combiner.per_kind]``."""
 
+StartName = Annotated[str, Field(min_length=1, max_length=100)]
+StartSetting = Annotated[dict[str, float | str], Field(min_length=1)]
+
 
 class SearchSpec(Frozen):
     """The search of one combiner's settings on one target; the objective is validation only."""
@@ -300,14 +304,32 @@ class SearchSpec(Frozen):
     sources that do not help towards 0; absent: 0. Of combiners without it no part."""
     sampler: Literal["tpe", "random", "grid"] = "tpe"
     """How settings are proposed."""
-    pruner: Literal["median", "none"] = "median"
-    """Stop a trial early when its best value so far is below the median of the others."""
+    pruner: Pruner = "median"
+    """When a trial is stopped early: its best value so far is below the ``median`` of the others, or not among the
+    best quarter (``percentile``); it is not among the best of its rung (``asha``, successive halving); it stays below
+    its own best (``patience``); it is below a fixed value (``threshold``); ``none``: never."""
+    pruning: PruningSpec = PruningSpec()
+    start_from: (
+        StartName
+        | StartSetting
+        | Annotated[tuple[StartName | StartSetting, ...], Field(strict=False, max_length=64)]
+    ) = ()
+    """What the first trials are: a setting, ``{ lr = 3e-3, dropout = 0.1 }``, of one combiner with ``combiner =
+    "scalearn"`` in it, what it leaves out is proposed as usual; or an earlier sweep or study, by name or key: the best
+    setting of its studies of the same combiner, where there is one that of the same target. Or a list of these. In
+    keys are the settings, not whose they were."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of the sampler and of every trial's training."""
+
+    @property
+    def starts(self) -> tuple[str | dict[str, float | str], ...]:
+        """The settings, names and keys of ``start_from`` as a tuple, however they were written."""
+        return self.start_from if isinstance(self.start_from, tuple) else (self.start_from,)
 
     @model_validator(mode="after")
     def _check_ranges(self) -> SearchSpec:
         check_dimensions(self.spaces())
+        check_pruning(self.pruner, self.pruning)
         if self.sampler == "grid" and any(isinstance(space, FloatRange) for space in self.spaces().values()):
             raise ValueError('sampler = "grid" needs choices or fixed values, not ranges')
         return self

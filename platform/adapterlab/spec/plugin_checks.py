@@ -16,10 +16,18 @@ from adapterlab.errors import AdapterlabError, NotFoundError, PluginError, Usage
 from adapterlab.records import ProblemType
 from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import Combiner
-from adapterlab.spec.complaints import MAX_COMPLAINTS, Complaint, complaints_of, suggest
+from adapterlab.spec.complaints import MAX_COMPLAINTS, Complaint, complaints_of, show, suggest
 from adapterlab.spec.model import AUTO, AdapterSpec, CombinerSpec, PoolSpec, Spec
 from adapterlab.spec.positions import Path
-from adapterlab.spec.search_space import OF_EVERY_COMBINER, SOURCE_HEAD, bounds_of, parse_space
+from adapterlab.spec.search_space import (
+    COMBINER,
+    OF_EVERY_COMBINER,
+    SOURCE_HEAD,
+    bounds_of,
+    parse_space,
+    space_words,
+    takes,
+)
 
 JOINT = ("full_m", "adapter_m", "propetl_m", "hyperformer", "hyperformer_pp", "mt_a")
 """Methods of the papers' tables that train one model on all targets at once: there is no such step yet."""
@@ -38,6 +46,7 @@ def plugin_complaints(document: Mapping[str, Any]) -> list[Complaint]:
     found += _per_task(document)
     found += _sizes(document)
     found += _combiners(document)
+    found += _start_from(document)
     found += _heads(document)
     return list(dict.fromkeys(found))
 
@@ -185,6 +194,97 @@ def _dimensions(plugin: Combiner, kind: str, document: Mapping[str, Any]) -> Ite
                 f'sampler = "grid" needs choices or fixed values, not ranges; {name} of {kind} is one',
                 f"write {name} = {{ choices = [...] }} under [search]",
             )
+
+
+def _start_from(document: Mapping[str, Any]) -> Iterator[Complaint]:
+    """Check the settings a search starts from; the sweeps and studies are looked for by the plan."""
+    search = _table(document, "search")
+    written = search.get("start_from", [])
+    listed = isinstance(written, list)
+    starts: list[tuple[Path, Any]] = [(("search", "start_from"), written)]
+    if listed:
+        starts = [(("search", "start_from", number), one) for number, one in enumerate(written)]
+    trials, tables = search.get("trials"), sum(isinstance(one, dict) for _, one in starts)
+    if isinstance(trials, int) and tables > trials:
+        yield Complaint(
+            ("search", "start_from"),
+            "value",
+            f"search.start_from: {tables} settings, but {trials} trials to try them",
+        )
+    for path, one in starts:
+        if isinstance(one, dict):
+            yield from _start(path, one, document)
+        elif one == document.get("name"):
+            hint = "name an earlier sweep, this one's earlier self by its key (`platform status` shows keys)"
+            yield Complaint(
+                path, "value", f"search.start_from: a sweep cannot start from itself, got {one!r}", hint
+            )
+
+
+def _start(path: Path, setting: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[Complaint]:
+    """Check one setting against every combiner it is for."""
+    combiner = _table(document, "combiner")
+    kinds = list(dict.fromkeys(kind for _, kind in _kinds(combiner)))
+    chosen = setting.get(COMBINER)
+    if chosen is None and "among" in combiner:
+        yield Complaint(
+            path,
+            "value",
+            'search.start_from: kind = "auto" chooses the combiner, so a setting has to name one',
+            f'write combiner = "{kinds[0]}" into it' if kinds else None,
+        )
+        return
+    if chosen is not None and chosen not in kinds:
+        near = suggest(chosen, kinds) if isinstance(chosen, str) else None
+        hint = f'did you mean "{near}"?' if near else f"it has {', '.join(kinds)}"
+        yield Complaint((*path, COMBINER), "value", f"{chosen!r} is none of this spec's combiners", hint)
+        return
+    spaces = {}
+    for kind in kinds if chosen is None else [chosen]:
+        plugin = _look_up(path, kind, entry_points.combiner)
+        if isinstance(plugin, Complaint):
+            return  # complained of already
+        spaces[kind] = _spaces(plugin, kind, document)
+    known = sorted({name for one in spaces.values() for name in one})
+    for name, value in setting.items():
+        if name == COMBINER:
+            continue
+        if name not in known:
+            near = suggest(name, known)
+            hint = f'did you mean "{near}"?' if near else f"known here: {', '.join(known)}"
+            yield Complaint((*path, name), "key", f"no combiner here has a dimension {name!r}", hint)
+            continue
+        for kind, dimensions in spaces.items():
+            fault = _outside(dimensions.get(name), value)
+            if fault is not None:
+                whose = (
+                    None
+                    if len(spaces) == 1
+                    else f'say whose it is with combiner = "..." if it is not {kind}\'s'
+                )
+                yield Complaint((*path, name), "value", f"{name} of {kind} {fault}", whose)
+                break
+
+
+def _spaces(plugin: Combiner, kind: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a combiner's dimensions as they are written, see :func:`adapterlab.spec.studies.spaces_of`."""
+    written = {**_table(document, "search"), **_table(_own(_table(document, "combiner"), kind), "search")}
+    optional = [name for name in (*OF_EVERY_COMBINER, *plugin.optional) if name in written]
+    dimensions = {**plugin.dimensions, **dict.fromkeys(optional)}
+    return {name: written.get(name, default) for name, default in dimensions.items()}
+
+
+def _outside(written: Any, value: Any) -> str | None:
+    """Return why a dimension cannot take a value; ``None``: it can, or what is written is no dimension."""
+    if written is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return f"is a number, got {show(value)}"
+    try:
+        space = parse_space(written)
+    except ValidationError:
+        return None  # the model refuses it
+    return None if takes(space, float(value)) else f"is searched in {space_words(space)}, got {show(value)}"
 
 
 def _fit(plugin: Combiner, kind: str, path: Path, document: Mapping[str, Any]) -> Iterator[Complaint]:

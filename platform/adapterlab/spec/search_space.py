@@ -130,6 +130,20 @@ def bounds_of(space: float | FloatRange | Choices) -> tuple[float, float]:
     return space.bounds if isinstance(space, FloatRange | Choices) else (space, space)
 
 
+def takes(space: float | FloatRange | Choices, value: float) -> bool:
+    """Return whether a dimension can take a value."""
+    if isinstance(space, FloatRange):
+        return space.low <= value <= space.high
+    return value in (space.choices if isinstance(space, Choices) else (space,))
+
+
+def space_words(space: float | FloatRange | Choices) -> str:
+    """Return a dimension in words: ``0.001 to 0.02``, ``0.1, 0.3`` or ``0.3 only``."""
+    if isinstance(space, FloatRange):
+        return f"{space.low:g} to {space.high:g}"
+    return ", ".join(f"{one:g}" for one in space.choices) if isinstance(space, Choices) else f"{space:g} only"
+
+
 def is_fixed(space: float | FloatRange | Choices) -> bool:
     """Return whether a dimension can take one value only."""
     return len(space.choices) == 1 if isinstance(space, Choices) else not isinstance(space, FloatRange)

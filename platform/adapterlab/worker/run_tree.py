@@ -25,6 +25,7 @@ from adapterlab.passwords import hide_passwords
 from adapterlab.patience import NO_PATIENCE, Patience
 from adapterlab.planning.steps import SourceJob, StudyJob
 from adapterlab.records import EpochResult, ProblemType, State, TaskData, TaskFacts
+from adapterlab.spec.pruning import pruning_identity
 from adapterlab.spec.search_space import COMBINER, Setting, space_json
 from adapterlab.tracking import run_names as names
 from adapterlab.tracking.entities import KIND_TAG, Dataset
@@ -78,6 +79,10 @@ class RunRecorder:
         """Log what a study decided for."""
         self._run.metrics({f"best/{metric}": value, "best/trial": float(number)}, step=0)
         self._run.tags({f"adapterlab.best.{name}": names.compact(one) for name, one in settings.items()})
+
+    def search_picture(self, name: str, png: bytes) -> None:
+        """Store a picture of a study's search, for example ``"history.png"``."""
+        self._run.picture(f"search/{name}", png)
 
     def coefficients(
         self,
@@ -260,6 +265,10 @@ class SweepTree:
             "trials": search.trials,
             "sampler": search.sampler,
             "pruner": search.pruner,
+            **{
+                f"pruner.{name}": value
+                for name, value in (pruning_identity(search.pruner, search.pruning) or {}).items()
+            },
             "seed": search.seed,
             **{f"search.{name}": space_json(space) for name, space in job.spaces.items()},
         }

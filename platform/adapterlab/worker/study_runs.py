@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -16,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapterlab.catalog.records import Claim, CoefficientRecord, PoolEntry, StudyRecord, TransferRecord
-from adapterlab.errors import TrainingError
+from adapterlab.errors import AdapterlabError, TrainingError
 from adapterlab.planning.steps import FinalJob, PoolMember, StudyJob
 from adapterlab.provenance import provenance_of
 from adapterlab.records import EpochResult, LaneResult, State, TaskData
+from adapterlab.search.pictures import PicturedStudy, study_pictures
 from adapterlab.search.study import Proposal, SearchRecipe, StudySearch, TrialRecord
 from adapterlab.search.trials import COMPUTING
 from adapterlab.spec.search_space import COMBINER, Setting, TrialSetting
@@ -143,8 +145,11 @@ class _Study:
                 trials=search.trials,
                 sampler=search.sampler,
                 pruner=search.pruner,
+                pruning=search.pruning,
+                start=search.start,
                 seed=search.seed,
             ),
+            title=f"{self.job.task_name} · {self.job.label}",
             attributes={
                 "target": facts.task,
                 "combiner": self.job.label,
@@ -165,7 +170,7 @@ def _search(study: _Study) -> StudyRecord:
     with study.search() as search:
         search.take_over()  # the claim on the study makes every trial of a lost worker this one's
         _train_trials(study, search, claim)
-        trials, best = search.trials(), search.best()
+        trials, best, name = search.trials(), search.best(), search.name
     if best is None:
         reasons = sorted({trial.reason for trial in trials if trial.reason})
         message = f"{study.job.task} · {study.job.label}: no trial completed"
@@ -174,10 +179,29 @@ def _search(study: _Study) -> StudyRecord:
             f"{message}: {'; '.join(reasons) or 'all were pruned'}",
             remedy='Lower the learning rates under [search], or set pruner = "none".',
         )
-    record = _study_record(study, trials, best)
+    record = _study_record(study, trials, best, study_name=name)
+    if len(trials) > 1:
+        _show_search(
+            study, record, budget=len(trials)
+        )  # before it is published: then nobody would do it again
     study.worker.catalog.publish_study(record, claim)
     study.run.chosen(best.number, best.settings, record.best_value, study.task.facts.metric)
     return record
+
+
+def _show_search(study: _Study, record: StudyRecord, *, budget: int) -> None:
+    """Store the pictures of a study's search; a study whose pictures cannot be drawn is as good without."""
+    stores = study.worker.context.stores
+    pictured = PicturedStudy(
+        key=record.key,
+        name=str(record.study_name),
+        title=f"{study.job.task_name} · {study.job.label}",
+        metric=record.metric,
+        trials=budget,
+    )
+    with suppress(AdapterlabError, OSError, ValueError, RuntimeError):
+        for name, png in study_pictures(stores.studies, pictured, cache=stores.cache).items():
+            study.run.search_picture(name, png)
 
 
 def _train_trials(study: _Study, search: StudySearch, claim: Claim) -> dict[str, int]:
@@ -270,7 +294,9 @@ class _TrialRun:
         self.trials.ended()
 
 
-def _study_record(study: _Study, trials: Sequence[TrialRecord], best: TrialRecord) -> StudyRecord:
+def _study_record(
+    study: _Study, trials: Sequence[TrialRecord], best: TrialRecord, *, study_name: str
+) -> StudyRecord:
     facts, job = study.task.facts, study.job
     states = [str(trial.state) for trial in trials]
     return StudyRecord(
@@ -286,7 +312,7 @@ def _study_record(study: _Study, trials: Sequence[TrialRecord], best: TrialRecor
         best_settings=dict(best.settings),
         trials={state: states.count(state) for state in sorted(set(states))},
         settings=job.settings,
-        study_name=job.search_key,
+        study_name=study_name,
         seconds=_total([trial.seconds for trial in trials]),
         train_rows=sum(len(trial.intermediate) for trial in trials) * len(study.task.train.lengths),
         run_id=study.worker.catalog.run_id(study.run.node),

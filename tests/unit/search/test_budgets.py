@@ -27,12 +27,58 @@ SEARCHES = {
     "random": {"sampler": "random", "spaces": RANGES},
     "grid": {"sampler": "grid", "spaces": CHOICES},
     "choosing": {"sampler": "tpe", "spaces": {"scalearn": RANGES, "fusion": {"lr": RANGES["lr"]}}},
+    "percentile": {
+        "sampler": "tpe",
+        "spaces": RANGES,
+        "pruner": "percentile",
+        "pruning": {"percentile": 30.0, "startup_trials": 2, "warmup_epochs": 1},
+    },
+    "patient median": {
+        "sampler": "tpe",
+        "spaces": RANGES,
+        "pruner": "median",
+        "pruning": {"startup_trials": 2, "warmup_epochs": 1, "patience": 1, "min_delta": 0.001},
+    },
+    "asha": {
+        "sampler": "tpe",
+        "spaces": RANGES,
+        "pruner": "asha",
+        "pruning": {"min_epochs": 1, "reduction_factor": 2},
+    },
+    "asha at random": {
+        "sampler": "random",
+        "spaces": CHOICES,
+        "pruner": "asha",
+        "pruning": {"min_epochs": 2, "reduction_factor": 2},
+    },
+    "patience": {
+        "sampler": "random",
+        "spaces": RANGES,
+        "pruner": "patience",
+        "pruning": {"patience": 0, "min_delta": 0.0},
+    },
+    "given first": {
+        "sampler": "tpe",
+        "spaces": RANGES,
+        "pruner": "asha",
+        "pruning": {"min_epochs": 1, "reduction_factor": 2},
+        "start": [{"lr": 0.002, "init_scale": 2.0}, {"lr": 0.009}, {"init_scale": 0.5}],
+    },
+    "threshold": {
+        "sampler": "tpe",
+        "spaces": RANGES,
+        "pruner": "threshold",
+        "pruning": {"lower": 0.8, "warmup_epochs": 2},
+    },
 }
+PRUNED = [name for name in SEARCHES if name not in ("random", "grid", "choosing", "tpe over choices")]
 
 
 def value_of(proposal: Proposal, epoch: int) -> float:
     """What a trial would reach; some early trials rise late, so that a median sees them cross."""
     lr, scale = float(proposal.settings["lr"]), float(proposal.settings.get("init_scale", 1.0))
+    if proposal.number % 5 == 4:  # and some fall
+        return 0.95 - abs(lr - 2e-3) * 50 - epoch / 100
     return 1.0 - abs(lr - 2e-3) * 50 - abs(scale - 2.0) / 10 * (EPOCHS - epoch) + epoch / 100
 
 
@@ -40,7 +86,7 @@ class Trainer:
     """One sweep that searches with a budget, an epoch of one trial at a time."""
 
     def __init__(self, url: str, budget: int, worker: str, options: dict) -> None:
-        self.search = open_search(url, "search", trials=budget, pruner="median", **options)
+        self.search = open_search(url, "search", trials=budget, **options)
         self.worker = worker
         self.running: list[list] = []
 
@@ -146,9 +192,10 @@ def test_a_budget_is_what_it_is_alone_on_postgresql(new_sqlite, postgres_url, tm
     ]
 
 
-def test_some_trials_of_these_searches_are_pruned_and_some_fail(new_sqlite):
+@pytest.mark.parametrize("kind", PRUNED)
+def test_some_trials_of_these_searches_are_pruned_and_some_fail(new_sqlite, kind):
     """Otherwise the tests above would say nothing about the pruner."""
-    trials, _, _ = alone(new_sqlite, 18, SEARCHES["tpe"])
+    trials, _, _ = alone(new_sqlite, 18, SEARCHES[kind])
     assert {State.PRUNED, State.FAILED, State.COMPLETE} == {trial[1] for trial in trials}
 
 
