@@ -51,11 +51,14 @@ from adapterlab.spec.model import Spec
 from adapterlab.tracking.schema import follow_home
 from adapterlab.tracking.store import ended_in_database, is_server
 from adapterlab.worker.orders import BackboneFiles, Context, StudyOrder, TrialsOrder, WorkOrder
-from adapterlab.worker.run_tree import SweepTree
+from adapterlab.worker.run_tree import RunRecorder, SweepTree
 from adapterlab.worker.shipment import Shipment, ship
 
 Watch = Callable[[SweepView], None]
 """Shown how far the sweep is, about twice a second, from another thread."""
+
+Compare = Callable[[SweepTree, RunRecorder, Catalog, State], None]
+"""Told when a sweep has ended, in which state, to show in its tree of runs what it came to; raises nothing."""
 
 _FOLLOW_POLL_S = 1.0
 _TELL_S = 0.25
@@ -76,6 +79,10 @@ class Outcome:
     seconds: float
     repaired: tuple[str, ...] = ()
     """Titles of steps whose stored weights were damaged and that were done again."""
+    tracking: str | None = None
+    """Tracking URI that MLflow's runs were written to; ``None`` where nothing was written."""
+    experiment_id: str | None = None
+    """MLflow's id of their experiment; ``None`` likewise."""
 
     @property
     def nothing_to_do(self) -> bool:
@@ -91,6 +98,7 @@ def run_sweep(
     spec_toml: str,
     library: TaskLibrary,
     watch: Watch | None = None,
+    compare: Compare | None = None,
 ) -> Outcome:
     """Do a plan.
 
@@ -101,6 +109,7 @@ def run_sweep(
         spec_toml: The spec as written, kept in MLflow.
         library: Where the rows of its tasks are.
         watch: Shown progress; ``None``: nobody looks.
+        compare: Shows in MLflow what it came to; ``None``: nothing does.
 
     Raises:
         NotFoundError: Data or a backbone is not at hand, so the plan cannot run.
@@ -128,7 +137,7 @@ def run_sweep(
     ):
         # Patient from here on only: an address that is wrong is said within seconds.
         catalog = opened.with_patience(Patience(spec.cluster.lease_s, check=signals.check))
-        driver = _Driver(plan, spec, stores, spec_toml, library, watch, catalog, signals)
+        driver = _Driver(plan, spec, stores, spec_toml, library, watch, catalog, signals, compare)
         return driver.run(plan.key)
 
 
@@ -143,6 +152,7 @@ class _Driver:
     catalog: Catalog
     signals: StopSignals
     """Only noted, but for where work can be left at once; then everything open is closed in order."""
+    compare: Compare | None = None
     started: float = field(default_factory=time.monotonic)
     failed: dict[str, str] = field(default_factory=dict)
     """Steps that failed under this driver, with the reason."""
@@ -154,6 +164,8 @@ class _Driver:
     """What the driver does while no step is in work."""
     shown: SweepView | None = None
     """What was last shown of it."""
+    experiment_id: str | None = None
+    """MLflow's id of the experiment, once this driver has written to it."""
 
     # -- the whole --------------------------------------------------------------------------------
 
@@ -236,6 +248,10 @@ class _Driver:
             tree.tracker.adopt(run.node)
             tree.tracker.reap(run.node)
             state = State.FAILED if self.failed else State.COMPLETE
+            if self.compare is not None:
+                self.phase = "comparing"
+                self.compare(tree, run, self.catalog, state)
+            self.experiment_id = tree.tracker.experiment_id
             run.end(state, f"{len(self.failed)} steps failed" if self.failed else None)
             self.catalog.set_sweep_state(key, state)
         if self.failed:
@@ -431,6 +447,7 @@ class _Driver:
                 architecture=str(facts.architecture),
                 digest=str(facts.weights_digest),
                 precision=self.spec.backbone.precision,
+                source=facts.source,
             ),
             library=self.library,
             max_length=self.spec.data.max_length,
@@ -463,6 +480,8 @@ class _Driver:
             name=self.plan.name,
             seconds=time.monotonic() - self.started,
             repaired=tuple(step.title for step in self.plan.steps if step.id in repaired),
+            tracking=None if self.experiment_id is None else self.stores.tracking,
+            experiment_id=self.experiment_id,
             **counts,
         )
 

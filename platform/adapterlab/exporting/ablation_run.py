@@ -34,6 +34,7 @@ def log_contributions(catalog: Catalog, found: Contributions, picture: bytes) ->
     stores = home.stores(tracking=tracking.get("uri"))
     from adapterlab.tracking.schema import follow_home
     from adapterlab.tracking.tracker import Tracker
+    from adapterlab.tracking.vocabulary import leave_one_out
 
     follow_home(stores.tracking, stores.artifacts, stores.locks)
     with Tracker.open(
@@ -49,10 +50,7 @@ def log_contributions(catalog: Catalog, found: Contributions, picture: bytes) ->
         # The layout of MLflow's own tables: columns, and rows in their order.
         run.json(f"contributions.{found.split}.json", {**found.to_json(), **found.table()})
         run.picture(f"contributions.{found.split}.png", picture)
-        values = {
-            f"contribution {found.split}/{one.task.replace('/', ' ')}": one.difference
-            for one in found.sources
-        }
+        values = {leave_one_out(found.split, one.task): one.difference for one in found.sources}
         run.metrics(values, step=0)
         tracker.flush(_FLUSH_S)
     return run_id
