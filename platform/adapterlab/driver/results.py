@@ -137,7 +137,7 @@ def _study_of(plan: Plan, step: Step[FinalJob]) -> Step[StudyJob]:
 def _numbers(catalog: Catalog, plan: Plan, step: Step[Job], record: Result) -> dict[str, float]:
     """Return what the catalog knows of a result under the names that its own run would carry."""
     if isinstance(record, StudyRecord):
-        return {f"best/{record.metric}": record.best_value, vocabulary.VALIDATION_SCORE: record.best_value}
+        return {f"best/{record.metric}": record.best_value}
     best = record.metrics if isinstance(record, AdapterRecord) else record.validation
     known = {
         vocabulary.PARAMETERS: record.n_parameters,

@@ -39,7 +39,7 @@ _REPORT = "report"
 """Folder of the report among the sweep's artifacts."""
 _MOST_ROWS = 25
 """Methods in the note; the report has all."""
-_OWN_METRICS = ("test/", "best/", vocabulary.CONTRIBUTION)
+_OWN_METRICS = ("test/", vocabulary.CONTRIBUTION)
 """Beginnings of the metrics whose mean over the seeds a row has."""
 
 
@@ -192,7 +192,7 @@ def row_numbers(cell: Cell) -> dict[str, float]:
 def _means(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Return the means of the tasks' own metrics, of those that every run has."""
     names = set.intersection(*map(set, runs)) if runs else set()
-    kept = {name for name in names if name.startswith(_OWN_METRICS) and name != "best/epoch"}
+    kept = {name for name in names if name.startswith(_OWN_METRICS)}
     found = {name: _mean([run[name] for run in runs]) for name in sorted(kept)}
     return {name: value for name, value in found.items() if value is not None}
 
@@ -279,6 +279,8 @@ def note(
             f"**{_safe(summary.sweep)}**: best is **{_safe(best)}, "
             f"{_score(averages[best].mean, averages[best].std)}** on test ({over}, {_counted(seeds, 'seed')})"
         )
+        level = [row for row in order if row != best and _shown(averages[row]) == _shown(averages[best])]
+        first += f", level with {_counted(len(level), 'other')}" if level else ""
         combined = _best_combination(rows, best)
         if combined is not None:
             said = _sources_of(combined, shares)
@@ -336,13 +338,18 @@ def _sources_of(row: Row, shares: Mapping[tuple[str, str], Mapping[str, float]])
     ):
         share = own.get(vocabulary.contribution(source))
         said.append(
-            f"{_safe(short(source))} {mean:.3g}" + ("" if share is None else f" ({100 * share:.0f} %)")
+            f"{_safe(short(source))} {mean:.3f}" + ("" if share is None else f" ({100 * share:.0f} %)")
         )
     return ", ".join(said[:8])
 
 
 def _height(average: Average) -> float:
     return -math.inf if average.mean is None else average.mean
+
+
+def _shown(average: Average) -> str | None:
+    """Return an average as people see it; ``None`` for one that is not ranked."""
+    return _score(average.mean, None) if average.is_whole else None
 
 
 def _score(mean: float | None, std: float | None) -> str:

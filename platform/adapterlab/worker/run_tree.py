@@ -89,7 +89,7 @@ class RunRecorder:
 
     def chosen(self, number: int, settings: Mapping[str, Setting], value: float, metric: str) -> None:
         """Log what a study decided for."""
-        self._run.metrics({f"best/{metric}": value, vocabulary.VALIDATION_SCORE: value}, step=0)
+        self._run.metrics({f"best/{metric}": value}, step=0)
         chosen = {"trial": number, **settings}
         self._run.tags({f"adapterlab.best.{name}": names.compact(one) for name, one in chosen.items()})
 
