@@ -103,7 +103,7 @@ def _rows_state(query: str, sources: Sequence[str]) -> dict[str, Any]:
         **_state(query, f"metrics.`{vocabulary.TEST_SCORE}`"),
         "selectedColumns": columns,
         "columnOrder": [_NAME_COLUMN, *columns, _CREATED_COLUMN, _DURATION_COLUMN],
-        "columnWidths": {_NAME_COLUMN: 330, _CREATED_COLUMN: 130},
+        "columnWidths": {_NAME_COLUMN: 280, _CREATED_COLUMN: 130},
         "compareRunSections": sections,
         "compareRunCharts": charts,
     }
