@@ -108,20 +108,21 @@ class Row:
 
 
 def _studies(summary: Summary, plan: Plan) -> Iterable[Row]:
+    values: dict[tuple[str, str], dict[int, list[float]]] = {}
+    for one in summary.layers:
+        of_row = values.setdefault((one.target, one.combiner), {})
+        of_row.setdefault(one.position, []).append(one.mean)
     for step in plan.studies:
         cell = summary.cell(step.id.task, str(step.id.label))
         if cell is None:
             continue
-        values: dict[int, list[float]] = {}
-        for one in summary.layers:
-            if (one.target, one.combiner) == (cell.target, cell.combiner):
-                values.setdefault(one.position, []).append(one.mean)
+        means = values.get((cell.target, cell.combiner), {})
         pool = [member.name for member in step.job.pool]
         yield Row(
             cell,
             tuple(str(one.key) for one in plan.finals_of(step.id)),
             study=step,
-            coefficients={pool[position]: fmean(means) for position, means in sorted(values.items())},
+            coefficients={pool[position]: fmean(means[position]) for position in sorted(means)},
         )
 
 

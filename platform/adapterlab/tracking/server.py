@@ -32,6 +32,7 @@ MODEL_TRAINING = "workflowType=machine_learning"
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 5.0
 _LOG_LINES = 12
+_MOST_LINKS = 20
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Server:
         """
         request = urllib.request.Request(  # noqa: S310 - our own http address
             f"{self.url}/api/2.0/mlflow/experiments/search",
-            data=json.dumps({"max_results": 20, "order_by": ["last_update_time DESC"]}).encode(),
+            data=json.dumps({"max_results": _MOST_LINKS, "order_by": ["last_update_time DESC"]}).encode(),
             headers={
                 "Content-Type": "application/json",
                 **({"Authorization": f"Bearer {self.token}"} if self.token else {}),
@@ -148,6 +149,27 @@ def public_address(uri: str) -> str:
 def comparison_address(uri: str, experiment_id: str) -> str:
     """Return what opens an experiment's comparison of methods on a tracking server."""
     return f"{public_address(uri)}/#/experiments/{experiment_id}/runs?{view_query(ROWS_VIEW)}"
+
+
+def comparisons(uri: str) -> dict[str, str]:
+    """Return what opens the comparison of methods on a tracking server, by name of the experiment, newest first.
+
+    Raises:
+        AwayError: The server does not answer.
+        UnavailableError: It refuses.
+    """
+    store.configure(uri)
+    store.check_answers(uri)
+    with store.readable_errors(uri):
+        from mlflow.tracking import MlflowClient
+
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        found = client.search_experiments(max_results=_MOST_LINKS, order_by=["last_update_time DESC"])
+    return {
+        one.name: comparison_address(uri, one.experiment_id)
+        for one in found
+        if VIEW_PREFIX + ROWS_VIEW in one.tags
+    }
 
 
 def _query_of(experiment: Mapping[str, Any]) -> str:
