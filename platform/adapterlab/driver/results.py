@@ -25,6 +25,9 @@ from adapterlab.records import State, StepKind
 from adapterlab.tracking import vocabulary
 from adapterlab.worker.run_tree import RunRecorder, SweepTree, by_source, scores
 
+_MOST_ASKED = 5
+"""Other sweeps with a reused result whose runs are asked what its sources contribute."""
+
 Result: TypeAlias = AdapterRecord | StudyRecord | TransferRecord
 
 
@@ -90,7 +93,7 @@ def show_reused(tree: SweepTree, catalog: Catalog, plan: Plan) -> None:
         run = _open(tree, plan, step)
         numbers = _numbers(catalog, plan, step, record)
         if known is None:
-            run.reused(record.run_id, {**_measured_before(tree, record), **numbers})
+            run.reused(record.run_id, {**_measured_before(tree, catalog, record), **numbers})
         else:
             run.mended(numbers)
         run.end(State.COMPLETE)
@@ -165,12 +168,20 @@ def _pool(plan: Plan, step: Step[FinalJob]) -> Sequence[PoolMember]:
     return step.job.pool or _study_of(plan, step).job.pool
 
 
-def _measured_before(tree: SweepTree, record: Result) -> dict[str, float]:
-    """Return the sources' shares of the output, which only the run that measured them knows."""
-    if not isinstance(record, TransferRecord) or record.run_id is None:
+def _measured_before(tree: SweepTree, catalog: Catalog, record: Result) -> dict[str, float]:
+    """Return the sources' shares of the output, which only a run that measured them, or a copy of it, knows."""
+    if not isinstance(record, TransferRecord):
         return {}
+    nodes = [f"{sweep.key}/{record.key}" for sweep in catalog.sweeps_with(record.key)[:_MOST_ASKED]]
+    # A short run is published before MLflow has given it an id, so its record may not name it.
+    runs = dict.fromkeys([record.run_id, *map(catalog.run_id, nodes)])
     try:
-        found = tree.tracker.metrics_of_run(record.run_id)
-    except AdapterlabError:
+        for run_id in filter(None, runs):
+            found = tree.tracker.metrics_of_run(run_id)
+            if shares := {
+                name: value for name, value in found.items() if name.startswith(vocabulary.CONTRIBUTION)
+            }:
+                return shares
+    except AdapterlabError:  # nothing of a sweep depends on MLflow
         return {}
-    return {name: value for name, value in found.items() if name.startswith(vocabulary.CONTRIBUTION)}
+    return {}
