@@ -6,6 +6,7 @@ frozen pool; the test split is seen by final runs only, once.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from adapterlab.search.study import Proposal, SearchRecipe, StudySearch, TrialRe
 from adapterlab.search.trials import COMPUTING
 from adapterlab.spec.search_space import COMBINER, Setting, TrialSetting
 from adapterlab.train import weights
+from adapterlab.train.capacity import is_out_of_memory
 from adapterlab.train.combination import Combination
 from adapterlab.train.lane import Lane
 from adapterlab.train.layers import MEAN_COEFFICIENTS, Coefficients
@@ -34,6 +36,8 @@ from adapterlab.worker.orders import Assignment, StudyOrder, TrialsOrder
 from adapterlab.worker.run_tree import RunRecorder
 from adapterlab.worker.training import train_runs
 from adapterlab.worker.worker import Worker
+
+_log = logging.getLogger(__name__)
 
 _SOURCE_POLL_S = 0.5
 _PROGRESS_S = 0.5
@@ -409,21 +413,31 @@ class _FinalRun:
         self.run.coefficients(
             values, job, None if start is None else float(start), shown, token_dependent=attends
         )
-        self.run.contributions(self._shares(coefficients), job)
+        if (shares := self._shares(coefficients)) is not None:
+            self.run.contributions(shares, job)
         self.run.test_outputs(result.test_outputs, study.task, f"{job.task_name} · {job.combiner}")
 
-    def _shares(self, coefficients: Coefficients) -> list[float]:
-        """Return each source's share of the combined output on validation; the result is published already."""
-        lane, task = self.lane, self.study.task
+    def _shares(self, coefficients: Coefficients) -> list[float] | None:
+        """Return each source's share of the combined output on validation; ``None`` where memory is too little.
+
+        The result is published already, and stays what it is.
+        """
+        lane, study = self.lane, self.study
         assert isinstance(lane.adaptation, Combination)
-        return output_shares(
-            self.study.worker.backbone,
-            lane.adaptation,
-            lane.best_tensors,
-            coefficients,
-            lane.head,
-            task.validation,
-        )
+        try:
+            return output_shares(
+                study.worker.backbone,
+                lane.adaptation,
+                lane.best_tensors,
+                coefficients,
+                lane.head,
+                study.task.validation,
+            )
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            _log.warning("%s: too little memory to measure what sources contribute", self.lane.name)
+            return None
 
 
 def _begin(
