@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from adapterlab.exporting.evaluation import Evaluated
     from adapterlab.exporting.prediction import AnsweringModel, Prediction
     from adapterlab.importing.catalog_import import Imported
+    from adapterlab.records import State
     from adapterlab.reporting.summary import Summary
     from adapterlab.train.compose import Composition
+    from adapterlab.worker.run_tree import RunRecorder, SweepTree
 
 __all__ = [
     "PlannedSweep",
@@ -119,14 +121,22 @@ def submit(
 
     loaded = _loaded(spec, overrides)
     pool = import_missing(loaded, existing_pool(loaded, download=True))
+    planned, stores = compile_spec(loaded, download=True, existing=pool.adapters), loaded.stores()
+
+    def compare(tree: SweepTree, run: RunRecorder, catalog: Catalog, state: State) -> None:
+        from adapterlab.reporting.comparison import show_comparison
+
+        show_comparison(tree, run, catalog, planned, state, cache=Path(stores.cache))
+
     return run_sweep(
-        compile_spec(loaded, download=True, existing=pool.adapters),
+        planned,
         with_keys(loaded.resolved(), pool.adapters),
-        stores=loaded.stores(),
+        stores=stores,
         spec_toml=loaded.text,
         library=TaskLibrary.of_loaded(loaded),
         watch=watch,
         began=began,
+        compare=compare,
     )
 
 

@@ -215,7 +215,7 @@ def _results_only(said: dict[str, Any], found: dict[str, Any] | None) -> dict[st
         for name, value in said["metrics"].items()
         if name in found["metrics"] or (name.startswith(("best/", "test/")) and name.count("/") == 1)
     }
-    kept = {name: value for name, value in kept.items() if name not in {"best/epoch", "best/trial"}} | {
+    kept = {name: value for name, value in kept.items() if name != "best/epoch"} | {
         name: value for name, value in kept.items() if name in found["metrics"]
     }
     return {**said, "metrics": kept}

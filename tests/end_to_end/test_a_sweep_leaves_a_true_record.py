@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import adapterlab
 from adapterlab.catalog.store import open_catalog
 from adapterlab.data.metrics import compute
 from adapterlab.records import StepKind
+from adapterlab.reporting.summary import OWN_ADAPTER
+from adapterlab.tracking import vocabulary
 from adapterlab.train import weights
 from tiny_world import environment, platform
 
@@ -48,6 +51,7 @@ def test_the_tree_is_complete_and_nothing_is_running(runs):
         "sweep": 1,
         "source": 2,
         "study": 2,
+        "baseline": 1,
         "trial": 6,
         "final": 4,
     }
@@ -88,6 +92,101 @@ def test_every_epoch_is_there_once(runs):
         steps = [point.step for point in client.get_metric_history(source.info.run_id, metric)]
         assert steps == sorted(set(steps))
         assert steps[0] == 1
+
+
+def of_kind(runs, *kinds):
+    """Return the runs of some kinds."""
+    return [run for run in runs[1] if run.data.tags["adapterlab.kind"] in kinds]
+
+
+def test_every_run_says_what_it_is_under_the_same_names(runs):
+    below = of_kind(runs, "source", "study", "baseline", "trial", "final")
+    assert len(below) == len(runs[1]) - 1
+    for run in below:
+        params = run.data.params
+        assert set(vocabulary.COMMON_PARAMETERS) <= params.keys(), run.info.run_name
+        assert params.keys() <= {*vocabulary.COMMON_PARAMETERS, "trial", "lr", "init_scale", "dropout"}
+        assert params["backbone"] == "folder:backbone"
+        assert params["train_rows"] == "54"
+        assert params["precision"] == "float32"
+    assert {run.data.params["method"] for run in of_kind(runs, "final", "study", "trial")} == {
+        "scalearn",
+        "scalearn_uniform",
+    }
+    assert {run.data.params["method"] for run in of_kind(runs, "source")} == {"pfeiffer"}
+    assert {run.data.params["method"] for run in of_kind(runs, "baseline")} == {OWN_ADAPTER}
+    for run in of_kind(runs, "trial", "final"):
+        assert run.data.tags["adapterlab.setting.batch_size"] == "32"
+
+
+def test_every_run_has_the_scores_that_all_tasks_share(runs):
+    cost = {vocabulary.PARAMETERS, vocabulary.SECONDS, vocabulary.VALIDATION_SCORE}
+    for run in of_kind(runs, "source", "trial", "final", "study", "baseline"):
+        pruned = run.data.tags["adapterlab.state"] == "pruned"
+        assert pruned or cost <= run.data.metrics.keys(), run.info.run_name
+    for run in of_kind(runs, "source", "final", "study", "baseline", "sweep"):
+        assert vocabulary.TEST_SCORE in run.data.metrics, run.info.run_name
+    for run in of_kind(runs, "source", "final"):
+        assert run.data.metrics[vocabulary.TEST_SCORE] == run.data.metrics["test/accuracy"]
+
+
+def test_a_run_for_each_target_and_method_says_what_the_report_says(finished, runs):
+    report = json.loads(platform(finished.home, "report", "tiny", "--json").stdout)
+    rows = [run for run in runs[1] if run.data.tags.get(vocabulary.ROW_TAG) == "true"]
+    shown = {(run.data.params["target"], run.data.params["method"]): run.data.metrics for run in rows}
+    assert len(rows) == len(shown) == len(report["cells"]) == 3
+    for cell in report["cells"]:
+        metrics = shown[cell["target"], cell["combiner"]]
+        assert metrics[vocabulary.TEST_SCORE] == cell["mean"]
+        assert metrics.get(vocabulary.TEST_SCORE_STD) == cell["std"]
+        assert metrics[vocabulary.VALIDATION_SCORE] == pytest.approx(np.mean(cell["validation"]))
+        assert metrics[vocabulary.PARAMETERS] == cell["parameters"]
+        assert metrics[vocabulary.SEEDS] == len(cell["seeds"])
+
+
+def test_sources_are_weighed_alike_on_final_runs_and_rows(catalog, runs):
+    for run in of_kind(runs, "final", "study"):
+        metrics = run.data.metrics
+        sources = [vocabulary.contribution(one) for one in ("cb", "rte")]
+        assert sum(metrics[one] for one in sources) == pytest.approx(1)
+        assert all(0 < metrics[one] < 1 for one in sources)
+        assert {one for one in metrics if one.startswith("coefficient/")} == {
+            "coefficient/cb",
+            "coefficient/rte",
+        }
+    for transfer in catalog.transfers(limit=None):
+        (run,) = [one for one in runs[1] if one.data.tags.get("adapterlab.step_key") == transfer.key]
+        first = [one.mean for one in catalog.coefficients(transfer.key) if one.position == 0]
+        assert run.data.metrics["coefficient/cb"] == pytest.approx(np.mean(first), rel=1e-5)
+
+
+def test_the_sweeps_run_has_the_averages_the_winner_and_the_report(finished, runs, tmp_path):
+    client, _ = runs
+    (sweep,) = of_kind(runs, "sweep")
+    averages = {name: value for name, value in sweep.data.metrics.items() if name.startswith("score/")}
+    assert set(averages) == {"score/own adapter", "score/scalearn", "score/scalearn_uniform"}
+    best = sweep.data.tags[vocabulary.WINNER_TAG]
+    assert averages[f"score/{best}"] == max(averages.values()) == sweep.data.metrics[vocabulary.TEST_SCORE]
+    kept = {Path(file.path).name for file in client.list_artifacts(sweep.info.run_id, "report")}
+    assert {"report.html", "report.md", "report.tex", "cells.csv", "report.json"} <= kept
+    assert any(name.endswith(".png") for name in kept)
+    page = client.download_artifacts(sweep.info.run_id, "report/report.json", str(tmp_path))
+    assert json.loads(Path(page).read_text())["state"] == "complete"
+
+
+def test_the_experiment_says_the_winner_in_its_first_line_and_has_views(runs):
+    client, _ = runs
+    (experiment,) = [one for one in client.search_experiments() if one.name != "Default"]
+    first = experiment.tags["mlflow.note.content"].splitlines()[0]
+    (sweep,) = of_kind(runs, "sweep")
+    score = f"{100 * sweep.data.metrics[vocabulary.TEST_SCORE]:.1f}"
+    assert sweep.data.tags[vocabulary.WINNER_TAG] in first.replace("\\", "")
+    assert score in first
+    assert "coefficients on rte: " in first
+    assert re.search(r"cb \d\.\d{3} \(\d+ %\)", first)
+    views = {name for name in experiment.tags if name.startswith("mlflow.sharedViewState.")}
+    assert len(views) == 3
+    assert all(len(value) <= 5000 for value in experiment.tags.values())
 
 
 def test_coefficients_agree_in_mlflow_the_catalog_and_the_weights(catalog, runs, tmp_path):
@@ -176,6 +275,22 @@ def test_a_changed_spec_trains_only_what_is_new(finished, tmp_path):
     outcome = json.loads(more.stdout)["outcome"]
     assert outcome["trained"] == {"source": 0, "study": 0, "transfer": 2}
     assert outcome["reused"] == {"source": 2, "study": 2, "transfer": 4}
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{home / 'mlflow.db'}")
+    (experiment,) = [one for one in client.search_experiments() if one.name != "Default"]
+    sweep = f"tags.`adapterlab.root` = '{outcome['key']}' AND tags.`adapterlab.row` = 'true'"
+    rows = client.search_runs([experiment.experiment_id], sweep)
+    assert len(rows) == 3
+    for row in rows:
+        if row.data.params["method"] == OWN_ADAPTER:
+            continue
+        assert row.data.metrics[vocabulary.SEEDS] == 3
+        assert row.data.metrics["coefficient/cb"] != 0
+        assert row.data.metrics["contribution/cb"] + row.data.metrics["contribution/rte"] == pytest.approx(1)
+    note = experiment.tags["mlflow.note.content"]
+    (earlier,) = json.loads(platform(finished.home, "status", "--json").stdout)
+    assert note.index(outcome["key"]) < note.index(earlier["key"])
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from tiny_world import platform, write_world
 pytestmark = pytest.mark.slow
 
 COMBINERS = """\
-kind = ["scalearn_uniform", "adapterfusion", "adaptersoup", "single", "auto"]
+kind = ["scalearn_uniform", "scalearn_mean", "adapterfusion", "adaptersoup", "single", "auto"]
 among = ["scalearn_pp", "adapterfusion", "single"]
 
 [combiner.per_kind.adapterfusion]
@@ -38,7 +38,7 @@ def swept(tmp_path_factory):
     spec.write_text(text)
     done = platform(folder / "home", "submit", str(spec))
     assert done.returncode == 0, done.stderr
-    assert "trained 2 source adapters, 5 studies, 10 final runs" in done.stdout + done.stderr
+    assert "trained 2 source adapters, 6 studies, 12 final runs" in done.stdout + done.stderr
     return folder / "home", spec
 
 
@@ -117,6 +117,27 @@ def test_mlflow_says_which_combiner_was_chosen(catalog, swept):
     assert run.data.tags["adapterlab.best.combiner"] == study.best_settings["combiner"]
     finals = [one for one in runs if one.info.run_name.startswith("rte · auto · final")]
     assert {one.data.params["combiner"] for one in finals} == {study.best_settings["combiner"]}
+
+
+def test_six_combiners_are_compared_without_an_empty_row(swept):
+    """No column of coefficients or contributions has a hole, whatever a combiner's coefficients look like."""
+    import mlflow
+
+    home, _ = swept
+    mlflow.set_tracking_uri(f"sqlite:///{home / 'mlflow.db'}")
+    for kind, count in (("study", 6), ("final", 12)):
+        found = mlflow.search_runs(
+            search_all_experiments=True, filter_string=f"tags.`adapterlab.kind` = '{kind}'"
+        )
+        assert len(found) == count
+        columns = [
+            f"metrics.{name}/{source}" for name in ("coefficient", "contribution") for source in ("cb", "rte")
+        ]
+        columns += ["metrics.test/score", "metrics.validation/score", "metrics.parameters", "metrics.seconds"]
+        assert not found[columns].isna().any(axis=None), found[columns]
+        shares = found["metrics.contribution/cb"] + found["metrics.contribution/rte"]
+        assert shares.to_numpy() == pytest.approx(1)
+        assert set(found.filter(like="metrics.coefficient/").columns) == set(columns[:2])
 
 
 def test_submitting_again_does_nothing(swept):

@@ -64,7 +64,7 @@ def check_each_trial_was_trained_once(home: Path) -> None:
     client = MlflowClient(tracking_uri=f"sqlite:///{home / 'mlflow.db'}")
     experiments = [found.experiment_id for found in client.search_experiments()]
     runs = client.search_runs(experiments, "tags.`adapterlab.kind` = 'trial'", max_results=1000)
-    trained = Counter((run.data.params["combiner"], run.data.params["trial"]) for run in runs)
+    trained = Counter((run.data.params["method"], run.data.params["trial"]) for run in runs)
     assert set(trained.values()) == {1}, trained
 
 

@@ -68,8 +68,8 @@ def test_they_are_added_to_the_transfers_run(home):
     run = client.get_run(run_id)
     assert run.data.tags["adapterlab.step_key"] == transfer["key"]
     assert run.info.status == "FINISHED", "adding to a run does not open it again"
-    names = {one for one in run.data.metrics if one.startswith("contribution validation/")}
-    assert names == {"contribution validation/glue rte", "contribution validation/superglue cb"}
+    names = {one for one in run.data.metrics if one.startswith("leave_one_out validation/")}
+    assert names == {"leave_one_out validation/rte", "leave_one_out validation/cb"}
     files = {one.path for one in client.list_artifacts(run_id)}
     assert {"contributions.validation.json", "contributions.validation.png"} <= files
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,18 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from browser import fresh_page, keep_picture, platform_ui
+
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 TRIALS = ["rte · scalearn · lr 6e-3 · init 2 · dropout 0.3", "rte · scalearn · lr 3e-4 · init 1 · dropout 0"]
 TOKEN = re.compile(r"/\?token=([\w-]{43})#")
 PRUNED = "rte · scalearn · lr 0.05 · init 5 · dropout 0.1"
@@ -104,50 +93,19 @@ def _learn(run, speed: float = 1.0) -> None:
 @pytest.fixture(scope="module")
 def address(home):
     """``platform ui``, running for that home folder."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    program = "import sys; from adapterlab.cli.main import main; sys.exit(main())"
-    outside = {
-        key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "ADAPTERLAB_"))
-    }
-    ui = subprocess.Popen(
-        [sys.executable, "-c", program, "ui", "--port", str(port)],
-        env={**outside, "ADAPTERLAB_HOME": str(home)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    said = []
-    for line in ui.stdout:
-        said.append(line)
-        if "Ctrl-C" in line:
-            break
-    else:
-        pytest.fail(f"platform ui did not start: {''.join(said)}")
-    yield f"http://127.0.0.1:{port}", "".join(said)
-    assert TOKEN.search("".join(said)).group(1) not in (home / "logs" / "ui.log").read_text()
-    ui.send_signal(signal.SIGINT)
-    assert ui.wait(30) == 0
-    with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", port)) != 0, "the server outlived platform ui"
+    with platform_ui(home) as (url, said):
+        yield url, said
+        assert TOKEN.search(said).group(1) not in (home / "logs" / "ui.log").read_text()
 
 
 @pytest.fixture
 def page(address):
     """A fresh browser that has opened the printed link: nothing remembered from earlier visits."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, headless=True, args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1500, "height": 900})
-        page.set_default_timeout(30_000)
+    with fresh_page() as page:
         url, said = address
         page.goto(f"{url}/?token={TOKEN.search(said).group(1)}")
         assert page.url.partition("#")[0] == f"{url}/", "the token stays in the address"
         yield page
-        browser.close()
 
 
 def _row(page, name: str):
@@ -239,14 +197,14 @@ def test_tree_expands_to_trials_that_can_be_read_and_compared(page, address):
         cut_off = link.evaluate(_REACHES_OUT_OF_ITS_CELL)
         assert not cut_off, f"{name} is not shown whole"
     assert page.get_by_role("gridcell", name="pruned", exact=True).count() == 1
-    _keep_picture(page, "tree")
+    keep_picture(page, "tree")
     for name in TRIALS:
         _row(page, name).get_by_role("checkbox", name="Press Space").check()
     page.get_by_role("button", name="Compare", exact=True).click()
     page.get_by_role("heading", name="Comparing 2 Runs").wait_for()
     for name in TRIALS:
         page.get_by_text(name, exact=True).first.wait_for()
-    _keep_picture(page, "comparison")
+    keep_picture(page, "comparison")
 
 
 def test_final_run_shows_its_heatmap(page, address):
@@ -260,13 +218,4 @@ def test_final_run_shows_its_heatmap(page, address):
     page.get_by_role("tab", name="Artifacts").click()
     page.get_by_text("coefficients.png").first.click()
     page.wait_for_function("[...document.images].some(image => image.naturalWidth > 400)")
-    _keep_picture(page, "heatmap")
-
-
-def _keep_picture(page, name: str) -> None:
-    """Write a screenshot where the variable ADAPTERLAB_SCREENSHOTS says, for a person to look at."""
-    folder = os.environ.get("ADAPTERLAB_SCREENSHOTS")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.wait_for_timeout(1500)
-        page.screenshot(path=Path(folder) / f"{name}.png")
+    keep_picture(page, "heatmap")

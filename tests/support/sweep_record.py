@@ -14,6 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from adapterlab.catalog.store import Catalog, open_catalog
 from adapterlab.search.study import read_trials
+from adapterlab.tracking.vocabulary import CONTRIBUTION, SECONDS
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,13 @@ def _said(run: Run, nodes: Mapping[str, str]) -> dict[str, Any]:
         "status": run.info.status,
         "state": tags["adapterlab.state"],
         "above": None if above is None else nodes.get(above, f"{above}, which is not there"),
-        "metrics": dict(run.data.metrics),
+        # How long a run took is never the same twice; what sources contribute is known to the run that measured
+        # it alone, and gone with one that is deleted.
+        "metrics": {
+            name: value
+            for name, value in run.data.metrics.items()
+            if name != SECONDS and not name.startswith(CONTRIBUTION)
+        },
     }
 
 

@@ -108,11 +108,20 @@ def _submit(loaded: LoadedSpec, announcement: detached.Announcement | None, *, j
         note(line)
     emit("")
     emit("Next:")
-    emit("  platform ui                         compare the runs in MLflow, in the browser")
+    emit(f"  {_comparison(outcome)}")
     emit(f"  platform report {loaded.spec.name:<19} this table again; --json for programs")
     emit("  platform catalog list               the adapters and transfers you now have")
     emit("  platform catalog show KEY           one of them: settings, metrics, coefficients")
     emit("  platform export KEY --to DIR        one of them as a plain adapter for AdapterHub")
+
+
+def _comparison(outcome: Outcome) -> str:
+    """Say how to see the comparison of methods in MLflow: a link where a server has it."""
+    from adapterlab.tracking import server, store
+
+    if outcome.tracking is None or outcome.experiment_id is None or not store.is_server(outcome.tracking):
+        return "platform ui                         compare the methods in MLflow, in the browser"
+    return f"{server.comparison_address(outcome.tracking, outcome.experiment_id)}  the methods compared, in MLflow"
 
 
 def _run(loaded: LoadedSpec, announcement: detached.Announcement | None, log: SweepLog) -> Outcome:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from adapterlab.cli.output import emit, note
+from adapterlab.errors import UnavailableError
 from adapterlab.home import stores
 
 
@@ -28,7 +29,7 @@ def command(
 
     Prints links that hold a token, new at each start, and serves until Ctrl-C; without the token nothing is shown.
     Programs hand it over as MLFLOW_TRACKING_TOKEN. Where the runs are on a tracking server, prints its address
-    instead.
+    instead, and for each experiment the link that compares its methods.
     """
     places = stores()
     uri = tracking or places.tracking
@@ -39,6 +40,11 @@ def command(
         emit(
             f"The runs are on a tracking server: {server.public_address(uri)}/#/experiments?{server.MODEL_TRAINING}"
         )
+        try:
+            for name, link in server.comparisons(uri).items():
+                emit(f"  {name}: {link}")
+        except UnavailableError as error:
+            note(f"warning: {error.message}")
         return
     if not server.is_loopback(host):
         note(f"warning: {host} can be reached from other machines, and the token travels there unencrypted")

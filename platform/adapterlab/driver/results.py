@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import TypeAlias
 
 from adapterlab.catalog.records import AdapterRecord, StudyRecord, TransferRecord
 from adapterlab.catalog.store import Catalog
-from adapterlab.errors import ConflictError, CorruptBlobError
+from adapterlab.errors import AdapterlabError, ConflictError, CorruptBlobError
 from adapterlab.planning.compile import Plan
-from adapterlab.planning.steps import Job, Step, StepId, is_final, is_source, is_study
+from adapterlab.planning.steps import (
+    FinalJob,
+    Job,
+    PoolMember,
+    Step,
+    StepId,
+    StudyJob,
+    is_final,
+    is_source,
+    is_study,
+)
 from adapterlab.records import State, StepKind
-from adapterlab.worker.run_tree import RunRecorder, SweepTree
+from adapterlab.tracking import vocabulary
+from adapterlab.worker.run_tree import RunRecorder, SweepTree, by_source, scores
+
+_MOST_ASKED = 5
+"""Other sweeps with a reused result whose runs are asked what its sources contribute."""
 
 Result: TypeAlias = AdapterRecord | StudyRecord | TransferRecord
 
@@ -76,10 +91,11 @@ def show_reused(tree: SweepTree, catalog: Catalog, plan: Plan) -> None:
         if record is None:
             continue
         run = _open(tree, plan, step)
+        numbers = _numbers(catalog, plan, step, record)
         if known is None:
-            run.reused(record.run_id, _numbers(record))
+            run.reused(record.run_id, {**_measured_before(tree, catalog, record), **numbers})
         else:
-            run.mended(_numbers(record))
+            run.mended(numbers)
         run.end(State.COMPLETE)
 
 
@@ -112,15 +128,60 @@ def _open(tree: SweepTree, plan: Plan, step: Step[Job]) -> RunRecorder:
         return tree.source(key, step.job, facts[step.job.task])
     if is_study(step):
         return tree.study(key, step.job, facts[step.job.task])
-    study = next(one for one in plan.studies if one.id in step.needs)
     assert is_final(step)
+    study = _study_of(plan, step)
     return tree.final(tree.at(str(study.key)), key, study.job, step.job.seed, {}, facts[study.job.task])
 
 
-def _numbers(record: Result) -> dict[str, float]:
+def _study_of(plan: Plan, step: Step[FinalJob]) -> Step[StudyJob]:
+    return next(one for one in plan.studies if one.id in step.needs)
+
+
+def _numbers(catalog: Catalog, plan: Plan, step: Step[Job], record: Result) -> dict[str, float]:
+    """Return what the catalog knows of a result under the names that its own run would carry."""
     if isinstance(record, StudyRecord):
         return {f"best/{record.metric}": record.best_value}
-    best: dict[str, Any] = dict(record.metrics if isinstance(record, AdapterRecord) else record.validation)
-    return {f"best/{name}": value for name, value in best.items()} | {
-        f"test/{name}": value for name, value in record.test.items()
+    best = record.metrics if isinstance(record, AdapterRecord) else record.validation
+    known = {
+        vocabulary.PARAMETERS: record.n_parameters,
+        vocabulary.SECONDS: record.seconds,
+        "best/epoch": record.best_epoch,
     }
+    numbers = scores(record.metric, best, record.test)
+    numbers |= {name: float(value) for name, value in known.items() if value is not None}
+    if isinstance(record, TransferRecord) and is_final(step):
+        numbers |= _coefficients(catalog, _pool(plan, step), record)
+    return numbers
+
+
+def _coefficients(catalog: Catalog, pool: Sequence[PoolMember], record: TransferRecord) -> dict[str, float]:
+    """Return each source's mean coefficient over the layers."""
+    values: dict[int, list[float]] = {}
+    for one in catalog.coefficients(record.key):
+        values.setdefault(one.position, []).append(one.mean)
+    known = [position for position in range(len(pool)) if position in values]
+    names = [pool[position].name for position in known]
+    return by_source(vocabulary.coefficient, names, [fmean(values[position]) for position in known])
+
+
+def _pool(plan: Plan, step: Step[FinalJob]) -> Sequence[PoolMember]:
+    return step.job.pool or _study_of(plan, step).job.pool
+
+
+def _measured_before(tree: SweepTree, catalog: Catalog, record: Result) -> dict[str, float]:
+    """Return the sources' shares of the output, which only a run that measured them, or a copy of it, knows."""
+    if not isinstance(record, TransferRecord):
+        return {}
+    nodes = [f"{sweep.key}/{record.key}" for sweep in catalog.sweeps_with(record.key)[:_MOST_ASKED]]
+    # A short run is published before MLflow has given it an id, so its record may not name it.
+    runs = dict.fromkeys([record.run_id, *map(catalog.run_id, nodes)])
+    try:
+        for run_id in filter(None, runs):
+            found = tree.tracker.metrics_of_run(run_id)
+            if shares := {
+                name: value for name, value in found.items() if name.startswith(vocabulary.CONTRIBUTION)
+            }:
+                return shares
+    except AdapterlabError:  # nothing of a sweep depends on MLflow
+        return {}
+    return {}

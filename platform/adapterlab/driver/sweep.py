@@ -55,7 +55,7 @@ from adapterlab.spec.model import Spec
 from adapterlab.tracking.schema import follow_home
 from adapterlab.tracking.store import ended_in_database, is_server
 from adapterlab.worker.orders import BackboneFiles, Context, StudyOrder, TrialsOrder, WorkOrder
-from adapterlab.worker.run_tree import SweepTree
+from adapterlab.worker.run_tree import RunRecorder, SweepTree
 from adapterlab.worker.shipment import Shipment, ship
 
 Watch = Callable[[SweepView], None]
@@ -63,6 +63,8 @@ Watch = Callable[[SweepView], None]
 
 Began = Callable[[str, bool], None]
 """Told, once, the sweep's key, and whether this process does it now; ``False``: it waits for the one that does."""
+Compare = Callable[[SweepTree, RunRecorder, Catalog, State], None]
+"""Told when a sweep has ended, in which state, to show in its tree of runs what it came to; raises nothing."""
 
 _FOLLOW_POLL_S = 1.0
 _TELL_S = 0.25
@@ -83,6 +85,10 @@ class Outcome:
     seconds: float
     repaired: tuple[str, ...] = ()
     """Titles of steps whose stored weights were damaged and that were done again."""
+    tracking: str | None = None
+    """Tracking URI that MLflow's runs were written to; ``None`` where nothing was written."""
+    experiment_id: str | None = None
+    """MLflow's id of their experiment; ``None`` likewise."""
 
     @property
     def nothing_to_do(self) -> bool:
@@ -99,6 +105,7 @@ def run_sweep(
     library: TaskLibrary,
     watch: Watch | None = None,
     began: Began | None = None,
+    compare: Compare | None = None,
 ) -> Outcome:
     """Do a plan.
 
@@ -110,6 +117,7 @@ def run_sweep(
         library: Where the rows of its tasks are.
         watch: Shown progress; ``None``: nobody looks.
         began: Told once it is decided that there is something to do, and nothing stands in its way.
+        compare: Shows in MLflow what it came to; ``None``: nothing does.
 
     Raises:
         NotFoundError: Data or a backbone is not at hand, so the plan cannot run.
@@ -138,7 +146,9 @@ def run_sweep(
     ):
         # Patient from here on only: an address that is wrong is said within seconds.
         catalog = opened.with_patience(Patience(spec.cluster.lease_s, check=signals.check))
-        driver = _Driver(plan, spec, stores, spec_toml, library, watch, catalog, signals, began)
+        driver = _Driver(
+            plan, spec, stores, spec_toml, library, watch, catalog, signals, tell_began=began, compare=compare
+        )
         return driver.run(plan.key)
 
 
@@ -154,6 +164,7 @@ class _Driver:
     signals: StopSignals
     """Only noted, but for where work can be left at once; then everything open is closed in order."""
     tell_began: Began | None = None
+    compare: Compare | None = None
     started: float = field(default_factory=time.monotonic)
     failed: dict[str, str] = field(default_factory=dict)
     """Steps that failed under this driver, with the reason."""
@@ -169,6 +180,8 @@ class _Driver:
     """What its workers take; ``None`` until the sweep is this process's."""
     began: bool = False
     """Whether any worker began, so that this sweep was not refused."""
+    experiment_id: str | None = None
+    """MLflow's id of the experiment, once this driver has written to it."""
 
     # -- the whole --------------------------------------------------------------------------------
 
@@ -267,6 +280,10 @@ class _Driver:
             tree.tracker.reap(run.node)
             state = State.FAILED if self.failed else State.COMPLETE
             unfinished = f"{len(self.failed)} of {len(self.keys)} steps failed" if self.failed else None
+            if self.compare is not None:
+                self.phase = "comparing"
+                self.compare(tree, run, self.catalog, state)
+            self.experiment_id = tree.tracker.experiment_id
             run.end(state, unfinished)
             code = PartialFailureError.exit_code if self.failed else 0
             self.catalog.set_sweep_state(key, state, unfinished, exit_code=code)
@@ -498,6 +515,7 @@ class _Driver:
                 architecture=str(facts.architecture),
                 digest=str(facts.weights_digest),
                 precision=self.spec.backbone.precision,
+                source=facts.source,
             ),
             library=self.library,
             max_length=self.spec.data.max_length,
@@ -530,6 +548,8 @@ class _Driver:
             name=self.plan.name,
             seconds=time.monotonic() - self.started,
             repaired=tuple(step.title for step in self.plan.steps if step.id in repaired),
+            tracking=None if self.experiment_id is None else self.stores.tracking,
+            experiment_id=self.experiment_id,
             **counts,
         )
 

@@ -34,6 +34,7 @@ def log_contributions(catalog: Catalog, found: Contributions, picture: bytes) ->
     stores = home.stores(tracking=tracking.get("uri"))
     from adapterlab.tracking.schema import follow_home
     from adapterlab.tracking.tracker import Tracker
+    from adapterlab.tracking.vocabulary import leave_one_out
 
     follow_home(stores.tracking, stores.artifacts, stores.locks)
     with Tracker.open(
@@ -50,12 +51,18 @@ def log_contributions(catalog: Catalog, found: Contributions, picture: bytes) ->
         run.json(f"contributions.{found.split}.json", {**found.to_json(), **found.table()})
         run.picture(f"contributions.{found.split}.png", picture)
         values = {
-            f"contribution {found.split}/{one.task.replace('/', ' ')}": one.difference
-            for one in found.sources
+            leave_one_out(found.split, name): one.difference
+            for name, one in zip(_short_names(found), found.sources, strict=True)
         }
         run.metrics(values, step=0)
         tracker.flush(_FLUSH_S)
     return run_id
+
+
+def _short_names(found: Contributions) -> list[str]:
+    """Return the sources' names without their benchmark where that leaves all different, as their run has them."""
+    short = [one.task.rsplit("/", 1)[-1] for one in found.sources]
+    return short if len(set(short)) == len(short) else [one.task for one in found.sources]
 
 
 def _node(catalog: Catalog, key: str) -> tuple[str, str]:

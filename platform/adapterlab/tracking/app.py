@@ -1,8 +1,9 @@
-"""MLflow's own server, opened where our runs are: model training, names wide enough to read.
+"""MLflow's own server, opened where our runs are: model training, an experiment's comparison at once.
 
 MLflow's UI keeps what a person last chose in the browser, and starts in its GenAI half, where an
 experiment of training runs looks empty. This application changes the *first* choice only: it is
-``mlflow.server``'s, plus one script in the page that answers for settings the browser does not have yet.
+``mlflow.server``'s, plus one script in the page that answers for settings the browser does not have yet. An
+experiment with a view of its rows (see ``views``) opens with that view; others show their runs' tree.
 It is installed as the MLflow app ``adapterlab``, so a team's server can use it too:
 ``mlflow server --app-name adapterlab …``. It asks for a token where one is set (see ``access``). Importing it
 starts MLflow's server code.
@@ -17,6 +18,7 @@ from mlflow.server.fastapi_app import app as mlflow_app
 
 from adapterlab.tracking.access import TOKEN_VARIABLE, Application, Message, Receive, Send, WithToken
 from adapterlab.tracking.entities import STATE_TAG
+from adapterlab.tracking.views import ROWS_VIEW, VIEW_PREFIX
 
 # Keys of mlflow/mlflow:mlflow/server/js@v3.17.2; where a later MLflow names them otherwise, its own
 # first choices apply, and tests/end_to_end/test_mlflow_ui_in_a_browser.py fails.
@@ -31,15 +33,31 @@ _RUN_TABLE = {
     "columnOrder": [_NAME_COLUMN, "runDateAndNestInfo", _STATE_COLUMN, "duration", "attributes.`Dataset`"],
     "columnWidths": {_NAME_COLUMN: 440, _STATE_COLUMN: 130},
 }
-_SCRIPT = """<script>(function (choices, table) {
-  var get = Storage.prototype.getItem;
+_FUNCTION = r"""function (choices, table, view) {
+  var get = Storage.prototype.getItem, views = {};
+  function viewOf(id) {
+    var asked = new XMLHttpRequest();  // the page asks synchronously, once an experiment
+    try {
+      asked.open("GET", "ajax-api/2.0/mlflow/experiments/get?experiment_id=" + encodeURIComponent(id), false);
+      asked.send();
+      var tags = JSON.parse(asked.responseText).experiment.tags;
+      return JSON.parse(tags.find(function (tag) { return tag.key === view; }).value).state;
+    } catch (error) { return table; }
+  }
   Storage.prototype.getItem = function (key) {
     var kept = get.call(this, key);
     if (kept !== null || this !== window.localStorage) return kept;
     if (Object.prototype.hasOwnProperty.call(choices, key)) return choices[key];
-    return /^MLflowLocalStorage-[0-9.]+-ExperimentPage-.*-ReactComponentState$/.test(key) ? table : null;
+    var page = /^MLflowLocalStorage-[0-9.]+-ExperimentPage-(.*)-ReactComponentState$/.exec(key);
+    if (!page) return null;
+    var one = /^\["([0-9]+)"\]$/.exec(page[1]);
+    if (!one) return table;
+    if (!(one[1] in views)) views[one[1]] = viewOf(one[1]);
+    return views[one[1]];
   };
-})(%s, %s);</script>""" % (json.dumps(_FIRST_CHOICES), json.dumps(json.dumps(_RUN_TABLE)))  # noqa: UP031 - braces
+}"""
+_FIRST_ARGUMENTS = (_FIRST_CHOICES, json.dumps(_RUN_TABLE), VIEW_PREFIX + ROWS_VIEW)
+_SCRIPT = f"<script>({_FUNCTION})({', '.join(map(json.dumps, _FIRST_ARGUMENTS))});</script>"
 _HEADERS_OF_THE_OLD_PAGE = {b"content-length", b"etag", b"last-modified"}
 
 

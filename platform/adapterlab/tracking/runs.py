@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
@@ -260,6 +260,31 @@ class Runs:
         query = f"tags.`{ROOT_TAG}` = '{top}' AND tags.`{KIND_TAG}` != '{without}' AND status != '{_RUNNING}'"
         with self._mutex:
             return {str(run.data.tags.get(NODE_TAG)) for run in self._search(query)}
+
+    def metrics(self, top: str, kind: str) -> dict[str, dict[str, float]]:
+        """Return the latest metrics of a tree's runs of one kind, by node."""
+        query = f"tags.`{ROOT_TAG}` = '{top}' AND tags.`{KIND_TAG}` = '{kind}'"
+        with self._mutex:
+            return {str(run.data.tags.get(NODE_TAG)): dict(run.data.metrics) for run in self._search(query)}
+
+    def metrics_of(self, run_id: str) -> dict[str, float]:
+        """Return the latest metrics of a run of any experiment; empty where there is none of that id."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return dict(self._client.get_run(run_id).data.metrics)
+        except MlflowException as error:
+            if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+                raise
+            return {}
+
+    def describe_experiment(self, tags: Mapping[str, str], note: Callable[[str], str]) -> None:
+        """Set tags of the experiment, and its note, made of the one that is there."""
+        with self._mutex:
+            before = self._client.get_experiment(self.experiment_id).tags
+            for key, value in {**tags, NOTE_TAG: note(before.get(NOTE_TAG, ""))}.items():
+                if before.get(key) != value:
+                    self._client.set_experiment_tag(self.experiment_id, key, value)
 
     def running_below(self, node: str) -> list[Node]:
         """Return the runs below a node that say RUNNING; of a whole tree only those are read."""

@@ -12,15 +12,17 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from adapterlab.errors import AdapterlabError, ConflictError, NotFoundError, UnavailableError
 from adapterlab.tracking import store
 from adapterlab.tracking.access import TOKEN_VARIABLE, new_token
+from adapterlab.tracking.views import ROWS_VIEW, VIEW_PREFIX, view_query
 
 APP = "adapterlab"
 """Our entry in MLflow's ``mlflow.app`` plug-in group; see ``app``."""
@@ -30,6 +32,7 @@ MODEL_TRAINING = "workflowType=machine_learning"
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 5.0
 _LOG_LINES = 12
+_MOST_LINKS = 20
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,13 @@ class Server:
         return f"{self.url}/" + (f"?token={self.token}" if self.token else "")
 
     def experiments(self) -> dict[str, str]:
-        """Return the link of every experiment that has one to show, by name, newest first."""
+        """Return the link of every experiment that has one to show, by name, newest first.
+
+        It opens the comparison of the experiment's methods where a sweep has ended there, else its runs.
+        """
         request = urllib.request.Request(  # noqa: S310 - our own http address
             f"{self.url}/api/2.0/mlflow/experiments/search",
-            data=json.dumps({"max_results": 20, "order_by": ["last_update_time DESC"]}).encode(),
+            data=json.dumps({"max_results": _MOST_LINKS, "order_by": ["last_update_time DESC"]}).encode(),
             headers={
                 "Content-Type": "application/json",
                 **({"Authorization": f"Bearer {self.token}"} if self.token else {}),
@@ -65,7 +71,7 @@ class Server:
         with _direct().open(request, timeout=10) as response:
             found = json.load(response).get("experiments", [])
         return {
-            item["name"]: f"{self._page}#/experiments/{item['experiment_id']}/runs?{MODEL_TRAINING}"
+            item["name"]: f"{self._page}#/experiments/{item['experiment_id']}/runs?{_query_of(item)}"
             for item in found
             if item["name"] != "Default"
         }
@@ -138,6 +144,38 @@ def public_address(uri: str) -> str:
     """Return a tracking server's address as one opens it, without anybody's credentials."""
     parts = urlsplit(uri)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")
+
+
+def comparison_address(uri: str, experiment_id: str) -> str:
+    """Return what opens an experiment's comparison of methods on a tracking server."""
+    return f"{public_address(uri)}/#/experiments/{experiment_id}/runs?{view_query(ROWS_VIEW)}"
+
+
+def comparisons(uri: str) -> dict[str, str]:
+    """Return what opens the comparison of methods on a tracking server, by name of the experiment, newest first.
+
+    Raises:
+        AwayError: The server does not answer.
+        UnavailableError: It refuses.
+    """
+    store.configure(uri)
+    store.check_answers(uri)
+    with store.readable_errors(uri):
+        from mlflow.tracking import MlflowClient
+
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        found = client.search_experiments(max_results=_MOST_LINKS, order_by=["last_update_time DESC"])
+    return {
+        one.name: comparison_address(uri, one.experiment_id)
+        for one in found
+        if VIEW_PREFIX + ROWS_VIEW in one.tags
+    }
+
+
+def _query_of(experiment: Mapping[str, Any]) -> str:
+    """Return the query that opens an experiment's best view, as MLflow's REST API describes the experiment."""
+    tags = {tag["key"] for tag in experiment.get("tags", ())}
+    return view_query(ROWS_VIEW) if VIEW_PREFIX + ROWS_VIEW in tags else MODEL_TRAINING
 
 
 def is_loopback(host: str) -> bool:

@@ -68,7 +68,7 @@ class Run:
         Args:
             values: Metric name to value, for example ``{"validation/accuracy": 0.71}``; MLflow draws
                 what is before the slash as one section. NaN and infinities are allowed.
-            step: Epoch or step, from 0 on.
+            step: Epoch or step; below 0 for what a later point at 0 is to replace.
             time_ms: When it was measured, in ms since 1970; now if ``None``.
 
         Raises:
@@ -102,6 +102,10 @@ class Run:
     def picture(self, name: str, png: bytes) -> None:
         """Store a PNG beside the run, for example ``"coefficients.png"``."""
         self._artifact(name, png)
+
+    def file(self, name: str, data: bytes) -> None:
+        """Store any file beside the run, for example ``"report/report.html"``."""
+        self._artifact(name, data)
 
     def end(self, state: State, reason: str | None = None) -> None:
         """End the run.
@@ -361,6 +365,42 @@ class Tracker:
                 "runs below %s may go on saying RUNNING until the next submit: %s", parent, error.message
             )
             return []
+
+    def metrics(self, top: str, kind: str) -> dict[str, dict[str, float]]:
+        """Return the latest value of each metric of a tree's runs of one kind, by node.
+
+        Args:
+            top: Node of the tree's first run.
+            kind: Of the runs, for example ``"final"``.
+
+        Raises:
+            UnavailableError: The store does not answer.
+        """
+        self._writer.settle(_ANSWER_TIMEOUT_S)
+        with store.readable_errors(self.uri):
+            return self._runs.metrics(top, kind)
+
+    def metrics_of_run(self, run_id: str) -> dict[str, float]:
+        """Return the latest value of each metric of a run by MLflow's id; empty where it is not there.
+
+        Raises:
+            UnavailableError: The store does not answer.
+        """
+        with store.readable_errors(self.uri):
+            return self._runs.metrics_of(run_id)
+
+    def describe_experiment(self, views: Mapping[str, str], note: Callable[[str], str]) -> None:
+        """Set tags of the experiment, and its note.
+
+        Args:
+            views: Tags, see ``views.view_tags``.
+            note: Makes the new note of the one that is there, which is empty where there is none.
+
+        Raises:
+            UnavailableError: The store does not answer.
+        """
+        with store.readable_errors(self.uri):
+            self._runs.describe_experiment(views, note)
 
     @property
     def problems(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import PurePath
 from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter
@@ -37,6 +38,13 @@ class BackboneFiles:
     """sha256 of the weights the plan was made for."""
     precision: str
     """``"float32"`` or ``"bfloat16"``."""
+    source: str = ""
+    """As the spec names it; empty: nobody said."""
+
+    @property
+    def name(self) -> str:
+        """What people know it by."""
+        return self.source or PurePath(self.folder).name
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,18 @@
 
     sweep
     ├── source · mnli · seed 0                          one a source adapter
+    ├── rte · lora                                      one a baseline and target, when the sweep ends
     └── rte · scalearn                                  one a study
         ├── rte · scalearn · lr 6e-3 · init 2 · …       one a trial
         └── rte · scalearn · final · seed 0             one a final run
 
-A run is known by its node (sweep key / step key / …), so a resumed sweep adds to the same tree.
+A run is known by its node (sweep key / step key / …), so a resumed sweep adds to the same tree. What runs carry is
+named in ``tracking.vocabulary``: the same for every task and method.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any
@@ -21,21 +23,24 @@ from numpy.typing import NDArray
 
 from adapterlab.catalog.store import Catalog
 from adapterlab.data.metrics import predictions_of
+from adapterlab.fingerprint import digest_of
 from adapterlab.passwords import hide_passwords
 from adapterlab.patience import NO_PATIENCE, Patience
-from adapterlab.planning.steps import SourceJob, StudyJob
-from adapterlab.records import EpochResult, ProblemType, State, TaskData, TaskFacts
+from adapterlab.planning.baselines import POOL
+from adapterlab.planning.steps import RunRows, SourceJob, StudyJob
+from adapterlab.records import EpochResult, LaneResult, ProblemType, State, TaskData, TaskFacts
 from adapterlab.spec.pruning import pruning_identity
 from adapterlab.spec.search_space import COMBINER, Setting, space_json
 from adapterlab.tracking import run_names as names
+from adapterlab.tracking import vocabulary
 from adapterlab.tracking.entities import KIND_TAG, Dataset
 from adapterlab.tracking.tracker import Run, Tracker
 from adapterlab.worker.orders import Context
 
 _TRIAL = "trial"
 """The kind of a trial's run."""
-_FEW_COEFFICIENTS = 64
-"""Up to this many coefficients are metrics as well: enough for 8 sources × 6 layers."""
+BASELINE = "baseline"
+"""The kind of the run of a baseline on a target, over its seeds."""
 
 
 class CatalogRunIds:
@@ -68,17 +73,47 @@ class RunRecorder:
         values |= {f"validation/{name}": value for name, value in result.metrics.items()}
         self._run.metrics(values, step=result.epoch)
 
-    def outcome(self, best: EpochResult, test: Mapping[str, float] | None, *, best_epoch: int | None) -> None:
-        """Log the kept epoch's validation metrics, and the test metrics where it saw the test split."""
-        values = {f"best/{name}": value for name, value in best.metrics.items()}
-        values["best/epoch"] = float(best_epoch or 0)
-        values |= {f"test/{name}": value for name, value in (test or {}).items()}
+    def outcome(self, result: LaneResult, metric: str, parameters: int) -> None:
+        """Log what a lane came to: the kept epoch's metrics, and those on test where it saw that split.
+
+        Args:
+            result: The lane's, with at least one epoch.
+            metric: The task's leading metric.
+            parameters: Trained ones, without the head.
+        """
+        best, test = result.best, result.test_metrics
+        assert best is not None
+        values = scores(metric, best.metrics, test or {})
+        values["best/epoch"] = float(result.best_epoch or 0)
+        values |= {vocabulary.PARAMETERS: float(parameters), vocabulary.SECONDS: result.seconds}
         self._run.metrics(values, step=0)
 
     def chosen(self, number: int, settings: Mapping[str, Setting], value: float, metric: str) -> None:
         """Log what a study decided for."""
-        self._run.metrics({f"best/{metric}": value, "best/trial": float(number)}, step=0)
-        self._run.tags({f"adapterlab.best.{name}": names.compact(one) for name, one in settings.items()})
+        self._run.metrics({f"best/{metric}": value}, step=0)
+        chosen = {"trial": number, **settings}
+        self._run.tags({f"adapterlab.best.{name}": names.compact(one) for name, one in chosen.items()})
+
+    def row(self, numbers: Mapping[str, float], *, missing: int) -> None:
+        """Log what the seeds of one target × method came to together, so that it is listed in comparisons.
+
+        Args:
+            numbers: By name.
+            missing: Seeds without a value; while some are, numbers are at a step below 0, and what is logged
+                with all of them takes their place.
+        """
+        self._run.metrics(numbers, step=-missing)
+        self._run.tags({vocabulary.ROW_TAG: "true"})
+
+    def summary(self, numbers: Mapping[str, float], *, missing: int, winner: str | None) -> None:
+        """Log a sweep's averages and its best method; see :meth:`row`."""
+        self._run.metrics(numbers, step=-missing)
+        if winner is not None:
+            self._run.tags({vocabulary.WINNER_TAG: winner})
+
+    def file(self, name: str, data: bytes) -> None:
+        """Store a file beside the run, replacing one of the same name."""
+        self._run.file(name, data)
 
     def search_picture(self, name: str, png: bytes) -> None:
         """Store a picture of a study's search, for example ``"history.png"``."""
@@ -93,7 +128,9 @@ class RunRecorder:
         *,
         token_dependent: bool = False,
     ) -> None:
-        """Store coefficients as data and as a picture, and as metrics where they are few.
+        """Store coefficients as data and as a picture, and each source's mean as a metric.
+
+        In the picture and in the data layers count from 1.
 
         Args:
             values: (T, e or 1) of each point, or one row that all points share.
@@ -105,11 +142,13 @@ class RunRecorder:
         from adapterlab.tracking.pictures import coefficient_heatmap
 
         sources = [member.name for member in job.pool]
+        points = len(values)
         self._run.json(
             "coefficients.json",
             {
-                "shape": [len(values), len(sources), max(row.shape[1] for row in values)],
+                "shape": [points, len(sources), max(row.shape[1] for row in values)],
                 "sources": sources,
+                "layers": list(range(1, points + 1)) if points > 1 else ["all"],
                 "values": [row.tolist() for row in values],
             },
         )
@@ -124,15 +163,13 @@ class RunRecorder:
             what="mean attention" if token_dependent else "scaling coefficients",
         )
         self._run.picture("coefficients.png", png)
-        if sum(row.size for row in values) <= _FEW_COEFFICIENTS:
-            layers = range(len(values))
-            metrics = {
-                f"omega/layer {layer}/{_metric_word(source)}" if len(layers) > 1 else f"omega/{_metric_word(source)}":
-                float(means[layer, position])
-                for layer in layers
-                for position, source in enumerate(sources)
-            }  # fmt: skip
-            self._run.metrics(metrics, step=0)
+        overall = means.mean(0, dtype=np.float64).tolist()
+        self._run.metrics(by_source(vocabulary.coefficient, sources, overall), step=0)
+
+    def contributions(self, shares: Sequence[float], job: StudyJob) -> None:
+        """Log each source's share of the combined output, 0 to 1, T of them in the order of the pool."""
+        sources = [member.name for member in job.pool]
+        self._run.metrics(by_source(vocabulary.contribution, sources, shares), step=0)
 
     def test_outputs(self, outputs: NDArray[np.float64], task: TaskData, title: str) -> None:
         """Store what the head gave for every test row, so that metrics can be recomputed.
@@ -247,20 +284,21 @@ class SweepTree:
         return run
 
     def source(self, key: str, job: SourceJob, facts: TaskFacts) -> RunRecorder:
-        """Open the run of one source adapter."""
-        params = {"task": facts.task, "seed": job.seed, "method": job.adapter.method}
-        params |= {**job.adapter.settings, **asdict(job.training)}
+        """Open the run of one source adapter, or of one seed of a baseline."""
         name = names.source_name(job.task_name, job.seed, label=job.label)
+        method = job.adapter.method if job.label == POOL else job.label
         return self._start(
-            _Node(self.node(key), self._sweep, "source", name, key), params=params, facts=facts
+            _Node(self.node(key), self._sweep, "source", name, key),
+            params=self._common(facts, method, job.seed, job.rows),
+            settings={"adapter": job.adapter.method, **job.adapter.settings, **asdict(job.training)},
+            facts=facts,
         )
 
     def study(self, key: str, job: StudyJob, facts: TaskFacts) -> RunRecorder:
         """Open the run of one study."""
         search = job.search
-        params = {
-            "task": facts.task,
-            "combiner": job.label,
+        settings = {
+            "adapter": job.adapter.method,
             "pool": ", ".join(member.name for member in job.pool),
             "trials": search.trials,
             "sampler": search.sampler,
@@ -269,11 +307,34 @@ class SweepTree:
                 f"pruner.{name}": value
                 for name, value in (pruning_identity(search.pruner, search.pruning) or {}).items()
             },
-            "seed": search.seed,
             **{f"search.{name}": space_json(space) for name, space in job.spaces.items()},
         }
         name = names.study_name(job.task_name, job.label)
-        return self._start(_Node(self.node(key), self._sweep, "study", name, key), params=params, facts=facts)
+        return self._start(
+            _Node(self.node(key), self._sweep, "study", name, key),
+            params=self._common(facts, job.label, search.seed, job.rows),
+            settings=settings,
+            facts=facts,
+        )
+
+    def baseline(
+        self, label: str, facts: TaskFacts, seeds: Sequence[int], rows: RunRows | None
+    ) -> RunRecorder:
+        """Open the run of a baseline on a target, over its seeds; their own runs are sources.
+
+        Args:
+            label: The baseline's name.
+            facts: The target's.
+            seeds: Of its runs.
+            rows: Which rows they train on.
+        """
+        node = self.node(f"baseline/{digest_of([label, facts.task])[:32]}")
+        params = self._common(facts, label, ", ".join(map(str, seeds)), rows)
+        return self._start(
+            _Node(node, self._sweep, BASELINE, names.study_name(facts.short_name, label)),
+            params=params,
+            facts=facts,
+        )
 
     def trial(
         self,
@@ -281,15 +342,17 @@ class SweepTree:
         job: StudyJob,
         number: int,
         settings: Mapping[str, Setting],
+        facts: TaskFacts,
         *,
         new: bool = False,
     ) -> RunRecorder:
         """Open the run of one trial; ``new`` where nobody began it before."""
-        params = {"task": job.task, "combiner": job.label, "trial": number, **settings}
         name = names.trial_name(job.task_name, job.label, settings)
+        common = self._common(facts, job.label, job.search.seed, job.rows)
         return self._start(
             _Node(f"{study.node}/trial/{number}", study.node, _TRIAL, name),
-            params={**params, **_own(job, settings)},
+            params={**common, "trial": number, **settings},
+            settings=_own(job, settings),
             new=new,
         )
 
@@ -303,24 +366,43 @@ class SweepTree:
         facts: TaskFacts,
     ) -> RunRecorder:
         """Open the run of one final run."""
-        params = {"task": job.task, "combiner": job.label, "seed": seed, **settings}
         name = names.final_name(job.task_name, job.label, seed)
         return self._start(
             _Node(self.node(key), study.node, "final", name, key),
-            params={**params, **_own(job, settings)},
+            params={**self._common(facts, job.label, seed, job.rows), **settings},
+            settings=_own(job, settings),
             facts=facts,
         )
+
+    def _common(
+        self, facts: TaskFacts, method: str, seed: int | str, rows: RunRows | None
+    ) -> dict[str, object]:
+        """Return the parameters that every run has; see ``vocabulary.COMMON_PARAMETERS``."""
+        backbone = self._context.backbone
+        limit = self._context.max_train_rows if rows is None else rows.train
+        known = [one for one in (facts.n_train, limit) if one is not None]
+        return {
+            vocabulary.TARGET: facts.task,
+            vocabulary.METHOD: method,
+            vocabulary.BACKBONE: backbone.name,
+            vocabulary.TRAIN_ROWS: min(known) if known else "unknown",
+            vocabulary.SEED: seed,
+            vocabulary.PRECISION: backbone.precision,
+        }
 
     def _start(
         self,
         node: _Node,
         *,
         params: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
         facts: TaskFacts | None = None,
         description: str | None = None,
         new: bool = False,
     ) -> RunRecorder:
-        tags = {KIND_TAG: node.kind, "adapterlab.sweep": self._context.name}
+        # Settings of one combiner or one way to train are tags: as parameters each would be a column of blanks.
+        tags = {f"{vocabulary.SETTING_TAG}{name}": str(value) for name, value in (settings or {}).items()}
+        tags |= {KIND_TAG: node.kind, "adapterlab.sweep": self._context.name}
         if node.step_key is not None:
             tags["adapterlab.step_key"] = node.step_key
         run = self.tracker.run(
@@ -329,7 +411,9 @@ class SweepTree:
             parent=node.parent,
             tags=tags,
             params=params,
-            datasets=() if facts is None else _datasets(facts, test=node.kind in {"source", "final"}),
+            datasets=()
+            if facts is None
+            else _datasets(facts, test=node.kind in {"source", "final", BASELINE}),
             description=description,
             new=new,
         )
@@ -369,8 +453,28 @@ def _datasets(facts: TaskFacts, *, test: bool) -> list[Dataset]:
     ]
 
 
-def _metric_word(source: str) -> str:
-    return source.replace("/", " ")
+def scores(metric: str, validation: Mapping[str, float], test: Mapping[str, float]) -> dict[str, float]:
+    """Return a run's metrics by the names that all tasks share, with the task's own beside them.
+
+    Args:
+        metric: The task's leading metric.
+        validation: Of the kept epoch.
+        test: Empty for a run that did not see the test split.
+    """
+    values = {f"best/{name}": value for name, value in validation.items()}
+    values |= {f"test/{name}": value for name, value in test.items()}
+    if metric in validation:
+        values[vocabulary.VALIDATION_SCORE] = validation[metric]
+    if metric in test:
+        values[vocabulary.TEST_SCORE] = test[metric]
+    return values
+
+
+def by_source(
+    name: Callable[[str], str], sources: Sequence[str], values: Sequence[float]
+) -> dict[str, float]:
+    """Return one metric a source; sources in the order of the values."""
+    return {name(source): float(value) for source, value in zip(sources, values, strict=True)}
 
 
 # -- what a final run gave on the test split --------------------------------------------------------

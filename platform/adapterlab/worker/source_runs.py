@@ -111,7 +111,7 @@ class _SourceRun:
         )
         about = weights.described(facts.task, self.claim.key, "adapter", facts.labels)
         self.worker.catalog.publish_adapter(record, weights.to_bytes(result.tensors, about), self.claim)
-        self.run.outcome(best, result.test_metrics, best_epoch=result.best_epoch)
+        self.run.outcome(result, facts.metric, count)
         self.run.test_outputs(result.test_outputs, self.task, f"{job.task_name} · {record.method}")
 
 

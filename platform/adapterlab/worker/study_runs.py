@@ -6,12 +6,14 @@ frozen pool; the test split is seen by final runs only, once.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +28,18 @@ from adapterlab.search.study import Proposal, SearchRecipe, StudySearch, TrialRe
 from adapterlab.search.trials import COMPUTING
 from adapterlab.spec.search_space import COMBINER, Setting, TrialSetting
 from adapterlab.train import weights
+from adapterlab.train.capacity import is_out_of_memory
+from adapterlab.train.combination import Combination
 from adapterlab.train.lane import Lane
-from adapterlab.train.layers import MEAN_COEFFICIENTS
+from adapterlab.train.layers import MEAN_COEFFICIENTS, Coefficients
+from adapterlab.train.shares import output_shares
 from adapterlab.worker.combiners import StudyCombiners
 from adapterlab.worker.orders import Assignment, StudyOrder, TrialsOrder
 from adapterlab.worker.run_tree import RunRecorder
 from adapterlab.worker.training import train_runs
 from adapterlab.worker.worker import Worker
+
+_log = logging.getLogger(__name__)
 
 _SOURCE_POLL_S = 0.5
 _PROGRESS_S = 0.5
@@ -237,7 +244,12 @@ class _Trials:
         name = str(proposal.number)
         worker.begin(name, study.key, f"{study.job.task_name} · {study.job.label} · trial {name}")
         run = worker.tree.trial(
-            study.run, study.job, proposal.number, proposal.settings, new=not proposal.taken_over
+            study.run,
+            study.job,
+            proposal.number,
+            proposal.settings,
+            study.task.facts,
+            new=not proposal.taken_over,
         )
         setting = TrialSetting.of(proposal.settings)
         lane = study.combiners.of(setting).lane(setting, seed=study.job.search.seed, name=name)
@@ -289,7 +301,7 @@ class _TrialRun:
         if state is State.COMPLETE and best is not None:
             study.note(best.metrics[study.task.facts.metric], self.proposal.number, self.lane)
         if best is not None:
-            self.run.outcome(best, None, best_epoch=result.best_epoch)
+            self.run.outcome(result, study.task.facts.metric, _size(weights.without_head(result.tensors)))
         self.run.end(state, result.reason)
         self.trials.ended()
 
@@ -385,7 +397,7 @@ class _FinalRun:
         assert best is not None
         assert result.test_metrics is not None
         learned = weights.without_head(result.tensors)
-        count = sum(tensor.numel() for tensor in learned.values())
+        count = _size(learned)
         layer = combiner.layer(setting)
         kept = {**result.tensors, **combiner.fixed_of(layer)}
         if result.mean_coefficients is not None:
@@ -408,7 +420,7 @@ class _FinalRun:
             epochs=len(result.epochs),
             best_epoch=result.best_epoch,
             n_parameters=count,
-            head_parameters=sum(tensor.numel() for tensor in result.tensors.values()) - count,
+            head_parameters=_size(result.tensors) - count,
             seconds=result.seconds,
             train_rows=result.train_rows,
             device=str(study.worker.backbone.device),
@@ -418,7 +430,7 @@ class _FinalRun:
         about = weights.described(facts.task, self.claim.key, "transfer", facts.labels)
         summaries = _summaries(self.claim.key, job, values)
         study.worker.catalog.publish_transfer(record, weights.to_bytes(kept, about), summaries, self.claim)
-        self.run.outcome(best, result.test_metrics, best_epoch=result.best_epoch)
+        self.run.outcome(result, facts.metric, count)
         attends = result.mean_coefficients is not None
         start = 1.0 if attends else setting.dimensions.get("init_scale")  # attention starts even: 1 / T each
         if setting.dimensions.get("target_share"):
@@ -427,7 +439,31 @@ class _FinalRun:
         self.run.coefficients(
             values, job, None if start is None else float(start), shown, token_dependent=attends
         )
+        if (shares := self._shares(coefficients)) is not None:
+            self.run.contributions(shares, job)
         self.run.test_outputs(result.test_outputs, study.task, f"{job.task_name} · {job.combiner}")
+
+    def _shares(self, coefficients: Coefficients) -> list[float] | None:
+        """Return each source's share of the combined output on validation; ``None`` where memory is too little.
+
+        The result is published already, and stays what it is.
+        """
+        lane, study = self.lane, self.study
+        assert isinstance(lane.adaptation, Combination)
+        try:
+            return output_shares(
+                study.worker.backbone,
+                lane.adaptation,
+                lane.best_tensors,
+                coefficients,
+                lane.head,
+                study.task.validation,
+            )
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            _log.warning("%s: too little memory to measure what sources contribute", self.lane.name)
+            return None
 
 
 def _begin(
@@ -460,6 +496,11 @@ def _begin(
             run.epoch(epoch)
         lane = trained.as_final(key)
     return _FinalRun(study, seed, final.claim, settings, run, lane)
+
+
+def _size(tensors: Mapping[str, Any]) -> int:
+    """Return how many numbers tensors hold together."""
+    return sum(int(tensor.numel()) for tensor in tensors.values())
 
 
 def _settings(record: StudyRecord) -> dict[str, Setting]:

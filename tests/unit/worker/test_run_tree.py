@@ -1,4 +1,4 @@
-"""Stored test outputs are enough to compute every metric again, with scikit-learn alone."""
+"""Stored test outputs are enough to compute every metric again; runs carry the names that all tasks share."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, precision_score
 
+from adapterlab import home
 from adapterlab.data.metrics import score
-from adapterlab.worker.run_tree import label_scores, outputs_document
+from adapterlab.data.task_library import TaskLibrary
+from adapterlab.records import State
+from adapterlab.worker.orders import BackboneFiles, Context
+from adapterlab.worker.run_tree import SweepTree, label_scores, outputs_document, scores
+from catalogs import open_at
 from tiny_models import random_choice_task, random_label_task, random_task
 
 
@@ -64,3 +69,83 @@ def test_each_label_has_its_own_score():
         assert counts[label] == true.sum()
     assert label_scores(outputs, random_task()) is None
     assert label_scores(outputs * np.nan, task) is None
+
+
+# -- in a real store --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    """A sweep's tree of runs in an MLflow store of this test's own."""
+    from adapterlab.tracking import schema
+
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    stores = home.stores()
+    schema.initialise(stores.tracking, stores.artifacts, stores.locks)
+    context = Context(
+        sweep_key="k", name="n", stores=stores, experiment="x",
+        backbone=BackboneFiles("/models/roberta", "roberta", "d", "bfloat16", "hub:roberta"),
+        library=TaskLibrary(tmp_path), max_length=24, max_train_rows=100, lanes=4, threads=1, gpu=False,
+    )  # fmt: skip
+    with open_at(stores.catalog, tmp_path) as catalog, SweepTree.open(context, catalog) as opened:
+        yield opened
+
+
+def read(tree, kind):
+    """Return the metrics, parameters and tags of the one run of a kind."""
+    from mlflow.tracking import MlflowClient
+
+    assert tree.tracker.flush()
+    client = MlflowClient(tracking_uri=tree.tracker.uri)
+    (run,) = client.search_runs([tree.tracker.experiment_id], f"tags.`adapterlab.kind` = '{kind}'")
+    return run.data
+
+
+def test_numbers_of_all_seeds_take_the_place_of_those_of_some(tree):
+    """A sweep that goes on after a seed failed says the mean of all, whatever it said before."""
+    tree.sweep("", {}, "")
+    facts = replace(random_task("glue/rte").facts, n_train=500)
+    for values, missing in (({"test/score": 0.9, "seeds": 1.0}, 2), ({"test/score": 0.4, "seeds": 3.0}, 0)):
+        row = tree.baseline("lora", facts, (0, 1, 2), None)
+        row.row(values, missing=missing)
+        row.end(State.COMPLETE)
+    found = read(tree, "baseline")
+    assert found.metrics == {"test/score": 0.4, "seeds": 3.0}
+    assert found.params == {
+        "target": "glue/rte",
+        "method": "lora",
+        "backbone": "hub:roberta",
+        "train_rows": "100",
+        "seed": "0, 1, 2",
+        "precision": "bfloat16",
+    }
+    assert found.tags["adapterlab.row"] == "true"
+
+
+def test_an_experiments_note_and_tags_are_set_and_what_was_there_is_shown_to_the_writer(tree):
+    from mlflow.tracking import MlflowClient
+
+    seen = []
+
+    def text(before):
+        seen.append(before)
+        return f"{len(seen)} {before}".strip()
+
+    for _ in range(2):
+        tree.tracker.describe_experiment({"mlflow.sharedViewState.x": "{}"}, text)
+    assert seen == ["", "1"]
+    tags = MlflowClient(tracking_uri=tree.tracker.uri).get_experiment(tree.tracker.experiment_id).tags
+    assert tags["mlflow.note.content"] == "2 1"
+    assert tags["mlflow.sharedViewState.x"] == "{}"
+
+
+def test_a_run_has_the_names_all_tasks_share_beside_its_own():
+    assert scores("f1", {"f1": 0.5, "accuracy": 0.6}, {"f1": 0.4}) == {
+        "best/f1": 0.5,
+        "best/accuracy": 0.6,
+        "test/f1": 0.4,
+        "validation/score": 0.5,
+        "test/score": 0.4,
+    }
+    assert "test/score" not in scores("f1", {"f1": 0.5}, {})
