@@ -15,6 +15,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -208,7 +209,7 @@ class CombinerContract:
 
     plugin: Combiner
     is_mean: bool = False
-    """Whether it makes one adapter of the pool's whose parameters are their mean."""
+    """Whether it makes one adapter of the pool's that is their mean."""
 
     def test_it_says_what_it_is(self) -> None:
         """Name, version, settings and dimensions are there, and settings refuse unknown keys."""
@@ -331,13 +332,16 @@ class CombinerContract:
                 assert bool(torch.isfinite(u).all())
 
     def test_one_adapter_made_of_equal_ones_is_that_adapter(self) -> None:
-        """A mean of parameters leaves equal adapters as they are."""
+        """A mean of equal adapters computes what each of them does; its weights are shares in float32."""
         if not self.is_mean:
             return
         for method, merged in _mergers(self.plugin):
             (adapter,) = adapters_of(method, 1)
-            for name, one in merged([adapter] * 3).items():
-                torch.testing.assert_close(one, adapter[name], rtol=1e-6, atol=1e-6)
+            mean = merged([adapter] * 3)
+            for name, index in method.points:
+                x, y = _inputs(method.shape.site(name))
+                got, wanted = (method.forward(one, name, index, x, y) for one in (mean, adapter))
+                torch.testing.assert_close(got, wanted, rtol=1e-6, atol=1e-5)
 
 
 class HeadContract:
@@ -625,9 +629,13 @@ def _mergers(
             continue
         layer = _layer(plugin, method.pool(settings, SHAPE, 3), values)
         fixed, bound = _random_tensors(plugin, layer), method.layer(settings, SHAPE)
-        found.append((bound, lambda adapters, of=layer, by=fixed, on=bound: of.merge(by, adapters, on)))
+        found.append((bound, partial(_merge, layer, fixed, bound)))
     assert found, "it takes neither LoRAs nor bottlenecks"
     return found
+
+
+def _merge(layer: CombinerLayer, fixed: Tensors, method: MethodLayer, adapters: list[Tensors]) -> Tensors:
+    return layer.merge(fixed, adapters, method)
 
 
 def _random_pool(layer: CombinerLayer, point: int) -> tuple[FrozenPool, Tensor]:

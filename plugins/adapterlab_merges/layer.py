@@ -4,8 +4,13 @@ Of a LoRA, ``u = s·B A x``, two spaces can be merged. ``"parameters"``: each fa
 its source's weight, ``B = Σ_t √|w_t| B_t`` and ``A = Σ_t sgn(w_t) √|w_t| A_t``, so that a source alone counts as
 its weight says. ``"product"``: ``Σ_t w_t B_t A_t``, of which the SVD makes factors of a rank again.
 
-With equal scales ``s`` these are the functions that PEFT 0.21's ``add_weighted_adapter`` makes: ``linear``, ``ties``,
-``dare_linear``, ``dare_ties``, ``magnitude_prune`` and ``svd``, ``ties_svd`` and so on. Where PEFT is wrong or goes
+A weighted average has the weights themselves in the place of their roots: it is the mean of the parameters, as
+AdapterHub's ``average_adapter`` makes it, and of equal adapters the adapter that they are. Under roots, and in
+PEFT's ``linear`` with weights that sum to 1, T equal LoRAs become one that is T times as strong.
+
+With equal scales ``s`` the others are the functions that PEFT 0.21's ``add_weighted_adapter`` makes: task arithmetic is its
+``linear``, ``ties``, ``dare_linear``, ``dare_ties`` and ``magnitude_prune`` are called alike, and all of them with
+``space = "product"`` are its ``svd``, ``ties_svd`` and so on. Where PEFT is wrong or goes
 another way, this differs:
 
 - rsLoRA: PEFT gives the merged adapter ``lora_alpha = r`` and keeps ``use_rslora``, so it computes ``√r`` times what
@@ -21,6 +26,7 @@ Shapes: ``N`` token rows, ``T`` sources, ``r`` inner width, ``e`` a point's outp
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -122,10 +128,34 @@ class MergeLayer(CombinerLayer):
             if name in roots:
                 yield (
                     name,
-                    self._entries(taken.rooted(signed=roots[name]), _alike(used, name, self.plugin), name),
+                    self._entries(self._shares(taken, signed=roots[name]), self._alike(used, name), name),
                 )
             elif name not in in_pairs:
-                yield name, self._entries(taken, _alike(used, name, self.plugin), name)
+                yield name, self._entries(taken, self._alike(used, name), name)
+
+    def _shares(self, taken: _Taken, *, signed: bool) -> _Taken:
+        """Return the weights that one of two factors has; the sign is one factor's alone."""
+        power = 1.0 if self.plugin.divides else 0.5
+        return _Taken(
+            taken.members,
+            [abs(weight) ** power * (-1 if signed and weight < 0 else 1) for weight in taken.weights],
+        )
+
+    def _alike(self, used: Sequence[Tensors], name: str) -> list[Tensor]:
+        """Return every source's tensor of a name.
+
+        Raises:
+            UsageError: They differ in shape.
+        """
+        each = [one[name] for one in used]
+        shapes = list(dict.fromkeys(tuple(one.shape) for one in each))
+        if len(shapes) > 1:
+            raise UsageError(
+                f"{self.plugin.name} merges parameters one by one, and the pool's adapters differ in size: "
+                f"{name} is {shapes[0]} and {shapes[1]}",
+                remedy='Take adapters of one size at the same places; of LoRAs, space = "product" merges any.',
+            )
+        return each
 
     def _entries(self, taken: _Taken, each: Sequence[Tensor], name: str) -> Tensor:
         """Return tensors of one shape merged entry by entry."""
@@ -174,32 +204,9 @@ class MergeLayer(CombinerLayer):
         return Coefficients.of(tensors["omega"].detach() * self.scale)
 
 
+@dataclass(frozen=True)
 class _Taken:
     """The sources that take part: their places in the pool, and their weights."""
 
-    def __init__(self, members: Sequence[int], weights: Sequence[float]) -> None:
-        self.members, self.weights = members, weights
-
-    def rooted(self, *, signed: bool) -> _Taken:
-        """Return the weights' roots, of which two factors have one each; the sign is one factor's alone."""
-        return _Taken(
-            self.members,
-            [abs(weight) ** 0.5 * (-1 if signed and weight < 0 else 1) for weight in self.weights],
-        )
-
-
-def _alike(used: Sequence[Tensors], name: str, plugin: Merge) -> list[Tensor]:
-    """Return every source's tensor of a name.
-
-    Raises:
-        UsageError: They differ in shape.
-    """
-    each = [one[name] for one in used]
-    shapes = list(dict.fromkeys(tuple(one.shape) for one in each))
-    if len(shapes) > 1:
-        raise UsageError(
-            f"{plugin.name} merges parameters one by one, and the pool's adapters differ in size: "
-            f"{name} is {shapes[0]} and {shapes[1]}",
-            remedy='Take adapters of one size at the same places; of LoRAs, space = "product" merges any.',
-        )
-    return each
+    members: Sequence[int]
+    weights: Sequence[float]
