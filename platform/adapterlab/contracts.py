@@ -204,7 +204,7 @@ class AdapterMethodContract:
 class CombinerContract:
     """What every combiner keeps; has cases of its own for each kind of coefficients.
 
-    A combiner that reads other models takes its fixed coefficients from equal shares here.
+    A combiner that reads other models or the target's rows takes its fixed coefficients from equal shares here.
     """
 
     plugin: Combiner
@@ -582,7 +582,7 @@ def _random_tensors(plugin: Combiner, layer: CombinerLayer, seed: int = 0) -> Te
         name: _random(tuple(one.shape), f"{name} {seed}" if seed else name)
         for name, one in layer.initial(stream(0, "contract")).items()
     }
-    if plugin.models(settings_of(plugin)):
+    if plugin.models(settings_of(plugin)) or plugin.reads_rows:
         tensors["omega"] = torch.full((1, sources, 1), 1 / sources, dtype=torch.float64)
     elif layer.needs_context:
         names = (*(f"suite/task_{number}" for number in range(sources - 1)), "suite/target")

@@ -31,6 +31,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from pydantic import BaseModel
 from torch import Tensor
 
 from adapterlab.plugin import (
@@ -46,7 +47,7 @@ from adapterlab.plugin import (
     key_of,
 )
 from adapterlab_merges import merging
-from adapterlab_merges.plugin import Merge, WeighedSettings, space_of, weights_of
+from adapterlab_merges.plugin import Merge, space_of, weights_of
 
 
 class MergeLayer(CombinerLayer):
@@ -65,7 +66,7 @@ class MergeLayer(CombinerLayer):
     reads = frozenset[str]()
 
     def __init__(
-        self, plugin: Merge, settings: WeighedSettings, pool: PoolShape, *, density: float, scale: float
+        self, plugin: Merge, settings: BaseModel, pool: PoolShape, *, density: float, scale: float
     ) -> None:
         super().__init__(pool)
         if not 0 < density <= 1:
@@ -135,7 +136,9 @@ class MergeLayer(CombinerLayer):
 
     def _shares(self, taken: _Taken, *, signed: bool) -> _Taken:
         """Return the weights that one of two factors has; the sign is one factor's alone."""
-        power = 1.0 if self.plugin.divides else 0.5
+        if self.plugin.shares == "whole":
+            return taken
+        power = 0.5 if self.plugin.shares == "root" else 1.0
         return _Taken(
             taken.members,
             [abs(weight) ** power * (-1 if signed and weight < 0 else 1) for weight in taken.weights],

@@ -77,6 +77,23 @@ class DareTiesSettings(DareSettings, TiesSettings):
     """Settings of ``dare_ties``."""
 
 
+class LoraHubSettings(BaseModel):
+    """Settings of ``lorahub``: how its weights are searched. The defaults are the paper's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+    rows: Annotated[int, Field(ge=4, le=4096)] = 64
+    """Random training rows of the target that weights are judged by."""
+    evaluations: Annotated[int, Field(ge=1, le=10_000)] = 40
+    """Sets of weights that are tried."""
+    bound: Annotated[float, Field(gt=0, le=10)] = 1.5
+    """Weights lie between ``-bound`` and ``bound``."""
+    l1: Annotated[float, Field(ge=0, le=10)] = 0.05
+    """Times the mean absolute weight is added to the loss."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
+    """Seed of the rows and of the search."""
+
+
 @dataclass(frozen=True)
 class Merge(Combiner):
     """One adapter of the pool's parameters.
@@ -91,6 +108,9 @@ class Merge(Combiner):
     dimensions: Mapping[str, Any] = field(default_factory=lambda: {"lr": 3e-4})
     divides: bool = False
     """Whether weights are divided by their sum."""
+    shares: Literal["root", "size", "whole"] = "root"
+    """What each of two factors has of a weight: its root, its size, or all of it; the sign is one factor's alone but
+    for ``"whole"``."""
     keeps: Literal["all", "greatest", "random"] = "all"
     """Which entries of a source take part: as many as ``density`` says, the greatest in magnitude or random ones,
     which are then divided by ``density``."""
@@ -140,10 +160,32 @@ class Merge(Combiner):
         return MergeLayer(self, settings, pool, density=density, scale=scale)
 
 
-def space_of(settings: Any) -> Space:
+@dataclass(frozen=True)
+class LoraHub(Merge):
+    """A sum whose weights are searched without gradients, on few rows of the target.
+
+    Source: LoraHub, arXiv 2307.13269, section 3.
+    """
+
+    reads_rows: bool = True
+
+    def complaint(self, settings: BaseModel, pool: Sequence[str], target: str) -> str | None:
+        """Return nothing: any pool has weights."""
+        del settings, pool, target
+        return None
+
+    def layer(self, settings: LoraHubSettings, pool: PoolShape) -> CombinerLayer:  # type: ignore[override]
+        """Import the torch side."""
+        from adapterlab_merges.lorahub import LoraHubLayer
+
+        return LoraHubLayer(self, settings, pool, density=1.0, scale=1.0)
+
+
+def space_of(settings: BaseModel) -> Space:
     """Return what a merge works on; ``svd`` is of products alone."""
-    found: Space = getattr(settings, "space", "product")
-    return found
+    if isinstance(settings, SpaceSettings):
+        return settings.space
+    return "product" if isinstance(settings, SvdSettings) else "parameters"
 
 
 def weights_of(
@@ -175,7 +217,7 @@ def weights_of(
 
 
 _LR = 3e-4
-WEIGHTED_AVERAGE = Merge("weighted_average", divides=True)
+WEIGHTED_AVERAGE = Merge("weighted_average", divides=True, shares="size")
 TASK_ARITHMETIC = Merge("task_arithmetic", dimensions={"lr": _LR, "scale": 0.4})
 TIES = Merge(
     "ties",
@@ -192,3 +234,4 @@ MAGNITUDE_PRUNE = Merge(
     "magnitude_prune", dimensions={"lr": _LR, "density": 0.2, "scale": 0.4}, keeps="greatest"
 )
 SVD = Merge("svd", SvdSettings, divides=True)
+LORAHUB = LoraHub("lorahub", LoraHubSettings, shares="whole")

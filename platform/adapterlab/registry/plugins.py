@@ -150,6 +150,8 @@ class Combiner(Checked, ABC):
     """Those of its dimensions that need the target's own adapter in the pool, unless they are 0."""
     limits: Mapping[str, tuple[float, float]] = {}
     """Least and greatest value that makes sense of a dimension, by name; a spec that leaves them is refused."""
+    reads_rows: bool = False
+    """Whether coefficients are decided by rows of the target before training."""
     token_dependent: bool = False
     """Whether coefficients differ from token to token; such combinations do not fold into one adapter."""
 

@@ -363,6 +363,14 @@ class PoolContext:
     cache: Path | None = None
     """Folder of this machine's caches."""
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    method: MethodLayer | None = None
+    """Torch side of the adapters' method; ``None`` where the pool is not at hand."""
+    adapters: Sequence[Tensors] = ()
+    """The adapters' tensors, in coefficient order; none where they are not at hand."""
+    few_rows: Callable[[Mapping[str, Tensor], int, int], tuple[Tensor, Tensor]] | None = None
+    """From an adapter's tensors, a number of rows and a seed to the states that the target's head would read of random
+    rows of its training split, (N, d), and what they should lead to, (N, C), float64: one column a class or label, or the
+    number. ``None`` where they are not at hand."""
 
 
 class HeadLayer(Joined, Checked, ABC):

@@ -14,6 +14,8 @@ from adapterlab.spec.search_space import TrialSetting
 from adapterlab.train import weights
 from adapterlab.train.adaptation import SourcePool
 from adapterlab.train.combination import Combination, HeadStart, pool_for
+from adapterlab.train.combination import Combination, pool_for
+from adapterlab.train.features import FewRows
 from adapterlab.train.lane import Lane, transfer_lane
 from adapterlab.train.layers import CombinerLayer, MethodLayer, ModelFolder, PoolContext, Tensors
 from adapterlab.train.pooling import adopted
@@ -167,4 +169,7 @@ class StudyCombiner:
             },
             cache=self.worker.context.stores.cache,
             device=self.worker.backbone.device,
+            method=self.study.method,
+            adapters=self.study.adapters,
+            few_rows=FewRows(self.worker.backbone, self.study.method, self.task),
         )

@@ -15,9 +15,11 @@ from adapterlab.train.layers import PoolContext
 from adapterlab_bottleneck.plugin import PFEIFFER, PfeifferSettings
 from adapterlab_lora.plugin import LORA, LoraSettings
 from adapterlab_merges import merging
+from adapterlab_merges.lorahub import unexplained
 from adapterlab_merges.plugin import (
     DARE_LINEAR,
     DARE_TIES,
+    LORAHUB,
     MAGNITUDE_PRUNE,
     SVD,
     TASK_ARITHMETIC,
@@ -25,7 +27,7 @@ from adapterlab_merges.plugin import (
     WEIGHTED_AVERAGE,
 )
 
-MERGES = [DARE_LINEAR, DARE_TIES, MAGNITUDE_PRUNE, SVD, TASK_ARITHMETIC, TIES, WEIGHTED_AVERAGE]
+MERGES = [DARE_LINEAR, DARE_TIES, LORAHUB, MAGNITUDE_PRUNE, SVD, TASK_ARITHMETIC, TIES, WEIGHTED_AVERAGE]
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 SOURCES = ("glue/mnli", "glue/cola", "glue/rte")
 CONTEXT = PoolContext(SOURCES, "glue/rte")
@@ -302,3 +304,66 @@ def test_a_merge_of_signs_never_leaves_the_range_of_its_sources(count, density, 
     mean = merging.disjoint_mean(kept, [1.0] * count, "total")
     assert bool((mean.abs() <= kept.abs().amax(0) + 1e-12).all())
     assert bool(((mean == 0) | (mean.sign() == kept.sum(0).sign())).all())
+
+
+# -- LoraHub ----------------------------------------------------------------------------------------
+
+
+def test_a_set_of_weights_is_as_good_as_a_head_on_rows_it_has_not_seen():
+    """The closed form is what leaving out each row in turn gives."""
+    generator = torch.Generator().manual_seed(0)
+    states = torch.randn(12, 5, dtype=torch.float64, generator=generator)
+    targets = torch.randn(12, 2, dtype=torch.float64, generator=generator) + states[:, :1]
+    own = states - states.mean(0)
+    ridge = 0.1 * float((own**2).sum(1).mean())
+    missed = 0.0
+    for row in range(12):
+        others = [one for one in range(12) if one != row]
+        x, y = states[others].numpy(), targets[others].numpy()
+        centre, mean = x.mean(0), y.mean(0)
+        slope = np.linalg.solve(
+            (x - centre).T @ (x - centre) + ridge * np.eye(5), (x - centre).T @ (y - mean)
+        )
+        missed += float(((targets[row].numpy() - mean - (states[row].numpy() - centre) @ slope) ** 2).sum())
+    spread = float(((targets - targets.mean(0)) ** 2).sum())
+    assert unexplained(states, targets) == pytest.approx(missed / spread, rel=1e-9)
+    assert unexplained(states, torch.ones(12, 1, dtype=torch.float64)) == 1.0
+
+
+def hub_context(adapters, helps):
+    """Rows whose targets show the more, the more of one source there is in the merge."""
+    generator = torch.Generator().manual_seed(1)
+    noise = torch.randn(40, 6, dtype=torch.float64, generator=generator)
+    targets = torch.randn(40, 1, dtype=torch.float64, generator=generator)
+
+    def few_rows(merged, rows, seed):
+        assert (rows, seed) == (64, 42)
+        share = float((merged[NAME] * helps[NAME]).sum() / (helps[NAME] ** 2).sum())
+        states = noise.clone()
+        states[:, :1] += 3 * share * targets
+        return states, targets
+
+    return PoolContext(SOURCES, "glue/rte", method=method_of(PFEIFFER), adapters=adapters, few_rows=few_rows)
+
+
+def test_lorahub_finds_the_source_that_helps():
+    adapters = adapters_of(method_of(PFEIFFER), 3)
+    layer = layer_of(LORAHUB, PFEIFFER)
+    found = layer.fixed(hub_context(adapters, adapters[1]))["omega"].flatten()
+    again = layer.fixed(hub_context(adapters, adapters[1]))["omega"].flatten()
+    assert torch.equal(found, again)
+    assert abs(float(found[1])) > 0.8
+    assert bool((found.abs() <= 1.5).all())
+
+
+def test_lorahub_sums_both_factors_under_the_whole_weight():
+    got, adapters = merged(LORAHUB, LORA, WEIGHTS)
+    for name in (UP, DOWN):
+        wanted = sum(w * one for w, one in zip(WEIGHTS, arrays(adapters, name), strict=True))
+        np.testing.assert_allclose(got[name].numpy(), wanted, **CLOSE)
+
+
+def test_lorahub_without_rows_says_what_to_give():
+    with pytest.raises(UsageError, match="rows of the target") as caught:
+        layer_of(LORAHUB, LORA).fixed(CONTEXT)
+    assert "coefficients" in caught.value.remedy
