@@ -87,6 +87,7 @@ def test_how_much_is_kept_is_searched(catalog, swept):
 def test_a_merge_leaves_as_one_adapter_as_large_as_a_source(catalog, swept):
     folder, kinds, method = swept
     home, rows = folder / "home", folder / "rows.jsonl"
+    backbone = ("--backbone", str(folder / "backbone"))
     rows.write_text('{"sentence1": "the cat sees a dog", "sentence2": "a dog"}\n')
     for kind in kinds:
         _, finals = finals_of(catalog, kind)
@@ -103,7 +104,7 @@ def test_a_merge_leaves_as_one_adapter_as_large_as_a_source(catalog, swept):
         assert "merged" in (to / "README.md").read_text()
         answers = []
         for what in (finals[0].key[:12], str(to)):
-            done = platform(home, "predict", what, "--file", str(rows), "--json")
+            done = platform(home, "predict", what, "--file", str(rows), "--json", *backbone)
             assert done.returncode == 0, done.stderr
             answers.append(json.loads(done.stdout))
         one, other = (each["predictions"][0]["probabilities"] for each in answers)
