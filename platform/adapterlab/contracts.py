@@ -586,9 +586,39 @@ def _random_tensors(plugin: Combiner, layer: CombinerLayer, seed: int = 0) -> Te
         tensors["omega"] = torch.full((1, sources, 1), 1 / sources, dtype=torch.float64)
     elif layer.needs_context:
         names = (*(f"suite/task_{number}" for number in range(sources - 1)), "suite/target")
-        fixed = layer.fixed(PoolContext(names, "suite/target"))
+        method = _Factored(layer.pool)
+        adapters = [method.random(number) for number in range(sources)]
+        fixed = layer.fixed(PoolContext(names, "suite/target", method=method, adapters=adapters))
         tensors |= {name: one.double() for name, one in fixed.items()}
     return tensors
+
+
+class _Factored(MethodLayer):
+    """Adapters of two factors at any points, for combiners that look at a pool's adapters before training."""
+
+    def __init__(self, pool: PoolShape) -> None:
+        shape = BackboneShape(layers=pool.layers, hidden_size=_WIDE, sites=pool.sites)
+        super().__init__(shape, [site.name for site in pool.sites])
+
+    def products(self) -> tuple[tuple[str, str], ...]:
+        return tuple((f"{layer}.{site}.up", f"{layer}.{site}.down") for site, layer in self.points)
+
+    def random(self, seed: int) -> Tensors:
+        """Return one adapter."""
+        found: Tensors = {}
+        for (site, _), (up, down) in zip(self.points, self.products(), strict=True):
+            at = self.shape.site(site)
+            found |= {
+                up: _random((at.output, 4), f"{up} {seed}"),
+                down: _random((4, at.input), f"{down} {seed}"),
+            }
+        return found
+
+    def initial(self, generator: torch.Generator) -> Tensors:
+        raise NotImplementedError
+
+    def forward(self, tensors: Mapping[str, Tensor], site: str, layer: int, x: Tensor, y: Tensor) -> Tensor:
+        raise NotImplementedError
 
 
 def _forward(

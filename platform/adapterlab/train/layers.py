@@ -306,6 +306,14 @@ class CombinerLayer(Joined, Checked, ABC):
         del context
         return {}
 
+    def without(self, tensors: Mapping[str, Tensor], source: int) -> Mapping[str, Tensor]:
+        """Return the tensors for a pool that one source has left; those that are not by source stay as they are.
+
+        Asked for ``platform contributions``, of a combiner whose coefficients depend on the token.
+        """
+        del source
+        return tensors
+
     def reduce(self, tensors: Mapping[str, Tensor], adapters: Sequence[Mapping[str, Tensor]]) -> Tensors:
         """Return the one adapter that an averaging combiner works on; ``tensors`` are the fixed ones.
 
