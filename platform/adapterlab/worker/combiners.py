@@ -14,7 +14,6 @@ from adapterlab.spec.search_space import TrialSetting
 from adapterlab.train import weights
 from adapterlab.train.adaptation import SourcePool
 from adapterlab.train.combination import Combination, HeadStart, pool_for
-from adapterlab.train.combination import Combination, pool_for
 from adapterlab.train.features import FewRows
 from adapterlab.train.lane import Lane, transfer_lane
 from adapterlab.train.layers import CombinerLayer, MethodLayer, ModelFolder, PoolContext, Tensors
