@@ -45,6 +45,7 @@ def swept(request, tmp_path_factory):
         "lora": 'method = "lora"\nsettings = { r = 4 }',
         "pfeiffer": "settings = { reduction_factor = 8 }",
     }
+    text = text.replace("workers = 2", 'workers = 1\nlauncher = "in_process"')
     spec.write_text(text.replace(settings["pfeiffer"], settings[request.param]))
     done = platform(folder / "home", "submit", str(spec))
     assert done.returncode == 0, done.stderr
