@@ -19,6 +19,7 @@ from adapterlab.registry.entry_points import adapter_method
 from adapterlab.spec.search_space import TrialSetting
 from adapterlab.train import weights
 from adapterlab.train.capacity import Capacity
+from adapterlab.train.layers import PoolContext
 from adapterlab.train.loop import train_lanes
 from adapterlab.worker.combiners import StudyCombiners
 from adapterlab.worker.worker import Worker
@@ -158,11 +159,13 @@ def test_a_dimension_that_is_not_there_is_an_error_and_not_passed_over(world):
                 combiner.layer(TrialSetting.of(settings))
 
 
-def test_trials_of_a_merge_share_its_adapter_where_their_dimensions_are_equal(world):
+def test_trials_of_a_merge_share_its_adapter_where_their_dimensions_are_equal(world, monkeypatch):
     """The learning rate changes no adapter; how much is kept of the sources does."""
     with world.open() as catalog:
         combiners, _ = combiners_of(world, catalog, "ties")
         ties = combiners.of(TrialSetting.of({"lr": 1e-2}))
+        sources = tuple(f"a/{number}" for number in range(combiners.shape.sources))
+        monkeypatch.setattr(ties, "_context", lambda: PoolContext(sources, sources[-1]))
         settings = [
             TrialSetting.of({"lr": lr, "density": density, "scale": 1.0})
             for lr, density in ((1e-2, 0.2), (1e-3, 0.2), (1e-2, 0.9))
