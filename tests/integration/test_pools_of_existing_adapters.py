@@ -239,7 +239,7 @@ def test_a_merge_refuses_existing_adapters_of_other_sizes_when_it_is_planned(hom
     )
     written = spec.read_text()
     merged = "ties on glue/rte: it merges parameters one by one, and the pool's adapters differ in size"
-    for factor, fits in ((4, True), (2, False)):
+    for factor, fits in ((8, True), (2, False)):
         spec.write_text(written.replace("reduction_factor = 8", f"reduction_factor = {factor}"))
         if fits:
             api.plan(spec)
