@@ -454,7 +454,8 @@ def compose(
         combiner: ``"scalearn"``, ``"scalearn_uniform"``, ``"scalearn_pp"``, ``"scalearn_uniform_pp"``, the
             constrained ``"scalearn_mean"`` and ``"scalearn_softmax"``, ``"adapterfusion"``; with fixed
             coefficients ``"uniform_average"``, ``"single"`` (the last adapter alone), ``"probe"`` and
-            ``"adaptersoup"`` (a mean of parameters); or any other installed. Absent: ``"scalearn"``, or what
+            ``"adaptersoup"`` (a mean of parameters), ``"task_arithmetic"``, ``"ties"`` and other merges, with the
+            settings and dimensions that they have by themselves; or any other installed. Absent: ``"scalearn"``, or what
             the folder says.
         coefficients: (L, T, d), (L, T, 1), (1, T, d) or (1, T, 1) for the first four; (1, T, 1) for fixed
             ones, where probe and adaptersoup need it; of ``"adapterfusion"`` its tensors by name,

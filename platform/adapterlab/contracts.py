@@ -15,6 +15,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,9 @@ class AdapterMethodContract:
         assert tuple(site.name for site in layer.sites) == self.plugin.sites(settings)
         assert layer.trains_backbone == self.plugin.exclusive
         assert self.plugin.combinable == (type(layer).stack is not MethodLayer.stack)
+        assert bool(self.plugin.merge_spaces) == (type(layer).products is not MethodLayer.products)
+        if self.plugin.merge_spaces:
+            assert ("product" in self.plugin.merge_spaces) == bool(layer.products())
         if self.plugin.combinable:
             assert layer.sites
         if self.plugin.exclusive:
@@ -200,10 +204,12 @@ class AdapterMethodContract:
 class CombinerContract:
     """What every combiner keeps; has cases of its own for each kind of coefficients.
 
-    A combiner that reads other models takes its fixed coefficients from equal shares here.
+    A combiner that reads other models or the target's rows takes its fixed coefficients from equal shares here.
     """
 
     plugin: Combiner
+    is_mean: bool = False
+    """Whether it makes one adapter of the pool's that is their mean."""
 
     def test_it_says_what_it_is(self) -> None:
         """Name, version, settings and dimensions are there, and settings refuse unknown keys."""
@@ -307,14 +313,35 @@ class CombinerContract:
             reported = layer.coefficients({**tensors, MEAN_COEFFICIENTS: means})
             assert all(torch.equal(row, mean) for row, mean in zip(reported.rows, means, strict=True))
 
-    def test_one_adapter_made_of_equal_ones_is_that_adapter(self) -> None:
-        """A combiner that averages parameters leaves equal adapters as they are."""
-        layer = _layer(self.plugin, POOL)
-        if not layer.averages:
+    def test_one_adapter_made_of_a_pool_is_one_of_its_method(self) -> None:
+        """It runs at every point, comes out the same each time, and leaves the pool's adapters as they are."""
+        if not _layer(self.plugin, POOL).averages:
             return
-        adapter = {"up": _random((4, 3), "adapter")}
-        reduced = layer.reduce(_random_tensors(self.plugin, layer), [adapter] * 3)
-        torch.testing.assert_close(reduced["up"], adapter["up"], rtol=_TOLERANCE, atol=_TOLERANCE)
+        for method, merged in _mergers(self.plugin):
+            adapters = adapters_of(method, 3)
+            before = [{name: one.clone() for name, one in each.items()} for each in adapters]
+            first, again = merged(adapters), merged(adapters)
+            assert first.keys() == adapters[0].keys()
+            assert all(torch.equal(first[name], again[name]) for name in first)
+            for each, old in zip(adapters, before, strict=True):
+                assert all(torch.equal(each[name], old[name]) for name in old)
+            for name, index in method.points:
+                x, y = _inputs(method.shape.site(name))
+                u = method.forward(first, name, index, x, y)
+                assert u.shape == y.shape
+                assert bool(torch.isfinite(u).all())
+
+    def test_one_adapter_made_of_equal_ones_is_that_adapter(self) -> None:
+        """A mean of equal adapters computes what each of them does; its weights are shares in float32."""
+        if not self.is_mean:
+            return
+        for method, merged in _mergers(self.plugin):
+            (adapter,) = adapters_of(method, 1)
+            mean = merged([adapter] * 3)
+            for name, index in method.points:
+                x, y = _inputs(method.shape.site(name))
+                got, wanted = (method.forward(one, name, index, x, y) for one in (mean, adapter))
+                torch.testing.assert_close(got, wanted, rtol=1e-6, atol=1e-5)
 
 
 class HeadContract:
@@ -555,13 +582,43 @@ def _random_tensors(plugin: Combiner, layer: CombinerLayer, seed: int = 0) -> Te
         name: _random(tuple(one.shape), f"{name} {seed}" if seed else name)
         for name, one in layer.initial(stream(0, "contract")).items()
     }
-    if plugin.models(settings_of(plugin)):
+    if plugin.models(settings_of(plugin)) or plugin.reads_rows:
         tensors["omega"] = torch.full((1, sources, 1), 1 / sources, dtype=torch.float64)
     elif layer.needs_context:
         names = (*(f"suite/task_{number}" for number in range(sources - 1)), "suite/target")
-        fixed = layer.fixed(PoolContext(names, "suite/target"))
+        method = _Factored(layer.pool)
+        adapters = [method.random(number) for number in range(sources)]
+        fixed = layer.fixed(PoolContext(names, "suite/target", method=method, adapters=adapters))
         tensors |= {name: one.double() for name, one in fixed.items()}
     return tensors
+
+
+class _Factored(MethodLayer):
+    """Adapters of two factors at any points, for combiners that look at a pool's adapters before training."""
+
+    def __init__(self, pool: PoolShape) -> None:
+        shape = BackboneShape(layers=pool.layers, hidden_size=_WIDE, sites=pool.sites)
+        super().__init__(shape, [site.name for site in pool.sites])
+
+    def products(self) -> tuple[tuple[str, str], ...]:
+        return tuple((f"{layer}.{site}.up", f"{layer}.{site}.down") for site, layer in self.points)
+
+    def random(self, seed: int) -> Tensors:
+        """Return one adapter."""
+        found: Tensors = {}
+        for (site, _), (up, down) in zip(self.points, self.products(), strict=True):
+            at = self.shape.site(site)
+            found |= {
+                up: _random((at.output, 4), f"{up} {seed}"),
+                down: _random((4, at.input), f"{down} {seed}"),
+            }
+        return found
+
+    def initial(self, generator: torch.Generator) -> Tensors:
+        raise NotImplementedError
+
+    def forward(self, tensors: Mapping[str, Tensor], site: str, layer: int, x: Tensor, y: Tensor) -> Tensor:
+        raise NotImplementedError
 
 
 def _forward(
@@ -583,8 +640,32 @@ def _trained_with(plugin: Combiner, values: Mapping[str, float]) -> Tensor:
     tensors = _random_tensors(plugin, layer)
     start = [one.double().flatten() for one in layer.initial(stream(0, "contract")).values()]
     penalty = layer.penalty(tensors)
+    if layer.averages:
+        method, merged = _mergers(plugin, values)[0]
+        start += [one.flatten() for one in merged(adapters_of(method, 3)).values()]
     step = _forward(layer, tensors, 0, generator=stream(2, "dropout"))
     return torch.cat([*start, step.flatten(), *([] if penalty is None else [penalty.reshape(1)])])
+
+
+def _mergers(
+    plugin: Combiner, values: Mapping[str, float] | None = None
+) -> list[tuple[MethodLayer, Callable[[list[Tensors]], Tensors]]]:
+    """Return how a combiner makes one adapter of three, for each shipped kind of adapter that it takes."""
+    found: list[tuple[MethodLayer, Callable[[list[Tensors]], Tensors]]] = []
+    for name in ("lora", "pfeiffer"):
+        method = entry_points.adapter_method(name)
+        settings = method.settings()
+        if plugin.misfit(settings_of(plugin), method, [settings], SHAPE):
+            continue
+        layer = _layer(plugin, method.pool(settings, SHAPE, 3), values)
+        fixed, bound = _random_tensors(plugin, layer), method.layer(settings, SHAPE)
+        found.append((bound, partial(_merge, layer, fixed, bound)))
+    assert found, "it takes neither LoRAs nor bottlenecks"
+    return found
+
+
+def _merge(layer: CombinerLayer, fixed: Tensors, method: MethodLayer, adapters: list[Tensors]) -> Tensors:
+    return layer.merge(fixed, adapters, method)
 
 
 def _random_pool(layer: CombinerLayer, point: int) -> tuple[FrozenPool, Tensor]:

@@ -73,6 +73,10 @@ class DenseBottleneckLayer(BottleneckLayer):
         """Adapters of any widths: an inner unit of zeros adds nothing."""
         return type(self), self.settings.non_linearity, self.sites
 
+    def products(self) -> tuple[tuple[str, str], ...]:
+        """Return none: a non-linearity stands between its two projections, so each tensor is merged by itself."""
+        return ()
+
     def initial(self, generator: torch.Generator) -> Tensors:
         """Return one adapter's tensors for every point: weights N(0, 0.02), biases 0."""
         tensors: Tensors = {}

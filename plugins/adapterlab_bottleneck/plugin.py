@@ -80,6 +80,7 @@ class Pfeiffer(BottleneckMethod):
     name = "pfeiffer"
     version = 1
     settings = PfeifferSettings
+    merge_spaces = frozenset({"parameters"})
 
     def sites(self, settings: BaseModel) -> tuple[str, ...]:  # noqa: ARG002 - the same for all
         """Return its one site, after the feed-forward block."""

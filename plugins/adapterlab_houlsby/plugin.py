@@ -34,6 +34,7 @@ class Houlsby(BottleneckMethod):
     name = "houlsby"
     version = 1
     settings = HoulsbySettings
+    merge_spaces = frozenset({"parameters"})
 
     def sites(self, settings: BaseModel) -> tuple[str, ...]:  # noqa: ARG002 - the same for all
         """Return its two sites."""

@@ -62,9 +62,10 @@ class LoraLayer(MethodLayer):
     def adopt(self, tensors: Mapping[str, Tensor], settings: LoraSettings) -> Tensors:
         """Return a LoRA of another scale or other targets as one of this layer's.
 
-        The difference of scales goes into ``B``; where it has no addition it gets one that adds nothing.
+        The root of the difference of scales goes into each factor, so that merges of factors see both alike; where
+        it has no addition it gets one that adds nothing.
         """
-        factor = float(settings.alpha / settings.r) / self.scale
+        factor = float((settings.alpha / settings.r / self.scale) ** 0.5)
         some = next(iter(tensors.values()))
         adopted: Tensors = {}
         for layer in range(self.shape.layers):
@@ -74,8 +75,12 @@ class LoraLayer(MethodLayer):
                 adopted[a] = tensors[a] if there else some.new_zeros(1, site.input)
                 adopted[b] = tensors[b] if there else some.new_zeros(site.output, 1)
                 if there and factor != 1.0:
-                    adopted[b] = adopted[b] * factor
+                    adopted |= {a: adopted[a] * factor, b: adopted[b] * factor}
         return adopted
+
+    def products(self) -> tuple[tuple[str, str], ...]:
+        """Return ``B`` and ``A`` of every addition."""
+        return tuple((_name(site, layer, "b"), _name(site, layer, "a")) for site, layer in self.points)
 
     def inner(self, pool: FrozenPool, x: Tensor) -> Tensor:
         """Return all T inner activations with one product, (N, i) -> (N, T·r)."""

@@ -51,6 +51,7 @@ class Lora(AdapterMethod):
     name = "lora"
     settings = LoraSettings
     combinable = True
+    merge_spaces = frozenset({"parameters", "product"})
 
     def sites(self, settings: BaseModel) -> tuple[str, ...]:
         """Return one site for each target."""

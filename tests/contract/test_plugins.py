@@ -18,6 +18,8 @@ from adapterlab.contracts import (
 from adapterlab.plugin import Combiner, CombinerLayer, at_point, fresh_omega, scaled_sum
 from adapterlab.registry import entry_points
 
+MEANS = {"adaptersoup", "weighted_average", "svd"}
+"""Combiners that make a mean of the pool's adapters."""
 _SIZES = {
     "hidden_size": 16,
     "num_hidden_layers": 2,
@@ -62,6 +64,7 @@ class TestCombiners(CombinerContract):
     @pytest.fixture(autouse=True)
     def _take(self, combiner):
         type(self).plugin = combiner
+        type(self).is_mean = combiner.name in MEANS
 
 
 class TestHeads(HeadContract):

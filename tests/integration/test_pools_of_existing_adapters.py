@@ -225,3 +225,27 @@ def test_a_combiner_that_reads_the_sources_texts_refuses_those_it_cannot_know(ho
     )
     with pytest.raises(UsageError, match="single on glue/rte"):
         api.plan(alone)
+
+
+def test_a_merge_refuses_existing_adapters_of_other_sizes_when_it_is_planned(home, spec_with, tmp_path):
+    made = tiny_trained.write_trained(tmp_path / "made")
+    home("made/home")
+    api.export(made.sources[0], tmp_path / "mrpc", backbone=str(made.backbone))
+    home("home")
+    spec = spec_with(
+        'tasks = ["glue/rte"]\n' + ENTRY.format(f"folder:{tmp_path / 'mrpc'}"),
+        source=f'source = "folder:{made.backbone}"',
+        kind='kind = ["ties"]',
+    )
+    written = spec.read_text()
+    merged = "ties on glue/rte: it merges parameters one by one, and the pool's adapters differ in size"
+    for factor, fits in ((8, True), (2, False)):
+        spec.write_text(written.replace("reduction_factor = 8", f"reduction_factor = {factor}"))
+        if fits:
+            api.plan(spec)
+            continue
+        with pytest.raises(UsageError, match=merged):
+            api.plan(spec)
+    spec.write_text(written.replace('kind = ["ties"]', 'kind = ["svd"]'))
+    with pytest.raises((UsageError, SpecError), match=r"svd.*products of two factors"):
+        api.plan(spec)

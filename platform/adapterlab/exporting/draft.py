@@ -307,6 +307,8 @@ class Draft(ABC):
             mean_coefficients=()
             if coefficients is None
             else tuple(coefficients.means.double().mean(0).tolist()),
+            merged=coefficients is not None
+            and self.trained.combiner_layer(self.origin.loaded.shape).averages,
         )
 
 

@@ -50,6 +50,8 @@ class CardFacts:
     """``"adapterhub"``, ``"adapterhub-fusion"`` or ``"peft"``."""
     mean_coefficients: tuple[float, ...] = ()
     """Of each source, over points and dimensions; empty for an adapter."""
+    merged: bool = False
+    """Whether it is one adapter made of the sources' parameters, which coefficients then weigh."""
 
 
 def card(trained: Trained, facts: CardFacts) -> str:
@@ -137,7 +139,12 @@ def _what(trained: Trained, facts: CardFacts) -> str:
         width = str(widths[0]) if len(widths) == 1 else f"{widths[0]} to {widths[-1]}"
         kind = f"LoRA, rank {width}" if facts.format == "peft" else f"`seq_bn`, bottleneck {width}"
         text = f"An adapter ({kind}) for **{task}** on `{facts.base_model}`."
-        if trained.combiner is not None:
+        if facts.merged:
+            text += (
+                f" It was merged ({trained.combiner}) from the parameters of {count} frozen source adapters; only its "
+                "head was trained."
+            )
+        elif trained.combiner is not None:
             text += (
                 f" It is a learned combination ({trained.combiner}) of {count} frozen source adapters, folded into "
                 "one: scaled last factors side by side compute the same as the sources and their coefficients."
@@ -184,13 +191,14 @@ def _results(trained: Trained) -> str:
 
 
 def _contributions(trained: Trained, facts: CardFacts) -> str:
-    what = (
-        "attention weight over layers and tokens"
-        if trained.is_token_dependent
-        else "scaling coefficient over layers and dimensions"
-    )
+    if facts.merged:
+        what = "Weight of each source's parameters"
+    elif trained.is_token_dependent:
+        what = "Mean attention weight over layers and tokens"
+    else:
+        what = "Mean scaling coefficient over layers and dimensions"
     lines = [
-        f"Mean {what}; all of them are in `coefficients.safetensors`.",
+        f"{what}; all of them are in `coefficients.safetensors`.",
         "",
     ]
     lines += ["| source | mean |", "|---|---|"]

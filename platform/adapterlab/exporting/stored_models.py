@@ -127,7 +127,7 @@ class Trained:
         layer = self.combiner_layer(shape)
         coefficients = layer.coefficients(self.learned)
         if layer.averages:
-            whole = expand(method, layer.reduce(self.learned, self.pooled(shape)))
+            whole = expand(method, layer.merge(self.learned, self.pooled(shape), method))
             used = tuple(int(t) for t in coefficients.largest.nonzero().flatten())
             return Folded(whole.tensors, (used,) * len(whole.kept), len(self.adapters), 0.0)
         return fold(method, self.pooled(shape), coefficients, tolerance=tolerance)

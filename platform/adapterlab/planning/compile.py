@@ -285,7 +285,7 @@ def _study_step(
     tasks, existing = _chosen_of(spec, facts, target, study.sources)
     trained = {task: mine if mine and task == target else sources[task] for task in tasks}
     pool, adapter = _pool_of(spec, facts, target, trained, existing)
-    _check_combiners(study, target, pool, facts)
+    _check_combiners(study, target, pool, facts, [step.job.adapter for step in trained.values()])
     rows = run_rows(spec, facts.tasks[target], few=True, draw=draw_of(spec, spec.search.seed))
     search = _search_settings(spec, target, study, facts)
     search_key = key = None
@@ -434,8 +434,21 @@ def _usual_recipe(spec: Spec) -> AdapterRecipe:
     return AdapterRecipe.of(method, method.settings.model_validate(spec.adapter.settings))
 
 
-def _check_combiners(study: StudyPlan, target: str, pool: Sequence[PoolMember], facts: Facts) -> None:
+def _check_combiners(
+    study: StudyPlan,
+    target: str,
+    pool: Sequence[PoolMember],
+    facts: Facts,
+    trained: Sequence[AdapterRecipe],
+) -> None:
     """Check that a study's combiners can work on a pool with adapters that exist; others are checked with the spec.
+
+    Args:
+        study: The study.
+        target: Its target.
+        pool: Its pool.
+        facts: What is known.
+        trained: What those of the pool are that the sweep trains.
 
     Raises:
         UsageError: One cannot.
@@ -444,8 +457,14 @@ def _check_combiners(study: StudyPlan, target: str, pool: Sequence[PoolMember], 
         return
     tasks = tuple(member.task for member in pool)
     by_key = {one.key: one for one in facts.existing}
+    members = [by_key[one.key].adapter for one in pool if one.key in by_key]
+    recipes = [*trained, *(one for one in members if one is not None)]
+    method = entry_points.adapter_method(recipes[0].method) if recipes else None
+    each = [] if method is None else [method.settings.model_validate(one.settings) for one in recipes]
     for choice in study.choices:
         fault = choice.plugin.complaint(choice.settings, tasks, target)
+        if not fault and method is not None:
+            fault = choice.plugin.misfit(choice.settings, method, each, facts.backbone.shape)
         if fault:
             raise UsageError(f"{choice.kind} on {target}: {fault}")
         for name in (SOURCE_HEAD, *choice.plugin.of_target):

@@ -68,6 +68,9 @@ class AdapterMethod(Checked, ABC):
     """Frozen model of ``[adapter.settings]``; unknown keys refused."""
     combinable: bool = False
     """Whether adapters can be stacked into a pool: their last factor is linear."""
+    merge_spaces: frozenset[str] = frozenset()
+    """What merges can add up: ``"parameters"`` where sums of adapters' tensors mean something, ``"product"`` where
+    tensors act as products of two factors; what the layer's ``products`` says."""
     exclusive: bool = False
     """Whether it trains the backbone's own weights, so that its lanes cannot share a pass."""
     training: Mapping[str, float] = {}
@@ -145,6 +148,10 @@ class Combiner(Checked, ABC):
     layer takes each by keyword, with that value as default. A spec that does not write them keeps its keys."""
     of_target: frozenset[str] = frozenset()
     """Those of its dimensions that need the target's own adapter in the pool, unless they are 0."""
+    limits: Mapping[str, tuple[float, float]] = {}
+    """Least and greatest value that makes sense of a dimension, by name; a spec that leaves them is refused."""
+    reads_rows: bool = False
+    """Whether coefficients are decided by rows of the target before training."""
     token_dependent: bool = False
     """Whether coefficients differ from token to token; such combinations do not fold into one adapter."""
 
@@ -168,6 +175,24 @@ class Combiner(Checked, ABC):
             target: Full name of the target task.
         """
         del settings, pool, target
+        return None
+
+    def misfit(
+        self,
+        settings: BaseModel,
+        method: AdapterMethod,
+        each: Sequence[BaseModel],
+        shape: BackboneShape | None,
+    ) -> str | None:
+        """Return why adapters of a method cannot be combined like this, in words; ``None``: they can.
+
+        Args:
+            settings: The combiner's.
+            method: Of all adapters.
+            each: Settings of every adapter, as far as they are known.
+            shape: The backbone's; ``None`` while it is not known.
+        """
+        del settings, method, each, shape
         return None
 
     def points(self, settings: BaseModel) -> Sequence[tuple[str, BaseModel]]:

@@ -51,7 +51,7 @@ def tables() -> tuple[Table, ...]:
 
 def table_of(model: type[BaseModel], path: str) -> Table:
     """Return one model's keys as a table, for example those of a plug-in's settings."""
-    schema = model.model_json_schema()
+    schema = plain(model.model_json_schema())
     return next(iter(_tables(schema, schema, path, required=False)))
 
 

@@ -181,6 +181,7 @@ def _dimensions(plugin: Combiner, kind: str, document: Mapping[str, Any]) -> Ite
             near = suggest(name, known)
             hint = f'did you mean "{near}"?' if near else f"it has {', '.join(known)}"
             yield Complaint((*path, name), "key", f"{kind} has no dimension {name!r}", hint)
+    yield from _limits(plugin, kind, own, path)
     search = _table(document, "search")
     if search.get("sampler") != "grid":
         return
@@ -287,6 +288,23 @@ def _outside(written: Any, value: Any) -> str | None:
     return None if takes(space, float(value)) else f"is searched in {space_words(space)}, got {show(value)}"
 
 
+def _limits(plugin: Combiner, kind: str, own: Mapping[str, Any], path: Path) -> Iterator[Complaint]:
+    """Check that what a spec searches makes sense to the combiner."""
+    for name, (least, greatest) in plugin.limits.items():
+        try:
+            low, high = bounds_of(parse_space(own[name]))
+        except (KeyError, ValueError):
+            continue  # not written, or complained of already
+        if low < least or high > greatest:
+            wrong = low if low < least else high
+            yield Complaint(
+                (*path, name),
+                "value",
+                f"{name} of {kind} lies between {least:g} and {greatest:g}, got {wrong:g}",
+                None,
+            )
+
+
 def _fit(plugin: Combiner, kind: str, path: Path, document: Mapping[str, Any]) -> Iterator[Complaint]:
     """Check grids and pools, which needs settings that are valid."""
     combiner = _table(document, "combiner")
@@ -307,6 +325,29 @@ def _fit(plugin: Combiner, kind: str, path: Path, document: Mapping[str, Any]) -
         if fault:
             hint = 'add it to pool.tasks, and keep pool.target = "include"'
             yield Complaint(path, "value", f"{kind}: {fault}", hint)
+    yield from _misfit(plugin, kind, path, document, [point for _, point in points])
+
+
+def _misfit(
+    plugin: Combiner, kind: str, path: Path, document: Mapping[str, Any], settings: Sequence[BaseModel]
+) -> Iterator[Complaint]:
+    """Check that a combiner takes adapters of the pool's method; those that exist are the plan's to check."""
+    adapter = _table(document, "adapter")
+    name = adapter.get("method", AdapterSpec.model_fields["method"].default)
+    if not isinstance(name, str) or not _table(document, "pool").get("tasks"):
+        return
+    method = _look_up(("adapter", "method"), name, entry_points.adapter_method)
+    if isinstance(method, Complaint):
+        return
+    try:
+        each = [method.settings.model_validate(_table(adapter, "settings"))]
+    except (ValidationError, ValueError, OverflowError):
+        return  # complained of already
+    for point in settings:
+        fault = plugin.misfit(point, method, each, None)
+        if fault:
+            yield Complaint(path, "value", f"{kind}: {fault}", "take another combiner, or another method")
+            return
 
 
 def _starts(plugin: Combiner, kind: str, document: Mapping[str, Any]) -> Iterator[Complaint]:

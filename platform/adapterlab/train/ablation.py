@@ -61,7 +61,10 @@ class WithoutSource(Adaptation):
         whole = self.whole
         point = whole.pool.shape.point(*at)
         pool, h = self._reduced(whole.pool.points[point], shared)
-        return whole.combiner.forward({**whole.fixed, **tensors}, point, pool, x, h, generator=None)
+        own: Mapping[str, Tensor] = {**whole.fixed, **tensors}
+        if whole.token_dependent:
+            own = whole.combiner.without(own, self.source)
+        return whole.combiner.forward(own, point, pool, x, h, generator=None)
 
     def _reduced(self, pool: FrozenPool, h: Tensor) -> tuple[FrozenPool, Tensor]:
         """Return the pool without the source: left out where a softmax would count it, else zeroed."""

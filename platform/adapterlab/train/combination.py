@@ -189,12 +189,12 @@ def pool_for(
         backbone: The backbone they are for.
 
     Raises:
-        UsageError: The method's adapters cannot be combined.
+        UsageError: The method's adapters cannot be combined, or not merged.
     """
     if combiner.averages:
         # In the backbone's precision, so that a mean is rounded no earlier than everything else.
         precise = [{name: one.to(backbone.dtype) for name, one in each.items()} for each in adapters]
-        adapters = [combiner.reduce(fixed, precise)]
+        adapters = [combiner.merge(fixed, precise, method)]
     return SourcePool.build(method, adapters, backbone)
 
 

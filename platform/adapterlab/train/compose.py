@@ -151,7 +151,11 @@ def compose(
         UsageError: The combiner's coefficients must be given.
     """
     if combiner.needs_context:
-        tensors = _fixed(combiner, coefficients, names)
+        count = combiner.pool.sources
+        sources = tuple(names) or tuple(f"adapter {number}" for number in range(count))
+        own = [dict(one) for one in adapters]
+        context = PoolContext(sources, target=sources[-1], method=method, adapters=own)
+        tensors = _fixed(combiner, coefficients, context)
     else:
         fresh = combiner.initial(stream(0, "combiner init"))
         tensors = {
@@ -167,13 +171,11 @@ def compose(
 
 
 def _fixed(
-    combiner: CombinerLayer, coefficients: Tensor | Mapping[str, Tensor] | None, names: Sequence[str]
+    combiner: CombinerLayer, coefficients: Tensor | Mapping[str, Tensor] | None, context: PoolContext
 ) -> Tensors:
-    count = combiner.pool.sources
     if coefficients is None:
-        sources = tuple(names) or tuple(f"adapter {number}" for number in range(count))
-        return combiner.fixed(PoolContext(sources, target=sources[-1]))
-    wanted = {"omega": torch.empty(1, count, 1)}  # one number per source, the same everywhere
+        return combiner.fixed(context)
+    wanted = {"omega": torch.empty(1, combiner.pool.sources, 1)}  # one number per source, the same everywhere
     return _checked(_named(coefficients, wanted), wanted)
 
 

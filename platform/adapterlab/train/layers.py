@@ -173,6 +173,20 @@ class MethodLayer(Joined, Checked, ABC):
             f"combinations of {type(self).__name__} adapters cannot be folded into one: it has no fold()"
         )
 
+    def products(self) -> tuple[tuple[str, str], ...]:
+        """Return the names of tensors that act as products alone, ``first @ second``; none is allowed.
+
+        For merges, which add adapters up entry by entry: of two factors each then takes the root of a weight, or the
+        products themselves are added up. Every other tensor of an adapter acts by itself.
+
+        Raises:
+            UsageError: Sums of the method's tensors mean nothing, so that its adapters cannot be merged.
+        """
+        raise UsageError(
+            f"adapters of {type(self).__name__} cannot be merged: sums of their parameters mean nothing",
+            remedy="Combine their outputs instead, with scalearn or uniform_average.",
+        )
+
     def lr_factor(self, name: str) -> float:
         """Return a tensor's learning rate over the lane's; 1 unless the method says otherwise."""
         del name
@@ -228,7 +242,7 @@ class CombinerLayer(Joined, Checked, ABC):
     reads: frozenset[str] = frozenset("x")
     """Whether the adapters' input ``x`` is read; if not, it comes as it lies where lanes are together."""
     averages: bool = False
-    """Whether it makes one adapter of the pool's before training, by their parameters: see :meth:`reduce`."""
+    """Whether it makes one adapter of the pool's before training, by their parameters: see :meth:`merge`."""
     needs_context: bool = False
     """Whether :meth:`fixed` returns tensors, which are then decided before training."""
 
@@ -292,9 +306,39 @@ class CombinerLayer(Joined, Checked, ABC):
         del context
         return {}
 
+    def without(self, tensors: Mapping[str, Tensor], source: int) -> Mapping[str, Tensor]:
+        """Return the tensors for a pool that one source has left; those that are not by source stay as they are.
+
+        Asked for ``platform contributions``, of a combiner whose coefficients depend on the token.
+        """
+        del source
+        return tensors
+
     def reduce(self, tensors: Mapping[str, Tensor], adapters: Sequence[Mapping[str, Tensor]]) -> Tensors:
-        """Return the one adapter that an averaging combiner works on; ``tensors`` are the fixed ones."""
-        raise NotImplementedError(f"{type(self).__name__} averages, so it needs reduce()")
+        """Return the one adapter that an averaging combiner works on; ``tensors`` are the fixed ones.
+
+        Enough for a mean, which asks nothing of the method; :meth:`merge` is told of the method too.
+        """
+        raise NotImplementedError(f"{type(self).__name__} averages, so it needs reduce() or merge()")
+
+    def merge(
+        self, tensors: Mapping[str, Tensor], adapters: Sequence[Mapping[str, Tensor]], method: MethodLayer
+    ) -> Tensors:
+        """Return the one adapter, of the same method, that an averaging combiner works on.
+
+        Called again wherever a transfer is run or exported, so the same arguments must give the same adapter. It
+        may depend on the trial's dimensions.
+
+        Args:
+            tensors: The fixed ones.
+            adapters: The T adapters in coefficient order.
+            method: Torch side of their method, which knows what a merge needs: :meth:`MethodLayer.products`.
+
+        Raises:
+            AdapterlabError: They cannot be merged.
+        """
+        del method
+        return self.reduce(tensors, adapters)
 
 
 MEAN_COEFFICIENTS = "mean_coefficients"
@@ -327,6 +371,14 @@ class PoolContext:
     cache: Path | None = None
     """Folder of this machine's caches."""
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    method: MethodLayer | None = None
+    """Torch side of the adapters' method; ``None`` where the pool is not at hand."""
+    adapters: Sequence[Tensors] = ()
+    """The adapters' tensors, in coefficient order; none where they are not at hand."""
+    few_rows: Callable[[Mapping[str, Tensor], int, int], tuple[Tensor, Tensor]] | None = None
+    """From an adapter's tensors, a number of rows and a seed to the states that the target's head would read of random
+    rows of its training split, (N, d), and what they should lead to, (N, C), float64: one column a class or label, or the
+    number. ``None`` where they are not at hand."""
 
 
 class HeadLayer(Joined, Checked, ABC):

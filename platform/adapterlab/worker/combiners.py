@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from adapterlab.planning.steps import StudyJob
 from adapterlab.records import PoolShape, TaskData
@@ -13,6 +14,7 @@ from adapterlab.spec.search_space import TrialSetting
 from adapterlab.train import weights
 from adapterlab.train.adaptation import SourcePool
 from adapterlab.train.combination import Combination, HeadStart, pool_for
+from adapterlab.train.features import FewRows
 from adapterlab.train.lane import Lane, transfer_lane
 from adapterlab.train.layers import CombinerLayer, MethodLayer, ModelFolder, PoolContext, Tensors
 from adapterlab.train.pooling import adopted
@@ -99,7 +101,7 @@ class StudyCombiner:
     def __post_init__(self) -> None:
         self.recipe = self.job.recipe(self.kind)
         self._fixed: Tensors | None = None
-        self._averaged: SourcePool | None = None
+        self._merged: WeakValueDictionary[tuple[tuple[str, float], ...], SourcePool] = WeakValueDictionary()
         self.plugin = combiner(self.kind)
         self.settings = self.plugin.settings.model_validate(self.recipe.settings)
 
@@ -115,15 +117,18 @@ class StudyCombiner:
             self._fixed = layer.fixed(self._context())
         return self._fixed
 
-    def pool_of(self, layer: CombinerLayer) -> SourcePool:
-        """Return what it works on: the study's pool, or the one adapter it makes of it."""
+    def pool_of(self, layer: CombinerLayer, setting: TrialSetting) -> SourcePool:
+        """Return what it works on: the study's pool, or the one adapter it makes of it under a setting."""
         if not layer.averages:
             return self.study.pool
-        if self._averaged is None:
-            self._averaged = pool_for(
+        # Trials of equal dimensions share the adapter, and it is forgotten with the last lane that needs it.
+        key = tuple(sorted(setting.dimensions.items()))
+        pool = self._merged.get(key)
+        if pool is None:
+            pool = self._merged[key] = pool_for(
                 layer, self.fixed_of(layer), self.study.method, self.study.adapters, self.worker.backbone
             )
-        return self._averaged
+        return pool
 
     def lane(self, setting: TrialSetting, *, seed: int, name: str, sees_test: bool = False) -> Lane:
         """Return a lane that trains one setting with one seed."""
@@ -135,7 +140,7 @@ class StudyCombiner:
         return transfer_lane(
             backbone,
             Combination(
-                self.pool_of(layer),
+                self.pool_of(layer, setting),
                 layer,
                 placed,
                 token_dependent=self.plugin.token_dependent,
@@ -163,4 +168,7 @@ class StudyCombiner:
             },
             cache=self.worker.context.stores.cache,
             device=self.worker.backbone.device,
+            method=self.study.method,
+            adapters=self.study.adapters,
+            few_rows=FewRows(self.worker.backbone, self.study.method, self.task),
         )

@@ -206,6 +206,35 @@ def test_a_grid_sampler_needs_choices_of_every_combiner():
     assert complaints({"kind": ["adapterfusion", "single"]}, search=search) == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "adapter", "words"),
+    [
+        ("ties", {"method": "compacter_pp"}, "adapters of compacter_pp cannot be merged"),
+        ("dare_ties", {"method": "propetl"}, "adapters of propetl cannot be merged"),
+        ("svd", {}, "merges products of two factors, which adapters of pfeiffer do not have"),
+        ("arrow", {}, "routes by the products of two factors, which adapters of pfeiffer do not have"),
+    ],
+)
+def test_a_combiner_refuses_adapters_that_it_cannot_take(kind, adapter, words):
+    (found,) = complaints({"kind": ["scalearn", kind]}, adapter=adapter)
+    assert found.path == ("combiner", "kind", 1)
+    assert words in found.message
+    assert complaints({"kind": ["scalearn", kind]}, adapter={"method": "lora"}) == []
+
+
+@pytest.mark.parametrize(
+    "space",
+    [0.0, 1.5, {"low": 0.5, "high": 2.0}, {"choices": [0.2, 0.0]}],
+    ids=["none", "more", "range", "choice"],
+)
+def test_a_dimension_keeps_to_what_its_combiner_can_take(space):
+    own = {"ties": {"search": {"density": space}}}
+    (found,) = complaints({"kind": "ties", "per_kind": own})
+    assert found.path == ("combiner", "per_kind", "ties", "search", "density")
+    assert "density of ties lies between 0.001 and 1" in found.message
+    assert complaints({"kind": "ties", "per_kind": {"ties": {"search": {"density": 0.5}}}}) == []
+
+
 def test_adapters_that_cannot_be_combined_are_refused():
     (complaint,) = complaints({"kind": "scalearn"}, adapter={"method": "ia3"})
     assert complaint.path == ("adapter", "method")

@@ -19,6 +19,7 @@ from adapterlab.registry.entry_points import adapter_method
 from adapterlab.spec.search_space import TrialSetting
 from adapterlab.train import weights
 from adapterlab.train.capacity import Capacity
+from adapterlab.train.layers import PoolContext
 from adapterlab.train.loop import train_lanes
 from adapterlab.worker.combiners import StudyCombiners
 from adapterlab.worker.worker import Worker
@@ -140,13 +141,12 @@ def test_a_trial_chooses_its_combiner_and_brings_that_ones_dimensions(world):
             TrialSetting.of({"combiner": "scalearn", "lr": 1e-2, "init_scale": 2.0, "dropout": 0.0})
         )
         assert combiners.of(TrialSetting.of({"combiner": "tempered", "lr": 1e-2})) is first
-        cold = first.layer(TrialSetting.of({"combiner": "tempered", "lr": 1e-2, "temperature": 0.1}))
-        plain = second.layer(
-            TrialSetting.of({"combiner": "scalearn", "lr": 1e-2, "init_scale": 1.0, "dropout": 0.2})
-        )
+        low = TrialSetting.of({"combiner": "tempered", "lr": 1e-2, "temperature": 0.1})
+        small = TrialSetting.of({"combiner": "scalearn", "lr": 1e-2, "init_scale": 1.0, "dropout": 0.2})
+        cold, plain = first.layer(low), second.layer(small)
         assert cold.temperature == 0.1
         assert (plain.start.scale, plain.dropout) == (1.0, 0.2)
-        assert first.pool_of(cold) is second.pool_of(plain)
+        assert first.pool_of(cold, low) is second.pool_of(plain, small)
 
 
 @pytest.mark.usefixtures("tempered")
@@ -157,3 +157,20 @@ def test_a_dimension_that_is_not_there_is_an_error_and_not_passed_over(world):
         for settings in ({"lr": 1e-2}, {"lr": 1e-2, "temperature": 1.0, "dropout": 0.1}):
             with pytest.raises(TypeError, match=r"temperature|dropout"):
                 combiner.layer(TrialSetting.of(settings))
+
+
+def test_trials_of_a_merge_share_its_adapter_where_their_dimensions_are_equal(world, monkeypatch):
+    """The learning rate changes no adapter; how much is kept of the sources does."""
+    with world.open() as catalog:
+        combiners, _ = combiners_of(world, catalog, "ties")
+        ties = combiners.of(TrialSetting.of({"lr": 1e-2}))
+        sources = tuple(f"a/{number}" for number in range(combiners.shape.sources))
+        monkeypatch.setattr(ties, "_context", lambda: PoolContext(sources, sources[-1]))
+        settings = [
+            TrialSetting.of({"lr": lr, "density": density, "scale": 1.0})
+            for lr, density in ((1e-2, 0.2), (1e-3, 0.2), (1e-2, 0.9))
+        ]
+        first, again, other = (ties.pool_of(ties.layer(one), one) for one in settings)
+        assert first is again
+        assert first.sources == other.sources == 1
+        assert not torch.equal(first.points[0].up, other.points[0].up)

@@ -1,0 +1,1 @@
+"""Arrow: every token is routed to the LoRAs whose strongest direction it points along."""

@@ -1,0 +1,1 @@
+"""Merges: one adapter made of a pool's parameters, without training."""
