@@ -236,7 +236,9 @@ def adapter_tensors(tensors: Tensors, name: str, architecture: str) -> Tensors:
         match = _OURS.fullmatch(key)
         assert match is not None, key
         layer, part = int(match["layer"]), match["part"]
-        prefix = f"{names_of(architecture).prefix}encoder.layer.{layer}.{modules[match['point']]}.adapters.{name}"
+        prefix = (
+            f"{names_of(architecture).prefix}encoder.layer.{layer}.{modules[match['point']]}.adapters.{name}"
+        )
         found[f"{prefix}.{PARTS[part]}"] = _padded(part, tensor, widest[layer])
     return found
 

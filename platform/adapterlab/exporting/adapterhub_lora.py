@@ -54,7 +54,16 @@ _ATTENTION = {"q": "attention.query", "k": "attention.key", "v": "attention.valu
 _ELSEWHERE = {"intermediate_lora": "ffn.up", "output_lora": "ffn.down"}
 _OF_TRAINING = frozenset({"dropout", "dtype", "init_weights", "init_weights_seed"})
 _OF_PLACES = frozenset(
-    {"alpha", "architecture", "attn_matrices", "composition_mode", "leave_out", "r", "selfattn_lora", *_ELSEWHERE}
+    {
+        "alpha",
+        "architecture",
+        "attn_matrices",
+        "composition_mode",
+        "leave_out",
+        "r",
+        "selfattn_lora",
+        *_ELSEWHERE,
+    }
 )
 _DEFAULTS = {"selfattn_lora": True, "intermediate_lora": False, "output_lora": False}
 _KEY = re.compile(
@@ -174,7 +183,15 @@ def read_hub_lora(folder: Path) -> FolderHubLora:
     except ValidationError as error:
         raise DataError(f"{where}: {error.errors()[0]['msg']}") from None
     return FolderHubLora(
-        folder, method, validated, tensors, about.architecture, about.name, about.model_name, about.hidden_size, layers
+        folder,
+        method,
+        validated,
+        tensors,
+        about.architecture,
+        about.name,
+        about.model_name,
+        about.hidden_size,
+        layers,
     )
 
 
@@ -200,7 +217,9 @@ def _check_settings(settings: Mapping[str, Any], where: str) -> None:
 def _sites(settings: Mapping[str, Any]) -> tuple[str, ...]:
     said = {key: settings.get(key, usual) for key, usual in _DEFAULTS.items()}
     letters = settings.get("attn_matrices", ["q", "v"]) if said["selfattn_lora"] else []
-    chosen = {_ATTENTION[letter] for letter in letters} | {site for key, site in _ELSEWHERE.items() if said[key]}
+    chosen = {_ATTENTION[letter] for letter in letters} | {
+        site for key, site in _ELSEWHERE.items() if said[key]
+    }
     return tuple(site for site in MODULES if site in chosen)
 
 
@@ -246,6 +265,8 @@ def _additions(points: Mapping[tuple[int, str], Tensors], rank: int, where: str)
     for (layer, site), parts in points.items():
         a, b = parts.get("lora_A"), parts.get("lora_B")
         if a is None or b is None or a.dim() != 2 or b.dim() != 2 or not a.shape[0] == b.shape[1] == rank:
-            raise DataError(f"{where}: layer {layer}, {MODULES[site]}: tensors are missing or not of rank {rank}")
+            raise DataError(
+                f"{where}: layer {layer}, {MODULES[site]}: tensors are missing or not of rank {rank}"
+            )
         tensors[f"layer.{layer}.{site}.a"], tensors[f"layer.{layer}.{site}.b"] = a, b
     return tensors

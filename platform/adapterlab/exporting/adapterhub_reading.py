@@ -53,18 +53,24 @@ _SHARED = re.compile(
 )
 _SHOWN = 4
 _LEARNED = ("learned", "channel")
-_READ = "Read here: seq_bn (pfeiffer), double_seq_bn (houlsby), compacter and compacter++."
+_READ = "Read here: seq_bn (pfeiffer), double_seq_bn (houlsby), compacter and compacter++; lora and ia3."
 
 
-@dataclass(frozen=True)
-class Description:
-    """What an adapter's config says."""
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What every adapter's config says besides its settings."""
 
     name: str
     architecture: str
     """``model_type`` of the backbone it was made for."""
     model_name: str
     hidden_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description(About):
+    """What a bottleneck's config says."""
+
     non_linearity: str
     scaling: float
     """Constant factor on the adapter's output; 1 where it is learned."""
@@ -111,7 +117,8 @@ def describe(config: Any, where: str) -> Description:
         )
     if settings.get("architecture") is not None:
         raise DataError(
-            f"{where}: a {settings['architecture']!r} adapter, expected a bottleneck adapter (seq_bn, pfeiffer)"
+            f"{where}: a {settings['architecture']!r} adapter, expected a bottleneck adapter",
+            remedy=_READ,
         )
     # The layout of 2020 has it in every config; only adapters of languages had its tensors, which are refused.
     settled = {"architecture"} | ({"invertible_adapter"} if config.get("type") == "text_task" else set())
@@ -125,20 +132,31 @@ def describe(config: Any, where: str) -> Description:
                 remedy=_READ,
             )
     method, modules = _placement(settings, where)
-    hidden_size = _whole(config, "hidden_size", where)
+    its = about(config, where)
     return Description(
-        name=_text(config, "name", where),
-        architecture=_architecture(config, where),
-        model_name=str(config.get("model_name") or ""),
-        hidden_size=hidden_size,
+        **vars(its),
         non_linearity=_non_linearity(config, settings, where),
         scaling=_scaling(settings, where),
-        left_out=_left_out(settings, where),
-        reduction_factor=_factors(settings, hidden_size, where),
+        left_out=left_out(settings, where),
+        reduction_factor=_factors(settings, its.hidden_size, where),
         method=method,
         modules=modules,
         learned_scaling=settings.get("scaling") in _LEARNED,
         phm=phm.settings_of(settings, where) if settings.get("phm_layer") else None,
+    )
+
+
+def about(config: Mapping[str, Any], where: str) -> About:
+    """Return what a config says besides its settings.
+
+    Raises:
+        DataError: It is malformed, or of a backbone that does not run here.
+    """
+    return About(
+        name=_text(config, "name", where),
+        architecture=_architecture(config, where),
+        model_name=str(config.get("model_name") or ""),
+        hidden_size=_whole(config, "hidden_size", where),
     )
 
 
@@ -186,7 +204,14 @@ def of_state_dict(found: Mapping[str, Any], name: str, architecture: str, hidden
     }
     factors = {layer: hub.reduction_factor(hidden_size, max(1, width)) for layer, width in widths.items()}
     return Description(
-        name, architecture, "", hidden_size, str(hub.SEQ_BN["non_linearity"]), 1.0, frozenset(), factors
+        name=name,
+        architecture=architecture,
+        model_name="",
+        hidden_size=hidden_size,
+        non_linearity=str(hub.SEQ_BN["non_linearity"]),
+        scaling=1.0,
+        left_out=frozenset(),
+        reduction_factor=factors,
     )
 
 
@@ -202,34 +227,11 @@ def our_tensors(found: Tensors, described: Description, where: str) -> Tensors:
         DataError: Tensors are missing, misshapen, or there are others.
     """
     points = {theirs: ours for ours, theirs in hub.PLACEMENTS[described.method].modules.items()}
-    prefixes = ("", hub.names_of(described.architecture).prefix)
-    raw: dict[tuple[int, str], Tensors] = {}
-    shared: Tensors = {}
-    extra, seen = [], set()
-    for key, tensor in found.items():
-        match, common = _KEY.fullmatch(key), _SHARED.fullmatch(key)
-        its = match or common
-        if its is None or its["name"] != described.name or its["prefix"] not in prefixes:
-            extra.append(key)
-        elif common is not None and described.phm is not None:
-            shared[common["part"]] = tensor
-        elif match is None or match["module"] not in described.modules:
-            extra.append(key)
-        else:
-            seen.add(match["prefix"])
-            part = raw.setdefault((int(match["layer"]), points[match["module"]]), {})
-            if match["part"] in part:
-                extra.append(key)
-            part[match["part"]] = tensor
-    if extra or len(seen) > 1:
-        raise DataError(
-            f"{where}: tensors that do not belong to a {described.method} adapter named {described.name!r}: "
-            f"{_some(extra or list(found))}"
-        )
+    raw, shared = _sorted_out(found, described, where)
     named: Tensors = {}
-    for (layer, point), part in raw.items():
+    for (layer, module), part in raw.items():
         for name, tensor in _plain_parts(part, shared, described, f"{where}: layer {layer}").items():
-            named[f"layer.{layer}.{point}{name}"] = tensor
+            named[f"layer.{layer}.{points[module]}{name}"] = tensor
     numbers = {int(name.split(".")[1]) for name in named}
     strays = sorted(numbers & described.left_out)
     if strays:
@@ -242,6 +244,41 @@ def our_tensors(found: Tensors, described: Description, where: str) -> Tensors:
         for module in described.modules:
             _check_point(named, layer, points[module], described, where)
     return _with_all_points(named, layers, described)
+
+
+def _sorted_out(
+    found: Tensors, described: Description, where: str
+) -> tuple[dict[tuple[int, str], Tensors], Tensors]:
+    """Return the tensors of each bottleneck by layer and module, and what all of them share.
+
+    Raises:
+        DataError: There are others, or some twice.
+    """
+    prefixes = ("", hub.names_of(described.architecture).prefix)
+    raw: dict[tuple[int, str], Tensors] = {}
+    shared: Tensors = {}
+    extra, seen = [], set()
+    for key, tensor in found.items():
+        match, common = _KEY.fullmatch(key), _SHARED.fullmatch(key)
+        its = match or common
+        if its is None or its["name"] != described.name or its["prefix"] not in prefixes:
+            extra.append(key)
+            continue
+        seen.add(its["prefix"])
+        if common is not None and described.phm is not None:
+            shared[common["part"]] = tensor
+        elif match is not None and match["module"] in described.modules:
+            parts = raw.setdefault((int(match["layer"]), match["module"]), {})
+            extra += [key] if match["part"] in parts else []
+            parts[match["part"]] = tensor
+        else:
+            extra.append(key)
+    if extra or len(seen) > 1:
+        raise DataError(
+            f"{where}: tensors that do not belong to a {described.method} adapter named {described.name!r}: "
+            f"{_some(extra or list(found))}"
+        )
+    return raw, shared
 
 
 def _plain_parts(part: Tensors, shared: Tensors, described: Description, where: str) -> Tensors:
@@ -414,7 +451,12 @@ def _architecture(config: Mapping[str, Any], where: str) -> str:
     return str(architecture)
 
 
-def _left_out(settings: Mapping[str, Any], where: str) -> frozenset[int]:
+def left_out(settings: Mapping[str, Any], where: str) -> frozenset[int]:
+    """Return the layers that a config leaves out.
+
+    Raises:
+        DataError: These are no numbers of layers.
+    """
     layers = settings.get("leave_out") or []
     if not isinstance(layers, list) or not all(type(one) is int and 0 <= one < 100_000 for one in layers):
         raise DataError(f"{where}: leave_out is {layers!r}, expected numbers of layers")

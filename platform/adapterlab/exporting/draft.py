@@ -57,7 +57,7 @@ class Exported:
     files: tuple[str, ...]
     """Below the folder."""
     format: str = "adapterhub"
-    """``"adapterhub"``, ``"adapterhub-fusion"`` or ``"peft"``."""
+    """``"adapterhub"``, ``"adapterhub-fusion"``, ``"adapterhub-ia3"``, ``"peft"`` or ``"peft-ia3"``."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON-able mapping."""

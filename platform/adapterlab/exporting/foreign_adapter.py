@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from adapterlab.errors import BackboneError, DataError, NotFoundError
+from adapterlab.errors import BackboneError, NotFoundError
 from adapterlab.exporting import adapterhub as hub
 from adapterlab.exporting import adapterhub_lora, peft, peft_ia3
 from adapterlab.exporting import adapterhub_reading as reading

@@ -23,11 +23,11 @@ from adapterlab.errors import BackboneError, DataError, NotFoundError
 from adapterlab.exporting import adapterhub as hub
 from adapterlab.exporting.adapter_folder import read_json, weights_of
 from adapterlab.exporting.classifiers import Classifier, read_classifier
-from adapterlab.exporting.dora import as_lora
 from adapterlab.exporting.linear_maps import MODULES, SITES, TARGETS, module
 from adapterlab.exporting.peft_settings import LoraConfig, PeftConfig
 from adapterlab.records import BackboneShape
 from adapterlab.registry.entry_points import adapter_method
+from adapterlab.train.dora import as_lora
 from adapterlab.train.layers import Tensors
 from adapterlab.train.tensor_files import read_tensor_file
 
@@ -39,9 +39,7 @@ if TYPE_CHECKING:
 
 _ROOT = "base_model.model."
 _ORDER = tuple(MODULES)
-_OURS = re.compile(
-    rf"layer\.(?P<layer>\d+)\.(?P<site>{'|'.join(map(re.escape, MODULES))})\.(?P<part>[ab])"
-)
+_OURS = re.compile(rf"layer\.(?P<layer>\d+)\.(?P<site>{'|'.join(map(re.escape, MODULES))})\.(?P<part>[ab])")
 _THEIRS = re.compile(
     r"base_model\.model\.(?P<prefix>|[a-z_]+\.)encoder\.layer\.(?P<layer>0|[1-9]\d{0,3})\."
     rf"(?P<module>{'|'.join(map(re.escape, SITES))})\.(?P<part>lora_A\.weight|lora_B\.weight|"
@@ -118,7 +116,9 @@ class FolderLora:
     def _as_loras(self, weights: Weights) -> Tensors:
         """Return the plain LoRAs that a DoRA's are on this backbone."""
         names = {
-            f"{layer} {site}": [f"{prefix}{module(layer, site)}.weight" for prefix in (self.prefix, "", *_prefixes())]
+            f"{layer} {site}": [
+                f"{prefix}{module(layer, site)}.weight" for prefix in (self.prefix, "", *_prefixes())
+            ]
             for layer, site in self.magnitudes
         }
         frozen = weights(names)

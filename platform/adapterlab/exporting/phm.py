@@ -13,8 +13,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from adapterlab.errors import DataError
 from adapterlab.train.layers import Tensors
 
@@ -68,52 +66,58 @@ def dense(part: Tensors, shared: Tensors, settings: Mapping[str, Any], where: st
     Raises:
         DataError: Tensors are missing, do not fit each other, or there are others.
     """
-    left = set(part)
+    used: set[str] = set()
     found: Tensors = {}
-
-    def take(own: str, of_all: str, *, is_shared: bool) -> Tensor:
-        tensor = shared.get(of_all) if is_shared else part.get(own)
-        left.discard(own if not is_shared else "")
-        if tensor is None:
-            raise DataError(f"{where}: a Compacter without {of_all if is_shared else own}")
-        if tensor.dim() != 3:
-            raise DataError(f"{where}: {own} has shape {tuple(tensor.shape)}, expected three axes")
-        return tensor.double()
-
-    def product(own: str, of_all: str, *, is_shared: bool, factorised: bool) -> Tensor:
-        if not factorised:
-            return take(own, of_all, is_shared=is_shared)
-        return take(f"{own}_left", f"{of_all}_left", is_shared=is_shared) @ take(
-            f"{own}_right", f"{of_all}_right", is_shared=is_shared
-        )
-
+    precision = next(iter(part.values())).dtype
     for position, place in _PLACES.items():
-        try:
-            rule = product(
-                f"{place}.phm_rule",
-                "phm_rule",
-                is_shared=settings["shared_phm_rule"],
-                factorised=settings["factorized_phm_rule"],
-            )
-            weight = product(
-                f"{place}.W",
-                f"W_{position}",
-                is_shared=settings["shared_W_phm"],
-                factorised=settings["factorized_phm_W"],
-            )
-            whole = torch.einsum("nab,npq->apbq", rule, weight)  # (n, i/n, n, e/n)
-        except RuntimeError as error:
-            raise DataError(f"{where}: {place}: its factors do not fit each other ({error})") from None
-        precision = next(iter(part.values())).dtype if part else torch.float32
-        found[f"{place}.weight"] = whole.flatten(2).flatten(0, 1).mT.to(precision).contiguous()  # (e, i)
-        outputs = found[f"{place}.weight"].shape[0]
-        if settings["phm_bias"]:
-            if f"{place}.b" not in part:
-                raise DataError(f"{where}: a Compacter without {place}.b")
-            left.discard(f"{place}.b")
-            found[f"{place}.bias"] = part[f"{place}.b"]
-        else:
-            found[f"{place}.bias"] = torch.zeros(outputs, dtype=precision)
-    if left:
-        raise DataError(f"{where}: not of a Compacter as its config says: {', '.join(sorted(left)[:4])}")
+        own = {
+            name.removeprefix(f"{place}."): tensor
+            for name, tensor in part.items()
+            if name.startswith(f"{place}.")
+        }
+        at = f"{where}: {place}"
+        rule, rule_names = _factor(own, shared, "phm_rule", "phm_rule", settings, at)
+        weight, weight_names = _factor(own, shared, "W", f"W_{position}", settings, at)
+        whole = _sum_of_products(rule, weight, at)  # (i, e)
+        used |= {f"{place}.{name}" for name in (*rule_names, *weight_names)}
+        found[f"{place}.weight"] = whole.mT.to(precision).contiguous()
+        if settings["phm_bias"] and "b" not in own:
+            raise DataError(f"{at}: no bias b")
+        used |= {f"{place}.b"} & set(part) if settings["phm_bias"] else set()
+        bias = own["b"] if settings["phm_bias"] else whole.new_zeros(whole.shape[1]).to(precision)
+        found[f"{place}.bias"] = bias
+    if left := sorted(set(part) - used):
+        raise DataError(f"{where}: not of a Compacter as its config says: {', '.join(left[:4])}")
     return found
+
+
+def _factor(
+    own: Tensors, shared: Tensors, name: str, of_all: str, settings: Mapping[str, Any], where: str
+) -> tuple[Tensor, tuple[str, ...]]:
+    """Return the rule or the weights in double precision, and what of the projection's own it is made of."""
+    kind = "phm_rule" if name == "phm_rule" else "W"
+    is_shared = settings["shared_phm_rule" if kind == "phm_rule" else "shared_W_phm"]
+    factorised = settings["factorized_phm_rule" if kind == "phm_rule" else "factorized_phm_W"]
+    held, stem = (shared, of_all) if is_shared else (own, name)
+    names = (f"{stem}_left", f"{stem}_right") if factorised else (stem,)
+    factors = []
+    for one in names:
+        tensor = held.get(one)
+        if tensor is None or tensor.dim() != 3:
+            raise DataError(
+                f"{where}: no {one} of three axes{', shared by all,' if is_shared else ''} is there"
+            )
+        factors.append(tensor.double())
+    try:
+        whole = factors[0] @ factors[1] if factorised else factors[0]
+    except RuntimeError as error:
+        raise DataError(f"{where}: {stem}: its factors do not fit each other ({error})") from None
+    return whole, () if is_shared else names
+
+
+def _sum_of_products(rule: Tensor, weight: Tensor, where: str) -> Tensor:
+    """Return ``Σ_i A_i ⊗ W_i``: (n, n, n), (n, i/n, e/n) -> (i, e)."""
+    if rule.shape[0] != weight.shape[0]:
+        raise DataError(f"{where}: a rule of {rule.shape[0]} summands, weights of {weight.shape[0]}")
+    product = (rule[:, :, None, :, None] * weight[:, None, :, None, :]).sum(0)  # (n, i/n, n, e/n)
+    return product.flatten(2).flatten(0, 1)
