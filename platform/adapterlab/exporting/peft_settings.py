@@ -208,7 +208,7 @@ def _checked(
     """Return a config of which every setting is known, or has a value that changes nothing."""
     if not isinstance(settings, Mapping):
         raise DataError(f"{where}: no adapter's config")
-    for key, value in settings.items():
+    for key, value in sorted(settings.items(), key=lambda item: item[0] != "peft_type"):  # that one says most
         plain = plain_at.get(key, _EMPTY)
         if key in known or any(value is one or value == one for one in plain):
             continue
