@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import adapterlab
+from adapterlab import api
 from adapterlab.backbones.weight_files import weight_files
 from adapterlab.errors import DataError
 from adapterlab.exporting import backbone_references as backbones
@@ -173,7 +174,7 @@ def test_what_they_wrote_answers_as_there(written, name):
 @pytest.mark.parametrize("name", READ)
 def test_what_they_wrote_is_imported_and_answers_as_there(written, name, tmp_path, monkeypatch):
     monkeypatch.setenv("ADAPTERLAB_HOME", str(tmp_path))
-    (result,) = adapterlab.api.import_adapters(written.folder / name, backbone=str(written.backbone))
+    (result,) = api.import_adapters(written.folder / name, backbone=str(written.backbone))
     assert result.fault is None
     backbone = written.load()
     with open_at(tmp_path) as catalog:

@@ -236,7 +236,9 @@ class Draft(ABC):
     def _coefficients(self) -> None:
         coefficients = self.trained.coefficients(self.origin.loaded.shape)
         if coefficients is not None:
-            self.tensors(COEFFICIENTS, coefficients.named())
+            # Points may share one set of them, which safetensors does not write twice.
+            own = {name: one.detach().clone() for name, one in coefficients.named().items()}
+            self.tensors(COEFFICIENTS, own)
 
     def _self_test(self) -> float:
         """Read the draft back, run it, and compare it with what was trained; return the difference."""

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import adapterlab
+from adapterlab import api
 from adapterlab.errors import DataError, UsageError
 from adapterlab.exporting import peft
 from adapterlab.exporting.runnable_folder import open_folder
@@ -200,7 +201,7 @@ def test_every_placement_leaves_and_comes_back(worlds, tmp_path, monkeypatch, na
             wanted = outputs(backbone, open_trained(catalog, key).seat(backbone), rows)
         got = outputs(backbone, open_folder(folder).seat(backbone, folder), rows)
         np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
-        (imported,) = adapterlab.api.import_adapters(folder, backbone=str(world.backbone), task="mine/again")
+        (imported,) = api.import_adapters(folder, backbone=str(world.backbone), task="mine/again")
         assert imported.fault is None
         assert imported.record.method == method
 
