@@ -62,7 +62,8 @@ class Model:
             if name not in ranks:
                 continue
             rank, factor = ranks[name]
-            a, b = torch.randn(rank, D) * 0.3, torch.randn(D, rank) * 0.3
+            outputs, inputs = module.weight.shape
+            a, b = torch.randn(rank, inputs) * 0.3, torch.randn(outputs, rank) * 0.3
             tensors[f"base_model.model.{name}.lora_A.weight"] = a
             tensors[f"base_model.model.{name}.lora_B.weight"] = b
             module.weight.data += factor * (b @ a)
