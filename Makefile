@@ -39,7 +39,7 @@ chaos: $(STAMP)  ## run rounds of random faults: make chaos ROUNDS=1000 SEED=7
 browser: $(STAMP)  ## run the tests that drive a real browser
 	@$(BIN)/python -m pytest -q -m browser
 
-adapterhub: $(STAMP)  ## load exports with AdapterHub's adapters, in an environment of its own
+adapterhub: $(STAMP)  ## read and write folders with real adapters and PEFT, in an environment of their own
 	@$(BIN)/python -m pytest -q -m adapterhub
 
 lint: $(STAMP)  ## check style and format

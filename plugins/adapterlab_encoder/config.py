@@ -136,13 +136,15 @@ def encoder_shape(
     d, inner = hidden_size, intermediate_size
     matrices = 4 * d * d + 2 * d * inner
     block = matrices + 4 * d + inner + d + 4 * d  # biases of the six maps, two LayerNorms
-    plain = ("attention.query", "attention.key", "attention.value", "attention.out")
+    attention = ("query", "key", "value", "context", "dense", "out")
     return BackboneShape(
         layers=layers,
         hidden_size=d,
         sites=(
-            *(Site(name, d, d) for name in plain),
+            *(Site(f"attention.{name}", d, d) for name in attention),
             Site("ffn.up", d, inner),
+            Site("ffn.inner", inner, inner),
+            Site("ffn.down", inner, d),
             Site("ffn.out", d, d),
             Site("ffn", d, d),
         ),

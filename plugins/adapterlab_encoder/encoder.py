@@ -154,11 +154,14 @@ class Encoder(Backbone):
         looking = h if rows is None else h.index_select(0, rows)
         keep, share = self._kept(batch, numbers, layer, one_row=looking is not h)
         gathered = self._attend(block, looking, h, batch.merged, added, keep, share)
-        attended = F.linear(gathered, *block.attention_out)
+        gathered = added("attention.context", gathered, gathered)
+        attended = added("attention.dense", gathered, F.linear(gathered, *block.attention_out))
         attended = self._drop(attended, batch, numbers, (layer, _ATTENDED))
         a = self._layer_norm(added("attention.out", attended, attended) + looking, block.attention_norm)
         inner = ACTIVATIONS[self.config.activation](added("ffn.up", a, F.linear(a, *block.up)))
-        f = self._drop(F.linear(inner, *block.down), batch, numbers, (layer, _FED))
+        inner = added("ffn.inner", inner, inner)
+        down = added("ffn.down", inner, F.linear(inner, *block.down))
+        f = self._drop(down, batch, numbers, (layer, _FED))
         return added("ffn.out", f, f) + a
 
     def _after_ffn(self, z: Tensor, hook: Hook | None, layer: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""(IA)³'s mathematics: a factor for each output of three linear maps.
+"""(IA)³'s mathematics: a factor for each output of linear maps, or for each of their inputs.
 
 Shapes: ``N`` token rows, ``d`` hidden size, ``e`` a linear map's outputs, ``L`` layers.
 

@@ -12,7 +12,16 @@ from adapterlab.plugin import AdapterMethod, BackboneShape
 if TYPE_CHECKING:
     from adapterlab.plugin import MethodLayer
 
-_ORDER = ("query", "key", "value")
+_SITES = {
+    "query": "attention.query",
+    "key": "attention.key",
+    "value": "attention.value",
+    "attention_output": "attention.dense",
+    "intermediate": "ffn.up",
+    "output": "ffn.down",
+}
+"""The linear maps of a layer, as AdapterHub and transformers call them, and the sites of a backbone."""
+Target = Literal["query", "key", "value", "attention_output", "intermediate", "output"]
 
 
 class LoraSettings(BaseModel):
@@ -24,26 +33,27 @@ class LoraSettings(BaseModel):
     """Rank of each addition."""
     alpha: Annotated[float, Field(gt=0, le=4096)] = 8.0
     """Additions are multiplied by ``alpha / r``."""
-    targets: Annotated[
-        tuple[Literal["query", "key", "value"], ...], Field(strict=False, min_length=1, max_length=3)
-    ] = ("query", "value")
-    """Which projections of the attention get one."""
+    targets: Annotated[tuple[Target, ...], Field(strict=False, min_length=1, max_length=len(_SITES))] = (
+        "query",
+        "value",
+    )
+    """Which linear maps get one: of the attention, and of the feed-forward block (``intermediate``, ``output``)."""
 
     @field_validator("targets")
     @classmethod
     def _in_order(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(targets)) < len(targets):
             raise ValueError("a target is listed twice")
-        return tuple(name for name in _ORDER if name in targets)  # one order, one key
+        return tuple(name for name in _SITES if name in targets)  # one order, one key
 
     @property
     def sites(self) -> tuple[str, ...]:
         """The targets as a backbone names them."""
-        return tuple(f"attention.{target}" for target in self.targets)
+        return tuple(_SITES[target] for target in self.targets)
 
 
 class Lora(AdapterMethod):
-    """``y = W x + b + (α/r)·B A x`` in the attention's projections.
+    """``y = W x + b + (α/r)·B A x`` in the attention's projections, or in any linear map of a layer.
 
     Source: LoRA, arXiv 2106.09685, section 4.1.
     """
@@ -62,7 +72,7 @@ class Lora(AdapterMethod):
         """Return the first's settings with the targets of all: scales and ranks may differ, and targets be missing."""
         first = each[0]
         targets = {target for one in each if isinstance(one, LoraSettings) for target in one.targets}
-        return first.model_copy(update={"targets": tuple(name for name in _ORDER if name in targets)})
+        return first.model_copy(update={"targets": tuple(name for name in _SITES if name in targets)})
 
     def folds_into(self, settings: BaseModel) -> tuple[str, BaseModel]:
         """Return what a combination of its adapters is: a LoRA of rank ``T·r``, the scale unchanged."""

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import subprocess
-import sys
-import tempfile
-import venv
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from filelock import FileLock
 
 import adapterlab
 from adapterlab.exporting import backbone_references as backbones
@@ -23,50 +16,17 @@ from adapterlab.exporting.draft import Exported
 from adapterlab.exporting.stored_models import open_trained
 from adapterlab.train.adaptation import OwnAdapter, Seat
 from adapterlab.train.heads import head_layer
-from adapterlab.train.passes import gather
 from adapterlab.train.predict import outputs
 from adapterlab_bottleneck.plugin import PFEIFFER, PfeifferSettings
-from tiny_models import random_examples
+from foreign_environment import batch, hub_python, rows_of, run_in  # noqa: F401 - a fixture
 from tiny_trained import COMBINERS, Trained, write_trained
 
 pytestmark = [pytest.mark.adapterhub, pytest.mark.timeout(1800)]
 
-CONSTRAINTS = Path(__file__).with_name("adapterhub-constraints.txt")
-LOADER = Path(__file__).parents[1] / "support" / "adapterhub_loader.py"
 SAFE = {"use_safetensors": True}
 NAMES = [*COMBINERS, "stsb", "source", "tolerance", "pickles", "an4", "an4_v2"]
 FUSIONS = ["fusion", "fusion_pickles"]
 """Setups; the first one again after the others, on adapters that are there already."""
-ROWS = random_examples(12, 2, seed=4, vocab=25)
-
-
-@pytest.fixture(scope="session")
-def hub_python() -> Path:
-    """Python of an environment with ``adapters``; kept beside the temporary files for the next run."""
-    mark = hashlib.sha256(CONSTRAINTS.read_bytes() + sys.version.encode()).hexdigest()[:12]
-    folder = Path(tempfile.gettempdir()) / f"adapterlab-adapterhub-{mark}"
-    python = folder / "bin" / "python"
-    with FileLock(f"{folder}.lock"):
-        if not (folder / "complete").exists():
-            venv.create(folder, with_pip=True, clear=True)
-            # torch is named in the same command, so that no other build of it is fetched.
-            wanted = ["adapters==1.3.0", "torch==2.13.0"]
-            subprocess.run(
-                [
-                    python,
-                    "-m",
-                    "pip",
-                    "install",
-                    "--quiet",
-                    "--disable-pip-version-check",
-                    "-c",
-                    CONSTRAINTS,
-                    *wanted,
-                ],
-                check=True,
-            )
-            (folder / "complete").touch()
-    return python
 
 
 @dataclass(frozen=True)
@@ -83,7 +43,7 @@ class Loaded:
 
 
 @pytest.fixture(scope="module", params=["bert", "roberta", "xlm-roberta"])
-def loaded(request, hub_python, tmp_path_factory) -> Loaded:
+def loaded(request, hub_python, tmp_path_factory) -> Loaded:  # noqa: F811 - the fixture
     """Export everything, then load all of it into one model in the other environment."""
     folder = tmp_path_factory.mktemp(request.param)
     world = write_trained(folder, request.param)
@@ -115,27 +75,9 @@ def loaded(request, hub_python, tmp_path_factory) -> Loaded:
         for name in (*NAMES, *FUSIONS)
     ]
     work = {"backbone": str(world.backbone), "rows": batch(request.param), "jobs": jobs}
-    done = subprocess.run(
-        [hub_python, LOADER], input=json.dumps(work), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
+    said = run_in(hub_python, "adapterhub_loader.py", work)
     both = [dict(zip((*NAMES, *FUSIONS), part, strict=True)) for part in np.array_split(said["answers"], 2)]
     return Loaded(world, folders, keys, exported, both[0], both[1], said["version"])
-
-
-def batch(architecture):
-    """The rows as transformers wants them: padded, with masks."""
-    rectangle = gather(ROWS, np.arange(len(ROWS)))
-    mask = torch.arange(rectangle.token_ids.shape[1])[None] < rectangle.lengths[:, None]
-    pad = 0 if architecture == "bert" else 1
-    types = rectangle.type_ids if architecture == "bert" else torch.zeros_like(rectangle.type_ids)
-    ids = torch.where(mask, rectangle.token_ids.clamp(min=4), pad)
-    return {
-        "input_ids": ids.tolist(),
-        "attention_mask": mask.long().tolist(),
-        "token_type_ids": types.tolist(),
-    }
 
 
 def ours(loaded, name, dtype):
@@ -153,11 +95,7 @@ def ours(loaded, name, dtype):
     else:
         with loaded.world.open() as catalog:
             seat = open_trained(catalog, loaded.keys[name]).seat(backbone)
-    bert = backbone.config.architecture == "bert"
-    rows = type(ROWS)(
-        ROWS.token_ids.clip(min=4), ROWS.type_ids if bert else 0 * ROWS.type_ids, ROWS.offsets, ROWS.labels
-    )
-    return outputs(backbone, seat, rows)
+    return outputs(backbone, seat, rows_of(backbone.config.architecture))
 
 
 @pytest.mark.parametrize("name", NAMES)

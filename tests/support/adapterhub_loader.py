@@ -1,7 +1,8 @@
-"""Runs in AdapterHub's own environment: loads exports with ``adapters`` and prints their logits.
+"""Runs in an environment of its own: loads exports with ``adapters`` or PEFT and prints their logits.
 
 Standard input: ``{"backbone": …, "rows": [{"input_ids", "attention_mask", "token_type_ids"}],
-"jobs": [{"folder", "arguments", "precision", "again", "setup"}]}``; a setup is a fusion with its adapters. Standard output: one JSON list, an entry a job.
+"jobs": [{"folder", "arguments", "precision", "again", "setup"}]}``; a setup is a fusion with its adapters, and
+``library`` is ``"peft"`` for a folder of PEFT. Standard output: one JSON list, an entry a job.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ def main() -> None:
     work = json.load(sys.stdin)
     model = AutoAdapterModel.from_pretrained(work["backbone"]).eval()
     batch = {name: torch.tensor(values) for name, values in work["rows"].items()}
-    answers = [run(model, batch, job) for job in work["jobs"]]
+    answers = [
+        run_peft(work["backbone"], batch, job) if job.get("library") == "peft" else run(model, batch, job)
+        for job in work["jobs"]
+    ]
     json.dump({"version": __version__, "answers": answers}, sys.stdout)
 
 
@@ -39,8 +43,25 @@ def run(model, batch, job):
     with torch.no_grad():
         logits = model(**batch).logits
     adapter = model.get_adapter(name)
-    widths = [adapter[layer]["output_adapter"].adapter_down[0].out_features for layer in sorted(adapter)]
+    modules = [adapter[layer].get("output_adapter") for layer in sorted(adapter)]
+    widths = [one.adapter_down[0].out_features for one in modules if one is not None]
     return {"name": name, "logits": logits.double().tolist(), "widths": widths, **info}
+
+
+def run_peft(backbone, batch, job):
+    """Load a folder of PEFT into a model of its own, and return what it says."""
+    import peft  # type: ignore[import-not-found]
+    from safetensors.torch import load_file
+    from transformers import AutoModelForSequenceClassification
+
+    torch.manual_seed(0)  # what the folder forgets would differ from run to run
+    held = load_file(f"{job['folder']}/adapter_model.safetensors")
+    (outputs,) = (len(one) for key, one in held.items() if key.endswith(("classifier.bias", "out_proj.bias")))
+    model = AutoModelForSequenceClassification.from_pretrained(backbone, num_labels=outputs)
+    model = peft.PeftModel.from_pretrained(model, job["folder"]).eval()
+    with torch.no_grad():
+        logits = model(**batch).logits
+    return {"name": job["folder"], "logits": logits.double().tolist()}
 
 
 def run_setup(model, batch, job):

@@ -154,10 +154,13 @@ def write_trained(
         transfers = {
             kind: _publish_transfer(catalog, kind, "glue/rte", 2, pool, common, shape)
             for kind in (*COMBINERS, "adapterfusion")
+            if adapter_method(method).combinable
         }
-        transfers["stsb"] = _publish_transfer(catalog, "scalearn_pp", "glue/stsb", 1, pool, common, shape)
-        transfers["cola"] = _publish_transfer(catalog, "scalearn", "glue/cola", 2, pool, common, shape)
-        study = catalog.get_transfer(transfers["scalearn"]).study_key
+        study = ""
+        if transfers:
+            transfers["stsb"] = _publish_transfer(catalog, "scalearn_pp", "glue/stsb", 1, pool, common, shape)
+            transfers["cola"] = _publish_transfer(catalog, "scalearn", "glue/cola", 2, pool, common, shape)
+            study = catalog.get_transfer(transfers["scalearn"]).study_key
         spec = {
             "backbone": {"source": f"folder:{backbone}", "revision": None},
             "data": {"max_length": MAX_LENGTH},

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from adapterlab.errors import DataError, NotFoundError
 from adapterlab.exporting import adapterhub as hub
@@ -13,6 +15,7 @@ from adapterlab.exporting import adapterhub_reading as reading
 from adapterlab.exporting.classifiers import Classifier
 from adapterlab.given_files import read_json_file, shortened
 from adapterlab.records import ProblemType
+from adapterlab.registry.entry_points import adapter_method
 from adapterlab.train.layers import Tensors
 from adapterlab.train.tensor_files import read_tensor_file
 
@@ -50,11 +53,11 @@ class FolderHead(Classifier):
 
 
 def read_adapter(folder: Path) -> FolderAdapter:
-    """Read the adapter of a folder: safetensors, or else a ``.bin`` by torch's restricted unpickler.
+    """Read the bottleneck adapter of a folder: safetensors, or else a ``.bin`` by torch's restricted unpickler.
 
     Raises:
         NotFoundError: There is no adapter in it.
-        DataError: It is damaged, not a Pfeiffer adapter, or would run code.
+        DataError: It is damaged, not a bottleneck adapter that runs here, or would run code.
     """
     described = reading.describe(read_json(folder / hub.ADAPTER_CONFIG), str(folder / hub.ADAPTER_CONFIG))
     path = weights_of(folder, hub.ADAPTER_WEIGHTS, hub.ADAPTER_PICKLE)
@@ -63,6 +66,23 @@ def read_adapter(folder: Path) -> FolderAdapter:
     tensors = reading.our_tensors(read_tensor_file(path), described, str(path))
     layers = 1 + max(int(name.split(".")[1]) for name in tensors)
     return FolderAdapter(folder, described, tensors, layers, read_facts(folder))
+
+
+def bottleneck_settings(adapters: Sequence[FolderAdapter]) -> Any:
+    """Return the settings that bottleneck adapters of folders share.
+
+    Raises:
+        DataError: They differ in method or non-linearity, or have one that is not known.
+    """
+    kinds = {(one.described.method, one.described.non_linearity): one.folder for one in adapters}
+    if len(kinds) > 1:
+        told = ", ".join(f"{folder} has {kind} ({method})" for (method, kind), folder in kinds.items())
+        raise DataError(f"adapters of one pool must share their non-linearity: {told}")
+    (method, kind), folder = next(iter(kinds.items()))
+    try:
+        return adapter_method(method).settings.model_validate({"non_linearity": kind})
+    except ValidationError as error:
+        raise DataError(f"{folder}: non_linearity {kind!r}: {error.errors()[0]['msg']}") from None
 
 
 def read_head(folder: Path) -> FolderHead | None:

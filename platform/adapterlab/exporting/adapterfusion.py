@@ -83,9 +83,10 @@ def seat_of(setup: fusion.FolderSetup, backbone: Backbone) -> Seat:
         setup: As it was read.
         backbone: It must have the setup's depth and width.
     """
-    from adapterlab.exporting.single_adapter import pfeiffer_settings, plain_head
+    from adapterlab.exporting.adapter_folder import bottleneck_settings
+    from adapterlab.exporting.single_adapter import plain_head
 
-    method = adapter_method(hub.METHOD).layer(pfeiffer_settings(setup.sources), backbone.shape)
+    method = adapter_method(hub.METHOD).layer(bottleneck_settings(setup.sources), backbone.shape)
     pool = SourcePool.build(method, [source.tensors for source in setup.sources], backbone)
     plugin = combiner(fusion.COMBINER)
     layer = combiner_layer(plugin, plugin.settings(), pool.shape)

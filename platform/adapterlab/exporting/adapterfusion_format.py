@@ -291,6 +291,10 @@ def _check_source(source: FolderAdapter, name: str, fusion: FolderFusion, where:
     told = source.described
     if told.name != name:
         raise DataError(f"{where}: the adapter in folder {name!r} is named {told.name!r}")
+    if told.method != hub.METHOD:
+        raise DataError(
+            f"{where}: adapter {name!r} is a {told.method} adapter; fusions of {hub.METHOD} adapters can be run here"
+        )
     wanted = (fusion.architecture, fusion.hidden_size, fusion.layers)
     got = (told.architecture, told.hidden_size, source.layers)
     if got != wanted:

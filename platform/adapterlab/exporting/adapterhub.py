@@ -1,7 +1,8 @@
 """AdapterHub's folder format: its configs, and what it calls our tensors, as ``adapters`` 1.3.0 writes them.
 
 The Pfeiffer adapter is its ``seq_bn``: one bottleneck after the feed-forward block, between two
-applications of the pre-trained LayerNorm.
+applications of the pre-trained LayerNorm. The Houlsby adapter is its ``double_seq_bn``: a bottleneck on the output
+of each sub-block, before residual and LayerNorm.
 
 Shapes: ``L`` layers, ``d`` hidden size, ``r_l`` bottleneck width of a layer, ``C`` outputs of a head.
 
@@ -12,7 +13,9 @@ Source: adapters 1.3.0, ``configuration/adapter_config.py``, ``methods/bottlenec
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from adapterlab.errors import UsageError
@@ -22,6 +25,28 @@ from adapterlab.train.layers import Tensors
 
 METHOD = "pfeiffer"
 """The adapter method this format is known for."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a method's bottlenecks stand, as the library has it."""
+
+    settings: Mapping[str, Any]
+    """What of its config makes it so."""
+    modules: Mapping[str, str]
+    """Modules of a layer that hold a bottleneck, by what our names of it begin with behind the layer."""
+
+
+PLACEMENTS: Mapping[str, Placement] = {
+    METHOD: Placement(
+        {"mh_adapter": False, "output_adapter": True, "original_ln_before": True}, {"": "output"}
+    ),
+    "houlsby": Placement(
+        {"mh_adapter": True, "output_adapter": True, "original_ln_before": False},
+        {"attention.out.": "attention.output", "ffn.out.": "output"},
+    ),
+}
+"""The methods whose adapters are bottlenecks there."""
 LIBRARY_VERSION = "adapters.1.3.0"
 ADAPTER_CONFIG, HEAD_CONFIG = "adapter_config.json", "head_config.json"
 ADAPTER_WEIGHTS, HEAD_WEIGHTS = "adapter.safetensors", "model_head.safetensors"
@@ -69,6 +94,7 @@ PARTS = {
     "up.weight": "adapter_up.weight",
     "up.bias": "adapter_up.bias",
 }
+_OURS = re.compile(r"layer\.(?P<layer>\d+)\.(?P<point>.*?)(?P<part>(?:down|up)\.(?:weight|bias))")
 HEAD_PARTS = {"head.dense": "1", "head.out": "4"}
 """Dropout, Linear, tanh, dropout, Linear: the places of the two that have weights."""
 
@@ -106,8 +132,9 @@ def adapter_config(
     hidden_size: int,
     widths: Sequence[int],
     non_linearity: str,
+    method: str = METHOD,
 ) -> dict[str, Any]:
-    """Return ``adapter_config.json`` of a Pfeiffer adapter.
+    """Return ``adapter_config.json`` of a bottleneck adapter.
 
     Args:
         name: The adapter's name, also part of its tensors' names.
@@ -116,11 +143,13 @@ def adapter_config(
         hidden_size: d.
         widths: Bottleneck width of each layer.
         non_linearity: Between the projections.
+        method: One of :data:`PLACEMENTS`.
     """
     factors = [reduction_factor(hidden_size, width) for width in widths]
     same = len(set(factors)) == 1
     settings = {
         **SEQ_BN,
+        **PLACEMENTS[method].settings,
         "non_linearity": non_linearity,
         "reduction_factor": factors[0] if same else {str(layer): one for layer, one in enumerate(factors)},
     }
@@ -182,14 +211,48 @@ def reduction_factor(hidden_size: int, width: int) -> float:
     return factor
 
 
+def widths(tensors: Tensors, layers: int) -> tuple[int, ...]:
+    """Return the bottleneck width of each layer: the greatest of its bottlenecks, which all have it in the library."""
+    return tuple(
+        max(
+            int(one.shape[0])
+            for key, one in tensors.items()
+            if key.startswith(f"layer.{layer}.") and key.endswith("down.bias")
+        )
+        for layer in range(layers)
+    )
+
+
 def adapter_tensors(tensors: Tensors, name: str, architecture: str) -> Tensors:
-    """Return our Pfeiffer tensors under the library's names."""
+    """Return a bottleneck adapter's tensors under the library's names.
+
+    Bottlenecks of one layer that differ in width get inner units that add nothing: there one factor says the width
+    of all of them.
+    """
+    modules = {ours: theirs for one in PLACEMENTS.values() for ours, theirs in one.modules.items()}
+    widest = widths(tensors, 1 + max(int(key.split(".")[1]) for key in tensors))
     found: Tensors = {}
     for key, tensor in tensors.items():
-        _, layer, part = key.split(".", 2)
-        prefix = f"{names_of(architecture).prefix}encoder.layer.{layer}.output.adapters.{name}"
-        found[f"{prefix}.{PARTS[part]}"] = tensor
+        match = _OURS.fullmatch(key)
+        assert match is not None, key
+        layer, part = int(match["layer"]), match["part"]
+        prefix = (
+            f"{names_of(architecture).prefix}encoder.layer.{layer}.{modules[match['point']]}.adapters.{name}"
+        )
+        found[f"{prefix}.{PARTS[part]}"] = _padded(part, tensor, widest[layer])
     return found
+
+
+def _padded(part: str, tensor: Any, width: int) -> Any:
+    """Return a bottleneck's tensor with ``width`` inner units: (r, d), (r,) or (d, r); a bias of the output as it is."""
+    axis = {"down.weight": 0, "down.bias": 0, "up.weight": 1}.get(part)
+    if axis is None or tensor.shape[axis] == width:
+        return tensor
+    size = list(tensor.shape)
+    size[axis] = width
+    padded = tensor.new_zeros(size)
+    padded.narrow(axis, 0, tensor.shape[axis]).copy_(tensor)
+    return padded
 
 
 def head_tensors(tensors: Tensors, name: str) -> Tensors:

@@ -14,6 +14,7 @@ from typing import Any
 
 from adapterlab.errors import DataError
 from adapterlab.exporting import adapterhub as hub
+from adapterlab.exporting import phm
 from adapterlab.exporting.classifiers import Classifier, read_classifier
 from adapterlab.records import ProblemType
 from adapterlab.train.layers import Tensors
@@ -24,21 +25,15 @@ _HEAD_TYPES = {
 }
 """Heads of the library that have our two layers, besides its ``classification``."""
 _MUST_BE: Mapping[str, Any] = {
-    "mh_adapter": False,
-    "output_adapter": True,
     "cross_adapter": False,
-    "original_ln_before": True,
     "original_ln_after": True,
-    "residual_before_ln": True,
     "ln_before": False,
     "ln_after": False,
     "is_parallel": False,
     "use_gating": False,
-    "phm_layer": False,
     "inv_adapter": None,
 }
-"""What makes a bottleneck a Pfeiffer adapter; the library's default where a config lacks it."""
-_BOTTLENECK_DEFAULTS = {**_MUST_BE, "original_ln_before": False, "output_adapter": None, "mh_adapter": None}
+"""What a bottleneck has here, wherever it stands; the library's default where a config lacks it."""
 _OLD_ACTIVATIONS = {"gelu": "gelu_new", "gelu_orig": "gelu"}
 """Configs without a version are older than a change of names. Source: ``utils.ACTIVATION_RENAME``."""
 _WIDEST = 1 << 20
@@ -48,28 +43,49 @@ _MOST = 1 << 31
 """Beyond any width or number of classes."""
 _SITE = r"(?:adapters|layer_text_task_adapters|layer_text_lang_adapters)"
 _KEY = re.compile(
-    rf"(?P<prefix>|[a-z_]+\.)encoder\.layer\.(?P<layer>0|[1-9]\d?\d?\d?)\.output\.{_SITE}\.(?P<name>.+)\."
-    r"(?P<part>adapter_down\.0\.weight|adapter_down\.0\.bias|adapter_up\.weight|adapter_up\.bias)"
+    rf"(?P<prefix>|[a-z_]+\.)encoder\.layer\.(?P<layer>0|[1-9]\d?\d?\d?)\.(?P<module>(?:attention\.)?output)\."
+    rf"{_SITE}\.(?P<name>.+)\."
+    r"(?P<part>adapter_down\.0\.weight|adapter_down\.0\.bias|adapter_up\.weight|adapter_up\.bias|scaling|"
+    rf"adapter_(?:down\.0|up)\.(?:{'|'.join(phm.PARTS)}))"
+)
+_SHARED = re.compile(
+    rf"(?P<prefix>|[a-z_]+\.)shared_parameters\.(?P<name>.+)\.(?P<part>{'|'.join(phm.SHARED)})"
 )
 _SHOWN = 4
+_LEARNED = ("learned", "channel")
+_READ = "Read here: seq_bn (pfeiffer), double_seq_bn (houlsby), compacter and compacter++; lora and ia3."
 
 
-@dataclass(frozen=True)
-class Description:
-    """What an adapter's config says."""
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What every adapter's config says besides its settings."""
 
     name: str
     architecture: str
     """``model_type`` of the backbone it was made for."""
     model_name: str
     hidden_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description(About):
+    """What a bottleneck's config says."""
+
     non_linearity: str
     scaling: float
-    """Constant factor on the adapter's output."""
+    """Constant factor on the adapter's output; 1 where it is learned."""
     left_out: frozenset[int]
     """Layers without an adapter."""
     reduction_factor: Mapping[str, float]
     """By number of the layer, as text; ``"default"`` for the others."""
+    method: str = hub.METHOD
+    """The adapter method that it is."""
+    modules: tuple[str, ...] = ("output",)
+    """Modules of a layer that have a bottleneck."""
+    learned_scaling: bool = False
+    """Whether a factor on its output, or one for each dimension, is among its tensors."""
+    phm: Mapping[str, Any] | None = None
+    """Settings of a Compacter's projections; ``None`` for dense ones."""
 
     def width(self, layer: int) -> int:
         """Return the bottleneck width of a layer, as the library computes it.
@@ -85,7 +101,7 @@ class Description:
 
 
 def describe(config: Any, where: str) -> Description:
-    """Return what an ``adapter_config.json`` says, if it is a Pfeiffer adapter of a backbone we run.
+    """Return what an ``adapter_config.json`` says, if it is a bottleneck, placed as a method here, of a backbone we run.
 
     Args:
         config: The parsed file.
@@ -101,7 +117,8 @@ def describe(config: Any, where: str) -> Description:
         )
     if settings.get("architecture") is not None:
         raise DataError(
-            f"{where}: a {settings['architecture']!r} adapter, expected a bottleneck adapter (seq_bn, pfeiffer)"
+            f"{where}: a {settings['architecture']!r} adapter, expected a bottleneck adapter",
+            remedy=_READ,
         )
     # The layout of 2020 has it in every config; only adapters of languages had its tensors, which are refused.
     settled = {"architecture"} | ({"invertible_adapter"} if config.get("type") == "text_task" else set())
@@ -109,22 +126,68 @@ def describe(config: Any, where: str) -> Description:
     if unknown:
         raise DataError(f"{where}: unknown settings that may change the result: {', '.join(unknown)}")
     for key, wanted in _MUST_BE.items():
-        if settings.get(key, _BOTTLENECK_DEFAULTS[key]) != wanted:
+        if settings.get(key, wanted) != wanted:
             raise DataError(
-                f"{where}: {key} = {settings.get(key)!r}, a Pfeiffer adapter has {wanted!r}",
-                remedy="Only seq_bn (pfeiffer) adapters can be combined with each other here.",
+                f"{where}: {key} = {settings.get(key)!r}, the bottlenecks that run here have {wanted!r}",
+                remedy=_READ,
             )
-    hidden_size = _whole(config, "hidden_size", where)
+    method, modules = _placement(settings, where)
+    its = about(config, where)
     return Description(
+        **vars(its),
+        non_linearity=_non_linearity(config, settings, where),
+        scaling=_scaling(settings, where),
+        left_out=left_out(settings, where),
+        reduction_factor=_factors(settings, its.hidden_size, where),
+        method=method,
+        modules=modules,
+        learned_scaling=settings.get("scaling") in _LEARNED,
+        phm=phm.settings_of(settings, where) if settings.get("phm_layer") else None,
+    )
+
+
+def about(config: Mapping[str, Any], where: str) -> About:
+    """Return what a config says besides its settings.
+
+    Raises:
+        DataError: It is malformed, or of a backbone that does not run here.
+    """
+    return About(
         name=_text(config, "name", where),
         architecture=_architecture(config, where),
         model_name=str(config.get("model_name") or ""),
-        hidden_size=hidden_size,
-        non_linearity=_non_linearity(config, settings, where),
-        scaling=_scaling(settings, where),
-        left_out=_left_out(settings, where),
-        reduction_factor=_factors(settings, hidden_size, where),
+        hidden_size=_whole(config, "hidden_size", where),
     )
+
+
+def _placement(settings: Mapping[str, Any], where: str) -> tuple[str, tuple[str, ...]]:
+    """Return the method whose bottlenecks stand where these do, and the modules that have one."""
+    has = {
+        module: settings.get(key)
+        for key, module in (("mh_adapter", "attention.output"), ("output_adapter", "output"))
+    }
+    for key, value in (("mh_adapter", has["attention.output"]), ("output_adapter", has["output"])):
+        if not isinstance(value, bool):
+            raise DataError(f"{where}: {key} = {value!r}, expected true or false")
+    modules = tuple(module for module, there in has.items() if there)
+    if not modules:
+        raise DataError(f"{where}: mh_adapter = False and output_adapter = False: an adapter that is nowhere")
+    before = settings.get("original_ln_before", False)
+    residual = settings.get("residual_before_ln", True)
+    if before is False and residual in (True, False):  # of one value there, whatever the setting
+        return "houlsby", modules
+    if before is not True or residual is not True:
+        raise DataError(
+            f"{where}: residual_before_ln = {residual!r} with original_ln_before = {before!r} is not run here",
+            remedy=_READ,
+        )
+    if modules != ("output",):
+        raise DataError(
+            f"{where}: mh_adapter = {has['attention.output']!r} with original_ln_before = True and output_adapter = "
+            f"{has['output']!r}: only behind the feed-forward block a bottleneck stands between two LayerNorms here",
+            remedy=_READ,
+        )
+    return hub.METHOD, modules
 
 
 def adapter_name(found: Mapping[str, Any]) -> str | None:
@@ -141,7 +204,14 @@ def of_state_dict(found: Mapping[str, Any], name: str, architecture: str, hidden
     }
     factors = {layer: hub.reduction_factor(hidden_size, max(1, width)) for layer, width in widths.items()}
     return Description(
-        name, architecture, "", hidden_size, str(hub.SEQ_BN["non_linearity"]), 1.0, frozenset(), factors
+        name=name,
+        architecture=architecture,
+        model_name="",
+        hidden_size=hidden_size,
+        non_linearity=str(hub.SEQ_BN["non_linearity"]),
+        scaling=1.0,
+        left_out=frozenset(),
+        reduction_factor=factors,
     )
 
 
@@ -156,22 +226,12 @@ def our_tensors(found: Tensors, described: Description, where: str) -> Tensors:
     Raises:
         DataError: Tensors are missing, misshapen, or there are others.
     """
-    parts = {theirs: ours for ours, theirs in hub.PARTS.items()}
-    prefixes = ("", hub.names_of(described.architecture).prefix)
+    points = {theirs: ours for ours, theirs in hub.PLACEMENTS[described.method].modules.items()}
+    raw, shared = _sorted_out(found, described, where)
     named: Tensors = {}
-    extra, seen = [], set()
-    for key, tensor in found.items():
-        match = _KEY.fullmatch(key)
-        if match is None or match["name"] != described.name or match["prefix"] not in prefixes:
-            extra.append(key)
-            continue
-        seen.add(match["prefix"])
-        named[f"layer.{int(match['layer'])}.{parts[match['part']]}"] = tensor
-    if extra or len(seen) > 1 or len(named) != len(found) - len(extra):
-        odd = extra or list(found)
-        raise DataError(
-            f"{where}: tensors that do not belong to a Pfeiffer adapter named {described.name!r}: {_some(odd)}"
-        )
+    for (layer, module), part in raw.items():
+        for name, tensor in _plain_parts(part, shared, described, f"{where}: layer {layer}").items():
+            named[f"layer.{layer}.{points[module]}{name}"] = tensor
     numbers = {int(name.split(".")[1]) for name in named}
     strays = sorted(numbers & described.left_out)
     if strays:
@@ -181,8 +241,71 @@ def our_tensors(found: Tensors, described: Description, where: str) -> Tensors:
         absent = sorted(set(range(layers)) - numbers - described.left_out)
         raise DataError(f"{where}: no tensors for layer {absent[0] if absent else 0}")
     for layer in sorted(numbers):
-        _check_layer(named, layer, described, where)
-    return _with_all_layers(named, layers, described)
+        for module in described.modules:
+            _check_point(named, layer, points[module], described, where)
+    return _with_all_points(named, layers, described)
+
+
+def _sorted_out(
+    found: Tensors, described: Description, where: str
+) -> tuple[dict[tuple[int, str], Tensors], Tensors]:
+    """Return the tensors of each bottleneck by layer and module, and what all of them share.
+
+    Raises:
+        DataError: There are others, or some twice.
+    """
+    prefixes = ("", hub.names_of(described.architecture).prefix)
+    raw: dict[tuple[int, str], Tensors] = {}
+    shared: Tensors = {}
+    extra, seen = [], set()
+    for key, tensor in found.items():
+        match, common = _KEY.fullmatch(key), _SHARED.fullmatch(key)
+        its = match or common
+        if its is None or its["name"] != described.name or its["prefix"] not in prefixes:
+            extra.append(key)
+            continue
+        seen.add(its["prefix"])
+        if common is not None and described.phm is not None:
+            shared[common["part"]] = tensor
+        elif match is not None and match["module"] in described.modules:
+            parts = raw.setdefault((int(match["layer"]), match["module"]), {})
+            extra += [key] if match["part"] in parts else []
+            parts[match["part"]] = tensor
+        else:
+            extra.append(key)
+    if extra or len(seen) > 1:
+        raise DataError(
+            f"{where}: tensors that do not belong to a {described.method} adapter named {described.name!r}: "
+            f"{_some(extra or list(found))}"
+        )
+    return raw, shared
+
+
+def _plain_parts(part: Tensors, shared: Tensors, described: Description, where: str) -> Tensors:
+    """Return one bottleneck's tensors under our names: dense, and with its learned scaling in the last factor.
+
+    Raises:
+        DataError: Parts are missing, there are others, or they do not fit each other.
+    """
+    found = dict(part)
+    scaling = found.pop("scaling", None)
+    if (scaling is not None) != described.learned_scaling:
+        raise DataError(f"{where}: the config and the tensors differ in whether a scaling was learned")
+    if described.phm is not None:
+        found = phm.dense(found, shared, described.phm, where)
+    ours = {theirs: name for name, theirs in hub.PARTS.items()}
+    if odd := sorted(set(found) - set(ours)):
+        raise DataError(f"{where}: not of a dense bottleneck: {_some(odd)}")
+    named = {ours[name]: tensor for name, tensor in found.items()}
+    if scaling is None:
+        return named
+    if tuple(scaling.shape) not in ((1,), (described.hidden_size,)):
+        raise DataError(f"{where}: a scaling of shape {tuple(scaling.shape)}")
+    if "up.weight" in named and named["up.weight"].dim() == 2:
+        named["up.weight"] = named["up.weight"] * scaling.unsqueeze(1)  # (d, r)
+    if "up.bias" in named:
+        named["up.bias"] = named["up.bias"] * scaling
+    return named
 
 
 def our_head(found: Tensors, config: Any, where: str) -> tuple[Tensors, tuple[str, ...]]:
@@ -254,43 +377,47 @@ def problem_type(config: Any) -> ProblemType | None:
     return next((kind for kind, name in _HEAD_TYPES.items() if name == said), None)
 
 
-def check_tensors(tensors: Mapping[str, Any], layers: int, hidden_size: int, where: str) -> None:
-    """Check that a mapping holds one Pfeiffer adapter under our names for every layer.
+def check_tensors(
+    tensors: Mapping[str, Any], layers: int, hidden_size: int, where: str, method: str = hub.METHOD
+) -> None:
+    """Check that a mapping holds one bottleneck adapter under our names for every layer.
 
     Args:
-        tensors: ``layer.<l>.{down,up}.{weight,bias}``; widths may differ from layer to layer.
+        tensors: ``layer.<l>.{down,up}.{weight,bias}`` of a Pfeiffer adapter; widths may differ from point to point.
         layers: L of the backbone.
         hidden_size: d of the backbone.
         where: Named in errors.
+        method: One of :data:`~adapterlab.exporting.adapterhub.PLACEMENTS`.
 
     Raises:
         DataError: Tensors are missing, misshapen, not finite, or there are others.
     """
-    wanted = {f"layer.{layer}.{part}" for layer in range(layers) for part in hub.PARTS}
+    points = [f"layer.{layer}.{point}" for layer in range(layers) for point in hub.PLACEMENTS[method].modules]
+    wanted = {f"{point}{part}" for point in points for part in hub.PARTS}
     missing, extra = sorted(wanted - set(tensors)), sorted(set(tensors) - wanted)
     if missing or extra:
         parts = [f"missing {_some(missing)}"] if missing else []
         parts += [f"not of it: {_some(extra)}"] if extra else []
         raise DataError(f"{where}: expected an adapter of {layers} layers; {'; '.join(parts)}")
-    for layer in range(layers):
-        base = f"layer.{layer}"
-        down = tensors[f"{base}.down.weight"]
+    for point in points:
+        down = tensors[f"{point}down.weight"]
         width = down.shape[0] if down.dim() == 2 else 0
         if width < 1:
             raise DataError(
-                f"{where}: {base}.down.weight: expected (width, {hidden_size}), got {tuple(down.shape)}"
+                f"{where}: {point}down.weight: expected (width, {hidden_size}), got {tuple(down.shape)}"
             )
         for part, shape in _shapes(width, hidden_size).items():
-            _check_shape(tensors[f"{base}.{part}"], shape, f"{where}: {base}.{part}")
+            _check_shape(tensors[f"{point}{part}"], shape, f"{where}: {point}{part}")
 
 
-def _check_layer(named: Tensors, layer: int, described: Description, where: str) -> None:
+def _check_point(named: Tensors, layer: int, point: str, described: Description, where: str) -> None:
     shapes = _shapes(described.width(layer), described.hidden_size)
-    missing = [f"layer.{layer}.{part}" for part in shapes if f"layer.{layer}.{part}" not in named]
+    base = f"layer.{layer}.{point}"
+    missing = [f"{base}{part}" for part in shapes if f"{base}{part}" not in named]
     if missing:
         raise DataError(f"{where}: tensors are missing: {_some(missing)}")
     for part, shape in shapes.items():
-        _check_shape(named[f"layer.{layer}.{part}"], shape, f"{where}: layer.{layer}.{part}")
+        _check_shape(named[f"{base}{part}"], shape, f"{where}: {base}{part}")
 
 
 def _shapes(width: int, d: int) -> dict[str, tuple[int, ...]]:
@@ -302,15 +429,16 @@ def _check_shape(tensor: Any, shape: tuple[int, ...], where: str) -> None:
         raise DataError(f"{where}: expected shape {shape}, got {tuple(tensor.shape)}")
 
 
-def _with_all_layers(named: Tensors, layers: int, described: Description) -> Tensors:
-    """Fill left-out layers with an adapter that adds nothing, and put a constant scaling into the weights."""
+def _with_all_points(named: Tensors, layers: int, described: Description) -> Tensors:
+    """Fill points without a bottleneck with one that adds nothing, and put a constant scaling into the weights."""
     some = next(iter(named.values()))
     tensors: Tensors = {}
     for layer in range(layers):
-        for part, shape in _shapes(1, described.hidden_size).items():
-            key = f"layer.{layer}.{part}"
-            tensor = named[key] if key in named else some.new_zeros(shape)
-            tensors[key] = tensor * described.scaling if part.startswith("up.") else tensor
+        for point in hub.PLACEMENTS[described.method].modules:
+            for part, shape in _shapes(1, described.hidden_size).items():
+                key = f"layer.{layer}.{point}{part}"
+                tensor = named[key] if key in named else some.new_zeros(shape)
+                tensors[key] = tensor * described.scaling if part.startswith("up.") else tensor
     return tensors
 
 
@@ -323,7 +451,12 @@ def _architecture(config: Mapping[str, Any], where: str) -> str:
     return str(architecture)
 
 
-def _left_out(settings: Mapping[str, Any], where: str) -> frozenset[int]:
+def left_out(settings: Mapping[str, Any], where: str) -> frozenset[int]:
+    """Return the layers that a config leaves out.
+
+    Raises:
+        DataError: These are no numbers of layers.
+    """
     layers = settings.get("leave_out") or []
     if not isinstance(layers, list) or not all(type(one) is int and 0 <= one < 100_000 for one in layers):
         raise DataError(f"{where}: leave_out is {layers!r}, expected numbers of layers")
@@ -339,9 +472,11 @@ def _non_linearity(config: Mapping[str, Any], settings: Mapping[str, Any], where
 
 def _scaling(settings: Mapping[str, Any], where: str) -> float:
     scaling = settings.get("scaling", 1.0)
+    if scaling in _LEARNED:
+        return 1.0
     plain = isinstance(scaling, int | float) and not isinstance(scaling, bool)
     if not plain or not abs(scaling) <= _GREATEST_FACTOR:  # NaN is not
-        raise DataError(f"{where}: scaling = {scaling!r}, expected a constant number")
+        raise DataError(f"{where}: scaling = {scaling!r}, expected a number, or one of {', '.join(_LEARNED)}")
     return float(scaling)
 
 

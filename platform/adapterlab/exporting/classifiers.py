@@ -12,11 +12,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from adapterlab.errors import BackboneError, DataError
 from adapterlab.exporting import adapterhub as hub
 from adapterlab.train.layers import Tensors
 from adapterlab.train.tensor_files import named_tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Classifier:
     tensors: Tensors
     borrowed: Mapping[str, str] = field(default_factory=dict)
     """Tensors that are the backbone's own: their names in its file, by ours."""
+    added: Mapping[str, Tensor] = field(default_factory=dict)
+    """What is added to some of these."""
 
     @property
     def outputs(self) -> int:
@@ -53,6 +59,10 @@ class Classifier:
                 "backbone has none",
                 remedy="Name the backbone it was trained on, with its pooler.",
             )
+        for ours, addition in self.added.items():
+            if found[ours].shape != addition.shape:
+                raise BackboneError(f"{what}: what it adds to the backbone's pooler has another shape")
+            found[ours] = found[ours] + addition
         return {**self.tensors, **found}
 
 

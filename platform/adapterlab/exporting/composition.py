@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,8 @@ from adapterlab.exporting import adapterfusion_format as fusion
 from adapterlab.exporting import adapterhub as hub
 from adapterlab.exporting import adapterhub_reading as reading
 from adapterlab.exporting import backbone_references as backbones
-from adapterlab.exporting import peft
-from adapterlab.exporting.adapter_folder import FolderAdapter, digest_in, read_adapter, read_facts
-from adapterlab.exporting.single_adapter import pfeiffer_settings
+from adapterlab.exporting.adapter_folder import FolderAdapter, bottleneck_settings, digest_in
+from adapterlab.exporting.foreign_adapter import read_foreign, weights_in
 from adapterlab.exporting.stored_models import open_trained
 from adapterlab.given_files import is_folder, shortened
 from adapterlab.records import BackboneShape
@@ -171,7 +170,7 @@ def _resolve(
         return _from_tensors(name, reference, base)
     folder = Path(os.path.expanduser(reference))  # noqa: PTH111
     if reference and is_folder(folder):
-        return _from_lora(folder, base) if peft.is_lora(folder) else _from_folder(folder)
+        return _from_folder(folder, base)
     if isinstance(reference, str) and _KEY.fullmatch(reference):
         return _from_catalog(reference, base, open_catalog)
     raise NotFoundError(
@@ -180,36 +179,36 @@ def _resolve(
     )
 
 
-def _from_folder(folder: Path) -> _Source:
+def _from_folder(folder: Path, base: _Base) -> _Source:
     if fusion.is_setup(folder):
         raise UsageError(
             f"{folder} is a fusion of several adapters, not one of a pool",
             remedy="Compose it alone, or name the folders of its adapters.",
         )
-    return _of_read(read_adapter(folder))
+    read = read_foreign(folder)
+    if not entry_points.adapter_method(read.method).combinable:
+        raise UsageError(
+            f"{folder} is an adapter of {read.method}, which cannot be combined with others",
+            remedy="`platform predict` and `adapterlab.predict` run it.",
+        )
+    own = _Source(str(folder), read.method, read.settings, {}, read.architectures, read.backbone_digest)
+    _check_origin(own, base)  # before its tensors are asked for, which takes the backbone's shape
+    if read.hidden_size not in (None, base.shape.hidden_size):
+        raise BackboneError(
+            f"{folder} was made for a hidden size of {read.hidden_size}, {base.name} has {base.shape.hidden_size}"
+        )
+    return replace(own, tensors=read.adapter(base.shape, weights_in(base.backbone)))
 
 
 def _of_read(read: FolderAdapter, facts: Mapping[str, Any] | None = None) -> _Source:
-    """Return an adapter of a folder; ``facts`` are of the setup that it is part of."""
+    """Return an adapter of a setup; ``facts`` are the setup's."""
     return _Source(
         name=str(read.folder),
-        method=hub.METHOD,
-        settings=pfeiffer_settings([read]),
+        method=read.described.method,
+        settings=bottleneck_settings([read]),
         tensors=read.tensors,
         architectures=(read.described.architecture,),
         backbone_digest=read.backbone_digest or digest_in(facts),
-    )
-
-
-def _from_lora(folder: Path, base: _Base) -> _Source:
-    read = peft.read_lora(folder)
-    return _Source(
-        name=str(folder),
-        method=peft.METHOD,
-        settings=read.settings,
-        tensors=read.adapter_tensors(base.shape.layers),
-        architectures=read.architectures,
-        backbone_digest=digest_in(read_facts(folder)),
     )
 
 
@@ -241,7 +240,8 @@ def _from_tensors(name: str, tensors: Mapping[str, Any], base: _Base) -> _Source
     return _Source(name, hub.METHOD, default, ours, (base.architecture,))
 
 
-def _check_fits(source: _Source, base: _Base) -> None:
+def _check_origin(source: _Source, base: _Base) -> None:
+    """Check what is known of where it comes from; its tensors are not looked at."""
     digests = source.backbone_digest, base.digest
     if None not in digests and digests[0] != digests[1]:
         raise BackboneError(
@@ -253,8 +253,14 @@ def _check_fits(source: _Source, base: _Base) -> None:
             f"{source.name} was made for a {' or '.join(source.architectures)} model, but {base.name} is "
             f"{base.architecture}"
         )
-    if source.method == hub.METHOD:
-        reading.check_tensors(source.tensors, base.shape.layers, base.shape.hidden_size, source.name)
+
+
+def _check_fits(source: _Source, base: _Base) -> None:
+    _check_origin(source, base)
+    if source.method in hub.PLACEMENTS:
+        reading.check_tensors(
+            source.tensors, base.shape.layers, base.shape.hidden_size, source.name, source.method
+        )
     else:
         method = entry_points.adapter_method(source.method)
         check_adapter(method, source.settings, source.tensors, base.shape, source.name)

@@ -57,7 +57,7 @@ class Exported:
     files: tuple[str, ...]
     """Below the folder."""
     format: str = "adapterhub"
-    """``"adapterhub"``, ``"adapterhub-fusion"`` or ``"peft"``."""
+    """``"adapterhub"``, ``"adapterhub-fusion"``, ``"adapterhub-ia3"``, ``"peft"`` or ``"peft-ia3"``."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON-able mapping."""
@@ -236,7 +236,9 @@ class Draft(ABC):
     def _coefficients(self) -> None:
         coefficients = self.trained.coefficients(self.origin.loaded.shape)
         if coefficients is not None:
-            self.tensors(COEFFICIENTS, coefficients.named())
+            # Points may share one set of them, which safetensors does not write twice.
+            own = {name: one.detach().clone() for name, one in coefficients.named().items()}
+            self.tensors(COEFFICIENTS, own)
 
     def _self_test(self) -> float:
         """Read the draft back, run it, and compare it with what was trained; return the difference."""

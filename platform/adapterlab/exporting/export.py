@@ -22,13 +22,19 @@ from adapterlab.catalog.store import Catalog
 from adapterlab.errors import AdapterlabError, ConflictError, UnavailableError, UsageError
 from adapterlab.exporting import adapterfusion_format as fusion
 from adapterlab.exporting import adapterhub as hub
+from adapterlab.exporting import adapterhub_lora, peft, peft_ia3
 from adapterlab.exporting import backbone_references as backbones
-from adapterlab.exporting import peft
 from adapterlab.exporting.adapterfusion import FusionDraft
 from adapterlab.exporting.draft import Draft, Exported, Origin, Wishes, slug
-from adapterlab.exporting.single_adapter import AdapterHubDraft, PeftDraft
+from adapterlab.exporting.single_adapter import (
+    AdapterHubDraft,
+    AdapterHubScalingDraft,
+    PeftDraft,
+    PeftScalingDraft,
+)
 from adapterlab.exporting.stored_models import Trained, need_source, open_trained
 from adapterlab.given_files import given_path
+from adapterlab.registry.entry_points import adapter_method
 from adapterlab.train import tensor_files as foreign
 
 _DRAFT = ".draft"
@@ -38,7 +44,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 def export(
     catalog: Catalog, key: str, to: Path, *, backbone: str | None, cache: Path, wishes: Wishes
 ) -> Exported:
-    """Write an adapter or a transfer as a folder of AdapterHub or, for LoRA, of PEFT.
+    """Write an adapter or a transfer as a folder of AdapterHub or of PEFT.
 
     Args:
         catalog: The open catalog.
@@ -127,14 +133,17 @@ def _draft_kind(trained: Trained) -> type[Draft]:
             remedy=f"Only {fusion.COMBINER} of {hub.METHOD} adapters has a format of its own; "
             "`platform predict` runs it as it is.",
         )
+    if trained.method == peft_ia3.METHOD and trained.combiner is None:
+        sites = set(adapter_method(trained.method).sites(trained.method_settings))
+        return AdapterHubScalingDraft if sites <= adapterhub_lora.WRITABLE else PeftScalingDraft
     into = trained.folds_into
-    if into is not None and into[0] == hub.METHOD:
+    if into is not None and into[0] in hub.PLACEMENTS:
         return AdapterHubDraft
     if into is not None and into[0] == peft.METHOD:
         return PeftDraft
     raise UsageError(
         f"{what} is made of {trained.method} adapters, which no format written here has",
-        remedy=f"What becomes a {hub.METHOD} adapter or a {peft.METHOD} can be exported; "
+        remedy=f"What becomes one of {', '.join((*hub.PLACEMENTS, peft.METHOD, peft_ia3.METHOD))} can be exported; "
         "`platform predict` runs it as it is.",
     )
 

@@ -16,7 +16,7 @@ from adapterlab.registry.entry_points import task_definition, task_suite
 
 LIBRARY = "adapter-transformers"
 """What the hub calls AdapterHub's library. Source: huggingface.js, model-libraries."""
-_LIBRARIES = {"peft": "peft"}
+_LIBRARIES = {"peft": "peft", "peft-ia3": "peft"}
 """The library of a format, where it is not AdapterHub's."""
 _HUB_METRICS = {
     "matthews": "matthews_correlation",
@@ -47,7 +47,7 @@ class CardFacts:
     exported_with: Provenance
     """Of the process that exports."""
     format: str = "adapterhub"
-    """``"adapterhub"``, ``"adapterhub-fusion"`` or ``"peft"``."""
+    """``"adapterhub"``, ``"adapterhub-fusion"``, ``"adapterhub-ia3"``, ``"peft"`` or ``"peft-ia3"``."""
     mean_coefficients: tuple[float, ...] = ()
     """Of each source, over points and dimensions; empty for an adapter."""
     merged: bool = False
@@ -135,10 +135,7 @@ def _what(trained: Trained, facts: CardFacts) -> str:
             "every token anew. They stay apart, each in a folder of its own; together"
         )
     else:
-        widths = sorted(set(facts.widths))
-        width = str(widths[0]) if len(widths) == 1 else f"{widths[0]} to {widths[-1]}"
-        kind = f"LoRA, rank {width}" if facts.format == "peft" else f"`seq_bn`, bottleneck {width}"
-        text = f"An adapter ({kind}) for **{task}** on `{facts.base_model}`."
+        text = f"An adapter ({_kind(trained, facts)}) for **{task}** on `{facts.base_model}`."
         if facts.merged:
             text += (
                 f" It was merged ({trained.combiner}) from the parameters of {count} frozen source adapters; only its "
@@ -153,8 +150,27 @@ def _what(trained: Trained, facts: CardFacts) -> str:
     return f"{text} {facts.parameters:,} parameters. {head}"
 
 
+def _kind(trained: Trained, facts: CardFacts) -> str:
+    """Return what the adapter is, in a few words."""
+    if facts.format in ("adapterhub-ia3", "peft-ia3"):
+        return f"(IA)³, which scales {', '.join(trained.method_settings.targets)}"
+    widths = sorted(set(facts.widths))
+    width = str(widths[0]) if len(widths) == 1 else f"{widths[0]} to {widths[-1]}"
+    if facts.format == "peft":
+        return f"LoRA, rank {width}"
+    houlsby = (trained.folds_into or ("", None))[0] == "houlsby"
+    return f"`{'double_seq_bn' if houlsby else 'seq_bn'}`, bottleneck {width}"
+
+
 def _use(facts: CardFacts) -> str:
-    how = {"adapterhub": _USE_ADAPTER, "adapterhub-fusion": _USE_FUSION, "peft": _USE_PEFT}[facts.format]
+    library = _LIBRARIES.get(facts.format, LIBRARY)
+    how = (
+        _USE_FUSION
+        if facts.format == "adapterhub-fusion"
+        else _USE_PEFT
+        if library == "peft"
+        else _USE_ADAPTER
+    )
     ours = '`platform predict <this folder> --backbone … --text "…"`'
     if facts.format == "adapterhub":
         ours += ', or `adapterlab.compose(backbone, ["<this folder>"])`'

@@ -1,4 +1,4 @@
-"""A folder that answers, whatever its format: one bottleneck adapter, a fusion of them, or a LoRA."""
+"""A folder that answers, whatever its format: one adapter of AdapterHub or PEFT, or a fusion of adapters."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from typing import Any
 from adapterlab.backbones.weight_files import weight_files
 from adapterlab.errors import BackboneError
 from adapterlab.exporting import adapterfusion_format as fusion
-from adapterlab.exporting import adapterhub as hub
-from adapterlab.exporting import adapterhub_reading as reading
-from adapterlab.exporting import peft
-from adapterlab.exporting.adapter_folder import FolderHead, read_adapter, read_facts, read_head
+from adapterlab.exporting.adapter_folder import FolderHead
 from adapterlab.exporting.adapterfusion import seat_of
-from adapterlab.exporting.single_adapter import method_seat, pfeiffer_settings
+from adapterlab.exporting.foreign_adapter import read_foreign
+from adapterlab.exporting.single_adapter import method_seat
 from adapterlab.records import ProblemType
 from adapterlab.train.adaptation import Seat
 from adapterlab.train.layers import Backbone
@@ -41,7 +39,7 @@ class OpenedFolder:
 
 
 def open_folder(folder: Path) -> OpenedFolder:
-    """Read a folder as ``platform export``, AdapterHub or (LoRA) PEFT wrote it.
+    """Read a folder as ``platform export``, AdapterHub or PEFT wrote it.
 
     Raises:
         NotFoundError: There is nothing in it that can be run.
@@ -49,16 +47,13 @@ def open_folder(folder: Path) -> OpenedFolder:
     """
     if fusion.is_setup(folder):
         return _setup(folder)
-    if peft.is_lora(folder):
-        return _lora(folder)
-    read, head = read_adapter(folder), read_head(folder)
+    read = read_foreign(folder)
 
     def seat(backbone: Backbone, backbone_folder: Path) -> Seat:
-        own = head.whole(weight_files(backbone_folder), str(folder)) if head is not None else {}
-        reading.check_tensors(read.tensors, backbone.shape.layers, backbone.shape.hidden_size, str(folder))
-        return method_seat(hub.METHOD, pfeiffer_settings([read]), {**read.tensors, **own}, backbone)
+        tensors = read.whole(backbone.shape, weight_files(backbone_folder))
+        return method_seat(read.method, read.settings, tensors, backbone)
 
-    return _with_head((read.described.architecture,), read.facts, head, seat)
+    return _with_head(read.architectures, read.facts, read.head, seat)
 
 
 def _setup(folder: Path) -> OpenedFolder:
@@ -80,17 +75,6 @@ def _with_head(
     if head is None:
         return OpenedFolder(architectures, facts, 0, (), seat)
     return OpenedFolder(architectures, facts, head.outputs, head.labels, seat, head.problem_type)
-
-
-def _lora(folder: Path) -> OpenedFolder:
-    read = peft.read_lora(folder)
-
-    def seat(backbone: Backbone, backbone_folder: Path) -> Seat:
-        tensors = read.seat_tensors(backbone.shape.layers, weight_files(backbone_folder))
-        _check_shape(folder, backbone.shape.layers, read.hidden_size, backbone)
-        return method_seat(peft.METHOD, read.settings, tensors, backbone)
-
-    return OpenedFolder(read.architectures, read_facts(folder), read.head.outputs, read.labels, seat)
 
 
 def _check_shape(folder: Path, layers: int, hidden_size: int, backbone: Backbone) -> None:

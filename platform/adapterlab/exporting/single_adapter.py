@@ -1,18 +1,15 @@
-"""What is, or folds into, one adapter: a bottleneck as AdapterHub has it, or a LoRA as PEFT has it."""
+"""What is, or folds into, one adapter: a bottleneck as AdapterHub has it, a LoRA as PEFT, or (IA)³ as either."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import ValidationError
-
-from adapterlab.errors import DataError
 from adapterlab.exporting import adapterhub as hub
-from adapterlab.exporting import peft
-from adapterlab.exporting.adapter_folder import FolderAdapter, read_adapter, read_head
+from adapterlab.exporting import adapterhub_lora, peft, peft_ia3
 from adapterlab.exporting.draft import Draft
+from adapterlab.exporting.foreign_adapter import read_foreign, weights_in
 from adapterlab.exporting.stored_models import placed
 from adapterlab.registry.entry_points import adapter_method
 from adapterlab.train.adaptation import OwnAdapter, Seat
@@ -58,22 +55,26 @@ class SingleDraft(Draft):
         method, settings = self.trained.folds_into
         return method_seat(method, settings, {**exact, **self.trained.head}, self.origin.loaded)
 
+    def read_back(self) -> Seat:
+        """Read adapter and head, and return how to run them."""
+        return seat_of_folder(self.folder, self.origin.loaded)
+
 
 class AdapterHubDraft(SingleDraft):
-    """AdapterHub's ``seq_bn``."""
+    """AdapterHub's ``seq_bn`` or ``double_seq_bn``."""
 
     format: ClassVar[str] = "adapterhub"
 
     @property
     def widths(self) -> tuple[int, ...]:
         """Bottleneck width of each layer."""
-        layers = range(self.origin.loaded.shape.layers)
-        return tuple(int(self.folded.tensors[f"layer.{layer}.down.bias"].shape[0]) for layer in layers)
+        return hub.widths(self.folded.tensors, self.origin.loaded.shape.layers)
 
     def write_adapters(self) -> None:
         """Write the adapter's config and tensors."""
         tensors = hub.adapter_tensors(self.folded.tensors, self.name, self.origin.architecture)
         self.tensors(hub.ADAPTER_WEIGHTS, tensors, pickle=hub.ADAPTER_PICKLE)
+        assert self.trained.folds_into is not None
         config = hub.adapter_config(
             self.name,
             architecture=self.origin.architecture,
@@ -81,18 +82,13 @@ class AdapterHubDraft(SingleDraft):
             hidden_size=self.hidden_size,
             widths=self.widths,
             non_linearity=self.trained.method_settings.non_linearity,
+            method=self.trained.folds_into[0],
         )
         self.json(hub.ADAPTER_CONFIG, config)
 
     def write_head(self) -> None:
         """Write the head beside the adapter."""
         self.write_hub_head()
-
-    def read_back(self) -> Seat:
-        """Read adapter and head, and return how to run them."""
-        back, head = read_adapter(self.folder), read_head(self.folder)
-        tensors = {**back.tensors, **({} if head is None else head.tensors)}
-        return method_seat(hub.METHOD, pfeiffer_settings([back]), tensors, self.origin.loaded)
 
 
 class PeftDraft(SingleDraft):
@@ -109,13 +105,11 @@ class PeftDraft(SingleDraft):
         """Write the config and, with the head inside, the tensors."""
         head = self.trained.head or None
         settings = self.trained.method_settings
-        scale = float(settings.alpha / settings.r)
         tensors = peft.peft_tensors(self.folded.tensors, head, self.origin.architecture)
         self.tensors(peft.WEIGHTS, tensors)
         config = peft.config(
             self.folded.tensors,
-            scale=scale,
-            targets=settings.targets,
+            scale=float(settings.alpha / settings.r),
             base_model=self.base_model,
             architecture=self.origin.architecture,
             has_head=head is not None,
@@ -125,11 +119,77 @@ class PeftDraft(SingleDraft):
     def write_head(self) -> None:
         """Do nothing: PEFT keeps a head among the adapter's own tensors."""
 
+
+class ScalingDraft(Draft):
+    """(IA)³, which is itself and folds into nothing."""
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """What is scaled in every layer."""
+        return adapter_method(self.trained.method).sites(self.trained.method_settings)
+
+    @property
+    def factors(self) -> Tensors:
+        """The factors, under our names."""
+        return self.trained.adapters[0]
+
+    @property
+    def parameters(self) -> int:
+        """How many factors there are."""
+        return sum(one.numel() for one in self.factors.values())
+
     def read_back(self) -> Seat:
-        """Read the LoRA and its head, and return how to run them."""
-        back = peft.read_lora(self.folder)
-        loaded = self.origin.loaded
-        return method_seat(peft.METHOD, back.settings, back.seat_tensors(loaded.shape.layers, ()), loaded)
+        """Read factors and head, and return how to run them."""
+        return seat_of_folder(self.folder, self.origin.loaded)
+
+
+class AdapterHubScalingDraft(ScalingDraft):
+    """AdapterHub's ``ia3``: outputs of linear maps are scaled, before any activation."""
+
+    format: ClassVar[str] = "adapterhub-ia3"
+
+    def write_adapters(self) -> None:
+        """Write the config and the factors."""
+        tensors = adapterhub_lora.ia3_tensors(self.factors, self.name, self.origin.architecture)
+        self.tensors(hub.ADAPTER_WEIGHTS, tensors, pickle=hub.ADAPTER_PICKLE)
+        config = adapterhub_lora.ia3_config(
+            self.name,
+            self.sites,
+            architecture=self.origin.architecture,
+            model_name=self.base_model,
+            hidden_size=self.hidden_size,
+        )
+        self.json(hub.ADAPTER_CONFIG, config)
+
+    def write_head(self) -> None:
+        """Write the head beside the factors."""
+        self.write_hub_head()
+
+
+class PeftScalingDraft(ScalingDraft):
+    """PEFT's (IA)³, which may also scale the inputs of linear maps, behind an activation."""
+
+    format: ClassVar[str] = "peft-ia3"
+
+    def write_adapters(self) -> None:
+        """Write the config and, with the head inside, the factors."""
+        head, architecture = self.trained.head or None, self.origin.architecture
+        config = peft_ia3.config(
+            self.sites, base_model=self.base_model, architecture=architecture, has_head=head is not None
+        )
+        self.json(peft.CONFIG, config)
+        self.tensors(peft.WEIGHTS, peft_ia3.peft_tensors(self.factors, self.sites, head, architecture))
+
+    def write_head(self) -> None:
+        """Do nothing: PEFT keeps a head among the adapter's own tensors."""
+
+
+def seat_of_folder(folder: Path, backbone: Backbone) -> Seat:
+    """Read an export of one adapter, which has all of its head, and return how to run it."""
+    read = read_foreign(folder)
+    head = {} if read.head is None else read.head.tensors
+    own = read.adapter(backbone.shape, weights_in(backbone))
+    return method_seat(read.method, read.settings, {**own, **head}, backbone)
 
 
 def method_seat(method: str, settings: Any, tensors: Tensors, backbone: Backbone) -> Seat:
@@ -144,20 +204,3 @@ def plain_head(tensors: Tensors, backbone: Backbone) -> HeadLayer | None:
         return None
     outputs = len(tensors["head.out.bias"])
     return head_layer(outputs=outputs, hidden_size=backbone.shape.hidden_size)
-
-
-def pfeiffer_settings(adapters: Sequence[FolderAdapter]) -> Any:
-    """Return the settings that bottleneck adapters of folders share.
-
-    Raises:
-        DataError: They differ in their non-linearity, or have one that is not known.
-    """
-    kinds = {one.described.non_linearity: one.folder for one in adapters}
-    if len(kinds) > 1:
-        told = ", ".join(f"{folder} has {kind}" for kind, folder in kinds.items())
-        raise DataError(f"adapters of one pool must share their non-linearity: {told}")
-    kind, folder = next(iter(kinds.items()))
-    try:
-        return adapter_method(hub.METHOD).settings.model_validate({"non_linearity": kind})
-    except ValidationError as error:
-        raise DataError(f"{folder}: non_linearity {kind!r}: {error.errors()[0]['msg']}") from None

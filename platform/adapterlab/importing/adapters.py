@@ -21,10 +21,9 @@ from adapterlab.catalog.store import Catalog
 from adapterlab.errors import BackboneError, ConflictError, DataError, NotFoundError, UsageError
 from adapterlab.exporting import adapterfusion_format as fusion
 from adapterlab.exporting import adapterhub as hub
-from adapterlab.exporting import peft
-from adapterlab.exporting.adapter_folder import digest_in, read_adapter, read_facts, read_head, read_json
+from adapterlab.exporting.adapter_folder import digest_in
 from adapterlab.exporting.answers import Answers
-from adapterlab.exporting.single_adapter import pfeiffer_settings
+from adapterlab.exporting.foreign_adapter import read_foreign
 from adapterlab.fingerprint import digest_of, key_of
 from adapterlab.importing.card import Card, read_card
 from adapterlab.importing.sources import Place
@@ -105,7 +104,7 @@ class Importable:
 
 
 def find_adapter(place: Place) -> FoundAdapter:
-    """Read the adapter of a folder: AdapterHub's bottleneck or PEFT's LoRA.
+    """Read the adapter of a folder, AdapterHub's or PEFT's.
 
     Raises:
         NotFoundError: There is none.
@@ -117,56 +116,21 @@ def find_adapter(place: Place) -> FoundAdapter:
             f"{folder}: a fusion of several adapters, not one",
             remedy="Import its adapters: each has a folder of its own in it.",
         )
-    facts, card = read_facts(folder), read_card(folder)
-    settings = read_json(folder / hub.ADAPTER_CONFIG)
-    if isinstance(settings, Mapping) and "peft_type" in settings:
-        lora = peft.read_lora(folder)
-
-        def lora_tensors(shape: BackboneShape, backbone: Path) -> Tensors:
-            _check_width(place, lora.hidden_size, shape)
-            return lora.seat_tensors(shape.layers, weight_files(backbone))
-
-        config = lora.config.settings
-        return FoundAdapter(
-            place=place,
-            format="peft",
-            method=peft.METHOD,
-            settings=lora.settings,
-            architectures=lora.architectures,
-            tensors=lora_tensors,
-            labels=lora.labels,
-            problem_type=None,
-            name=None,
-            base_model=_text(config.get("base_model_name_or_path")),
-            made_with=f"peft {config['peft_version']}" if _text(config.get("peft_version")) else None,
-            facts=facts,
-            card=card,
-        )
-    read, head = read_adapter(folder), read_head(folder)
-
-    def tensors(shape: BackboneShape, backbone: Path) -> Tensors:
-        _check_width(place, read.described.hidden_size, shape)
-        if read.layers != shape.layers:
-            raise BackboneError(
-                f"{place.source} was made for {read.layers} layers, the backbone has {shape.layers}"
-            )
-        own = head.whole(weight_files(backbone), place.source) if head is not None else {}
-        return {**read.tensors, **own}
-
+    read = read_foreign(folder)
     return FoundAdapter(
         place=place,
-        format="adapterhub",
-        method=hub.METHOD,
-        settings=pfeiffer_settings([read]),
-        architectures=(read.described.architecture,),
-        tensors=tensors,
-        labels=() if head is None else head.labels,
-        problem_type=None if head is None else head.problem_type,
-        name=read.described.name,
-        base_model=read.described.model_name or None,
-        made_with=_text(settings.get("version")),
-        facts=facts,
-        card=card,
+        format=read.format,
+        method=read.method,
+        settings=read.settings,
+        architectures=read.architectures,
+        tensors=lambda shape, backbone: read.whole(shape, weight_files(backbone)),
+        labels=() if read.head is None else read.head.labels,
+        problem_type=None if read.head is None else read.head.problem_type,
+        name=read.name,
+        base_model=read.base_model,
+        made_with=read.made_with,
+        facts=read.facts,
+        card=read_card(folder),
     )
 
 
@@ -320,18 +284,11 @@ def store(catalog: Catalog, importable: Importable, backbone: BackboneFacts) -> 
 
 def _settings(found: FoundAdapter, shape: BackboneShape, tensors: Tensors) -> Any:
     """Return the method's settings, with the width that the tensors of a bottleneck have."""
-    if found.method != hub.METHOD:
+    if found.method not in hub.PLACEMENTS:
         return found.settings
     width = max(len(one) for name, one in tensors.items() if name.endswith(".down.bias"))
     factor = hub.reduction_factor(shape.hidden_size, int(width))
     return type(found.settings).model_validate({**found.settings.model_dump(), "reduction_factor": factor})
-
-
-def _check_width(place: Place, width: int, shape: BackboneShape) -> None:
-    if width != shape.hidden_size:
-        raise BackboneError(
-            f"{place.source} was made for a hidden size of {width}, the backbone has {shape.hidden_size}"
-        )
 
 
 def _measured(found: FoundAdapter) -> tuple[dict[str, float], dict[str, float]]:

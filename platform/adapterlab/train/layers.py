@@ -45,8 +45,11 @@ class Hook(Protocol):
       with ``u = 0`` it is the plain layer;
     - ``"attention.out"``, ``"ffn.out"``: ``x = y`` = the sub-block's output after its dropout, before
       the residual and its LayerNorm;
-    - ``"attention.query"``, ``"attention.key"``, ``"attention.value"``, ``"ffn.up"``: a linear map,
-      ``x`` its input and ``y = W x + b`` before any activation.
+    - ``"attention.query"``, ``"attention.key"``, ``"attention.value"``, ``"attention.dense"`` (which takes
+      what the heads gathered), ``"ffn.up"``, ``"ffn.down"``: a linear map, ``x`` its input and
+      ``y = W x + b`` before any activation or dropout;
+    - ``"attention.context"``, ``"ffn.inner"``: ``x = y`` = the input of ``"attention.dense"``, and that of
+      ``"ffn.down"``, which is behind the activation.
 
     What the hook returns is added onto ``y``.
     """

@@ -48,6 +48,8 @@ def check_adapter(
     method.pool(settings, shape, 1)  # says which site is not there
     wanted = method.layer(settings, shape).initial(torch.Generator())
     own = without_head(tensors)
+    sites = [shape.site(name) for name in method.sites(settings)]
+    widths = {size for site in sites for size in (site.input, site.output)}
     missing, extra = sorted(set(wanted) - set(own)), sorted(set(own) - set(wanted))
     if missing or extra:
         found = f"it has no {missing[0]}" if missing else f"there is no place for its {extra[0]}"
@@ -55,8 +57,10 @@ def check_adapter(
     for name, one in own.items():
         fresh = wanted[name]
         # The width inside is each adapter's own, and may differ from layer to layer.
-        outer = max(fresh.shape) if fresh.dim() == 2 else None
-        if one.dim() != fresh.dim() or (outer is not None and outer not in one.shape):
+        outer = [axis for axis, size in enumerate(fresh.shape) if size in widths] if fresh.dim() == 2 else []
+        fits = not outer or any(one.shape[axis : axis + 1] == fresh.shape[axis : axis + 1] for axis in outer)
+        if one.dim() != fresh.dim() or not fits:
             raise BackboneError(
-                f"{where} does not fit the backbone: {name} has shape {tuple(one.shape)}, the site's width is {outer}"
+                f"{where} does not fit the backbone: {name} has shape {tuple(one.shape)}, the site's width is "
+                f"{fresh.shape[outer[-1]] if outer else None}"
             )

@@ -323,7 +323,7 @@ def test_names_that_contain_each_other_are_two_adapters(official, tmp_path):
     )
     both = load_file(folders[0] / "adapter.safetensors") | load_file(folders[1] / "adapter.safetensors")
     save_file(both, folders[0] / "adapter.safetensors")
-    with pytest.raises(DataError, match=r"do not belong to a Pfeiffer adapter named 'an4'.*an4_v2"):
+    with pytest.raises(DataError, match=r"do not belong to a pfeiffer adapter named 'an4'.*an4_v2"):
         adapterlab.compose(official.model, [folders[0]])
 
 

@@ -10,11 +10,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import adapterlab
+from adapterlab import api
 from adapterlab.errors import DataError, UsageError
 from adapterlab.exporting import peft
 from adapterlab.exporting.runnable_folder import open_folder
 from adapterlab.exporting.stored_models import open_trained
+from adapterlab.registry.entry_points import adapter_method
 from adapterlab.train.predict import outputs
+from adapterlab_encoder.config import encoder_shape
 from adapterlab_encoder.loading import load
 from tiny_models import random_examples
 from tiny_trained import HIDDEN, LAYERS, write_trained
@@ -32,8 +35,8 @@ def worlds(tmp_path_factory):
     """One world a method and architecture, made when first asked for."""
     made = {}
 
-    def world(method, settings, architecture="bert"):
-        name = f"{method}-{architecture}"
+    def world(method, settings, architecture="bert", called=None):
+        name = f"{called or method}-{architecture}"
         if name not in made:
             made[name] = write_trained(
                 tmp_path_factory.mktemp(name), architecture, method=method, settings=settings
@@ -153,15 +156,94 @@ def test_odd_tensors_are_refused(worlds, tmp_path, monkeypatch, how):
         peft.read_lora(tmp_path / "out")
 
 
-@pytest.mark.parametrize("method", ["houlsby", "lora"])
-def test_what_has_no_format_is_refused_by_name(worlds, tmp_path, monkeypatch, method):
-    settings = {"reduction_factor": 8} if method == "houlsby" else LORA
-    world = worlds(method, settings)
+def test_a_fusion_of_loras_is_refused_by_name(worlds, tmp_path, monkeypatch):
+    world = worlds("lora", LORA)
     monkeypatch.setenv("ADAPTERLAB_HOME", str(world.home))
-    what = "scalearn" if method == "houlsby" else "adapterfusion"
-    with pytest.raises(UsageError, match=method):
-        adapterlab.export(world.transfers[what], tmp_path / "out")
+    with pytest.raises(UsageError, match="lora"):
+        adapterlab.export(world.transfers["adapterfusion"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+PLACED = {
+    "houlsby": ("houlsby", {"reduction_factor": 8}, "adapterhub"),
+    "lora_everywhere": (
+        "lora",
+        {"r": 4, "targets": ("query", "key", "value", "attention_output", "intermediate", "output")},
+        "peft",
+    ),
+    "lora_output": ("lora", {"r": 4, "targets": ("output",)}, "peft"),
+    "ia3": ("ia3", {}, "adapterhub-ia3"),
+    "ia3_as_peft": (
+        "ia3",
+        {"targets": ("key", "value", "attention_output_input", "output_input")},
+        "peft-ia3",
+    ),
+}
+
+
+@pytest.mark.parametrize("architecture", ["bert", "roberta"])
+@pytest.mark.parametrize("name", PLACED)
+def test_every_placement_leaves_and_comes_back(worlds, tmp_path, monkeypatch, name, architecture):
+    method, settings, kind = PLACED[name]
+    world = worlds(method, settings, architecture, name)
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(world.home))
+    backbone = load(world.backbone)
+    rows = (
+        ROWS
+        if architecture == "bert"
+        else type(ROWS)(ROWS.token_ids, 0 * ROWS.type_ids, ROWS.offsets, ROWS.labels)
+    )
+    for number, key in enumerate([world.sources[0], *list(world.transfers.values())[:1]]):
+        folder = tmp_path / str(number)
+        exported = adapterlab.export(key, folder)
+        assert exported.format == kind
+        with world.open() as catalog:
+            wanted = outputs(backbone, open_trained(catalog, key).seat(backbone), rows)
+        got = outputs(backbone, open_folder(folder).seat(backbone, folder), rows)
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
+        (imported,) = api.import_adapters(folder, backbone=str(world.backbone), task="mine/again")
+        assert imported.fault is None
+        assert imported.record.method == method
+
+
+def test_bottlenecks_of_unequal_widths_in_a_layer_get_one_width(worlds, tmp_path, monkeypatch):
+    """One factor says the width of all bottlenecks of a layer; what is left out differs from point to point."""
+    world = worlds("houlsby", {"reduction_factor": 8}, "bert", "houlsby")
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(world.home))
+    key = world.transfers["scalearn_uniform"]
+    with world.open() as catalog:
+        folded = open_trained(catalog, key).folded(load(world.backbone).shape, 0.5)
+    assert len({len(one) for one in folded.kept}) > 1, "something differs"
+    exported = adapterlab.export(key, tmp_path / "out", tolerance=0.5)
+    assert len(exported.widths) == LAYERS
+    assert max(exported.widths) == 4 * max(len(one) for one in folded.kept)
+
+
+def test_what_ia3_scales_is_counted_and_named():
+    method = adapter_method("ia3")
+    base = encoder_shape(12, 768, 3072)
+    peft_default = ("key", "value", "attention_output_input", "output_input")
+    counts = {
+        targets: method.trainable_parameters(method.settings.model_validate({"targets": targets}), base)
+        for targets in (("key", "value", "intermediate"), ("key", "value", "output_input"), peft_default)
+    }
+    assert list(counts.values()) == [55_296, 55_296, 64_512]
+
+
+def test_peft_scales_an_input_or_an_output_but_not_both(worlds, tmp_path, monkeypatch):
+    world = worlds("ia3", {"targets": ("output_input", "output")}, "bert", "ia3_both")
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(world.home))
+    with pytest.raises(DataError, match="not both"):
+        adapterlab.export(world.sources[0], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_factors_are_no_pool(worlds, tmp_path, monkeypatch):
+    world = worlds("ia3", {}, "bert", "ia3")
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(world.home))
+    adapterlab.export(world.sources[0], tmp_path / "out")
+    with pytest.raises(UsageError, match=r"ia3, which cannot be combined"):
+        adapterlab.compose(world.backbone, [tmp_path / "out"])
 
 
 # -- composed ---------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import AutoModelForSequenceClassification, BertConfig, RobertaConfig
 
@@ -62,7 +62,8 @@ class Model:
             if name not in ranks:
                 continue
             rank, factor = ranks[name]
-            a, b = torch.randn(rank, D) * 0.3, torch.randn(D, rank) * 0.3
+            outputs, inputs = module.weight.shape
+            a, b = torch.randn(rank, inputs) * 0.3, torch.randn(outputs, rank) * 0.3
             tensors[f"base_model.model.{name}.lora_A.weight"] = a
             tensors[f"base_model.model.{name}.lora_B.weight"] = b
             module.weight.data += factor * (b @ a)
@@ -189,13 +190,30 @@ def test_a_backbone_of_more_layers_than_it_chose_is_refused(tmp_path):
 
 
 @pytest.mark.usefixtures("home")
-def test_a_lora_elsewhere_than_on_the_attention_is_named(tmp_path):
+@pytest.mark.parametrize("architecture", ["bert", "roberta"])
+def test_a_lora_on_any_linear_map_of_a_layer_is_read(tmp_path, architecture):
+    maps = ["attention.self.query", "attention.output.dense", "intermediate.dense", "output.dense"]
     points = {
-        "roberta.encoder.layer.0.attention.output.dense": (4, 2.0),
-        **dict.fromkeys(modules("roberta"), (4, 2.0)),
+        f"{architecture}.encoder.layer.{layer}.{one}": (4, 2.0) for layer in range(LAYERS) for one in maps
     }
-    made = Model(tmp_path, "roberta", PLAIN, points, saved=("classifier",))
-    with pytest.raises(DataError, match=r"a LoRA on roberta\.encoder\.layer\.0\.attention\.output\.dense"):
+    config = {
+        **PLAIN,
+        "target_modules": ["query", "attention.output.dense", "intermediate.dense", "output.dense"],
+    }
+    saved = ("classifier", "bert.pooler") if architecture == "bert" else ("classifier",)
+    check(Model(tmp_path, architecture, config, points, saved=saved))
+
+
+@pytest.mark.usefixtures("home")
+def test_a_lora_elsewhere_than_in_a_layer_is_named(tmp_path):
+    made = Model(
+        tmp_path, "roberta", PLAIN, dict.fromkeys(modules("roberta"), (4, 2.0)), saved=("classifier",)
+    )
+    path = made.folder / "adapter_model.safetensors"
+    tensors = load_file(path)
+    tensors["base_model.model.roberta.embeddings.position_embeddings.lora_A.weight"] = torch.zeros(4, D)
+    save_file(tensors, path)
+    with pytest.raises(DataError, match=r"an adapter on roberta\.embeddings\.position_embeddings"):
         peft.read_lora(made.folder)
 
 
@@ -209,7 +227,6 @@ def test_a_lora_elsewhere_than_on_the_attention_is_named(tmp_path):
         {"alora_invocation_tokens": [1, 2]},
         {"trainable_token_indices": [5]},
         {"target_parameters": ["x"]},
-        {"use_dora": True},
         {"use_qalora": True},
         {"lora_bias": True},
         {"layer_replication": [[0, 2]]},
