@@ -82,7 +82,7 @@ class _Settings:
 
     @property
     def _extra(self) -> Mapping[str, Any] | list[Any]:
-        found = next((self.values[name] for name in _EXTRA if self.values.get(name)), [])
+        found: Any = next((self.values[name] for name in _EXTRA if self.values.get(name)), [])
         return found if isinstance(found, Mapping) else list(found)
 
 
