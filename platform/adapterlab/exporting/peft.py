@@ -216,6 +216,8 @@ def read_lora(folder: Path) -> FolderLora:
     }
     rest = {key: tensor for key, tensor in found.items() if key not in matches}
     head = _head(rest, architecture, str(path))
+    if rest:
+        config.check_head()
     layers = 1 + max(layer for layer, _ in _points(tensors))
     (prefix,) = prefixes
     scales = _check_points(tensors, layers, prefix, config)
