@@ -112,6 +112,27 @@ def test_filters(filled, run, words, adapters, transfers):
     assert (code, found) == (0, {kind: value for kind, value in expected.items() if value is not None})
 
 
+def test_names_and_tags_are_shown_and_asked_for(filled, run):
+    assert "tags" not in run("catalog", "list")[1]
+    run("catalog", "tag", key("a"), "good", "team-nlp")
+    run("catalog", "rename", key("t"), "the [best] one")
+    out = run("catalog", "list")[1]
+    assert "good, team-nlp" in out
+    assert "the [best] one" in out
+    for words, adapters, transfers in (
+        (("--tag", "good"), ["a"], []),
+        (("--tag", "g*", "--tag", "team-*"), ["a"], []),
+        (("--tag", "g*", "--tag", "other"), [], []),
+        (("--name", "the*one"), [], ["t"]),
+    ):
+        document = json.loads(run("catalog", "list", "--json", *words)[1])
+        assert [one["key"] for one in document["adapters"]] == [key(name) for name in adapters]
+        assert [one["key"] for one in document["transfers"]] == [key(name) for name in transfers]
+    (found,) = json.loads(run("catalog", "list", "--json", "--tag", "good")[1])["adapters"]
+    assert found["annotation"] == {"name": None, "note": None, "tags": ["good", "team-nlp"]}
+    assert "good, team-nlp" in run("catalog", "show", key("a"))[1]
+
+
 def test_studies_are_listed_when_asked_for(filled, run):
     assert json.loads(run("catalog", "list", "--kind", "study", "--json")[1])["studies"][0]["key"] == key("s")
     assert "dropout 0.3, init_scale 2.0, lr 0.006" in run("catalog", "list", "--kind", "study")[1]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import time
 
 import pytest
 import torch
@@ -12,7 +15,7 @@ import tiny_trained
 import tiny_world
 from adapterlab import api
 from adapterlab.cli.main import main
-from adapterlab.errors import NotFoundError, SpecError, UsageError
+from adapterlab.errors import AdapterlabError, NotFoundError, SpecError, UsageError
 from adapterlab.exporting import peft
 from adapterlab.importing.pool import existing_pool
 from adapterlab.spec.load import load_spec
@@ -72,6 +75,66 @@ def learned():
 def same(one, other):
     """Return whether two runs learned the same, bit for bit."""
     return set(one) == set(other) and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def write_lora(folder, rank, scale, targets, *, seed):
+    """Write a LoRA of random numbers on the tiny world's BERT, as PEFT does."""
+    folder.mkdir()
+    draw = torch.Generator().manual_seed(seed)
+    tensors = {}
+    for layer in range(2):
+        for target in targets:
+            name = f"layer.{layer}.attention.{target}"
+            tensors[f"{name}.a"] = torch.randn(rank, 32, generator=draw)
+            tensors[f"{name}.b"] = torch.randn(32, rank, generator=draw)
+    (folder / peft.WEIGHTS).write_bytes(weights.to_bytes(peft.peft_tensors(tensors, None, "bert")))
+    about = {"base_model": "x", "architecture": "bert", "has_head": False}
+    (folder / peft.CONFIG).write_text(json.dumps(peft.config(tensors, scale=scale, targets=targets, **about)))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_pool_of_three_origins_is_killed_and_resumed(home, spec_with, tmp_path):
+    """One source trained, one from an export of another catalog, one from a PEFT folder; kill -9 at three points."""
+    lora = {"settings": 'method = "lora"\nsettings = { r = 4, alpha = 8.0 }'}
+    home("maker")
+    api.submit(spec_with(TASKS, "maker", **lora))
+    api.export(adapters()["superglue/cb"], tmp_path / "cb")
+    write_lora(tmp_path / "friend", 2, 1.0, ("query", "value"), seed=3)
+    pool = 'tasks = ["glue/rte"]\n' + "".join(
+        ENTRY.format(f"folder:{tmp_path / name}") for name in ("cb", "friend")
+    )
+    spec = spec_with(pool, "half", **lora)
+    home("calm")
+    outcome = api.submit(spec)
+    assert (outcome.trained["source"], len(adapters())) == (1, 3)
+    wanted, keys = learned(), adapters()
+    home("rough")
+
+    def reached(kind, count):
+        path = tmp_path / "rough" / "catalog.db"
+        if not path.exists():
+            return False
+        try:
+            with api.open_catalog() as catalog:
+                return len(getattr(catalog, kind)()) >= count
+        except AdapterlabError:  # its tables are being made
+            return False
+
+    for kind, count in (("adapters", 1), ("adapters", 3), ("transfers", 1)):
+        process = tiny_world.start_platform(tmp_path / "rough", "submit", str(spec))
+        while process.poll() is None and not reached(kind, count):
+            time.sleep(0.05)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    done = tiny_world.platform(tmp_path / "rough", "submit", str(spec), timeout_s=400)
+    assert done.returncode == 0, done.stderr
+    assert adapters() == keys
+    got = learned()
+    assert set(got) == set(wanted)
+    assert all(same(got[run], wanted[run]) for run in wanted)
+    assert api.submit(spec).nothing_to_do
 
 
 def test_a_half_imported_pool_gives_what_the_trained_one_gives_bit_for_bit(home, spec_with, tmp_path):
@@ -138,19 +201,7 @@ def test_a_pool_of_loras_of_unequal_ranks_and_scales_from_peft_folders(home, spe
     for number, (rank, scale, targets) in enumerate(
         [(2, 1.0, ("query", "value")), (5, 3.0, ("query", "key"))]
     ):
-        folder = tmp_path / f"lora-{number}"
-        folder.mkdir()
-        draw = torch.Generator().manual_seed(number)
-        tensors = {}
-        for layer in range(2):
-            for target in targets:
-                name = f"layer.{layer}.attention.{target}"
-                tensors[f"{name}.a"] = torch.randn(rank, 32, generator=draw)
-                tensors[f"{name}.b"] = torch.randn(32, rank, generator=draw)
-        (folder / peft.WEIGHTS).write_bytes(weights.to_bytes(peft.peft_tensors(tensors, None, "bert")))
-        about = {"base_model": "x", "architecture": "bert", "has_head": False}
-        config = peft.config(tensors, scale=scale, targets=targets, **about)
-        (folder / peft.CONFIG).write_text(json.dumps(config))
+        write_lora(tmp_path / f"lora-{number}", rank, scale, targets, seed=number)
     pool = "".join(ENTRY.format(f"folder:{tmp_path / f'lora-{number}'}") for number in range(2))
     spec = spec_with(pool, "loras", settings="")
     spec.write_text(spec.read_text().replace("[adapter]\n", ""))

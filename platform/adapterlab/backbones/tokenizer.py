@@ -1,7 +1,8 @@
 """A backbone's fast tokenizer, read from the files of its model folder.
 
-The tokenizer's file may hold padding and truncation of its author's; both are ours to decide: no
-padding, truncation longest part first, special tokens counted in.
+The ids are those that transformers' AutoTokenizer gives. The tokenizer's file may hold padding and truncation of
+its author's; both are ours to decide: no padding, truncation longest part first, special tokens counted in. Only
+the end at which texts are cut is the author's, where tokenizer_config.json names it.
 """
 
 from __future__ import annotations
@@ -10,9 +11,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adapterlab.backbones.tokenizer_settings import (
+    SETTINGS_VERSION,
+    apply_settings,
+    settings_files,
+    truncation_side,
+)
 from adapterlab.caching.file_digests import file_digest, recall_or_compute
 from adapterlab.errors import BackboneError
-from adapterlab.fingerprint import digest_of
+from adapterlab.fingerprint import Json, digest_of
 from adapterlab.given_files import read_file, read_json_file
 
 if TYPE_CHECKING:
@@ -32,7 +39,7 @@ TOKENIZER_PARTS = (
 """What decides a tokenizer where there is no ``tokenizer.json``."""
 _PROBES = (("a b, 1 \u4e2d \U0001f600 zzqx",), ("a b", "zzqx"))
 """Texts of one and of two parts, with words that no vocabulary has."""
-_PROBE_VERSION = 1
+_PROBE_VERSION = 2
 """Raise it when tokenizers are asked something else: what was found is found anew."""
 _SENTENCEPIECE = ("sentencepiece.bpe.model", "spiece.model")
 _READABLE_VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json")
@@ -55,17 +62,22 @@ def load_tokenizer(folder: Path, max_length: int, *, truncate: str = "longest_fi
         raise BackboneError(f"{folder}: rows of {max_length} tokens, expected a positive whole number")
     try:
         tokenizer = _read(folder)
+    except BackboneError:
+        raise
     except Exception as error:  # the Rust side raises nothing more precise
         raise BackboneError(
             f"{folder}: its tokenizer cannot be read ({_reason(folder, error)})", remedy=_remedy(folder)
         ) from error
     tokenizer.no_padding()
-    tokenizer.enable_truncation(max_length, strategy=truncate)
+    tokenizer.enable_truncation(max_length, strategy=truncate, direction=truncation_side(folder))
     return tokenizer
 
 
 def tokenizer_digest(folder: Path, cache: Path, *, keep: bool = True) -> str:
     """Return the sha256 over the files that decide how a model folder tokenises.
+
+    Of the files beside ``tokenizer.json`` what they change counts, not what they are: settings that say what
+    ``tokenizer.json`` says anyway, or that decide no id, leave the digest as it is.
 
     Args:
         folder: Model folder.
@@ -73,10 +85,13 @@ def tokenizer_digest(folder: Path, cache: Path, *, keep: bool = True) -> str:
         keep: Whether to keep them; else the cache is only read.
 
     Raises:
-        BackboneError: The folder has no tokenizer.
+        BackboneError: The folder has no tokenizer, or one that cannot be read.
     """
     if (folder / TOKENIZER_FILE).is_file():
-        return digest_of({TOKENIZER_FILE: file_digest(cache, folder / TOKENIZER_FILE, keep=keep)})
+        whole: dict[str, Json] = {TOKENIZER_FILE: file_digest(cache, folder / TOKENIZER_FILE, keep=keep)}
+        if changes := _changes(folder, cache, keep=keep):
+            whole["settings"] = changes
+        return digest_of(whole)
     parts = [folder / name for name in TOKENIZER_PARTS if (folder / name).is_file()]
     if not {path.name for path in parts} & set(VOCABULARIES):
         raise BackboneError(
@@ -100,8 +115,11 @@ def check_tokenizer(folder: Path, vocabulary: int | None, cache: Path, *, keep: 
     """
     tokenizer_digest(folder, cache, keep=keep)  # says what is missing where nothing is there
     check_token_ids(folder, vocabulary, cache, keep=keep)
-    names = (TOKENIZER_FILE,) if (folder / TOKENIZER_FILE).is_file() else ("config.json", *TOKENIZER_PARTS)
-    paths = [folder / name for name in names if (folder / name).is_file()]
+    if (folder / TOKENIZER_FILE).is_file():
+        paths = [folder / TOKENIZER_FILE, *settings_files(folder)]
+    else:
+        names = ("config.json", *TOKENIZER_PARTS)
+        paths = [folder / name for name in names if (folder / name).is_file()]
     kept = recall_or_compute(cache, "tokenizer", paths, _PROBE_VERSION, lambda: _probed(folder), keep=keep)
     if vocabulary is not None and kept["id"] >= vocabulary:
         raise BackboneError(
@@ -126,10 +144,13 @@ def check_token_ids(folder: Path, vocabulary: int | None, cache: Path, *, keep: 
     name = next((one for one in _READABLE_VOCABULARIES if (folder / one).is_file()), None)
     if vocabulary is None or name is None:
         return
-    paths = [folder / one for one in (name, "added_tokens.json") if (folder / one).is_file()]
+    if name == TOKENIZER_FILE:
+        paths = [folder / name, *settings_files(folder)]
+    else:
+        paths = [folder / one for one in (name, "added_tokens.json") if (folder / one).is_file()]
     try:
         kept = recall_or_compute(
-            cache, "last token", paths, name, lambda: _last_token(folder, name), keep=keep
+            cache, "last token", paths, [name, _PROBE_VERSION], lambda: _last_token(folder, name), keep=keep
         )
     except BackboneError:  # which is a ValueError as well, and says all there is to say
         raise
@@ -160,6 +181,10 @@ def _last_token(folder: Path, name: str) -> dict[str, Any]:
         pairs = known.items() if isinstance(known, dict) else ((one[0], at) for at, one in enumerate(known))
         ids |= {int(number): str(token) for token, number in pairs}
         ids |= {int(one["id"]): str(one["content"]) for one in told.get("added_tokens") or ()}
+        if settings_files(folder):
+            ids |= {
+                at: one.content for at, one in load_tokenizer(folder, 64).get_added_tokens_decoder().items()
+            }
     else:
         ids |= {
             int(number): str(token) for token, number in read_json_file(folder / name, BackboneError).items()
@@ -169,6 +194,27 @@ def _last_token(folder: Path, name: str) -> dict[str, Any]:
         ids |= {int(number): str(token) for token, number in added.items()}
     last = max(ids, default=-1)
     return {"id": last, "token": ids.get(last, "")}
+
+
+def _changes(folder: Path, cache: Path, *, keep: bool) -> dict[str, Any]:
+    """Return what the files beside ``tokenizer.json`` change of the ids it gives; nothing where it cannot be read."""
+    files = settings_files(folder)
+    if not files:
+        return {}
+
+    def compute() -> dict[str, Any]:
+        from tokenizers import Tokenizer
+
+        try:
+            tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+        except Exception:  # noqa: BLE001 - the Rust side raises nothing more precise; check_tokenizer says it
+            return {}
+        changes = apply_settings(folder, tokenizer)[1]
+        side = truncation_side(folder)
+        return changes | ({} if side == "right" else {"truncation_side": side})
+
+    paths = [folder / TOKENIZER_FILE, *files]
+    return recall_or_compute(cache, "tokenizer settings", paths, SETTINGS_VERSION, compute, keep=keep)
 
 
 def _probed(folder: Path) -> dict[str, Any]:
@@ -226,7 +272,7 @@ def _read(folder: Path) -> Tokenizer:
     if (folder / TOKENIZER_FILE).is_file():
         from tokenizers import Tokenizer
 
-        return Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+        return apply_settings(folder, Tokenizer.from_file(str(folder / TOKENIZER_FILE)))[0]
     from transformers import AutoTokenizer
     from transformers.utils import logging
 

@@ -66,6 +66,8 @@ def put_adapter(connection: Connection, record: AdapterRecord, claim: Claim) -> 
     )
     measured = {("validation", name): value for name, value in record.metrics.items()}
     measured |= {("test", name): value for name, value in record.test.items()}
+    if record.origin is not None:
+        measured |= {(schema.REPORTED, name): value for name, value in record.origin.metrics.items()}
     _put_metrics(connection, record, StepKind.SOURCE, measured)
     claims.finish(connection, claim, State.COMPLETE)
     return record

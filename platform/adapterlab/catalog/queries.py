@@ -7,6 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from fnmatch import fnmatchcase
 from typing import Any, Literal, TypedDict
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, or_, select
@@ -60,6 +61,7 @@ class ResultTable:
 _METRIC: Any = schema.Metric.__table__.c
 _TASK: Any = schema.Task.__table__.c
 _BACKBONE: Any = schema.Backbone.__table__.c
+_ANNOTATION: Any = schema.Annotation.__table__.c
 _COEFFICIENT: Any = schema.Coefficient.__table__.c
 
 ADAPTERS = ResultTable(schema.Adapter.__table__, "method", "metric_value", "validation", "source")
@@ -83,6 +85,12 @@ class Filter:
     metric_min: float | None = None
     """Least value of that metric, inclusive."""
     seed: int | None = None
+    reported: bool = False
+    """Compare by what imported adapters' cards report, instead of what was measured; adapters only."""
+    name: str | None = None
+    """Shell-style pattern of the name people gave."""
+    tags: Sequence[str] = ()
+    """Shell-style patterns, each of which one of its tags fits."""
     study: str | None = None
     """Study key; transfers only."""
     state: str | None = schema.COMPLETE
@@ -104,6 +112,10 @@ class _Page(TypedDict, total=False):
     """Name of a metric; absent: each record's leading one."""
     metric_min: float | None
     """Least value of that metric, inclusive."""
+    name: str | None
+    """Shell-style pattern of the name given by `platform catalog rename`."""
+    tags: Sequence[str]
+    """Shell-style patterns, each of which one of its tags fits."""
     order: Order | None
     """``"newest"`` or ``"best"``; absent: best if a metric is asked for, else newest."""
     limit: int | None
@@ -119,6 +131,9 @@ class AdapterFilter(_Page, total=False):
     """Adapter method."""
     seed: int | None
     """Seed of training."""
+    reported: bool
+    """Compare by what the cards of imported adapters report, on rows that only the card knows, instead of what was
+    measured on validation; with a metric only."""
 
 
 class StudyFilter(_Page, total=False):
@@ -156,18 +171,21 @@ def rows(connection: Connection, results: ResultTable, wanted: Filter) -> list[R
     if not all(map(_storable, texts)):
         return []
     tasks: list[str | None] = [None] if wanted.task is None else _task_names(connection, wanted.task)
+    keys = _noted(connection, wanted)
+    if keys is not None and not keys:
+        return []
     digests: list[str | None] = (
         [None] if wanted.backbone is None else _backbone_digests(connection, wanted.backbone)
     )
     if len(tasks) * len(digests) == 1:
-        page = _page(results, wanted, tasks[0], digests[0])
+        page = _page(results, wanted, tasks[0], digests[0], keys)
         return list(connection.execute(page.limit(wanted.limit).offset(wanted.offset)))
     # One ordered page for each pair, merged: an index gives each of them without sorting, which
     # it cannot for `task IN (...)`.
     end = None if wanted.limit is None else wanted.offset + wanted.limit
     found: list[Row[Any]] = []
     for task, digest in itertools.product(tasks, digests):
-        found.extend(connection.execute(_page(results, wanted, task, digest).limit(end)))
+        found.extend(connection.execute(_page(results, wanted, task, digest, keys).limit(end)))
     place = "created_at" if _order(wanted) == "newest" else _VALUE
     found.sort(key=lambda row: (row._mapping[place], row.key), reverse=True)
     return found[wanted.offset : end]
@@ -178,8 +196,29 @@ def _check(wanted: Filter) -> None:
         raise UsageError(f"limit and offset start at 0, got limit {wanted.limit}, offset {wanted.offset}")
     if abs(wanted.seed or 0) >= _HUGE:
         raise UsageError(f"a seed is less than 2^62, got {wanted.seed}")
+    if wanted.reported and wanted.metric is None:
+        raise UsageError(
+            "what cards report has no leading metric", remedy="Name the metric, for example accuracy."
+        )
     if wanted.metric_min is not None and math.isnan(wanted.metric_min):
         raise UsageError("the least metric value must be a number, got NaN")
+
+
+def _noted(connection: Connection, wanted: Filter) -> list[str] | None:
+    """Return the keys of records whose name and tags fit; ``None``: neither is asked for.
+
+    What people note they write by hand, so there is little of it: it is matched here, where patterns mean the same
+    on every database.
+    """
+    if wanted.name is None and not wanted.tags:
+        return None
+    table = _ANNOTATION
+    return [
+        row.key
+        for row in connection.execute(select(table.key, table.name, table.tags))
+        if (wanted.name is None or (row.name is not None and fnmatchcase(row.name, wanted.name)))
+        and all(any(fnmatchcase(tag, one) for tag in row.tags) for one in wanted.tags)
+    ]
 
 
 def _order(wanted: Filter) -> Order:
@@ -187,7 +226,9 @@ def _order(wanted: Filter) -> Order:
     return wanted.order or ("best" if asked else "newest")
 
 
-def _page(results: ResultTable, wanted: Filter, task: str | None, digest: str | None) -> Select[Any]:
+def _page(
+    results: ResultTable, wanted: Filter, task: str | None, digest: str | None, keys: Sequence[str] | None
+) -> Select[Any]:
     """Return the query for one task and one backbone, in order, without limit."""
     table = results.columns
     # By another metric than the leading one, `metrics` leads and repeats what filters need.
@@ -199,7 +240,7 @@ def _page(results: ResultTable, wanted: Filter, task: str | None, digest: str | 
         statement = statement.join(schema.Metric.__table__, _METRIC.key == table.key).where(
             _METRIC.name == wanted.metric,
             _METRIC.kind == results.kind,
-            _METRIC.split == results.split,
+            _METRIC.split == (schema.REPORTED if wanted.reported else results.split),
         )
     elif wanted.metric is not None:
         statement = statement.where(table.metric == wanted.metric)
@@ -214,6 +255,8 @@ def _page(results: ResultTable, wanted: Filter, task: str | None, digest: str | 
     conditions = [where[name] == sought for where, name, sought in exact if sought is not None]
     if wanted.metric_min is not None:
         conditions.append(value >= wanted.metric_min)
+    if keys is not None:
+        conditions.append(table.key.in_(keys))
     if _order(wanted) == "best":
         conditions.append(value.is_not(None))
     first = value if _order(wanted) == "best" else table.created_at

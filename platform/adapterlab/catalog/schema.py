@@ -25,6 +25,8 @@ VERSION_TABLE = "catalog_version"
 """Own name: ``alembic_version`` would clash with MLflow's and Optuna's in a shared database."""
 
 COMPLETE = "complete"
+REPORTED = "reported"
+"""Split of the metrics that an imported adapter's card reports: told apart from all that was measured."""
 CORRUPT = "corrupt"
 """State of a row whose weights were found damaged; its step counts as not done."""
 
@@ -262,7 +264,7 @@ class Metric(Base):
     key: ColumnElement[str] = column(Digest, primary_key=True)
     """The adapter's or transfer's step key."""
     split: ColumnElement[str] = column(primary_key=True)
-    """``validation`` or ``test``."""
+    """``validation`` or ``test``; ``reported``: by an imported adapter's card, on rows that only the card knows."""
     name: ColumnElement[str] = column(primary_key=True)
     kind: ColumnElement[str]
     """``source`` for adapters, ``transfer`` for transfers."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from adapterlab.catalog.queries import StepRecord
 from adapterlab.catalog.reading import ReadableCatalog
-from adapterlab.catalog.records import AdapterRecord, LineageNode, StudyRecord, TransferRecord
+from adapterlab.catalog.records import AdapterRecord, Annotation, LineageNode, StudyRecord, TransferRecord
 from adapterlab.catalog.store import open_existing
 from adapterlab.cli import catalog_import, catalog_records, export, garbage
 from adapterlab.cli.options import JsonOption, KeyArgument
@@ -23,6 +23,8 @@ from adapterlab.home import stores
 app = typer.Typer(
     help="List and inspect adapters and transfers, and where they come from.", no_args_is_help=True
 )
+
+_Record = TypeVar("_Record", AdapterRecord, StudyRecord, TransferRecord)
 
 KEY_DIGITS = 12
 """Digits of a key in tables; ``show`` and ``lineage`` take them."""
@@ -53,7 +55,22 @@ def list_records(
     metric: Annotated[
         str | None, typer.Option(help="Compare by this metric instead of each record's leading one.")
     ] = None,
-    metric_min: Annotated[float | None, typer.Option(help="Least value of the metric, best first.")] = None,
+    metric_min: Annotated[
+        float | None, typer.Option("--metric-min", "--min", help="Least value of the metric, best first.")
+    ] = None,
+    reported: Annotated[
+        bool,
+        typer.Option(
+            "--reported", help="Compare imported adapters by what their cards report: needs --metric."
+        ),
+    ] = False,
+    name: Annotated[
+        str | None, typer.Option(help="Name given by `catalog rename`; * and ? stand for any characters.")
+    ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(help="Tag given by `catalog tag`, or a pattern as of --name; all of them."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of training.")] = None,
     kind: Annotated[Kind, typer.Option(help="What to list; all: adapters and transfers.")] = Kind.ALL,
     limit: Annotated[int, typer.Option(min=1, help="Most records of a kind.")] = 50,
@@ -62,10 +79,15 @@ def list_records(
 ) -> None:
     """List adapters and transfers, newest first, or best first where a metric is asked for.
 
-    Adapters show their validation metric, transfers their test metric.
+    Adapters show their validation metric, transfers their test metric; with --reported adapters show what their card
+    says, on rows that only the card knows. Names and tags are shown where there are any.
     """
     if kind is Kind.STUDY and seed is not None:
         raise UsageError("a study has no seed", remedy="Leave --seed out, or list transfers.")
+    if reported and kind not in (Kind.ALL, Kind.ADAPTER):
+        raise UsageError(
+            "only adapters that were imported have a card", remedy="Leave --kind or --reported out."
+        )
     adapters: list[AdapterRecord] = []
     studies: list[StudyRecord] = []
     transfers: list[TransferRecord] = []
@@ -74,22 +96,26 @@ def list_records(
         "backbone": backbone,
         "metric": metric,
         "metric_min": metric_min,
+        "name": name,
+        "tags": tuple(tag or ()),
         "limit": limit,
         "offset": offset,
     }
     with _catalog_if_any() as catalog:
         if catalog is not None and kind in (Kind.ALL, Kind.ADAPTER):
-            adapters = catalog.adapters(**common, method=method, seed=seed)
+            adapters = catalog.adapters(**common, method=method, seed=seed, reported=reported)
         if catalog is not None and kind is Kind.STUDY:
             studies = catalog.studies(**common, combiner=method)
-        if catalog is not None and kind in (Kind.ALL, Kind.TRANSFER):
+        if catalog is not None and kind in (Kind.ALL, Kind.TRANSFER) and not reported:
             transfers = catalog.transfers(**common, combiner=method, seed=seed)
+        found: list[StepRecord] = [*adapters, *studies, *transfers]
+        remarks = {} if catalog is None else catalog.annotations(one.key for one in found)
     if json:
-        emit_json(_document(kind, adapters, studies, transfers))
+        emit_json(_document(kind, adapters, studies, transfers, remarks))
         return
-    _print_adapters(adapters, metric)
-    _print_studies(studies)
-    _print_transfers(transfers, metric, gap=bool(adapters))
+    _print_adapters(adapters, metric, remarks, reported=reported)
+    _print_studies(studies, remarks)
+    _print_transfers(transfers, metric, remarks, gap=bool(adapters))
     if not (adapters or studies or transfers):
         note(_NOTHING_YET if catalog is None else "Nothing matches.")
     elif limit in (len(adapters), len(studies), len(transfers)):
@@ -105,7 +131,7 @@ def show(key: KeyArgument, json: JsonOption = False) -> None:
             catalog.coefficients(record.key) if catalog and isinstance(record, TransferRecord) else []
         )
         noted = catalog.annotations([record.key]).get(record.key) if catalog else None
-    remarks = {} if noted is None else {"name": noted.name, "note": noted.note, "tags": list(noted.tags)}
+    remarks = {} if noted is None else _remarks(noted)
     if json:
         document = {"kind": _kind(record), **record.to_json(), "annotation": remarks or None}
         if isinstance(record, TransferRecord):
@@ -174,86 +200,121 @@ def _kind(record: StepRecord) -> str:
 
 
 def _document(
-    kind: Kind, adapters: list[AdapterRecord], studies: list[StudyRecord], transfers: list[TransferRecord]
+    kind: Kind,
+    adapters: list[AdapterRecord],
+    studies: list[StudyRecord],
+    transfers: list[TransferRecord],
+    remarks: Mapping[str, Annotation],
 ) -> dict[str, object]:
+    def told(one: StepRecord) -> dict[str, object]:
+        noted = remarks.get(one.key)
+        return {**one.to_json(), "annotation": None if noted is None else _remarks(noted)}
+
     document: dict[str, object] = {}
     if kind in (Kind.ALL, Kind.ADAPTER):
-        document["adapters"] = [one.to_json() for one in adapters]
+        document["adapters"] = [told(one) for one in adapters]
     if kind is Kind.STUDY:
-        document["studies"] = [one.to_json() for one in studies]
+        document["studies"] = [told(one) for one in studies]
     if kind in (Kind.ALL, Kind.TRANSFER):
-        document["transfers"] = [one.to_json() for one in transfers]
+        document["transfers"] = [told(one) for one in transfers]
     return document
 
 
-def _print_adapters(adapters: list[AdapterRecord], metric: str | None) -> None:
-    if adapters:
-        table(
-            ("key", "task", "method", "seed", "metric", "validation", "backbone", "created"),
-            [
-                (
-                    one.key[:KEY_DIGITS],
-                    one.task,
-                    one.method,
-                    one.seed if one.origin is None else None,
-                    metric or one.metric,
-                    _number(one.metrics.get(metric or one.metric)),
-                    one.backbone_digest[:KEY_DIGITS],
-                    f"{one.created_at:%Y-%m-%d %H:%M}",
-                )
-                for one in adapters
-            ],
-            title="adapters",
-            right=("seed", "validation"),
-        )
+def _remarks(noted: Annotation) -> dict[str, object]:
+    return {"name": noted.name, "note": noted.note, "tags": list(noted.tags)}
 
 
-def _print_studies(studies: list[StudyRecord]) -> None:
-    if studies:
-        table(
-            ("key", "task", "combiner", "sources", "metric", "best", "settings", "created"),
-            [
-                (
-                    one.key[:KEY_DIGITS],
-                    one.task,
-                    one.combiner,
-                    len(one.pool),
-                    one.metric,
-                    _number(one.best_value),
-                    ", ".join(f"{name} {value}" for name, value in one.best_settings.items()),
-                    f"{one.created_at:%Y-%m-%d %H:%M}",
-                )
-                for one in studies
-            ],
-            title="studies",
-            right=("sources", "best"),
-        )
+def _table(
+    title: str,
+    columns: Mapping[str, Callable[[_Record], object]],
+    records: Sequence[_Record],
+    remarks: Mapping[str, Annotation],
+    *,
+    right: Sequence[str],
+) -> None:
+    """Print records, with names and tags where one of them has any; nothing where there are none."""
+    noted = [remarks.get(one.key) or Annotation(one.key) for one in records]
+    shown: dict[str, list[object]] = {name: [cell(one) for one in records] for name, cell in columns.items()}
+    if any(one.name for one in noted):
+        shown["name"] = [one.name for one in noted]
+    if any(one.tags for one in noted):
+        shown["tags"] = [", ".join(one.tags) or None for one in noted]
+    if records:
+        table(tuple(shown), list(zip(*shown.values(), strict=True)), title=title, right=right)
 
 
-def _print_transfers(transfers: list[TransferRecord], metric: str | None, *, gap: bool) -> None:
-    if not transfers:
-        return
-    if gap:
+def _print_adapters(
+    adapters: list[AdapterRecord], metric: str | None, remarks: Mapping[str, Annotation], *, reported: bool
+) -> None:
+    def value(one: AdapterRecord) -> str | None:
+        if reported:
+            return _number(None if one.origin is None else one.origin.metrics.get(str(metric)))
+        return _number(one.metrics.get(metric or one.metric))
+
+    values = "reported" if reported else "validation"
+    _table(
+        "adapters",
+        {
+            "key": lambda one: one.key[:KEY_DIGITS],
+            "task": lambda one: one.task,
+            "method": lambda one: one.method,
+            "seed": lambda one: one.seed if one.origin is None else None,
+            "metric": lambda one: metric or one.metric,
+            values: value,
+            "backbone": lambda one: one.backbone_digest[:KEY_DIGITS],
+            "created": _created,
+        },
+        adapters,
+        remarks,
+        right=("seed", values),
+    )
+
+
+def _print_studies(studies: list[StudyRecord], remarks: Mapping[str, Annotation]) -> None:
+    _table(
+        "studies",
+        {
+            "key": lambda one: one.key[:KEY_DIGITS],
+            "task": lambda one: one.task,
+            "combiner": lambda one: one.combiner,
+            "sources": lambda one: len(one.pool),
+            "metric": lambda one: one.metric,
+            "best": lambda one: _number(one.best_value),
+            "settings": lambda one: ", ".join(f"{name} {value}" for name, value in one.best_settings.items()),
+            "created": _created,
+        },
+        studies,
+        remarks,
+        right=("sources", "best"),
+    )
+
+
+def _print_transfers(
+    transfers: list[TransferRecord], metric: str | None, remarks: Mapping[str, Annotation], *, gap: bool
+) -> None:
+    if transfers and gap:
         emit("")
-    table(
-        ("key", "task", "combiner", "seed", "metric", "test", "validation", "parameters", "created"),
-        [
-            (
-                one.key[:KEY_DIGITS],
-                one.task,
-                one.combiner,
-                one.seed,
-                metric or one.metric,
-                _number(one.test.get(metric or one.metric)),
-                _number(one.validation.get(metric or one.metric)),
-                one.n_parameters,
-                f"{one.created_at:%Y-%m-%d %H:%M}",
-            )
-            for one in transfers
-        ],
-        title="transfers",
+    _table(
+        "transfers",
+        {
+            "key": lambda one: one.key[:KEY_DIGITS],
+            "task": lambda one: one.task,
+            "combiner": lambda one: one.combiner,
+            "seed": lambda one: one.seed,
+            "metric": lambda one: metric or one.metric,
+            "test": lambda one: _number(one.test.get(metric or one.metric)),
+            "validation": lambda one: _number(one.validation.get(metric or one.metric)),
+            "parameters": lambda one: one.n_parameters,
+            "created": _created,
+        },
+        transfers,
+        remarks,
         right=("seed", "test", "validation", "parameters"),
     )
+
+
+def _created(record: StepRecord) -> str:
+    return f"{record.created_at:%Y-%m-%d %H:%M}"
 
 
 def _print_fields(record: StepRecord, remarks: Mapping[str, object]) -> None:

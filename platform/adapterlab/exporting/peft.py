@@ -288,6 +288,8 @@ def contents(folder: Path, config: PeftConfig) -> Contents:
         points.setdefault((int(match["layer"]), SITES[match["module"]]), {})[part] = found[key]
     rest = {key: tensor for key, tensor in found.items() if key not in matches}
     head = _head(rest, architecture, config, str(path))
+    if rest:
+        config.check_head()
     (prefix,) = prefixes
     return Contents(points, prefix, architecture, head, 1 + max(layer for layer, _ in points))
 

@@ -61,6 +61,19 @@ class PeftConfig:
     settings: Mapping[str, Any]
     where: str
 
+    def check_head(self) -> None:
+        """Check that the head in the folder is one of sequences, which is how it is read.
+
+        Raises:
+            DataError: It answers something else: each token, a span.
+        """
+        task = self.settings.get("task_type")
+        if task not in (None, "SEQ_CLS"):
+            raise DataError(
+                f"{self.where}: task_type = {shortened(repr(task))}: the head in the folder is not one of whole texts",
+                remedy="A head read here is of SEQ_CLS; a folder without a head may be of any task_type.",
+            )
+
     @property
     def is_dora(self) -> bool:
         """Whether a LoRA's weights are rescaled row by row."""

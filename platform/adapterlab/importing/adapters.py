@@ -18,7 +18,14 @@ from adapterlab.backbones.weight_files import weight_files
 from adapterlab.catalog.owners import current_owner
 from adapterlab.catalog.records import AdapterRecord, Origin
 from adapterlab.catalog.store import Catalog
-from adapterlab.errors import BackboneError, ConflictError, DataError, NotFoundError, UsageError
+from adapterlab.errors import (
+    AdapterlabError,
+    BackboneError,
+    ConflictError,
+    DataError,
+    NotFoundError,
+    UsageError,
+)
 from adapterlab.exporting import adapterfusion_format as fusion
 from adapterlab.exporting import adapterhub as hub
 from adapterlab.exporting.adapter_folder import digest_in
@@ -246,6 +253,20 @@ def tensors_digest(tensors: Tensors) -> str:
         found.update(f"{name}\n{one.dtype}\n{tuple(one.shape)}\n".encode())
         found.update(weights.to_bytes({"": one}))
     return found.hexdigest()
+
+
+def original(catalog: Catalog, importable: Importable) -> AdapterRecord | None:
+    """Return the adapter that a folder was exported from, where it is in this catalog and still the same."""
+    origin = importable.record.origin
+    there = None if origin is None or origin.key is None else catalog.find_adapter(origin.key)
+    if there is None or there.backbone_digest != importable.record.backbone_digest:
+        return None
+    try:
+        kept = weights.from_bytes(catalog.read_weights(there))
+    except AdapterlabError:
+        return None
+    same = tensors_digest(kept) == tensors_digest(weights.from_bytes(importable.weights))
+    return there if same else None
 
 
 def store(catalog: Catalog, importable: Importable, backbone: BackboneFacts) -> tuple[AdapterRecord, bool]:

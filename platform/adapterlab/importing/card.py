@@ -49,7 +49,7 @@ def read_card(folder: Path) -> Card:
         licence=_text(found.get("license")),
         base_model=_text(found.get("base_model")),
         task=next((match["task"] for match in tagged if match), None),
-        metrics=_metrics(found.get("model-index")),
+        metrics={**_listed_metrics(found.get("metrics")), **_metrics(found.get("model-index"))},
     )
 
 
@@ -80,6 +80,19 @@ def _metrics(index: Any) -> dict[str, float]:
                 if name and len(found) < _MOST_METRICS:
                     found.setdefault(name, float(value))
     return found
+
+
+def _listed_metrics(told: Any) -> dict[str, float]:
+    """Return the numbers of ``metrics``, where it has any: mostly it only names them."""
+    pairs = list(told.items()) if isinstance(told, Mapping) else []
+    for one in _mappings(told):
+        pairs += [(one.get("type") or one.get("name"), one["value"])] if "value" in one else list(one.items())
+    return {
+        name: float(value)
+        for name, value in pairs[:_MOST_METRICS]
+        if isinstance(name, str) and 0 < len(name) <= _LONGEST_TEXT
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    }
 
 
 def _mappings(value: Any) -> list[Mapping[str, Any]]:

@@ -122,7 +122,9 @@ def _import(
 ) -> Imported:
     found = find_adapter(place)
     facts = backbone or known.of(found)
-    record, new = adapters.store(catalog, prepare(found, facts, task=task), facts)
+    importable = prepare(found, facts, task=task)
+    own = adapters.original(catalog, importable)
+    record, new = (own, False) if own is not None else adapters.store(catalog, importable, facts)
     return Imported(place.source, record, new)
 
 

@@ -222,6 +222,8 @@ class _Search:
                 method=query.method or self.loaded.spec.adapter.method,
                 metric=query.metric,
                 metric_min=query.min_value,
+                reported=query.reported,
+                tags=() if query.tag is None else (query.tag,),
                 order=query.pick,
                 limit=_PAGE,
                 offset=offset,

@@ -103,6 +103,10 @@ class PoolQuerySpec(Frozen):
     """Metric on validation to compare by; absent: each adapter's leading one."""
     min_value: float | None = None
     """Least value of the metric, inclusive."""
+    reported: bool = False
+    """Compare by what the cards of imported adapters report, instead of what was measured; needs ``metric``."""
+    tag: str | None = None
+    """A tag they have, given by `platform catalog tag`; ``*`` and ``?`` stand for any characters."""
     pick: Literal["newest", "best"] = "newest"
     """Which of several adapters of one task."""
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from adapterlab.catalog.records import Origin
 from adapterlab.errors import NotFoundError, UsageError
 from adapterlab.records import BackboneFacts, StepKind
 from catalogs import (
@@ -107,6 +108,55 @@ def names(records):
 )
 def test_adapters_are_found_by(filled, wanted, expected):
     assert names(filled.adapters(**wanted)) == expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({"name": "mnli, long"}, "a"),
+        ({"name": "mnli*"}, "ba"),
+        ({"name": "MNLI*"}, ""),
+        ({"name": "*"}, "ba"),
+        ({"tags": ["good"]}, "ca"),
+        ({"tags": ["team-*"]}, "ba"),
+        ({"tags": ["good", "team-?lp"]}, "a"),
+        ({"tags": ["good"], "task": "rte"}, "a"),
+        ({"tags": ["good"], "metric_min": 0.5}, "a"),
+        ({"tags": ["goo"]}, ""),
+        ({"tags": ["%"]}, ""),
+        ({"tags": [], "limit": 1}, "f"),
+        ({"tags": ["*"], "limit": 1, "offset": 1}, "b"),
+    ],
+)
+def test_adapters_are_found_by_what_people_noted(filled, wanted, expected):
+    filled.annotate(key("a"), name="mnli, long", add=["good", "team-nlp"])
+    filled.annotate(key("b"), name="mnli", add=["team-vision"])
+    filled.annotate(key("c"), add=["good"])
+    assert names(filled.adapters(**wanted)) == expected
+
+
+def test_transfers_and_studies_are_found_by_what_people_noted(catalog):
+    put_adapter(catalog, "a")
+    put_study(catalog, "s", "a")
+    put_transfer(catalog, "t", "s", "a")
+    catalog.annotate(key("s"), add=["good"])
+    assert [one.key for one in catalog.studies(tags=["good"])] == [key("s")]
+    assert catalog.transfers(tags=["good"]) == []
+    catalog.annotate(key("t"), name="best one")
+    assert [one.key for one in catalog.transfers(name="best*")] == [key("t")]
+
+
+def test_what_a_card_reports_is_asked_for_by_name_and_never_taken_for_measured(catalog):
+    told = Origin(source="folder:/x", format="peft", metrics={"accuracy": 0.91, "f1": 0.5})
+    put_adapter(catalog, "a", metric="accuracy", metric_value=0.7, metrics={"accuracy": 0.7})
+    put_adapter(catalog, "b", metric="accuracy", metric_value=float("nan"), metrics={}, origin=told)
+    assert names(catalog.adapters(metric="accuracy")) == "a"
+    assert names(catalog.adapters(metric="accuracy", metric_min=0.8)) == ""
+    assert names(catalog.adapters(metric="accuracy", metric_min=0.8, reported=True)) == "b"
+    assert names(catalog.adapters(metric="f1", metric_min=0.6, reported=True)) == ""
+    assert catalog.adapters(reported=True, metric="f1")[0].metrics == {}
+    with pytest.raises(UsageError, match="no leading metric"):
+        catalog.adapters(reported=True)
 
 
 def test_transfers_and_studies_are_found_by_their_combiner_and_test_metric(catalog):

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapterlab.data import formats
-from adapterlab.data.row_reading import check_train_labels, suite_rows
+from adapterlab.data.row_reading import ReadOptions, check_train_labels, number_of_choices, suite_rows
 from adapterlab.errors import DataError
 from adapterlab.records import ProblemType
-from adapterlab.registry.task_definitions import TaskDefinition
+from adapterlab.registry.task_definitions import Join, TaskDefinition
 from rows import gathered, read_file
 
 PAIR = TaskDefinition(
@@ -33,6 +33,16 @@ SCORE = TaskDefinition(
     problem_type=ProblemType.REGRESSION,
     labels=(),
     metrics=("pearson",),
+)
+CHOOSING = TaskDefinition(
+    name="choosing",
+    text=("question",),
+    label="label",
+    problem_type=ProblemType.MULTIPLE_CHOICE,
+    labels=(),
+    metrics=("accuracy",),
+    choices=("options",),
+    joins=(Join("questions", on="idx.question", key="id"),),
 )
 GOOD = [
     {"premise": "a", "hypothesis": "b", "label": 0, "idx": 0},
@@ -238,3 +248,13 @@ def test_reading_undoes_writing(tmp_path_factory, written):
     _write(path, *({"sentence": text, "score": score} for text, score in written))
     rows = read_file(path, SCORE)
     assert [(text, label) for (text,), label in zip(rows.texts, rows.labels, strict=True)] == written
+
+
+def test_choices_are_counted_where_a_table_beside_the_file_lists_them(tmp_path):
+    path = tmp_path / "train.jsonl"
+    path.write_text("".join(json.dumps({"idx": {"question": n}, "label": 0}) + "\n" for n in (7, 8)))
+    assert number_of_choices(path, CHOOSING, ReadOptions()) is None
+    asked = {"question": "why?", "options": ["x", "y", "z"]}
+    lines = [{"id": 7, **asked}, {"id": 8, **asked}]
+    (tmp_path / "train.questions.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
+    assert number_of_choices(path, CHOOSING, ReadOptions()) == 3

@@ -217,6 +217,19 @@ def test_a_lora_elsewhere_than_in_a_layer_is_named(tmp_path):
         peft.read_lora(made.folder)
 
 
+@pytest.mark.parametrize("task", ["TOKEN_CLS", "QUESTION_ANS", "CAUSAL_LM", "FEATURE_EXTRACTION"])
+def test_a_head_of_another_task_is_refused_and_its_adapter_alone_is_read(tmp_path, task):
+    """Its head would be read as one of whole texts."""
+    points = dict.fromkeys(modules("bert"), (4, 2.0))
+    made = Model(tmp_path, "bert", PLAIN | {"task_type": task}, points, saved=("classifier",))
+    with pytest.raises(DataError, match=f"task_type = '{task}'.*not one of whole texts"):
+        peft.read_lora(made.folder)
+    found = load_file(made.folder / "adapter_model.safetensors")
+    adapter = {name: one for name, one in found.items() if "lora_" in name}
+    save_file(adapter, made.folder / "adapter_model.safetensors")
+    assert not peft.read_lora(made.folder).head.tensors
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -14,6 +14,7 @@ import torch
 from adapterlab import api
 from adapterlab.cli.main import main
 from adapterlab.errors import BackboneError, DataError, NotFoundError, UsageError
+from adapterlab.importing.catalog_import import import_adapters
 from adapterlab.train import weights
 from hub_server import REVISION, serve
 
@@ -55,6 +56,9 @@ def test_importing_twice_from_anywhere_is_importing_once(made, export_to, stores
     again = imported(tmp_path / "moved", backbone=str(made.backbone), task="mine/other")
     assert (first.new, again.new) == (True, False)
     assert again.record == first.record
+    with made.open() as catalog:  # the same where it was trained: its row there is the one
+        here = import_adapters(catalog, str(folder), stores=stores, backbone=str(made.backbone), task=None)
+        assert [(one.new, one.record.key) for one in here] == [(False, made.sources[0])]
     other = export_to(made, made.sources[1], "two")
     assert imported(other, backbone=str(made.backbone)).record.key != first.record.key
 
@@ -108,7 +112,7 @@ def test_what_does_not_fit_is_refused(made, loras, export_to, stores, tmp_path):
         imported(tmp_path / "empty", backbone=str(made.backbone))
 
 
-def test_a_folder_that_is_no_export_of_ours_has_no_metrics(made, export_to, stores):
+def test_a_folder_that_is_no_export_of_ours_has_reported_metrics_only(made, export_to, stores, capsys):
     folder = export_to(made, made.sources[0], "sst-2")
     (folder / "adapterlab.json").unlink()
     (folder / "README.md").write_text(
@@ -126,6 +130,19 @@ def test_a_folder_that_is_no_export_of_ours_has_no_metrics(made, export_to, stor
     for words in (["list"], ["list", "--metric", "accuracy"], ["show", record.key], ["lineage", record.key]):
         assert main(["catalog", *words]) == 0
         assert main(["catalog", *words, "--json"]) == 0
+    capsys.readouterr()
+    asked = ["catalog", "list", "--metric", "accuracy", "--min", "0.9"]
+    assert main([*asked, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["adapters"] == []
+    assert main([*asked, "--reported", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["adapters"]
+    assert (found["key"], found["metrics"]) == (record.key, {})
+    assert main([*asked, "--reported"]) == 0
+    assert "reported" in capsys.readouterr().out
+    assert main(["catalog", "list", "--reported"]) == 2
+    # Nobody measured it, which is no damage.
+    assert main(["doctor", "--json"]) in (0, 1)
+    assert "its metrics" not in capsys.readouterr().out
 
 
 def ask(hub, home, *words):
