@@ -70,6 +70,7 @@ def test_the_small_line_of_a_spec_gives_every_step_a_key(name, package_backbone)
     words = _small(name)
     assert words[2] == f"specs/{name}.toml"
     planned = plan(SPECS / f"{name}.toml", overrides(words))
+    assert planned.plan.name == f"{name.replace('/', '_')}-small"
     assert planned.plan.pending == ()
     assert all(step.key for step in planned.plan.steps)
     rows = {step.job.label for step in (*planned.plan.sources, *planned.plan.studies)}
@@ -77,6 +78,16 @@ def test_the_small_line_of_a_spec_gives_every_step_a_key(name, package_backbone)
     whole = {step.job.label for step in (*complete.sources, *complete.studies)}
     shared = {"adapter", "st_a_16"}  # with one seed, the pool's own
     assert "probing" in name or rows | shared == whole | shared  # of a grid, some points
+
+
+def test_no_two_lines_of_the_specs_share_a_sweep_s_name_and_experiment(tmp_path):
+    found: dict[str, list[str]] = {}
+    for name in packaged():
+        for words in [words for some in commands(name).values() for words in some]:
+            sets = [one.replace("PATH/TO/DATA", str(tmp_path)) for one in overrides(words)]
+            found.setdefault(load_spec(SPECS / f"{name}.toml", sets).spec.name, []).append(name)
+    assert {sweep: specs for sweep, specs in found.items() if len(set(specs)) > 1} == {}
+    assert len(found) == len(packaged()) + len(OF_PAPERS)  # a small line has a name of its own
 
 
 @pytest.mark.parametrize("name", ["scalearn/table2_glue", "scalearn/parameters"])
@@ -151,7 +162,8 @@ def test_a_small_line_runs(name, tmp_path, package_backbone):
     words += ["--set", 'targets.tasks=["synthetic/reviews"]']
     done = platform(tmp_path / "home", *words[1:], "--set", "cluster.workers=1", timeout_s=500)
     assert done.returncode == 0, done.stderr
-    report = platform(tmp_path / "home", "report", "small", "--json")
+    named = f"{name.replace('/', '_')}-small"
+    report = platform(tmp_path / "home", "report", named, "--json")
     cells = json.loads(report.stdout)["cells"]
     assert {cell["target"] for cell in cells} == set(load_spec(words[2], overrides(words)).spec.targets.tasks)
     assert all(cell["test"] for cell in cells)

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from adapterlab.given_files import write_page
 from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import Combiner
-from adapterlab.spec.key_tables import Table, dimension_tables, table_of, tables, tables_of, toml
+from adapterlab.spec.key_tables import Table, dimension_tables, table_of, tables, tables_of
 from adapterlab.spec.model import DIMENSIONS, PerKindSpec
 from adapterlab.spec.search_space import OF_EVERY_COMBINER
+from adapterlab.spec.toml_text import toml
 from adapterlab.spec.training import PerTaskSpec
 
 _HEAD = """\

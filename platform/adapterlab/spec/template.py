@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from adapterlab.spec.key_tables import Knob, Table, tables, toml
+from adapterlab.spec.key_tables import Knob, Table, tables
+from adapterlab.spec.toml_text import toml
 
 _WIDTH = 100
 
