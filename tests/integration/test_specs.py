@@ -81,13 +81,15 @@ def test_the_small_line_of_a_spec_gives_every_step_a_key(name, package_backbone)
 
 
 def test_no_two_lines_of_the_specs_share_a_sweep_s_name_and_experiment(tmp_path):
-    found: dict[str, list[str]] = {}
+    found: dict[str, set[tuple[str, bool]]] = {}
     for name in packaged():
-        for words in [words for some in commands(name).values() for words in some]:
-            sets = [one.replace("PATH/TO/DATA", str(tmp_path)) for one in overrides(words)]
-            found.setdefault(load_spec(SPECS / f"{name}.toml", sets).spec.name, []).append(name)
-    assert {sweep: specs for sweep, specs in found.items() if len(set(specs)) > 1} == {}
-    assert len(found) == len(packaged()) + len(OF_PAPERS)  # a small line has a name of its own
+        for label, some in commands(name).items():
+            for words in some:
+                sets = [one.replace("PATH/TO/DATA", str(tmp_path)) for one in overrides(words)]
+                sweep = load_spec(SPECS / f"{name}.toml", sets).spec.name
+                found.setdefault(sweep, set()).add((name, label == "Small"))
+    assert {sweep: lines for sweep, lines in found.items() if len(lines) > 1} == {}
+    assert sum(small for lines in found.values() for _, small in lines) == len(OF_PAPERS)
 
 
 @pytest.mark.parametrize("name", ["scalearn/table2_glue", "scalearn/parameters"])

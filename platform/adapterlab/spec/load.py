@@ -83,6 +83,10 @@ class LoadedSpec:
         """Absolute folder that the folders of ``[[pool.adapter]]`` start from."""
         return self.override_folder if self._is_overridden(("pool", "adapter")) else self.folder
 
+    def is_written(self, key: positions.Path) -> bool:
+        """Whether some text or ``--set`` says what a key is, in place of its default."""
+        return self._is_overridden(key) or layers_of(self.texts).has(key)
+
     def stores(self) -> home.Stores:
         """Return where state is kept: command line > environment > spec > home folder."""
         spec, store = self.spec, self.spec.store
@@ -227,15 +231,17 @@ def _newer(document: dict[str, Any]) -> Complaint:
     return Complaint(("schema_version",), "value", message, _UPGRADE)
 
 
-def refused(loaded: LoadedSpec, complaints: Sequence[Complaint]) -> SpecError:
+def refused(loaded: LoadedSpec, complaints: Sequence[Complaint], others: Sequence[Fault] = ()) -> SpecError:
     """Return the error that says what is wrong with a spec that loaded, each fault where it stands.
 
     Args:
         loaded: From :func:`load_spec`.
-        complaints: What was found when its inputs were looked at, at least one.
+        complaints: What was found when its inputs were looked at.
+        others: Faults of its inputs themselves, told after those of the spec; of both at least one.
     """
     judge = _Judge(layers_of(loaded.texts), [parse_override(text) for text in loaded.overrides])
     judge.judge(list(complaints))
+    judge.faults += others
     return judge.error()
 
 
@@ -263,8 +269,9 @@ class _Judge:
         """Return the error that holds all of it: each file's faults, then the overrides' in their order."""
         names = [one.source.name for one in self._layers.documents]
         names += [f"--set {override.text}" for override in self._overrides]
+        names += [fault.file for fault in self.faults]  # those of its inputs
         order = {name: number for number, name in reversed(list(enumerate(names)))}
-        faults = sorted(self.faults, key=lambda fault: order.get(fault.file, -1))
+        faults = sorted(self.faults, key=lambda fault: order[fault.file])
         return spec_error(faults, names[0])
 
     def _cause(self, complaint: Complaint) -> Override | None:
@@ -282,7 +289,8 @@ class _Judge:
         missing = complaint.kind == "missing"
         path = complaint.path[:-1] if missing else complaint.path
         document = self._layers.origin(path)
-        span = document.positions.find(path, value=complaint.kind == "value")
+        places = document.positions
+        span = places.find(path, value=complaint.kind == "value")
         key = dotted(complaint.path).removesuffix(": ")
         fault = fault_at(document.source, span.start, complaint.message, end=span.end, key=key)
         if missing and not path:  # the whole file lacks it: no line is to blame
