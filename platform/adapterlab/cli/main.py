@@ -26,13 +26,14 @@ import typer
 
 from adapterlab.cli.commands import COMMANDS, LazyGroup
 from adapterlab.cli.output import PrintableFormatter, SafeStreams, emit_json, note
+from adapterlab.cli.program import NAME as PROGRAM
+from adapterlab.cli.program import as_called
 from adapterlab.errors import AdapterlabError, DataError, NotFoundError, UnavailableError
 from adapterlab.given_files import shortened
 from adapterlab.home import home_folder
 from adapterlab.passwords import hide_in, hide_passwords
 from adapterlab.private_files import private_umask
 
-PROGRAM = "platform"
 DEBUG_VARIABLE = "ADAPTERLAB_DEBUG"
 EXIT_SIGNAL = 128
 """Added to the number of the signal that stopped a command."""
@@ -181,7 +182,7 @@ def _report_error(error: AdapterlabError, flags: Flags) -> int:
     if flags.json:
         emit_json(hide_in(error.to_json()))
     else:
-        note(hide_passwords(str(error)))
+        note(as_called(hide_passwords(str(error))))
     if flags.verbose:
         note(_traceback(error))
     name = error.details.get("signal")

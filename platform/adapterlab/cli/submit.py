@@ -9,6 +9,7 @@ from adapterlab.cli.live import live_progress
 from adapterlab.cli.options import JsonOption, SetOption, SpecArgument
 from adapterlab.cli.output import emit, emit_json, note
 from adapterlab.cli.plan import device_line, summary_line
+from adapterlab.cli.program import next_steps
 from adapterlab.cli.report import show
 from adapterlab.cluster.stop_signals import StopSignals
 from adapterlab.records import StepKind
@@ -43,12 +44,15 @@ def _submit(loaded: LoadedSpec, *, json: bool) -> None:
     show(summary)
     note(_said(outcome))
     emit("")
-    emit("Next:")
-    emit("  platform ui                         compare the runs in MLflow, in the browser")
-    emit(f"  platform report {loaded.spec.name:<19} this table again; --json for programs")
-    emit("  platform catalog list               the adapters and transfers you now have")
-    emit("  platform catalog show KEY           one of them: settings, metrics, coefficients")
-    emit("  platform export KEY --to DIR        one of them as a plain adapter for AdapterHub")
+    steps = (
+        ("ui", "compare the runs in MLflow, in the browser"),
+        (f"report {loaded.spec.name}", "this table again; --json for programs"),
+        ("catalog list", "the adapters and transfers you now have"),
+        ("catalog show KEY", "one of them: settings, metrics, coefficients"),
+        ("export KEY --to DIR", "one of them as a plain adapter for AdapterHub"),
+    )
+    for line in next_steps(steps):
+        emit(line)
 
 
 def _said(outcome: Outcome) -> str:

@@ -160,8 +160,7 @@ def test_a_file_of_a_task_that_is_not_there_is_a_fault(tmp_path, capsys):
     )
     assert main(["validate", str(path)]) == 3
     err = capsys.readouterr().err
-    assert f"mine/t: {tmp_path / 'reviews.csv'} does not exist" in err
-    assert "Correct train of this [[task]]" in err
+    assert f"{path}:10:9: mine/t: train: {tmp_path / 'reviews.csv'} does not exist - correct the path" in err
     (tmp_path / "reviews.csv").write_text("text,label\n")
     assert main(["validate", str(path)]) == 0
 
