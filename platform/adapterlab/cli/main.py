@@ -25,6 +25,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from adapterlab.cli.commands import COMMANDS, LazyGroup
+from adapterlab.cli.completion import VARIABLE, answer
 from adapterlab.cli.output import PrintableFormatter, SafeStreams, emit_json, note
 from adapterlab.cli.program import NAME as PROGRAM
 from adapterlab.cli.program import as_called
@@ -99,6 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: The words after the program's name; those of this process by default.
     """
+    if VARIABLE in os.environ and answer():
+        return 0
     gc.set_threshold(_COLLECT_AFTER)
     atexit.register(gc.freeze)  # the process ends: what it imported need not be searched for cycles, 0.1 s
     words = list(sys.argv[1:] if arguments is None else arguments)
