@@ -17,6 +17,7 @@ from adapterlab.errors import NotFoundError, SpecError
 from adapterlab.spec.complaints import show
 from adapterlab.spec.documents import Document, fault_at, read_document
 from adapterlab.spec.faults import spec_error
+from adapterlab.spec.model import DIMENSIONS
 from adapterlab.spec.positions import Path as KeyPath
 from adapterlab.spec.text import STDIN, SpecText, read_spec_text
 
@@ -29,7 +30,6 @@ _DESCRIPTIONS: Mapping[KeyPath, tuple[str, tuple[str, ...]]] = {
     ("adapter",): ("method", ("settings",)),
 }
 """By table: the key that names a thing, and the keys beside it that say something of that thing alone."""
-_DIMENSIONS = frozenset({"lr", "init_scale", "dropout"})
 _TASK_FILES = ("train", "validation", "test", "folder")
 
 
@@ -131,7 +131,8 @@ def _forget(path: KeyPath, origins: dict[KeyPath, int]) -> None:
 
 
 def _is_dimension(path: KeyPath) -> bool:
-    return len(path) >= 2 and path[-2] == "search" and path[-1] in _DIMENSIONS
+    of_one_combiner = path[:-1] == ("combiner", "per_kind", *path[2:3], "search")
+    return of_one_combiner or (path[:-1] == ("search",) and path[-1] in DIMENSIONS)
 
 
 def _base(here: Document, name: str) -> SpecText:
