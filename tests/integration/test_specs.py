@@ -54,6 +54,37 @@ def test_a_spec_says_how_it_is_run(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", packaged())
+def test_a_spec_is_the_same_resolved_or_extended(name, tmp_path):
+    """What MLflow keeps of a sweep can be submitted again, and a spec may be cut into files."""
+    loaded = load_spec(SPECS / f"{name}.toml")
+    resolved = tmp_path / "spec.resolved.json"
+    resolved.write_text(json.dumps(loaded.resolved().model_dump(mode="json")), encoding="utf-8")
+    assert load_spec(resolved).spec == loaded.resolved()
+    top = tmp_path / "top.toml"
+    top.write_text(f"extends = {json.dumps(str(SPECS / f'{name}.toml'))}\n", encoding="utf-8")
+    kept = tmp_path / "kept.toml"
+    kept.write_text(load_spec(top).complete_text, encoding="utf-8")
+    assert load_spec(kept).resolved() == load_spec(top).resolved() == loaded.resolved()
+
+
+def test_a_spec_means_the_same_whatever_the_environment(tmp_path, monkeypatch, package_backbone):
+    def steps() -> list[str | None]:
+        return [step.key for step in plan(load_spec(SPECS / "quickstart.toml")).plan.steps]
+
+    before = steps()
+    assert all(before)
+    for name, value in {
+        "ADAPTERLAB_HOME": tmp_path / "home", "ADAPTERLAB_CATALOG": f"sqlite:///{tmp_path}/other.db",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/runs.db", "ADAPTERLAB_BLOBS": tmp_path / "blobs",
+        "HF_HOME": tmp_path / "hf", "HOME": tmp_path, "CUDA_VISIBLE_DEVICES": "", "LANG": "C", "TZ": "Asia/Tokyo",
+        "OMP_NUM_THREADS": "1",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.chdir(tmp_path)
+    assert steps() == before
+
+
+@pytest.mark.parametrize("name", packaged())
 def test_a_spec_plans_without_its_data(name):
     planned = plan(SPECS / f"{name}.toml")
     assert planned.plan.pending or planned.plan.key
