@@ -1,7 +1,7 @@
 """Make ``mlflow-tree.png`` and ``coefficients.png`` from a finished quickstart.
 
     make quickstart
-    .venv/bin/python docs/images/mlflow.py
+    .venv/bin/python docs/images/quickstart.py
 
 Needs a Chromium on this machine. Reads the home folder that the quickstart ran in (``ADAPTERLAB_HOME``).
 """
