@@ -78,14 +78,14 @@ def open_catalog(url: str | None = None, *, blobs: str | None = None) -> Catalog
     return open_at(url or stores.catalog, blobs or stores.blobs, locks=stores.locks)
 
 
-def plan(spec: LoadedSpec | str | Path, overrides: Sequence[str] = ()) -> PlannedSweep:
+def plan(spec: LoadedSpec | str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> PlannedSweep:
     """Say what a spec would do: what is done, in flight, to train; parameters; an estimate of time.
 
     Nothing is trained, downloaded or written but this machine's cache of digests.
 
     Args:
-        spec: A loaded spec or its path.
-        overrides: ``key=value`` pairs, when ``spec`` is a path.
+        spec: A loaded spec, its path, or its keys as plain values.
+        overrides: ``key=value`` pairs, when ``spec`` is not loaded.
     """
     from adapterlab.importing.pool import existing_pool
 
@@ -94,7 +94,7 @@ def plan(spec: LoadedSpec | str | Path, overrides: Sequence[str] = ()) -> Planne
 
 
 def submit(
-    spec: LoadedSpec | str | Path,
+    spec: LoadedSpec | str | Path | Mapping[str, Any],
     overrides: Sequence[str] = (),
     *,
     watch: Callable[[SweepView], None] | None = None,
@@ -103,8 +103,8 @@ def submit(
     """Run a spec to its end. Run it again to resume it, or to reuse what is there.
 
     Args:
-        spec: A loaded spec or its path.
-        overrides: ``key=value`` pairs, when ``spec`` is a path.
+        spec: A loaded spec, its path, or its keys as plain values.
+        overrides: ``key=value`` pairs, when ``spec`` is not loaded.
         watch: Shown how far the sweep is about twice a second, from another thread.
         began: Told, once, when there is something to do and nothing stands in its way: the sweep's key, and
             ``True``; ``False`` where another process does this sweep and this one waits for it.
@@ -132,7 +132,7 @@ def submit(
         planned,
         with_keys(loaded.resolved(), pool.adapters),
         stores=stores,
-        spec_toml=loaded.text,
+        spec_toml=loaded.complete_text,
         library=TaskLibrary.of_loaded(loaded),
         watch=watch,
         began=began,
@@ -498,5 +498,5 @@ def _filled_catalog() -> Catalog:
     return catalog
 
 
-def _loaded(spec: LoadedSpec | str | Path, overrides: Sequence[str]) -> LoadedSpec:
-    return spec if isinstance(spec, LoadedSpec) else load_spec(str(spec), overrides)
+def _loaded(spec: LoadedSpec | str | Path | Mapping[str, Any], overrides: Sequence[str]) -> LoadedSpec:
+    return spec if isinstance(spec, LoadedSpec) else load_spec(spec, overrides)

@@ -54,6 +54,37 @@ def test_a_spec_says_how_it_is_run(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", packaged())
+def test_a_spec_is_the_same_resolved_or_extended(name, tmp_path):
+    """What MLflow keeps of a sweep can be submitted again, and a spec may be cut into files."""
+    loaded = load_spec(SPECS / f"{name}.toml")
+    resolved = tmp_path / "spec.resolved.json"
+    resolved.write_text(json.dumps(loaded.resolved().model_dump(mode="json")), encoding="utf-8")
+    assert load_spec(resolved).spec == loaded.resolved()
+    top = tmp_path / "top.toml"
+    top.write_text(f"extends = {json.dumps(str(SPECS / f'{name}.toml'))}\n", encoding="utf-8")
+    kept = tmp_path / "kept.toml"
+    kept.write_text(load_spec(top).complete_text, encoding="utf-8")
+    assert load_spec(kept).resolved() == load_spec(top).resolved() == loaded.resolved()
+
+
+def test_a_spec_means_the_same_whatever_the_environment(tmp_path, monkeypatch, package_backbone):
+    def steps() -> list[str | None]:
+        return [step.key for step in plan(load_spec(SPECS / "quickstart.toml")).plan.steps]
+
+    before = steps()
+    assert all(before)
+    for name, value in {
+        "ADAPTERLAB_HOME": tmp_path / "home", "ADAPTERLAB_CATALOG": f"sqlite:///{tmp_path}/other.db",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/runs.db", "ADAPTERLAB_BLOBS": tmp_path / "blobs",
+        "HF_HOME": tmp_path / "hf", "HOME": tmp_path, "CUDA_VISIBLE_DEVICES": "", "LANG": "C", "TZ": "Asia/Tokyo",
+        "OMP_NUM_THREADS": "1",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.chdir(tmp_path)
+    assert steps() == before
+
+
+@pytest.mark.parametrize("name", packaged())
 def test_a_spec_plans_without_its_data(name):
     planned = plan(SPECS / f"{name}.toml")
     assert planned.plan.pending or planned.plan.key
@@ -70,6 +101,7 @@ def test_the_small_line_of_a_spec_gives_every_step_a_key(name, package_backbone)
     words = _small(name)
     assert words[2] == f"specs/{name}.toml"
     planned = plan(SPECS / f"{name}.toml", overrides(words))
+    assert planned.plan.name == f"{name.replace('/', '_')}-small"
     assert planned.plan.pending == ()
     assert all(step.key for step in planned.plan.steps)
     rows = {step.job.label for step in (*planned.plan.sources, *planned.plan.studies)}
@@ -77,6 +109,18 @@ def test_the_small_line_of_a_spec_gives_every_step_a_key(name, package_backbone)
     whole = {step.job.label for step in (*complete.sources, *complete.studies)}
     shared = {"adapter", "st_a_16"}  # with one seed, the pool's own
     assert "probing" in name or rows | shared == whole | shared  # of a grid, some points
+
+
+def test_no_two_lines_of_the_specs_share_a_sweep_s_name_and_experiment(tmp_path):
+    found: dict[str, set[tuple[str, bool]]] = {}
+    for name in packaged():
+        for label, some in commands(name).items():
+            for words in some:
+                sets = [one.replace("PATH/TO/DATA", str(tmp_path)) for one in overrides(words)]
+                sweep = load_spec(SPECS / f"{name}.toml", sets).spec.name
+                found.setdefault(sweep, set()).add((name, label == "Small"))
+    assert {sweep: lines for sweep, lines in found.items() if len(lines) > 1} == {}
+    assert sum(small for lines in found.values() for _, small in lines) == len(OF_PAPERS)
 
 
 @pytest.mark.parametrize("name", ["scalearn/table2_glue", "scalearn/parameters"])
@@ -151,7 +195,8 @@ def test_a_small_line_runs(name, tmp_path, package_backbone):
     words += ["--set", 'targets.tasks=["synthetic/reviews"]']
     done = platform(tmp_path / "home", *words[1:], "--set", "cluster.workers=1", timeout_s=500)
     assert done.returncode == 0, done.stderr
-    report = platform(tmp_path / "home", "report", "small", "--json")
+    named = f"{name.replace('/', '_')}-small"
+    report = platform(tmp_path / "home", "report", named, "--json")
     cells = json.loads(report.stdout)["cells"]
     assert {cell["target"] for cell in cells} == set(load_spec(words[2], overrides(words)).spec.targets.tasks)
     assert all(cell["test"] for cell in cells)

@@ -30,7 +30,7 @@ class Entry:
 SWEEPS, STORES, SETUP = "Sweeps", "Results and stores", "Setting up"
 
 COMMANDS: Mapping[str, Entry] = {
-    "init": Entry("Write a commented starter spec.", SWEEPS, works=True),
+    "init": Entry("Write a commented starter spec; it asks, or takes options.", SWEEPS, works=True),
     "validate": Entry("Check a spec; show every fault with its line.", SWEEPS),
     "plan": Entry("Show what a spec would train, what is done already, and what it costs.", SWEEPS),
     "submit": Entry("Run a spec; run it again to resume or to reuse.", SWEEPS, works=True),

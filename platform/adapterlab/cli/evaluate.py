@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapterlab.cli.given_rows import counted, rows_of
+from adapterlab.cli.given_rows import counted, rows_in, rows_of
 from adapterlab.cli.options import JsonOption
 from adapterlab.cli.output import emit, emit_json, note, table
 from adapterlab.cli.predict import BackboneOption, WhatArgument, cut
@@ -63,7 +63,7 @@ def command(
 
     rows = rows_of(file)
     model = answering_model(what, backbone=backbone)
-    with counted("evaluating") as count:
+    with counted("evaluating", rows_in(file)) as count:
         found = evaluate(model, rows, label=label, delimiter=delimiter, wanted=metric or (), progress=count)
     if to is not None:
         _write(to, found.wrong)

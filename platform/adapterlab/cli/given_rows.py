@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import sys
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapterlab.cli.output import is_interactive, stderr
 from adapterlab.data.formats import Fault, counting_unit, format_of, records
-from adapterlab.errors import DataError
+from adapterlab.errors import AdapterlabError, DataError
 from adapterlab.given_files import check_regular, given_path
 
 if TYPE_CHECKING:
@@ -74,19 +75,56 @@ def _parsed(line: str, number: int) -> Any:
         ) from None
 
 
+def rows_in(file: str | None) -> int | None:
+    """Return about how many rows a file has, counted without reading them; ``None``: nobody can know.
+
+    A cell of several lines counts as several rows. Of what cannot be read nothing is said here.
+    """
+    if file is None or file == "-":
+        return None
+    path = given_path(file, "--file")
+    ending = format_of(path) or ".jsonl"
+    try:
+        check_regular(path)
+        if ending == ".parquet":
+            from pyarrow import parquet
+
+            return int(parquet.read_metadata(path).num_rows)
+        with gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb") as stream:
+            lines = sum(chunk.count(b"\n") for chunk in iter(lambda: stream.read(1 << 20), b""))
+    except (AdapterlabError, OSError, EOFError, ImportError, ValueError):
+        return None
+    return max(1, lines - (ending in (".csv", ".tsv")))
+
+
 @contextmanager
-def counted(what: str) -> Iterator[Callable[[int], None]]:
-    """Show a person how many rows are done; give what to call with the number."""
+def counted(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """Show a person how many rows are done; give what to call with the number.
+
+    Args:
+        what: What is done with them.
+        total: How many there are, as :func:`rows_in` says; ``None``: not known.
+    """
     if not is_interactive(sys.stderr):
         yield lambda _: None
         return
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}: {task.completed:,} rows"),
-        TimeElapsedColumn(),
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
     )
-    with Progress(*columns, console=stderr(), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done: bar.update(task, completed=done)
+
+    count = "{task.completed:,} rows" if total is None else "{task.completed:,} of {task.total:,} rows"
+    words = TextColumn(f"{{task.description}}: {count}")
+    known = (BarColumn(), words, TimeRemainingColumn()) if total is not None else (SpinnerColumn(), words)
+    with Progress(*known, TimeElapsedColumn(), console=stderr(), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+
+        def count_to(done: int) -> None:
+            more = None if total is None else max(total, done)  # a file may have more than its lines said
+            bar.update(task, completed=done, total=more)
+
+        yield count_to

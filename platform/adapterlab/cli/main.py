@@ -25,7 +25,10 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from adapterlab.cli.commands import COMMANDS, LazyGroup
+from adapterlab.cli.completion import VARIABLE, answer
 from adapterlab.cli.output import PrintableFormatter, SafeStreams, emit_json, note
+from adapterlab.cli.program import NAME as PROGRAM
+from adapterlab.cli.program import as_called
 from adapterlab.errors import (
     EXIT_SIGNAL,
     AdapterlabError,
@@ -39,7 +42,6 @@ from adapterlab.home import home_folder
 from adapterlab.passwords import hide_in, hide_passwords
 from adapterlab.private_files import private_umask
 
-PROGRAM = "platform"
 DEBUG_VARIABLE = "ADAPTERLAB_DEBUG"
 EXIT_BROKEN_PIPE = 141
 _FOR_THE_USER = frozenset({"init", "export", "predict", "report", "contributions"})
@@ -103,6 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: The words after the program's name; those of this process by default.
     """
+    if VARIABLE in os.environ and answer():
+        return 0
     gc.set_threshold(_COLLECT_AFTER)
     atexit.register(gc.freeze)  # the process ends: what it imported need not be searched for cycles, 0.1 s
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -186,7 +190,7 @@ def _report_error(error: AdapterlabError, flags: Flags) -> int:
     if flags.json:
         emit_json(hide_in(error.to_json()))
     else:
-        note(hide_passwords(str(error)))
+        note(as_called(hide_passwords(str(error))))
     if flags.verbose:
         note(_traceback(error))
     return exit_code_of(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json as jsonlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adapterlab.cli.given_rows import counted, rows_of
+from adapterlab.cli.given_rows import counted, rows_in, rows_of
 from adapterlab.cli.options import JsonOption
 from adapterlab.cli.output import emit_json, note, table
 from adapterlab.errors import UnavailableError, UsageError
@@ -54,7 +55,9 @@ def command(
     to: Annotated[
         str | None,
         typer.Option(
-            "--to", metavar="FILE", help="Write the answers into a file, .jsonl or .csv, as they come."
+            "--to",
+            metavar="FILE",
+            help="Write the answers as they come: into a file, .jsonl or .csv; - is standard output, JSON lines.",
         ),
     ] = None,
     backbone: BackboneOption = None,
@@ -67,7 +70,7 @@ def command(
     answered = answering_model(what, backbone=backbone).answer(rows)
     kept: list[Prediction] = []
     done = 0
-    with _writing(to) as write, counted("predicting") as count:
+    with _writing(to) as write, counted("predicting", rows_in(file)) as count:
         for some in answered:
             done += len(some.predictions)
             if to is None:
@@ -76,7 +79,7 @@ def command(
                 write(some.predictions)
             count(done)
     if to is not None:
-        note(f"wrote {done:,} answers into {to}")
+        note(f"wrote {done:,} answers {'to standard output' if to == '-' else f'into {to}'}")
     elif json:
         emit_json({"predictions": [one.to_json() for one in kept]})
     else:
@@ -116,6 +119,9 @@ def _writing(to: str | None) -> Iterator[Callable[[Sequence[Prediction]], None]]
     if to is None:
         yield lambda _: None
         return
+    if to == "-":
+        yield _lines(sys.stdout)
+        return
     path = given_path(to, "--to")
     if path.suffix not in _ENDINGS:
         raise UsageError(f"--to {to}: expected a name that ends in {' or '.join(_ENDINGS)}")
@@ -135,7 +141,10 @@ def _writing(to: str | None) -> Iterator[Callable[[Sequence[Prediction]], None]]
 def _lines(stream: Any) -> Callable[[Sequence[Prediction]], None]:
     def write(some: Sequence[Prediction]) -> None:
         for one in some:
-            stream.write(jsonlib.dumps(one.to_json(), ensure_ascii=False, allow_nan=False) + "\n")
+            stream.write(
+                jsonlib.dumps(one.to_json(), ensure_ascii=stream is sys.stdout, allow_nan=False) + "\n"
+            )
+        stream.flush()
 
     return write
 

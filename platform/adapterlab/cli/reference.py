@@ -12,7 +12,8 @@ from typing import Any
 import typer
 
 from adapterlab.cli.commands import COMMANDS, SETUP, STORES, SWEEPS, load
-from adapterlab.cli.main import PROGRAM, app
+from adapterlab.cli.main import app
+from adapterlab.cli.program import NAME as PROGRAM
 from adapterlab.given_files import write_page
 
 _HEAD = f"""\

@@ -16,6 +16,7 @@ from adapterlab.cli.live import live_progress, progress_lines, together
 from adapterlab.cli.options import JsonOption, SetOption, SpecArgument
 from adapterlab.cli.output import emit, emit_json, is_interactive, note
 from adapterlab.cli.plan import device_line, summary_line
+from adapterlab.cli.program import next_steps
 from adapterlab.cli.report import show
 from adapterlab.cli.sweep_log import SweepLog, log_path
 from adapterlab.cluster.stop_signals import StopSignals
@@ -107,21 +108,31 @@ def _submit(loaded: LoadedSpec, announcement: detached.Announcement | None, *, j
     for line in _said(outcome):
         note(line)
     emit("")
-    emit("Next:")
-    emit(f"  {_comparison(outcome)}")
-    emit(f"  platform report {loaded.spec.name:<19} this table again; --json for programs")
-    emit("  platform catalog list               the adapters and transfers you now have")
-    emit("  platform catalog show KEY           one of them: settings, metrics, coefficients")
-    emit("  platform export KEY --to DIR        one of them as a plain adapter for AdapterHub")
+    _say_what_is_next(loaded.spec.name, _comparison(outcome))
 
 
-def _comparison(outcome: Outcome) -> str:
-    """Say how to see the comparison of methods in MLflow: a link where a server has it."""
+def _say_what_is_next(name: str, link: str | None) -> None:
+    steps = [
+        (f"report {name}", "this table again; --json for programs"),
+        ("catalog list", "the adapters and transfers you now have"),
+        ("catalog show KEY", "one of them: settings, metrics, coefficients"),
+        ("export KEY --to DIR", "one of them as a plain adapter for AdapterHub"),
+    ]
+    if link is None:
+        steps.insert(0, ("ui", "compare the methods in MLflow, in the browser"))
+    else:
+        emit(f"The methods compared, in MLflow: {link}")
+    for line in next_steps(steps):
+        emit(line)
+
+
+def _comparison(outcome: Outcome) -> str | None:
+    """Return the address at which a server compares the methods; ``None``: no server has them."""
     from adapterlab.tracking import server, store
 
     if outcome.tracking is None or outcome.experiment_id is None or not store.is_server(outcome.tracking):
-        return "platform ui                         compare the methods in MLflow, in the browser"
-    return f"{server.comparison_address(outcome.tracking, outcome.experiment_id)}  the methods compared, in MLflow"
+        return None
+    return server.comparison_address(outcome.tracking, outcome.experiment_id)
 
 
 def _run(loaded: LoadedSpec, announcement: detached.Announcement | None, log: SweepLog) -> Outcome:

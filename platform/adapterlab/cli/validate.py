@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
 from adapterlab.cli.options import JsonOption, SetOption, SpecArgument
-from adapterlab.cli.output import emit, emit_json, note
-from adapterlab.driver.preview import check_inputs
+from adapterlab.cli.output import emit, emit_json, is_interactive, note, stderr
+from adapterlab.driver.input_checks import Unseen, check_inputs
 from adapterlab.importing.pool import existing_pool
 from adapterlab.planning.combiners import trials_of
 from adapterlab.spec.load import LoadedSpec, load_spec
@@ -12,26 +19,37 @@ from adapterlab.spec.model import Spec
 from adapterlab.spec.studies import study_plans
 
 
-def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = False) -> None:
+def command(
+    spec: SpecArgument,
+    overrides: SetOption = None,
+    data: Annotated[bool, typer.Option("--data", help="Also read every row of its tasks.")] = False,
+    json: JsonOption = False,
+) -> None:
     """Check a spec; show every fault with its file, line, column and what to write instead.
 
     The files of its own tasks must be there. A backbone that is on this machine is looked at too: whether its config,
-    weights and tokenizer fit together, and whether it takes rows of data.max_length. `platform plan` reads the tasks
-    as well.
+    weights and tokenizer fit together, and whether it takes rows of data.max_length. With --data all rows that are on
+    this machine are read: every fault of every file is told. What was not looked at is named.
 
     With --json, a valid spec is printed with all its defaults spelled out, an invalid one as a list
     of faults.
     """
     loaded = load_spec(spec, overrides or ())
-    unseen = check_inputs(loaded)
+    with _reading() as tell:
+        inputs = check_inputs(loaded, rows=data, tell=tell)
     pool = existing_pool(loaded)
+    unseen = list(dict.fromkeys((*inputs.unseen, *(Unseen("the pool", one) for one in pool.unseen))))
     if json:
         emit_json(
             {
                 "valid": True,
                 "path": loaded.path,
+                "extends": [one.name for one in loaded.texts[1:]],
+                "summary": _summary(loaded),
                 "faults": [],
                 "warnings": loaded.warnings,
+                "looked_at": inputs.seen,
+                "not_looked_at": unseen,
                 "spec": loaded.spec,
             }
         )
@@ -39,8 +57,18 @@ def command(spec: SpecArgument, overrides: SetOption = None, json: JsonOption = 
     emit(f"{loaded.path} is valid: {_summary(loaded)}")
     for warning in loaded.warnings:
         note(f"warning: {warning}")
-    for one in dict.fromkeys(filter(None, (unseen, *pool.unseen))):
-        note(f"not checked: {one}")
+    for line in dict.fromkeys(f"{one.what}; {one.why}" for one in unseen):
+        note(f"not looked at: {line}")
+
+
+@contextmanager
+def _reading() -> Iterator[Callable[[str], None]]:
+    """Show a terminal which task is read."""
+    if not is_interactive(sys.stderr):
+        yield lambda _: None
+        return
+    with stderr().status("") as status:
+        yield lambda task: status.update(f"{task}: reading")
 
 
 def _summary(loaded: LoadedSpec) -> str:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapterlab.backbones.facts import backbone_facts, check_backbone, model_facts
+from adapterlab.backbones.facts import backbone_facts, model_facts
 from adapterlab.catalog.presence import is_missing
 from adapterlab.cluster.gpus import WorkerDevice, worker_device
-from adapterlab.data.task_data import check_row_length, fitting_row_length
+from adapterlab.data.task_data import fitting_row_length
 from adapterlab.data.task_facts import task_facts
 from adapterlab.data.task_library import TaskLibrary
 from adapterlab.driver.earlier_studies import earlier_studies
-from adapterlab.errors import NotFoundError
+from adapterlab.errors import DataError
 from adapterlab.planning.combiners import model_sources
 from adapterlab.planning.compile import Facts, Plan, compile_plan
 from adapterlab.planning.estimate import Estimate, estimate
 from adapterlab.planning.parameter_counts import MethodCost, method_costs
 from adapterlab.planning.steps import ExistingAdapter, Job, Step, is_study
-from adapterlab.records import State, StepKind
+from adapterlab.records import State, StepKind, TaskFacts
 from adapterlab.spec.load import LoadedSpec
 from adapterlab.spec.studies import study_plans
 
@@ -95,43 +95,6 @@ class PlannedSweep:
         }
 
 
-def check_inputs(loaded: LoadedSpec) -> str | None:
-    """Check that the files of a spec's own tasks are there and that its backbone fits together and takes the rows.
-
-    No row is read. The sweeps and studies its searches start from must be in the catalog.
-
-    Nothing is fetched or written. A backbone that is not on this machine is no fault of the spec: it may be for
-    another one.
-
-    Args:
-        loaded: From ``load_spec``.
-
-    Returns:
-        Why it was not looked at; ``None``: it was, and nothing is wrong.
-
-    Raises:
-        NotFoundError: A file that a ``[[task]]`` names is not there.
-        DataError: It lies where it must not.
-        SpecError: A sweep or study that a search starts from does not exist or does not fit.
-        BackboneError: The backbone is no supported model, not what the spec says, or cannot take rows so long.
-    """
-    spec = loaded.spec
-    library = TaskLibrary.of_loaded(loaded)
-    for own in spec.task:
-        if own.hub is None:
-            library.row_source(own.name)
-    earlier_studies(loaded)
-    try:
-        place = check_backbone(spec.backbone, folder=loaded.folder, cache=loaded.stores().cache)
-    except NotFoundError as error:
-        return error.message
-    if place is None:
-        return f"{spec.backbone.source} is not on this machine yet"
-    for task in dict.fromkeys((*spec.pool.tasks, *spec.targets.tasks)):
-        check_row_length(task, library.definition(task).max_length, spec.data.max_length, place)
-    return None
-
-
 def compile_spec(
     loaded: LoadedSpec, *, download: bool = False, existing: tuple[ExistingAdapter, ...] = ()
 ) -> Plan:
@@ -157,7 +120,7 @@ def compile_spec(
             source: model_facts(source, folder=loaded.folder, cache=stores.cache, download=download)
             for source in model_sources(study_plans(spec))
         },
-        tasks={task: task_facts(library, task, download=download) for task in tasks},
+        tasks=_task_facts(library, tasks, download=download),
         existing=existing,
         earlier=earlier_studies(loaded),
     )
@@ -165,6 +128,30 @@ def compile_spec(
         for task in facts.tasks.values():
             fitting_row_length(task, spec.data.max_length, Path(facts.backbone.folder))
     return compile_plan(spec, facts)
+
+
+def _task_facts(library: TaskLibrary, tasks: Iterable[str], *, download: bool) -> dict[str, TaskFacts]:
+    """Return what is known of tasks.
+
+    Raises:
+        DataError: The data of some is malformed; of each its first fault is told.
+    """
+    found: dict[str, TaskFacts] = {}
+    wrong: list[DataError] = []
+    for task in tasks:
+        try:
+            found[task] = task_facts(library, task, download=download)
+        except DataError as error:
+            wrong.append(error)
+    if len(wrong) > 1:
+        faults = [fault for error in wrong for fault in error.details.get("faults", ())]
+        remedy = (
+            "`platform validate SPEC --data` tells every fault of every file, and what to mend in the spec."
+        )
+        raise DataError("\n".join(error.message for error in wrong), remedy=remedy, faults=faults)
+    if wrong:
+        raise wrong[0]
+    return found
 
 
 def plan_spec(loaded: LoadedSpec, existing: tuple[ExistingAdapter, ...] = ()) -> PlannedSweep:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -86,6 +86,42 @@ def complaints_of(model: type[BaseModel], document: Any, root: Path = ()) -> lis
     return _merge_branches(found)
 
 
+def with_lists(model: type[BaseModel], document: dict[str, Any]) -> tuple[dict[str, Any], list[Complaint]]:
+    """Read ``[task]`` where ``[[task]]`` is meant, so that what is inside is looked at as well.
+
+    Returns:
+        The document with a list of one in place of each such table, and a complaint about each.
+    """
+    found: list[Complaint] = []
+
+    def read(models: tuple[type[BaseModel], ...], table: dict[str, Any], path: Path) -> dict[str, Any]:
+        changed = dict(table)
+        for name, value in table.items():
+            field = next((one.model_fields[name] for one in models if name in one.model_fields), None)
+            inner = () if field is None else tuple(_models_in(field.annotation))
+            if not isinstance(value, dict) or field is None or not inner:
+                continue
+            here = (*path, name)
+            if _is_listed(field.annotation):
+                message = (
+                    f"[{_join(here)}] is one table, but there may be several: expected [[{_join(here)}]]"
+                )
+                found.append(Complaint(here, "key", message, f"write [[{_join(here)}]]"))
+                changed[name] = [value]
+            else:
+                changed[name] = read(inner, value, here)
+        return changed
+
+    return read((model,), document, ()), found
+
+
+def _is_listed(annotation: Any) -> bool:
+    """Whether an annotation is a list of models, not a model."""
+    if get_origin(annotation) is tuple:
+        return any(isinstance(part, type) and issubclass(part, BaseModel) for part in get_args(annotation))
+    return any(_is_listed(part) for part in get_args(annotation))
+
+
 def suggest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that ``name`` was probably meant to be, or ``None``."""
     names = list(known)
@@ -139,6 +175,8 @@ def _complaint(model: type[BaseModel], document: Any, root: Path, error: dict[st
     message, hint = _rule(error)
     if kind == "string_pattern_mismatch":
         hint = _field_doc(model, inside)
+    if kind == "model_type" and _holds_tables(error["input"]):
+        hint = f"write [{_join(path)}]"
     return Complaint(path, "value", f"{dotted(path)}{message}", hint)
 
 
@@ -164,6 +202,10 @@ def _rule(error: dict[str, Any]) -> tuple[str, str | None]:
     else:
         rule = f"{error['msg'][:1].lower()}{error['msg'][1:]}, got {show(value)}"
     return rule, None
+
+
+def _holds_tables(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(one, dict) for one in value)
 
 
 def _choice(value: Any, expected: str) -> tuple[str, str | None]:

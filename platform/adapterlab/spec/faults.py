@@ -70,13 +70,21 @@ def spec_error(faults: Sequence[Fault], name: str) -> SpecError:
     """Return the one error that carries every fault of a spec, in reading order.
 
     Args:
-        faults: At least one fault.
+        faults: At least one fault; files in the order in which they are read.
         name: What messages call the spec.
     """
-    in_order = sorted(
-        map(_without_secrets, faults),
-        key=lambda fault: (fault.line is None, fault.line or 0, fault.column or 0),
-    )
+    files = list(dict.fromkeys(fault.file for fault in faults if fault.line is not None))
+    in_order = [
+        _without_secrets(fault)
+        for fault in sorted(
+            faults,
+            key=lambda fault: (
+                (True, 0, 0, 0)
+                if fault.line is None
+                else (False, files.index(fault.file), fault.line, fault.column or 0)
+            ),
+        )
+    ]
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
     shown = [fault.render() for fault in in_order[:MAX_SHOWN]]
     if len(in_order) > MAX_SHOWN:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from adapterlab.spec.schema import json_schema, plain
+from adapterlab.spec.toml_text import toml
 
 
 @dataclass(frozen=True)
@@ -68,27 +68,6 @@ def dimension_tables() -> tuple[Table, ...]:
         next(iter(_tables(definitions[name], {"$defs": definitions}, title, required=False)))
         for name, title in (("FloatRange", "range"), ("Choices", "choices"))
     )
-
-
-def toml(value: Any) -> str:
-    """Return a JSON-able value as TOML, on one line."""
-    if isinstance(value, dict):
-        inside = ", ".join(f"{name} = {toml(item)}" for name, item in value.items())
-        return f"{{ {inside} }}" if inside else "{}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(toml(item) for item in value)}]"
-    if isinstance(value, float):
-        return _float(value)
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _float(value: float) -> str:
-    """Write small numbers the way people write learning rates: 0.0003 as 3e-4."""
-    if value == 0 or abs(value) >= 0.01:
-        return repr(value)
-    mantissa, exponent = f"{value:.15e}".split("e")
-    text = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-    return text if float(text) == value else repr(value)
 
 
 def _tables(

@@ -1,11 +1,10 @@
-"""TOML text to a frozen spec; every fault at once, each where it stands."""
+"""A text, or several that extend each other, to a frozen spec; every fault at once, each where it stands."""
 
 from __future__ import annotations
 
 import os
-import re
-import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,21 +13,17 @@ from adapterlab import home
 from adapterlab.errors import SpecError
 from adapterlab.given_files import given_path
 from adapterlab.spec import positions
-from adapterlab.spec.complaints import Complaint, complaints_of, dotted
+from adapterlab.spec.complaints import Complaint, complaints_of, dotted, with_lists
+from adapterlab.spec.documents import fault_at, format_of
 from adapterlab.spec.faults import Fault, spec_error
+from adapterlab.spec.layers import EXTENDS, Layers, layers_of, read_layers
 from adapterlab.spec.model import SCHEMA_VERSION, Spec
 from adapterlab.spec.overrides import Override, apply, parse_override
 from adapterlab.spec.plugin_checks import overlap_warnings, plugin_complaints
 from adapterlab.spec.text import SpecText, read_spec_text
+from adapterlab.spec.toml_text import toml_document
 
 _UPGRADE = "upgrade adapterlab: pip install --upgrade adapterlab"
-
-_SYNTAX_HINTS = {
-    "Expected '=' after a key": "every line is KEY = VALUE, a [table] or a # comment",
-    "Invalid statement": 'every line is KEY = VALUE, a [table] or a # comment; unusual keys need "quotes"',
-    "Invalid value": 'text goes in "quotes"; true and false are written small',
-    "Cannot": "it is there twice; keep one",
-}
 
 
 @dataclass(frozen=True)
@@ -37,15 +32,19 @@ class LoadedSpec:
 
     spec: Spec
     path: str
-    """As given: a file name, or ``"-"`` for standard input."""
+    """As given: a file name, ``"-"`` for standard input, or ``"<the given spec>"``."""
     folder: Path
     """Absolute folder that relative paths in the file start from."""
     text: str
-    """The file's text, comments and all, with ``\\n`` line ends."""
+    """The file's own text, comments and all, with ``\\n`` line ends."""
     overrides: tuple[str, ...] = ()
     """The ``--set`` arguments, in order."""
     override_folder: Path = Path()
     """Absolute folder that relative paths in overrides start from: the current one."""
+    texts: tuple[SpecText, ...] = ()
+    """The file's text and those of the specs it extends, the nearest first."""
+    complete_text: str = ""
+    """A TOML text that says all of it without the specs it extends: ``text`` where there are none."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -84,6 +83,10 @@ class LoadedSpec:
         """Absolute folder that the folders of ``[[pool.adapter]]`` start from."""
         return self.override_folder if self._is_overridden(("pool", "adapter")) else self.folder
 
+    def is_written(self, key: positions.Path) -> bool:
+        """Whether some text or ``--set`` says what a key is, in place of its default."""
+        return self._is_overridden(key) or layers_of(self.texts).has(key)
+
     def stores(self) -> home.Stores:
         """Return where state is kept: command line > environment > spec > home folder."""
         spec, store = self.spec, self.spec.store
@@ -114,43 +117,52 @@ class LoadedSpec:
         return any(path == key[: len(path)] for path in paths)
 
 
-def load_spec(path: str | Path, overrides: Sequence[str] = ()) -> LoadedSpec:
+def load_spec(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> LoadedSpec:
     """Read, override and check a spec.
 
     Args:
-        path: A TOML file, or ``"-"`` for standard input.
+        spec: A file of TOML, JSON (``.json``) or YAML (``.yaml``), ``"-"`` for standard input, or the spec itself as
+            plain values; its relative paths then start from the current folder.
         overrides: ``KEY=VALUE`` each, as given to ``--set``; values are TOML, bare words are text.
 
     Raises:
-        NotFoundError: There is no such file.
+        NotFoundError: There is no such file, or nothing that reads YAML is installed.
         SpecError: Anything else is wrong; ``details["faults"]`` lists every fault as a mapping
             with file, line, column, key, message, hint and the offending line.
     """
-    return load_spec_text(read_spec_text(path), overrides)
+    return load_spec_text(
+        _written_out(spec) if isinstance(spec, Mapping) else read_spec_text(spec), overrides
+    )
 
 
 def load_spec_text(source: SpecText, overrides: Sequence[str] = ()) -> LoadedSpec:
-    """Override and check a spec whose text is at hand.
+    """Override and check a spec whose text is at hand, with the specs it extends.
 
     Args:
         source: The text and where it stands.
         overrides: ``KEY=VALUE`` each, as given to ``--set``.
 
     Raises:
+        NotFoundError: Nothing that reads YAML is installed.
         SpecError: Something is wrong; see :func:`load_spec`.
     """
-    document = _parse(source)
+    layers = read_layers(source)
     changes = [parse_override(text) for text in overrides]
-    refused = apply(document, changes)
-    judge = _Judge(source, changes)
+    document = deepcopy(layers.table)
+    refused = apply(document, [one for one in changes if one.path[:1] != (EXTENDS,)])
+    refused += [(one, _too_late()) for one in changes if one.path[:1] == (EXTENDS,)]
+    judge = _Judge(layers, changes)
     judge.refuse(refused)
     if _is_newer(document):
         judge.judge([_newer(document)])
         raise judge.error()
-    judge.judge(complaints_of(Spec, document))
-    judge.judge(plugin_complaints(document))
+    document, lone = with_lists(Spec, document)
+    judge.judge(lone)
+    judge.judge(_as_written(complaints_of(Spec, document), lone))
+    judge.judge(_as_written(plugin_complaints(document), lone))
     if judge.faults:
         raise judge.error()
+    texts = tuple(one.source for one in layers.documents)
     return LoadedSpec(
         spec=Spec.model_validate(document),
         path=source.path,
@@ -158,48 +170,54 @@ def load_spec_text(source: SpecText, overrides: Sequence[str] = ()) -> LoadedSpe
         text=source.text,
         overrides=tuple(overrides),
         override_folder=Path.cwd(),
+        texts=texts,
+        complete_text=_complete_text(layers, overrides),
     )
 
 
-def _parse(source: SpecText) -> dict[str, Any]:
-    heavy = positions.oversized(source.text)
-    if heavy is not None:
-        raise spec_error([_fault_at(source, heavy[0], f"too large to be a spec: {heavy[1]}")], source.name)
+def _written_out(values: Mapping[str, Any]) -> SpecText:
+    """Return plain values as a text, so that faults can show a line.
+
+    Raises:
+        SpecError: They hold what no spec can.
+    """
+    name = "<the given spec>"
     try:
-        return tomllib.loads(source.text)
-    except (ValueError, RecursionError) as error:
-        raise spec_error([_syntax_fault(source, error)], source.name) from None
+        text = toml_document(values)
+    except (TypeError, AttributeError, RecursionError) as error:
+        message = f"not plain values: {error}"
+        raise spec_error([Fault(name, None, None, "", message)], name) from None
+    return SpecText(path=name, name=name, folder=Path.cwd(), text=text)
 
 
-def _syntax_fault(source: SpecText, error: Exception) -> Fault:
-    """Turn the parser's message, which holds the position as text, into a fault."""
-    message = str(error)
-    found = re.search(r" \(at line (\d+), column (\d+)\)$", message)
-    if found:
-        lines = source.text.split("\n")
-        offset = sum(len(text) + 1 for text in lines[: int(found[1]) - 1]) + int(found[2]) - 1
-        message = message[: found.start()]
-    elif message.endswith(" (at end of document)"):
-        offset = len(source.text.rstrip())
-        message = message.removesuffix(" (at end of document)")
-    elif isinstance(error, RecursionError):
-        offset, message = 0, "nested too deep"
-    else:  # Python's own limit on the digits of a whole number
-        number = re.search(r"\d[\d_]{4000,}", source.text)
-        offset, message = number.start() if number else 0, "a whole number of thousands of digits"
-    hint = next((hint for start, hint in _SYNTAX_HINTS.items() if message.startswith(start)), None)
-    return replace(
-        _fault_at(source, offset, f"not valid TOML: {message[:1].lower()}{message[1:]}"), hint=hint
-    )
+def _complete_text(layers: Layers, overrides: Sequence[str]) -> str:
+    """Return a TOML text that says all of a spec by itself: as written, where the file does."""
+    first = layers.documents[0].source
+    alone = len(layers.documents) == 1 and format_of(first) == "TOML"
+    if alone and not overrides:
+        return first.text
+    names = " extends ".join(one.source.name for one in layers.documents)
+    head = [] if alone else [f"# {' '.join(names.split())}, merged"]
+    head += [f"# submitted with --set {' '.join(text.split())}" for text in overrides]
+    return "\n".join([*head, first.text if alone else toml_document(layers.table)])
 
 
-def _fault_at(source: SpecText, offset: int, message: str, *, end: int = 0, key: str = "") -> Fault:
-    line, column = positions.line_column(source.text, offset)
-    start = offset - column + 1
-    stop = source.text.find("\n", offset)
-    text = source.text[start : stop if stop >= 0 else len(source.text)]
-    width = max(1, min(end, start + len(text)) - offset)
-    return Fault(source.name, line, column, key, message, source=text, width=width)
+def _as_written(complaints: Sequence[Complaint], lone: Sequence[Complaint]) -> list[Complaint]:
+    """Return complaints with the paths that the text has: one table where a list of one was read."""
+
+    def written(path: positions.Path) -> positions.Path:
+        for one in lone:
+            size = len(one.path)
+            if path[:size] == one.path and path[size : size + 1] == (0,):
+                return (*path[:size], *path[size + 1 :])
+        return path
+
+    return [replace(one, path=written(one.path)) for one in complaints]
+
+
+def _too_late() -> Complaint:
+    message = "extends is for the spec's own text, which is read before any --set"
+    return Complaint((EXTENDS,), "key", message, "write it in the file")
 
 
 def _is_newer(document: dict[str, Any]) -> bool:
@@ -213,27 +231,26 @@ def _newer(document: dict[str, Any]) -> Complaint:
     return Complaint(("schema_version",), "value", message, _UPGRADE)
 
 
-def refused(loaded: LoadedSpec, complaints: Sequence[Complaint]) -> SpecError:
+def refused(loaded: LoadedSpec, complaints: Sequence[Complaint], others: Sequence[Fault] = ()) -> SpecError:
     """Return the error that says what is wrong with a spec that loaded, each fault where it stands.
 
     Args:
         loaded: From :func:`load_spec`.
-        complaints: What was found when its inputs were looked at, at least one.
+        complaints: What was found when its inputs were looked at.
+        others: Faults of its inputs themselves, told after those of the spec; of both at least one.
     """
-    name = "<stdin>" if loaded.path == "-" else loaded.path
-    source = SpecText(path=loaded.path, name=name, folder=loaded.folder, text=loaded.text)
-    judge = _Judge(source, [parse_override(text) for text in loaded.overrides])
+    judge = _Judge(layers_of(loaded.texts), [parse_override(text) for text in loaded.overrides])
     judge.judge(list(complaints))
+    judge.faults += others
     return judge.error()
 
 
 class _Judge:
-    """Finds where each complaint stands: in the file, or at the override that caused it."""
+    """Finds where each complaint stands: in the file that wrote it, or at the override that caused it."""
 
-    def __init__(self, source: SpecText, overrides: Sequence[Override]) -> None:
-        self._source = source
+    def __init__(self, layers: Layers, overrides: Sequence[Override]) -> None:
+        self._layers = layers
         self._overrides = overrides
-        self._positions: positions.Positions | None = None
         self.faults: list[Fault] = []
 
     def refuse(self, refused: list[tuple[Override, Complaint]]) -> None:
@@ -249,15 +266,13 @@ class _Judge:
             )
 
     def error(self) -> SpecError:
-        """Return the error that holds all of it: the file's faults, then the overrides' in their order."""
-        order = {f"--set {override.text}": number for number, override in enumerate(self._overrides)}
-        faults = sorted(self.faults, key=lambda fault: order.get(fault.file, -1))
-        return spec_error(faults, self._source.name)
-
-    def _key_positions(self) -> positions.Positions:
-        if self._positions is None:
-            self._positions = positions.locate(self._source.text)
-        return self._positions
+        """Return the error that holds all of it: each file's faults, then the overrides' in their order."""
+        names = [one.source.name for one in self._layers.documents]
+        names += [f"--set {override.text}" for override in self._overrides]
+        names += [fault.file for fault in self.faults]  # those of its inputs
+        order = {name: number for number, name in reversed(list(enumerate(names)))}
+        faults = sorted(self.faults, key=lambda fault: order[fault.file])
+        return spec_error(faults, names[0])
 
     def _cause(self, complaint: Complaint) -> Override | None:
         """Return the override that a complaint is about: it set the path, or made the table there."""
@@ -266,18 +281,24 @@ class _Judge:
             if override.path and override.path == path[: len(override.path)]:
                 return override
         table = path[:-1] if complaint.kind == "missing" else path
-        if not table or table in self._key_positions().keys:
+        if not table or self._layers.has(table):
             return None
         return next((item for item in self._overrides if item.path[: len(table)] == table), None)
 
     def _in_file(self, complaint: Complaint) -> Fault:
         missing = complaint.kind == "missing"
         path = complaint.path[:-1] if missing else complaint.path
-        span = self._key_positions().find(path, value=complaint.kind == "value")
+        document = self._layers.origin(path)
+        places = document.positions
+        span = places.find(path, value=complaint.kind == "value")
         key = dotted(complaint.path).removesuffix(": ")
-        fault = _fault_at(self._source, span.start, complaint.message, end=span.end, key=key)
+        fault = fault_at(document.source, span.start, complaint.message, end=span.end, key=key)
         if missing and not path:  # the whole file lacks it: no line is to blame
             return replace(fault, hint=complaint.hint, source="")
+        if (
+            not document.positions.values and not document.positions.keys
+        ):  # JSON, and nothing to find places with
+            fault = replace(fault, line=None, column=None, source="")
         where = f" in [{dotted(path).removesuffix(': ')}]" if missing else ""
         return replace(fault, message=f"{complaint.message}{where}", hint=complaint.hint)
 

@@ -507,6 +507,9 @@ class Spec(Frozen):
 
     schema_version: Literal[1] = SCHEMA_VERSION
     """Version of this format."""
+    extends: Annotated[str | None, Field(exclude=True)] = None
+    """A spec that this one extends, relative to it; it may extend another. What is written here wins: tables are
+    merged, lists, ``[[tables]]`` and search dimensions are replaced whole."""
     name: Name
     """Name of the sweep; letters, digits, ``.``, ``_``, ``-``."""
     backbone: BackboneSpec

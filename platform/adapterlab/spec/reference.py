@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from adapterlab.given_files import write_page
 from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import Combiner
-from adapterlab.spec.key_tables import Table, dimension_tables, table_of, tables, tables_of, toml
+from adapterlab.spec.key_tables import Table, dimension_tables, table_of, tables, tables_of
 from adapterlab.spec.model import DIMENSIONS, PerKindSpec
 from adapterlab.spec.search_space import OF_EVERY_COMBINER
+from adapterlab.spec.toml_text import toml
 from adapterlab.spec.training import PerTaskSpec
 
 _HEAD = """\
@@ -20,7 +21,7 @@ Every key, what it takes and what it means. This page is generated from the mode
 edit those. `platform init` writes all of it as a commented starter, `platform schema` prints it as
 JSON Schema for editors.
 
-A spec is TOML. Relative paths start from the spec's folder. `--set KEY=VALUE` overrides a key on the
+A spec is TOML; JSON and YAML with the same keys do as well ([Writing specs](../guide/specs.md)). Relative paths start from the spec's folder. `--set KEY=VALUE` overrides a key on the
 command line, as in `--set search.lr='{ low = 1e-4, high = 1e-2, log = true }'`; the value is TOML, a
 bare word is text, and relative paths there start from the current folder. Unknown keys are errors.
 """

@@ -32,6 +32,8 @@ def json_schema(*, plugins: bool = True) -> dict[str, Any]:
         _offer(schema, "BaselineSpec", "method", methods, entry_points.adapter_method)
         _offer(schema, "CombinerSpec", "kind", combiners, entry_points.combiner, besides=(AUTO,))
         _offer_own(schema, combiners)
+        # What a spec does not say, the one that it extends may.
+        schema["anyOf"] = [{"required": ["extends"]}, {"required": schema.pop("required")}]
     return {"$schema": DIALECT, **schema, "title": "adapterlab spec"}
 
 

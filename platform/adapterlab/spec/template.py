@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from adapterlab.spec.key_tables import Knob, Table, tables, toml
+from adapterlab.spec.key_tables import Knob, Table, tables
+from adapterlab.spec.toml_text import toml
 
 _WIDTH = 100
 
 
-def starter(name: str, chosen: Mapping[str, Mapping[str, Any]]) -> str:
+def starter(
+    name: str, chosen: Mapping[str, Mapping[str, Any]], tasks: Sequence[Mapping[str, Any]] = ()
+) -> str:
     """Return a commented spec.
 
     Args:
         name: Name of the sweep.
         chosen: Values to write out, by table and key; ``""`` is the table above all headers. Every
             key that is not chosen stands as a comment with its default.
+        tasks: Keys of each ``[[task]]``.
     """
     lines = [
         f"# {name}: a sweep of adapterlab. Lines that start with '# ' and a key show that key's default.",
@@ -32,7 +36,10 @@ def starter(name: str, chosen: Mapping[str, Mapping[str, Any]]) -> str:
     ]
     for table in tables():
         values = {"name": name, **chosen.get("", {})} if not table.path else chosen.get(table.path, {})
-        lines += _table(table, values)
+        if table.path == "task":
+            lines += _written(table, tasks)
+        else:
+            lines += _table(table, values)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -49,6 +56,18 @@ def _table(table: Table, values: Mapping[str, Any]) -> Iterator[str]:
         yield from _comment(knob.doc, indent="  ")
         yield _line(knob, values)
     yield ""
+
+
+def _written(table: Table, several: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Write out a table there may be any number of; without one, what one would look like."""
+    if not several:
+        yield from _sample(table)
+        return
+    yield from _comment(table.doc)
+    for one in several:
+        yield table.header
+        yield from (_assignment(name, value) for name, value in one.items())
+        yield ""
 
 
 def _sample(table: Table) -> Iterator[str]:

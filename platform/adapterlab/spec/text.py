@@ -16,6 +16,7 @@ MAX_BYTES = 256 * 1024
 """Largest spec accepted; a page that people read is a hundredth of it."""
 
 STDIN = "-"
+ENDINGS = (".toml", ".json", ".yaml", ".yml")
 _REMEDY_FILE = "name a TOML file, or '-' to read standard input"
 
 
@@ -104,13 +105,13 @@ def _unreadable(name: str, message: str, hint: str) -> SpecError:
 
 
 def _specs_in(folder: Path) -> str | None:
-    names = sorted(found.name for found in folder.glob("*.toml"))[:5]
+    names = sorted(found.name for found in folder.iterdir() if found.suffix in ENDINGS)[:5]
     return f"it holds {', '.join(names)}: name one of them" if names else None
 
 
 def _near_file(path: Path) -> str:
     try:
-        names = [found.name for found in path.parent.iterdir() if found.suffix == ".toml"]
+        names = [found.name for found in path.parent.iterdir() if found.suffix in ENDINGS]
     except OSError:
         return _REMEDY_FILE
     close = difflib.get_close_matches(path.name, names, n=1)

@@ -9,6 +9,7 @@ import json
 
 import pytest
 
+from adapterlab.cli.given_rows import rows_in
 from adapterlab.cli.main import main
 from tiny_trained import write_trained
 
@@ -148,3 +149,22 @@ def test_an_evaluation_shows_scores_with_intervals_the_confusion_and_what_went_w
     code, _, err = run("evaluate", key, str(rows), "--label", "gold")
     assert code == 3
     assert f"{rows}:1: no column 'gold', which holds the right answer" in err
+
+
+def test_answers_go_to_a_pipe_as_json_lines(run, key):
+    code, out, err = run("predict", key, "--file", "-", "--to", "-", stdin=lines())
+    assert code == 0
+    assert len([json.loads(line)["label"] for line in out.splitlines()]) == len(ROWS)
+    assert "wrote 4 answers to standard output" in err
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz", "rows.csv", "rows.tsv", "rows.parquet"])
+def test_rows_are_counted_before_they_are_read(tmp_path, name):
+    write_each(tmp_path)
+    assert rows_in(str(tmp_path / name)) == len(ROWS)
+
+
+def test_what_cannot_be_counted_is_left_to_who_reads_it(tmp_path):
+    (tmp_path / "bad.parquet").write_text("no")
+    (tmp_path / "bad.csv.gz").write_text("no")
+    assert [rows_in(str(one)) for one in (None, "-", tmp_path, tmp_path / "bad.parquet", tmp_path / "bad.csv.gz")] == [None] * 5  # fmt: skip

@@ -138,7 +138,7 @@ def test_a_backbone_that_is_not_here_is_no_fault_of_the_spec(
     assert main(["validate", str(local), "--set", "backbone.source=folder:elsewhere"]) == 0
     out, err = capsys.readouterr()
     assert "is valid" in out
-    assert err.startswith("not checked: ")
+    assert "not looked at: the backbone; " in err
     assert "elsewhere" in err
 
 
@@ -158,9 +158,104 @@ def test_a_file_of_a_task_that_is_not_there_is_a_fault(tmp_path, capsys):
         'name = "own"\n[backbone]\nsource = "package:x"\n[pool]\ntasks = ["mine/t"]\n[targets]\ntasks = ["mine/t"]\n'
         '[[task]]\nname = "mine/t"\ntrain = "reviews.csv"\ntext = ["text"]\n'
     )
-    assert main(["validate", str(path)]) == 4
+    assert main(["validate", str(path)]) == 3
     err = capsys.readouterr().err
-    assert f"mine/t: {tmp_path / 'reviews.csv'} does not exist" in err
-    assert "Correct train of this [[task]]" in err
+    assert f"{path}:10:9: mine/t: train: {tmp_path / 'reviews.csv'} does not exist - correct the path" in err
     (tmp_path / "reviews.csv").write_text("text,label\n")
     assert main(["validate", str(path)]) == 0
+
+
+OWN = """\
+name = "own"
+[backbone]
+source = "folder:not_here"
+[pool]
+tasks = ["mine/a", "mine/b", "synthetic/nli"]
+[targets]
+tasks = ["mine/a"]
+[[task]]
+name = "mine/a"
+train = "a.csv"
+test = "b.csv"
+text = ["text"]
+metrics = ["f1"]
+[[task]]
+name = "mine/b"
+train = "b.csv"
+text = ["text"]
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A spec with tasks of its own of two classes, run from its folder."""
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"review {number},{number % 2}\n" for number in range(60))
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text(f"text,label\n{rows}")
+    path = tmp_path / "own.toml"
+    path.write_text(OWN)
+    return path
+
+
+def found(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[tuple[str, int | None]]:
+    assert main(["validate", "own.toml", "--json", *arguments]) == 3
+    return [(one["file"], one["line"]) for one in json.loads(capsys.readouterr().out)["faults"]]
+
+
+def test_what_was_not_looked_at_is_named(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", "own.toml"]) == 0
+    assert "not looked at: rows of 2 tasks; --data reads them\n" in capsys.readouterr().err
+    assert main(["validate", "own.toml", "--data"]) == 0
+    err = capsys.readouterr().err
+    assert "rows of" not in err
+    assert "not looked at: the backbone; " in err
+    assert main(["validate", "own.toml", "--data", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["looked_at"] == ["rows of mine/a", "rows of mine/b"]
+    assert [one["what"] for one in told["not_looked_at"]] == ["the backbone"]
+
+
+def test_rows_of_another_machine_are_named(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", str(spec), "--data"]) == 0
+    assert "not looked at: rows of glue/rte, glue/mrpc; data.root is not set" in capsys.readouterr().err
+
+
+def test_every_wrong_path_is_told_at_its_line(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own.write_text(OWN.replace('"a.csv"', '"c.csv"').replace('"b.csv"', '"d.csv"'))
+    assert found(capsys) == [("own.toml", 10), ("own.toml", 11), ("own.toml", 16)]
+
+
+def test_every_fault_of_every_file_is_told_at_its_line(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (own.parent / "a.csv").write_text((own.parent / "a.csv").read_text().replace("review 7,", ",", 1))
+    lines = (own.parent / "b.csv").read_text().splitlines()
+    lines[3], lines[5] = "x,9", ",1"
+    (own.parent / "b.csv").write_text("\n".join(lines) + "\n")
+    assert main(["validate", "own.toml"]) == 0  # nobody asked to read them
+    capsys.readouterr()
+    told = found(capsys, "--data")
+    assert told[:3] == [("a.csv", 9), ("b.csv", 4), ("b.csv", 6)]
+
+
+def test_what_the_spec_must_mend_is_told_at_its_line(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "".join(f"review {number},c{number % 6}\n" for number in range(120))
+    (own.parent / "a.csv").write_text(f"text,label\n{rows}")
+    (own.parent / "b.csv").write_text(f"text,label\n{rows}")
+    own.write_text(OWN.replace('train = "b.csv"\ntext = ["text"]', 'train = "b.csv"\ntext = ["txt"]'))
+    assert main(["validate", "own.toml", "--data"]) == 3
+    err = capsys.readouterr().err
+    assert "own.toml:13:11: mine/a: metrics: the metric f1 is that of the second of two classes" in err
+    assert "own.toml:17:8: mine/b: text: " in err
+    assert "has no column 'txt' - did you mean 'text'?" in err
+    assert "2 faults in own.toml" in err
+
+
+def test_a_plan_names_the_faulty_file_of_every_task(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "".join(f"review {number},{number % 2}\n" for number in range(60))
+    (own.parent / "a.csv").write_text(f"text,label\n,1\n{rows}")
+    (own.parent / "b.csv").write_text(f"text,label\n,1\n{rows}")
+    write_model(own.parent / "not_here")
+    assert main(["plan", "own.toml"]) == 3
+    err = capsys.readouterr().err
+    assert "a.csv:2: " in err
+    assert "b.csv:2: " in err

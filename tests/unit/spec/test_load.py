@@ -404,3 +404,25 @@ def test_a_password_in_a_spec_is_refused_at_its_line_with_a_better_place(
     assert place in fault["message"]
     assert "hush" not in str(caught.value)
     assert "hush" not in str(caught.value.details)
+
+
+@pytest.mark.parametrize(
+    ("table", "header", "inside"),
+    [
+        ('[task]\nname = "mine/x"\ntrain = "x.csv"\ntext = "text"\n', "[[task]]", 'text = "text"'),
+        ('[baseline]\nmethod = "lora"\nlr = "x"\n', "[[baseline]]", 'lr = "x"'),
+        ('[pool.adapter]\nsource = "folder:x"\ntask = "X"\n', "[[pool.adapter]]", 'task = "X"'),
+    ],
+)
+def test_a_table_in_place_of_a_list_of_tables_is_told_as_such(write, table, header, inside) -> None:
+    text = GOOD.replace("glue/mrpc", "mine/x" if "task]" in header else "glue/mrpc") + table
+    found = faults(write(text))
+    assert [(one["source"], one["hint"]) for one in found][:1] == [
+        (header.replace("[[", "[").replace("]]", "]"), f"write {header}")
+    ]
+    assert [one["source"] for one in found[1:]] == [inside]  # what is inside is looked at as well
+
+
+def test_a_list_of_tables_in_place_of_a_table_is_told_as_such(write) -> None:
+    found = only(write(GOOD + "[[search]]\ntrials = 3\n"))
+    assert found["hint"] == "write [search]"
