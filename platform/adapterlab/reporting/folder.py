@@ -10,14 +10,20 @@ from typing import Any
 
 from adapterlab.errors import UnavailableError
 from adapterlab.reporting import render
+from adapterlab.reporting.evidence import Evidence
 from adapterlab.reporting.figures import coefficient_pictures
+from adapterlab.reporting.page import page
 from adapterlab.reporting.significance import Significance
 from adapterlab.reporting.summary import Summary
 from adapterlab.reporting.tables import Grid
 
 
 def write_report(
-    folder: Path, summary: Summary, grids: list[Grid], significance: Significance | None = None
+    folder: Path,
+    summary: Summary,
+    grids: list[Grid],
+    significance: Significance | None = None,
+    evidence: Evidence | None = None,
 ) -> list[str]:
     """Write everything a report has, replacing files of the same names; return their names.
 
@@ -26,21 +32,23 @@ def write_report(
         summary: A sweep's results.
         grids: Its tables.
         significance: Rows against a reference, if that was asked for.
+        evidence: Learning curves and confusion matrices, as far as they are at hand.
 
     Raises:
         UnavailableError: The folder cannot be written.
     """
     pictures = coefficient_pictures(summary)
-    captions = {name: name.removesuffix(".png").replace("-", " ") for name in pictures}
+    captions = {name: caption(name) for name in pictures}
     texts = {
         "report.md": render.markdown(grids)
         + "".join(f"\n![{text}]({name})\n" for name, text in captions.items()),
         "report.tex": render.latex(grids),
-        "report.html": render.page(summary.sweep, grids, captions),
+        "report.html": whole_page(summary, grids, evidence=evidence, pictures=pictures),
         "cells.csv": render.cells_csv(summary, significance),
         "runs.csv": render.runs_csv(summary),
         "coefficients.csv": render.coefficients_csv(summary),
-        "report.json": json.dumps(document(summary, significance), indent=2, allow_nan=False) + "\n",
+        "report.json": json.dumps(document(summary, significance, evidence), indent=2, allow_nan=False)
+        + "\n",
     }
     files = {name: text.encode() for name, text in texts.items()} | pictures
     try:
@@ -55,9 +63,39 @@ def write_report(
     return sorted(files)
 
 
-def document(summary: Summary, significance: Significance | None = None) -> dict[str, Any]:
+def whole_page(
+    summary: Summary,
+    grids: list[Grid],
+    *,
+    evidence: Evidence | None = None,
+    pictures: Mapping[str, bytes] | None = None,
+) -> str:
+    """Return a report as one HTML file with its pictures inside.
+
+    Args:
+        summary: A sweep's results.
+        grids: Its tables.
+        evidence: Learning curves and confusion matrices, as far as they are at hand.
+        pictures: PNGs by file name; absent: drawn.
+    """
+    drawn = coefficient_pictures(summary) if pictures is None else pictures
+    return page(
+        summary, grids, evidence=evidence, pictures={caption(name): data for name, data in drawn.items()}
+    )
+
+
+def caption(name: str) -> str:
+    """Return what a picture shows, from its file's name."""
+    return name.removesuffix(".png").replace("-", " ")
+
+
+def document(
+    summary: Summary, significance: Significance | None = None, evidence: Evidence | None = None
+) -> dict[str, Any]:
     """Return a report as JSON has it: numbers that are not finite are ``None``."""
     whole = summary.to_json()
+    if evidence is not None:
+        whole["evidence"] = evidence.to_json()
     if significance is not None:
         whole["significance"] = significance.to_json()
     plain: dict[str, Any] = _plain(whole)
