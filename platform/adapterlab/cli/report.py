@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from adapterlab.api import report
-from adapterlab.cli.options import JsonOption
 from adapterlab.cli.layout import Cell, Head, Piece, Sheet
+from adapterlab.cli.options import JsonOption
 from adapterlab.cli.output import emit, emit_file, emit_json, matrix, note
 from adapterlab.errors import UsageError
 from adapterlab.given_files import given_path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ class RunReader:
             UnavailableError: It does not answer, or was never prepared.
         """
         store.configure(uri)
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         store.check_answers(uri)
         with store.readable_errors(uri):
             from mlflow.tracking import MlflowClient
