@@ -104,6 +104,7 @@ class _Found:
     """A sweep's steps, with what the catalog has of each."""
 
     def __init__(self, catalog: Catalog, sweep: SweepRecord, studies: str | None) -> None:
+        self._catalog, self._sweep = catalog, sweep.key
         keys = [step.key for step in sweep.steps if step.key is not None]
         statuses = catalog.status(keys)
         finders = {
@@ -148,6 +149,11 @@ class _Found:
         """Return the complete final runs of a study, by seed."""
         records = [step.record for step in self.finals(study) if step.record is not None]
         return sorted(records, key=lambda one: int(one.seed))
+
+    def run_ids(self, results: Iterable[AdapterRecord | TransferRecord]) -> tuple[str | None, ...]:
+        """Return results' MLflow runs by seed: those that made them, else, where that was not noted, this sweep's."""
+        by_seed = sorted(results, key=lambda one: one.seed)
+        return tuple(one.run_id or self._catalog.run_id(f"{self._sweep}/{one.key}") for one in by_seed)
 
 
 def _spans(storage: str | None, studies: Sequence[StudyRecord]) -> dict[str, Sequence[tuple[float, float]]]:
@@ -214,7 +220,7 @@ def _combined(found: _Found, step: _Step) -> Cell:
         gaps=tuple(gaps),
         search_clock_seconds=_clock(found.spans.get(step.key or "", ())),
         keys=tuple(one.key for one in runs),
-        run_ids=tuple(one.run_id for one in runs),
+        run_ids=found.run_ids(runs),
         study_key=step.key,
     )
 
@@ -229,12 +235,14 @@ def _baselines(found: _Found) -> Iterable[Cell]:
     sources = found.of_kind(StepKind.SOURCE)
     steps = {step.id: step for step in sources}
     for row in declared:
-        yield _baseline(row.label, row.target, [steps[one] for one in row.steps.values() if one in steps])
+        yield _baseline(
+            found, row.label, row.target, [steps[one] for one in row.steps.values() if one in steps]
+        )
     if declared:
         return
     for task in dict.fromkeys(step.id.task for step in sources):
         if task in found.targets:
-            yield _baseline(OWN_ADAPTER, task, [step for step in sources if step.id.task == task])
+            yield _baseline(found, OWN_ADAPTER, task, [step for step in sources if step.id.task == task])
 
 
 def _declared_baselines(spec: str) -> Sequence[BaselineRow]:
@@ -244,10 +252,12 @@ def _declared_baselines(spec: str) -> Sequence[BaselineRow]:
         return ()
 
 
-def _baseline(name: str, task: str, steps: Sequence[_Step]) -> Cell:
+def _baseline(found: _Found, name: str, task: str, steps: Sequence[_Step]) -> Cell:
     adapters = [step.record for step in steps if step.record is not None]
     cell = baseline_cell(name, task, adapters, [step.gap for step in steps if step.record is None])
-    return replace(cell, is_own_adapter=any(step.id.label is None for step in steps))
+    return replace(
+        cell, is_own_adapter=any(step.id.label is None for step in steps), run_ids=found.run_ids(adapters)
+    )
 
 
 def baseline_cell(name: str, task: str, adapters: Sequence[AdapterRecord], gaps: Sequence[Gap]) -> Cell:
@@ -276,7 +286,6 @@ def baseline_cell(name: str, task: str, adapters: Sequence[AdapterRecord], gaps:
         head_parameters=_greatest(one.head_parameters for one in runs),
         gaps=tuple(gaps),
         keys=tuple(one.key for one in runs),
-        run_ids=tuple(one.run_id for one in runs),
     )
 
 
