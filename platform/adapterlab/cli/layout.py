@@ -39,6 +39,8 @@ class Head:
     detail: str = ""
     """Smaller, below it."""
     right: bool = False
+    group: int = 0
+    """Where a matrix does not fit, columns of one group stand together."""
 
 
 Cell = tuple[Piece, ...]
@@ -213,7 +215,8 @@ def banded(sheet: Sheet, width: int) -> list[Line]:
     room = max(2, width - least[0] - _GAP)
     bands: list[list[int]] = [[]]
     for place in range(1, len(least)):
-        if bands[-1] and _total([min(least[one], room) for one in (*bands[-1], place)]) > room:
+        full = _total([min(least[one], room) for one in (*bands[-1], place)]) > room
+        if bands[-1] and (full or sheet.heads[place].group != sheet.heads[place - 1].group):
             bands.append([])
         bands[-1].append(place)
     lines: list[Line] = []
@@ -242,7 +245,7 @@ def _with_short_names(sheet: Sheet, least: list[int], width: int) -> Sheet:
     for code, place in zip(_codes("c", len(long)), long, strict=True):
         head = heads[place]
         sheet.legend.append((code, f"{head.name}{f' ({head.detail})' if head.detail else ''}"))
-        heads[place] = Head(code, right=head.right)
+        heads[place] = Head(code, right=head.right, group=head.group)
     return Sheet(tuple(heads), rows, sheet.rule, sheet.legend)
 
 

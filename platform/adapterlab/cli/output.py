@@ -81,6 +81,18 @@ def emit(text: str) -> None:
     sys.stdout.write(f"{printable(text)}\n")
 
 
+def emit_wrapped(text: str) -> None:
+    """Write a sentence, broken at spaces where a terminal is narrower."""
+    for line in layout.wrapped(printable(text), width()) if is_interactive(sys.stdout) else (text,):
+        emit(line)
+
+
+def note_wrapped(text: str) -> None:
+    """Write a message for the person like :func:`note`, broken at spaces where a terminal is narrower."""
+    for line in layout.wrapped(printable(text), width()) if is_interactive(sys.stderr) else (text,):
+        note(line)
+
+
 def emit_file(text: str) -> None:
     """Write what is a file's contents: as they are into a pipe or a file, printable on a terminal."""
     sys.stdout.write(f"{printable(text) if sys.stdout.isatty() else text}\n")
@@ -197,8 +209,10 @@ def matrix(
         return
     sheet = layout.Sheet(
         tuple(
-            layout.Head(
-                printable(head.name, one_line=True), printable(head.detail, one_line=True), head.right
+            dataclasses.replace(
+                head,
+                name=printable(head.name, one_line=True),
+                detail=printable(head.detail, one_line=True),
             )
             for head in sheet.heads
         ),
@@ -226,7 +240,8 @@ def matrix(
 
 def width() -> int:
     """Return how many cells a line of the terminal has."""
-    return max(20, stdout().width)
+    stream = sys.stdout if is_interactive(sys.stdout) else sys.stderr
+    return max(20, _console(stream).width)
 
 
 def draw(lines: Iterable[layout.Line]) -> None:

@@ -88,7 +88,7 @@ def _show(tables: list[Grid]) -> None:
 
 
 def _sheet(grid: Grid) -> Sheet:
-    heads = tuple(Head(one.name, one.detail or "", right=one.is_number) for one in grid.columns)
+    heads = tuple(Head(one.name, one.detail or "", one.is_number, one.group) for one in grid.columns)
     rows = tuple(
         tuple(
             _cell(entry, prose=column is grid.columns[-1] and not column.is_number)

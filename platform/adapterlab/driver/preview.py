@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,15 @@ from adapterlab.cluster.gpus import WorkerDevice, worker_device
 from adapterlab.data.task_data import check_row_length, fitting_row_length
 from adapterlab.data.task_facts import task_facts
 from adapterlab.data.task_library import TaskLibrary
-from adapterlab.errors import NotFoundError
+from adapterlab.errors import DataError, NotFoundError
+from adapterlab.planning.baselines import BaselineRow, baseline_rows
 from adapterlab.planning.combiners import model_sources
 from adapterlab.planning.compile import Facts, Plan, compile_plan
 from adapterlab.planning.estimate import Estimate, estimate
+from adapterlab.planning.matrix import MatrixRow, plan_matrix
 from adapterlab.planning.parameter_counts import MethodCost, method_costs
 from adapterlab.planning.steps import ExistingAdapter, Job, Step
-from adapterlab.records import State, StepKind
+from adapterlab.records import State, StepKind, TaskFacts
 from adapterlab.spec.load import LoadedSpec
 from adapterlab.spec.studies import study_plans
 
@@ -41,6 +44,17 @@ class PlannedSweep:
     """What workers train on."""
     warnings: tuple[str, ...] = ()
     """What is allowed, but may not be meant; see ``LoadedSpec.warnings``."""
+    targets: tuple[str, ...] = ()
+    """Full names of the target tasks, in the order of the spec."""
+    baselines: tuple[BaselineRow, ...] = ()
+    """The spec's baselines on each target."""
+
+    @property
+    def matrix(self) -> tuple[MatrixRow, ...]:
+        """Targets × methods: runs, those that are there already, and what is left."""
+        return plan_matrix(
+            self.plan, self.targets, self.baselines, state=self.state, seconds=self.estimate.by_step
+        )
 
     @property
     def methods(self) -> tuple[MethodCost, ...]:
@@ -77,6 +91,9 @@ class PlannedSweep:
             "warnings": list(self.warnings),
             "existing": [one.to_json() for one in self.plan.facts.existing],
             "methods": [one.to_json() for one in self.methods],
+            "device_seconds": self.estimate.device_seconds,
+            "on_gpu": bool(self.device.gpus),
+            "matrix": [one.to_json() for one in self.matrix],
             "steps": [
                 {
                     "id": str(step.id),
@@ -152,13 +169,39 @@ def compile_spec(
             source: model_facts(source, folder=loaded.folder, cache=stores.cache, download=download)
             for source in model_sources(study_plans(spec))
         },
-        tasks={task: task_facts(library, task, download=download) for task in tasks},
+        tasks=_facts_of_tasks(library, tasks, download=download),
         existing=existing,
     )
     if facts.backbone.folder is not None:
         for task in facts.tasks.values():
             fitting_row_length(task, spec.data.max_length, Path(facts.backbone.folder))
     return compile_plan(spec, facts)
+
+
+def _facts_of_tasks(library: TaskLibrary, tasks: Iterable[str], *, download: bool) -> dict[str, TaskFacts]:
+    """Return what is known of tasks; every faulty one is told, not only the first.
+
+    Raises:
+        DataError: Data of some tasks is malformed.
+        NotFoundError: A task is unknown, or its files are not there.
+    """
+    found: dict[str, TaskFacts] = {}
+    faults: list[DataError | NotFoundError] = []
+    for task in tasks:
+        try:
+            found[task] = task_facts(library, task, download=download)
+        except (DataError, NotFoundError) as fault:
+            faults.append(fault)
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        first = next((one for one in faults if isinstance(one, DataError)), faults[0])
+        said = (f"{one.message}\n  {one.remedy}" if one.remedy else one.message for one in faults)
+        raise type(first)(
+            f"{len(faults)} tasks cannot be read:\n" + "\n".join(said),
+            faults=[one.to_json() for one in faults],
+        )
+    return found
 
 
 def plan_spec(loaded: LoadedSpec, existing: tuple[ExistingAdapter, ...] = ()) -> PlannedSweep:
@@ -171,10 +214,11 @@ def plan_spec(loaded: LoadedSpec, existing: tuple[ExistingAdapter, ...] = ()) ->
     compiled = compile_spec(loaded, existing=existing)
     keys = [step.key for step in compiled.steps if step.key is not None]
     device = worker_device(loaded.spec.cluster, loaded.spec.backbone.precision)
+    targets, baselines = tuple(loaded.spec.targets.tasks), tuple(baseline_rows(loaded.spec))
     catalog = _existing_catalog(loaded.stores())
     if catalog is None:
         estimated = _estimate(compiled, loaded, compiled.steps, None, device)
-        return PlannedSweep(compiled, {}, estimated, device, loaded.warnings)
+        return PlannedSweep(compiled, {}, estimated, device, loaded.warnings, targets, baselines)
     with catalog:
         statuses = catalog.status(keys)
         missing = [
@@ -183,7 +227,7 @@ def plan_spec(loaded: LoadedSpec, existing: tuple[ExistingAdapter, ...] = ()) ->
             if step.key is None or statuses[step.key].state is not State.COMPLETE
         ]
         estimated = _estimate(compiled, loaded, missing, catalog, device)
-        return PlannedSweep(compiled, statuses, estimated, device, loaded.warnings)
+        return PlannedSweep(compiled, statuses, estimated, device, loaded.warnings, targets, baselines)
 
 
 def _existing_catalog(stores: Stores) -> Catalog | None:
@@ -210,12 +254,15 @@ def _estimate(
     if device.cards and cluster.workers is None:
         workers = min(workers, device.cards)
 
-    def seconds_per_row(step: Step[Job]) -> float | None:
+    @cache
+    def measured(kind: StepKind) -> float | None:
         if catalog is None or digest is None:
             return None
-        kind = StepKind.TRANSFER if step.kind is StepKind.STUDY else step.kind
         past = catalog.durations(digest, kind)
         return sum(past) / len(past) if past else None
+
+    def seconds_per_row(step: Step[Job]) -> float | None:
+        return measured(StepKind.TRANSFER if step.kind is StepKind.STUDY else step.kind)
 
     return estimate(
         missing,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from adapterlab.reporting.summary import LayerInfluence, Summary, display_names
+from adapterlab.reporting.summary import LayerInfluence, Summary, short_names
 from adapterlab.reporting.tables import short
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _targets_by_sources(summary: Summary, combiner: str, targets: Sequence[str])
     means: NDArray[np.float64] = np.full((len(targets), len(sources)), np.nan)
     for one in rows:
         means[targets.index(one.target), sources.index(one.source)] = one.mean
-    names = display_names(targets)
+    names = short_names(targets)
     layers = [one for one in summary.layers if one.combiner == combiner]
     starts = {_start(summary, one, _pool_size(layers, one.target)) for one in layers}
     return source_heatmap(

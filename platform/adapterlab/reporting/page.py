@@ -15,7 +15,7 @@ from adapterlab.passwords import hide_passwords
 from adapterlab.reporting.curves import curve_chart
 from adapterlab.reporting.evidence import Confusion, Evidence
 from adapterlab.reporting.spec_text import toml_text
-from adapterlab.reporting.summary import Background, Summary, display_names
+from adapterlab.reporting.summary import Background, Summary, short_names
 from adapterlab.reporting.tables import MAJORITY, Column, Entry, Grid
 
 _KEY_DIGITS = 12
@@ -242,7 +242,7 @@ def _curves(evidence: Evidence, summary: Summary) -> str:
 def _confusions(evidence: Evidence) -> str:
     if not evidence.confusions:
         return ""
-    names = display_names(one.target for one in evidence.confusions)
+    names = short_names(one.target for one in evidence.confusions)
     parts = ["<h2>What was answered</h2>"]
     for target, shown in names.items():
         found = [one for one in evidence.confusions if one.target == target]

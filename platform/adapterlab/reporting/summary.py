@@ -341,7 +341,7 @@ def joined_spans(spans: Iterable[tuple[float, float]]) -> tuple[tuple[float, flo
     return tuple(found)
 
 
-def display_names(tasks: Iterable[str]) -> dict[str, str]:
+def short_names(tasks: Iterable[str]) -> dict[str, str]:
     """Return task names without their benchmark where that tells them apart, whole names elsewhere."""
     names = list(dict.fromkeys(tasks))
     ends = Counter(name.rsplit("/", 1)[-1] for name in names)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from adapterlab.reporting.significance import ACROSS, AVERAGE, Comparison, Significance
-from adapterlab.reporting.summary import OWN_ADAPTER, Average, Cell, Summary, display_names, ranked
+from adapterlab.reporting.summary import OWN_ADAPTER, Average, Cell, Summary, short_names, ranked
 
 NOTHING = "–"
 MAJORITY = "majority class"
@@ -47,6 +47,8 @@ class Column:
     detail: str | None = None
     """Smaller, beside it: a metric's name, a unit."""
     is_number: bool = True
+    group: int = 0
+    """Where not all fit beside each other, columns of one group stand together."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def grids(
 def scores(summary: Summary, *, digits: int = 1, majority: Mapping[str, float] | None = None) -> Grid:
     """Return methods × targets: the leading metric on test in per cent, mean and deviation over seeds."""
     several = len(summary.targets) > 1
-    names = display_names(summary.targets)
+    names = short_names(summary.targets)
     columns = [Column("method", is_number=False)]
     columns += [Column(names[target], summary.metric(target) or None) for target in summary.targets]
     averages = {row: summary.average(row) for row in summary.combiners}
@@ -169,7 +171,7 @@ def _missing(cell: Cell) -> list[str]:
 
 def _score_notes(summary: Summary, majority: Mapping[str, float] | None) -> list[str]:
     notes = []
-    names = display_names(summary.targets)
+    names = short_names(summary.targets)
     if majority:
         notes.append(f"{MAJORITY}: always the most frequent class of the test rows.")
     if len(summary.targets) > 1:
@@ -208,9 +210,9 @@ def costs(summary: Summary) -> Grid:
         Column("parameters", "all targets"),
         Column("% of backbone", "all targets"),
         Column("head", "one target"),
-        Column("a run", "device, s"),
-        Column("search", "device, s"),
-        Column("search", "clock, s"),
+        Column("a run", "device, s", group=1),
+        Column("search", "device, s", group=1),
+        Column("search", "clock, s", group=1),
     ]
     rows = []
     for row in summary.combiners:
@@ -283,7 +285,7 @@ def comparisons(significance: Significance, summary: Summary, *, digits: int = 1
     """Return rows × targets: difference to the reference, p-value and number of pairs."""
     several = len(summary.targets) > 1
     names = [*summary.targets, *([AVERAGE, ACROSS] if several else [])]
-    shown = display_names(summary.targets)
+    shown = short_names(summary.targets)
     columns = [Column("method", is_number=False), *(Column(shown.get(name, name)) for name in names)]
     rows = tuple(
         (
@@ -335,7 +337,7 @@ def influences(summary: Summary) -> Grid | None:
     if not summary.influences:
         return None
     rows = []
-    tasks = display_names(one for item in summary.influences for one in (item.target, item.source))
+    tasks = short_names(one for item in summary.influences for one in (item.target, item.source))
     for target, combiner in dict.fromkeys((one.target, one.combiner) for one in summary.influences):
         sources = [one for one in summary.influences if (one.target, one.combiner) == (target, combiner)]
         sources.sort(key=lambda one: -one.mean)
