@@ -136,10 +136,7 @@ def _hanging(sheet: Sheet, least: list[int], width: int) -> list[Line] | None:
             continue
         lines += _row(sheet.heads[:-1], row[:-1], least[:-1])
         for piece in row[-1]:
-            lines += [
-                (Piece(" " * _INDENT), Piece(text, piece.style))
-                for text in wrapped(piece.text, max(2, width - _INDENT), words=piece.breaks)
-            ]
+            lines += _below(piece, width)
     return lines
 
 
@@ -178,18 +175,22 @@ def _stacked(sheet: Sheet, width: int) -> list[Line]:
             pieces = [piece for piece in cell if piece.text]
             if not pieces:
                 continue
-            texts = [
-                Piece(text, piece.style)
-                for piece in pieces
-                for text in wrapped(piece.text, max(2, room), words=piece.breaks)
-            ]
-            if not label:
+            whole = [piece for piece in pieces if not piece.breaks]
+            if not label or any(cells(piece.text) > room for piece in whole):
                 lines += [(Piece(text, "bold"),) for text in wrapped(head.name, width)]
-                lines += [(Piece(" " * _GAP), text) for text in texts]
+                lines += [line for piece in pieces for line in _below(piece, width)]
                 continue
+            texts = [Piece(text, piece.style) for piece in pieces for text in wrapped(piece.text, room)]
             lines.append((Piece(head.name.ljust(label + _GAP), "bold"), texts[0]))
             lines += [(Piece(" " * (label + _GAP)), text) for text in texts[1:]]
     return lines
+
+
+def _below(piece: Piece, width: int) -> list[Line]:
+    """Return a piece on lines of its own, set in where that does not break it."""
+    pad = _INDENT if piece.breaks or cells(piece.text) + _INDENT <= width else 0
+    texts = wrapped(piece.text, width - pad, words=piece.breaks)
+    return [(Piece(" " * pad), Piece(text, piece.style)) for text in texts]
 
 
 # -- matrices: rows are compared along columns --------------------------------------------------------
@@ -210,9 +211,15 @@ def banded(sheet: Sheet, width: int) -> list[Line]:
     least = _widths(sheet)
     if _total(least) <= width:
         return _block(sheet, _grown(least, natural, width))
-    sheet = _with_short_names(sheet, least, width)
+    values = max(
+        (cells(piece.text) for row in sheet.rows for cell in row[1:] for piece in cell if not piece.breaks),
+        default=0,
+    )
+    sheet = _with_short_names(sheet, least[0], values, width)
     least = _widths(sheet)
-    room = max(2, width - least[0] - _GAP)
+    room = width - least[0] - _GAP
+    if room < max(2, values):
+        return _stacked(sheet, width)
     bands: list[list[int]] = [[]]
     for place in range(1, len(least)):
         full = _total([min(least[one], room) for one in (*bands[-1], place)]) > room
@@ -229,18 +236,16 @@ def banded(sheet: Sheet, width: int) -> list[Line]:
     return lines
 
 
-def _with_short_names(sheet: Sheet, least: list[int], width: int) -> Sheet:
+def _with_short_names(sheet: Sheet, names: int, values: int, width: int) -> Sheet:
     rows, heads = sheet.rows, list(sheet.heads)
-    widest = max(least[1:], default=0)
-    if least[0] > width // 2 and least[0] + _GAP + widest > width:
-        names = _codes("m", len(rows))
-        sheet.legend.extend(zip(names, (row[0][0].text for row in rows), strict=True))
+    if names + _GAP + values > width:
+        codes = _codes("m", len(rows))
+        sheet.legend.extend(zip(codes, (row[0][0].text for row in rows), strict=True))
         rows = tuple(
-            ((Piece(name, row[0][0].style), *row[0][1:]), *row[1:])
-            for name, row in zip(names, rows, strict=True)
+            ((Piece(code, row[0][0].style), *row[0][1:]), *row[1:])
+            for code, row in zip(codes, rows, strict=True)
         )
-        least = [max(cells(heads[0].name), *(cells(name) for name in names)), *least[1:]]
-    room = width - least[0] - _GAP
+    room = width - _widths(Sheet(tuple(heads), rows))[0] - _GAP
     long = [place for place in range(1, len(heads)) if _heading_width(heads[place]) > room]
     for code, place in zip(_codes("c", len(long)), long, strict=True):
         head = heads[place]

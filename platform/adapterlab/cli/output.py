@@ -228,8 +228,15 @@ def matrix(
     room = width()
     draw([(layout.Piece(text, "bold"),) for text in layout.wrapped(printable(title), room)])
     draw(layout.banded(sheet, room) if compared else layout.fitted(sheet, room))
-    below = [*(f"{short} = {long}" for short, long in sheet.legend), *([marks] if marks else []), *notes]
-    for sentence in below:
+    for short, long in sheet.legend:
+        named = f"{short} = {long}"
+        lines = (
+            [named]
+            if layout.cells(named) <= room
+            else [f"{short} =", *layout.wrapped(long, room, words=False)]
+        )
+        draw([(layout.Piece(text, "dim"),) for text in lines])
+    for sentence in [*([marks] if marks else []), *notes]:
         draw(
             [
                 (layout.Piece(text, "dim"),)

@@ -15,7 +15,7 @@ from adapterlab.given_files import given_path
 from adapterlab.home import stores
 from adapterlab.reporting import render
 from adapterlab.reporting.evidence import gather
-from adapterlab.reporting.folder import document, whole_page, write_report
+from adapterlab.reporting.folder import document, whole_page, write_page, write_report
 from adapterlab.reporting.significance import Significance, compare
 from adapterlab.reporting.summary import Summary
 from adapterlab.reporting.tables import Entry, Grid, grids
@@ -45,6 +45,12 @@ def command(
             "--to", metavar="DIR", help="Write all formats, the numbers and pictures into a folder."
         ),
     ] = None,
+    html: Annotated[
+        str | None,
+        typer.Option(
+            "--html", metavar="FILE", help="Write one HTML file that holds everything, pictures too; to send."
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Show the results of a sweep, or of several together.
@@ -58,12 +64,15 @@ def command(
         raise UsageError(f"no format {form!r}", remedy=f"Known: {', '.join(render.FORMATS)}.")
     summary = report(*sweeps)
     significance = None if against is None else compare(summary, against)
-    evidence = gather(summary, stores().tracking) if to is not None or form == "html" else None
+    evidence = gather(summary, stores().tracking) if to or html or form == "html" else None
     majority = None if evidence is None else evidence.majority
     tables = grids(summary, significance, digits=digits, majority=majority)
     if to is not None:
         files = write_report(given_path(to, "--to"), summary, tables, significance, evidence)
         note(f"wrote {len(files)} files into {to}: {', '.join(files)}")
+    if html is not None:
+        write_page(given_path(html, "--html"), summary, tables, evidence)
+        note(f"wrote {html}")
     if json:
         emit_json(document(summary, significance, evidence))
     elif form == "text":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +52,40 @@ def write_report(
         + "\n",
     }
     files = {name: text.encode() for name, text in texts.items()} | pictures
-    try:
+    with _written(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
             (folder / name).write_bytes(data)
+    return sorted(files)
+
+
+def write_page(file: Path, summary: Summary, grids: list[Grid], evidence: Evidence | None = None) -> None:
+    """Write a report as one HTML file, replacing one that is there.
+
+    Args:
+        file: Its folder is made if it does not exist.
+        summary: A sweep's results.
+        grids: Its tables.
+        evidence: Learning curves and confusion matrices, as far as they are at hand.
+
+    Raises:
+        UnavailableError: It cannot be written.
+    """
+    text = whole_page(summary, grids, evidence=evidence)
+    with _written(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _written(place: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UnavailableError(
-            f"{folder}: cannot be written ({error.strerror or error})",
+            f"{place}: cannot be written ({error.strerror or error})",
             remedy="Check the disk and permissions.",
         ) from error
-    return sorted(files)
 
 
 def whole_page(

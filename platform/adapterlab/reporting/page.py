@@ -303,7 +303,7 @@ def _again(one: Background) -> str:
     spec = _spec(one.spec)
     return (
         f"<h2>{_text(one.sweep)}: the same again</h2>\n<pre>{_text(chr(10).join(lines))}</pre>\n"
-        f"<details><summary>The spec, with all defaults spelled out; its relative paths are those of its own folder"
+        f"<details><summary>The spec, with all defaults spelled out; its paths are those of the machine it ran on"
         f"</summary>\n<pre>{_text(spec)}</pre></details>"
     )
 

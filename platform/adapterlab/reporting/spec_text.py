@@ -25,7 +25,7 @@ def toml_text(spec: Mapping[str, Any]) -> str:
             ]
         )
         for name, part in spec.items()
-        if isinstance(part, Mapping)
+        if isinstance(part, Mapping) and any(item is not None for item in part.values())
     ]
     return "\n\n".join(["\n".join(plain), *tables]).strip() + "\n"
 

@@ -209,7 +209,7 @@ def costs(summary: Summary) -> Grid:
         Column("% of backbone", "one target"),
         Column("parameters", "all targets"),
         Column("% of backbone", "all targets"),
-        Column("head", "one target"),
+        Column("head", "one target", group=1),
         Column("a run", "device, s", group=1),
         Column("search", "device, s", group=1),
         Column("search", "clock, s", group=1),
