@@ -99,7 +99,8 @@ def gather(summary: Summary, tracking: str) -> Evidence:
                 value = constant_score(documents[0], cell.metric)
                 if value is not None:
                     majority[cell.target] = value
-    missing = f"MLflow has no test outputs of {without} runs: they are not in the confusion matrices."
+    counted = f"{without} run{'s' if without > 1 else ''}"
+    missing = f"MLflow has no test outputs of {counted}: confusion matrices are without them."
     return Evidence(tuple(curves), tuple(confusions), majority, missing if without else None)
 
 
