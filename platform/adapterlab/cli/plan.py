@@ -14,7 +14,7 @@ from adapterlab.cli.options import JsonOption, SetOption, SpecArgument
 from adapterlab.cli.output import emit, emit_json, emit_wrapped, matrix, note_wrapped, table
 from adapterlab.planning.baselines import POOL
 from adapterlab.planning.matrix import RunCounts
-from adapterlab.planning.steps import Step, is_study
+from adapterlab.planning.steps import ExistingAdapter, Step, is_study
 from adapterlab.records import State, StepKind
 from adapterlab.reporting.summary import short_names
 
@@ -80,9 +80,18 @@ def _alone(planned: PlannedSweep) -> list[str]:
 def _steps(planned: PlannedSweep) -> None:
     rows: list[tuple[object, ...]] = []
     for one in planned.plan.facts.existing:
-        state = "there" if one.there else "to import" if one.key is not None else "to fetch"
         title = f"{one.name or one.task} · {one.source}"
-        rows.append((title, state, None, None, None, None, one.key[:12] if one.key else "not yet known"))
+        rows.append(
+            (
+                title,
+                _existing_state(one),
+                None,
+                None,
+                None,
+                None,
+                one.key[:12] if one.key else "not yet known",
+            )
+        )
     for step in planned.plan.steps:
         if step.kind is StepKind.TRANSFER:
             continue
@@ -186,7 +195,8 @@ def summary_line(planned: PlannedSweep) -> str:
     """Return how many steps are cached, in flight and to train, and the time they will take."""
     pool = [step for step in planned.plan.sources if step.job.label == POOL]
     baselines = [step for step in planned.plan.sources if step.job.label != POOL]
-    parts = []
+    existing = Counter(map(_existing_state, planned.plan.facts.existing))
+    parts = [f"existing adapters: {_listed(existing)}"] if existing else []
     kinds: Mapping[str, Sequence[Step[Any]]] = {
         "sources": pool,
         "baselines": baselines,
@@ -196,11 +206,17 @@ def summary_line(planned: PlannedSweep) -> str:
     for name, found in kinds.items():
         states = Counter(planned.state(step) for step in found)
         if states:
-            parts.append(
-                f"{name}: {', '.join(f'{count} {_LABELS[state]}' for state, count in states.items())}"
-            )
+            parts.append(f"{name}: {_listed({_LABELS[state]: count for state, count in states.items()})}")
     basis = planned.estimate.basis
     return f"{'; '.join(parts)}. Time: {duration(planned.estimate.seconds)}{_device_time(planned)} ({basis})."
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in counts.items())
+
+
+def _existing_state(one: ExistingAdapter) -> str:
+    return "there" if one.there else "to import" if one.key is not None else "to fetch"
 
 
 def device_line(planned: PlannedSweep) -> str:
