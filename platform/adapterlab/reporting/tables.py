@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from adapterlab.reporting.significance import ACROSS, AVERAGE, Comparison, Significance
-from adapterlab.reporting.summary import OWN_ADAPTER, Average, Cell, Summary, short_names, ranked
+from adapterlab.reporting.summary import OWN_ADAPTER, Average, Cell, Summary, ranked, short_names
 
 NOTHING = "–"
 MAJORITY = "majority class"
