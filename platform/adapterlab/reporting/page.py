@@ -34,6 +34,7 @@ th.text, td.text { text-align: left }
 th button { font: inherit; font-weight: 600; color: inherit; background: none; border: 0; padding: 0; cursor: pointer;
   text-align: inherit }
 th[aria-sort=ascending] button::after { content: " ▲" } th[aria-sort=descending] button::after { content: " ▼" }
+td:not(.text) { white-space: nowrap } small.more { white-space: normal; display: inline-block; min-width: 6rem }
 small, .note { color: #616e7c; font-weight: normal }
 td.best { font-weight: 700 } td.second { text-decoration: underline }
 tr.floor td { color: #616e7c; font-style: italic } tr.own td { background: #f1f7ee }
@@ -50,7 +51,7 @@ summary { cursor: pointer; margin: .5rem 0 }
 @media (max-width: 40rem) { dl { grid-template-columns: 1fr } dt { margin-top: .4rem } th, td { padding: .25rem .45rem }
   .wide td:first-child, .wide th:first-child { position: sticky; left: 0; background: #fff } }
 @media print { body { max-width: none; margin: 0; font-size: 11px } .wide { overflow: visible }
-  tr, figure { break-inside: avoid } h2, h3 { break-after: avoid } pre { white-space: pre-wrap } }
+  td:not(.text) { white-space: normal } tr, figure { break-inside: avoid } h2, h3 { break-after: avoid } pre { white-space: pre-wrap } }
 """
 _SCRIPT = """
 for (const table of document.querySelectorAll("table.sorts")) {
@@ -196,7 +197,7 @@ def _entry(entry: Entry, column: Column) -> str:
     classes = [*([] if column.is_number else ["text"]), *([entry.mark] if entry.mark else [])]
     kind = f' class="{" ".join(classes)}"' if classes else ""
     spread = "" if entry.spread is None else f" <small>± {_text(entry.spread)}</small>"
-    note = f"<br><small>{_text(entry.note)}</small>" if entry.note else ""
+    note = f'<br><small class="more">{_text(entry.note)}</small>' if entry.note else ""
     return f"<td{kind}>{_text(entry.text)}{spread}{note}</td>"
 
 
