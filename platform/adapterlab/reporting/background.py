@@ -46,7 +46,7 @@ def background(
         state=str(sweep.state),
         submitted=_iso(sweep.created_at),
         updated=_iso(sweep.updated_at),
-        backbone=str(spec.get("backbone", {}).get("source") or (backbone and backbone.source) or "unknown"),
+        backbone=_named(spec.get("backbone", {}), backbone),
         backbone_digest=digest,
         backbone_shape=_shape(backbone),
         pool=pool,
@@ -64,6 +64,12 @@ def background(
 
 def _iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, tz=UTC).isoformat(timespec="seconds")
+
+
+def _named(spec: Mapping[str, Any], record: BackboneRecord | None) -> str:
+    source = spec.get("source") or (record and record.source) or "unknown"
+    revision = spec.get("revision")
+    return f"{source}@{revision}" if revision else str(source)
 
 
 def _shape(backbone: BackboneRecord | None) -> str:

@@ -34,7 +34,8 @@ th.text, td.text { text-align: left }
 th button { font: inherit; font-weight: 600; color: inherit; background: none; border: 0; padding: 0; cursor: pointer;
   text-align: inherit }
 th[aria-sort=ascending] button::after { content: " ▲" } th[aria-sort=descending] button::after { content: " ▼" }
-td:not(.text) { white-space: nowrap } small.more { white-space: normal; display: inline-block; min-width: 6rem }
+td:not(.text) { white-space: nowrap } th small { white-space: nowrap }
+small.more { white-space: normal; display: inline-block; min-width: 6rem }
 small, .note { color: #616e7c; font-weight: normal }
 td.best { font-weight: 700 } td.second { text-decoration: underline }
 tr.floor td { color: #616e7c; font-style: italic } tr.own td { background: #f1f7ee }
@@ -250,7 +251,7 @@ def _confusions(evidence: Evidence) -> str:
         matrices = "\n".join(map(_confusion, found))
         opened = " open" if len(names) <= 2 else ""
         parts.append(
-            f'<details{opened}><summary>{_text(shown)}: {len(found)} methods</summary><div class="side">\n{matrices}\n'
+            f'<details{opened}><summary>{_text(shown)}: {len(found)} method{"s" if len(found) > 1 else ""}</summary><div class="side">\n{matrices}\n'
             "</div></details>"
         )
     return "\n".join(parts)
