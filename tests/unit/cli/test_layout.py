@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from adapterlab.cli import layout, output
 
-NAMES = st.text("abcXYZ019_-./éß漢", min_size=1, max_size=60)
+LETTERS = "abcXYZ019_-./éß漢"
+NAMES = st.text(LETTERS, min_size=1, max_size=60) | st.text(LETTERS, min_size=40, max_size=60)
 KEYS = st.text("0123456789abcdef", min_size=12, max_size=64)
 NUMBERS = st.integers(-(10**14), 10**14).map("{:,}".format) | st.floats(0, 100).map("{:.4f} ± 0.1".format)
-WIDTHS = st.integers(30, 200)
+WIDTHS = st.integers(30, 60) | st.integers(30, 200)
 
 
 class Terminal(io.StringIO):
