@@ -229,7 +229,9 @@ def report(*sweeps: str, stores: home.Stores | None = None) -> Summary:
                 "a report needs at least one sweep, and none of them twice",
                 remedy="`platform status` lists the sweeps.",
             )
-        return together([summarise(catalog, one, cache=chosen.cache) for one in found])
+        return together(
+            [summarise(catalog, one, cache=chosen.cache, studies=chosen.studies) for one in found]
+        )
 
 
 def export(

@@ -31,7 +31,7 @@ def test_baselines_are_trained_once_and_can_be_asked(tmp_path):
     spec = write_world(tmp_path, trials=1, rows=40)
     spec.write_text(spec.read_text().replace("[cluster]", BASELINES))
     home = tmp_path / "home"
-    planned = platform(home, "plan", str(spec))
+    planned = platform(home, "plan", str(spec), "--steps")
     assert "full · rte · seed 0" in planned.stdout
     assert "adapter · rte" not in planned.stdout  # the pool's own
     assert "full: trains the backbone's own weights" in planned.stdout + planned.stderr

@@ -25,6 +25,8 @@ from pathlib import PurePath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
+from adapterlab.cli import layout
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -77,6 +79,18 @@ def is_interactive(stream: TextIO) -> bool:
 def emit(text: str) -> None:
     """Write one line, or several, of results."""
     sys.stdout.write(f"{printable(text)}\n")
+
+
+def emit_wrapped(text: str) -> None:
+    """Write a sentence, broken at spaces where a terminal is narrower."""
+    for line in layout.wrapped(printable(text), width()) if is_interactive(sys.stdout) else (text,):
+        emit(line)
+
+
+def note_wrapped(text: str) -> None:
+    """Write a message for the person like :func:`note`, broken at spaces where a terminal is narrower."""
+    for line in layout.wrapped(printable(text), width()) if is_interactive(sys.stderr) else (text,):
+        note(line)
 
 
 def emit_file(text: str) -> None:
@@ -135,45 +149,135 @@ def table(
     *,
     title: str | None = None,
     right: Iterable[str] = (),
+    prose: Iterable[str] = (),
 ) -> None:
-    """Write a table: drawn on a terminal, aligned plain lines elsewhere.
+    """Write a list: fitted to the width of a terminal without cutting anything, aligned plain lines elsewhere.
 
     Args:
         columns: Headings.
         rows: Cells, shown as text; ``None`` is an empty cell.
         title: One line above it.
         right: Headings of columns that are aligned to the right, such as numbers.
+        prose: Headings of columns that hold sentences, which may be broken at spaces.
     """
     cells = [["" if cell is None else printable(str(cell), one_line=True) for cell in row] for row in rows]
     columns = [printable(column, one_line=True) for column in columns]
-    right = {printable(column, one_line=True) for column in right}
+    numbers, sentences = ({printable(one, one_line=True) for one in some} for some in (right, prose))
     title = None if title is None else printable(title)
-    if is_interactive(sys.stdout):
-        _drawn(columns, cells, title, set(right))
-    else:
-        _plain(columns, cells, title, set(right))
+    if not is_interactive(sys.stdout):
+        _plain(columns, cells, title, numbers)
+        return
+    sheet = layout.Sheet(
+        tuple(layout.Head(column, right=column in numbers) for column in columns),
+        tuple(
+            tuple(
+                (layout.Piece(cell, breaks=column in sentences),)
+                for column, cell in zip(columns, row, strict=True)
+            )
+            for row in cells
+        ),
+    )
+    if title:
+        draw([(layout.Piece(text, "bold italic"),) for text in layout.wrapped(title, width())])
+    draw(layout.fitted(sheet, width()))
 
 
-def _drawn(columns: Sequence[str], cells: list[list[str]], title: str | None, right: set[str]) -> None:
-    from rich.table import Table
+def matrix(
+    sheet: layout.Sheet,
+    *,
+    title: str,
+    notes: Sequence[str] = (),
+    marks: str | None = None,
+    compared: bool = True,
+) -> None:
+    """Write a matrix, whose rows are compared along its columns, like :func:`table`.
+
+    Args:
+        sheet: Its cells; the first column names the rows, each by a name of its own.
+        title: One line above it.
+        notes: Sentences below it.
+        marks: What bold and underlined cells say, where cells are.
+        compared: Whether it is one; else a list, whose first column need not tell rows apart.
+    """
+    if not is_interactive(sys.stdout):
+        heads = [f"{head.name} ({head.detail})" if head.detail else head.name for head in sheet.heads]
+        rows = [[_one_line(cell) for cell in row] for row in sheet.rows]
+        right = {place for place, head in enumerate(sheet.heads) if head.right}
+        _plain([printable(head, one_line=True) for head in heads], rows, printable(title), right)
+        for note_text in notes:
+            emit(note_text)
+        return
+    sheet = layout.Sheet(
+        tuple(
+            dataclasses.replace(
+                head,
+                name=printable(head.name, one_line=True),
+                detail=printable(head.detail, one_line=True),
+            )
+            for head in sheet.heads
+        ),
+        tuple(
+            tuple(
+                tuple(layout.Piece(printable(one.text, one_line=True), one.style, one.breaks) for one in cell)
+                for cell in row
+            )
+            for row in sheet.rows
+        ),
+        sheet.rule,
+    )
+    room = width()
+    draw([(layout.Piece(text, "bold"),) for text in layout.wrapped(printable(title), room)])
+    draw(layout.banded(sheet, room) if compared else layout.fitted(sheet, room))
+    for short, long in sheet.legend:
+        named = f"{short} = {long}"
+        lines = (
+            [named]
+            if layout.cells(named) <= room
+            else [f"{short} =", *layout.wrapped(long, room, words=False)]
+        )
+        draw([(layout.Piece(text, "dim"),) for text in lines])
+    for sentence in [*([marks] if marks else []), *notes]:
+        draw(
+            [
+                (layout.Piece(text, "dim"),)
+                for text in layout.wrapped(printable(sentence, one_line=True), room)
+            ]
+        )
+
+
+def width() -> int:
+    """Return how many cells a line of the terminal has."""
+    stream = sys.stdout if is_interactive(sys.stdout) else sys.stderr
+    return max(20, _console(stream).width)
+
+
+def draw(lines: Iterable[layout.Line]) -> None:
+    """Write lines that fit the terminal, each in its pieces' styles."""
     from rich.text import Text
 
-    drawn = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        drawn.add_column(column, justify="right" if column in right else "left")
-    for row in cells:
-        drawn.add_row(*(Text(cell) for cell in row))
-    stdout().print(drawn)
+    console = stdout()
+    for line in lines:
+        text = Text.assemble(*((piece.text, piece.style) for piece in line))
+        text.rstrip()
+        console.print(text, no_wrap=True, overflow="ignore", crop=False)
 
 
-def _plain(columns: Sequence[str], cells: list[list[str]], title: str | None, right: set[str]) -> None:
+def _one_line(cell: layout.Cell) -> str:
+    """Return a cell as a pipe has it: the value, then what is noted of it in brackets."""
+    first, *rest = (printable(piece.text, one_line=True) for piece in cell) if cell else ("",)
+    return f"{first} ({'; '.join(rest)})" if rest else first
+
+
+def _plain(
+    columns: Sequence[str], cells: list[list[str]], title: str | None, right: set[str] | set[int]
+) -> None:
     widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
     if title:
         emit(title)
     for row in [columns, *cells]:
         aligned = (
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, cell, width in zip(columns, row, widths, strict=True)
+            cell.rjust(size) if place in right or column in right else cell.ljust(size)
+            for place, (column, cell, size) in enumerate(zip(columns, row, widths, strict=True))
         )
         emit("  ".join(aligned).rstrip())
 

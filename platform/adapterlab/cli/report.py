@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from adapterlab import home
 from adapterlab.api import report
+from adapterlab.cli.layout import Cell, Head, Piece, Sheet
 from adapterlab.cli.options import JsonOption
-from adapterlab.cli.output import emit_file, emit_json, note, stdout
+from adapterlab.cli.output import emit, emit_file, emit_json, matrix, note
 from adapterlab.errors import UsageError
 from adapterlab.given_files import given_path
+from adapterlab.home import stores
 from adapterlab.reporting import render
+from adapterlab.reporting.evidence import gather
+from adapterlab.reporting.folder import document, whole_page, write_page, write_report
 from adapterlab.reporting.significance import Significance, compare
 from adapterlab.reporting.summary import Summary
-from adapterlab.reporting.tables import Grid, grids
+from adapterlab.reporting.tables import Entry, Grid, grids
 
 
 def command(
@@ -43,6 +45,12 @@ def command(
             "--to", metavar="DIR", help="Write all formats, the numbers and pictures into a folder."
         ),
     ] = None,
+    html: Annotated[
+        str | None,
+        typer.Option(
+            "--html", metavar="FILE", help="Write one HTML file that holds everything, pictures too; to send."
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Show the results of a sweep, or of several together.
@@ -56,15 +64,21 @@ def command(
         raise UsageError(f"no format {form!r}", remedy=f"Known: {', '.join(render.FORMATS)}.")
     summary = report(*sweeps)
     significance = None if against is None else compare(summary, against)
-    tables = grids(summary, significance, digits=digits)
+    evidence = gather(summary, stores().tracking) if to or html or form == "html" else None
+    majority = None if evidence is None else evidence.majority
+    tables = grids(summary, significance, digits=digits, majority=majority)
     if to is not None:
-        _write(given_path(to, "--to"), summary, tables, significance)
+        files = write_report(given_path(to, "--to"), summary, tables, significance, evidence, stores=stores())
+        note(f"wrote {len(files)} files into {to}: {', '.join(files)}")
+    if html is not None:
+        write_page(given_path(html, "--html"), summary, tables, evidence)
+        note(f"wrote {html}")
     if json:
-        from adapterlab.reporting.folder import document
-
-        emit_json(document(summary, significance))
+        emit_json(document(summary, significance, evidence))
     elif form == "text":
         _show(tables)
+    elif form == "html":
+        emit_file(whole_page(summary, tables, evidence=evidence).rstrip("\n"))
     else:
         emit_file(_formatted(form, summary, tables, significance).rstrip("\n"))
 
@@ -75,13 +89,32 @@ def show(summary: Summary) -> None:
 
 
 def _show(tables: list[Grid]) -> None:
-    console = stdout()
     for place, grid in enumerate(tables):
         if place:
-            console.print()
-        console.print(render.drawn(grid))
-        for sentence in grid.notes:
-            console.print(sentence, style="dim", markup=False)
+            emit("")
+        compared = any(column.is_number for column in grid.columns)
+        matrix(_sheet(grid), title=grid.title, notes=grid.notes, marks=grid.marks, compared=compared)
+
+
+def _sheet(grid: Grid) -> Sheet:
+    heads = tuple(Head(one.name, one.detail or "", one.is_number, one.group) for one in grid.columns)
+    rows = tuple(
+        tuple(
+            _cell(entry, prose=column is grid.columns[-1] and not column.is_number)
+            for entry, column in zip(row, grid.columns, strict=True)
+        )
+        for row in grid.rows
+    )
+    return Sheet(heads, rows, rule=True)
+
+
+def _cell(entry: Entry, *, prose: bool) -> Cell:
+    style = {"best": "bold", "second": "underline", None: ""}[entry.mark]
+    text = entry.text if entry.spread is None else f"{entry.text} ± {entry.spread}"
+    value = Piece(text, style, breaks=prose)
+    if entry.note is None:
+        return (value,)
+    return (value, Piece(entry.note, "dim", breaks=True))
 
 
 def _formatted(form: str, summary: Summary, tables: list[Grid], significance: Significance | None) -> str:
@@ -89,13 +122,4 @@ def _formatted(form: str, summary: Summary, tables: list[Grid], significance: Si
         return render.markdown(tables)
     if form == "latex":
         return render.latex(tables)
-    if form == "html":
-        return render.page(summary.sweep, tables)
     return render.cells_csv(summary, significance)
-
-
-def _write(folder: Path, summary: Summary, tables: list[Grid], significance: Significance | None) -> None:
-    from adapterlab.reporting.folder import write_report
-
-    files = write_report(folder, summary, tables, significance, stores=home.stores())
-    note(f"wrote {len(files)} files into {folder}: {', '.join(files)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,12 @@ from adapterlab.data.task_data import fitting_row_length
 from adapterlab.data.task_facts import task_facts
 from adapterlab.data.task_library import TaskLibrary
 from adapterlab.driver.earlier_studies import earlier_studies
-from adapterlab.errors import DataError
+from adapterlab.errors import DataError, NotFoundError
+from adapterlab.planning.baselines import BaselineRow, baseline_rows
 from adapterlab.planning.combiners import model_sources
 from adapterlab.planning.compile import Facts, Plan, compile_plan
 from adapterlab.planning.estimate import Estimate, estimate
+from adapterlab.planning.matrix import MatrixRow, plan_matrix
 from adapterlab.planning.parameter_counts import MethodCost, method_costs
 from adapterlab.planning.steps import ExistingAdapter, Job, Step, is_study
 from adapterlab.records import State, StepKind, TaskFacts
@@ -42,6 +45,17 @@ class PlannedSweep:
     """What workers train on."""
     warnings: tuple[str, ...] = ()
     """What is allowed, but may not be meant; see ``LoadedSpec.warnings``."""
+    targets: tuple[str, ...] = ()
+    """Full names of the target tasks, in the order of the spec."""
+    baselines: tuple[BaselineRow, ...] = ()
+    """The spec's baselines on each target."""
+
+    @property
+    def matrix(self) -> tuple[MatrixRow, ...]:
+        """Targets × methods: runs, those that are there already, and what is left."""
+        return plan_matrix(
+            self.plan, self.targets, self.baselines, state=self.state, seconds=self.estimate.by_step
+        )
 
     @property
     def methods(self) -> tuple[MethodCost, ...]:
@@ -78,6 +92,9 @@ class PlannedSweep:
             "warnings": list(self.warnings),
             "existing": [one.to_json() for one in self.plan.facts.existing],
             "methods": [one.to_json() for one in self.methods],
+            "device_seconds": self.estimate.device_seconds,
+            "on_gpu": bool(self.device.gpus),
+            "matrix": [one.to_json() for one in self.matrix],
             "steps": [
                 {
                     "id": str(step.id),
@@ -120,7 +137,7 @@ def compile_spec(
             source: model_facts(source, folder=loaded.folder, cache=stores.cache, download=download)
             for source in model_sources(study_plans(spec))
         },
-        tasks=_task_facts(library, tasks, download=download),
+        tasks=_facts_of_tasks(library, tasks, download=download),
         existing=existing,
         earlier=earlier_studies(loaded),
     )
@@ -130,27 +147,30 @@ def compile_spec(
     return compile_plan(spec, facts)
 
 
-def _task_facts(library: TaskLibrary, tasks: Iterable[str], *, download: bool) -> dict[str, TaskFacts]:
-    """Return what is known of tasks.
+def _facts_of_tasks(library: TaskLibrary, tasks: Iterable[str], *, download: bool) -> dict[str, TaskFacts]:
+    """Return what is known of tasks; every faulty one is told, not only the first.
 
     Raises:
-        DataError: The data of some is malformed; of each its first fault is told.
+        DataError: Data of some tasks is malformed.
+        NotFoundError: A task is unknown, or its files are not there.
     """
     found: dict[str, TaskFacts] = {}
-    wrong: list[DataError] = []
+    faults: list[DataError | NotFoundError] = []
     for task in tasks:
         try:
             found[task] = task_facts(library, task, download=download)
-        except DataError as error:
-            wrong.append(error)
-    if len(wrong) > 1:
-        faults = [fault for error in wrong for fault in error.details.get("faults", ())]
-        remedy = (
-            "`platform validate SPEC --data` tells every fault of every file, and what to mend in the spec."
+        except (DataError, NotFoundError) as fault:
+            faults.append(fault)
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        first = next((one for one in faults if isinstance(one, DataError)), faults[0])
+        said = (f"{one.message}\n  {one.remedy}" if one.remedy else one.message for one in faults)
+        raise type(first)(
+            f"{len(faults)} tasks cannot be read:\n" + "\n".join(said),
+            remedy="`platform validate SPEC --data` tells every fault of every file, and what to mend in the spec.",
+            faults=[one.to_json() for one in faults],
         )
-        raise DataError("\n".join(error.message for error in wrong), remedy=remedy, faults=faults)
-    if wrong:
-        raise wrong[0]
     return found
 
 
@@ -164,10 +184,11 @@ def plan_spec(loaded: LoadedSpec, existing: tuple[ExistingAdapter, ...] = ()) ->
     compiled = compile_spec(loaded, existing=existing)
     keys = [step.key for step in compiled.steps if step.key is not None]
     device = worker_device(loaded.spec.cluster, loaded.spec.backbone.precision)
+    targets, baselines = tuple(loaded.spec.targets.tasks), tuple(baseline_rows(loaded.spec))
     catalog = _existing_catalog(loaded.stores())
     if catalog is None:
         estimated = _estimate(compiled, loaded, compiled.steps, None, device)
-        return PlannedSweep(compiled, {}, estimated, device, loaded.warnings)
+        return PlannedSweep(compiled, {}, estimated, device, loaded.warnings, targets, baselines)
     with catalog:
         statuses = catalog.status(keys)
         missing = [
@@ -176,7 +197,7 @@ def plan_spec(loaded: LoadedSpec, existing: tuple[ExistingAdapter, ...] = ()) ->
             if step.key is None or statuses[step.key].state is not State.COMPLETE
         ]
         estimated = _estimate(compiled, loaded, missing, catalog, device)
-        return PlannedSweep(compiled, statuses, estimated, device, loaded.warnings)
+        return PlannedSweep(compiled, statuses, estimated, device, loaded.warnings, targets, baselines)
 
 
 def _existing_catalog(stores: Stores) -> Catalog | None:
@@ -203,12 +224,15 @@ def _estimate(
     if device.cards and cluster.workers is None:
         workers = min(workers, device.cards)
 
-    def seconds_per_row(step: Step[Job]) -> float | None:
+    @cache
+    def measured(kind: StepKind) -> float | None:
         if catalog is None or digest is None:
             return None
-        kind = StepKind.TRANSFER if step.kind is StepKind.STUDY else step.kind
         past = catalog.durations(digest, kind)
         return sum(past) / len(past) if past else None
+
+    def seconds_per_row(step: Step[Job]) -> float | None:
+        return measured(StepKind.TRANSFER if step.kind is StepKind.STUDY else step.kind)
 
     return estimate(
         missing,

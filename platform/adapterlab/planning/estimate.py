@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from adapterlab.planning.steps import Job, Step
+from adapterlab.planning.steps import Job, Step, StepId
 from adapterlab.records import BackboneShape, StepKind
 
 _TOKENS_A_ROW = 40
@@ -24,6 +24,13 @@ class Estimate:
     """Wall time with the given workers; ``None`` when some step's size is unknown."""
     basis: str
     """``"measured"``: from past steps on this backbone; ``"rough"``: from arithmetic; or why not."""
+    by_step: Mapping[StepId, float] | None = None
+    """Device time of each step, in seconds, a pass's time divided by the runs that share it; ``None`` like the time."""
+
+    @property
+    def device_seconds(self) -> float | None:
+        """Device time of all steps together."""
+        return None if self.by_step is None else sum(self.by_step.values())
 
 
 def estimate(
@@ -46,7 +53,8 @@ def estimate(
         seconds_per_row: Measured seconds for one training row of a step like this; ``None``: no such
             step yet.
     """
-    total, measured = 0.0, True
+    by_step: dict[StepId, float] = {}
+    measured = True
     for step in steps:
         if step.train_rows is None or shape is None:
             return Estimate(None, "a task or the backbone is not at hand yet")
@@ -54,8 +62,8 @@ def estimate(
         if rate is None:
             measured = False
             rate = _rough_seconds_per_row(step.kind, shape, min(_TOKENS_A_ROW, max_length // 2), gpu)
-        total += rate * step.train_rows
-    return Estimate(total / workers, "measured" if measured else "rough")
+        by_step[step.id] = rate * step.train_rows
+    return Estimate(sum(by_step.values()) / workers, "measured" if measured else "rough", by_step)
 
 
 def _rough_seconds_per_row(kind: StepKind, shape: BackboneShape, tokens: int, gpu: bool) -> float:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from adapterlab.backbones.facts import backbone_facts
 from adapterlab.backbones.parameters import backbone_parameters
+from adapterlab.catalog.presence import is_missing
 from adapterlab.catalog.records import (
     AdapterRecord,
     StepStatus,
@@ -25,22 +26,34 @@ from adapterlab.planning.steps import StepId
 from adapterlab.records import StepKind
 from adapterlab.registry.entry_points import combiner, task_definition
 from adapterlab.reporting import older_sweeps
-from adapterlab.reporting.summary import OWN_ADAPTER, Cell, Gap, Influence, LayerInfluence, Search, Summary
+from adapterlab.reporting.background import background
+from adapterlab.reporting.summary import (
+    OWN_ADAPTER,
+    Cell,
+    Gap,
+    Influence,
+    LayerInfluence,
+    Search,
+    Summary,
+    joined_spans,
+)
 from adapterlab.spec.model import BackboneSpec, Spec
 
 
-def summarise(catalog: Catalog, sweep: SweepRecord, *, cache: Path) -> Summary:
+def summarise(catalog: Catalog, sweep: SweepRecord, *, cache: Path, studies: str | None = None) -> Summary:
     """Return the results a sweep has so far.
 
     Args:
         catalog: The open catalog.
         sweep: With its steps.
         cache: Folder of this machine's caches.
+        studies: Database of the studies, for the time that searches took by the clock; absent: it is not told.
     """
-    found = _Found(catalog, sweep)
-    studies = found.of_kind(StepKind.STUDY)
-    cells = [*_baselines(found), *(_combined(found, step) for step in studies)]
-    layers = tuple(one for step in studies for one in _layers(catalog, found, step))
+    found = _Found(catalog, sweep, studies)
+    of_targets = found.of_kind(StepKind.STUDY)
+    cells = [*_baselines(found), *(_combined(found, step) for step in of_targets)]
+    layers = tuple(one for step in of_targets for one in _layers(catalog, found, step))
+    records = {step.key: step.record for step in found.steps if step.key and step.record is not None}
     return Summary(
         sweep=sweep.name,
         key=sweep.key,
@@ -48,8 +61,12 @@ def summarise(catalog: Catalog, sweep: SweepRecord, *, cache: Path) -> Summary:
         cells=tuple(cells),
         influences=tuple(_influences(layers)),
         layers=layers,
-        searches=tuple(_searches(studies)),
+        searches=tuple(_searches(of_targets)),
         backbone_parameters=_backbone_parameters(found.spec, cache),
+        step_seconds={key: one.seconds for key, one in records.items() if one.seconds is not None},
+        study_keys=frozenset(step.key for step in of_targets if step.key),
+        search_spans=joined_spans(span for spans in found.spans.values() for span in spans),
+        background=(background(catalog, sweep, found.spec, list(records.values())),),
     )
 
 
@@ -88,7 +105,8 @@ class _Step:
 class _Found:
     """A sweep's steps, with what the catalog has of each."""
 
-    def __init__(self, catalog: Catalog, sweep: SweepRecord) -> None:
+    def __init__(self, catalog: Catalog, sweep: SweepRecord, studies: str | None) -> None:
+        self._catalog, self._sweep = catalog, sweep.key
         keys = [step.key for step in sweep.steps if step.key is not None]
         statuses = catalog.status(keys)
         finders = {
@@ -118,6 +136,8 @@ class _Found:
             dict.fromkeys(study.id.task for study in self.of_kind(StepKind.STUDY))
         )
         """Full names of the target tasks."""
+        self.spans = _spans(studies, [one.record for one in self.of_kind(StepKind.STUDY) if one.record])
+        """When the trials of each complete study were open, by its key; empty where that is not known."""
 
     def of_kind(self, kind: StepKind) -> list[_Step]:
         """Return steps in the order of the plan."""
@@ -131,6 +151,28 @@ class _Found:
         """Return the complete final runs of a study, by seed."""
         records = [step.record for step in self.finals(study) if step.record is not None]
         return sorted(records, key=lambda one: int(one.seed))
+
+    def run_ids(self, results: Iterable[AdapterRecord | TransferRecord]) -> tuple[str | None, ...]:
+        """Return results' MLflow runs by seed: those that made them, else, where that was not noted, this sweep's."""
+        by_seed = sorted(results, key=lambda one: one.seed)
+        return tuple(one.run_id or self._catalog.run_id(f"{self._sweep}/{one.key}") for one in by_seed)
+
+
+def _spans(storage: str | None, studies: Sequence[StudyRecord]) -> dict[str, Sequence[tuple[float, float]]]:
+    """Return the spans of time in which each study had a trial open."""
+    counts: dict[str, int] = {}
+    for one in studies:
+        if one.study_name is not None:
+            counts[one.study_name] = max(counts.get(one.study_name, 0), sum(one.trials.values()))
+    if storage is None or not counts or is_missing(storage):
+        return {}
+    from adapterlab.search.clocks import trial_spans
+
+    try:
+        found = trial_spans(storage, counts)
+    except AdapterlabError:
+        return {}  # a report is for any machine, also one that does not see the studies
+    return {one.key: joined_spans(found.get(one.study_name or "", ())) for one in studies}
 
 
 def _identified(sweep: SweepRecord, targets: Sequence[str], records: Mapping[str, Any]) -> dict[str, StepId]:
@@ -188,7 +230,15 @@ def _combined(found: _Found, step: _Step) -> Cell:
         head_parameters=_greatest(one.head_parameters for one in runs),
         search_seconds=None if study is None else study.seconds,
         gaps=tuple(gaps),
+        search_clock_seconds=_clock(found.spans.get(step.key or "", ())),
+        keys=tuple(one.key for one in runs),
+        run_ids=found.run_ids(runs),
+        study_key=step.key,
     )
+
+
+def _clock(spans: Sequence[tuple[float, float]]) -> float | None:
+    return sum(end - start for start, end in spans) if spans else None
 
 
 def _baselines(found: _Found) -> Iterable[Cell]:
@@ -197,12 +247,14 @@ def _baselines(found: _Found) -> Iterable[Cell]:
     sources = found.of_kind(StepKind.SOURCE)
     steps = {step.id: step for step in sources}
     for row in declared:
-        yield _baseline(row.label, row.target, [steps[one] for one in row.steps.values() if one in steps])
+        yield _baseline(
+            found, row.label, row.target, [steps[one] for one in row.steps.values() if one in steps]
+        )
     if declared:
         return
     for task in dict.fromkeys(step.id.task for step in sources):
         if task in found.targets:
-            yield _baseline(OWN_ADAPTER, task, [step for step in sources if step.id.task == task])
+            yield _baseline(found, OWN_ADAPTER, task, [step for step in sources if step.id.task == task])
 
 
 def _declared_baselines(spec: str) -> Sequence[BaselineRow]:
@@ -212,9 +264,12 @@ def _declared_baselines(spec: str) -> Sequence[BaselineRow]:
         return ()
 
 
-def _baseline(name: str, task: str, steps: Sequence[_Step]) -> Cell:
+def _baseline(found: _Found, name: str, task: str, steps: Sequence[_Step]) -> Cell:
     adapters = [step.record for step in steps if step.record is not None]
-    return baseline_cell(name, task, adapters, [step.gap for step in steps if step.record is None])
+    cell = baseline_cell(name, task, adapters, [step.gap for step in steps if step.record is None])
+    return replace(
+        cell, is_own_adapter=any(step.id.label is None for step in steps), run_ids=found.run_ids(adapters)
+    )
 
 
 def baseline_cell(name: str, task: str, adapters: Sequence[AdapterRecord], gaps: Sequence[Gap]) -> Cell:
@@ -242,6 +297,7 @@ def baseline_cell(name: str, task: str, adapters: Sequence[AdapterRecord], gaps:
         is_baseline=True,
         head_parameters=_greatest(one.head_parameters for one in runs),
         gaps=tuple(gaps),
+        keys=tuple(one.key for one in runs),
     )
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from adapterlab.errors import AdapterlabError
-from adapterlab.reporting.summary import LayerInfluence, Summary
+from adapterlab.reporting.summary import LayerInfluence, Summary, short_names
 from adapterlab.reporting.tables import short
 
 if TYPE_CHECKING:
@@ -110,12 +110,13 @@ def _targets_by_sources(summary: Summary, combiner: str, targets: Sequence[str])
     means: NDArray[np.float64] = np.full((len(targets), len(sources)), np.nan)
     for one in rows:
         means[targets.index(one.target), sources.index(one.source)] = one.mean
+    names = short_names(targets)
     layers = [one for one in summary.layers if one.combiner == combiner]
     starts = {_start(summary, one, _pool_size(layers, one.target)) for one in layers}
     return source_heatmap(
         means,
         sources,
-        rows=HeatmapRows([short(target) for target in targets], of="target"),
+        rows=HeatmapRows([names[target] for target in targets], of="target"),
         title=combiner,
         what=f"{_what(layers)}, mean over layers and seeds",
         start=next(iter(starts)) if len(starts) == 1 else None,

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from adapterlab.errors import UnavailableError
 from adapterlab.home import Stores
 from adapterlab.reporting import render
+from adapterlab.reporting.evidence import Evidence
 from adapterlab.reporting.figures import coefficient_pictures, search_pictures
+from adapterlab.reporting.page import page
 from adapterlab.reporting.significance import Significance
 from adapterlab.reporting.summary import Summary
 from adapterlab.reporting.tables import Grid
@@ -22,6 +25,7 @@ def write_report(
     summary: Summary,
     grids: list[Grid],
     significance: Significance | None = None,
+    evidence: Evidence | None = None,
     *,
     stores: Stores | None = None,
 ) -> list[str]:
@@ -32,6 +36,7 @@ def write_report(
         summary: A sweep's results.
         grids: Its tables.
         significance: Rows against a reference, if that was asked for.
+        evidence: Learning curves and confusion matrices, as far as they are at hand.
         stores: Where its searches are, to be shown as well; absent: they are not.
 
     Raises:
@@ -40,33 +45,88 @@ def write_report(
     pictures = coefficient_pictures(summary)
     if stores is not None:
         pictures |= search_pictures(summary, stores)
-    captions = {name: name.removesuffix(".png").replace("-", " ") for name in pictures}
+    captions = {name: caption(name) for name in pictures}
     texts = {
         "report.md": render.markdown(grids)
         + "".join(f"\n![{text}]({name})\n" for name, text in captions.items()),
         "report.tex": render.latex(grids),
-        "report.html": render.page(summary.sweep, grids, captions),
+        "report.html": whole_page(summary, grids, evidence=evidence, pictures=pictures),
         "cells.csv": render.cells_csv(summary, significance),
         "runs.csv": render.runs_csv(summary),
         "coefficients.csv": render.coefficients_csv(summary),
-        "report.json": json.dumps(document(summary, significance), indent=2, allow_nan=False) + "\n",
+        "report.json": json.dumps(document(summary, significance, evidence), indent=2, allow_nan=False)
+        + "\n",
     }
     files = {name: text.encode() for name, text in texts.items()} | pictures
-    try:
+    with _written(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
             (folder / name).write_bytes(data)
-    except OSError as error:
-        raise UnavailableError(
-            f"{folder}: cannot be written ({error.strerror or error})",
-            remedy="Check the disk and permissions.",
-        ) from error
     return sorted(files)
 
 
-def document(summary: Summary, significance: Significance | None = None) -> dict[str, Any]:
+def write_page(file: Path, summary: Summary, grids: list[Grid], evidence: Evidence | None = None) -> None:
+    """Write a report as one HTML file, replacing one that is there.
+
+    Args:
+        file: Its folder is made if it does not exist.
+        summary: A sweep's results.
+        grids: Its tables.
+        evidence: Learning curves and confusion matrices, as far as they are at hand.
+
+    Raises:
+        UnavailableError: It cannot be written.
+    """
+    text = whole_page(summary, grids, evidence=evidence)
+    with _written(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _written(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UnavailableError(
+            f"{place}: cannot be written ({error.strerror or error})",
+            remedy="Check the disk and permissions.",
+        ) from error
+
+
+def whole_page(
+    summary: Summary,
+    grids: list[Grid],
+    *,
+    evidence: Evidence | None = None,
+    pictures: Mapping[str, bytes] | None = None,
+) -> str:
+    """Return a report as one HTML file with its pictures inside.
+
+    Args:
+        summary: A sweep's results.
+        grids: Its tables.
+        evidence: Learning curves and confusion matrices, as far as they are at hand.
+        pictures: PNGs by file name; absent: drawn.
+    """
+    drawn = coefficient_pictures(summary) if pictures is None else pictures
+    return page(
+        summary, grids, evidence=evidence, pictures={caption(name): data for name, data in drawn.items()}
+    )
+
+
+def caption(name: str) -> str:
+    """Return what a picture shows, from its file's name."""
+    return name.removesuffix(".png").replace("-", " ")
+
+
+def document(
+    summary: Summary, significance: Significance | None = None, evidence: Evidence | None = None
+) -> dict[str, Any]:
     """Return a report as JSON has it: numbers that are not finite are ``None``."""
     whole = summary.to_json()
+    if evidence is not None:
+        whole["evidence"] = evidence.to_json()
     if significance is not None:
         whole["significance"] = significance.to_json()
     plain: dict[str, Any] = _plain(whole)

@@ -7,7 +7,8 @@ a value that is not finite is never averaged away.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from statistics import fmean, stdev
@@ -58,6 +59,16 @@ class Cell:
     """Computing of all trials that chose the setting, told likewise; ``None`` for a baseline."""
     gaps: tuple[Gap, ...] = ()
     """Runs without a value."""
+    search_clock_seconds: float | None = None
+    """Time by the clock in which a trial of the search was open; other searches may have had the same minutes."""
+    is_own_adapter: bool = False
+    """Whether the row is the target's own source adapter: the pool's method, trained on the target alone."""
+    keys: tuple[str, ...] = ()
+    """The runs' keys in the catalog, by seed."""
+    run_ids: tuple[str | None, ...] = ()
+    """Their MLflow runs, by seed."""
+    study_key: str | None = None
+    """The study's key; ``None`` for a baseline."""
 
     @property
     def undefined(self) -> tuple[int, ...]:
@@ -153,6 +164,58 @@ class Search:
 
 
 @dataclass(frozen=True)
+class TaskRows:
+    """One task of a sweep and its rows."""
+
+    name: str
+    """Full name."""
+    role: str
+    """``"source"``, ``"target"`` or ``"source and target"``."""
+    problem_type: str | None
+    labels: int | None
+    """How many classes it has; ``None`` where that is not known."""
+    metric: str | None
+    """The leading one."""
+    train: int | None
+    """Rows of its train split, as the data has them."""
+    validation: int | None
+    test: int | None
+    digest: str | None
+    """sha256 of its content."""
+
+
+@dataclass(frozen=True)
+class Background:
+    """What a reader asks of a sweep beside its numbers."""
+
+    sweep: str
+    key: str
+    state: str
+    submitted: str
+    """First submit, ISO 8601 in UTC."""
+    updated: str
+    """Last change of its state, likewise."""
+    backbone: str
+    """As the spec names it."""
+    backbone_digest: str | None
+    backbone_shape: str
+    """In words; empty where it is not known."""
+    pool: tuple[str, ...]
+    """Sources in the order of the spec."""
+    adapter: str
+    """Method of the pool's adapters."""
+    seeds: tuple[int, ...]
+    """Of the final runs."""
+    limits: str
+    """Which rows were used where not all were; empty: all."""
+    tasks: tuple[TaskRows, ...]
+    versions: tuple[str, ...]
+    """The code, libraries and devices that made its results, each combination once."""
+    spec: str
+    """The resolved spec, as JSON text."""
+
+
+@dataclass(frozen=True)
 class Summary:
     """All results of one sweep."""
 
@@ -165,6 +228,30 @@ class Summary:
     searches: tuple[Search, ...] = field(default=(), repr=False)
     backbone_parameters: int | None = None
     """Parameters of the encoder, embeddings and pooler included; ``None`` if it is not at hand."""
+    step_seconds: Mapping[str, float] = field(default_factory=dict, repr=False)
+    """Computing of each complete step by its key, a pass's time divided by the lanes that shared it."""
+    study_keys: frozenset[str] = field(default=frozenset(), repr=False)
+    """Which of these steps are searches."""
+    search_spans: tuple[tuple[float, float], ...] = field(default=(), repr=False)
+    """When trials were open: begin and end in seconds since 1970, in order and apart."""
+    background: tuple[Background, ...] = field(default=(), repr=False)
+    """One a sweep."""
+
+    @property
+    def device_seconds(self) -> float | None:
+        """Computing of all steps, each counted once; ``None`` where none is known."""
+        return sum(self.step_seconds.values()) if self.step_seconds else None
+
+    @property
+    def search_seconds(self) -> float | None:
+        """Computing of all searches, likewise."""
+        known = [value for key, value in self.step_seconds.items() if key in self.study_keys]
+        return sum(known) if known else None
+
+    @property
+    def search_clock_seconds(self) -> float | None:
+        """Time by the clock in which any search had a trial open; ``None`` where that is not known."""
+        return sum(end - start for start, end in self.search_spans) if self.search_spans else None
 
     @cached_property
     def targets(self) -> tuple[str, ...]:
@@ -219,6 +306,10 @@ class Summary:
             "cells": cells,
             "averages": averages,
             "influences": [asdict(one) for one in self.influences],
+            "device_seconds": self.device_seconds,
+            "search_seconds": self.search_seconds,
+            "search_clock_seconds": self.search_clock_seconds,
+            "sweeps": [asdict(one) for one in self.background],
         }
 
 
@@ -249,7 +340,29 @@ def together(summaries: Sequence[Summary]) -> Summary:
         layers=tuple(item for one in summaries for item in named(one, one.layers)),
         searches=tuple(item for one in summaries for item in named(one, one.searches)),
         backbone_parameters=sizes.pop() if len(sizes) == 1 else None,
+        step_seconds={key: value for one in summaries for key, value in one.step_seconds.items()},
+        study_keys=frozenset(key for one in summaries for key in one.study_keys),
+        search_spans=joined_spans(span for one in summaries for span in one.search_spans),
+        background=tuple(item for one in summaries for item in one.background),
     )
+
+
+def joined_spans(spans: Iterable[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """Return spans of time in order, those that touch or overlap as one."""
+    found: list[tuple[float, float]] = []
+    for start, end in sorted(spans):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((start, end))
+    return tuple(found)
+
+
+def short_names(tasks: Iterable[str]) -> dict[str, str]:
+    """Return task names without their benchmark where that tells them apart, whole names elsewhere."""
+    names = list(dict.fromkeys(tasks))
+    ends = Counter(name.rsplit("/", 1)[-1] for name in names)
+    return {name: name if ends[name.rsplit("/", 1)[-1]] > 1 else name.rsplit("/", 1)[-1] for name in names}
 
 
 def ranked(values: Sequence[float | None], digits: int = 1) -> list[int | None]:

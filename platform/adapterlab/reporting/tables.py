@@ -6,16 +6,24 @@ parameters for one target and for all of them (its Tables 4 and 7).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from adapterlab.reporting.significance import ACROSS, AVERAGE, Comparison, Significance
-from adapterlab.reporting.summary import Average, Cell, Summary, ranked
+from adapterlab.reporting.summary import OWN_ADAPTER, Average, Cell, Summary, ranked, short_names
 
 NOTHING = "–"
+MAJORITY = "majority class"
+"""Row of always answering a task's most frequent class."""
+_MARKS = "Best bold, second underlined, equal as shown; rows that lack seeds are not ranked."
 _TOP_SOURCES = 3
 _LEVEL = 0.05
+_SIGNIFICANT = f"Bold: p below {_LEVEL:g}; of tables without any effect one in twenty has a bold cell."
+_TIMES = (
+    "Device: computing, a pass's time divided by the runs that shared it. Clock: time in which a trial of the search "
+    "was open; searches side by side have the same minutes. Both are means over targets."
+)
 Mark = Literal["best", "second"]
 
 
@@ -39,6 +47,8 @@ class Column:
     detail: str | None = None
     """Smaller, beside it: a metric's name, a unit."""
     is_number: bool = True
+    group: int = 0
+    """Where not all fit beside each other, columns of one group stand together."""
 
 
 @dataclass(frozen=True)
@@ -50,17 +60,26 @@ class Grid:
     rows: tuple[tuple[Entry, ...], ...]
     notes: tuple[str, ...] = field(default=())
     """Sentences below it."""
+    marks: str | None = None
+    """What its marks say; ``None`` where no entry has one."""
 
 
-def grids(summary: Summary, significance: Significance | None = None, *, digits: int = 1) -> list[Grid]:
+def grids(
+    summary: Summary,
+    significance: Significance | None = None,
+    *,
+    digits: int = 1,
+    majority: Mapping[str, float] | None = None,
+) -> list[Grid]:
     """Return a report's tables in order.
 
     Args:
         summary: A sweep's results.
         significance: Rows against a reference, if that was asked for.
         digits: Decimals of scores in per cent.
+        majority: By target, what always answering the most frequent class gives; a row of its own, where known.
     """
-    found = [scores(summary, digits=digits), costs(summary)]
+    found = [scores(summary, digits=digits, majority=majority), costs(summary)]
     if significance is not None:
         found.append(comparisons(significance, summary, digits=digits))
     largest = influences(summary)
@@ -70,20 +89,21 @@ def grids(summary: Summary, significance: Significance | None = None, *, digits:
 # -- scores -----------------------------------------------------------------------------------------
 
 
-def scores(summary: Summary, *, digits: int = 1) -> Grid:
+def scores(summary: Summary, *, digits: int = 1, majority: Mapping[str, float] | None = None) -> Grid:
     """Return methods × targets: the leading metric on test in per cent, mean and deviation over seeds."""
     several = len(summary.targets) > 1
+    names = short_names(summary.targets)
     columns = [Column("method", is_number=False)]
-    columns += [Column(short(target), summary.metric(target) or None) for target in summary.targets]
+    columns += [Column(names[target], summary.metric(target) or None) for target in summary.targets]
     averages = {row: summary.average(row) for row in summary.combiners}
     marks = {
         target: _marks([_rankable(summary.cell(target, row)) for row in summary.combiners], digits)
         for target in summary.targets
     }
     average_marks = _marks([one.mean if one.is_whole else None for one in averages.values()], digits)
-    rows = []
+    rows = [_majority(summary, majority, digits)] if majority else []
     for place, row in enumerate(summary.combiners):
-        entries = [Entry(row)]
+        entries = [_row_name(summary, row)]
         entries += [
             _score(summary.cell(target, row), marks[target][place], digits) for target in summary.targets
         ]
@@ -96,8 +116,25 @@ def scores(summary: Summary, *, digits: int = 1) -> Grid:
         title=f"{summary.sweep}: test, in per cent, mean ± std over seeds",
         columns=tuple(columns),
         rows=tuple(rows),
-        notes=tuple(_score_notes(summary)),
+        notes=tuple(_score_notes(summary, majority)),
+        marks=_MARKS if len(summary.combiners) > 1 else None,
     )
+
+
+def _row_name(summary: Summary, row: str) -> Entry:
+    """Return a row's name, and what it is where its name does not say it."""
+    own = any(cell is not None and cell.is_own_adapter for cell in summary.row(row))
+    return Entry(row, note="target's own adapter" if own and not row.endswith(OWN_ADAPTER) else None)
+
+
+def _majority(summary: Summary, majority: Mapping[str, float], digits: int) -> tuple[Entry, ...]:
+    values = [majority.get(target) for target in summary.targets]
+    known = [value for value in values if value is not None]
+    entries = [NOTHING if value is None else _per_cent(value, digits) for value in values]
+    if len(values) > 1:
+        whole = len(known) == len(values)
+        entries.append(_per_cent(sum(known) / len(known), digits) if whole else NOTHING)
+    return (Entry(MAJORITY, note="not trained"), *map(Entry, entries))
 
 
 def _score(cell: Cell | None, mark: Mark | None, digits: int) -> Entry:
@@ -132,14 +169,15 @@ def _missing(cell: Cell) -> list[str]:
     return found
 
 
-def _score_notes(summary: Summary) -> list[str]:
+def _score_notes(summary: Summary, majority: Mapping[str, float] | None) -> list[str]:
     notes = []
-    if len(summary.combiners) > 1:
-        notes.append("Best bold, second underlined, equal as shown; rows that lack seeds are not ranked.")
+    names = short_names(summary.targets)
+    if majority:
+        notes.append(f"{MAJORITY}: always the most frequent class of the test rows.")
     if len(summary.targets) > 1:
         notes.append("Average: mean of the targets' means; ± over the seeds that all targets share.")
     reasons = {
-        f"{cell.combiner} on {short(cell.target)}{f', seed {gap.seed}' if gap.seed is not None else ''}: "
+        f"{cell.combiner} on {names[cell.target]}{f', seed {gap.seed}' if gap.seed is not None else ''}: "
         f"{gap.state}{f' ({gap.reason})' if gap.reason else ''}."
         for cell in summary.cells
         for gap in cell.gaps
@@ -171,9 +209,10 @@ def costs(summary: Summary) -> Grid:
         Column("% of backbone", "one target"),
         Column("parameters", "all targets"),
         Column("% of backbone", "all targets"),
-        Column("head", "one target"),
-        Column("time a run", "s"),
-        Column("search", "s"),
+        Column("head", "one target", group=1),
+        Column("a run", "device, s", group=1),
+        Column("search", "device, s", group=1),
+        Column("search", "clock, s", group=1),
     ]
     rows = []
     for row in summary.combiners:
@@ -192,15 +231,28 @@ def costs(summary: Summary) -> Grid:
                 Entry(_span(heads)),
                 Entry(_seconds([None if cell is None else cell.seconds_a_run for cell in cells])),
                 Entry(_seconds([None if cell is None else cell.search_seconds for cell in cells])),
+                Entry(_seconds([None if cell is None else cell.search_clock_seconds for cell in cells])),
             )
         )
     base = f"The backbone has {whole:,} parameters, embeddings included." if whole else ""
     notes = [
         "Parameters: trained ones, without heads and without the frozen source adapters, as in the papers.",
         *([base] if base else ["The backbone is not at hand, so shares of it are not shown."]),
-        "Times: computing of a run or of a search's trials, mean over targets; runs that shared a pass share its time.",
+        _TIMES,
+        *_times(summary),
     ]
     return Grid(f"{summary.sweep}: cost", tuple(columns), tuple(rows), tuple(notes))
+
+
+def _times(summary: Summary) -> list[str]:
+    if summary.device_seconds is None:
+        return []
+    said = [f"All steps together, each once: {_seconds([summary.device_seconds])} s of device time"]
+    if summary.search_seconds is not None:
+        said.append(f"of these {_seconds([summary.search_seconds])} s for searches")
+    clock = summary.search_clock_seconds
+    found = ", ".join(said)
+    return [f"{found}." if clock is None else f"{found}, which took {_seconds([clock])} s by the clock."]
 
 
 def _seconds(values: Sequence[float | None]) -> str:
@@ -233,7 +285,8 @@ def comparisons(significance: Significance, summary: Summary, *, digits: int = 1
     """Return rows × targets: difference to the reference, p-value and number of pairs."""
     several = len(summary.targets) > 1
     names = [*summary.targets, *([AVERAGE, ACROSS] if several else [])]
-    columns = [Column("method", is_number=False), *(Column(short(name)) for name in names)]
+    shown = short_names(summary.targets)
+    columns = [Column("method", is_number=False), *(Column(shown.get(name, name)) for name in names)]
     rows = tuple(
         (
             Entry(row),
@@ -251,7 +304,6 @@ def comparisons(significance: Significance, summary: Summary, *, digits: int = 1
         f"Difference to {significance.against} in points, mean over n shared seeds; two-sided p of the {kind} paired "
         "over seeds, corrected for all rows and targets together (Westfall and Young's maxT)"
         + ("; averages for all rows." if several else "."),
-        f"Bold: p below {_LEVEL:g}; of tables without any effect one in twenty has a bold cell.",
     ]
     if several:
         notes.append(
@@ -262,7 +314,9 @@ def comparisons(significance: Significance, summary: Summary, *, digits: int = 1
         notes.append(f"The smallest p that so many seeds can give, before correction: {least}.")
     if not all(one.pairs > 1 for one in over_seeds):
         notes.append("Fewer than two shared seeds can show nothing and are not tested.")
-    return Grid(f"{summary.sweep}: against {significance.against}", tuple(columns), rows, tuple(notes))
+    return Grid(
+        f"{summary.sweep}: against {significance.against}", tuple(columns), rows, tuple(notes), _SIGNIFICANT
+    )
 
 
 def _comparison(one: Comparison | None, digits: int) -> Entry:
@@ -283,11 +337,12 @@ def influences(summary: Summary) -> Grid | None:
     if not summary.influences:
         return None
     rows = []
+    tasks = short_names(one for item in summary.influences for one in (item.target, item.source))
     for target, combiner in dict.fromkeys((one.target, one.combiner) for one in summary.influences):
         sources = [one for one in summary.influences if (one.target, one.combiner) == (target, combiner)]
         sources.sort(key=lambda one: -one.mean)
-        best = ", ".join(f"{short(one.source)} {one.mean:.2f}" for one in sources[:_TOP_SOURCES])
-        rows.append((Entry(short(target)), Entry(combiner), Entry(best)))
+        best = ", ".join(f"{tasks[one.source]} {one.mean:.2f}" for one in sources[:_TOP_SOURCES])
+        rows.append((Entry(tasks[target]), Entry(combiner), Entry(best)))
     columns = tuple(Column(name, is_number=False) for name in ("target", "combiner", "sources"))
     return Grid("largest mean coefficients", columns, tuple(rows))
 

@@ -120,3 +120,20 @@ def test_a_sweep_named_twice_is_refused(capsys):
     code, _, err = run(capsys, "report", "demo", "demo")
     assert code != 0
     assert "none of them twice" in err
+
+
+def test_one_file_holds_the_report(capsys, tmp_path):
+    code, out, err = run(capsys, "report", "demo", "--html", tmp_path / "new" / "demo.html")
+    assert code == 0
+    assert "demo.html" in err
+    text = (tmp_path / "new" / "demo.html").read_text()
+    assert "<h1>demo</h1>" in text
+    assert 'src="data:image/png;base64,' in text
+    assert "72.0" in out, "the tables are printed as well"
+
+
+def test_in_a_pipe_a_row_is_one_line_without_drawing(capsys):
+    _, out, _ = run(capsys, "report", "demo")
+    (line,) = [line for line in out.splitlines() if line.startswith("scalearn ") and "±" in line]
+    assert line.split() == ["scalearn", "72.0", "±", "1.6"]
+    assert not set(out) & set("─│┃┏\x1b…")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from adapterlab.driver.preview import compile_spec
-from adapterlab.errors import BackboneError
+from adapterlab.driver.preview import compile_spec, plan_spec
+from adapterlab.errors import BackboneError, DataError
 from adapterlab.spec.load import load_spec
 from tiny_world import write_world
 
@@ -28,3 +28,25 @@ def test_rows_longer_than_the_backbone_takes_are_told_by_the_plan(spec_file):
         compile_spec(load_spec(spec_file, ["data.max_length=65"]))
     assert "64 or less" in str(caught.value.remedy)
     compile_spec(load_spec(spec_file, ["data.max_length=64"]))
+
+
+def test_every_task_that_cannot_be_read_is_told_at_once(spec_file, tmp_path):
+    for task in ("glue/rte", "superglue/cb"):
+        (tmp_path / "data" / task / "train.jsonl").write_text("{broken\n")
+    with pytest.raises(DataError) as caught:
+        compile_spec(load_spec(spec_file))
+    assert str(caught.value).count("train.jsonl") >= 2
+    assert "2 tasks cannot be read" in caught.value.message
+    assert [fault["error"] for fault in caught.value.to_json()["faults"]] == ["DataError", "DataError"]
+
+
+def test_a_plan_tells_targets_by_methods(spec_file):
+    planned = plan_spec(load_spec(spec_file, ["baseline=[{method='full'}, {method='pfeiffer', name='own'}]"]))
+    rows = {row.name: row for row in planned.matrix}
+    assert list(rows) == ["source adapters", "full", "own", "scalearn", "scalearn_uniform"]
+    assert rows["source adapters"].others.runs == 1, "cb is no target"
+    assert rows["own"].targets["glue/rte"].runs == 2, "one of them is the pool's"
+    assert (rows["scalearn"].targets["glue/rte"].runs, rows["scalearn"].trials) == (2, 3)
+    told = sum(row.seconds for row in rows.values())
+    assert told == pytest.approx(planned.estimate.device_seconds)
+    assert planned.to_json()["matrix"][0]["kind"] == "pool"

@@ -45,3 +45,10 @@ def test_an_unknown_size_gives_no_number_but_a_reason():
     found = guess(shape=None)
     assert found.seconds is None
     assert "not at hand" in found.basis
+
+
+def test_device_time_is_that_of_all_steps_however_many_workers_share_them():
+    alone, shared = guess(rate=0.5), guess(workers=4, rate=0.5)
+    assert shared.device_seconds == alone.device_seconds == alone.seconds == 4 * shared.seconds
+    assert set(shared.by_step) == {step.id for step in STEPS}
+    assert guess(shape=None).device_seconds is None

@@ -135,3 +135,36 @@ def test_declared_baselines_are_rows_by_seed_and_replace_the_own_adapter(catalog
     assert (one.test, one.expected_seeds) == ((0.5,), 2)
     assert [(gap.seed, gap.reason) for gap in one.gaps] == [(1, "diverged")]
     assert summary.cell("glue/rte", "head_only").is_whole
+
+
+def test_what_cells_say_of_device_time_never_exceeds_what_all_steps_took(catalog, tmp_path, recorded):
+    put_adapter(catalog, "source rte", test={"accuracy": 0.6}, seconds=3.0)
+    put_adapter(catalog, "source cb", task="glue/cb", test={"accuracy": 0.5}, seconds=4.0)
+    for target, computing in (("cb", 50.0), ("rte", 70.0)):
+        name = f"{target} · scalearn"
+        put_study(catalog, name, "source rte", "source cb", task=f"glue/{target}", seconds=computing)
+        for seed in (0, 1):
+            put_transfer(
+                catalog, f"{name} {seed}", name, "source rte", "source cb", seed=seed, task=f"glue/{target}",
+                test={"accuracy": 0.7}, seconds=1.0 + seed,
+            )  # fmt: skip
+    summary = summary_of(catalog, tmp_path, recorded)
+    told = sum(
+        (one.search_seconds or 0.0) + (one.seconds_a_run or 0.0) * len(one.test) for one in summary.cells
+    )
+    assert told == pytest.approx(133.0)
+    assert told <= summary.device_seconds + 1e-9
+    assert summary.search_seconds == 120.0
+    assert summary.search_clock_seconds is None, "there is no storage of studies to ask"
+
+
+def test_a_summary_says_how_its_sweep_was_made(catalog, tmp_path, recorded):
+    record = put_adapter(catalog, "source rte", test={"accuracy": 0.6})
+    (one,) = summary_of(catalog, tmp_path, recorded).background
+    assert (one.sweep, one.key, one.backbone) == ("demo", key("sweep"), "folder:/nowhere")
+    assert one.backbone_digest == record.backbone_digest
+    assert one.submitted.endswith("+00:00")
+    rows = {task.name: task for task in one.tasks}
+    assert rows["glue/cb"].role == "target"
+    assert rows[record.task].digest == record.task_digest
+    assert json.loads(one.spec) == SPEC
