@@ -49,6 +49,7 @@ def detached(home: Path, spec: Path, *words: str) -> dict[str, object]:
 
 def test_a_detached_sweep_outlives_its_terminal(spec, tmp_path):
     home = tmp_path / "home"
+    (tmp_path / "said").touch()
     master, slave = pty.openpty()
     typed = shlex.join(command("submit", str(spec), *IN_PROCESS, "--detach"))
     shell = subprocess.Popen(

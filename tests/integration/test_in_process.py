@@ -137,3 +137,24 @@ def test_a_signal_stops_at_the_end_of_an_epoch_and_leaves_nothing_running(tmp_pa
     (sweep,) = json.loads(platform(home, "status", "--json").stdout)
     assert sweep["state"] == "killed"
     assert "running" not in {step["state"] for step in sweep["steps"]}
+
+
+@pytest.mark.slow
+def test_a_budget_stops_a_sweep_and_a_larger_one_goes_on(tmp_path):
+    spec, home = write_world(tmp_path, epochs=60), tmp_path / "home"
+    words = ("submit", str(spec), *IN_PROCESS, "--set", "source.patience=60", "--set", "combiner.kind=[]")
+    stopped = platform(home, *words, "--set", "cluster.max_hours=1e-6")
+    assert stopped.returncode == 7, stopped.stderr
+    assert "its budget is spent" in stopped.stderr
+    (sweep,) = json.loads(platform(home, "status", "--json").stdout)
+    assert (sweep["state"], sweep["exit_code"]) == ("stopped", 7)
+    assert {step["state"] for step in sweep["steps"]} == {"stopped"}
+    assert sweep["device_seconds"] >= 1e-6 * 3600
+    again = platform(home, *words, "--set", "cluster.max_hours=1e-6")
+    assert again.returncode == 7
+    (unchanged,) = json.loads(platform(home, "status", "--json").stdout)
+    assert unchanged["device_seconds"] == sweep["device_seconds"]
+    assert platform(home, *words).returncode == 0
+    (done,) = json.loads(platform(home, "status", "--json").stdout)
+    assert (done["key"], done["state"]) == (sweep["key"], "complete")
+    assert done["device_seconds"] > sweep["device_seconds"]
