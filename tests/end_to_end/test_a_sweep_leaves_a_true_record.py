@@ -40,7 +40,7 @@ def runs(finished):
 def test_the_output_shows_the_table_and_what_to_do_next(finished):
     assert "own adapter" in finished.output
     assert "scalearn_uniform" in finished.output
-    assert "platform ui" in finished.output
+    assert "-m adapterlab.cli ui " in finished.output, "as it was called"
     assert "trained 2 source adapters, 2 studies, 4 final runs" in finished.output
 
 

@@ -74,7 +74,13 @@ def check_pruning(pruner: str, written: PruningSpec) -> None:
 
 
 def pruning_settings(pruner: str, written: PruningSpec) -> dict[str, int | float]:
-    """Return every setting a pruner works with, defaults included."""
+    """Return every setting a pruner works with, defaults included.
+
+    Raises:
+        ValueError: There is no such pruner.
+    """
+    if pruner not in _DEFAULTS:
+        raise ValueError(f"pruner must be one of {', '.join(PRUNERS)}, got {pruner!r}")
     settings = {**_DEFAULTS[pruner], **_written(written)}
     return {name: value for name, value in settings.items() if value is not None}
 
