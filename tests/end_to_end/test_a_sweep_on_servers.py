@@ -86,5 +86,5 @@ def test_a_team_sweeps_on_postgresql_and_an_mlflow_server(tmp_path, database, ml
     client = MlflowClient(tracking_uri=mlflow_server)
     (experiment,) = [one for one in client.search_experiments() if one.name != "Default"]
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
-    assert len(runs) == 15
+    assert len(runs) == 16
     assert "RUNNING" not in {run.info.status for run in runs}

@@ -17,7 +17,7 @@ from adapterlab.catalog.store import open_catalog
 from adapterlab.search.study import read_trials
 from tiny_world import platform, start_platform, write_world
 
-EXPECTED_RUNS = {"sweep": 1, "source": 2, "study": 2, "trial": 6, "final": 4}
+EXPECTED_RUNS = {"sweep": 1, "source": 2, "study": 2, "baseline": 1, "trial": 6, "final": 4}
 
 
 @pytest.fixture(scope="module")
