@@ -18,6 +18,10 @@ logging.disable(logging.CRITICAL)
 import adapters  # type: ignore[import-not-found]  # noqa: E402
 import peft  # type: ignore[import-not-found]  # noqa: E402
 import torch  # noqa: E402
+from peft.utils import (  # type: ignore[import-not-found]  # noqa: E402
+    TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING,
+    TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING,
+)
 from transformers import AutoModelForSequenceClassification  # noqa: E402
 
 CLASSES = 3
@@ -60,7 +64,12 @@ def with_adapters(backbone, folder, job, batch):
 def with_peft(backbone, folder, job, batch):
     """Write what PEFT trains: an adapter and the classifier."""
     model = AutoModelForSequenceClassification.from_pretrained(backbone, num_labels=CLASSES)
-    config = getattr(peft, job["config"])(task_type="SEQ_CLS", **job["settings"])
+    settings = dict(job["settings"])
+    if job["config"] == "IA3Config" and not settings and model.config.model_type == "xlm-roberta":
+        # PEFT has no defaults for it: those of RoBERTa, whose modules have the same names.
+        settings["target_modules"] = TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING["roberta"]
+        settings["feedforward_modules"] = TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING["roberta"]
+    config = getattr(peft, job["config"])(task_type="SEQ_CLS", **settings)
     wrapped = peft.get_peft_model(model, config)
     disturb(wrapped, lambda place: any(word in place for word in ("lora_", "ia3_l", "modules_to_save")))
     wrapped.eval()
