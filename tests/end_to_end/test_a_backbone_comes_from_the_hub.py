@@ -32,6 +32,7 @@ def submit(finished, home, **variables):
     )
 
 
+@pytest.mark.slow
 def test_the_same_weights_from_the_hub_have_the_same_keys(finished, home):
     """Where a backbone comes from is in no key: everything trained from the folder is reused."""
     files = {path.name: path.read_bytes() for path in (finished.spec.parent / "backbone").iterdir()}

@@ -47,6 +47,7 @@ def detached(home: Path, spec: Path, *words: str) -> dict[str, object]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_a_detached_sweep_outlives_its_terminal(spec, tmp_path):
     home = tmp_path / "home"
     (tmp_path / "said").touch()

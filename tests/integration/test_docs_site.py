@@ -31,6 +31,7 @@ def _build(site: Path, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_the_site_is_built_without_warnings_or_the_network(tmp_path: Path) -> None:
     done = _build(tmp_path)
     assert done.returncode == 0, done.stderr

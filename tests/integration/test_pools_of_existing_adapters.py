@@ -137,6 +137,7 @@ def test_a_pool_of_three_origins_is_killed_and_resumed(home, spec_with, tmp_path
     assert api.submit(spec).nothing_to_do
 
 
+@pytest.mark.slow
 def test_a_half_imported_pool_gives_what_the_trained_one_gives_bit_for_bit(home, spec_with, tmp_path):
     api.submit(spec_with(TASKS, dropout=FIXED))
     wanted, keys = learned(), adapters()

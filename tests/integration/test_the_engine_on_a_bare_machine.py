@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 ABSENT = [
     "alembic",
@@ -45,6 +47,7 @@ def run(script: str, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_step_of_every_combiner_is_measured_beside_the_reference(tmp_path):
     sizes = ("--shape", "tiny", "--sources", "3", "--batch", "4", "--tokens", "16", "--rounds", "1")
     printed = run("step.py", *sizes, "--no-memory", "--json", str(tmp_path / "x.json"))
@@ -54,6 +57,7 @@ def test_a_step_of_every_combiner_is_measured_beside_the_reference(tmp_path):
     assert "x bare" in printed
 
 
+@pytest.mark.slow
 def test_lanes_are_measured_together_and_apart(tmp_path):
     sizes = ("--shape", "tiny", "--sources", "3", "--batch", "4", "--tokens", "16", "--rounds", "1")
     run("lanes.py", *sizes, "--lanes", "1", "2", "--json", str(tmp_path / "x.json"))

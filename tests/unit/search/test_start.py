@@ -48,6 +48,7 @@ def test_a_budget_smaller_than_what_is_given_tries_the_first_of_it(new_sqlite):
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(crashes=st.sets(st.integers(0, 7), max_size=4), seed=st.integers(0, 99))
+@pytest.mark.slow
 def test_workers_that_die_change_nothing_of_it(new_sqlite, crashes, seed):
     start = [{"lr": 0.003}, {"dropout": 0.0}, {"lr": 0.002, "dropout": 0.3}]
     options = {"spaces": RANGES, "trials": 8, "seed": seed, "pruner": "none", "start": start}

@@ -29,6 +29,7 @@ with Tracker.open(uri=uri, artifacts=str(folder / "artifacts"), experiment="e", 
 """
 
 
+@pytest.mark.slow
 def test_eight_processes_on_a_fresh_store_all_succeed(tmp_path, in_processes):
     """MLflow alone: seven of eight crash. One experiment, one sweep run, eight children."""
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"

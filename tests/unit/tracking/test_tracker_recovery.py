@@ -314,6 +314,7 @@ def test_process_that_outlives_its_worker_has_the_last_word(place, replayed):
     assert runs["s/0"].data.tags[REASON_TAG] == "it hung"
 
 
+@pytest.mark.slow
 def test_what_mlflow_refused_is_kept_and_written_when_the_cause_is_gone(place):
     """A file stands where the folder of artifacts should be: nothing of it is lost, and nothing else waits for it."""
     (place.folder / "artifacts").write_text("in the way")

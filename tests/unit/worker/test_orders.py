@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as run_settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -122,6 +123,7 @@ def test_so_does_each_job_alone(job):
     assert from_json(type(job), json.loads(json.dumps(to_json(job)))) == job
 
 
+@run_settings(max_examples=30)
 @given(st.data())
 def test_a_field_nobody_knows_is_refused_wherever_it_is(data):
     document = to_json(data.draw(orders))
