@@ -14,9 +14,9 @@ from typing import Any
 from adapterlab.passwords import hide_passwords
 from adapterlab.reporting.curves import curve_chart
 from adapterlab.reporting.evidence import Confusion, Evidence
-from adapterlab.reporting.spec_text import toml_text
 from adapterlab.reporting.summary import Background, Summary, short_names
 from adapterlab.reporting.tables import MAJORITY, Column, Entry, Grid
+from adapterlab.spec.toml_text import toml_document
 
 _KEY_DIGITS = 12
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -319,4 +319,4 @@ def _spec(text: str) -> str:
         spec: Any = json.loads(text)
     except ValueError:
         return text
-    return toml_text(spec) if isinstance(spec, dict) else text
+    return toml_document(spec) if isinstance(spec, dict) else text

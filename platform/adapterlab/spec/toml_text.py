@@ -37,7 +37,7 @@ def toml_document(document: Mapping[str, Any]) -> str:
     """Return a whole document as TOML, one table after another.
 
     Args:
-        document: JSON-able; a key whose value is ``None`` is left out.
+        document: JSON-able; a key whose value is ``None`` is left out, and so is a table of nothing else.
 
     Raises:
         TypeError: A value is nothing that TOML can hold.
@@ -51,6 +51,8 @@ def _table(table: Mapping[str, Any], path: str) -> Iterator[str]:
         if name not in tables and value is not None:
             yield f"{key_text(name)} = {toml(value)}"
     for name, value in tables.items():
+        if isinstance(value, Mapping) and value and all(item is None for item in value.values()):
+            continue
         place = f"{path}.{key_text(name)}".lstrip(".")
         several = _is_tables(value)
         for one in value if several else (value,):

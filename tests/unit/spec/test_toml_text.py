@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapterlab.spec.load import load_spec_text
+from adapterlab.spec.text import SpecText
 from adapterlab.spec.toml_text import toml_document
+from specs import spec
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=6)
 VALUES = st.recursive(
@@ -21,6 +24,12 @@ VALUES = st.recursive(
 @given(st.dictionaries(TEXT, VALUES, max_size=4))
 def test_what_is_written_reads_back(document) -> None:
     assert tomllib.loads(toml_document(document)) == document
+
+
+def test_a_resolved_spec_is_the_same_spec(tmp_path):
+    resolved = spec().model_dump(mode="json")
+    text = SpecText(path="-", name="again", folder=tmp_path, text=toml_document(resolved))
+    assert load_spec_text(text).spec == spec()
 
 
 def test_a_table_is_under_its_header_and_a_dimension_on_one_line() -> None:
