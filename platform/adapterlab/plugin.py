@@ -78,6 +78,7 @@ if TYPE_CHECKING:
         Hook,
         MethodLayer,
         ModelFolder,
+        OneAdapterLayer,
         PoolContext,
         Tensors,
     )
@@ -98,6 +99,7 @@ _LAZY = {
     "MEAN_COEFFICIENTS": "train.layers",
     "MethodLayer": "train.layers",
     "ModelFolder": "train.layers",
+    "OneAdapterLayer": "train.layers",
     "Numbers": "train.rng",
     "Pass": "train.passes",
     "PoolContext": "train.layers",
@@ -146,6 +148,7 @@ __all__ = [
     "NoSettings",
     "NotFoundError",
     "Numbers",
+    "OneAdapterLayer",
     "Original",
     "Pass",
     "PluginError",

@@ -9,17 +9,14 @@ three sentences of the target only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from adapterlab.plugin import (
     Coefficients,
-    CombinerLayer,
-    Draws,
-    FrozenPool,
+    OneAdapterLayer,
     PoolContext,
     PoolShape,
     Tensors,
@@ -30,7 +27,7 @@ from adapterlab_adaptersoup.plugin import AdapterSoupSettings
 from adapterlab_adaptersoup.vectors import task_vector
 
 
-class AdapterSoupLayer(CombinerLayer):
+class AdapterSoupLayer(OneAdapterLayer):
     """Torch side of AdapterSoup.
 
     Args:
@@ -38,18 +35,9 @@ class AdapterSoupLayer(CombinerLayer):
         pool: What is averaged.
     """
 
-    averages = True
-    needs_context = True
-    reads = frozenset[str]()
-
     def __init__(self, settings: AdapterSoupSettings, pool: PoolShape) -> None:
         super().__init__(pool)
         self.settings = settings
-
-    @property
-    def alike(self) -> Hashable:
-        """All of one pool, which is one adapter."""
-        return self.pool
 
     def fixed(self, context: PoolContext) -> Tensors:
         """Return the average's weights as ``omega`` and the similarities behind them, (1, T, 1) each.
@@ -90,21 +78,6 @@ class AdapterSoupLayer(CombinerLayer):
             name: torch.stack([weight * one[name].double() for one, weight in used]).sum(0).to(tensor.dtype)
             for name, tensor in used[0][0].items()
         }
-
-    def forward(
-        self,
-        tensors: Mapping[str, Tensor],
-        point: int,
-        pool: FrozenPool,
-        x: Tensor,
-        h: Tensor,
-        *,
-        generator: torch.Generator | Draws | None,
-        observe: Callable[[Tensor], None] | None = None,
-    ) -> Tensor:
-        """Return the output of the one adapter, (N, r) -> (N, e)."""
-        del tensors, point, x, generator, observe  # the weights are in the one adapter already
-        return F.linear(h, pool.up[0], pool.bias[0])
 
     def coefficients(self, tensors: Mapping[str, Tensor]) -> Coefficients:
         """Return the weights of the average, one row for all points; they weigh parameters, not outputs."""

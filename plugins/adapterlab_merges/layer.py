@@ -25,21 +25,18 @@ Shapes: ``N`` token rows, ``T`` sources, ``r`` inner width, ``e`` a point's outp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from pydantic import BaseModel
 from torch import Tensor
 
 from adapterlab.plugin import (
     Coefficients,
-    CombinerLayer,
-    Draws,
-    FrozenPool,
     MethodLayer,
+    OneAdapterLayer,
     PoolContext,
     PoolShape,
     Tensors,
@@ -50,7 +47,7 @@ from adapterlab_merges import merging
 from adapterlab_merges.plugin import Merge, space_of, weights_of
 
 
-class MergeLayer(CombinerLayer):
+class MergeLayer(OneAdapterLayer):
     """Torch side of a merge.
 
     Args:
@@ -61,10 +58,6 @@ class MergeLayer(CombinerLayer):
         scale: All weights are multiplied by it.
     """
 
-    averages = True
-    needs_context = True
-    reads = frozenset[str]()
-
     def __init__(
         self, plugin: Merge, settings: BaseModel, pool: PoolShape, *, density: float, scale: float
     ) -> None:
@@ -73,11 +66,6 @@ class MergeLayer(CombinerLayer):
             raise UsageError(f"density must lie in (0, 1], got {density:g}")
         self.plugin, self.density, self.scale = plugin, density, scale
         self.settings: Any = settings
-
-    @property
-    def alike(self) -> Hashable:
-        """All of one pool, which is one adapter."""
-        return self.pool
 
     def fixed(self, context: PoolContext) -> Tensors:
         """Return the weights before they are scaled, (1, T, 1).
@@ -186,21 +174,6 @@ class MergeLayer(CombinerLayer):
             return merging.factors_of_sum(ups, downs, taken.weights, rank)
         products = [b @ a for b, a in zip(ups, downs, strict=True)]
         return merging.factors(self._entries(taken, products, down), rank)
-
-    def forward(
-        self,
-        tensors: Mapping[str, Tensor],
-        point: int,
-        pool: FrozenPool,
-        x: Tensor,
-        h: Tensor,
-        *,
-        generator: torch.Generator | Draws | None,
-        observe: Callable[[Tensor], None] | None = None,
-    ) -> Tensor:
-        """Return the output of the one adapter, (N, r) -> (N, e)."""
-        del tensors, point, x, generator, observe  # the weights are in the one adapter already
-        return F.linear(h, pool.up[0], pool.bias[0])
 
     def coefficients(self, tensors: Mapping[str, Tensor]) -> Coefficients:
         """Return the weights of the merge, one row for all points; they weigh parameters, not outputs."""

@@ -16,35 +16,17 @@ import torch
 from torch import Tensor
 
 from adapterlab.train.adaptation import Adaptation
-from adapterlab.train.combination import Combination, pool_for
+from adapterlab.train.combination import Combination, Variation, pool_for
 from adapterlab.train.layers import Backbone, FrozenPool
 from adapterlab.train.rng import Draws
 
 
 @dataclass(frozen=True)
-class WithoutSource(Adaptation):
-    """A combination, learned with all sources and evaluated without one; nothing is trained anew.
+class WithoutSource(Variation):
+    """A combination, learned with all sources and evaluated without one."""
 
-    Shares the whole combination's group, so the pool's inner products run once for all lanes.
-    """
-
-    whole: Combination
     source: int
     """Its number in the pool."""
-
-    @property
-    def group(self) -> int:
-        """The whole combination's."""
-        return self.whole.group
-
-    @property
-    def sites(self) -> tuple[str, ...]:
-        """The whole combination's."""
-        return self.whole.sites
-
-    def shared(self, site: str, layer: int, x: Tensor) -> Tensor:
-        """Return the whole pool's inner activations, (N, x's width) -> (N, T·r)."""
-        return self.whole.shared(site, layer, x)
 
     def forward(
         self,

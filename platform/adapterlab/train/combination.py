@@ -172,6 +172,30 @@ class Combination(Adaptation):
         return self.head_rate if name.startswith(HEAD_PREFIX) else 1.0
 
 
+@dataclass(frozen=True)
+class Variation(Adaptation):
+    """A learned combination, evaluated otherwise than it was trained; nothing is trained anew.
+
+    Shares the combination's group, so the pool's inner products run once for all lanes.
+    """
+
+    whole: Combination
+
+    @property
+    def group(self) -> int:
+        """The whole combination's."""
+        return self.whole.group
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The whole combination's."""
+        return self.whole.sites
+
+    def shared(self, site: str, layer: int, x: Tensor) -> Tensor:
+        """Return the pool's inner activations, (N, x's width) -> (N, T·r)."""
+        return self.whole.shared(site, layer, x)
+
+
 def pool_for(
     combiner: CombinerLayer,
     fixed: Mapping[str, Tensor],

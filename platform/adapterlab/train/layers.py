@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from adapterlab.errors import UsageError
@@ -342,6 +343,37 @@ class CombinerLayer(Joined, Checked, ABC):
         """
         del method
         return self.reduce(tensors, adapters)
+
+
+class OneAdapterLayer(CombinerLayer):
+    """A combiner that makes one adapter of the pool's before training, by weights that are decided then.
+
+    A sub-class says which weights (:meth:`fixed`), and what becomes of the adapters (:meth:`reduce` or :meth:`merge`).
+    """
+
+    averages = True
+    needs_context = True
+    reads = frozenset[str]()
+
+    @property
+    def alike(self) -> Hashable:
+        """All of one pool, which is one adapter."""
+        return self.pool
+
+    def forward(
+        self,
+        tensors: Mapping[str, Tensor],
+        point: int,
+        pool: FrozenPool,
+        x: Tensor,
+        h: Tensor,
+        *,
+        generator: torch.Generator | Draws | None,
+        observe: Callable[[Tensor], None] | None = None,
+    ) -> Tensor:
+        """Return the output of the one adapter, (N, r) -> (N, e)."""
+        del tensors, point, x, generator, observe  # the weights are in the one adapter already
+        return F.linear(h, pool.up[0], pool.bias[0])
 
 
 MEAN_COEFFICIENTS = "mean_coefficients"

@@ -23,8 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adapterlab.records import Examples
-from adapterlab.train.adaptation import Adaptation, Seat, read_states
-from adapterlab.train.combination import Combination
+from adapterlab.train.adaptation import Seat, read_states
+from adapterlab.train.combination import Combination, Variation
 from adapterlab.train.evaluate import MAX_TOKENS
 from adapterlab.train.layers import Backbone, Coefficients, HeadLayer
 from adapterlab.train.passes import evaluation_rectangles
@@ -76,27 +76,12 @@ def _normalised(lengths: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Measured(Adaptation):
+class _Measured(Variation):
     """A combination whose terms are measured on the way."""
 
-    whole: Combination
     coefficients: Coefficients
     lengths: dict[int, Tensor] = field(default_factory=dict)
     """By point: the terms' lengths summed over tokens, (T,), float64, on the CPU."""
-
-    @property
-    def group(self) -> int:
-        """The whole combination's."""
-        return self.whole.group
-
-    @property
-    def sites(self) -> tuple[str, ...]:
-        """The whole combination's."""
-        return self.whole.sites
-
-    def shared(self, site: str, layer: int, x: Tensor) -> Tensor:
-        """Return the pool's inner activations, (N, x's width) -> (N, T·r)."""
-        return self.whole.shared(site, layer, x)
 
     def forward(
         self,
