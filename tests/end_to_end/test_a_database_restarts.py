@@ -9,6 +9,7 @@ import uuid
 import pytest
 
 from own_postgres import OwnPostgres, server
+from process_output import finish
 from tiny_world import platform, start_platform, write_world
 
 __all__ = ["server"]
@@ -48,7 +49,7 @@ def test_a_sweep_waits_for_its_database(server, stores, tmp_path, launcher, kill
         server.stop(kill=kill)
         time.sleep(4.0)
         server.start()
-    said, _ = process.communicate(timeout=200)
+    said, _ = finish(process, 200)
     assert process.returncode == 0, said
     assert "does not answer, waiting" in said
     assert "Traceback" not in said
@@ -64,7 +65,7 @@ def test_a_database_that_stays_away_ends_the_sweep_in_words(server, stores, tmp_
     said_until(process, "running")
     server.stop()
     try:
-        said, _ = process.communicate(timeout=120)
+        said, _ = finish(process, 120)
     finally:
         server.start()
     assert process.returncode == 5, said
@@ -83,7 +84,7 @@ def test_a_database_that_was_away_for_too_long_fails_no_step(server, stores, tmp
     server.stop()
     time.sleep(8.0)
     server.start()
-    said, _ = process.communicate(timeout=120)
+    said, _ = finish(process, 120)
     assert process.returncode in {0, 5}, said
     assert ": failed" not in said
     done = platform(tmp_path / "home", "submit", str(spec), *options)

@@ -14,6 +14,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from adapterlab.catalog.store import open_catalog
+from process_output import finish
 from tiny_world import platform, start_platform, write_world
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -56,7 +57,7 @@ class Submit:
     def end(self, within_s: float) -> int:
         """Wait for its end and return its exit code."""
         try:
-            output, _ = self.process.communicate(timeout=within_s)
+            output, _ = finish(self.process, within_s)
         except subprocess.TimeoutExpired:
             for one in [*self.descendants(), psutil.Process(self.process.pid)]:
                 one.kill()

@@ -32,6 +32,7 @@ from catalogs import (
     put_adapter,
     sqlite_catalog,
 )
+from process_output import finish
 
 __all__ = ["catalog", "catalog_url", "database_url", "postgres_catalog", "postgres_url", "sqlite_catalog"]
 
@@ -68,14 +69,14 @@ class Process:
 
     def finish(self) -> list[dict]:
         """Wait for its end and return everything it said since."""
-        out, err = self.process.communicate(timeout=120)
+        out, err = finish(self.process, 120)
         assert self.process.returncode == 0, err
         return [json.loads(line) for line in out.splitlines()]
 
     def end(self) -> None:
         """Kill it, whatever it does."""
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from process_output import finish
 from tiny_world import command, environment, platform, start_platform, write_world
 
 IN_PROCESS = ("--set", "cluster.launcher='in_process'")
@@ -135,7 +136,7 @@ def test_a_watched_sweep_goes_on_after_ctrl_c_and_ends_with_its_own_code_when_ca
     watching = start_platform(home, "watch", str(begun["key"]))
     assert "running" in watching.stdout.readline()
     watching.send_signal(signal.SIGINT)
-    said, _ = watching.communicate(timeout=TIMEOUT_S)
+    said, _ = finish(watching, TIMEOUT_S)
     assert watching.returncode == 130
     assert "tiny goes on." in said
     assert state(home) == "running"

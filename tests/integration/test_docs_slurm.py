@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from documents import DOCS
+from process_output import finish
 from ray_nodes import free_port
 from tiny_world import environment, platform, write_world
 
@@ -72,7 +73,7 @@ def test_the_script_brings_up_two_nodes_and_stops_them_in_order(script, tmp_path
         started = psutil.Process(first.pid).children(recursive=True)
         assert len([one for one in started if "raylet" in one.name()]) == 2, said
         first.send_signal(signal.SIGTERM)
-        rest, _ = first.communicate(timeout=120)
+        rest, _ = finish(first, 120)
     finally:
         end(first)
     assert first.returncode == 143, said + rest

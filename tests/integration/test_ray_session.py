@@ -19,6 +19,7 @@ from filelock import FileLock
 import adapterlab.cluster.session as session_module
 from adapterlab.cluster.session import ray_session
 from adapterlab.errors import ConflictError, UnavailableError, UsageError
+from process_output import finish
 
 DRIVER = Path(__file__).with_name("ray_driver.py")
 SOURCES = Path(session_module.__file__).parents[2]
@@ -69,7 +70,7 @@ class Driver:
 
     def end(self) -> tuple[int, str, str]:
         """Wait for its end; return code, rest of stdout, and stderr."""
-        output, _ = self.process.communicate(timeout=120)
+        output, _ = finish(self.process, 120)
         return self.process.returncode, output, (self.folder / "stderr").read_text()
 
 

@@ -16,6 +16,7 @@ import catalog_process
 from adapterlab.catalog import migrate
 from adapterlab.catalog.schema import HEAD_REVISION
 from catalogs import BOTH_DATABASES, database_url, open_at, postgres_url, put_adapter
+from process_output import finish
 
 __all__ = ["database_url", "postgres_url"]
 
@@ -157,7 +158,7 @@ def test_a_worker_whose_catalog_is_upgraded_under_it_ends_with_that_sentence(
     upgraded = platform(newer_code, environment, "db", "upgrade")
     assert upgraded.returncode == 0, upgraded.stderr
     go(older)
-    out, err = older.communicate(timeout=120)
+    out, err = finish(older, 120)
     assert older.returncode == 0, err
     (refusal,) = (json.loads(line) for line in out.splitlines())
     assert refusal["error"] == "ConflictError"

@@ -26,6 +26,7 @@ from adapterlab.catalog.tables import Base
 from adapterlab.errors import ConflictError, NotFoundError
 from adapterlab.records import State, StepKind
 from catalogs import BOTH_DATABASES, MADE_WITH, key, open_at, put_adapter, sql
+from process_output import finish
 
 FROZEN = Path(__file__).with_name("frozen")
 BEFORE_PROVENANCE = ("a41c7e90b5d2",)
@@ -244,8 +245,8 @@ def test_of_two_migrators_one_works_and_the_other_waits(database_url, tmp_path, 
     time.sleep(0.5)
     assert second.poll() is None
     go(first)
-    assert first.communicate(timeout=60)[0] == "None\n"
-    assert second.communicate(timeout=60)[0] == f"{HEAD_REVISION}\n"
+    assert finish(first, 60)[0] == "None\n"
+    assert finish(second, 60)[0] == f"{HEAD_REVISION}\n"
 
 
 @on_both
