@@ -28,7 +28,7 @@ test: $(STAMP)  ## run the default tests
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 slow: $(STAMP)  ## run the slow tests
-	@$(BIN)/python -m pytest -q -m "slow and not nightly" -n 2
+	@$(BIN)/python -m pytest -q -m "slow and not nightly" -n 2 --dist worksteal
 
 nightly: $(STAMP)  ## run the slow tests that CI leaves out
 	@$(BIN)/python -m pytest -q -m nightly
@@ -40,7 +40,7 @@ browser: $(STAMP)  ## run the tests that drive a real browser
 	@$(BIN)/python -m pytest -q -m browser
 
 adapterhub: $(STAMP)  ## read and write folders with real adapters and PEFT, in an environment of their own
-	@$(BIN)/python -m pytest -q -m adapterhub
+	@$(BIN)/python -m pytest -q -m adapterhub -n 2 --dist worksteal
 
 lint: $(STAMP)  ## check style and format
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

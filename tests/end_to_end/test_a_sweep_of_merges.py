@@ -33,7 +33,7 @@ search = { scale = { low = 0.2, high = 1.0 } }
 """
 
 
-@pytest.fixture(scope="module", params=["lora", "pfeiffer"])
+@pytest.fixture(scope="module", params=["lora", pytest.param("pfeiffer", marks=pytest.mark.nightly)])
 def swept(request, tmp_path_factory):
     """Submit the tiny spec with every merge that takes the method."""
     folder = tmp_path_factory.mktemp(request.param)

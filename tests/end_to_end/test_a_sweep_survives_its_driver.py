@@ -86,7 +86,10 @@ def test_eight_processes_submit_into_an_empty_home(spec, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [pytest.param(signal.SIGINT, 130, marks=pytest.mark.nightly), (signal.SIGTERM, 143)],
+)
 def test_stopped_by_a_signal_and_submitted_again(spec, tmp_path, number, code):
     home = tmp_path / "home"
     process = start_platform(home, "submit", str(spec))

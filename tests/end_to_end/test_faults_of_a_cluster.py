@@ -107,9 +107,18 @@ def test_a_signal_to_the_group_stops_in_order(spec, tmp_path, number, code, laun
     assert "RUNNING" not in found
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("pause_s", [0.3, 1.5, 3.0])
-def test_a_signal_while_ray_starts(spec, tmp_path, number, pause_s):
+@pytest.mark.parametrize(
+    ("pause_s", "number"),
+    [
+        (0.3, signal.SIGINT),
+        (1.5, signal.SIGTERM),
+        (3.0, signal.SIGINT),
+        pytest.param(0.3, signal.SIGTERM, marks=pytest.mark.nightly),
+        pytest.param(1.5, signal.SIGINT, marks=pytest.mark.nightly),
+        pytest.param(3.0, signal.SIGTERM, marks=pytest.mark.nightly),
+    ],
+)
+def test_a_signal_while_ray_starts(spec, tmp_path, pause_s, number):
     submit = Submit(tmp_path / "home", spec)
     submit.wait_for("starting Ray")
     time.sleep(pause_s)
