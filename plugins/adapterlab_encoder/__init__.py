@@ -1,1 +1,1 @@
-"""Post-LayerNorm encoders (BERT, RoBERTa, XLM-R) run frozen, for many lanes at once."""
+"""Post-LayerNorm encoders (BERT, RoBERTa and their kin) run frozen, for many lanes at once."""

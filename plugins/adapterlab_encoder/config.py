@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapterlab.plugin import BackboneError, BackboneShape, Site
+from adapterlab_encoder.architectures import ARCHITECTURES, Architecture
 
-POSITION_OFFSET = {"bert": False, "roberta": True, "xlm-roberta": True}
-"""Whether positions start behind the padding id (``cumsum + pad_id``) or at 0."""
 ACTIVATION_NAMES = (
     "gelu", "gelu_new", "gelu_pytorch_tanh", "leakyrelu", "linear", "mish", "quick_gelu", "relu", "relu6",
     "sigmoid", "silu", "swish", "tanh",
@@ -28,17 +27,13 @@ _DEFAULTS: Mapping[str, Any] = {
     "type_vocab_size": 2,
     "layer_norm_eps": 1e-12,
 }
-"""What transformers takes where a config says nothing, the same for the three architectures."""
-_OWN_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "bert": {"vocab_size": 30522, "pad_token_id": 0},
-    "roberta": {"vocab_size": 50265, "pad_token_id": 1},
-    "xlm-roberta": {"vocab_size": 30522, "pad_token_id": 1},
-}
+"""What transformers takes where a config says nothing, unless the architecture has its own."""
 _MUST_BE: Mapping[str, Any] = {
     "is_decoder": False,
     "add_cross_attention": False,
     "position_embedding_type": "absolute",
 }
+_BROKEN = "Fetch the model's own config.json again."
 
 
 @dataclass(frozen=True)
@@ -61,12 +56,29 @@ class EncoderConfig:
     max_positions: int
     """Rows of the position table."""
     type_vocab_size: int
+    """Rows of the table of token types; 0: there is none."""
+    embedding_size: int | None = None
+    """Width of the embedding tables where it is not the model's."""
+
+    @property
+    def rules(self) -> Architecture:
+        """What its architecture does in its own way."""
+        return ARCHITECTURES[self.architecture]
+
+    @property
+    def embedding_width(self) -> int:
+        """Width of the embedding tables."""
+        return self.shape.hidden_size if self.embedding_size is None else self.embedding_size
+
+    @property
+    def position_base(self) -> int | None:
+        """The token id that has no position of its own, behind which positions start; ``None``: they start at 0."""
+        return self.pad_token_id if self.rules.positions_behind_padding else None
 
     @property
     def max_length(self) -> int:
         """Longest row in tokens."""
-        offset = self.pad_token_id + 1 if POSITION_OFFSET[self.architecture] else 0
-        return self.max_positions - offset
+        return self.max_positions - (0 if self.position_base is None else self.position_base + 1)
 
 
 def config_of(config: Mapping[str, Any]) -> EncoderConfig:
@@ -77,52 +89,68 @@ def config_of(config: Mapping[str, Any]) -> EncoderConfig:
             sense.
     """
     architecture = config.get("model_type")
-    if not isinstance(architecture, str) or architecture not in POSITION_OFFSET:
+    if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
         raise BackboneError(
-            f"{architecture!r} is not a post-LayerNorm encoder",
-            remedy=f"Use one of: {', '.join(POSITION_OFFSET)}.",
+            f"{architecture!r} is not a post-LayerNorm encoder that is run here",
+            remedy=f"Use a model of one of these types: {', '.join(ARCHITECTURES)}.",
         )
-    known = {**_DEFAULTS, **_OWN_DEFAULTS[architecture], **config}
-    for part, wanted in _MUST_BE.items():
-        if known.get(part, wanted) not in (wanted, None):
-            raise BackboneError(f"{architecture} with {part} = {known[part]!r} is not supported")
-    activation = str(known["hidden_act"])
+    known = _Settings(architecture, config)
+    _check_parts(architecture, known)
+    activation = known.values["hidden_act"]
     if activation not in ACTIVATION_NAMES:
         raise BackboneError(
-            f"hidden_act = {activation!r} is not supported; known: {', '.join(ACTIVATION_NAMES)}"
+            f"{known.name('hidden_act')} = {activation!r} is not supported; known: {', '.join(ACTIVATION_NAMES)}",
+            remedy="Use a model that was trained with one of these.",
         )
-    layers, hidden, inner = (
-        _whole(known, name) for name in ("num_hidden_layers", "hidden_size", "intermediate_size")
-    )
-    heads = _whole(known, "num_attention_heads")
+    layers, hidden, inner = map(known.whole, ("num_hidden_layers", "hidden_size", "intermediate_size"))
+    heads = known.whole("num_attention_heads")
     if hidden % heads:
-        raise BackboneError(f"num_attention_heads = {heads} does not divide hidden_size = {hidden}")
-    vocabulary, positions, types = (
-        _whole(known, name) for name in ("vocab_size", "max_position_embeddings", "type_vocab_size")
-    )
+        raise BackboneError(
+            f"{known.name('num_attention_heads')} = {heads} does not divide {known.name('hidden_size')} = {hidden}",
+            remedy=_BROKEN,
+        )
+    vocabulary, positions = known.whole("vocab_size"), known.whole("max_position_embeddings")
+    types = known.whole("type_vocab_size", least=0 if "type_vocab_size" in known.rules.fixed else 1)
+    width = known.whole("embedding_size") if known.rules.projection else hidden
+    rows = vocabulary + positions + types
     read = EncoderConfig(
-        architecture=str(architecture),
-        shape=encoder_shape(layers, hidden, inner, vocabulary + positions + types),
+        architecture=architecture,
+        shape=encoder_shape(
+            layers,
+            hidden,
+            inner,
+            rows,
+            outside=_outside(known.rules, hidden, width, rows),
+            pooled=known.rules.pooled,
+        ),
         heads=heads,
         intermediate_size=inner,
-        layer_norm_eps=_share(known, "layer_norm_eps"),
+        layer_norm_eps=known.share("layer_norm_eps"),
         activation=activation,
-        hidden_dropout=_share(known, "hidden_dropout_prob"),
-        attention_dropout=_share(known, "attention_probs_dropout_prob"),
-        pad_token_id=0 if known["pad_token_id"] is None else _whole(known, "pad_token_id", least=0),
+        hidden_dropout=known.share("hidden_dropout_prob"),
+        attention_dropout=known.share("attention_probs_dropout_prob"),
+        pad_token_id=0 if known.values["pad_token_id"] is None else known.whole("pad_token_id", least=0),
         vocabulary=vocabulary,
         max_positions=positions,
         type_vocab_size=types,
+        embedding_size=None if width == hidden else width,
     )
     if read.max_length < 1:
         raise BackboneError(
-            f"max_position_embeddings = {positions} leaves no position behind pad_token_id = {read.pad_token_id}"
+            f"max_position_embeddings = {positions} leaves no position behind pad_token_id = {read.position_base}",
+            remedy=_BROKEN,
         )
     return read
 
 
 def encoder_shape(
-    layers: int, hidden_size: int, intermediate_size: int, embedding_rows: int | None = None
+    layers: int,
+    hidden_size: int,
+    intermediate_size: int,
+    embedding_rows: int | None = None,
+    *,
+    outside: int | None = None,
+    pooled: bool = True,
 ) -> BackboneShape:
     """Return the shape of an encoder whose every block is ``LN(x + f(x))``.
 
@@ -132,11 +160,15 @@ def encoder_shape(
         intermediate_size: Inner width of the feed-forward block.
         embedding_rows: Rows of all embedding tables (words, positions, token types) together; ``None``: not
             known, and neither is the number of all weights.
+        outside: Weights outside the layers; ``None``: those of tables of width d and of one LayerNorm.
+        pooled: Whether model files hold a pooler as well.
     """
     d, inner = hidden_size, intermediate_size
     matrices = 4 * d * d + 2 * d * inner
     block = matrices + 4 * d + inner + d + 4 * d  # biases of the six maps, two LayerNorms
     attention = ("query", "key", "value", "context", "dense", "out")
+    if outside is None and embedding_rows is not None:
+        outside = embedding_rows * d + 2 * d
     return BackboneShape(
         layers=layers,
         hidden_size=d,
@@ -149,22 +181,57 @@ def encoder_shape(
             Site("ffn", d, d),
         ),
         layer_parameters=matrices,
-        parameters=None if embedding_rows is None else embedding_rows * d + 2 * d + layers * block,
-        pooler_parameters=d * d + d,
+        parameters=None if outside is None else outside + layers * block,
+        pooler_parameters=d * d + d if pooled else 0,
         embedding_rows=embedding_rows,
     )
 
 
-def _whole(config: Mapping[str, Any], name: str, least: int = 1) -> int:
-    value = config[name]
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 1 << 31:
-        wanted = "a positive whole number" if least else "a whole number of 0 or more"
-        raise BackboneError(f"{name} is {value!r}, expected {wanted}")
-    return value
+def _outside(rules: Architecture, hidden_size: int, width: int, rows: int) -> int:
+    """Return the weights outside the layers: embeddings of a width, their LayerNorm, and the map to the model's."""
+    normed = width if rules.projects_normed else hidden_size
+    tables = rows * width + 2 * normed
+    if width == hidden_size:
+        return tables
+    return tables + width * hidden_size + (hidden_size if rules.projects_normed else 0)
 
 
-def _share(config: Mapping[str, Any], name: str) -> float:
-    value = config[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-        raise BackboneError(f"{name} is {value!r}, expected a number from 0 to below 1")
-    return float(value)
+def _check_parts(architecture: str, known: _Settings) -> None:
+    for part, wanted in _MUST_BE.items():
+        if known.values.get(part, wanted) not in (wanted, None):
+            raise BackboneError(
+                f"{architecture} with {part} = {known.values[part]!r} is not supported",
+                remedy=f"Use a model that was trained with {part} = {wanted!r}: changing config.json would make "
+                "another model of these weights.",
+            )
+
+
+class _Settings:
+    """The settings of a config by BERT's names, checked as they are read; errors say its own names."""
+
+    def __init__(self, architecture: str, config: Mapping[str, Any]) -> None:
+        self.rules = ARCHITECTURES[architecture]
+        own = {theirs: ours for ours, theirs in self.rules.settings.items()}
+        said = {own.get(name, name): value for name, value in config.items()}
+        self.values: Mapping[str, Any] = {**_DEFAULTS, **self.rules.defaults, **said, **self.rules.fixed}
+
+    def name(self, name: str) -> str:
+        """Return what the config calls a setting."""
+        return self.rules.settings.get(name, name)
+
+    def whole(self, name: str, least: int = 1) -> int:
+        """Return a whole number."""
+        value = self.values[name]
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 1 << 31:
+            wanted = "a positive whole number" if least else "a whole number of 0 or more"
+            raise BackboneError(f"{self.name(name)} is {value!r}, expected {wanted}", remedy=_BROKEN)
+        return value
+
+    def share(self, name: str) -> float:
+        """Return a number from 0 to below 1."""
+        value = self.values[name]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+            raise BackboneError(
+                f"{self.name(name)} is {value!r}, expected a number from 0 to below 1", remedy=_BROKEN
+            )
+        return float(value)

@@ -9,7 +9,8 @@ the last layer computes nothing else for the other tokens than the keys and valu
 
 Shapes: ``N`` packed token rows, ``B`` sequences, ``S`` tokens, ``H`` heads, ``d`` hidden size.
 
-Source: BERT (arXiv 1810.04805), RoBERTa (arXiv 1907.11692), XLM-R (arXiv 1911.02116).
+Source: BERT (arXiv 1810.04805), RoBERTa (arXiv 1907.11692), XLM-R (arXiv 1911.02116), CamemBERT (arXiv
+1911.03894), ELECTRA (arXiv 2003.10555), DistilBERT (arXiv 1910.01108).
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ from torch import Tensor
 from adapterlab.plugin import ACTIVATIONS, Backbone, Hook, Numbers, Pass, Rectangle, Tensors, pick, spread
 from adapterlab_encoder import inputs
 from adapterlab_encoder.attention import attention
-from adapterlab_encoder.config import POSITION_OFFSET, EncoderConfig
+from adapterlab_encoder.config import EncoderConfig
 from adapterlab_encoder.prefix import PrefixCache
 from adapterlab_encoder.weights import Block, Pair, Weights, reader
 
 _EMBEDDED, _ATTENDED, _PROBABILITIES, _FED = range(4)
 """Where a layer drops, as sites of the lanes' numbers; the embeddings count as a layer of their own."""
+_TYPES = (0, 1)
+"""Token types that a tokenizer gives, where the model has no table that says how many there are."""
 _Added = Callable[[str, Tensor, Tensor], Tensor]
 """``added(site, x, y)`` gives ``y`` with what the lanes add at a site of the layer."""
 
@@ -41,7 +44,8 @@ class Encoder(Backbone):
 
     Args:
         config: Shape and constants.
-        weights: Tensors by their Hugging Face names, with or without the ``bert.``/``roberta.`` prefix.
+        weights: Tensors by their Hugging Face names, with or without the prefix (``bert.``, ``roberta.``) of a
+            model with a head.
         dtype: Precision to hold and compute in.
         device: Where to hold them and compute.
 
@@ -79,7 +83,7 @@ class Encoder(Backbone):
 
     def weights(self) -> Tensors:
         """Return copies of all tensors by their Hugging Face names, without a model prefix."""
-        return self._weights.named()
+        return self._weights.named(self.config)
 
     def with_weights(self, weights: Mapping[str, Tensor]) -> Encoder:
         """Return this encoder with other tensors, through which gradients flow.
@@ -193,10 +197,10 @@ class Encoder(Backbone):
         ids = input_ids.to(self.device)
         types = torch.zeros_like(ids) if token_type_ids is None else token_type_ids.to(self.device)
         inputs.check_ids("input_ids", ids, ids, self._weights.words.shape[0])
-        inputs.check_ids("token_type_ids", types, ids, self.config.type_vocab_size)
+        # A model without a table of types passes over them.
+        inputs.check_ids("token_type_ids", types, ids, self.config.type_vocab_size or len(_TYPES))
         rows, size = ids.shape
-        offset = POSITION_OFFSET[self.config.architecture]
-        positions = inputs.positions(ids, self.config.pad_token_id if offset else None)
+        positions = inputs.positions(ids, self.config.position_base)
         inputs.check_positions(positions, self.config.max_positions, self.max_length)
         return Rectangle(
             token_ids=ids,
@@ -213,10 +217,11 @@ class Encoder(Backbone):
             return rectangle.position_ids
         rows, size = rectangle.token_ids.shape
         positions = torch.arange(size, device=rectangle.token_ids.device).expand(rows, size)
-        if not POSITION_OFFSET[self.config.architecture]:
+        base = self.config.position_base
+        if base is None:
             return positions
         real = positions < rectangle.lengths[:, None]
-        return torch.where(real, positions + 1, 0) + self.config.pad_token_id
+        return torch.where(real, positions + 1, 0) + base
 
     def _embed(self, batch: Pass, numbers: Numbers | None) -> Tensor:
         weights, runs = self._weights, batch.merged.rectangles
@@ -225,10 +230,15 @@ class Encoder(Backbone):
         h = F.embedding(token_ids, weights.words) + F.embedding(positions, weights.positions)
         if self.config.type_vocab_size > 1:
             type_ids = torch.cat([one.packed(one.type_ids) for one in runs])
-            h = h + F.embedding(type_ids, weights.types)
-        else:
+            h = h + F.embedding(type_ids, _there(weights.types))
+        elif weights.types is not None:
             h = h + weights.types[0]
-        return self._drop(self._layer_norm(h, weights.norm), batch, numbers, (0, _EMBEDDED))
+        if weights.projection is not None and not self.config.rules.projects_normed:
+            h = F.linear(h, *weights.projection)  # (N, e) -> (N, d)
+        h = self._drop(self._layer_norm(h, weights.norm), batch, numbers, (0, _EMBEDDED))
+        if weights.projection is not None and self.config.rules.projects_normed:
+            h = F.linear(h, *weights.projection)  # (N, e) -> (N, d)
+        return h
 
     def _attend(
         self,
@@ -309,7 +319,12 @@ class Encoder(Backbone):
         return (x * mask.view(x.shape)).mul_(1 / chances[0])
 
     def _layer_norm(self, x: Tensor, norm: Pair) -> Tensor:
-        return F.layer_norm(x, (self.shape.hidden_size,), *norm, eps=self.config.layer_norm_eps)
+        return F.layer_norm(x, x.shape[-1:], *norm, eps=self.config.layer_norm_eps)
+
+
+def _there(tensor: Tensor | None) -> Tensor:
+    assert tensor is not None
+    return tensor
 
 
 def _starts_at_ffn(hook: Hook | None, numbers: Numbers | None) -> bool:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapterlab.plugin import BackboneFamily, BackboneShape, HubNames, InputFormat, TensorHeader
+from adapterlab_encoder.architectures import ARCHITECTURES
 from adapterlab_encoder.config import config_of, encoder_shape
 from adapterlab_encoder.tensors import complaint
 
 if TYPE_CHECKING:
     from adapterlab_encoder.encoder import Encoder
 
-_PARTS = ("embeddings", "encoder", "pooler")
+_PARTS = ("embeddings", "embeddings_project", "encoder", "transformer", "pooler")
 """What the names of a model's own tensors begin with, behind the prefix that a model with a head has."""
 _POOLED = {"head.dense": "bert.pooler.dense", "head.out": "classifier"}
 _TWO_LAYERS = {"head.dense": "classifier.dense", "head.out": "classifier.out_proj"}
@@ -25,10 +26,10 @@ _NAMES = {
 
 
 class EncoderFamily(BackboneFamily):
-    """Encoders whose every block is ``LN(x + f(x))``, with absolute positions."""
+    """Encoders whose every block is ``LN(x + f(x))``."""
 
     name = "encoder"
-    architectures = ("bert", "roberta", "xlm-roberta")
+    architectures = tuple(ARCHITECTURES)
 
     def shape(self, config: Mapping[str, Any]) -> BackboneShape:
         """Return the shape of a model by its ``config.json``."""
@@ -37,7 +38,7 @@ class EncoderFamily(BackboneFamily):
     def input_format(self, config: Mapping[str, Any]) -> InputFormat:
         """Return what a model takes as input; RoBERTa numbers positions from ``pad_token_id + 1``."""
         read = config_of(config)
-        return InputFormat(read.max_length, read.type_vocab_size, read.vocabulary, read.pad_token_id)
+        return InputFormat(read.max_length, max(1, read.type_vocab_size), read.vocabulary, read.pad_token_id)
 
     def complaint(self, config: Mapping[str, Any], tensors: Mapping[str, TensorHeader]) -> str | None:
         """Return the first tensor that is missing, misshapen or of a type that does not run; ``None``: none."""
@@ -45,16 +46,18 @@ class EncoderFamily(BackboneFamily):
 
     def outline(self, architecture: str, layers: int, hidden_size: int, **known: int) -> BackboneShape:
         """Return the shape of a model of stated size; the feed-forward block is nearly always four times as wide."""
-        del architecture
-        return encoder_shape(layers, hidden_size, 4 * hidden_size, known.get("embedding_rows"))
+        rules = ARCHITECTURES[architecture]
+        # Where tables may have a width of their own, their rows do not tell how many weights they have.
+        rows = None if rules.projection else known.get("embedding_rows")
+        return encoder_shape(layers, hidden_size, 4 * hidden_size, rows, pooled=rules.pooled)
 
     def holds(self, tensor: str) -> bool:
         """Return whether a tensor is of the embeddings, the layers or the pooler."""
         return any(part in _PARTS for part in tensor.split(".")[:2])
 
-    def hub_names(self, architecture: str) -> HubNames:
-        """Return what transformers, AdapterHub and PEFT call the parts."""
-        return _NAMES[architecture]
+    def hub_names(self, architecture: str) -> HubNames | None:
+        """Return what transformers, AdapterHub and PEFT call the parts; ``None``: no folder of theirs is written."""
+        return _NAMES.get(architecture)
 
     def load(self, folder: Path, *, dtype: Any = None, device: Any = "cpu") -> Encoder:
         """Import the torch side, and load a frozen encoder from a model folder."""

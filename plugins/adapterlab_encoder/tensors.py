@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 
 from adapterlab.plugin import TensorHeader
+from adapterlab_encoder.architectures import ARCHITECTURES
 from adapterlab_encoder.config import EncoderConfig
 
-_PREFIXES = ("", "bert.", "roberta.")
+_PREFIXES = ("", *dict.fromkeys(one.prefix for one in ARCHITECTURES.values()))
 _NUMBERS = ("F64", "F32", "F16", "BF16")
 """Types that are the weights themselves; whole numbers and 8 bits are a quantised model's, which need scales."""
 WORDS = "embeddings.word_embeddings.weight"
+POSITIONS = "embeddings.position_embeddings.weight"
+TYPES = "embeddings.token_type_embeddings.weight"
+EMBEDDING_NORM = "embeddings.LayerNorm"
 
 Shape = tuple[int | None, ...]
 """``None``: any size."""
@@ -21,23 +25,24 @@ Shape = tuple[int | None, ...]
 
 def tensor_shapes(config: EncoderConfig) -> dict[str, Shape]:
     """Return the shape of every tensor the encoder reads, by its Hugging Face name without a prefix."""
-    d, inner = config.shape.hidden_size, config.intermediate_size
-    shapes: dict[str, Shape] = {
-        WORDS: (None, d),
-        "embeddings.position_embeddings.weight": (config.max_positions, d),
-        "embeddings.token_type_embeddings.weight": (config.type_vocab_size, d),
-        **_pair("embeddings.LayerNorm", d),
-    }
+    d, inner, width = config.shape.hidden_size, config.intermediate_size, config.embedding_width
+    rules = config.rules
+    shapes: dict[str, Shape] = {WORDS: (None, width), POSITIONS: (config.max_positions, width)}
+    if config.type_vocab_size:
+        shapes[TYPES] = (config.type_vocab_size, width)
+    shapes |= _pair(EMBEDDING_NORM, width if rules.projects_normed else d)
+    if config.embedding_size is not None:
+        map_shapes = _pair(f"{rules.projection}", d, width)
+        shapes |= map_shapes if rules.projects_normed else dict([*map_shapes.items()][:1])
     for layer in range(config.shape.layers):
-        base = f"encoder.layer.{layer}"
-        for name in ("query", "key", "value"):
-            shapes |= _pair(f"{base}.attention.self.{name}", d, d)
+        names = rules.layer.of(layer)
+        for name in (names.query, names.key, names.value, names.attention_out):
+            shapes |= _pair(name, d, d)
         shapes |= {
-            **_pair(f"{base}.attention.output.dense", d, d),
-            **_pair(f"{base}.attention.output.LayerNorm", d),
-            **_pair(f"{base}.intermediate.dense", inner, d),
-            **_pair(f"{base}.output.dense", d, inner),
-            **_pair(f"{base}.output.LayerNorm", d),
+            **_pair(names.attention_norm, d),
+            **_pair(names.up, inner, d),
+            **_pair(names.down, d, inner),
+            **_pair(names.norm, d),
         }
     return shapes
 

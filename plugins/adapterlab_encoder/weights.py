@@ -7,13 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from adapterlab.plugin import BackboneError, Tensors
+from adapterlab_encoder.architectures import LayerNames
 from adapterlab_encoder.config import EncoderConfig
-from adapterlab_encoder.tensors import fits, missing, name_in, shown, tensor_shapes
+from adapterlab_encoder.tensors import (
+    EMBEDDING_NORM,
+    POSITIONS,
+    TYPES,
+    WORDS,
+    fits,
+    missing,
+    name_in,
+    shown,
+    tensor_shapes,
+)
 
 Pair = tuple[Tensor, Tensor]
 """A weight and its bias."""
@@ -34,37 +46,32 @@ class Block:
     norm: Pair
 
     @classmethod
-    def read(cls, read: Read, layer: int) -> Block:
-        """Read one layer."""
+    def read(cls, read: Read, names: LayerNames) -> Block:
+        """Read one layer by the names of its parts."""
 
         def pair(name: str) -> Pair:
-            base = f"encoder.layer.{layer}.{name}"
-            return read(f"{base}.weight"), read(f"{base}.bias")
+            return read(f"{name}.weight"), read(f"{name}.bias")
 
-        parts = [pair(f"attention.self.{name}") for name in ("query", "key", "value")]
+        parts = [pair(name) for name in (names.query, names.key, names.value)]
         return cls(
             qkv=(torch.cat([weight for weight, _ in parts]), torch.cat([bias for _, bias in parts])),
-            attention_out=pair("attention.output.dense"),
-            attention_norm=pair("attention.output.LayerNorm"),
-            up=pair("intermediate.dense"),
-            down=pair("output.dense"),
-            norm=pair("output.LayerNorm"),
+            attention_out=pair(names.attention_out),
+            attention_norm=pair(names.attention_norm),
+            up=pair(names.up),
+            down=pair(names.down),
+            norm=pair(names.norm),
         )
 
-    def named(self, layer: int) -> dict[str, Pair]:
-        """Return the layer's weights by their Hugging Face names."""
-        base = f"encoder.layer.{layer}."
+    def named(self, names: LayerNames) -> dict[str, Pair]:
+        """Return the layer's weights by the names of its parts."""
         thirds = zip(self.qkv[0].chunk(3), self.qkv[1].chunk(3), strict=True)
         return {
-            **{
-                f"{base}attention.self.{name}": third
-                for name, third in zip(("query", "key", "value"), thirds, strict=True)
-            },
-            f"{base}attention.output.dense": self.attention_out,
-            f"{base}attention.output.LayerNorm": self.attention_norm,
-            f"{base}intermediate.dense": self.up,
-            f"{base}output.dense": self.down,
-            f"{base}output.LayerNorm": self.norm,
+            **dict(zip((names.query, names.key, names.value), thirds, strict=True)),
+            names.attention_out: self.attention_out,
+            names.attention_norm: self.attention_norm,
+            names.up: self.up,
+            names.down: self.down,
+            names.norm: self.norm,
         }
 
 
@@ -74,52 +81,61 @@ class Weights:
 
     words: Tensor
     positions: Tensor
-    types: Tensor
+    types: Tensor | None
+    """``None``: the model tells no token types apart."""
     norm: Pair
     """After the embeddings."""
+    projection: tuple[Tensor, Tensor | None] | None
+    """From the width of the embeddings to the model's, with its bias if it has one; ``None``: they are equal."""
     blocks: tuple[Block, ...]
 
     @classmethod
     def read(cls, read: Read, config: EncoderConfig) -> Weights:
         """Read every tensor the config asks for."""
+        wanted = tensor_shapes(config)
+
+        def maybe(name: str) -> Tensor | None:
+            return read(name) if name in wanted else None
+
+        projection = config.rules.projection
+        matrix = None if projection is None else maybe(f"{projection}.weight")
         return cls(
-            words=read("embeddings.word_embeddings.weight"),
-            positions=read("embeddings.position_embeddings.weight"),
-            types=read("embeddings.token_type_embeddings.weight"),
-            norm=(read("embeddings.LayerNorm.weight"), read("embeddings.LayerNorm.bias")),
-            blocks=tuple(Block.read(read, layer) for layer in range(config.shape.layers)),
+            words=read(WORDS),
+            positions=read(POSITIONS),
+            types=maybe(TYPES),
+            norm=(read(f"{EMBEDDING_NORM}.weight"), read(f"{EMBEDDING_NORM}.bias")),
+            projection=None if matrix is None else (matrix, maybe(f"{projection}.bias")),
+            blocks=tuple(
+                Block.read(read, config.rules.layer.of(layer)) for layer in range(config.shape.layers)
+            ),
         )
 
     def to(self, *, dtype: torch.dtype, device: torch.device | str) -> Weights:
         """Return the same weights in another precision or place."""
 
-        def moved(tensor: Tensor) -> Tensor:
-            return tensor.to(device=device, dtype=dtype)
+        def moved(part: Any) -> Any:
+            if isinstance(part, Tensor):
+                return part.to(device=device, dtype=dtype)
+            if isinstance(part, tuple):
+                return tuple(map(moved, part))
+            if isinstance(part, Block | Weights):
+                return type(part)(**{one.name: moved(getattr(part, one.name)) for one in fields(part)})
+            return part
 
-        def both(pair: Pair) -> Pair:
-            return moved(pair[0]), moved(pair[1])
+        found: Weights = moved(self)
+        return found
 
-        blocks = [
-            Block(**{part.name: both(getattr(block, part.name)) for part in fields(Block)})
-            for block in self.blocks
-        ]
-        return Weights(
-            moved(self.words), moved(self.positions), moved(self.types), both(self.norm), tuple(blocks)
-        )
-
-    def named(self) -> Tensors:
+    def named(self, config: EncoderConfig) -> Tensors:
         """Return copies of all tensors by their Hugging Face names, without a model prefix."""
-        found: Tensors = {
-            "embeddings.word_embeddings.weight": self.words,
-            "embeddings.position_embeddings.weight": self.positions,
-            "embeddings.token_type_embeddings.weight": self.types,
-        }
-        pairs = {"embeddings.LayerNorm": self.norm}
+        found: dict[str, Tensor | None] = {WORDS: self.words, POSITIONS: self.positions, TYPES: self.types}
+        pairs: dict[str, tuple[Tensor, Tensor | None]] = {EMBEDDING_NORM: self.norm}
+        if self.projection is not None:
+            pairs[f"{config.rules.projection}"] = self.projection
         for layer, block in enumerate(self.blocks):
-            pairs |= block.named(layer)
+            pairs |= block.named(config.rules.layer.of(layer))
         for name, (weight, bias) in pairs.items():
             found |= {f"{name}.weight": weight, f"{name}.bias": bias}
-        return {name: tensor.detach().clone() for name, tensor in found.items()}
+        return {name: tensor.detach().clone() for name, tensor in found.items() if tensor is not None}
 
 
 def reader(

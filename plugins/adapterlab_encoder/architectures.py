@@ -1,0 +1,108 @@
+"""What sets the architectures of this family apart: defaults, names of settings and tensors, embeddings.
+
+Source: transformers 5.23, ``configuration_*.py`` and ``modeling_*.py`` of each architecture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class LayerNames:
+    """What a model calls the parts of a layer, behind the layer's own name."""
+
+    stack: str = "encoder.layer"
+    """Stands before a layer's number."""
+    query: str = "attention.self.query"
+    key: str = "attention.self.key"
+    value: str = "attention.self.value"
+    attention_out: str = "attention.output.dense"
+    attention_norm: str = "attention.output.LayerNorm"
+    up: str = "intermediate.dense"
+    down: str = "output.dense"
+    norm: str = "output.LayerNorm"
+
+    def of(self, layer: int) -> LayerNames:
+        """Return the whole names of one layer's parts."""
+        base = f"{self.stack}.{layer}"
+        parts = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "stack"}
+        return LayerNames(base, **{part: f"{base}.{name}" for part, name in parts.items()})
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One value of ``model_type``."""
+
+    prefix: str
+    """What a model with a head puts before the encoder's tensors."""
+    defaults: Mapping[str, Any]
+    """Where a config says nothing, and BERT's default is another."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What its config calls a setting, by BERT's name for it."""
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of BERT's that this architecture has not: what it always does."""
+    layer: LayerNames = field(default_factory=LayerNames)
+    positions_behind_padding: bool = False
+    """Whether positions start behind the padding id (``cumsum + pad_id``), or at 0."""
+    projection: str | None = None
+    """The map from the width of the embeddings to the model's, where these differ; ``None``: they may not."""
+    projects_normed: bool = True
+    """Whether that map, with a bias, stands behind the embeddings' LayerNorm, or without one before it."""
+    pooled: bool = True
+    """Whether model files hold a pooler, which published counts include."""
+
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "bert": Architecture("bert.", {"vocab_size": 30522, "pad_token_id": 0}),
+    "roberta": Architecture(
+        "roberta.", {"vocab_size": 50265, "pad_token_id": 1}, positions_behind_padding=True
+    ),
+    "xlm-roberta": Architecture(
+        "roberta.", {"vocab_size": 30522, "pad_token_id": 1}, positions_behind_padding=True
+    ),
+    "camembert": Architecture(
+        "roberta.", {"vocab_size": 30522, "pad_token_id": 1}, positions_behind_padding=True
+    ),
+    "electra": Architecture(
+        "electra.",
+        {
+            "vocab_size": 30522,
+            "pad_token_id": 0,
+            "embedding_size": 128,
+            "hidden_size": 256,
+            "num_attention_heads": 4,
+            "intermediate_size": 1024,
+        },
+        projection="embeddings_project",
+        pooled=False,
+    ),
+    "distilbert": Architecture(
+        "distilbert.",
+        {"vocab_size": 30522, "pad_token_id": 0, "num_hidden_layers": 6},
+        settings={
+            "hidden_size": "dim",
+            "num_hidden_layers": "n_layers",
+            "num_attention_heads": "n_heads",
+            "intermediate_size": "hidden_dim",
+            "hidden_act": "activation",
+            "hidden_dropout_prob": "dropout",
+            "attention_probs_dropout_prob": "attention_dropout",
+        },
+        fixed={"layer_norm_eps": 1e-12, "type_vocab_size": 0},
+        layer=LayerNames(
+            stack="transformer.layer",
+            query="attention.q_lin",
+            key="attention.k_lin",
+            value="attention.v_lin",
+            attention_out="attention.out_lin",
+            attention_norm="sa_layer_norm",
+            up="ffn.lin1",
+            down="ffn.lin2",
+            norm="output_layer_norm",
+        ),
+        pooled=False,
+    ),
+}

@@ -1,0 +1,237 @@
+"""Every architecture of the family equals transformers' own model, on small configs drawn at random."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from adapterlab.contracts import BackboneFamilyContract
+from adapterlab.records import Reads
+from adapterlab.train.passes import Pass, gather
+from adapterlab_encoder.loading import from_model, load
+from adapterlab_encoder.plugin import ENCODER
+from tiny_models import random_examples
+
+VOCABULARY = 40
+_COMMON = {"vocab_size": VOCABULARY, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+
+
+@st.composite
+def sizes(draw):
+    """Widths and depths, by BERT's names for them."""
+    heads = draw(st.sampled_from([1, 2, 3]))
+    return {
+        "num_attention_heads": heads,
+        "hidden_size": 4 * heads * draw(st.integers(1, 2)),
+        "num_hidden_layers": draw(st.integers(1, 3)),
+        "intermediate_size": draw(st.sampled_from([8, 20])),
+        "max_position_embeddings": draw(st.sampled_from([32, 40])),
+        "hidden_act": draw(st.sampled_from(["gelu", "gelu_new", "relu"])),
+    }
+
+
+@st.composite
+def _behind_padding(draw):
+    return {"pad_token_id": draw(st.sampled_from([0, 1])), "type_vocab_size": draw(st.sampled_from([1, 2]))}
+
+
+@st.composite
+def _electra(draw):
+    return {"embedding_size": draw(st.sampled_from([6, 12])), "type_vocab_size": 2}
+
+
+DISTILBERT = {
+    "hidden_size": "dim",
+    "num_hidden_layers": "n_layers",
+    "num_attention_heads": "n_heads",
+    "intermediate_size": "hidden_dim",
+    "hidden_act": "activation",
+    "hidden_dropout_prob": "dropout",
+    "attention_probs_dropout_prob": "attention_dropout",
+}
+OWN = {
+    "bert": st.just({"pad_token_id": 0, "type_vocab_size": 2}),
+    "roberta": _behind_padding(),
+    "xlm-roberta": _behind_padding(),
+    "camembert": _behind_padding(),
+    "electra": _electra(),
+    "distilbert": st.just({}),
+}
+"""Settings that only some architectures have."""
+
+
+def config_values(architecture, size, own):
+    """Return a config's own names and values."""
+    values = {**_COMMON, **size, **own}
+    names = DISTILBERT if architecture == "distilbert" else {}
+    return {"model_type": architecture, **{names.get(name, name): one for name, one in values.items()}}
+
+
+def model_of(values, seed=0):
+    """Return transformers' own model with random weights, biases and LayerNorms too."""
+    torch.manual_seed(seed)
+    config = transformers.AutoConfig.for_model(**values)
+    model = transformers.AutoModel.from_config(config, attn_implementation="eager").eval().double()
+    for parameter in model.parameters():
+        parameter.data += 0.3 * torch.randn_like(parameter)
+    return model
+
+
+def rows_of(seed, *, longest=20, rows=5):
+    """Return rows of different lengths, without a token that any architecture takes for padding."""
+    rectangle = gather(random_examples(rows, 2, seed=seed, longest=longest), np.arange(rows))
+    return replace(rectangle, token_ids=rectangle.token_ids.clamp(min=2), examples=None)
+
+
+def answers_of(model, rectangle):
+    """Return transformers' last hidden states of the real tokens, (N, d)."""
+    mask = torch.arange(rectangle.token_ids.shape[1])[None] < rectangle.lengths[:, None]
+    pad = model.config.pad_token_id or 0
+    ids = torch.where(mask, rectangle.token_ids, pad)
+    types = {"token_type_ids": rectangle.type_ids * 0 + _types(model, rectangle)}
+    if model.config.model_type in ("distilbert", "mpnet"):
+        types = {}
+    with torch.no_grad():
+        return model(ids, attention_mask=mask.long(), **types).last_hidden_state[mask]
+
+
+def _types(model, rectangle):
+    return rectangle.type_ids if getattr(model.config, "type_vocab_size", 0) > 1 else 0
+
+
+@pytest.mark.parametrize("architecture", OWN)
+@settings(max_examples=12, deadline=None)
+@given(data=st.data(), size=sizes(), seed=st.integers(0, 99))
+def test_packed_rows_of_several_lanes_are_as_in_transformers(architecture, data, size, seed):
+    model = model_of(config_values(architecture, size, data.draw(OWN[architecture])), seed)
+    ours = from_model(model)
+    lanes = [rows_of(seed), rows_of(seed + 1, longest=7, rows=3)]
+    batch = Pass(tuple(lanes))
+    wanted = torch.cat([answers_of(model, one) for one in lanes])
+    torch.testing.assert_close(ours.forward(batch), wanted, rtol=0, atol=1e-10)
+    for reads in (Reads.FIRST, Reads.LAST):
+        rows = batch.rows_read([reads] * len(lanes))
+        torch.testing.assert_close(ours.forward(batch, rows=rows), wanted[rows], rtol=0, atol=1e-10)
+    assert ENCODER.shape(model.config.to_dict()).parameters == sum(
+        one.numel() for name, one in model.named_parameters() if not name.startswith("pooler.")
+    )
+    assert set(ours.weights()) == {n for n, _ in model.named_parameters() if not n.startswith("pooler.")}
+
+
+def small(architecture, **own):
+    """Return a small config that has everything its architecture can have."""
+    size = {
+        "num_attention_heads": 2, "hidden_size": 8, "num_hidden_layers": 2, "intermediate_size": 12,
+        "max_position_embeddings": 40,
+    }  # fmt: skip
+    special = {"electra": {"embedding_size": 6}}.get(architecture, {})
+    return config_values(architecture, size, {**special, **own})
+
+
+NEW = [one for one in OWN if one not in ("bert", "roberta", "xlm-roberta")]
+
+
+@pytest.mark.parametrize("architecture", NEW)
+def test_left_padding_gives_what_transformers_gives(architecture):
+    model = model_of(small(architecture))
+    ids = torch.randint(2, VOCABULARY, (3, 9), generator=torch.Generator().manual_seed(1))
+    mask = torch.ones_like(ids)
+    mask[0, :4] = mask[1, :1] = 0
+    ids = torch.where(mask == 1, ids, model.config.pad_token_id)
+    ours = from_model(model)
+    with torch.no_grad():
+        wanted = model(ids, attention_mask=mask).last_hidden_state
+        got = ours.forward(Pass((ours.rectangle(ids, mask),))).view(wanted.shape)
+    torch.testing.assert_close(got[mask == 1], wanted[mask == 1], rtol=0, atol=1e-10)
+
+
+class _LowRank:
+    """Adds ``B A x`` at one site of every layer."""
+
+    def __init__(self, site, layers):
+        self.sites = frozenset({site.name})
+        self.pairs = [
+            (0.5 * torch.randn(site.output, 2).double(), 0.5 * torch.randn(2, site.input).double())
+            for _ in range(layers)
+        ]
+
+    def __call__(self, site, layer, x, y):
+        b, a = self.pairs[layer]
+        return x @ a.T @ b.T
+
+
+LINEAR = {
+    "attention.query": "query", "attention.key": "key", "attention.value": "value",
+    "attention.dense": "attention_out", "ffn.up": "up", "ffn.down": "down",
+}  # fmt: skip
+"""Sites of linear maps, and the map's part of a layer."""
+
+
+@pytest.mark.parametrize("site", LINEAR)
+@pytest.mark.parametrize("architecture", NEW)
+def test_an_addition_at_a_site_is_an_addition_to_that_map(architecture, site):
+    """LoRA at a site is transformers' model with ``W + B A`` in the place of ``W``."""
+    model = model_of(small(architecture))
+    ours, rectangle = from_model(model), rows_of(3)
+    hook = _LowRank(ours.shape.site(site), ours.shape.layers)
+    plain = ours.forward(Pass((rectangle,)))
+    got = ours.forward(Pass((rectangle,)), hook)
+    for layer, (b, a) in enumerate(hook.pairs):
+        name = getattr(ours.config.rules.layer.of(layer), LINEAR[site])
+        model.get_submodule(name).weight.data += b @ a
+    assert not torch.allclose(plain, got)
+    torch.testing.assert_close(got, answers_of(model, rectangle), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("architecture", NEW)
+@pytest.mark.parametrize("auto", ["SequenceClassification", "MaskedLM", "TokenClassification"])
+def test_weights_under_a_heads_prefix_are_found(architecture, auto, tmp_path):
+    config = transformers.AutoConfig.for_model(**small(architecture))
+    torch.manual_seed(0)
+    headed = getattr(transformers, f"AutoModelFor{auto}").from_config(config).double()
+    headed.save_pretrained(tmp_path)
+    prefix = ENCODER_PREFIXES[architecture]
+    assert any(name.startswith(prefix) for name in load_file(tmp_path / "model.safetensors"))
+    rectangle = rows_of(1)
+    got = load(tmp_path, dtype=torch.float64).forward(Pass((rectangle,)))
+    body = getattr(headed, headed.base_model_prefix).eval()
+    torch.testing.assert_close(got, answers_of(body, rectangle), rtol=0, atol=1e-10)
+
+
+ENCODER_PREFIXES = {"camembert": "roberta.", "electra": "electra.", "distilbert": "distilbert."}
+
+
+@pytest.mark.parametrize("architecture", NEW)
+def test_absent_values_are_transformers_own_defaults(architecture):
+    theirs = transformers.AutoConfig.for_model(architecture)
+    stated = {"model_type": architecture}
+    assert ENCODER.shape(stated) == ENCODER.shape(theirs.to_dict())
+    assert ENCODER.input_format(stated) == ENCODER.input_format(theirs.to_dict())
+
+
+class _Contract(BackboneFamilyContract):
+    plugin = ENCODER
+
+    def write(self, folder):
+        model_of(self.config).save_pretrained(folder)
+        (folder / "config.json").write_text(json.dumps(self.config))
+
+
+class TestCamembert(_Contract):
+    config = small("camembert")
+
+
+class TestElectra(_Contract):
+    config = small("electra")
+
+
+class TestDistilbert(_Contract):
+    config = small("distilbert")
