@@ -24,6 +24,8 @@ class LayerNames:
     up: str = "intermediate.dense"
     down: str = "output.dense"
     norm: str = "output.LayerNorm"
+    position_key: str = "attention.self.pos_key_proj"
+    position_query: str = "attention.self.pos_query_proj"
 
     def of(self, layer: int) -> LayerNames:
         """Return the whole names of one layer's parts."""
@@ -47,10 +49,18 @@ class Architecture:
     layer: LayerNames = field(default_factory=LayerNames)
     positions_behind_padding: bool = False
     """Whether positions start behind the padding id (``cumsum + pad_id``), or at 0."""
+    positions_behind: int | None = None
+    """The id behind which they start, where that is the same whatever the padding id."""
+    relative: str | None = None
+    """What attention knows of distances: ``"bias"``, one for each head and all layers; ``"disentangled"``."""
     projection: str | None = None
     """The map from the width of the embeddings to the model's, where these differ; ``None``: they may not."""
     projects_normed: bool = True
     """Whether that map, with a bias, stands behind the embeddings' LayerNorm, or without one before it."""
+    relative_table: str | None = None
+    """The table of what attention knows of distances."""
+    relative_norm: str | None = None
+    """That table's LayerNorm, where a config wants one."""
     pooled: bool = True
     """Whether model files hold a pooler, which published counts include."""
 
@@ -103,6 +113,53 @@ ARCHITECTURES: Mapping[str, Architecture] = {
             down="ffn.lin2",
             norm="output_layer_norm",
         ),
+        pooled=False,
+    ),
+    "mpnet": Architecture(
+        "mpnet.",
+        {"vocab_size": 30527, "pad_token_id": 1, "relative_attention_num_buckets": 32},
+        fixed={"type_vocab_size": 0},
+        layer=LayerNames(
+            query="attention.attn.q",
+            key="attention.attn.k",
+            value="attention.attn.v",
+            attention_out="attention.attn.o",
+            attention_norm="attention.LayerNorm",
+        ),
+        positions_behind=1,
+        relative="bias",
+        relative_table="encoder.relative_attention_bias.weight",
+    ),
+    "deberta-v2": Architecture(
+        "deberta.",
+        {
+            "vocab_size": 128100,
+            "pad_token_id": 0,
+            "hidden_size": 1536,
+            "num_hidden_layers": 24,
+            "num_attention_heads": 24,
+            "intermediate_size": 6144,
+            "type_vocab_size": 0,
+            "layer_norm_eps": 1e-7,
+            "relative_attention": False,
+            "max_relative_positions": -1,
+            "position_buckets": -1,
+            "position_biased_input": True,
+            "pos_att_type": None,
+            "share_att_key": False,
+            "norm_rel_ebd": "none",
+            "conv_kernel_size": 0,
+        },
+        layer=LayerNames(
+            query="attention.self.query_proj",
+            key="attention.self.key_proj",
+            value="attention.self.value_proj",
+        ),
+        relative="disentangled",
+        relative_table="encoder.rel_embeddings.weight",
+        relative_norm="encoder.LayerNorm",
+        projection="embeddings.embed_proj",
+        projects_normed=False,
         pooled=False,
     ),
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -37,6 +38,47 @@ def attention(
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     gathered: Tensor = _Attention.apply(q, k, v, mask, keep, share)  # type: ignore[no-untyped-call]
     return gathered
+
+
+@dataclass(frozen=True)
+class Bias:
+    """What is added to the scores."""
+
+    added: Tensor
+    """(1 or B, H, Q, S)."""
+    scale: float
+    """What the products of contents are multiplied by before."""
+
+
+def biased_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None,
+    bias: Bias,
+    keep: Tensor | None = None,
+    share: float = 1.0,
+) -> Tensor:
+    """Return what each query gathers where scores are more than products of contents, (B, H, Q, e).
+
+    Written out, because gradients flow into the bias: through contents, and where the weights themselves train.
+
+    Args:
+        q: Queries, (B, H, Q, e).
+        k: Keys, (B, H, S, e).
+        v: Values, (B, H, S, e).
+        mask: True at tokens that may be looked at, (B, 1, 1, S); ``None``: all.
+        bias: Added to the scores.
+        keep: 0 at attention probabilities that are dropped, 1 elsewhere, (B, H, Q, S); ``None``: none is.
+        share: The chance of a 1.
+    """
+    scores = (q @ k.transpose(-1, -2)) * bias.scale + bias.added
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    weights = torch.softmax(scores, -1)
+    if keep is not None:
+        weights = weights * keep / share
+    return weights @ v
 
 
 def _torch_is_slow(q: Tensor) -> bool:

@@ -35,6 +35,40 @@ _MUST_BE: Mapping[str, Any] = {
 }
 _BROKEN = "Fetch the model's own config.json again."
 
+MPNET_BUCKETS = 32
+"""Buckets of distances that transformers reckons with in MPNet, whatever its config says."""
+_POSITION_TERMS = ("c2p", "p2c")
+
+
+@dataclass(frozen=True)
+class Disentangled:
+    """How DeBERTa's attention sees distances."""
+
+    terms: frozenset[str]
+    """Of ``"c2p"`` (queries look at distances) and ``"p2c"`` (distances look at keys)."""
+    span: int
+    """Distances, or buckets of them, in each direction; the table has twice as many rows."""
+    buckets: int
+    """Buckets in each direction; 0: every distance is its own."""
+    farthest: int
+    """The distance at which the last bucket ends."""
+    shares_maps: bool
+    """Whether distances are mapped as contents are; else each layer has maps for them."""
+    normed: bool
+    """Whether the table goes through a LayerNorm."""
+    looks: bool = True
+    """Whether attention looks at distances at all; without, ``terms`` only scale the scores."""
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """What some DeBERTas add to the first layer's output: a convolution over the embeddings."""
+
+    kernel: int
+    """Tokens it covers, odd."""
+    groups: int
+    activation: str
+
 
 @dataclass(frozen=True)
 class EncoderConfig:
@@ -59,6 +93,13 @@ class EncoderConfig:
     """Rows of the table of token types; 0: there is none."""
     embedding_size: int | None = None
     """Width of the embedding tables where it is not the model's."""
+    adds_positions: bool = True
+    """Whether the embeddings have a table of positions."""
+    disentangled: Disentangled | None = None
+    """Of a DeBERTa."""
+    distance_buckets: int = 0
+    """Rows of MPNet's table of biases."""
+    convolution: Convolution | None = None
 
     @property
     def rules(self) -> Architecture:
@@ -73,7 +114,7 @@ class EncoderConfig:
     @property
     def position_base(self) -> int | None:
         """The token id that has no position of its own, behind which positions start; ``None``: they start at 0."""
-        return self.pad_token_id if self.rules.positions_behind_padding else None
+        return self.pad_token_id if self.rules.positions_behind_padding else self.rules.positions_behind
 
     @property
     def max_length(self) -> int:
@@ -110,9 +151,22 @@ def config_of(config: Mapping[str, Any]) -> EncoderConfig:
             remedy=_BROKEN,
         )
     vocabulary, positions = known.whole("vocab_size"), known.whole("max_position_embeddings")
-    types = known.whole("type_vocab_size", least=0 if "type_vocab_size" in known.rules.fixed else 1)
-    width = known.whole("embedding_size") if known.rules.projection else hidden
-    rows = vocabulary + positions + types
+    rules = known.rules
+    may_lack_types = ({**rules.defaults, **rules.fixed}).get("type_vocab_size") == 0
+    types = known.whole("type_vocab_size", least=0 if may_lack_types else 1)
+    width = hidden
+    if rules.projection and "embedding_size" in known.values:
+        width = known.whole("embedding_size")
+    absolute = rules.relative != "disentangled" or known.flag("position_biased_input")
+    rows = vocabulary + (positions if absolute else 0) + types
+    disentangled = _disentangled(known, hidden, heads) if rules.relative == "disentangled" else None
+    convolution = _convolution(known, hidden) if rules.relative == "disentangled" else None
+    buckets = known.whole("relative_attention_num_buckets") if rules.relative == "bias" else 0
+    if rules.relative == "bias" and buckets < MPNET_BUCKETS:
+        raise BackboneError(
+            f"relative_attention_num_buckets = {buckets} is not supported, expected at least {MPNET_BUCKETS}",
+            remedy="Use a model with as many: transformers reckons with them whatever this says.",
+        )
     read = EncoderConfig(
         architecture=architecture,
         shape=encoder_shape(
@@ -120,8 +174,15 @@ def config_of(config: Mapping[str, Any]) -> EncoderConfig:
             hidden,
             inner,
             rows,
-            outside=_outside(known.rules, hidden, width, rows),
-            pooled=known.rules.pooled,
+            outside=_outside(rules, hidden, width, rows)
+            + buckets * heads
+            + _of_distances(disentangled, hidden, layers)
+            + (
+                0
+                if convolution is None
+                else convolution.kernel * hidden * hidden // convolution.groups + 3 * hidden
+            ),
+            pooled=rules.pooled,
         ),
         heads=heads,
         intermediate_size=inner,
@@ -134,6 +195,10 @@ def config_of(config: Mapping[str, Any]) -> EncoderConfig:
         max_positions=positions,
         type_vocab_size=types,
         embedding_size=None if width == hidden else width,
+        adds_positions=absolute,
+        disentangled=disentangled,
+        distance_buckets=buckets,
+        convolution=convolution,
     )
     if read.max_length < 1:
         raise BackboneError(
@@ -196,6 +261,75 @@ def _outside(rules: Architecture, hidden_size: int, width: int, rows: int) -> in
     return tables + width * hidden_size + (hidden_size if rules.projects_normed else 0)
 
 
+def _of_distances(kind: Disentangled | None, hidden_size: int, layers: int) -> int:
+    """Return the weights of a DeBERTa's table of distances, its LayerNorm, and each layer's maps for them."""
+    if kind is None:
+        return 0
+    norm = 2 * hidden_size if kind.normed else 0
+    if not kind.looks:
+        return norm
+    maps = 0 if kind.shares_maps else len(kind.terms)
+    return 2 * kind.span * hidden_size + norm + layers * maps * (hidden_size * hidden_size + hidden_size)
+
+
+def _disentangled(known: _Settings, hidden: int, heads: int) -> Disentangled:
+    head = known.values.get("attention_head_size", hidden // heads)
+    if head != hidden // heads:
+        raise BackboneError(
+            f"attention_head_size = {head!r} is not supported, expected hidden_size / num_attention_heads = "
+            f"{hidden // heads}",
+            remedy="Use a model whose heads together are as wide as it is.",
+        )
+    said = known.values["pos_att_type"] or []
+    terms = [one.strip() for one in said.lower().split("|")] if isinstance(said, str) else said
+    if not isinstance(terms, list) or not set(map(str, terms)) <= set(_POSITION_TERMS):
+        raise BackboneError(
+            f"pos_att_type = {said!r} is not supported; known: {', '.join(_POSITION_TERMS)}",
+            remedy="Use a model with these terms alone, as DeBERTa-v2 and v3 are published.",
+        )
+    norms = known.values["norm_rel_ebd"]
+    if not isinstance(norms, str):
+        raise BackboneError(f"norm_rel_ebd is {norms!r}, expected a text", remedy=_BROKEN)
+    farthest = known.values["max_relative_positions"]
+    whole = not isinstance(farthest, bool) and isinstance(farthest, int)
+    farthest = known.whole(
+        "max_relative_positions" if not whole or farthest >= 1 else "max_position_embeddings"
+    )
+    buckets = known.values["position_buckets"]
+    if isinstance(buckets, bool) or not isinstance(buckets, int) or buckets == 1:
+        raise BackboneError(f"position_buckets is {buckets!r}, expected -1 or 2 and more", remedy=_BROKEN)
+    if buckets > 0 and farthest - 1 <= buckets // 2:
+        raise BackboneError(
+            f"position_buckets = {buckets} leaves no distance for the buckets of far tokens: max_relative_positions "
+            f"is {farthest}",
+            remedy=_BROKEN,
+        )
+    return Disentangled(
+        terms=frozenset(terms),
+        span=buckets if buckets > 0 else farthest,
+        buckets=max(0, buckets),
+        farthest=farthest,
+        shares_maps=known.flag("share_att_key"),
+        normed="layer_norm" in [one.strip() for one in norms.lower().split("|")],
+        looks=known.flag("relative_attention"),
+    )
+
+
+def _convolution(known: _Settings, hidden: int) -> Convolution | None:
+    if known.values["conv_kernel_size"] in (0, None):
+        return None
+    kernel = known.whole("conv_kernel_size")
+    groups = known.whole("conv_groups") if "conv_groups" in known.values else 1
+    activation = known.values.get("conv_act", "tanh")
+    if kernel % 2 == 0 or hidden % groups or activation not in ACTIVATION_NAMES:
+        raise BackboneError(
+            f"conv_kernel_size = {kernel}, conv_groups = {groups}, conv_act = {activation!r} is not supported: the "
+            f"kernel is odd, groups divide hidden_size = {hidden}, known activations are {', '.join(ACTIVATION_NAMES)}",
+            remedy=_BROKEN,
+        )
+    return Convolution(kernel, groups, activation)
+
+
 def _check_parts(architecture: str, known: _Settings) -> None:
     for part, wanted in _MUST_BE.items():
         if known.values.get(part, wanted) not in (wanted, None):
@@ -225,6 +359,13 @@ class _Settings:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 1 << 31:
             wanted = "a positive whole number" if least else "a whole number of 0 or more"
             raise BackboneError(f"{self.name(name)} is {value!r}, expected {wanted}", remedy=_BROKEN)
+        return value
+
+    def flag(self, name: str) -> bool:
+        """Return whether a setting is on."""
+        value = self.values[name]
+        if not isinstance(value, bool):
+            raise BackboneError(f"{self.name(name)} is {value!r}, expected true or false", remedy=_BROKEN)
         return value
 
     def share(self, name: str) -> float:

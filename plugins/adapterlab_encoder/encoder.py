@@ -10,11 +10,13 @@ the last layer computes nothing else for the other tokens than the keys and valu
 Shapes: ``N`` packed token rows, ``B`` sequences, ``S`` tokens, ``H`` heads, ``d`` hidden size.
 
 Source: BERT (arXiv 1810.04805), RoBERTa (arXiv 1907.11692), XLM-R (arXiv 1911.02116), CamemBERT (arXiv
-1911.03894), ELECTRA (arXiv 2003.10555), DistilBERT (arXiv 1910.01108).
+1911.03894), ELECTRA (arXiv 2003.10555), DistilBERT (arXiv 1910.01108), MPNet (arXiv 2004.09297), DeBERTa (arXiv
+2006.03654).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import partial
@@ -26,15 +28,24 @@ from torch import Tensor
 
 from adapterlab.plugin import ACTIVATIONS, Backbone, Hook, Numbers, Pass, Rectangle, Tensors, pick, spread
 from adapterlab_encoder import inputs
-from adapterlab_encoder.attention import attention
+from adapterlab_encoder.attention import Bias, attention, biased_attention
 from adapterlab_encoder.config import EncoderConfig
 from adapterlab_encoder.prefix import PrefixCache
+from adapterlab_encoder.relative import (
+    disentangled_rows,
+    disentangled_scale,
+    disentangled_scores,
+    query_rows,
+    shared_bias,
+)
 from adapterlab_encoder.weights import Block, Pair, Weights, reader
 
-_EMBEDDED, _ATTENDED, _PROBABILITIES, _FED = range(4)
+_EMBEDDED, _ATTENDED, _PROBABILITIES, _FED, _DISTANCES, _CONVOLVED = range(6)
 """Where a layer drops, as sites of the lanes' numbers; the embeddings count as a layer of their own."""
 _TYPES = (0, 1)
 """Token types that a tokenizer gives, where the model has no table that says how many there are."""
+_Seen = Callable[[int, Tensor, Tensor], Bias]
+"""``seen(run, q, k)`` gives what is added to a run's scores."""
 _Added = Callable[[str, Tensor, Tensor], Tensor]
 """``added(site, x, y)`` gives ``y`` with what the lanes add at a site of the layer."""
 
@@ -124,11 +135,43 @@ class Encoder(Backbone):
             h = self._embed(batch, generators)
             rest = range(last + 1)
         for layer in rest:
-            z = self._to_ffn(h, batch, generators, hook, layer, rows=rows if layer == last else None)
-            h = self._after_ffn(z, hook, layer)
+            wanted = rows if layer == last else None
+            z = self._to_ffn(h, batch, generators, hook, layer, rows=wanted)
+            out = self._after_ffn(z, hook, layer)
+            if layer == 0 and self.config.convolution is not None:
+                out = self._convolved(h, out, batch, generators, rows=wanted)
+            h = out
         return h
 
-    def _new_cache(self) -> PrefixCache:
+    def _convolved(
+        self, embedded: Tensor, h: Tensor, batch: Pass, numbers: Numbers | None, *, rows: Tensor | None
+    ) -> Tensor:
+        """Return the first layer's output with the convolution of its input, (N, d), or (Σ B, d) of wanted rows."""
+        convolution, weights = self.config.convolution, self._weights
+        assert convolution is not None
+        parts = []
+        for rectangle, own in zip(batch.merged.rectangles, batch.merged.split(embedded), strict=True):
+            cells, size = rectangle.cells, rectangle.token_ids.shape[1]
+            grid = own if cells is None else spread(own, cells, rectangle.token_ids.numel())
+            grid = grid.view(-1, size, grid.shape[1])  # (B, S, d)
+            if rectangle.given_mask is not None:
+                grid = grid * rectangle.given_mask.unsqueeze(2)
+            found = F.conv1d(
+                grid.transpose(1, 2),
+                *_both(weights.convolution),
+                padding=convolution.kernel // 2,
+                groups=convolution.groups,
+            )
+            flat = found.transpose(1, 2).reshape(-1, grid.shape[2])
+            parts.append(flat if cells is None else pick(flat, cells))
+        out = parts[0] if len(parts) == 1 else torch.cat(parts)
+        out = out if rows is None else out.index_select(0, rows)
+        out = ACTIVATIONS[convolution.activation](self._drop(out, batch, numbers, (0, _CONVOLVED)))
+        return self._layer_norm(h + out, _both(weights.convolution_norm))
+
+    def _new_cache(self) -> PrefixCache | None:
+        if self.config.convolution is not None:
+            return None  # which also needs the embeddings, behind the first layer
         return PrefixCache(self.shape.hidden_size, self.dtype, self.device)
 
     def _known_prefix(self, batch: Pass) -> Tensor:
@@ -157,7 +200,8 @@ class Encoder(Backbone):
         block, added = self._weights.blocks[layer], partial(_added, hook, layer)
         looking = h if rows is None else h.index_select(0, rows)
         keep, share = self._kept(batch, numbers, layer, one_row=looking is not h)
-        gathered = self._attend(block, looking, h, batch.merged, added, keep, share)
+        seen = self._distances(layer, batch, numbers, rows)
+        gathered = self._attend(block, looking, h, batch.merged, added, (keep, share), seen)
         gathered = added("attention.context", gathered, gathered)
         attended = added("attention.dense", gathered, F.linear(gathered, *block.attention_out))
         attended = self._drop(attended, batch, numbers, (layer, _ATTENDED))
@@ -226,8 +270,10 @@ class Encoder(Backbone):
     def _embed(self, batch: Pass, numbers: Numbers | None) -> Tensor:
         weights, runs = self._weights, batch.merged.rectangles
         token_ids = torch.cat([one.packed(one.token_ids) for one in runs])
-        positions = torch.cat([one.packed(self._position_ids(one)) for one in runs])
-        h = F.embedding(token_ids, weights.words) + F.embedding(positions, weights.positions)
+        h = F.embedding(token_ids, weights.words)
+        if weights.positions is not None:
+            positions = torch.cat([one.packed(self._position_ids(one)) for one in runs])
+            h = h + F.embedding(positions, weights.positions)
         if self.config.type_vocab_size > 1:
             type_ids = torch.cat([one.packed(one.type_ids) for one in runs])
             h = h + F.embedding(type_ids, _there(weights.types))
@@ -247,8 +293,8 @@ class Encoder(Backbone):
         h: Tensor,
         runs: Pass,
         added: _Added,
-        keep: Sequence[Tensor | None],
-        share: float,
+        kept: tuple[Sequence[Tensor | None], float],
+        seen: _Seen | None,
     ) -> Tensor:
         """Return what the rows of ``looking`` gather from all tokens of their sequences.
 
@@ -258,16 +304,18 @@ class Encoder(Backbone):
             h: All rows, (N, d).
             runs: The rows as few rectangles.
             added: What the lanes add at the layer's sites.
-            keep: Which probabilities of each run are kept, flat; ``None``: all.
-            share: How many of them.
+            kept: Which probabilities of each run are kept, flat (``None``: all), and how many of them.
+            seen: What is added to a run's scores for the distances of tokens; ``None``: nothing is.
         """
+        keep, share = kept
         heads, d = self.config.heads, self.shape.hidden_size
         query, key, value = self._project(block, looking, h)
         query = added("attention.query", looking, query)
         key, value = added("attention.key", h, key), added("attention.value", h, value)
         parts = []
-        for rectangle, own, kept in zip(
-            runs.rectangles, zip(*map(runs.split, (query, key, value)), strict=True), keep, strict=True
+        grids_of_runs = zip(*map(runs.split, (query, key, value)), strict=True)
+        for number, (rectangle, own, flat) in enumerate(
+            zip(runs.rectangles, grids_of_runs, keep, strict=True)
         ):
             sequences, cells = len(rectangle.token_ids), rectangle.cells
             grids = list(own)
@@ -277,11 +325,74 @@ class Encoder(Backbone):
                 grids = [*grids[: 3 - len(whole)], *(spread(one, cells, size) for one in whole)]
             q, k, v = (one.view(sequences, -1, heads, d // heads).transpose(1, 2) for one in grids)
             mask = None if rectangle.mask is None else rectangle.mask[:, None, None, :]
-            chosen = None if kept is None else kept.view(sequences, heads, q.shape[2], k.shape[2])
-            attended = attention(q, k, v, mask, chosen, share)
+            chosen = None if flat is None else flat.view(sequences, heads, q.shape[2], k.shape[2])
+            if seen is None:
+                attended = attention(q, k, v, mask, chosen, share)
+            else:
+                attended = biased_attention(q, k, v, mask, seen(number, q, k), chosen, share)
             gathered = attended.transpose(1, 2).reshape(-1, d)  # (B, H, S or 1, d/H) -> (B·S or B, d)
             parts.append(gathered if cells is None or looking is not h else pick(gathered, cells))
         return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _distances(
+        self, layer: int, batch: Pass, numbers: Numbers | None, rows: Tensor | None
+    ) -> _Seen | None:
+        """Return what a layer's attention adds for the distances of tokens, run by run; ``None``: nothing."""
+        kind, table = self.config.disentangled, self._weights.distances
+        columns = _columns(batch, rows)
+        sizes = [one.token_ids.shape[1] for one in batch.merged.rectangles]
+        if self.config.distance_buckets:
+            return lambda number, q, _: Bias(
+                shared_bias(_there(table), sizes[number], columns[number]), 1 / math.sqrt(q.shape[-1])
+            )
+        if kind is None:
+            return None
+        scale = disentangled_scale(self.shape.hidden_size // self.config.heads, 1 + len(kind.terms))
+        if not kind.looks or not kind.terms:
+            return lambda _, q, __: Bias(q.new_zeros(()), scale)
+        maps = self._positions_of_lanes(layer, batch, numbers)
+        lanes = (
+            _lanes(batch) if len(maps) > 1 else [[(len(one.token_ids), 0)] for one in batch.merged.rectangles]
+        )
+
+        def seen(number: int, q: Tensor, k: Tensor) -> Bias:
+            found = query_rows(disentangled_rows(sizes[number], q.device, kind), columns[number])
+            parts, first = [], 0
+            for count, lane in lanes[number]:
+                own = slice(first, first + count)
+                rows_of_lane = found if columns[number] is None else found[own]
+                parts.append(disentangled_scores(q[own], k[own], *maps[lane], rows_of_lane))
+                first += count
+            return Bias((parts[0] if len(parts) == 1 else torch.cat(parts)) * scale, scale)
+
+        return seen
+
+    def _positions_of_lanes(
+        self, layer: int, batch: Pass, numbers: Numbers | None
+    ) -> list[tuple[Tensor | None, Tensor | None]]:
+        """Return keys and queries of the distances, (H, P, e) each: one pair, or one a lane where lanes drop."""
+        kind, block, d = self.config.disentangled, self._weights.blocks[layer], self.shape.hidden_size
+        assert kind is not None
+        table, p = _there(self._weights.distances), self.config.hidden_dropout
+        if self._weights.distances_norm is not None:
+            table = self._layer_norm(table, self._weights.distances_norm)
+        tables = table.unsqueeze(0)  # (1, P, d)
+        if numbers is not None and p > 0:
+            lanes = len(batch.rectangles)
+            mask, chances = numbers.at(layer, _DISTANCES).keep([table.numel()] * lanes, p)
+            tables = tables * mask.view(lanes, *table.shape) / chances[0]  # (K, P, d)
+        weight, bias = block.qkv
+        key, query = block.position_key, block.position_query
+        if kind.shares_maps:
+            query, key = (weight[:d], bias[:d]), (weight[d : 2 * d], bias[d : 2 * d])
+
+        def mapped(pair: Pair | None, term: str) -> Sequence[Tensor | None]:
+            if pair is None or term not in kind.terms:
+                return [None] * len(tables)
+            found = F.linear(tables, *pair)  # (1 or K, P, d) -> (1 or K, H, P, e)
+            return list(found.view(*found.shape[:2], self.config.heads, -1).transpose(1, 2))
+
+        return list(zip(mapped(key, "c2p"), mapped(query, "p2c"), strict=True))
 
     def _kept(
         self, batch: Pass, numbers: Numbers | None, layer: int, *, one_row: bool
@@ -320,6 +431,35 @@ class Encoder(Backbone):
 
     def _layer_norm(self, x: Tensor, norm: Pair) -> Tensor:
         return F.layer_norm(x, x.shape[-1:], *norm, eps=self.config.layer_norm_eps)
+
+
+def _columns(batch: Pass, rows: Tensor | None) -> Sequence[Tensor | None]:
+    """Return the column of each sequence's wanted row, run by run, (B,) each; ``None``: all rows are wanted."""
+    runs = batch.merged.rectangles
+    if rows is None:
+        return [None] * len(runs)
+    starts, first = [], 0
+    for one in runs:
+        starts.append(one.starts + first)
+        first += one.tokens
+    return torch.split(rows - torch.cat(starts), [len(one) for one in starts])
+
+
+def _lanes(batch: Pass) -> list[list[tuple[int, int]]]:
+    """Return of each run how many sequences each of its lanes has, with the lane's number."""
+    left = [(len(one.token_ids), lane) for lane, one in enumerate(batch.rectangles)]
+    found = []
+    for run in batch.merged.rectangles:
+        own: list[tuple[int, int]] = []
+        while sum(count for count, _ in own) < len(run.token_ids):
+            own.append(left.pop(0))
+        found.append(own)
+    return found
+
+
+def _both(pair: Pair | None) -> Pair:
+    assert pair is not None
+    return pair
 
 
 def _there(tensor: Tensor | None) -> Tensor:

@@ -47,8 +47,8 @@ class EncoderFamily(BackboneFamily):
     def outline(self, architecture: str, layers: int, hidden_size: int, **known: int) -> BackboneShape:
         """Return the shape of a model of stated size; the feed-forward block is nearly always four times as wide."""
         rules = ARCHITECTURES[architecture]
-        # Where tables may have a width of their own, their rows do not tell how many weights they have.
-        rows = None if rules.projection else known.get("embedding_rows")
+        # Where tables may have a width of their own, or attention has a table, these numbers do not tell all weights.
+        rows = None if rules.projection or rules.relative else known.get("embedding_rows")
         return encoder_shape(layers, hidden_size, 4 * hidden_size, rows, pooled=rules.pooled)
 
     def holds(self, tensor: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 
 from adapterlab.plugin import TensorHeader
-from adapterlab_encoder.architectures import ARCHITECTURES
+from adapterlab_encoder.architectures import ARCHITECTURES, LayerNames
 from adapterlab_encoder.config import EncoderConfig
 
 _PREFIXES = ("", *dict.fromkeys(one.prefix for one in ARCHITECTURES.values()))
@@ -18,6 +18,7 @@ WORDS = "embeddings.word_embeddings.weight"
 POSITIONS = "embeddings.position_embeddings.weight"
 TYPES = "embeddings.token_type_embeddings.weight"
 EMBEDDING_NORM = "embeddings.LayerNorm"
+CONVOLUTION, CONVOLUTION_NORM = "encoder.conv.conv", "encoder.conv.LayerNorm"
 
 Shape = tuple[int | None, ...]
 """``None``: any size."""
@@ -27,15 +28,20 @@ def tensor_shapes(config: EncoderConfig) -> dict[str, Shape]:
     """Return the shape of every tensor the encoder reads, by its Hugging Face name without a prefix."""
     d, inner, width = config.shape.hidden_size, config.intermediate_size, config.embedding_width
     rules = config.rules
-    shapes: dict[str, Shape] = {WORDS: (None, width), POSITIONS: (config.max_positions, width)}
+    shapes: dict[str, Shape] = {WORDS: (None, width)}
+    if config.adds_positions:
+        shapes[POSITIONS] = (config.max_positions, width)
     if config.type_vocab_size:
         shapes[TYPES] = (config.type_vocab_size, width)
     shapes |= _pair(EMBEDDING_NORM, width if rules.projects_normed else d)
     if config.embedding_size is not None:
         map_shapes = _pair(f"{rules.projection}", d, width)
         shapes |= map_shapes if rules.projects_normed else dict([*map_shapes.items()][:1])
+    shapes |= _distance_shapes(config)
     for layer in range(config.shape.layers):
         names = rules.layer.of(layer)
+        for name in position_maps(config, names).values():
+            shapes |= _pair(name, d, d)
         for name in (names.query, names.key, names.value, names.attention_out):
             shapes |= _pair(name, d, d)
         shapes |= {
@@ -45,6 +51,32 @@ def tensor_shapes(config: EncoderConfig) -> dict[str, Shape]:
             **_pair(names.norm, d),
         }
     return shapes
+
+
+def _distance_shapes(config: EncoderConfig) -> dict[str, Shape]:
+    """Return the shapes of what all layers share besides the embeddings."""
+    shapes: dict[str, Shape] = {}
+    rules, d = config.rules, config.shape.hidden_size
+    kind, convolution = config.disentangled, config.convolution
+    if config.distance_buckets:
+        shapes[f"{rules.relative_table}"] = (config.distance_buckets, config.heads)
+    if kind is not None and kind.looks:
+        shapes[f"{rules.relative_table}"] = (2 * kind.span, d)
+    if kind is not None and kind.normed:
+        shapes |= _pair(f"{rules.relative_norm}", d)
+    if convolution is not None:
+        shapes |= _pair(CONVOLUTION, d, d // convolution.groups, convolution.kernel)
+        shapes |= _pair(CONVOLUTION_NORM, d)
+    return shapes
+
+
+def position_maps(config: EncoderConfig, names: LayerNames) -> dict[str, str]:
+    """Return the names of a layer's own maps of distances, by the term of its scores that each is of."""
+    kind = config.disentangled
+    if kind is None or not kind.looks or kind.shares_maps:
+        return {}
+    known = {"c2p": names.position_key, "p2c": names.position_query}
+    return {term: name for term, name in known.items() if term in kind.terms}
 
 
 def name_in(tensors: Container[str], name: str) -> str | None:

@@ -16,6 +16,8 @@ from adapterlab.plugin import BackboneError, Tensors
 from adapterlab_encoder.architectures import LayerNames
 from adapterlab_encoder.config import EncoderConfig
 from adapterlab_encoder.tensors import (
+    CONVOLUTION,
+    CONVOLUTION_NORM,
     EMBEDDING_NORM,
     POSITIONS,
     TYPES,
@@ -23,6 +25,7 @@ from adapterlab_encoder.tensors import (
     fits,
     missing,
     name_in,
+    position_maps,
     shown,
     tensor_shapes,
 )
@@ -44,10 +47,13 @@ class Block:
     up: Pair
     down: Pair
     norm: Pair
+    position_key: Pair | None = None
+    """Of a DeBERTa that maps distances otherwise than contents."""
+    position_query: Pair | None = None
 
     @classmethod
-    def read(cls, read: Read, names: LayerNames) -> Block:
-        """Read one layer by the names of its parts."""
+    def read(cls, read: Read, names: LayerNames, maps: Mapping[str, str]) -> Block:
+        """Read one layer by the names of its parts, and of its maps of distances."""
 
         def pair(name: str) -> Pair:
             return read(f"{name}.weight"), read(f"{name}.bias")
@@ -60,12 +66,16 @@ class Block:
             up=pair(names.up),
             down=pair(names.down),
             norm=pair(names.norm),
+            position_key=pair(maps["c2p"]) if "c2p" in maps else None,
+            position_query=pair(maps["p2c"]) if "p2c" in maps else None,
         )
 
     def named(self, names: LayerNames) -> dict[str, Pair]:
         """Return the layer's weights by the names of its parts."""
         thirds = zip(self.qkv[0].chunk(3), self.qkv[1].chunk(3), strict=True)
+        positions = {names.position_key: self.position_key, names.position_query: self.position_query}
         return {
+            **{name: pair for name, pair in positions.items() if pair is not None},
             **dict(zip((names.query, names.key, names.value), thirds, strict=True)),
             names.attention_out: self.attention_out,
             names.attention_norm: self.attention_norm,
@@ -80,13 +90,20 @@ class Weights:
     """All weights of an encoder."""
 
     words: Tensor
-    positions: Tensor
+    positions: Tensor | None
+    """``None``: only attention knows of positions."""
     types: Tensor | None
     """``None``: the model tells no token types apart."""
     norm: Pair
     """After the embeddings."""
     projection: tuple[Tensor, Tensor | None] | None
     """From the width of the embeddings to the model's, with its bias if it has one; ``None``: they are equal."""
+    distances: Tensor | None
+    """What attention knows of distances: MPNet's biases, (buckets, H), or DeBERTa's table, (P, d)."""
+    distances_norm: Pair | None
+    convolution: Pair | None
+    """Of a DeBERTa, (d, d / groups, kernel) and (d,)."""
+    convolution_norm: Pair | None
     blocks: tuple[Block, ...]
 
     @classmethod
@@ -97,17 +114,23 @@ class Weights:
         def maybe(name: str) -> Tensor | None:
             return read(name) if name in wanted else None
 
+        def maybe_pair(name: str | None) -> Pair | None:
+            return (read(f"{name}.weight"), read(f"{name}.bias")) if f"{name}.weight" in wanted else None
+
         projection = config.rules.projection
+        layers = map(config.rules.layer.of, range(config.shape.layers))
         matrix = None if projection is None else maybe(f"{projection}.weight")
         return cls(
             words=read(WORDS),
-            positions=read(POSITIONS),
+            positions=maybe(POSITIONS),
             types=maybe(TYPES),
             norm=(read(f"{EMBEDDING_NORM}.weight"), read(f"{EMBEDDING_NORM}.bias")),
             projection=None if matrix is None else (matrix, maybe(f"{projection}.bias")),
-            blocks=tuple(
-                Block.read(read, config.rules.layer.of(layer)) for layer in range(config.shape.layers)
-            ),
+            distances=maybe(f"{config.rules.relative_table}"),
+            distances_norm=maybe_pair(config.rules.relative_norm),
+            convolution=maybe_pair(CONVOLUTION),
+            convolution_norm=maybe_pair(CONVOLUTION_NORM),
+            blocks=tuple(Block.read(read, names, position_maps(config, names)) for names in layers),
         )
 
     def to(self, *, dtype: torch.dtype, device: torch.device | str) -> Weights:
@@ -127,10 +150,22 @@ class Weights:
 
     def named(self, config: EncoderConfig) -> Tensors:
         """Return copies of all tensors by their Hugging Face names, without a model prefix."""
-        found: dict[str, Tensor | None] = {WORDS: self.words, POSITIONS: self.positions, TYPES: self.types}
+        rules = config.rules
+        found: dict[str, Tensor | None] = {
+            WORDS: self.words,
+            POSITIONS: self.positions,
+            TYPES: self.types,
+            f"{rules.relative_table}": self.distances,
+        }
         pairs: dict[str, tuple[Tensor, Tensor | None]] = {EMBEDDING_NORM: self.norm}
-        if self.projection is not None:
-            pairs[f"{config.rules.projection}"] = self.projection
+        for name, pair in {
+            rules.projection: self.projection,
+            rules.relative_norm: self.distances_norm,
+            CONVOLUTION: self.convolution,
+            CONVOLUTION_NORM: self.convolution_norm,
+        }.items():
+            if pair is not None:
+                pairs[f"{name}"] = pair
         for layer, block in enumerate(self.blocks):
             pairs |= block.named(config.rules.layer.of(layer))
         for name, (weight, bias) in pairs.items():

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from adapterlab.contracts import BackboneFamilyContract
 from adapterlab.records import Reads
 from adapterlab.train.passes import Pass, gather
+from adapterlab.train.rng import Numbers
 from adapterlab_encoder.loading import from_model, load
 from adapterlab_encoder.plugin import ENCODER
 from tiny_models import random_examples
@@ -48,6 +49,27 @@ def _electra(draw):
     return {"embedding_size": draw(st.sampled_from([6, 12])), "type_vocab_size": 2}
 
 
+@st.composite
+def _deberta(draw):
+    positions = draw(st.booleans())
+    own = {
+        "type_vocab_size": draw(st.sampled_from([0, 2])),
+        "relative_attention": draw(st.booleans()) or not positions,
+        "pos_att_type": draw(st.sampled_from(["c2p|p2c", ["p2c"], ["c2p"], "p2c|c2p", None])),
+        "position_biased_input": positions,
+        "share_att_key": draw(st.booleans()),
+        "norm_rel_ebd": draw(st.sampled_from(["none", "layer_norm"])),
+        "max_relative_positions": draw(st.sampled_from([-1, 10, 16])),
+        "position_buckets": draw(st.sampled_from([-1, 4, 6, 8])),
+    }
+    optional = {
+        "embedding_size": draw(st.sampled_from([None, 6])),
+        "conv_kernel_size": draw(st.sampled_from([None, 3, 5])),
+        "conv_act": draw(st.sampled_from([None, "gelu"])),
+    }
+    return own | {name: one for name, one in optional.items() if one is not None}
+
+
 DISTILBERT = {
     "hidden_size": "dim",
     "num_hidden_layers": "n_layers",
@@ -58,12 +80,11 @@ DISTILBERT = {
     "attention_probs_dropout_prob": "attention_dropout",
 }
 OWN = {
-    "bert": st.just({"pad_token_id": 0, "type_vocab_size": 2}),
-    "roberta": _behind_padding(),
-    "xlm-roberta": _behind_padding(),
     "camembert": _behind_padding(),
     "electra": _electra(),
     "distilbert": st.just({}),
+    "mpnet": st.fixed_dictionaries({"relative_attention_num_buckets": st.sampled_from([32, 35])}),
+    "deberta-v2": _deberta(),
 }
 """Settings that only some architectures have."""
 
@@ -108,12 +129,24 @@ def _types(model, rectangle):
 
 
 @pytest.mark.parametrize("architecture", OWN)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(data=st.data(), size=sizes(), seed=st.integers(0, 99))
 def test_packed_rows_of_several_lanes_are_as_in_transformers(architecture, data, size, seed):
+    check_packed_rows(architecture, data, size, seed)
+
+
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None)
+@given(data=st.data(), size=sizes(), seed=st.integers(0, 99))
+def test_debertas_of_many_kinds_are_as_in_transformers(data, size, seed):
+    check_packed_rows("deberta-v2", data, size, seed)
+
+
+def check_packed_rows(architecture, data, size, seed):
+    """Check states of all rows and of wanted ones, counted weights and their names."""
     model = model_of(config_values(architecture, size, data.draw(OWN[architecture])), seed)
     ours = from_model(model)
-    lanes = [rows_of(seed), rows_of(seed + 1, longest=7, rows=3)]
+    lanes = [rows_of(seed, longest=data.draw(st.sampled_from([8, 28]))), rows_of(seed + 1, longest=7, rows=3)]
     batch = Pass(tuple(lanes))
     wanted = torch.cat([answers_of(model, one) for one in lanes])
     torch.testing.assert_close(ours.forward(batch), wanted, rtol=0, atol=1e-10)
@@ -132,14 +165,18 @@ def small(architecture, **own):
         "num_attention_heads": 2, "hidden_size": 8, "num_hidden_layers": 2, "intermediate_size": 12,
         "max_position_embeddings": 40,
     }  # fmt: skip
-    special = {"electra": {"embedding_size": 6}}.get(architecture, {})
+    special = {
+        "electra": {"embedding_size": 6},
+        "deberta-v2": {
+            "relative_attention": True, "pos_att_type": "p2c|c2p", "position_biased_input": False,
+            "norm_rel_ebd": "layer_norm", "position_buckets": 6, "max_relative_positions": -1,
+            "conv_kernel_size": 3, "embedding_size": 6,
+        },
+    }.get(architecture, {})  # fmt: skip
     return config_values(architecture, size, {**special, **own})
 
 
-NEW = [one for one in OWN if one not in ("bert", "roberta", "xlm-roberta")]
-
-
-@pytest.mark.parametrize("architecture", NEW)
+@pytest.mark.parametrize("architecture", OWN)
 def test_left_padding_gives_what_transformers_gives(architecture):
     model = model_of(small(architecture))
     ids = torch.randint(2, VOCABULARY, (3, 9), generator=torch.Generator().manual_seed(1))
@@ -163,7 +200,7 @@ class _LowRank:
             for _ in range(layers)
         ]
 
-    def __call__(self, site, layer, x, y):
+    def __call__(self, _, layer, x, __):
         b, a = self.pairs[layer]
         return x @ a.T @ b.T
 
@@ -176,7 +213,7 @@ LINEAR = {
 
 
 @pytest.mark.parametrize("site", LINEAR)
-@pytest.mark.parametrize("architecture", NEW)
+@pytest.mark.parametrize("architecture", OWN)
 def test_an_addition_at_a_site_is_an_addition_to_that_map(architecture, site):
     """LoRA at a site is transformers' model with ``W + B A`` in the place of ``W``."""
     model = model_of(small(architecture))
@@ -191,7 +228,38 @@ def test_an_addition_at_a_site_is_an_addition_to_that_map(architecture, site):
     torch.testing.assert_close(got, answers_of(model, rectangle), rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("architecture", NEW)
+@pytest.mark.parametrize("architecture", OWN)
+def test_gradients_of_every_tensor_are_as_in_transformers(architecture):
+    """Full fine-tuning trains all of them: distances, their maps, the convolution."""
+    model = model_of(small(architecture))
+    ours, rectangle = from_model(model), rows_of(2)
+    weights = {name: one.requires_grad_() for name, one in ours.weights().items()}
+    direction = torch.randn(rectangle.tokens, 8, dtype=torch.float64)
+    (ours.with_weights(weights).forward(Pass((rectangle,))) * direction).sum().backward()
+    mask = torch.arange(rectangle.token_ids.shape[1])[None] < rectangle.lengths[:, None]
+    types = {"token_type_ids": rectangle.type_ids} if getattr(model.config, "type_vocab_size", 0) > 1 else {}
+    ids = torch.where(mask, rectangle.token_ids, model.config.pad_token_id)
+    (model(ids, attention_mask=mask.long(), **types).last_hidden_state[mask] * direction).sum().backward()
+    for name, parameter in model.named_parameters():
+        if name in weights:
+            torch.testing.assert_close(weights[name].grad, parameter.grad, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("own", [{}, {"share_att_key": True, "conv_kernel_size": 0}], ids=["v2", "v3"])
+def test_what_a_lane_drops_of_distances_is_its_own(own):
+    values = small("deberta-v2", **own) | {"hidden_dropout_prob": 0.3, "attention_probs_dropout_prob": 0.3}
+    ours = from_model(model_of(values))
+    lanes = [rows_of(1), rows_of(2, longest=20, rows=3), rows_of(3, longest=6, rows=2)]
+    together = Pass(tuple(lanes))
+    got = ours.forward(together, None, Numbers([5, 6, 7], ours.device))
+    for lane, (rectangle, rows) in enumerate(zip(lanes, together.slices, strict=True)):
+        alone = ours.forward(Pass((rectangle,)), None, Numbers([5 + lane], ours.device))
+        torch.testing.assert_close(got[rows], alone, rtol=0, atol=1e-10)
+    mean = torch.stack([ours.forward(together, None, Numbers([n, n, n], ours.device)) for n in range(3)])
+    assert not torch.allclose(mean[0], mean[1])
+
+
+@pytest.mark.parametrize("architecture", OWN)
 @pytest.mark.parametrize("auto", ["SequenceClassification", "MaskedLM", "TokenClassification"])
 def test_weights_under_a_heads_prefix_are_found(architecture, auto, tmp_path):
     config = transformers.AutoConfig.for_model(**small(architecture))
@@ -206,10 +274,12 @@ def test_weights_under_a_heads_prefix_are_found(architecture, auto, tmp_path):
     torch.testing.assert_close(got, answers_of(body, rectangle), rtol=0, atol=1e-10)
 
 
-ENCODER_PREFIXES = {"camembert": "roberta.", "electra": "electra.", "distilbert": "distilbert."}
+ENCODER_PREFIXES = {
+    "camembert": "roberta.", "electra": "electra.", "distilbert": "distilbert.", "mpnet": "mpnet.", "deberta-v2": "deberta.",
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("architecture", NEW)
+@pytest.mark.parametrize("architecture", OWN)
 def test_absent_values_are_transformers_own_defaults(architecture):
     theirs = transformers.AutoConfig.for_model(architecture)
     stated = {"model_type": architecture}
@@ -235,3 +305,17 @@ class TestElectra(_Contract):
 
 class TestDistilbert(_Contract):
     config = small("distilbert")
+
+
+class TestMpnet(_Contract):
+    config = small("mpnet")
+
+
+class TestDeberta(_Contract):
+    config = small("deberta-v2")
+
+
+class TestDebertaV3(_Contract):
+    """As DeBERTa-v3 is published: shared maps, no convolution."""
+
+    config = small("deberta-v2", share_att_key=True, conv_kernel_size=0)
