@@ -32,6 +32,7 @@ TOKENIZER_PARTS = (
     "sentencepiece.bpe.model",
     "special_tokens_map.json",
     "spiece.model",
+    "spm.model",
     "tokenizer_config.json",
     "vocab.json",
     "vocab.txt",
@@ -41,9 +42,9 @@ _PROBES = (("a b, 1 \u4e2d \U0001f600 zzqx",), ("a b", "zzqx"))
 """Texts of one and of two parts, with words that no vocabulary has."""
 _PROBE_VERSION = 2
 """Raise it when tokenizers are asked something else: what was found is found anew."""
-_SENTENCEPIECE = ("sentencepiece.bpe.model", "spiece.model")
+_SENTENCEPIECE = ("sentencepiece.bpe.model", "spiece.model", "spm.model")
 _READABLE_VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json")
-VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model")
+VOCABULARIES = (*_READABLE_VOCABULARIES, *_SENTENCEPIECE)
 """Files any one of which makes a tokenizer."""
 
 

@@ -232,4 +232,9 @@ def backbone_family(architecture: str) -> BackboneFamily:
         if architecture in family.architectures:
             return family
     known = tuple(sorted(name for family in families for name in family.architectures))
-    raise NotFoundError(f"no backbone family runs {architecture!r} models", remedy=near(architecture, known))
+    # No "did you mean": the type is a model's own, and one that is edited would have its weights read as another's.
+    raise NotFoundError(
+        f"no backbone family runs {architecture!r} models",
+        remedy=f"Use a model of one of these types: {', '.join(known)}; another one needs a backbone family of its own "
+        "(docs/extending/backbone_families.md).",
+    )

@@ -180,6 +180,16 @@ def test_a_folder_that_is_no_backbone_is_refused(model_folder, cache, damage, sa
         _facts(model_folder, cache)
 
 
+@pytest.mark.parametrize("kind", ["distilroberta", "debarta", "bertt"])
+def test_a_models_type_is_never_said_to_be_another(model_folder, cache, kind):
+    """Whoever edits it has the weights read as another model's."""
+    _config(model_type=kind)(model_folder)
+    with pytest.raises(BackboneError, match=f"no backbone family runs '{kind}'") as caught:
+        _facts(model_folder, cache)
+    assert "Did you mean" not in caught.value.remedy
+    assert "bert, " in caught.value.remedy
+
+
 def test_a_missing_folder_is_not_found(tmp_path, cache):
     with pytest.raises(NotFoundError, match="no folder") as caught:
         _facts(tmp_path / "absent", cache)

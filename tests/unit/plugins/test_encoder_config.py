@@ -94,6 +94,12 @@ def test_a_config_without_defaults_written_runs_as_in_transformers(architecture,
 
 # -- refused where a sweep is planned -----------------------------------------------------------------
 
+_TYPED = {
+    "electra": {"model_type": "electra", "embedding_size": 8},
+    "distilbert": {"model_type": "distilbert", "dim": 8, "n_heads": 2},
+    "mpnet": {"model_type": "mpnet"},
+    "deberta-v2": {"model_type": "deberta-v2", "relative_attention": True},
+}
 REFUSED = [
     ({"is_decoder": True}, "is_decoder = True"),
     ({"add_cross_attention": True}, "add_cross_attention = True"),
@@ -113,6 +119,32 @@ REFUSED = [
     ({"attention_probs_dropout_prob": -0.1}, "attention_probs_dropout_prob"),
     ({"pad_token_id": "x"}, "pad_token_id"),
     ({"pad_token_id": -1}, "pad_token_id"),
+    ({"type_vocab_size": 0}, "type_vocab_size is 0, expected a positive whole number"),
+    *(
+        (_TYPED[name] | change, says)
+        for name, change, says in [
+            ("electra", {"embedding_size": 0}, "embedding_size is 0"),
+            ("electra", {"is_decoder": True}, "electra with is_decoder = True"),
+            ("distilbert", {"n_heads": 3}, "n_heads = 3 does not divide dim = 8"),
+            ("distilbert", {"activation": "laplace"}, "activation = 'laplace' is not supported"),
+            ("distilbert", {"dropout": 1.5}, "dropout is 1.5"),
+            ("mpnet", {"relative_attention_num_buckets": 16}, "expected at least 32"),
+            (
+                "deberta-v2",
+                {"pos_att_type": "p2p|c2p"},
+                "pos_att_type = 'p2p|c2p' is not supported; known: c2p, p2c",
+            ),
+            ("deberta-v2", {"pos_att_type": [1]}, "pos_att_type = [1]"),
+            ("deberta-v2", {"attention_head_size": 3}, "attention_head_size = 3"),
+            ("deberta-v2", {"position_buckets": 1}, "position_buckets is 1"),
+            ("deberta-v2", {"position_buckets": 500}, "leaves no distance"),
+            ("deberta-v2", {"norm_rel_ebd": None}, "norm_rel_ebd is None"),
+            ("deberta-v2", {"share_att_key": 1}, "share_att_key is 1, expected true or false"),
+            ("deberta-v2", {"max_relative_positions": "9"}, "max_relative_positions is '9'"),
+            ("deberta-v2", {"conv_kernel_size": 4}, "conv_kernel_size = 4"),
+            ("deberta-v2", {"conv_kernel_size": 3, "conv_act": "laplace"}, "conv_act = 'laplace'"),
+        ]
+    ),
     ({"model_type": "roberta", "pad_token_id": 63}, "leaves no position behind pad_token_id = 63"),
 ]
 
@@ -129,6 +161,7 @@ def test_what_cannot_run_is_refused_where_a_sweep_is_planned(model_folder, cache
         backbone_facts(spec, folder=model_folder.parent, cache=cache, download=False)
     assert says in caught.value.message
     assert str(path) in caught.value.message
+    assert caught.value.remedy
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
