@@ -22,6 +22,10 @@ _NAMES = {
     "bert": HubNames("bert.", "BertAdapterModel", _POOLED, ("classifier", "pooler")),
     "roberta": HubNames("roberta.", "RobertaAdapterModel", _TWO_LAYERS, ("classifier",)),
     "xlm-roberta": HubNames("roberta.", "XLMRobertaAdapterModel", _TWO_LAYERS, ("classifier",)),
+    "camembert": HubNames("roberta.", None, _TWO_LAYERS, ("classifier",)),
+    # Their classifiers in transformers have another activation than ours.
+    "electra": HubNames("electra.", "ElectraAdapterModel", {}, ()),
+    "deberta-v2": HubNames("deberta.", "DebertaV2AdapterModel", {}, (), maps_like_bert=False),
 }
 
 

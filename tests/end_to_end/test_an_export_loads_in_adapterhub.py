@@ -42,7 +42,7 @@ class Loaded:
     version: str
 
 
-@pytest.fixture(scope="module", params=["bert", "roberta", "xlm-roberta"])
+@pytest.fixture(scope="module", params=["bert", "roberta", "xlm-roberta", "electra", "deberta-v2"])
 def loaded(request, hub_python, tmp_path_factory) -> Loaded:  # noqa: F811 - the fixture
     """Export everything, then load all of it into one model in the other environment."""
     folder = tmp_path_factory.mktemp(request.param)

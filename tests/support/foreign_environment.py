@@ -17,6 +17,7 @@ from filelock import FileLock
 
 from adapterlab.train.passes import gather
 from tiny_models import random_examples
+from tiny_trained import LIKE_ROBERTA
 
 CONSTRAINTS = Path(__file__).parents[1] / "end_to_end" / "adapterhub-constraints.txt"
 # torch is named in the same command, so that no other build of it is fetched.
@@ -56,8 +57,8 @@ def batch(architecture):
     """The rows as transformers wants them: padded, with masks."""
     rectangle = gather(ROWS, np.arange(len(ROWS)))
     mask = torch.arange(rectangle.token_ids.shape[1])[None] < rectangle.lengths[:, None]
-    pad = 0 if architecture == "bert" else 1
-    types = rectangle.type_ids if architecture == "bert" else torch.zeros_like(rectangle.type_ids)
+    pad = 1 if architecture in LIKE_ROBERTA else 0
+    types = torch.zeros_like(rectangle.type_ids) if architecture in LIKE_ROBERTA else rectangle.type_ids
     ids = torch.where(mask, rectangle.token_ids.clamp(min=4), pad)
     return {
         "input_ids": ids.tolist(),
@@ -68,5 +69,5 @@ def batch(architecture):
 
 def rows_of(architecture):
     """The same rows as the engine takes them."""
-    types = ROWS.type_ids if architecture == "bert" else 0 * ROWS.type_ids
+    types = 0 * ROWS.type_ids if architecture in LIKE_ROBERTA else ROWS.type_ids
     return type(ROWS)(ROWS.token_ids.clip(min=4), types, ROWS.offsets, ROWS.labels)

@@ -26,6 +26,8 @@ from tiny_world import WORDS
 HIDDEN, LAYERS = 32, 2
 COMBINERS = ("scalearn", "scalearn_uniform", "scalearn_pp", "scalearn_uniform_pp")
 MAX_LENGTH = 24
+LIKE_ROBERTA = ("roberta", "xlm-roberta", "camembert")
+"""Architectures that start positions behind the padding token's id, and have one kind of segment."""
 SHAPE = encoder_shape(LAYERS, HIDDEN, 2 * HIDDEN)
 
 
@@ -56,7 +58,7 @@ def write_backbone(folder: Path, architecture: str = "bert", *, layers: int = LA
     import transformers
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-    roberta = architecture != "bert"
+    roberta = architecture in LIKE_ROBERTA
     special = ["<s>", "<pad>", "</s>", "<unk>"] if roberta else ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
     unknown = "<unk>" if roberta else "[UNK]"
     vocabulary = {word: index for index, word in enumerate([*special, *WORDS, ".", "?"])}
@@ -69,25 +71,28 @@ def write_backbone(folder: Path, architecture: str = "bert", *, layers: int = LA
     )
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
-    config_class, model_class = {
-        "bert": (transformers.BertConfig, transformers.BertModel),
-        "roberta": (transformers.RobertaConfig, transformers.RobertaModel),
-        "xlm-roberta": (transformers.XLMRobertaConfig, transformers.XLMRobertaModel),
-    }[architecture]
+    own = {
+        "electra": {"embedding_size": HIDDEN // 2},
+        "distilbert": {"hidden_dim": 2 * HIDDEN},
+        "deberta-v2": {
+            "type_vocab_size": 0, "relative_attention": True, "pos_att_type": "p2c|c2p", "share_att_key": True,
+            "norm_rel_ebd": "layer_norm", "position_buckets": 8, "position_biased_input": False,
+        },
+    }.get(architecture, {})  # fmt: skip
+    sizes = {
+        "vocab_size": len(vocabulary),
+        "hidden_size": HIDDEN,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+        "intermediate_size": 2 * HIDDEN,
+        "max_position_embeddings": 64,
+        "type_vocab_size": 1 if roberta else 2,
+        "pad_token_id": 1 if roberta else 0,
+    }
+    config = transformers.AutoConfig.for_model(architecture, **{**sizes, **own})
     torch.manual_seed(seed)
-    model = model_class(
-        config_class(
-            vocab_size=len(vocabulary),
-            hidden_size=HIDDEN,
-            num_hidden_layers=layers,
-            num_attention_heads=4,
-            intermediate_size=2 * HIDDEN,
-            max_position_embeddings=64,
-            type_vocab_size=1 if roberta else 2,
-            pad_token_id=1 if roberta else 0,
-        ),
-        add_pooling_layer=False,
-    )
+    pooled = {} if architecture in ("electra", "deberta-v2", "distilbert") else {"add_pooling_layer": False}
+    model = transformers.AutoModel.from_config(config, **pooled)
     for parameter in model.parameters():
         parameter.data += 0.05 * torch.randn_like(parameter)
     model.save_pretrained(folder)

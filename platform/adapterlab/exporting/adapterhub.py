@@ -119,9 +119,39 @@ def names_of(architecture: str) -> HubNames:
     if names is None:
         raise UsageError(
             f"{architecture} models have no adapters in AdapterHub or PEFT that are known here",
-            remedy=f"Exports are for {', '.join(architectures())}.",
+            remedy=f"Exports are for {', '.join(architectures())}; `platform predict` runs what was trained as it is.",
         )
     return names
+
+
+def names_with_maps(architecture: str) -> HubNames:
+    """Return what other libraries call the parts of an architecture, whose linear maps are named.
+
+    Raises:
+        UsageError: They do not know it, or call its linear maps otherwise than BERT's.
+    """
+    names = names_of(architecture)
+    if not names.maps_like_bert:
+        raise UsageError(
+            f"LoRA and (IA)³ on {architecture} models are not written for other libraries",
+            remedy="`platform predict` runs what was trained as it is; bottleneck adapters can be exported.",
+        )
+    return names
+
+
+def adapter_class(architecture: str) -> str:
+    """Return AdapterHub's model class.
+
+    Raises:
+        UsageError: It has none.
+    """
+    name = names_of(architecture).adapter_class
+    if name is None:
+        raise UsageError(
+            f"AdapterHub's adapters has no {architecture} models",
+            remedy="A LoRA of this backbone is written for PEFT; `platform predict` runs any adapter as it is.",
+        )
+    return name
 
 
 def adapter_config(
@@ -268,7 +298,7 @@ def about(name: str, architecture: str, model_name: str, hidden_size: int) -> di
     """Return what every config says besides its settings."""
     return {
         "hidden_size": hidden_size,
-        "model_class": names_of(architecture).adapter_class,
+        "model_class": adapter_class(architecture),
         "model_name": model_name,
         "model_type": architecture,
         "name": name,

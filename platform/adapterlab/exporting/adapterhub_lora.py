@@ -139,7 +139,7 @@ def ia3_config(
 
 def ia3_tensors(tensors: Tensors, name: str, architecture: str) -> Tensors:
     """Return our factors under the library's names, (e, 1)."""
-    prefix = hub.names_of(architecture).prefix
+    prefix = hub.names_with_maps(architecture).prefix
     found: Tensors = {}
     for key, tensor in tensors.items():
         _, layer, rest = key.split(".", 2)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from adapterlab.errors import BackboneError, DataError, NotFoundError
+from adapterlab.errors import BackboneError, DataError, NotFoundError, UsageError
 from adapterlab.exporting import adapterhub as hub
 from adapterlab.exporting.adapter_folder import read_json, weights_of
 from adapterlab.exporting.classifiers import Classifier, read_classifier
@@ -141,7 +141,8 @@ def _prefixes() -> tuple[str, ...]:
 
 def architectures_with(prefix: str) -> tuple[str, ...]:
     """Return the values of ``model_type`` whose models have a prefix, or all where there is none."""
-    return tuple(name for name in hub.architectures() if prefix in ("", hub.names_of(name).prefix))
+    known = {name: hub.names_of(name) for name in hub.architectures()}
+    return tuple(name for name, one in known.items() if one.maps_like_bert and prefix in ("", one.prefix))
 
 
 def unnamed_labels(head: Classifier) -> tuple[str, ...]:
@@ -241,18 +242,30 @@ def peft_tensors(tensors: Tensors, head: Tensors | None, architecture: str) -> T
     for key, tensor in tensors.items():
         match = _OURS.fullmatch(key)
         assert match is not None, key
-        place = f"{hub.names_of(architecture).prefix}{module(int(match['layer']), match['site'])}"
+        place = f"{hub.names_with_maps(architecture).prefix}{module(int(match['layer']), match['site'])}"
         found[f"{_ROOT}{place}.lora_{match['part'].upper()}.weight"] = tensor
     return {**found, **head_tensors(head, architecture)}
 
 
 def head_tensors(head: Tensors | None, architecture: str) -> Tensors:
-    """Return our head's tensors under PEFT's names; none where there is no head."""
+    """Return our head's tensors under PEFT's names; none where there is no head.
+
+    Raises:
+        UsageError: The architecture's classifier in transformers, where PEFT keeps a head, computes something else.
+    """
+    if not head:
+        return {}
+    classifier = hub.names_of(architecture).classifier
+    if not classifier:
+        raise UsageError(
+            f"PEFT keeps a head in transformers' own classifier, and that of {architecture} models computes something "
+            "else than ours",
+            remedy="`platform predict` runs what was trained as it is; bottleneck adapters can be exported.",
+        )
     return {
         f"{_ROOT}{theirs}.{kind}": head[f"{ours}.{kind}"]
-        for ours, theirs in (hub.names_of(architecture).classifier.items() if head else ())
+        for ours, theirs in classifier.items()
         for kind in ("weight", "bias")
-        if head
     }
 
 
@@ -350,7 +363,7 @@ def read_lora(folder: Path) -> FolderLora:
 
 def _architecture(prefixes: set[str], found: Tensors, where: str) -> str:
     """Return a ``model_type`` with the names of the tensors; some architectures share theirs."""
-    known = [name for name in hub.architectures() if prefixes <= {hub.names_of(name).prefix, ""}]
+    known = [name for name in architectures_with("") if prefixes <= {hub.names_of(name).prefix, ""}]
     if not known or len(prefixes) != 1:
         raise DataError(f"{where}: nothing at a known encoder's linear maps: {', '.join(list(found)[:4])}")
     return known[0]

@@ -114,7 +114,7 @@ def config(sites: Iterable[str], *, base_model: str, architecture: str, has_head
 
 def peft_tensors(tensors: Tensors, sites: Iterable[str], head: Tensors | None, architecture: str) -> Tensors:
     """Return our tensors under PEFT's names, the head's inside the whole model's: (e, 1) or, of inputs, (1, i)."""
-    prefix = hub.names_of(architecture).prefix
+    prefix = hub.names_with_maps(architecture).prefix
     chosen = list(sites)
     found: Tensors = {}
     for key, tensor in tensors.items():

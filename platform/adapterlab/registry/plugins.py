@@ -273,12 +273,15 @@ class HubNames:
 
     prefix: str
     """What a model with a head puts before the backbone's tensors, for example ``"roberta."``."""
-    adapter_class: str
-    """AdapterHub's model class, for example ``"RobertaAdapterModel"``."""
+    adapter_class: str | None
+    """AdapterHub's model class, for example ``"RobertaAdapterModel"``; ``None``: it has none."""
     classifier: Mapping[str, str]
-    """The classification head's parts (``head.dense``, ``head.out``) in transformers' own classifier."""
+    """The classification head's parts (``head.dense``, ``head.out``) in transformers' own classifier; empty: that one
+    computes something else."""
     saved: tuple[str, ...]
     """The modules that PEFT keeps whole (``modules_to_save``) so that this head travels with an adapter."""
+    maps_like_bert: bool = True
+    """Whether a layer's linear maps have BERT's names, under which LoRA and (IA)³ are written and read."""
 
 
 class BackboneFamily(Checked, ABC):

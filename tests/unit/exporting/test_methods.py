@@ -70,7 +70,47 @@ def test_what_folds_into_a_bottleneck_leaves_as_one(worlds, tmp_path, monkeypatc
     np.testing.assert_allclose(got, trained_logits(world, key, backbone), rtol=0, atol=2e-6)
 
 
-@pytest.mark.parametrize("architecture", ["bert", "roberta"])
+@pytest.mark.parametrize("architecture", ["electra", "deberta-v2"])
+@pytest.mark.parametrize("what", ["scalearn", "adapterfusion"])
+def test_bottlenecks_of_later_architectures_leave_for_adapterhub(
+    worlds, tmp_path, monkeypatch, architecture, what
+):
+    world = worlds("pfeiffer", {"reduction_factor": 8}, architecture)
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(world.home))
+    adapterlab.export(world.transfers[what], tmp_path / "out")
+    backbone = load(world.backbone)
+    got = exported_logits(tmp_path / "out", backbone)
+    np.testing.assert_allclose(got, trained_logits(world, world.transfers[what], backbone), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "method", "says"),
+    [
+        ("camembert", "pfeiffer", "AdapterHub's adapters has no camembert models"),
+        ("electra", "lora", "that of electra models computes something else than ours"),
+        ("deberta-v2", "lora", "LoRA and (IA)³ on deberta-v2 models are not written"),
+        ("deberta-v2", "ia3", "LoRA and (IA)³ on deberta-v2 models are not written"),
+        (
+            "distilbert",
+            "lora",
+            "distilbert models have no adapters in AdapterHub or PEFT that are known here",
+        ),
+    ],
+)
+def test_what_no_other_library_would_load_is_refused(
+    worlds, tmp_path, monkeypatch, architecture, method, says
+):
+    settings = {"pfeiffer": {"reduction_factor": 8}, "lora": LORA, "ia3": {}}[method]
+    world = worlds(method, settings, architecture)
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(world.home))
+    with pytest.raises(UsageError) as caught:
+        adapterlab.export(world.sources[0], tmp_path / "out")
+    assert says in caught.value.message
+    assert "platform predict" in caught.value.remedy
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("architecture", ["bert", "roberta", "camembert"])
 @pytest.mark.parametrize("what", ["scalearn", "scalearn_uniform", "source"])
 def test_loras_leave_as_one_lora_in_pefts_format(worlds, tmp_path, monkeypatch, architecture, what):
     world = worlds("lora", LORA, architecture)
@@ -82,7 +122,7 @@ def test_loras_leave_as_one_lora_in_pefts_format(worlds, tmp_path, monkeypatch, 
     config = json.loads((tmp_path / "out" / "adapter_config.json").read_text())
     assert (config["r"], config["lora_alpha"] / config["r"]) == (rank, 1.5)
     names = set(load_file(tmp_path / "out" / "adapter_model.safetensors"))
-    prefix = f"base_model.model.{architecture}."
+    prefix = f"base_model.model.{'bert' if architecture == 'bert' else 'roberta'}."
     assert f"{prefix}encoder.layer.0.attention.self.query.lora_A.weight" in names
     assert ("base_model.model.classifier.weight" in names) == (architecture == "bert")
     backbone = load(world.backbone)
