@@ -21,7 +21,8 @@ def main() -> None:
     """Do all jobs, each on the same model, so that adapters meet those loaded before."""
     torch.set_num_threads(1)
     work = json.load(sys.stdin)
-    model = AutoAdapterModel.from_pretrained(work["backbone"]).eval()
+    peft_alone = all(job.get("library") == "peft" for job in work["jobs"])  # which knows more models
+    model = None if peft_alone else AutoAdapterModel.from_pretrained(work["backbone"]).eval()
     batch = {name: torch.tensor(values) for name, values in work["rows"].items()}
     answers = [
         run_peft(work["backbone"], batch, job) if job.get("library") == "peft" else run(model, batch, job)
