@@ -133,22 +133,27 @@ def resample(summary: Summary, read: Read, *, resamples: int, against: str | Non
 def interval(scores: NDArray[np.float64], draws: NDArray[np.int64]) -> tuple[float, float]:
     """Return the 95 % interval of a mean over seeds.
 
-    With few seeds, drawing them again varies too little: the variance of a mean of S drawn ones is (S - 1) / S of
-    what it should be. So what seeds add to a sample is taken √(S / (S - 1)) times.
+    Few seeds, drawn again, vary too little, in two ways: the variance of a mean of S drawn ones is (S - 1) / S of what
+    it should be, and how much S seeds vary is itself known badly, which is what Student's t is for. So what seeds
+    add to a sample is taken √(S / (S - 1)) · t / z times, t and z being the 97.5 % points of Student's distribution with
+    S - 1 degrees of freedom and of the normal one: 2.7 times for three seeds, 1.3 for eight.
 
     Args:
         scores: Of each sample of rows with each seed, (B, S).
         draws: Which seeds each sample draws, (B, S).
 
-    Source: Davison and Hinkley, Bootstrap methods and their application, 1997, sections 2.4 and 3.8.
+    Source: after the expanded percentile interval of Hesterberg, What teachers should know about the bootstrap, 2015.
     """
     import numpy as np
+    from scipy.stats import norm, t
 
     of_rows = scores.mean(axis=1)  # (B,)
     count = scores.shape[1]
     if count > 1:
         drawn = np.take_along_axis(scores, draws, axis=1).mean(axis=1)  # (B,)
-        of_rows = of_rows + math.sqrt(count / (count - 1)) * (drawn - of_rows)
+        point = (1 + LEVEL) / 2
+        widened = math.sqrt(count / (count - 1)) * t.ppf(point, count - 1) / norm.ppf(point)
+        of_rows = of_rows + widened * (drawn - of_rows)
     low, high = np.quantile(of_rows, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
