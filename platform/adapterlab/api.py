@@ -27,6 +27,7 @@ from adapterlab.spec.load import LoadedSpec, load_spec
 if TYPE_CHECKING:
     from adapterlab.catalog.records import Annotation
     from adapterlab.catalog.store import Catalog
+    from adapterlab.data.run_predictions import KeptPredictions
     from adapterlab.driver.progress import SweepView
     from adapterlab.driver.sweep import Outcome
     from adapterlab.exporting.ablation import Contributions, Split
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from adapterlab.exporting.prediction import AnsweringModel, Prediction
     from adapterlab.importing.catalog_import import Imported
     from adapterlab.records import State
+    from adapterlab.reporting.intervals import Resampled
     from adapterlab.reporting.summary import Summary
     from adapterlab.train.compose import Composition
     from adapterlab.worker.run_tree import RunRecorder, SweepTree
@@ -50,12 +52,14 @@ __all__ = [
     "evaluate",
     "export",
     "import_adapters",
+    "kept_predictions",
     "load_spec",
     "open_catalog",
     "plan",
     "predict",
     "publish",
     "report",
+    "resampled",
     "status",
     "submit",
 ]
@@ -232,6 +236,51 @@ def report(*sweeps: str, stores: home.Stores | None = None) -> Summary:
         return together(
             [summarise(catalog, one, cache=chosen.cache, studies=chosen.studies) for one in found]
         )
+
+
+def kept_predictions(key: str, *, stores: home.Stores | None = None) -> KeptPredictions | None:
+    """Return what a source adapter, a baseline or a transfer answered on its task's test rows.
+
+    Args:
+        key: Its key, or a unique beginning of it; a summary's cells have their runs' ``keys``.
+        stores: Where state is kept; absent: the environment's or the home folder's.
+
+    Returns:
+        Outputs and labels of every test row, in order; ``None`` where the run keeps none: it was
+        imported, or made by a version that did not keep them.
+
+    Raises:
+        NotFoundError: There is no such record.
+        UsageError: It is the key of a study.
+        CorruptBlobError: Its weights, which hold them, are damaged or missing.
+    """
+    from adapterlab.reporting.predictions import predictions_of_run
+
+    chosen = stores or home.stores()
+    with open_catalog(chosen.catalog, blobs=chosen.blobs) as catalog:
+        return predictions_of_run(catalog, key)
+
+
+def resampled(
+    summary: Summary, *, resamples: int = 1000, against: str | None = None, stores: home.Stores | None = None
+) -> Resampled:
+    """Return 95 % intervals over test rows and seeds of a report's scores, from the predictions that runs keep.
+
+    Args:
+        summary: Of :func:`report`.
+        resamples: Bootstrap samples.
+        against: Name of a row: intervals of the differences to it, and McNemar's tests, are added.
+        stores: As for :func:`report`.
+
+    Raises:
+        NotFoundError: There is no such row.
+    """
+    from adapterlab.reporting.intervals import resample
+    from adapterlab.reporting.predictions import reader
+
+    chosen = stores or home.stores()
+    with open_catalog(chosen.catalog, blobs=chosen.blobs) as catalog:
+        return resample(summary, reader(catalog), resamples=resamples, against=against)
 
 
 def export(

@@ -42,6 +42,23 @@ def submitted(home, spec, *overrides):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+KEPT = """
+import json, sys
+import adapterlab
+from adapterlab.data.metrics import compute
+found = []
+with adapterlab.open_catalog() as catalog:
+    sweep = catalog.sweep(sys.argv[1])
+    for step in sweep.steps:
+        if str(step.kind) == "study":
+            continue
+        record, kept = catalog.get(step.key), adapterlab.kept_predictions(step.key)
+        names = list(record.test)
+        found.append([record.test, compute(names, predictions=kept.predictions, labels=kept.labels)])
+print(json.dumps(found))
+"""
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     return write_world(tmp_path_factory.mktemp("world"))
@@ -56,6 +73,17 @@ def home(tmp_path_factory):
 def alone(world, home):
     """What an in-process submit leaves in its catalog."""
     return submitted(home, world, "cluster.launcher='in_process'", "cluster.lanes=4")
+
+
+def test_every_run_keeps_the_answers_that_its_test_metrics_are_of(home, alone):
+    done = subprocess.run(
+        [sys.executable, "-c", KEPT, alone["sweep"]],
+        env=environment(home), capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert len(found) > 2
+    assert all(again == pytest.approx(recorded) for recorded, again in found)
 
 
 def test_a_sweep_runs_to_its_end_without_ray(alone):

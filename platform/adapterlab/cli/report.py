@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated
 
 import typer
 
-from adapterlab.api import report
+from adapterlab.api import open_catalog, report
 from adapterlab.cli.layout import Cell, Head, Piece, Sheet
 from adapterlab.cli.options import JsonOption
 from adapterlab.cli.output import emit, emit_file, emit_json, matrix, note
@@ -14,8 +15,10 @@ from adapterlab.errors import UsageError
 from adapterlab.given_files import given_path
 from adapterlab.home import stores
 from adapterlab.reporting import render
-from adapterlab.reporting.evidence import gather
+from adapterlab.reporting.evidence import gather, majorities
 from adapterlab.reporting.folder import document, whole_page, write_page, write_report
+from adapterlab.reporting.intervals import Resampled, resample
+from adapterlab.reporting.predictions import reader, write_predictions
 from adapterlab.reporting.significance import Significance, compare
 from adapterlab.reporting.summary import Summary
 from adapterlab.reporting.tables import Entry, Grid, grids
@@ -51,6 +54,21 @@ def command(
             "--html", metavar="FILE", help="Write one HTML file that holds everything, pictures too; to send."
         ),
     ] = None,
+    bootstrap: Annotated[
+        int | None,
+        typer.Option(
+            min=100,
+            metavar="N",
+            help="Add 95 % intervals over test rows and seeds, from N bootstrap samples; with --against of the "
+            "differences too, and McNemar's tests.",
+        ),
+    ] = None,
+    predictions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR", help="Write what each run answered on the test rows into a folder, one .npz each."
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Show the results of a sweep, or of several together.
@@ -64,23 +82,42 @@ def command(
         raise UsageError(f"no format {form!r}", remedy=f"Known: {', '.join(render.FORMATS)}.")
     summary = report(*sweeps)
     significance = None if against is None else compare(summary, against)
-    evidence = gather(summary, stores().tracking) if to or html or form == "html" else None
-    majority = None if evidence is None else evidence.majority
-    tables = grids(summary, significance, digits=digits, majority=majority)
+    resampled: Resampled | None = None
+    with open_catalog() as catalog:
+        read = cache(reader(catalog))
+        evidence = gather(summary, stores().tracking, read) if to or html or form == "html" else None
+        majority = None if evidence is None else evidence.majority
+        if bootstrap is not None:
+            resampled = resample(summary, read, resamples=bootstrap, against=against)
+            majority = majority or majorities(summary, read)
+        if predictions is not None:
+            names = write_predictions(given_path(predictions, "--predictions"), summary, read)
+            note(
+                f"wrote test predictions of {len(names) - 1} runs into {predictions}, and their list: {names[-1]}"
+            )
+    tables = grids(summary, significance, resampled=resampled, digits=digits, majority=majority)
     if to is not None:
-        files = write_report(given_path(to, "--to"), summary, tables, significance, evidence, stores=stores())
+        files = write_report(
+            given_path(to, "--to"),
+            summary,
+            tables,
+            significance,
+            evidence,
+            resampled=resampled,
+            stores=stores(),
+        )
         note(f"wrote {len(files)} files into {to}: {', '.join(files)}")
     if html is not None:
         write_page(given_path(html, "--html"), summary, tables, evidence)
         note(f"wrote {html}")
     if json:
-        emit_json(document(summary, significance, evidence))
+        emit_json(document(summary, significance, evidence, resampled))
     elif form == "text":
         _show(tables)
     elif form == "html":
         emit_file(whole_page(summary, tables, evidence=evidence).rstrip("\n"))
     else:
-        emit_file(_formatted(form, summary, tables, significance).rstrip("\n"))
+        emit_file(_formatted(form, summary, tables, significance, resampled).rstrip("\n"))
 
 
 def show(summary: Summary) -> None:
@@ -117,9 +154,15 @@ def _cell(entry: Entry, *, prose: bool) -> Cell:
     return (value, Piece(entry.note, "dim", breaks=True))
 
 
-def _formatted(form: str, summary: Summary, tables: list[Grid], significance: Significance | None) -> str:
+def _formatted(
+    form: str,
+    summary: Summary,
+    tables: list[Grid],
+    significance: Significance | None,
+    resampled: Resampled | None,
+) -> str:
     if form == "markdown":
         return render.markdown(tables)
     if form == "latex":
         return render.latex(tables)
-    return render.cells_csv(summary, significance)
+    return render.cells_csv(summary, significance, resampled)

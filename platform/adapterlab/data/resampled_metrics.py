@@ -50,10 +50,58 @@ def resampled(
             for name, value in scored.items():
                 found[name].append(value)
         return {name: np.asarray(values) for name, values in found.items()}
-    several = problem_type is ProblemType.MULTI_LABEL
     rows = np.column_stack([predictions, labels]).astype(np.int64)
     pairs, counts = np.unique(rows, axis=0, return_counts=True)  # (U, 2) or (U, 2·C)
     weights = draws.multinomial(len(rows), counts / len(rows), size=samples).astype(np.float64)  # (B, U)
+    return _of_pairs(names, pairs, weights, several=problem_type is ProblemType.MULTI_LABEL)
+
+
+def weighted(
+    name: str,
+    predictions: NDArray[Any],
+    labels: NDArray[Any],
+    problem_type: ProblemType,
+    weights: NDArray[np.int64],
+) -> _Values:
+    """Return a metric of given samples of rows, (B,): the same samples for whatever is to be compared on them.
+
+    Args:
+        name: A metric of ``data.metrics`` that is computed row by row.
+        predictions: As :func:`adapterlab.data.metrics.compute` takes them, (N,) or (N, C).
+        labels: Likewise.
+        problem_type: What they are.
+        weights: How often each row is in each sample, (B, N).
+    """
+    if problem_type is ProblemType.REGRESSION:
+        rows = np.arange(len(labels))
+        drawn = (np.repeat(rows, one) for one in weights)
+        return np.array(
+            [
+                metrics.compute((name,), predictions=predictions[one], labels=labels[one])[name]
+                for one in drawn
+            ]
+        )
+    from scipy.sparse import csr_array
+
+    pairs, place = np.unique(
+        np.column_stack([predictions, labels]).astype(np.int64), axis=0, return_inverse=True
+    )
+    count = len(labels)
+    member = csr_array((np.ones(count), (place.reshape(-1), np.arange(count))), shape=(len(pairs), count))
+    of_pairs = np.asarray(member @ weights.T).T  # (B, U)
+    return _of_pairs((name,), pairs, of_pairs, several=problem_type is ProblemType.MULTI_LABEL)[name]
+
+
+def is_weighted(name: str, problem_type: ProblemType) -> bool:
+    """Tell whether :func:`weighted` knows a metric; it knows none of those over groups of rows."""
+    if problem_type is ProblemType.REGRESSION:
+        return name in metrics.metrics_for(problem_type)
+    return name in (_LABELS if problem_type is ProblemType.MULTI_LABEL else _CLASSES)
+
+
+def _of_pairs(
+    names: Sequence[str], pairs: NDArray[np.int64], weights: _Values, *, several: bool
+) -> dict[str, _Values]:
     of_samples = _of_labels(pairs, weights) if several else _of_classes(pairs, weights)
     return {name: (_LABELS if several else _CLASSES)[name](of_samples) for name in names}
 
@@ -70,8 +118,8 @@ class _Counts:
     """Rows that have it, (B, C)."""
     whole: _Values
     """Rows that are answered right altogether, (B,)."""
-    rows: float
-    """N."""
+    rows: _Values
+    """Rows of a sample, (B,): N, but where groups of unequal size are drawn."""
 
 
 def _of_classes(pairs: NDArray[np.int64], weights: _Values) -> _Counts:
@@ -79,17 +127,13 @@ def _of_classes(pairs: NDArray[np.int64], weights: _Values) -> _Counts:
     classes = np.arange(max(2, 1 + int(pairs.max())))  # class 1, which f1 is of, may not occur
     said, true = (answers[:, None] == classes).astype(float), (truths[:, None] == classes).astype(float)
     right = (answers == truths).astype(float)
-    return _Counts(
-        weights @ (said * true), weights @ said, weights @ true, weights @ right, float(weights[0].sum())
-    )
+    return _Counts(weights @ (said * true), weights @ said, weights @ true, weights @ right, weights.sum(1))
 
 
 def _of_labels(pairs: NDArray[np.int64], weights: _Values) -> _Counts:
     said, true = np.split(pairs.astype(float), 2, axis=1)
     right = (said == true).all(axis=1).astype(float)
-    return _Counts(
-        weights @ (said * true), weights @ said, weights @ true, weights @ right, float(weights[0].sum())
-    )
+    return _Counts(weights @ (said * true), weights @ said, weights @ true, weights @ right, weights.sum(1))
 
 
 def _ratio(above: _Values, below: _Values) -> _Values:

@@ -25,6 +25,7 @@ from adapterlab.planning.steps import SourceJob, Step, StudyJob
 from adapterlab.records import State
 from adapterlab.reporting.collect import summarise
 from adapterlab.reporting.folder import write_report
+from adapterlab.reporting.stability import stabilities
 from adapterlab.reporting.summary import OWN_ADAPTER, Average, Cell, Summary
 from adapterlab.reporting.tables import grids, short
 from adapterlab.spec.model import Spec
@@ -62,7 +63,8 @@ def show_comparison(
         sweep = catalog.sweep(str(plan.key))
         summary = replace(summarise(catalog, sweep, cache=cache), state=str(state))
         rows = [*_studies(summary, plan), *_baselines(summary, plan, sweep)]
-        shares = _show_rows(tree, catalog, rows, plan)
+        stable = {(one.target, one.combiner): one.correlation for one in stabilities(summary)}
+        shares = _show_rows(tree, catalog, rows, plan, stable)
         best = winner(summary)
         run.summary(_averages(summary, best), missing=sum(map(_missing, summary.cells)), winner=best)
         _keep_report(run, summary)
@@ -148,7 +150,11 @@ def _baselines(summary: Summary, plan: Plan, sweep: SweepRecord) -> Iterable[Row
 
 
 def _show_rows(
-    tree: SweepTree, catalog: Catalog, rows: Sequence[Row], plan: Plan
+    tree: SweepTree,
+    catalog: Catalog,
+    rows: Sequence[Row],
+    plan: Plan,
+    stable: Mapping[tuple[str, str], float],
 ) -> dict[tuple[str, str], dict[str, float]]:
     """Write each row's run; return the rows' contributions by source's metric."""
     top = tree.node("").rstrip("/")
@@ -163,6 +169,8 @@ def _show_rows(
         if row.cell.mean is None:
             continue
         numbers = {**own, **row_numbers(row.cell)}
+        if row.name in stable:
+            numbers[vocabulary.STABILITY] = stable[row.name]
         if row.coefficients:
             numbers |= by_source(
                 vocabulary.coefficient, tuple(row.coefficients), tuple(row.coefficients.values())

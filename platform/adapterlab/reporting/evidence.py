@@ -1,21 +1,25 @@
 """What stands behind a report's numbers: learning curves, confusion matrices, what a constant answer gives.
 
-Read from the runs in MLflow, which keep every epoch's metrics and the head's outputs on every test row. What is
-not at hand is left out, and said.
+Read from the runs in MLflow, which keep every epoch's metrics and the head's outputs on every test row, and where MLflow
+has none, from the predictions that the catalog keeps. What is not at hand is left out, and said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from adapterlab.errors import AdapterlabError
 from adapterlab.records import ProblemType
+from adapterlab.registry.entry_points import task_definition
+from adapterlab.reporting.intervals import Read
 from adapterlab.reporting.summary import Cell, Summary
 
 if TYPE_CHECKING:
+    from adapterlab.data.run_predictions import KeptPredictions
     from adapterlab.tracking.reading import RunReader
 
 _OUTPUTS = "test_outputs.json"
@@ -69,39 +73,94 @@ class Evidence:
         }
 
 
-def gather(summary: Summary, tracking: str) -> Evidence:
+def gather(summary: Summary, tracking: str, read: Read | None = None) -> Evidence:
     """Return what the runs of a report keep.
 
     Args:
         summary: The results.
         tracking: MLflow tracking URI.
+        read: From a run's key to the predictions that the catalog keeps of it, where MLflow has none; absent: MLflow alone.
     """
     from adapterlab.tracking.reading import RunReader
 
+    reader: RunReader | None = None
+    away = ""
     try:
         reader = RunReader(tracking)
     except AdapterlabError as error:
-        return Evidence(missing=f"Learning curves and confusion matrices are not shown: {error.message}.")
+        if read is None:
+            return Evidence(missing=f"Learning curves and confusion matrices are not shown: {error.message}.")
+        away = f"Learning curves are not shown: {error.message}."
     curves: list[Curve] = []
     confusions: list[Confusion] = []
     majority: dict[str, float] = {}
     without = 0
     for cell in summary.cells:
         runs = [(seed, run) for seed, run in zip(cell.seeds, cell.run_ids, strict=False) if run is not None]
-        curves += _curves(cell, runs, reader)
-        documents = [one for _, run in runs if (one := reader.document(run, _OUTPUTS)) is not None]
+        if reader is not None:
+            curves += _curves(cell, runs, reader)
+        documents = list(_documents(cell, reader, read))
         without += len(cell.test) - len(documents)
         found = _confusion(cell, documents)
         if found is not None:
             confusions.append(found)
         if documents and cell.target not in majority:
-            with suppress(ValueError, KeyError, AdapterlabError):
-                value = constant_score(documents[0], cell.metric)
-                if value is not None:
-                    majority[cell.target] = value
+            value = _majority(documents[0], cell.metric)
+            if value is not None:
+                majority[cell.target] = value
     counted = f"{without} run{'s' if without > 1 else ''}"
-    missing = f"MLflow has no test outputs of {counted}: confusion matrices are without them."
-    return Evidence(tuple(curves), tuple(confusions), majority, missing if without else None)
+    lacking = (
+        f"There are no test outputs of {counted}: confusion matrices are without them." if without else ""
+    )
+    missing = " ".join(filter(None, (away, lacking)))
+    return Evidence(tuple(curves), tuple(confusions), majority, missing or None)
+
+
+def majorities(summary: Summary, read: Read) -> dict[str, float]:
+    """Return, by target, what always answering the most frequent class gives, from predictions that are kept."""
+    found: dict[str, float] = {}
+    for cell in summary.cells:
+        if cell.target in found:
+            continue
+        document = next(_documents(cell, None, read), None)
+        value = None if document is None else _majority(document, cell.metric)
+        if value is not None:
+            found[cell.target] = value
+    return found
+
+
+def _majority(document: Mapping[str, Any], metric: str) -> float | None:
+    # Kept predictions lack what entity metrics read of the texts, which is a TypeError there.
+    with suppress(ValueError, KeyError, TypeError, AdapterlabError):
+        return constant_score(document, metric)
+    return None
+
+
+def _documents(cell: Cell, reader: RunReader | None, read: Read | None) -> Iterator[Mapping[str, Any]]:
+    """Yield what each run answered, as ``test_outputs.json`` has it; runs that nobody knows it of are left out."""
+    runs = cell.run_ids or (None,) * len(cell.keys)
+    for run, key in zip_longest(runs, cell.keys):
+        found = None if reader is None or run is None else reader.document(run, _OUTPUTS)
+        if found is None and read is not None and key is not None:
+            kept = read(key)
+            found = None if kept is None else _document(kept, cell.target)
+        if found is not None:
+            yield found
+
+
+def _document(kept: KeptPredictions, task: str) -> dict[str, Any]:
+    names: Sequence[str] = ()
+    with suppress(AdapterlabError):
+        names = task_definition(task).labels or ()
+    classes = kept.outputs.shape[1]
+    whole = len(names) == classes
+    return {
+        "outputs": kept.outputs,
+        "labels": kept.labels,
+        "problem_type": str(kept.problem_type),
+        "label_names": list(names) if whole else list(map(str, range(classes))),
+        **({} if kept.groups is None else {"groups": kept.groups}),
+    }
 
 
 def _curves(cell: Cell, runs: Iterable[tuple[int, str]], reader: RunReader) -> Iterable[Curve]:

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from adapterlab.home import Stores
 from adapterlab.reporting import render
 from adapterlab.reporting.evidence import Evidence
 from adapterlab.reporting.figures import coefficient_pictures, search_pictures
+from adapterlab.reporting.intervals import Resampled
 from adapterlab.reporting.page import page
 from adapterlab.reporting.significance import Significance
+from adapterlab.reporting.stability import stabilities
 from adapterlab.reporting.summary import Summary
 from adapterlab.reporting.tables import Grid
 
@@ -27,6 +30,7 @@ def write_report(
     significance: Significance | None = None,
     evidence: Evidence | None = None,
     *,
+    resampled: Resampled | None = None,
     stores: Stores | None = None,
 ) -> list[str]:
     """Write everything a report has, replacing files of the same names; return their names.
@@ -37,6 +41,7 @@ def write_report(
         grids: Its tables.
         significance: Rows against a reference, if that was asked for.
         evidence: Learning curves and confusion matrices, as far as they are at hand.
+        resampled: Intervals over rows and seeds, if they were asked for.
         stores: Where its searches are, to be shown as well; absent: they are not.
 
     Raises:
@@ -51,12 +56,16 @@ def write_report(
         + "".join(f"\n![{text}]({name})\n" for name, text in captions.items()),
         "report.tex": render.latex(grids),
         "report.html": whole_page(summary, grids, evidence=evidence, pictures=pictures),
-        "cells.csv": render.cells_csv(summary, significance),
+        "cells.csv": render.cells_csv(summary, significance, resampled),
         "runs.csv": render.runs_csv(summary),
         "coefficients.csv": render.coefficients_csv(summary),
-        "report.json": json.dumps(document(summary, significance, evidence), indent=2, allow_nan=False)
+        "report.json": json.dumps(
+            document(summary, significance, evidence, resampled), indent=2, allow_nan=False
+        )
         + "\n",
     }
+    if resampled is not None and resampled.tests:
+        texts["mcnemar.csv"] = render.mcnemar_csv(resampled)
     files = {name: text.encode() for name, text in texts.items()} | pictures
     with _written(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -121,12 +130,18 @@ def caption(name: str) -> str:
 
 
 def document(
-    summary: Summary, significance: Significance | None = None, evidence: Evidence | None = None
+    summary: Summary,
+    significance: Significance | None = None,
+    evidence: Evidence | None = None,
+    resampled: Resampled | None = None,
 ) -> dict[str, Any]:
     """Return a report as JSON has it: numbers that are not finite are ``None``."""
     whole = summary.to_json()
     if evidence is not None:
         whole["evidence"] = evidence.to_json()
+    whole["stability"] = [asdict(one) for one in stabilities(summary)]
+    if resampled is not None:
+        whole["resampled"] = resampled.to_json()
     if significance is not None:
         whole["significance"] = significance.to_json()
     plain: dict[str, Any] = _plain(whole)

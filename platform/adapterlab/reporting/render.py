@@ -6,7 +6,9 @@ import csv
 import io
 from collections.abc import Sequence
 
+from adapterlab.reporting.intervals import Resampled
 from adapterlab.reporting.significance import Significance
+from adapterlab.reporting.stability import stabilities
 from adapterlab.reporting.summary import Summary
 from adapterlab.reporting.tables import Column, Entry, Grid
 
@@ -102,7 +104,12 @@ def _latex_text(text: str) -> str:
 # -- CSV --------------------------------------------------------------------------------------------
 
 
-def cells_csv(summary: Summary, significance: Significance | None = None) -> str:
+_INTERVAL = ["low", "high", "difference_low", "difference_high"]
+
+
+def cells_csv(
+    summary: Summary, significance: Significance | None = None, resampled: Resampled | None = None
+) -> str:
     """Return one line per row and target, for programs: metrics as they are (not per cent), nothing rounded."""
     fields = [
         "method", "is_baseline", "target", "metric", "mean", "std", "seeds", "expected_seeds", "failed",
@@ -110,11 +117,14 @@ def cells_csv(summary: Summary, significance: Significance | None = None) -> str
     ]  # fmt: skip
     if significance is not None:
         fields += ["against", "difference", "pairs", "p", "p_adjusted", "effect"]
-    fields += ["search_clock_seconds", "is_own_adapter"]
-    lines = []
+    fields += ["search_clock_seconds", "is_own_adapter", "stability"]
+    if resampled is not None:
+        fields += _INTERVAL
+    stable = {(one.target, one.combiner): one.correlation for one in stabilities(summary)}
+    lines: list[list[object]] = []
     for cell in summary.cells:
         whole, count = summary.backbone_parameters, cell.parameters
-        line = [
+        line: list[object] = [
             cell.combiner, cell.is_baseline, cell.target, cell.metric, cell.mean, cell.std, len(cell.test),
             cell.expected_seeds, sum(gap.state == "failed" for gap in cell.gaps), count,
             100 * count / whole if whole and count is not None else None,
@@ -124,8 +134,20 @@ def cells_csv(summary: Summary, significance: Significance | None = None) -> str
             one = significance.of(cell.combiner, cell.target)
             line += [significance.against]
             line += [one.difference, one.pairs, one.p, one.p_adjusted, one.effect] if one else [None] * 5
-        lines.append([*line, cell.search_clock_seconds, cell.is_own_adapter])
+        alike = stable.get((cell.target, cell.combiner))
+        line += [cell.search_clock_seconds, cell.is_own_adapter, alike]
+        if resampled is not None:
+            found = resampled.of(cell.combiner, cell.target)
+            line += [None if found is None else getattr(found, name) for name in _INTERVAL]
+        lines.append(line)
     return csv_text(fields, lines)
+
+
+def mcnemar_csv(resampled: Resampled) -> str:
+    """Return one line per row, target and seed: McNemar's test against the reference."""
+    fields = ["combiner", "target", "seed", "only_it", "only_reference", "p", "p_adjusted"]
+    lines = [[getattr(one, name) for name in fields] for one in resampled.tests]
+    return csv_text(["method", *fields[1:], "against"], [[*line, resampled.against] for line in lines])
 
 
 def runs_csv(summary: Summary) -> str:

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from adapterlab.reporting.intervals import Interval, McNemar, Resampled
 from adapterlab.reporting.significance import ACROSS, AVERAGE, Comparison, Significance
+from adapterlab.reporting.stability import stabilities
 from adapterlab.reporting.summary import OWN_ADAPTER, Average, Cell, Summary, ranked, short_names
 
 NOTHING = "–"
@@ -23,6 +25,10 @@ _SIGNIFICANT = f"Bold: p below {_LEVEL:g}; of tables without any effect one in t
 _TIMES = (
     "Device: computing, a pass's time divided by the runs that shared it. Clock: time in which a trial of the search "
     "was open; searches side by side have the same minutes. Both are means over targets."
+)
+_STABLE = (
+    "Stability: how alike the coefficients of layers and sources are over seeds, mean rank correlation of all pairs of "
+    "seeds; 1 the same order with every seed, around 0 as chance has it."
 )
 Mark = Literal["best", "second"]
 
@@ -68,6 +74,7 @@ def grids(
     summary: Summary,
     significance: Significance | None = None,
     *,
+    resampled: Resampled | None = None,
     digits: int = 1,
     majority: Mapping[str, float] | None = None,
 ) -> list[Grid]:
@@ -76,12 +83,17 @@ def grids(
     Args:
         summary: A sweep's results.
         significance: Rows against a reference, if that was asked for.
+        resampled: Intervals over rows and seeds, if they were asked for.
         digits: Decimals of scores in per cent.
         majority: By target, what always answering the most frequent class gives; a row of its own, where known.
     """
     found = [scores(summary, digits=digits, majority=majority), costs(summary)]
     if significance is not None:
         found.append(comparisons(significance, summary, digits=digits))
+    if resampled is not None:
+        found.append(intervals(resampled, summary, digits=digits))
+        if resampled.tests:
+            found.append(row_by_row(resampled, summary))
     largest = influences(summary)
     return found if largest is None else [*found, largest]
 
@@ -329,6 +341,76 @@ def _comparison(one: Comparison | None, digits: int) -> Entry:
     return Entry(text, note=f"p = {p:.3g}, n = {one.pairs}", mark="best" if p < _LEVEL else None)
 
 
+# -- rows and seeds ---------------------------------------------------------------------------------
+
+
+def intervals(resampled: Resampled, summary: Summary, *, digits: int = 1) -> Grid:
+    """Return rows × targets: where each score lies, and its difference to the reference, if there is one."""
+    shown = short_names(summary.targets)
+    columns = [Column("method", is_number=False)]
+    columns += [Column(shown[target], summary.metric(target) or None) for target in summary.targets]
+    rows = tuple(
+        (Entry(row), *(_interval(resampled.of(row, target), digits) for target in summary.targets))
+        for row in summary.combiners
+    )
+    said = (
+        f"95 % intervals: {resampled.resamples:,} bootstrap samples, each of test rows and of seeds together; "
+        "with one seed of rows alone. They say nothing of other tasks, or of other sources."
+    )
+    notes = [said]
+    if resampled.against is not None:
+        notes.append(
+            f"With each: the interval of the difference to {resampled.against} in points, on the same rows and seeds; bold where it "
+            "leaves out 0, not corrected for how many there are."
+        )
+    notes += [
+        f"Without an interval: {count} of the cells, {why}." for why, count in resampled.without.items()
+    ]
+    bold = any(entry.mark for row in rows for entry in row)
+    return Grid(
+        f"{summary.sweep}: 95 % intervals over test rows and seeds, in per cent",
+        tuple(columns),
+        rows,
+        tuple(notes),
+        "Bold: the difference's interval leaves out 0." if bold else None,
+    )
+
+
+def _interval(one: Interval | None, digits: int) -> Entry:
+    if one is None:
+        return Entry(NOTHING)
+    text = f"{_per_cent(one.low, digits)} to {_per_cent(one.high, digits)}"
+    if one.difference_low is None or one.difference_high is None:
+        return Entry(text, note="rows alone" if one.seeds == 1 else None)
+    low, high = (100 * one.difference_low, 100 * one.difference_high)
+    mark: Mark | None = "best" if low > 0 or high < 0 else None
+    return Entry(text, note=f"{low:+.{digits}f} to {high:+.{digits}f}", mark=mark)
+
+
+def row_by_row(resampled: Resampled, summary: Summary) -> Grid:
+    """Return rows × targets: McNemar's tests against the reference, all seeds of a cell in one entry."""
+    shown = short_names(summary.targets)
+    columns = (Column("method", is_number=False), *(Column(shown[target]) for target in summary.targets))
+    rows = tuple(
+        (Entry(row), *(_mcnemar(resampled.tests_of(row, target)) for target in summary.targets))
+        for row in summary.combiners
+        if row != resampled.against
+    )
+    said = (
+        f"Test rows that the method alone answers right : that {resampled.against} alone does, over seeds; and in how "
+        f"many of the shared seeds McNemar's exact test of the two runs has p below {_LEVEL:g}, corrected for all "
+        "these tests (Holm). It compares two trained models; whether the methods differ is a question over seeds."
+    )
+    return Grid(f"{summary.sweep}: row by row against {resampled.against} (McNemar)", columns, rows, (said,))
+
+
+def _mcnemar(tests: Sequence[McNemar]) -> Entry:
+    if not tests:
+        return Entry(NOTHING)
+    counts = f"{sum(one.only_it for one in tests):,} : {sum(one.only_reference for one in tests):,}"
+    return Entry(counts, note=f"{sum(one.p_adjusted < _LEVEL for one in tests)} of {len(tests)} seeds")
+
+
 # -- contributions ----------------------------------------------------------------------------------
 
 
@@ -338,13 +420,18 @@ def influences(summary: Summary) -> Grid | None:
         return None
     rows = []
     tasks = short_names(one for item in summary.influences for one in (item.target, item.source))
+    stable = {(one.target, one.combiner): one.correlation for one in stabilities(summary)}
     for target, combiner in dict.fromkeys((one.target, one.combiner) for one in summary.influences):
         sources = [one for one in summary.influences if (one.target, one.combiner) == (target, combiner)]
         sources.sort(key=lambda one: -one.mean)
         best = ", ".join(f"{tasks[one.source]} {one.mean:.2f}" for one in sources[:_TOP_SOURCES])
-        rows.append((Entry(tasks[target]), Entry(combiner), Entry(best)))
-    columns = tuple(Column(name, is_number=False) for name in ("target", "combiner", "sources"))
-    return Grid("largest mean coefficients", columns, tuple(rows))
+        alike = stable.get((target, combiner))
+        same = () if not stable else (Entry(NOTHING if alike is None else f"{alike:.2f}"),)
+        rows.append((Entry(tasks[target]), Entry(combiner), *same, Entry(best)))
+    number = (Column("stability"),) if stable else ()
+    first, second, last = (Column(name, is_number=False) for name in ("target", "combiner", "sources"))
+    notes = (_STABLE,) if stable else ()
+    return Grid("largest mean coefficients", (first, second, *number, last), tuple(rows), notes)
 
 
 def short(task: str) -> str:

@@ -20,6 +20,8 @@ PARAMETERS: Final = "parameters"
 """Trained parameters without the head."""
 SECONDS: Final = "seconds"
 """Computing of one run; a pass's time is divided by the lanes that shared it."""
+STABILITY: Final = "coefficient_stability"
+"""Of a row: how alike the coefficients are over seeds, mean rank correlation of all pairs, -1 to 1."""
 SEEDS: Final = "seeds"
 """How many seeds a mean is over."""
 

@@ -10,6 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from adapterlab.data import run_predictions
+from adapterlab.data.run_predictions import KeptPredictions
 from adapterlab.errors import CorruptBlobError
 from adapterlab.fingerprint import canonical_json
 from adapterlab.train.layers import Tensors
@@ -17,15 +19,24 @@ from adapterlab.train.layers import Tensors
 HEAD_PREFIX = "head."
 
 
-def to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
+def to_bytes(
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, str] | None = None,
+    predictions: KeptPredictions | None = None,
+) -> bytes:
     """Return tensors as one safetensors file.
 
     Args:
         tensors: Named tensors; stored in the precision they have.
         metadata: Short text facts for people who open the file.
+        predictions: What the tensors answer on test, to be kept beside them.
     """
+    beside = {} if predictions is None else predictions.arrays()
     return save(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+        {
+            **{name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+            **{name: torch.tensor(array) for name, array in beside.items()},
+        },
         # One entry, because safetensors writes several in random order and equal weights must give
         # equal bytes.
         metadata={"adapterlab": canonical_json(metadata or {})},
@@ -33,19 +44,20 @@ def to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None =
 
 
 def from_bytes(data: bytes) -> Tensors:
-    """Return the tensors of a safetensors file.
+    """Return the trained tensors of a safetensors file, without the test predictions beside them.
 
     Raises:
         CorruptBlobError: The bytes are no valid safetensors file, or hold values that are not finite.
     """
     try:
-        tensors = load(data)
+        read = load(data)
     except (SafetensorError, ValueError, KeyError) as error:
         raise CorruptBlobError(f"not a safetensors file: {error}") from error
+    tensors = {name: one for name, one in read.items() if not name.startswith(run_predictions.PREFIX)}
     bad = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if bad:
         raise CorruptBlobError(f"values that are not finite in {', '.join(sorted(bad))}")
-    return dict(tensors)
+    return tensors
 
 
 def described(task: str, key: str, kind: str, labels: Sequence[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 
 from adapterlab.catalog.records import AdapterRecord, Claim
+from adapterlab.data import run_predictions
 from adapterlab.planning.steps import SourceJob
 from adapterlab.provenance import provenance_of
 from adapterlab.records import EpochResult, LaneResult, State, TaskData
@@ -110,7 +111,9 @@ class _SourceRun:
             run_id=self.worker.catalog.run_id(self.run.node),
         )
         about = weights.described(facts.task, self.claim.key, "adapter", facts.labels)
-        self.worker.catalog.publish_adapter(record, weights.to_bytes(result.tensors, about), self.claim)
+        answered = run_predictions.kept(result.test_outputs, self.task.test, facts.problem_type)
+        stored = weights.to_bytes(result.tensors, about, answered)
+        self.worker.catalog.publish_adapter(record, stored, self.claim)
         self.run.outcome(result, facts.metric, count)
         self.run.test_outputs(result.test_outputs, self.task, f"{job.task_name} · {record.method}")
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapterlab.catalog.records import Claim, CoefficientRecord, PoolEntry, StudyRecord, TransferRecord
+from adapterlab.data import run_predictions
 from adapterlab.errors import AdapterlabError, TrainingError
 from adapterlab.planning.steps import FinalJob, PoolMember, StudyJob
 from adapterlab.provenance import provenance_of
@@ -429,7 +430,9 @@ class _FinalRun:
         )
         about = weights.described(facts.task, self.claim.key, "transfer", facts.labels)
         summaries = _summaries(self.claim.key, job, values)
-        study.worker.catalog.publish_transfer(record, weights.to_bytes(kept, about), summaries, self.claim)
+        answered = run_predictions.kept(result.test_outputs, study.task.test, facts.problem_type)
+        stored = weights.to_bytes(kept, about, answered)
+        study.worker.catalog.publish_transfer(record, stored, summaries, self.claim)
         self.run.outcome(result, facts.metric, count)
         attends = result.mean_coefficients is not None
         start = 1.0 if attends else setting.dimensions.get("init_scale")  # attention starts even: 1 / T each

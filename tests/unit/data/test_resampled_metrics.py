@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapterlab.data import metrics, resampled_metrics
-from adapterlab.data.resampled_metrics import resampled
+from adapterlab.data.resampled_metrics import is_weighted, resampled, weighted
 from adapterlab.records import ProblemType
 
 KINDS = (ProblemType.CLASSIFICATION, ProblemType.MULTI_LABEL, ProblemType.MULTIPLE_CHOICE)
@@ -64,3 +64,19 @@ def test_there_is_one_for_every_metric_of_rows():
         (ProblemType.MULTI_LABEL, resampled_metrics._LABELS),
     ):
         assert set(metrics.metrics_for(kind)) <= set(table)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from((*KINDS, ProblemType.REGRESSION)), st.integers(2, 30), st.integers(0, 2**31))
+def test_samples_of_rows_that_are_given_score_as_those_rows_do(kind, count, seed):
+    draws = np.random.default_rng(seed)
+    said, true = rows_of(kind, 2, count, draws)
+    weights = draws.multinomial(count, np.full(count, 1 / count), size=3)
+    weights[0] *= 2  # groups of unequal size make samples of unequal size
+    for name in metrics.metrics_for(kind):
+        assert is_weighted(name, kind)
+        found = weighted(name, said, true, kind, weights)
+        for sample, weight in enumerate(weights):
+            rows = np.repeat(np.arange(count), weight)
+            wanted = metrics.compute((name,), predictions=said[rows], labels=true[rows])[name]
+            assert found[sample] == pytest.approx(wanted, abs=1e-9)

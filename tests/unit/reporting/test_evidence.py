@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapterlab.data.run_predictions import KeptPredictions
+from adapterlab.records import ProblemType
 from adapterlab.reporting.evidence import Evidence, confusion_counts, constant_score, gather
 from adapterlab.reporting.summary import Summary
 from adapterlab.tracking import schema
@@ -84,3 +87,16 @@ def test_curves_and_outputs_are_read_from_the_runs(tmp_path):
     assert found.majority == {"glue/rte": pytest.approx(0.6)}
     assert "of 1 run:" in found.missing, "the other run is not there"
     assert isinstance(Evidence.to_json(found)["curves"], list)
+
+
+def test_without_mlflow_the_catalog_s_predictions_make_the_matrices(tmp_path):
+    labels = np.array([0, 1, 1], dtype=np.uint8)
+    kept = KeptPredictions(ProblemType.CLASSIFICATION, np.eye(2)[[0, 1, 0]], labels)
+    one = replace(cell("scalearn", [2 / 3, 0.5]), keys=("a", "b"))
+    summary = Summary("s", "k", "complete", (one,))
+    found = gather(summary, f"sqlite:///{tmp_path / 'none.db'}", {"a": kept}.get)
+    (confusion,) = found.confusions
+    assert (confusion.runs, confusion.counts) == (1, ((1, 0), (1, 1)))
+    assert found.majority == {"glue/rte": pytest.approx(2 / 3)}
+    assert "curves are not shown" in found.missing
+    assert "of 1 run:" in found.missing

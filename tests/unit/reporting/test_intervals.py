@@ -1,0 +1,125 @@
+"""Intervals cover what they should over rows and seeds together, differences are of pairs, McNemar's test is exact."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import comb
+
+import numpy as np
+import pytest
+
+from adapterlab.data.metrics import compute
+from adapterlab.data.run_predictions import KeptPredictions
+from adapterlab.records import ProblemType
+from adapterlab.reporting.evidence import majorities
+from adapterlab.reporting.intervals import interval, mcnemar_p, resample, row_weights
+from adapterlab.reporting.predictions import write_predictions
+from adapterlab.reporting.summary import Summary
+from reports import cell
+
+ROWS = 120
+
+
+def answered(right, labels=None):
+    """Return a run of two classes that is right on some rows."""
+    labels = np.zeros(len(right), dtype=np.uint8) if labels is None else labels
+    said = np.where(right, labels, 1 - labels)
+    return KeptPredictions(ProblemType.CLASSIFICATION, np.eye(2, dtype=np.float16)[said], labels)
+
+
+def sweep(**rows):
+    """Return a summary of runs by method, and where their predictions are."""
+    cells, read = [], {}
+    for name, runs in rows.items():
+        keys = [f"{name}{seed}" for seed in range(len(runs))]
+        read |= dict(zip(keys, runs, strict=True))
+        test = [float(np.mean(one.right)) for one in runs if one is not None] or [0.5]
+        cells.append(replace(cell(name, test), keys=tuple(keys)))
+    return Summary("s", "0", "complete", tuple(cells)), read.get
+
+
+@pytest.mark.parametrize(("of_seeds", "of_rows"), [(0.0, 1.5), (1.0, 0.2), (0.6, 0.8)])
+@pytest.mark.parametrize("seeds", [3, 8])
+def test_of_a_hundred_intervals_about_95_hold_the_true_score(of_seeds, of_rows, seeds):
+    """Rows differ in how hard they are and seeds in how good: the interval of a score that neither alone explains."""
+    draws = np.random.default_rng(0)
+    tried = 300
+
+    def chance(shape_seeds, shape_rows):
+        skill = of_seeds * draws.normal(size=shape_seeds) + of_rows * draws.normal(size=shape_rows)
+        return 1 / (1 + np.exp(-0.8 - skill))
+
+    truth = chance((200_000, 1), (200_000, 1)).mean()
+    (weights,) = row_weights(ROWS, None, samples=400, seed=1)
+    drawn = draws.integers(seeds, size=(400, seeds))
+    hits = rows_alone = 0
+    for _ in range(tried):
+        right = draws.random((seeds, ROWS)) < chance((seeds, 1), (1, ROWS))
+        scores = weights @ right.T / ROWS  # (B, S)
+        low, high = interval(scores, drawn)
+        hits += low <= truth <= high
+        low, high = np.quantile(scores.mean(axis=1), [0.025, 0.975])
+        rows_alone += low <= truth <= high
+    assert hits / tried >= 0.92
+    assert hits >= rows_alone
+    if of_seeds == 1.0:
+        assert rows_alone / tried < 0.7  # what an interval over rows alone would promise
+
+
+def test_an_interval_is_around_the_score_and_that_of_a_difference_is_of_pairs():
+    draws = np.random.default_rng(0)
+    base = draws.random((3, ROWS)) < 0.6
+    better = base.copy()
+    better[:, :8] = True  # right wherever the other is, and on some rows more
+    labels = draws.integers(2, size=ROWS).astype(np.uint8)
+    summary, read = sweep(
+        a=[answered(one, labels) for one in better], b=[answered(one, labels) for one in base]
+    )
+    found = resample(summary, read, resamples=500, against="b")
+    a, b = found.of("a", "glue/rte"), found.of("b", "glue/rte")
+    assert (a.rows, a.seeds) == (ROWS, 3)
+    assert a.low < better.mean() < a.high
+    assert b.difference is None
+    assert a.difference == pytest.approx(better.mean() - base.mean())
+    assert a.difference_low <= a.difference <= a.difference_high
+    assert a.difference_high - a.difference_low < 0.5 * (a.high - a.low)
+    assert resample(summary, read, resamples=500, against="b") == found  # the draws are seeded
+    tests = found.tests_of("a", "glue/rte")
+    assert [one.only_reference for one in tests] == [0, 0, 0]
+    assert sum(one.only_it for one in tests) == (better & ~base).sum()
+    assert all(one.p <= one.p_adjusted for one in tests)
+
+
+def test_rows_of_one_group_are_drawn_together():
+    groups = np.repeat([7, 3, 5], [1, 4, 2])
+    (weights,) = row_weights(7, groups, samples=50, seed=0)
+    assert (weights[:, 1:5] == weights[:, 1:2]).all()
+    assert set((weights[:, 0] + weights[:, 1] + weights[:, 5]).tolist()) == {3}
+
+
+def test_what_has_no_interval_is_counted_with_the_reason():
+    right = np.arange(ROWS) % 3 > 0
+    other = np.ones(ROWS, dtype=np.uint8)
+    summary, read = sweep(a=[answered(right)], old=[None], elsewhere=[answered(right, other)])
+    found = resample(summary, read, resamples=100)
+    assert [one.combiner for one in found.intervals] == ["a"]
+    assert found.without == {"a run keeps no test predictions": 1, "its test rows are others": 1}
+
+
+@pytest.mark.parametrize(("one", "two"), [(0, 0), (0, 5), (3, 9), (6, 6)])
+def test_mcnemar_is_the_exact_binomial_tail(one, two):
+    count = one + two
+    tail = sum(comb(count, k) for k in range(min(one, two) + 1)) / 2**count
+    assert mcnemar_p(one, two) == pytest.approx(min(1.0, 2 * tail))
+
+
+def test_predictions_are_files_that_score_as_the_report_says(tmp_path):
+    right = np.arange(ROWS) % 4 > 0
+    summary, read = sweep(a=[answered(right)], old=[None])
+    assert write_predictions(tmp_path, summary, read) == ["a0.npz", "predictions.csv"]
+    with np.load(tmp_path / "a0.npz", allow_pickle=False) as file:
+        score = compute(("accuracy",), predictions=file["predictions"], labels=file["labels"])
+    assert score["accuracy"] == summary.cell("glue/rte", "a").test[0]
+    lines = (tmp_path / "predictions.csv").read_text().splitlines()
+    assert [line.rsplit(",", 1)[-1] for line in lines] == ["file", "a0.npz", ""]
+    assert majorities(summary, read) == {"glue/rte": 1.0}
