@@ -301,6 +301,7 @@ class SweepTree:
             "adapter": job.adapter.method,
             "pool": ", ".join(member.name for member in job.pool),
             "trials": search.trials,
+            **({} if search.budget_minutes is None else {"budget_minutes": search.budget_minutes}),
             "sampler": search.sampler,
             "pruner": search.pruner,
             **{
