@@ -11,6 +11,7 @@ import time
 import optuna
 import pytest
 
+from adapterlab.catalog.store import open_catalog
 from adapterlab.data.task_library import TaskLibrary
 from adapterlab.driver.preview import compile_spec
 from adapterlab.driver.sweep import run_sweep
@@ -186,3 +187,30 @@ def test_a_budget_stops_a_sweep_and_a_larger_one_goes_on(tmp_path):
     (done,) = json.loads(platform(home, "status", "--json").stdout)
     assert (done["key"], done["state"]) == (sweep["key"], "complete")
     assert done["device_seconds"] > sweep["device_seconds"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_study_whose_time_is_up_is_one_of_so_many_trials(world, tmp_path):
+    options = ("--set", "search.trials=60", "--set", "search.budget_minutes=0.03", *IN_PROCESS)
+    home = tmp_path / "timed"
+    done = platform(home, "submit", str(world), *options)
+    assert done.returncode == 0, done.stderr
+    assert "Search: at most 0.03 min a study, " in done.stdout
+    again = platform(home, "submit", str(world), *options)
+    assert again.returncode == 0, again.stderr
+    assert "Nothing to train" in again.stdout + again.stderr
+    with open_catalog(
+        f"sqlite:///{home / 'catalog.db'}", str(home / "blobs"), locks=home / "locks"
+    ) as catalog:
+        study = next(one for one in catalog.studies(limit=None) if one.combiner == "scalearn")
+    count = sum(study.trials.values())
+    assert 1 <= count < 60
+    other = submitted(tmp_path / "counted", world, "cluster.launcher='in_process'", f"search.trials={count}")
+    (same,) = [
+        found for step, found in other["found"].items() if step.endswith("rte/scalearn") and "study" in step
+    ]
+    mine = json.loads(json.dumps(study.to_json()))
+    assert {name: mine[name] for name in ("best_trial", "best_value", "best_settings", "trials")} == {
+        name: same[name] for name in ("best_trial", "best_value", "best_settings", "trials")
+    }

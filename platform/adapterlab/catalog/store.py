@@ -545,6 +545,17 @@ class Catalog(ReadableCatalog):
         """Count workers × seconds for a sweep."""
         self.database.write(lambda connection: sweeps.spend(connection, sweep_key, device_seconds))
 
+    def link_runs(self, sweep_key: str, keys: Iterable[str]) -> int:
+        """Let results that name no MLflow run name the one that a sweep has of them, and return how many.
+
+        A result that is there before MLflow has given its run an id names none.
+
+        Args:
+            sweep_key: The sweep that made them.
+            keys: Of the results.
+        """
+        return self.database.write(lambda connection: sweeps.link_runs(connection, sweep_key, keys))
+
     def record_run(self, node: str, run_id: str, *, replace: bool = False) -> str:
         """Keep the MLflow run of a node (a sweep, step or trial), so that a resumed sweep adds to it.
 

@@ -192,6 +192,17 @@ def record_run(connection: Connection, node: str, run_id: str, *, replace: bool)
     return run_of(connection, node) or run_id
 
 
+def link_runs(connection: Connection, sweep: str, keys: Iterable[str]) -> int:
+    """Let results that name no MLflow run name the one that a sweep has of them; return how many."""
+    linked = 0
+    for key in keys:
+        run_id = run_of(connection, f"{sweep}/{key}")
+        for table in () if run_id is None else (schema.Adapter, schema.Study, schema.Transfer):
+            without = update(table).where(table.key == key, table.run_id.is_(None))
+            linked += connection.execute(without.values(run_id=run_id)).rowcount
+    return linked
+
+
 def run_of(connection: Connection, node: str) -> str | None:
     """Return a node's MLflow run."""
     statement = select(schema.TrackingRun.run_id).where(schema.TrackingRun.node == node)

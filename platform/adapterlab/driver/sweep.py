@@ -272,12 +272,15 @@ class _Driver:
                 state = ended_as(error, began=self.began)
                 reason = (hide_passwords(str(error)).splitlines() or [type(error).__name__])[0]
                 # MLflow first: the catalog may be what is out of reach.
-                tree.tracker.reap(run.node, reason=f"the sweep was stopped: {reason}")
+                tree.tracker.reap(run.node, reason=f"the sweep was stopped: {reason}", state=state)
                 run.end(state, reason)
+                with suppress(UnavailableError):
+                    self.hasty.link_runs(key, sorted(self.done_here))
                 self.catalog.set_sweep_state(key, state, reason, exit_code=exit_code_of(error))
                 raise
             tree.tracker.adopt(run.node)
             tree.tracker.reap(run.node)
+            self.catalog.link_runs(key, sorted(self.done_here))
             state = State.FAILED if self.failed else State.COMPLETE
             unfinished = f"{len(self.failed)} of {len(self.keys)} steps failed" if self.failed else None
             if self.compare is not None:

@@ -5,7 +5,7 @@ Pure: no disk, no network, no torch. What a key holds is written here and nowher
     source    backbone, task content, preprocessing, adapter method + settings, training, seed
     study     backbone, task content, preprocessing, pool (source keys in order), combiner with its
               settings and the content of models it reads, training, search space, sampler, pruner,
-              the settings it starts from, trials, seed; of "auto" all of that for every combiner it chooses among
+              the settings it starts from, trials, minutes if those are limited, seed; of "auto" all of that for every combiner it chooses among
     transfer  study key, seed; its draw and its own source adapter where every seed has other rows
 
 Where it ran, on how many lanes, under which name, is in no key.
@@ -304,7 +304,10 @@ def _study_step(
             "search": how if spaces is None else {"spaces": spaces, **how},
         }
         search_key = key_of("search", STEP_VERSIONS[StepKind.STUDY], inputs)
-        key = _key(StepKind.STUDY, {**inputs, "trials": search.trials})
+        budget: dict[str, Json] = {"trials": search.trials}
+        if search.budget_minutes is not None:
+            budget["minutes"] = search.budget_minutes
+        key = _key(StepKind.STUDY, {**inputs, **budget})
     return Step(
         id=StepId(StepKind.STUDY, target, study.label),
         key=key,
@@ -354,14 +357,16 @@ def _chosen_of(
 
 
 def _search_settings(spec: Spec, target: str, study: StudyPlan, facts: Facts) -> SearchSettings:
-    search = spec.search
+    search, trials = spec.search, trials_of(spec, study)
     return SearchSettings(
         sampler=search.sampler,
         pruner=search.pruner,
         seed=search.seed,
-        trials=trials_of(spec, study),
+        trials=trials,
         pruning=pruning_settings(search.pruner, search.pruning),
         start=starts_of(spec, target, study, facts.earlier),
+        # The first trial always begins, so that of one trial no time can take anything away.
+        budget_minutes=search.budget_minutes if trials > 1 else None,
     )
 
 

@@ -217,6 +217,8 @@ class SearchSettings:
     """The pruner's settings, all of them."""
     start: tuple[Mapping[str, Setting], ...] = ()
     """Settings of the first trials; where the study chooses, with the combiner and its ``<combiner>.<dimension>``."""
+    budget_minutes: float | None = None
+    """Minutes by the clock after which no trial begins any more; ``None``: until all have."""
 
 
 # -- jobs -----------------------------------------------------------------------------------------

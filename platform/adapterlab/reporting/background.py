@@ -53,6 +53,9 @@ def background(
         adapter=str(spec.get("adapter", {}).get("method", "")),
         seeds=tuple(spec.get("final", {}).get("seeds", ())) or _seeds(records),
         limits=_limits(spec.get("data", {})),
+        search=_search(
+            spec.get("search", {}), [one.trials for one in records if isinstance(one, StudyRecord)]
+        ),
         tasks=tuple(
             _rows(task, pool, targets, known.get((task, digests.get(task, ""))), digests.get(task))
             for task in dict.fromkeys((*pool, *targets, *digests))
@@ -94,6 +97,16 @@ def _limits(data: Mapping[str, Any]) -> str:
     return ", ".join(
         f"{data[name]:,} {said}" for name, said in words.items() if isinstance(data.get(name), int)
     )
+
+
+def _search(search: Mapping[str, Any], studies: Iterable[Mapping[str, int]]) -> str:
+    """Return what a study's time was and how many trials it had; how many is no matter of the spec then."""
+    minutes = search.get("budget_minutes")
+    counts = sorted(sum(trials.values()) for trials in studies)
+    if minutes is None or not counts:
+        return ""
+    made = f"{counts[0]:,}" if counts[0] == counts[-1] else f"{counts[0]:,} to {counts[-1]:,}"
+    return f"at most {minutes:g} min a study, {made} of at most {search.get('trials', 0):,} trials made"
 
 
 def _rows(

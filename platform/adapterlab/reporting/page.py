@@ -134,6 +134,7 @@ def _head(one: Background, parameters: int | None) -> str:
         "adapters": one.adapter,
         "seeds": ", ".join(map(str, one.seeds)),
         "rows used": one.limits,
+        "search": one.search,
         "made by": one.versions,
     }
     return f"<dl>{''.join(_fact(name, value) for name, value in facts.items() if value)}</dl>"

@@ -208,6 +208,8 @@ class Background:
     """Of the final runs."""
     limits: str
     """Which rows were used where not all were; empty: all."""
+    search: str
+    """How long a study was to search where its time was limited, and how many trials came of it; empty: it was not."""
     tasks: tuple[TaskRows, ...]
     versions: tuple[str, ...]
     """The code, libraries and devices that made its results, each combination once."""

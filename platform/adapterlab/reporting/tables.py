@@ -252,6 +252,7 @@ def costs(summary: Summary) -> Grid:
         *([base] if base else ["The backbone is not at hand, so shares of it are not shown."]),
         _TIMES,
         *_times(summary),
+        *(f"Search: {text}." for text in dict.fromkeys(one.search for one in summary.background) if text),
     ]
     return Grid(f"{summary.sweep}: cost", tuple(columns), tuple(rows), tuple(notes))
 

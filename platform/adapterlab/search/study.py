@@ -10,6 +10,9 @@ nothing twice. A budget of N is the first N trials of it and knows of no other. 
 from, and what it is pruned against, is decided by its place and not by the clock: trials come in
 rounds, and each sees exactly the rounds before its own (:func:`round_start`).
 
+A study may have a budget of time as well: then it is the first trials that began while its clock had not come to
+it, and what had begun is trained to its end. So it is what a budget of so many trials gives.
+
 Every question and answer may be repeated as a whole, which is what is done while the database is away: a trial
 that was created though its worker did not hear of it is handed out to that worker at its next try.
 """
@@ -18,9 +21,11 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -32,6 +37,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from adapterlab.errors import ConflictError, NotFoundError
 from adapterlab.patience import NO_PATIENCE, Patience
 from adapterlab.records import State
+from adapterlab.search.clocks import begun_within
 from adapterlab.search.pruners import compares, pruner_of
 from adapterlab.search.samplers import Proposer, Spaces, by_dimension, round_start
 from adapterlab.search.storage import (
@@ -44,7 +50,7 @@ from adapterlab.search.storage import (
     trial_number,
 )
 from adapterlab.search.trial_view import TrialView
-from adapterlab.search.trials import REASON, STATES, WORKER, TrialRecord, read_trials, record_of
+from adapterlab.search.trials import REASON, RESUMED, STATES, WORKER, TrialRecord, read_trials, record_of
 from adapterlab.spec.pruning import PruningSpec, pruning_settings
 from adapterlab.spec.search_space import Choices, FloatRange, Setting
 
@@ -152,6 +158,8 @@ class SearchRecipe:
     """Settings of the first trials; a dimension that is missing is proposed as usual."""
     seed: int = 0
     """Seed of the proposals."""
+    limit_s: float | None = None
+    """Seconds by the study's clock after which no trial begins any more; ``None``: until all have."""
 
 
 class StudySearch:
@@ -186,8 +194,12 @@ class StudySearch:
         self._in_vain = False
         """Whether there was nothing to hand out when last asked."""
         trials, size = recipe.trials, proposer.size
-        self.budget = trials if size is None else min(trials, size)
-        """Trials this study ends with: as asked, or as many as there are distinct settings."""
+        self._most = trials if size is None else min(trials, size)
+        self._limit_s = recipe.limit_s
+        self._in_time: int | None = None
+        """Trials that began in time; ``None`` while there is time left."""
+        self._look_at = -math.inf
+        """When the clock is to be looked at next, by the monotonic one; it cannot be at the limit before."""
 
     @classmethod
     def open(
@@ -261,6 +273,11 @@ class StudySearch:
 
         return patience.retry(opened)
 
+    @property
+    def budget(self) -> int:
+        """Trials this study ends with: as asked, as many as there are distinct settings, or those that began in time."""
+        return self._most if self._in_time is None else min(self._most, self._in_time)
+
     def __enter__(self) -> StudySearch:
         return self
 
@@ -305,6 +322,7 @@ class StudySearch:
 
     def _ask(self, worker: str) -> Proposal | None:
         with self._guard():
+            now = datetime.now()  # noqa: DTZ005  # as Optuna's own; before the clock is looked at, so that what begins began in time
             everything = self._view.current(self._handed_out)
             trials = self._own_in_view()
             last = trials[-1].number if trials else -1
@@ -332,6 +350,7 @@ class StudySearch:
                 distributions=self._proposer.distributions(settings),
                 user_attrs={WORKER: worker},
             )
+            draft.datetime_start = now
             trial_id = self._storage.create_new_trial(self._study_id, template_trial=draft)
             number = trial_number(self._storage, self._study_id, trial_id)
             draft.number, draft._trial_id = number, trial_id
@@ -363,6 +382,7 @@ class StudySearch:
             return freed
 
         freed = self._patiently(free)
+        self._look_again()
         self._handed_out -= {trial.number for trial in freed}
         self._view.forget()
         return len(freed)
@@ -450,6 +470,7 @@ class StudySearch:
         """Return the trials of the budget as far as known; all are gone through only where one is waiting."""
         if any(trial.state is TrialState.WAITING for trial in self._view.unfinished):
             return self._own(self._view.trials)
+        self._look_at_clock()
         return self._view.trials[: self.budget]
 
     def _patiently(self, work: Callable[[], _Result]) -> _Result:
@@ -463,7 +484,24 @@ class StudySearch:
 
     def _own(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         """Return the trials the budget pays for: the first, but none another tool enqueued and nobody here runs."""
-        return [trial for trial in trials if trial.state is not TrialState.WAITING][: self.budget]
+        own = [trial for trial in trials if trial.state is not TrialState.WAITING]
+        self._look_at_clock()
+        return own[: self.budget]
+
+    def _look_at_clock(self) -> None:
+        """Note which trials began in time, once no other can; by the storage's times, so that all agree."""
+        if self._limit_s is None or self._in_time is not None or time.monotonic() < self._look_at:
+            return
+        stored = [one for one in self._patiently(self._trials) if one.state is not TrialState.WAITING]
+        begun, clock_s = begun_within(stored[: self._most], self._limit_s, time.time())
+        if clock_s >= self._limit_s:
+            self._in_time = begun
+        else:
+            self._look_at = time.monotonic() + self._limit_s - clock_s
+
+    def _look_again(self) -> None:
+        """Look at the clock anew: what a worker lost was counted by it, and is not any more."""
+        self._in_time, self._look_at = None, -math.inf
 
     def _judges(self, trials: Sequence[FrozenTrial], place: int) -> _Judges:
         """Return the trials that the one at a place learns from and is judged against."""
@@ -506,9 +544,13 @@ class StudySearch:
                     internal = distribution.to_internal_repr(drawn[name])
                     self._storage.set_trial_param(trial_id, name, internal, distribution)
                     settings[name] = drawn[name]
+        self._storage.set_trial_user_attr(trial_id, RESUMED, time.time())
         self._storage.set_trial_user_attr(trial_id, WORKER, worker)
         self._view.forget()
-        noted = {key: value for key, value in trial.user_attrs.items() if key not in {WORKER, REASON}}
+        self._look_again()
+        noted = {
+            key: value for key, value in trial.user_attrs.items() if key not in {WORKER, REASON, RESUMED}
+        }
         return Proposal(
             trial.number,
             by_dimension(settings),

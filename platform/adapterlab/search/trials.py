@@ -26,7 +26,9 @@ REASON = "reason"
 """Trial attribute: why it failed."""
 COMPUTING = "computing_s"
 """Trial attribute: seconds its training took, those of a pass divided by the lanes that shared it."""
-_OWN = {WORKER, REASON, COMPUTING}
+RESUMED = "resumed_at"
+"""Trial attribute: when a worker took it over from one that died, in seconds since 1970."""
+_OWN = {WORKER, REASON, COMPUTING, RESUMED}
 
 STATES: Mapping[TrialState, State] = {
     TrialState.WAITING: State.PENDING,

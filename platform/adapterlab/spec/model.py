@@ -286,6 +286,10 @@ class SearchSpec(Frozen):
 
     trials: Annotated[int, Field(ge=1, le=100_000)] = 16
     """Settings tried per study; 1 when every dimension is fixed."""
+    budget_minutes: Annotated[float, Field(gt=0, le=525_600)] | None = None
+    """Minutes by the clock that a study's trials may take, over all its submits; then none begins any more, those in
+    training end, and the best of them is chosen, as with ``trials`` set to their number. How many that is depends on
+    the machine, and stays as it was when the study ended. Absent: no limit."""
     lr: Space | None = None
     """Learning rate of coefficients and head; absent: each combiner's own, ``{ low = 1e-3, high = 2e-2, log
     = true }`` for ScaLearn, 5e-5 for AdapterFusion, 3e-4 where only the head is trained. What is written

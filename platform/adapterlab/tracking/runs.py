@@ -330,15 +330,15 @@ class Runs:
                 raise
             return None
 
-    def kill(self, run: Node, reason: str, end_ms: int) -> bool:
+    def kill(self, run: Node, reason: str, end_ms: int, state: State = State.KILLED) -> bool:
         """End a run that nobody works on any more; return ``False`` if it has ended meanwhile."""
         with self._mutex:
             if self._client.get_run(run.run_id).info.status != _RUNNING:
                 return False
             known = self._get(run.node)
-            known.new_tags |= {STATE_TAG: str(State.KILLED), REASON_TAG: reason}
+            known.new_tags |= {STATE_TAG: str(state), REASON_TAG: reason}
             self._flush(known)
-            self._client.set_terminated(run.run_id, MLFLOW_STATUS[State.KILLED], end_ms)
+            self._client.set_terminated(run.run_id, MLFLOW_STATUS[state], end_ms)
             known.created_here = False
             return True
 

@@ -344,9 +344,14 @@ class Tracker:
         return {run.node: run.state for run in runs if run.status != "RUNNING"}
 
     def reap(
-        self, parent: str, keep: Collection[str] = (), reason: str = "nobody works on it any more"
+        self,
+        parent: str,
+        keep: Collection[str] = (),
+        reason: str = "nobody works on it any more",
+        *,
+        state: State = State.KILLED,
     ) -> list[Node]:
-        """End as killed every run below ``parent`` that still says RUNNING, and return them.
+        """End every run below ``parent`` that still says RUNNING, and return them.
 
         A store that does not answer is a warning: nothing of a sweep depends on it.
 
@@ -354,12 +359,13 @@ class Tracker:
             parent: Top of the tree; itself left as it is.
             keep: Nodes somebody still works on.
             reason: Why, for the tag ``adapterlab.state_reason``.
+            state: As what, for the tag ``adapterlab.state``.
         """
         try:
             self._writer.settle(_ANSWER_TIMEOUT_S)
             with store.readable_errors(self.uri):
                 stale = [run for run in self._runs.running_below(parent) if run.node not in keep]
-                return [run for run in stale if self._runs.kill(run, reason, _now_ms())]
+                return [run for run in stale if self._runs.kill(run, reason, _now_ms(), state)]
         except AdapterlabError as error:
             _log.warning(
                 "runs below %s may go on saying RUNNING until the next submit: %s", parent, error.message

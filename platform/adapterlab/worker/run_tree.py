@@ -14,6 +14,7 @@ named in ``tracking.vocabulary``: the same for every task and method.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 
 from adapterlab.catalog.store import Catalog
 from adapterlab.data.metrics import predictions_of
+from adapterlab.errors import AdapterlabError
 from adapterlab.fingerprint import digest_of
 from adapterlab.passwords import hide_passwords
 from adapterlab.patience import NO_PATIENCE, Patience
@@ -201,10 +203,13 @@ class RunRecorder:
 
 
 class SweepTree:
-    """Opens runs of one sweep; what is still open when it closes is killed, to be resumed."""
+    """Opens runs of one sweep; what is still open when it closes is cancelled or killed, to be resumed."""
 
-    def __init__(self, context: Context, tracker: Tracker) -> None:
+    def __init__(
+        self, context: Context, tracker: Tracker, cancelled: Callable[[], bool] = lambda: False
+    ) -> None:
         self._context = context
+        self._cancelled = cancelled
         self._sweep = context.sweep_key
         self.tracker = tracker
         self._open: dict[str, RunRecorder] = {}
@@ -234,7 +239,7 @@ class SweepTree:
                 command=f"platform submit {context.name}",
             )
 
-        return cls(context, patience.retry(opened))
+        return cls(context, patience.retry(opened), lambda: catalog.cancel_requested(context.sweep_key))
 
     def __enter__(self) -> SweepTree:
         return self
@@ -247,9 +252,18 @@ class SweepTree:
             if kind is None
             else hide_passwords(f"{kind.__name__}: {error}").splitlines()[0]
         )
-        for run in list(self._open.values()):
-            run.end(State.KILLED, reason)
+        if self._open:
+            state = self._stopped_as()
+            for run in list(self._open.values()):
+                run.end(state, reason)
         self.tracker.close()
+
+    def _stopped_as(self) -> State:
+        """Return what has become of runs that were left open: only who asked the sweep to stop says so in the catalog."""
+        with suppress(AdapterlabError):
+            if self._cancelled():
+                return State.CANCELLED
+        return State.KILLED
 
     def ended(self, run: RunRecorder) -> None:
         """Forget a run that ended."""
@@ -301,6 +315,7 @@ class SweepTree:
             "adapter": job.adapter.method,
             "pool": ", ".join(member.name for member in job.pool),
             "trials": search.trials,
+            **({} if search.budget_minutes is None else {"budget_minutes": search.budget_minutes}),
             "sampler": search.sampler,
             "pruner": search.pruner,
             **{

@@ -42,6 +42,7 @@ from adapterlab.worker.worker import Worker
 
 _log = logging.getLogger(__name__)
 
+_MINUTE_S = 60.0
 _SOURCE_POLL_S = 0.5
 _PROGRESS_S = 0.5
 """Progress is for people: trivial trials write it no oftener than they can look."""
@@ -156,6 +157,7 @@ class _Study:
                 pruning=search.pruning,
                 start=search.start,
                 seed=search.seed,
+                limit_s=None if search.budget_minutes is None else search.budget_minutes * _MINUTE_S,
             ),
             title=f"{self.job.task_name} · {self.job.label}",
             attributes={
@@ -185,7 +187,9 @@ def _search(study: _Study) -> StudyRecord:
         study.run.end(State.FAILED, message)
         raise TrainingError(
             f"{message}: {'; '.join(reasons) or 'all were pruned'}",
-            remedy='Lower the learning rates under [search], or set pruner = "none".',
+            remedy='Lower the learning rates under [search], or set pruner = "none".'
+            if study.job.search.budget_minutes is None
+            else "Raise search.budget_minutes, or lower the learning rates under [search].",
         )
     record = _study_record(study, trials, best, study_name=name)
     if len(trials) > 1:

@@ -10,7 +10,7 @@ from adapterlab.catalog.records import SweepStep
 from adapterlab.catalog.store import current_owner
 from adapterlab.errors import ConflictError, NotFoundError
 from adapterlab.records import State, StepKind
-from catalogs import BOTH_DATABASES, LEASE_S, key
+from catalogs import BOTH_DATABASES, LEASE_S, key, put_study
 
 pytestmark = pytest.mark.parametrize("catalog_url", BOTH_DATABASES, indirect=True)
 
@@ -207,3 +207,13 @@ def test_notes_and_tags_of_a_sweep_come_with_it(catalog):
         ("final", "paper"),
     )
     assert catalog.sweeps()[0].tags == ("final", "paper")
+
+
+def test_results_published_before_their_run_had_an_id_are_linked_to_it(catalog):
+    for name, run in (("a", None), ("b", "made-elsewhere")):
+        put_study(catalog, name, run_id=run)
+        catalog.record_run(f"{key('sweep')}/{key(name)}", f"run-{name}")
+    assert catalog.link_runs(key("sweep"), [key("a"), key("b"), key("c")]) == 1
+    assert catalog.get_study(key("a")).run_id == "run-a"
+    assert catalog.get_study(key("b")).run_id == "made-elsewhere"
+    assert catalog.link_runs(key("sweep"), [key("a")]) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -128,6 +129,27 @@ def test_zsh_and_fish_are_answered_in_their_own_form(
     monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
     assert completion.answer()
     assert capsys.readouterr().out.startswith(expected)
+
+
+@pytest.mark.timeout(300)
+def test_a_real_fish_is_offered_the_same(home: Path) -> None:
+    if shutil.which("fish") is None:
+        pytest.skip("fish is not installed")
+    shell("platform su", home)  # puts the program there
+    program = home / "bin"
+    asked = ("platform su", "platform submit x.toml --set search.sampler=r", "platform tasks show glue/r")
+    script = "\n".join(
+        ["platform --show-completion fish | source", *(f"complete -C '{line}'" for line in asked)]
+    )
+    environment = {
+        **os.environ, "PATH": f"{program}:{os.environ['PATH']}", "PYTHONPATH": str(PLATFORM), "HOME": str(home),
+    }  # fmt: skip
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == [
+        "submit", "search.sampler=random", "glue/rte",
+    ]  # fmt: skip
 
 
 def test_a_tab_imports_nothing_heavy() -> None:

@@ -72,6 +72,14 @@ def test_a_changed_setting_changes_the_keys_it_decides(change):
     assert before["source · rte · seed 0"] == after["source · rte · seed 0"]
 
 
+def test_a_budget_of_time_is_in_the_key_where_it_can_end_a_search():
+    searched = TERSE.replace("lr = 3e-3", "lr = { low = 1e-3, high = 1e-2 }")
+    assert searched != TERSE
+    limited = {text: text.replace("[search]", "[search]\nbudget_minutes = 5") for text in (searched, TERSE)}
+    assert keys_of(limited[searched])["rte · scalearn"] != keys_of(searched)["rte · scalearn"]
+    assert keys_of(limited[TERSE]) == keys_of(TERSE)  # of one trial, nothing can be cut
+
+
 def test_keys_are_those_that_catalogs_hold():
     """A change here makes everything that was ever trained unknown.
 

@@ -18,6 +18,7 @@ BACKGROUND = Background(
     sweep="demo", key="f" * 64, state="complete", submitted="2026-01-02T03:04:05+00:00", updated="", backbone=EVIL,
     backbone_digest="b" * 64, backbone_shape="bert, 2 layers", pool=("glue/rte", EVIL), adapter="pfeiffer",
     seeds=(0, 1), limits="16 few-shot rows of each target",
+    search="at most 5 min a study, 7 to 16 of at most 16 trials made",
     tasks=(TaskRows("glue/rte", "target", "classification", 2, "accuracy", 2490, 277, 277, "d" * 64),),
     versions=("adapterlab 0.1.0; torch 2.9.0", EVIL), spec='{"name": "demo", "store": {"catalog": null}}',
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -221,3 +222,49 @@ def test_rounds_are_of_four_trials_and_later_of_a_third_of_those_before(place):
     start = round_start(place)
     assert round_start(start) == start <= place
     assert place - start < max(4, start // 3)
+
+
+def _search_for(url: str, limit_s: float | None, trials: int = 400) -> list[TrialRecord]:
+    """Search with trials of 20 ms, as long as there is time."""
+    with open_search(
+        url, "timed", spaces=RANGES, trials=trials, pruner="none", limit_s=limit_s, seed=3
+    ) as search:
+        while (proposal := search.ask("w")) is not None:
+            time.sleep(0.02)
+            search.tell_complete(proposal.number, -abs(float(proposal.settings["lr"]) - 0.003))
+        assert search.spent
+        assert search.finished
+        assert search.standing()[0] == search.budget == len(search.trials())
+        return search.trials()
+
+
+def test_a_search_whose_time_is_up_is_one_of_so_many_trials(new_sqlite):
+    url = new_sqlite()
+    cut = _search_for(url, 0.5)
+    assert 4 < len(cut) <= 26
+    assert _search_for(url, 0.5) == cut  # opened again, it is over
+    alone = _search_for(new_sqlite(), None, trials=len(cut))
+    assert [(one.settings, one.value) for one in cut] == [(one.settings, one.value) for one in alone]
+    longer = _search_for(url, 0.8)  # the same search goes on
+    assert longer[: len(cut)] == cut
+    assert len(longer) > len(cut)
+    assert _search_for(url, 0.5) == cut  # and the shorter time is what it was
+    assert len(_search_for(new_sqlite(), 1e-9)) == 1  # the first trial always begins
+
+
+def test_time_that_a_worker_lost_does_not_count(new_sqlite):
+    url = new_sqlite()
+    options = {"spaces": RANGES, "trials": 400, "pruner": "none", "limit_s": 0.5}
+    with open_search(url, "lost", **options) as search:
+        assert search.ask("gone") is not None
+    time.sleep(0.7)
+    with open_search(url, "lost", **options) as search:
+        search.take_over()
+        assert not search.spent
+        again = search.ask("next")
+        assert again is not None
+        assert (again.number, again.taken_over, dict(again.attributes)) == (0, True, {})
+        search.tell_complete(0, 0.1)
+        second = search.ask("next")
+        assert second is not None
+        assert second.number == 1
