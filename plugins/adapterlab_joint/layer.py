@@ -104,25 +104,28 @@ class ProPetlMLayer(JointLayer):
         Masks pass their gradient straight through, so that a score has one where the other mask is 0.
         """
         shared = bottleneck.read(tensors, "adapter.")
+        of_task = self._of(tensors, _of(task))
         made: Tensors = {}
         for layer in range(self.method.shape.layers):
-            masks = self.masks(tensors, task, layer)
+            masks = self._joined(tensors, of_task, layer)
             masked = shared._replace(down=shared.down * masks["down"], up=shared.up * masks["up"])
             made |= masked.named(f"layer.{layer}.")
         return made
 
     def masks(self, tensors: Mapping[str, Tensor], task: str, layer: int) -> Tensors:
         """Return what a task has of the prototype in a layer, 0 or 1: ``"down"`` (r, d) and ``"up"`` (d, r)."""
+        return self._joined(tensors, self._of(tensors, _of(task)), layer)
+
+    def _joined(self, tensors: Mapping[str, Tensor], of_task: Mapping[str, Tensor], layer: int) -> Tensors:
+        """Return the OR of a task's masks and a layer's."""
         shipped = layer == 0 and self.settings.first_layer_scores == "last_task"
-        by_layer = _of(self.tasks[-1]) if shipped else f"layer.{layer}."
-        masks: Tensors = {}
-        for name in ("down", "up"):
-            of_task, of_layer = (
-                mask_of(tensors[f"{_SCORES}{owner}{name}"], self.settings.keep)
-                for owner in (_of(task), by_layer)
-            )
-            masks[name] = 1 - (1 - of_task) * (1 - of_layer)
-        return masks
+        of_layer = self._of(tensors, _of(self.tasks[-1]) if shipped else f"layer.{layer}.")
+        return {name: 1 - (1 - own) * (1 - of_layer[name]) for name, own in of_task.items()}
+
+    def _of(self, tensors: Mapping[str, Tensor], owner: str) -> Tensors:
+        """Return the masks of a task or of a layer."""
+        keep = self.settings.keep
+        return {name: mask_of(tensors[f"{_SCORES}{owner}{name}"], keep) for name in ("down", "up")}
 
 
 def _of(task: str) -> str:
