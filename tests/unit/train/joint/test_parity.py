@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from adapterlab.records import JointSettings
+from adapterlab.plugin import HeadLayer
+from adapterlab.records import JointSettings, ProblemType
 from adapterlab.train.adaptation import hidden_states
 from adapterlab.train.joint.sampling import JointSampler, probabilities
 from adapterlab.train.joint.steps import JointSteps
@@ -93,6 +96,27 @@ def test_multiple_choice_agrees(joint, method):
     torch.testing.assert_close(loss, joint.array(f"copa/{method}/loss"), **CLOSE)
     for name, wanted in joint.group(f"copa/{method}/grad/").items():
         torch.testing.assert_close(gradients[name], wanted, **CLOSE)
+
+
+class OneLayer(HeadLayer):
+    """Adapter-m's head for choices in the official code, without a hidden layer."""
+
+    def initial(self, generator):
+        del generator
+        raise AssertionError
+
+    def forward(self, tensors, states, lengths, *, dropout, generator):
+        del lengths, dropout, generator
+        return torch.nn.functional.linear(states, tensors["head.out.weight"], tensors["head.out.bias"])
+
+
+def test_multiple_choice_agrees_for_adapter_m_with_the_official_head(joint):
+    model, tensors = joint.model("adapterm", ("bin", "copa")), joint.tensors("adapterm", "copa/")
+    model = replace(model, heads={**model.heads, "copa": OneLayer(ProblemType.MULTIPLE_CHOICE)})
+    _, outputs, loss, gradients = answered(model, tensors, "copa", joint.rectangle("copa"))
+    torch.testing.assert_close(outputs.detach().view(-1, 2), joint.array("copa/adapterm/logits"), **CLOSE)
+    torch.testing.assert_close(loss, joint.array("copa/adapterm/loss"), **CLOSE)
+    expect_gradients(gradients, joint.group("copa/adapterm/grad/"))
 
 
 @pytest.mark.parametrize("run", ["train10", "warm10"])
