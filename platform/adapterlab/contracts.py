@@ -6,7 +6,7 @@
 A plug-in that passes its suite keeps what the engine relies on. The cases run on a small backbone whose
 sites differ in width, and on one whose sites do not, in float64.
 
-One module of some 600 lines, since whoever writes a plug-in imports all of it from here, and the five suites share
+One module of some 700 lines, since whoever writes a plug-in imports all of it from here, and the six suites share
 their small shapes, pools and random tensors.
 """
 
@@ -25,7 +25,7 @@ from torch import Tensor
 
 from adapterlab.records import BackboneShape, Examples, PoolShape, ProblemType, Reads, Site
 from adapterlab.registry import entry_points
-from adapterlab.registry.plugins import AdapterMethod, BackboneFamily, Combiner, Head, TaskSuite
+from adapterlab.registry.plugins import AdapterMethod, BackboneFamily, Combiner, Head, JointMethod, TaskSuite
 from adapterlab.registry.task_definitions import fill_template
 from adapterlab.train.combination import combiner_layer
 from adapterlab.train.fold import fold
@@ -75,6 +75,8 @@ SHAPE = _shape(_WIDE)
 """A small shape whose attention maps are equally wide."""
 GROUPED = _shape(_NARROW)
 """The same with grouped queries: keys and values are half as wide as queries."""
+TASKS = ("suite/first", "suite/second", "suite/third")
+"""Tasks of a joint run."""
 POOL = PoolShape(3, (Site("ffn", _WIDE, _WIDE),), 3, target=2)
 """Three adapters at one site."""
 UNEVEN_POOL = PoolShape(
@@ -203,6 +205,68 @@ class AdapterMethodContract:
                 wanted = (omega.at(point) * torch.stack(apart, 1)).sum(1)
                 got = plain.forward(folded, name, index, x, y)
                 torch.testing.assert_close(got, wanted, rtol=_TOLERANCE, atol=_TOLERANCE)
+
+
+class JointMethodContract:
+    """What every joint method keeps."""
+
+    plugin: JointMethod
+
+    def test_it_says_what_it_is(self) -> None:
+        """Name, version and settings are there, and settings refuse unknown keys."""
+        _check_described(self.plugin, JointMethod)
+
+    def test_tensors_are_as_many_as_it_counts(self) -> None:
+        """``trainable_parameters`` is what ``initial`` makes, for two tasks and more; weights of the backbone apart."""
+        settings = self.plugin.settings()
+        for tasks in (TASKS[:2], TASKS):
+            layer = self.plugin.layer(settings, SHAPE, tasks)
+            assert layer.method.trains_backbone == self.plugin.exclusive
+            tensors = layer.initial(stream(0, "contract"))
+            wanted = self.plugin.trainable_parameters(settings, SHAPE, len(tasks))
+            own = 0 if not self.plugin.exclusive or SHAPE.parameters is None else SHAPE.parameters
+            assert wanted == own + sum(one.numel() for one in tensors.values())
+
+    def test_the_same_seed_gives_the_same_tensors(self) -> None:
+        """Initialisation draws from the given generator only."""
+        layer = self.plugin.layer(self.plugin.settings(), SHAPE, TASKS)
+        one, two = (layer.initial(stream(3, "contract")) for _ in range(2))
+        assert one.keys() == two.keys()
+        assert all(torch.equal(one[name], two[name]) for name in one)
+
+    def test_every_tensor_is_some_tasks(self) -> None:
+        """Each task has an adapter that its method computes with, and together they leave no tensor out."""
+        layer = self.plugin.layer(self.plugin.settings(), SHAPE, TASKS)
+        leaves = {
+            name: _random(tuple(one.shape), name).requires_grad_()
+            for name, one in layer.initial(stream(0, "contract")).items()
+        }
+        total = torch.zeros((), dtype=torch.float64)
+        for task in TASKS:
+            adapter = layer.adapter(leaves, task)
+            for name, index in layer.method.points:
+                x, y = _inputs(SHAPE.site(name))
+                u = layer.method.forward(adapter, name, index, x, y)
+                assert u.shape == y.shape
+                total = total + (u * _random(tuple(u.shape), "weights")).sum()
+        if leaves:
+            total.backward()  # type: ignore[no-untyped-call]
+        assert all(tensor.grad is not None and bool(tensor.grad.any()) for tensor in leaves.values())
+
+    def test_its_adapters_are_what_it_says(self) -> None:
+        """Where it names an ordinary method, that method's layer computes the same of them."""
+        settings = self.plugin.settings()
+        named = self.plugin.adapters(settings)
+        if named is None:
+            return
+        layer = self.plugin.layer(settings, SHAPE, TASKS)
+        other = entry_points.adapter_method(named[0]).layer(named[1], SHAPE)
+        adapter = layer.adapter(layer.initial(stream(0, "contract")), TASKS[0])
+        assert adapter.keys() == other.initial(stream(0, "contract")).keys()
+        for name, index in other.points:
+            x, y = (one.float() for one in _inputs(SHAPE.site(name)))
+            mine = layer.method.forward(adapter, name, index, x, y)
+            assert torch.equal(mine, other.forward(adapter, name, index, x, y))
 
 
 class CombinerContract:

@@ -9,6 +9,7 @@ A plug-in is one object behind one entry point:
 group                            object                             computes with
 ===============================  =================================  ========================
 ``adapterlab.adapter_methods``   an :class:`AdapterMethod`          a :class:`MethodLayer`
+``adapterlab.joint_methods``     a :class:`JointMethod`             a :class:`JointLayer`
 ``adapterlab.combiners``         a :class:`Combiner`                a :class:`CombinerLayer`
 ``adapterlab.heads``             a :class:`Head`                    a :class:`HeadLayer`
 ``adapterlab.backbones``         a :class:`BackboneFamily`          a :class:`Backbone`
@@ -52,6 +53,7 @@ from adapterlab.registry.plugins import (
     Head,
     HubNames,
     InputFormat,
+    JointMethod,
     NoSettings,
     TaskSuite,
     TensorHeader,
@@ -76,6 +78,7 @@ if TYPE_CHECKING:
         FrozenPool,
         HeadLayer,
         Hook,
+        JointLayer,
         MethodLayer,
         ModelFolder,
         OneAdapterLayer,
@@ -96,6 +99,7 @@ _LAZY = {
     "FrozenPool": "train.layers",
     "HeadLayer": "train.layers",
     "Hook": "train.layers",
+    "JointLayer": "train.layers",
     "MEAN_COEFFICIENTS": "train.layers",
     "MethodLayer": "train.layers",
     "ModelFolder": "train.layers",
@@ -143,6 +147,8 @@ __all__ = [
     "HubNames",
     "InputFormat",
     "Join",
+    "JointLayer",
+    "JointMethod",
     "MethodLayer",
     "ModelFolder",
     "NoSettings",

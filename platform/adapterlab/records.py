@@ -8,7 +8,7 @@ JSON-able parts, so that it can travel between processes. Shapes: ``L`` layers, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -417,6 +417,87 @@ class TrainSettings(TrainRegime):
     """Peak learning rate of AdamW; decays linearly to 0 over ``max_epochs``."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class JointRegime:
+    """How one model trains on several tasks, but for its learning rate. Defaults are the papers'.
+
+    Raises:
+        UsageError: A number makes no sense.
+    """
+
+    steps: int = 375_000
+    """Upper bound of batches; also the length of the learning-rate schedule."""
+    evaluate_every: int = 7_500
+    """Steps between two evaluations of every task; there is one after the last step as well."""
+    patience: int = 10
+    """Evaluations without improvement before the run stops."""
+    batch_size: int = 32
+    """Rows per step, all of one task."""
+    temperature: float = 10.0
+    """A task of ``n`` rows is drawn with ``p ∝ (n / Σn)^(1/temperature)``: 1 by size, more is more even. The official
+    code of ScaLearn has 1, because no script of its sets it."""
+    caps: Mapping[str, int] = field(default_factory=dict)
+    """Rows that tasks count as at most, by full name; 100,730 for ReCoRD in the papers."""
+    capped_rows: str = "any"
+    """Which rows of a capped task are drawn: ``"any"``, or ``"first"`` for those below its cap alone, as in the
+    official code."""
+    sampler_seed: int | None = None
+    """What batches are drawn with, plus the number of the epoch; ``None``: the run's own seed. The official code has
+    0, whatever the run's."""
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    """Global norm over all tensors that have a gradient in a step."""
+    warmup_ratio: float = 0.1
+    """Share of all steps with a linearly rising rate, in [0, 1)."""
+    select_by: str = "loss"
+    """``"loss"``: the evaluation with the least mean validation loss over tasks is kept; ``"metric"``: that with the
+    greatest mean of their leading metrics."""
+    unselected: tuple[str, ...] = ()
+    """Full names of tasks that have no part in these means; ReCoRD in the official code."""
+    head_dropout: float = 0.1
+    backbone_dropout: bool = True
+    """Whether the backbone's own dropout is active while training (as in the papers)."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "evaluate_every", "patience", "batch_size"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"joint training: {name} is {getattr(self, name)}, expected 1 or more")
+        if not 0 < self.temperature < float("inf"):
+            raise UsageError(
+                f"joint training: temperature is {self.temperature:g}, expected a number above 0",
+                remedy="1 draws tasks by their size, 10 nearly evenly.",
+            )
+        for task, rows in self.caps.items():
+            if rows < 1:
+                raise UsageError(f"joint training: the cap of {task} is {rows} rows, expected 1 or more")
+        for name, known in (("capped_rows", ("any", "first")), ("select_by", ("loss", "metric"))):
+            if getattr(self, name) not in known:
+                raise UsageError(
+                    f"joint training: {name} is {getattr(self, name)!r}, expected {' or '.join(map(repr, known))}"
+                )
+        for name in ("warmup_ratio", "head_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(
+                    f"joint training: {name} is {getattr(self, name):g}, expected 0 or more and below 1"
+                )
+
+    def at(self, lr: float) -> JointSettings:
+        """Return the settings of a run with a learning rate."""
+        return JointSettings(lr=lr, **{one.name: getattr(self, one.name) for one in fields(JointRegime)})
+
+    def identity(self) -> dict[str, Json]:
+        """Return every field, as a key holds it."""
+        return {**asdict(self), "unselected": sorted(self.unselected)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointSettings(JointRegime):
+    """How one model trains on several tasks; all of it is part of a key."""
+
+    lr: float
+    """Peak learning rate; decays linearly to 0 over ``steps``."""
+
+
 @dataclass(frozen=True)
 class RunInWork:
     """What a worker is doing, as whoever watches it needs to know it."""
@@ -472,3 +553,43 @@ class LaneResult:
     def best(self) -> EpochResult | None:
         """The best epoch's numbers."""
         return None if self.best_epoch is None else self.epochs[self.best_epoch - 1]
+
+
+@dataclass(frozen=True)
+class JointEvaluation:
+    """What a joint run reports of all its tasks after some steps."""
+
+    step: int
+    """Steps taken so far, 1 or more."""
+    train_loss: float
+    """Mean over the batches since the last evaluation, whatever their tasks."""
+    losses: Mapping[str, float]
+    """Validation loss by full task name."""
+    metrics: Mapping[str, Mapping[str, float]]
+    """Validation metrics by full task name."""
+    selected_by: float
+    """The mean over tasks that decides which evaluation is kept."""
+    seconds: float
+    """Wall time since the last evaluation."""
+
+
+@dataclass(frozen=True)
+class JointResult:
+    """What remains of a joint run: the tensors of its best evaluation, and every evaluation's numbers."""
+
+    name: str
+    state: State
+    evaluations: tuple[JointEvaluation, ...]
+    best: JointEvaluation | None
+    """``None`` when there was no evaluation."""
+    reason: str | None = None
+    """Why it failed."""
+    tensors: Mapping[str, Any] = field(default_factory=dict)
+    """All trained tensors of the best evaluation (torch, CPU)."""
+    seconds: float = 0.0
+    train_rows: int = 0
+    """Rows it trained on, each choice a row."""
+    test_metrics: Mapping[str, Mapping[str, float]] | None = None
+    """Metrics on each task's test split by full task name; ``None`` unless the run was to see it."""
+    test_outputs: Mapping[str, Any] | None = None
+    """Outputs on each task's test split in row order, numpy; ``None`` likewise."""

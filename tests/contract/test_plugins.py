@@ -13,6 +13,7 @@ from adapterlab.contracts import (
     BackboneFamilyContract,
     CombinerContract,
     HeadContract,
+    JointMethodContract,
     TaskSuiteContract,
 )
 from adapterlab.plugin import Combiner, CombinerLayer, at_point, fresh_omega, scaled_sum
@@ -36,6 +37,12 @@ def method(request):
     return entry_points.adapter_method(request.param)
 
 
+@pytest.fixture(params=entry_points.names(entry_points.JOINT_METHODS))
+def joint_method(request):
+    """Each joint method."""
+    return entry_points.joint_method(request.param)
+
+
 @pytest.fixture(params=entry_points.names(entry_points.COMBINERS))
 def combiner(request):
     """Each combiner."""
@@ -52,6 +59,12 @@ def head(request):
 def suite(request):
     """Each task suite."""
     return entry_points.task_suite(request.param)
+
+
+class TestJointMethods(JointMethodContract):
+    @pytest.fixture(autouse=True)
+    def _take(self, joint_method):
+        type(self).plugin = joint_method
 
 
 class TestMethods(AdapterMethodContract):

@@ -15,10 +15,11 @@ from tiny_world import write_backbone
 
 EXTENDING = Path(__file__).parents[2] / "docs" / "extending"
 PAGES = ("combiners", "adapter_methods", "heads", "backbone_families")
+WITHOUT_SWEEP = ("joint_methods",)
 _FILE = re.compile(r"File `([^`]+)`:\n\n```\w+\n(.*?)```\n", re.DOTALL)
 
 
-@pytest.fixture(params=PAGES)
+@pytest.fixture
 def page(request, tmp_path) -> Path:
     """Write a page's files into a folder, and install its package there as ``pip install -e .`` would."""
     for name, text in _FILE.findall((EXTENDING / f"{request.param}.md").read_text(encoding="utf-8")):
@@ -52,6 +53,7 @@ def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.parametrize("page", PAGES + WITHOUT_SWEEP, indirect=True)
 def test_the_pages_plug_in_passes_its_contract_suite(page):
     (test,) = page.glob("test_*.py")
     done = run(page, "-m", "pytest", "-q", "-p", "no:cacheprovider", test.name)
@@ -60,6 +62,7 @@ def test_the_pages_plug_in_passes_its_contract_suite(page):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, indirect=True)
 def test_the_pages_sweep_runs(page):
     (spec,) = page.glob("*.toml") if len(list(page.glob("*.toml"))) == 1 else [
         one for one in page.glob("*.toml") if one.name != "pyproject.toml"

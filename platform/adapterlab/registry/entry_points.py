@@ -10,18 +10,20 @@ from typing import Any, TypeVar
 
 from adapterlab.errors import NotFoundError, PluginError, UsageError
 from adapterlab.records import ProblemType
-from adapterlab.registry.plugins import AdapterMethod, BackboneFamily, Combiner, Head, TaskSuite
+from adapterlab.registry.plugins import AdapterMethod, BackboneFamily, Combiner, Head, JointMethod, TaskSuite
 from adapterlab.registry.task_definitions import TaskDefinition
 
 ADAPTER_METHODS = "adapterlab.adapter_methods"
+JOINT_METHODS = "adapterlab.joint_methods"
 COMBINERS = "adapterlab.combiners"
 HEADS = "adapterlab.heads"
 TASK_SUITES = "adapterlab.task_suites"
 BACKBONES = "adapterlab.backbones"
 
-_Plugin = TypeVar("_Plugin", AdapterMethod, Combiner, Head, TaskSuite, BackboneFamily)
+_Plugin = TypeVar("_Plugin", AdapterMethod, JointMethod, Combiner, Head, TaskSuite, BackboneFamily)
 _NEEDS: dict[type, tuple[str, ...]] = {
     AdapterMethod: ("name",),
+    JointMethod: ("name",),
     Combiner: ("name", "layer"),
     Head: ("name",),
     TaskSuite: ("name",),
@@ -131,6 +133,17 @@ def adapter_method(name: str) -> AdapterMethod:
         PluginError: It does not keep what a method promises.
     """
     found: AdapterMethod = _load(ADAPTER_METHODS, name, AdapterMethod)
+    return found
+
+
+def joint_method(name: str) -> JointMethod:
+    """Return a method of joint training.
+
+    Raises:
+        NotFoundError: None of that name is installed.
+        PluginError: It does not keep what a joint method promises.
+    """
+    found: JointMethod = _load(JOINT_METHODS, name, JointMethod)
     return found
 
 

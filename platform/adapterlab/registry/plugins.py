@@ -1,7 +1,7 @@
 """What can be plugged in: base classes of the light side, which knows names, settings and counts.
 
 A plug-in is one object behind one entry point, in one of the groups ``adapterlab.adapter_methods``,
-``adapterlab.combiners``, ``adapterlab.heads``, ``adapterlab.backbones`` and ``adapterlab.task_suites``.
+``adapterlab.joint_methods``, ``adapterlab.combiners``, ``adapterlab.heads``, ``adapterlab.backbones`` and ``adapterlab.task_suites``.
 Importing it must not import torch: whatever computes is made by ``layer()``, on a worker only. Plug-ins
 import these names from :mod:`adapterlab.plugin`, and nothing else of adapterlab.
 """
@@ -22,7 +22,7 @@ from adapterlab.records import BackboneShape, PoolShape, ProblemType, Reads
 from adapterlab.registry.task_definitions import TaskDefinition
 
 if TYPE_CHECKING:
-    from adapterlab.train.layers import Backbone, CombinerLayer, HeadLayer, MethodLayer
+    from adapterlab.train.layers import Backbone, CombinerLayer, HeadLayer, JointLayer, MethodLayer
 
 _NEAR = 0.85
 """How alike a name must be to one of the base class to count as misspelt."""
@@ -127,6 +127,45 @@ class AdapterMethod(Checked, ABC):
             UsageError: The backbone has not a site that the method attaches to.
         """
         return PoolShape(shape.layers, tuple(shape.site(name) for name in self.sites(settings)), sources)
+
+
+class JointMethod(Checked, ABC):
+    """A recipe for one model over many tasks: what they share, and the adapter that each of them gets of it."""
+
+    page = "docs/extending/joint_methods.md"
+
+    name: str
+    """Name in specs, for example ``"hyperformer"``."""
+    version: int = 1
+    """Raise it when results change; part of every key."""
+    settings: type[BaseModel] = NoSettings
+    """Frozen model of its settings; unknown keys refused."""
+    exclusive: bool = False
+    """Whether it trains the backbone's own weights, so that it cannot share a pass."""
+    training: Mapping[str, float] = {}
+    """How its paper trains it where that is not as the others, for example ``{"lr": 2e-5}``."""
+
+    @abstractmethod
+    def trainable_parameters(self, settings: BaseModel, shape: BackboneShape, tasks: int) -> int | None:
+        """Return the parameters of one model over a number of tasks, heads not counted; ``None``: not known."""
+
+    @abstractmethod
+    def layer(self, settings: BaseModel, shape: BackboneShape, tasks: Sequence[str]) -> JointLayer:
+        """Import the torch side, and return it for some tasks on one backbone.
+
+        Args:
+            settings: Its own.
+            shape: The backbone's.
+            tasks: Their full names, in the order of the run.
+
+        Raises:
+            UsageError: The settings do not fit the shape.
+        """
+
+    def adapters(self, settings: BaseModel) -> tuple[str, BaseModel] | None:
+        """Return method and settings of the adapters it makes, where these are a method's own; ``None``: not."""
+        del settings
+        return None
 
 
 class Combiner(Checked, ABC):

@@ -21,7 +21,7 @@ from adapterlab.train.adaptation import Adaptation, OwnAdapter, Seat, trained_in
 from adapterlab.train.combination import Combination
 from adapterlab.train.heads import head_of
 from adapterlab.train.layers import Backbone, HeadLayer, MethodLayer, Tensors
-from adapterlab.train.optimizer import Update, clipping
+from adapterlab.train.optimizer import Update, clipping, linear_rate
 from adapterlab.train.passes import Rectangle, epoch_batches, gather
 from adapterlab.train.rng import key_of_numbers, stream
 from adapterlab.train.weights import HEAD_PREFIX
@@ -197,12 +197,8 @@ class Lane:
         return -result.validation_loss
 
     def _rate(self, step: int) -> float:
-        """Return the share of the peak rate for a step: linear warm-up, then linear decay to 0."""
-        total = self.settings.max_epochs * self._steps_an_epoch
-        warmup = int(self.settings.warmup_ratio * total)
-        if step < warmup:
-            return step / warmup
-        return (total - step) / (total - warmup)
+        """Return the share of the peak rate for a step."""
+        return linear_rate(step, self.settings.max_epochs * self._steps_an_epoch, self.settings.warmup_ratio)
 
 
 def _drawn(
@@ -290,27 +286,36 @@ def _lane(
     sees_test: bool,
 ) -> Lane:
     head = head_of(task.facts, backbone.shape.hidden_size)
+    check_lengths(backbone, task)
     return Lane(
         name=name,
         task=task,
         adaptation=adaptation,
         settings=settings,
         seed=seed,
-        tensors=_trainable(backbone, task, tensors | head.initial(stream(seed, "head init"))),
+        tensors=leaves_of(backbone, tensors | head.initial(stream(seed, "head init"))),
         head=head,
         sees_test=sees_test,
         device=backbone.device,
     )
 
 
-def _trainable(backbone: Backbone, task: TaskData, tensors: Tensors) -> Tensors:
-    """Return fresh tensors as leaves that need gradients, where the backbone is; checks the task's rows."""
+def check_lengths(backbone: Backbone, task: TaskData) -> None:
+    """Check that a backbone takes a task's rows.
+
+    Raises:
+        DataError: A row is longer than that.
+    """
     longest = max(int(split.lengths.max()) for split in (task.train, task.validation, task.test))
     if longest > backbone.max_length:
         raise DataError(
             f"{task.facts.task}: a row has {longest} tokens, the backbone takes {backbone.max_length}",
             remedy=f"Set data.max_length to {backbone.max_length} or less.",
         )
+
+
+def leaves_of(backbone: Backbone, tensors: Tensors) -> Tensors:
+    """Return fresh tensors as leaves that need gradients, where the backbone is."""
     return {
         name: tensor.to(device=backbone.device, dtype=trained_in(backbone.dtype)).requires_grad_()
         for name, tensor in tensors.items()

@@ -197,6 +197,47 @@ class MethodLayer(Joined, Checked, ABC):
         return 1.0
 
 
+class JointLayer(Checked, ABC):
+    """Torch side of a joint method: its settings on one backbone, for some tasks.
+
+    Of the tensors that a run trains it makes, once a batch, the adapter of the batch's task; what that computes
+    is an ordinary method's to say. So evaluation, prediction and pools know joint runs as adapters.
+    """
+
+    page = "docs/extending/joint_methods.md"
+
+    def __init__(self, method: MethodLayer, tasks: Sequence[str]) -> None:
+        """Bind a joint method to a backbone and its tasks.
+
+        Args:
+            method: Of the adapters that it makes, on the backbone. If it trains the backbone, a run starts from
+                that one's weights beside :meth:`initial`.
+            tasks: Their full names, in the order of the run.
+
+        Raises:
+            UsageError: There are fewer than two tasks, or one stands there twice.
+        """
+        if len(tasks) < 2 or len(set(tasks)) < len(tasks):
+            raise UsageError(
+                f"joint training takes two tasks or more, each once; got {', '.join(tasks) or 'none'}",
+                remedy="Name other tasks, or train the one task with an adapter method.",
+            )
+        self.method, self.tasks = method, tuple(tasks)
+
+    @abstractmethod
+    def initial(self, generator: torch.Generator) -> Tensors:
+        """Return freshly initialised tensors of all tasks, float32, heads not among them."""
+
+    @abstractmethod
+    def adapter(self, tensors: Mapping[str, Tensor], task: str) -> Tensors:
+        """Return a task's adapter, as :attr:`method` takes it; gradients flow to ``tensors``."""
+
+    def lr_factor(self, name: str) -> float:
+        """Return a tensor's learning rate over the run's; 1 unless the method says otherwise."""
+        del name
+        return 1.0
+
+
 @dataclass(frozen=True)
 class Coefficients:
     """Effective scaling coefficients of a combination, point by point; for storing, drawing and folding."""

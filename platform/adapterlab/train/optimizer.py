@@ -45,12 +45,29 @@ def clipping(norms: Sequence[float], most: float) -> tuple[float, float]:
     return norm, min(1.0, most / (norm + _CLIP_EPS))
 
 
+def linear_rate(step: int, total: int, warmup_ratio: float) -> float:
+    """Return the share of the peak rate for a step: linear warm-up from 0, then linear decay to 0.
+
+    Args:
+        step: Steps taken before, from 0.
+        total: All steps.
+        warmup_ratio: Share of them that warm up, in [0, 1).
+    """
+    warmup = int(warmup_ratio * total)
+    if step < warmup:
+        return step / warmup
+    return (total - step) / (total - warmup)
+
+
 @torch.no_grad()
-def advance(updates: Sequence[Update]) -> None:
+def advance(updates: Sequence[Update], *, eps_first: bool = False) -> None:
     """Take one step for every tensor, in place.
 
     Args:
         updates: Of all lanes; those of a lane share rate and scale, not necessarily decay.
+        eps_first: Whether the least denominator is added before the correction for the running means' start, as
+            transformers' own AdamW did: ``lr · √(1−β₂ᵏ)/(1−β₁ᵏ) · m/(√v + ε)``. A tensor whose gradients are
+            far below ε then moves less at first.
     """
     if not updates:
         return
@@ -64,7 +81,10 @@ def advance(updates: Sequence[Update]) -> None:
     torch._foreach_mul_(squares, _BETA2)
     torch._foreach_addcmul_(squares, gradients, gradients, 1 - _BETA2)
     roots = torch._foreach_sqrt(squares)
+    if eps_first:
+        torch._foreach_add_(roots, _EPS)
     torch._foreach_div_(roots, [math.sqrt(1 - _BETA2**one.step) for one in updates])
-    torch._foreach_add_(roots, _EPS)
+    if not eps_first:
+        torch._foreach_add_(roots, _EPS)
     rates = [-one.lr / (1 - _BETA1**one.step) for one in updates]
     torch._foreach_addcdiv_(tensors, means, roots, rates)

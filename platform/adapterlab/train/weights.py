@@ -65,11 +65,20 @@ def described(task: str, key: str, kind: str, labels: Sequence[str]) -> dict[str
     return {"task": task, "key": key, "kind": kind, "labels": json.dumps(list(labels), ensure_ascii=False)}
 
 
+def metadata_of(data: bytes) -> Mapping[str, str]:
+    """Return the short text facts that :func:`to_bytes` wrote into a file; none if they cannot be read."""
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        found = json.loads(header["__metadata__"]["adapterlab"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def labels_of(data: bytes) -> tuple[str, ...]:
     """Return the labels that weights say their head has; empty if they say none."""
     try:
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        labels = json.loads(json.loads(header["__metadata__"]["adapterlab"])["labels"])
+        labels = json.loads(metadata_of(data)["labels"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return ()
     return tuple(map(str, labels)) if isinstance(labels, list) else ()

@@ -1,0 +1,357 @@
+"""A joint run: steps over batches of one task each, evaluation of all tasks, the best tensors, and a checkpoint.
+
+What a run computes follows from its settings, its seed and its tasks: batches and dropout are decided by the number of
+the step, so that a run that goes on from a checkpoint ends with the bits of one that was never stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+
+import torch
+
+from adapterlab.errors import CorruptBlobError, TrainingError, UsageError
+from adapterlab.fingerprint import digest_of
+from adapterlab.records import Examples, JointEvaluation, JointResult, JointSettings, State, TaskData
+from adapterlab.train.capacity import is_out_of_memory
+from adapterlab.train.evaluate import Evaluation, evaluate
+from adapterlab.train.finite import rows_without_answer, told
+from adapterlab.train.freed_memory import SPARE
+from adapterlab.train.joint.model import JointModel
+from adapterlab.train.joint.sampling import JointSampler
+from adapterlab.train.joint.steps import MEANS, SQUARES, JointSteps
+from adapterlab.train.lane import check_lengths
+from adapterlab.train.layers import Backbone, JointLayer, Tensors
+from adapterlab.train.passes import gather
+from adapterlab.train.rng import key_of_numbers
+from adapterlab.train.weights import from_bytes, metadata_of, to_bytes
+
+_PRESENT, _BEST = "present/", "best/"
+"""What the names of a checkpoint's tensors begin with, beside those of the moments."""
+
+
+class JointRun:
+    """One model that trains on several tasks.
+
+    Args:
+        backbone: Frozen, unless the method trains it; then the run starts from a copy of its weights.
+        layer: The joint method, made for these tasks in this order.
+        tasks: At least two.
+        settings: How to train.
+        seed: Of init, batches and dropout, >= 0.
+        name: Shown in progress and results.
+
+    Raises:
+        DataError: A task has no training rows, or a row is longer than the backbone can take.
+        UsageError: The layer was made for other tasks, a setting names a task that is not of the run, or a task's
+            head cannot answer it.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        layer: JointLayer,
+        tasks: Sequence[TaskData],
+        settings: JointSettings,
+        *,
+        seed: int,
+        name: str,
+    ) -> None:
+        self.name, self.settings, self.seed = name, settings, seed
+        self.tasks: Mapping[str, TaskData] = {one.facts.task: one for one in tasks}
+        self.model = JointModel.of(backbone, layer, [one.facts for one in tasks])
+        sizes = {task: len(data.train) for task, data in self.tasks.items()}
+        self.sampler = JointSampler(sizes, settings, seed=seed)
+        for one in tasks:
+            check_lengths(backbone, one)
+        for task in settings.unselected:
+            if task not in self.tasks:
+                raise UsageError(
+                    f"{task} has no part in choosing the best evaluation, and is not a task of this run",
+                    remedy=f"Its tasks are {', '.join(self.tasks)}.",
+                )
+        if not set(self.tasks) - set(settings.unselected):
+            raise UsageError("no task is left to choose the best evaluation by")
+        self.tensors: Tensors = self.model.initial(seed)
+        """All trained tensors, as leaves."""
+        self.evaluations: list[JointEvaluation] = []
+        self.best: JointEvaluation | None = None
+        self.reason: str | None = None
+        """Why it failed; ``None`` while it is well."""
+        self.seconds = 0.0
+        self.train_rows = 0
+        self._best_tensors: Tensors | None = None
+        self._steps = JointSteps(self.tensors, settings, layer.lr_factor)
+        self._losses: list[float] = []
+        """Of the steps since the last evaluation."""
+        self._evaluated_at = 0.0
+
+    @property
+    def step(self) -> int:
+        """Steps taken so far."""
+        return self._steps.taken
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to do: it failed, had all its steps, or no longer improves."""
+        if self.reason is not None:
+            return True
+        if self.evaluation_due:
+            return False
+        if self.step >= self.settings.steps:
+            return True
+        if self.best is None:
+            return False
+        return len(self.evaluations) - 1 - self.evaluations.index(self.best) >= self.settings.patience
+
+    @property
+    def evaluation_due(self) -> bool:
+        """Whether the tasks are to be evaluated before the next step."""
+        evaluated = self.evaluations[-1].step if self.evaluations else 0
+        ended = self.step % self.settings.evaluate_every == 0 or self.step == self.settings.steps
+        return self.reason is None and self.step > evaluated and ended
+
+    def advance(self) -> float:
+        """Take one step, on a batch of one task, and return its training loss.
+
+        A loss or gradient that is not finite ends the run with a reason and changes no tensor.
+
+        Raises:
+            TrainingError: The step does not fit into memory.
+        """
+        start = time.monotonic()
+        number, rows = self.sampler.batch(self.step)
+        task, data = list(self.tasks.items())[number]
+        rectangle = gather(data.train, rows).to(self.model.backbone.device)
+        seat = self.model.seat(
+            self.tensors,
+            task,
+            key=key_of_numbers(self.seed, "step", self.step),
+            backbone_dropout=self.settings.backbone_dropout,
+            head_dropout=self.settings.head_dropout,
+        )
+        try:
+            found, gradients = self.model.gradients(self.tensors, seat, rectangle)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise TrainingError(
+                f"{self.name}: one step of {len(rectangle.token_ids)} sequences of {task} does not fit into memory: {error}",
+                remedy="Lower batch_size or data.max_length, or give the worker more memory.",
+            ) from None
+        loss = float(found)
+        norm = self._steps.take(loss, gradients)
+        self.train_rows += len(rows) * data.train.choices
+        self.seconds += time.monotonic() - start
+        SPARE.give_back()
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            self.reason = f"diverged in step {self.step} on {task}: loss {loss}, gradient norm {norm}"
+        self._losses.append(loss)
+        return loss
+
+    def evaluate(self) -> JointEvaluation:
+        """Evaluate every task on its validation split, and keep the tensors if they are the best so far."""
+        start = time.monotonic()
+        found = self._evaluated({task: data.validation for task, data in self.tasks.items()}, self.tensors)
+        chosen = [task for task in self.tasks if task not in self.settings.unselected]
+        by_loss = self.settings.select_by == "loss"
+        each = [
+            found[task].loss if by_loss else found[task].metrics[self.tasks[task].facts.metric]
+            for task in chosen
+        ]
+        self.seconds += time.monotonic() - start
+        result = JointEvaluation(
+            step=self.step,
+            train_loss=sum(self._losses) / len(self._losses) if self._losses else math.nan,
+            losses={task: one.loss for task, one in found.items()},
+            metrics={task: one.metrics for task, one in found.items()},
+            selected_by=sum(each) / len(each),
+            seconds=self.seconds - self._evaluated_at,
+        )
+        self._losses, self._evaluated_at = [], self.seconds
+        self.evaluations.append(result)
+        self.reason = _without_number(result)
+        if self.reason is None and self._improves(result):
+            self.best = result
+            self._best_tensors = {name: one.detach().clone() for name, one in self.tensors.items()}
+        return result
+
+    @property
+    def best_tensors(self) -> Tensors:
+        """The best evaluation's tensors; the present ones before there was any."""
+        return self.tensors if self._best_tensors is None else self._best_tensors
+
+    def tested(self) -> dict[str, Evaluation]:
+        """Evaluate every task on its test split, with the best tensors."""
+        return self._evaluated({task: data.test for task, data in self.tasks.items()}, self.best_tensors)
+
+    def result(self, state: State, *, reason: str | None = None) -> JointResult:
+        """Return what remains of the run."""
+        return JointResult(
+            name=self.name,
+            state=state,
+            evaluations=tuple(self.evaluations),
+            best=self.best,
+            reason=reason or self.reason,
+            tensors={name: one.detach().cpu() for name, one in self.best_tensors.items()},
+            seconds=self.seconds,
+            train_rows=self.train_rows,
+        )
+
+    # -- checkpoints ------------------------------------------------------------------------------
+
+    def checkpoint(self) -> bytes:
+        """Return all that the run needs to go on, as one safetensors file; between two steps, at any time."""
+        state = {
+            "of": self._identity(),
+            "step": self.step,
+            "counts": self._steps.counts,
+            "losses": self._losses,
+            "evaluations": [asdict(one) for one in self.evaluations],
+            "best": None if self.best is None else self.evaluations.index(self.best),
+            "reason": self.reason,
+            "seconds": self.seconds,
+            "evaluated_at": self._evaluated_at,
+            "train_rows": self.train_rows,
+        }
+        tensors = {f"{_PRESENT}{name}": one for name, one in self.tensors.items()} | self._steps.moments()
+        if self._best_tensors is not None:
+            tensors |= {f"{_BEST}{name}": one for name, one in self._best_tensors.items()}
+        return to_bytes(tensors, {"kind": "joint checkpoint", "state": json.dumps(state)})
+
+    def restore(self, data: bytes) -> None:
+        """Go on from where a checkpoint of this run was made.
+
+        Args:
+            data: What :meth:`checkpoint` returned, of a run with the same method, tasks, settings and seed.
+
+        Raises:
+            CorruptBlobError: It is damaged, or no checkpoint. The run is as it was.
+            UsageError: It is another run's.
+        """
+        found = from_bytes(data)
+        try:
+            state = json.loads(metadata_of(data)["state"])
+            evaluations = [JointEvaluation(**one) for one in state["evaluations"]]
+            best = None if state["best"] is None else evaluations[state["best"]]
+            of = state["of"]
+        except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+            raise CorruptBlobError(f"not the checkpoint of a joint run: {error!r}") from error
+        if of != self._identity():
+            raise UsageError(
+                f"{self.name}: the checkpoint is of a run with another method, other tasks or other settings",
+                remedy="Start the run anew, or give it what the checkpoint was made with.",
+            )
+        present = self._named(found, _PRESENT)
+        kept = None if best is None else self._named(found, _BEST)
+        moments = {name: one for name, one in found.items() if name.startswith((MEANS, SQUARES))}
+        self._steps.restore(moments, state["counts"], state["step"])
+        for name, one in self.tensors.items():
+            one.data.copy_(present[name])
+        self.evaluations, self.best, self._best_tensors = evaluations, best, kept
+        self.reason, self.train_rows, self._losses = state["reason"], state["train_rows"], state["losses"]
+        self.seconds, self._evaluated_at = state["seconds"], state["evaluated_at"]
+
+    # -- inner ------------------------------------------------------------------------------------
+
+    def _identity(self) -> str:
+        """Return what tells this run from another, as far as a checkpoint must know."""
+        return digest_of(
+            {
+                "method": type(self.model.layer).__qualname__,
+                "tensors": {name: list(one.shape) for name, one in self.tensors.items()},
+                "precision": str(next(iter(self.tensors.values())).dtype),
+                "tasks": {task: len(data.train) for task, data in self.tasks.items()},
+                "order": list(self.tasks),
+                "settings": self.settings.identity(),
+                "seed": self.seed,
+            }
+        )
+
+    def _named(self, found: Tensors, prefix: str) -> Tensors:
+        """Return a checkpoint's tensors under a prefix as this run's."""
+        own: Tensors = {}
+        for name, leaf in self.tensors.items():
+            one = found.get(f"{prefix}{name}")
+            if one is None or one.shape != leaf.shape:
+                raise CorruptBlobError(f"the checkpoint has no {name} of this run's shape")
+            own[name] = one.to(leaf.detach(), copy=True)
+        return own
+
+    @torch.no_grad()
+    def _evaluated(self, splits: Mapping[str, Examples], tensors: Tensors) -> dict[str, Evaluation]:
+        seats = [self.model.seat(tensors, task) for task in splits]
+        facts = [self.tasks[task].facts for task in splits]
+        found = evaluate(self.model.backbone, seats, list(splits.values()), facts)
+        return dict(zip(splits, found, strict=True))
+
+    def _improves(self, result: JointEvaluation) -> bool:
+        if self.best is None:
+            return True
+        if self.settings.select_by == "loss":
+            return result.selected_by < self.best.selected_by
+        return result.selected_by > self.best.selected_by
+
+
+OnEvaluation = Callable[[JointRun, JointEvaluation], bool]
+"""Called after each evaluation; ``False`` prunes the run."""
+
+
+def train_joint(
+    run: JointRun,
+    *,
+    on_evaluation: OnEvaluation,
+    on_step: Callable[[JointRun], None] | None = None,
+    sees_test: bool = False,
+) -> JointResult:
+    """Train a run to its end, from where it is.
+
+    Args:
+        run: New, or restored from a checkpoint.
+        on_evaluation: Told of every evaluation; its answer prunes. A good moment for a checkpoint.
+        on_step: Called after each step; may raise to stop, after which a checkpoint can be made as well.
+        sees_test: Whether the best tensors are evaluated once on the test splits.
+
+    Returns:
+        The run's result: complete, pruned, or failed with a reason.
+
+    Raises:
+        TrainingError: A step does not fit into memory.
+    """
+    while not run.finished:
+        if run.evaluation_due:
+            if not on_evaluation(run, run.evaluate()) and not run.finished:
+                return run.result(State.PRUNED)
+            continue
+        run.advance()
+        if on_step is not None:
+            on_step(run)
+    if run.reason is not None:
+        return run.result(State.FAILED)
+    if not sees_test:
+        return run.result(State.COMPLETE)
+    found = run.tested()
+    for task, one in found.items():
+        if bad := rows_without_answer(one.outputs):
+            return run.result(State.FAILED, reason=f"test split of {task}: {told(bad)}")
+    return replace(
+        run.result(State.COMPLETE),
+        test_metrics={task: one.metrics for task, one in found.items()},
+        test_outputs={task: one.outputs for task, one in found.items()},
+    )
+
+
+def _without_number(result: JointEvaluation) -> str | None:
+    """Return why an evaluation ends its run, in words; ``None``: every number is one."""
+    for task, loss in result.losses.items():
+        if not math.isfinite(loss):
+            return f"validation loss of {task} after step {result.step} is {loss}"
+    for task, metrics in result.metrics.items():
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                return f"{name} of {task} after step {result.step} is {value}"
+    return None
