@@ -174,7 +174,7 @@ def test_few_rows_train_a_thousand_steps(tmp_path):
     ("name", "method"), [("scalearn/table2_glue", "hyperformer"), ("adapterfusion/table1_bert", "mt_a")]
 )
 def test_a_row_of_joint_training_is_refused_with_the_reason(name, method):
-    with pytest.raises(SpecError, match="joint multi-task training is not built yet"):
+    with pytest.raises(SpecError, match="which a sweep does not do yet"):
         load_spec(SPECS / f"{name}.toml", [f'baseline=[{{ method = "{method}" }}]'])
 
 

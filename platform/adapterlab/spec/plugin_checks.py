@@ -121,7 +121,7 @@ def _plugin(path: Path, name: str, table: Mapping[str, Any], get: Callable[[str]
             Complaint(
                 path,
                 "value",
-                f'"{name}" trains one model on all targets jointly; joint multi-task training is not built yet',
+                f'"{name}" trains one model on all targets jointly, which a sweep does not do yet',
                 "take it out; the other rows of the table do not depend on it",
             )
         ]
