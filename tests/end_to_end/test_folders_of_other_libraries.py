@@ -5,7 +5,9 @@ A row of a table is one method, or one way of a library to place it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -253,16 +255,21 @@ class Exports:
 
 
 @pytest.fixture(scope="module")
-def exports(request, hub_python, tmp_path_factory) -> Exports:  # noqa: F811 - the fixture
+def exports_of(hub_python, tmp_path_factory) -> Callable[[str], Exports]:  # noqa: F811 - the fixture
+    """Return the exports of an architecture, made once: a fixture's own parameters cannot depend on a test's."""
+    return cache(partial(export_all, hub_python, tmp_path_factory))
+
+
+def export_all(python: Path, tmp_path_factory: pytest.TempPathFactory, architecture: str) -> Exports:
     """Export every method under every combiner, and let the libraries load all of it."""
-    folder = tmp_path_factory.mktemp(f"ours-{request.param}")
+    folder = tmp_path_factory.mktemp(f"ours-{architecture}")
     worlds = {
-        name: write_trained(folder / name, request.param, method=method, settings=settings)
+        name: write_trained(folder / name, architecture, method=method, settings=settings)
         for name, (method, settings) in OURS.items()
-        if name in LEAVES[request.param]
+        if name in LEAVES[architecture]
     }
     folders, keys, jobs = {}, {}, []
-    cases = [case for family, case in LEAVING if family == request.param]
+    cases = [case for family, case in LEAVING if family == architecture]
     for case in cases:
         name, what = case
         world, folders[case] = worlds[name], folder / name / what
@@ -276,18 +283,16 @@ def exports(request, hub_python, tmp_path_factory) -> Exports:  # noqa: F811 - t
         setup = done.format == "adapterhub-fusion"
         jobs.append({"folder": str(folders[case]), "library": library, "setup": setup, "precision": "float",
                      "again": False, "arguments": {"use_safetensors": True}})  # fmt: skip
-    work = {"backbone": str(next(iter(worlds.values())).backbone), "rows": batch(request.param), "jobs": jobs}
-    said = run_in(hub_python, "adapterhub_loader.py", work)
-    return Exports(worlds, folders, keys, dict(zip(cases, said["answers"], strict=True)), request.param)
+    work = {"backbone": str(next(iter(worlds.values())).backbone), "rows": batch(architecture), "jobs": jobs}
+    said = run_in(python, "adapterhub_loader.py", work)
+    return Exports(worlds, folders, keys, dict(zip(cases, said["answers"], strict=True)), architecture)
 
 
 @pytest.mark.parametrize(
-    ("exports", "case"),
-    LEAVING,
-    indirect=["exports"],
-    ids=lambda one: one if isinstance(one, str) else "-".join(one),
+    ("architecture", "case"), LEAVING, ids=lambda one: one if isinstance(one, str) else "-".join(one)
 )
-def test_our_export_gives_our_logits_there(exports, case):
+def test_our_export_gives_our_logits_there(exports_of, architecture, case):
+    exports = exports_of(architecture)
     world, theirs = exports.worlds[case[0]], exports.answers[case]
     backbone = backbones.load(backbones.locate(world.backbone, cache=world.home / "cache"))
     if case[1] == "tolerance":
