@@ -103,7 +103,7 @@ def test_what_one_task_has_of_its_own_needs_a_task_that_exists() -> None:
 def test_joint_training_is_refused_by_name_and_not_as_a_typo(method: str) -> None:
     (found,) = plugin_complaints({**GOOD, "baseline": [{"method": method}]})
     assert found.path == ("baseline", 0, "method")
-    assert "joint multi-task training is not built" in found.message
+    assert "which a sweep does not do yet" in found.message
 
 
 FITTING = {
