@@ -300,7 +300,8 @@ def test_a_damaged_blob_is_set_aside_and_trained_again(finished, tmp_path):
     with open_catalog(f"sqlite:///{home / 'catalog.db'}", str(home / "blobs"), locks=home / "locks") as one:
         (adapter,) = one.adapters(task="superglue/cb")
     (blob,) = (home / "blobs").rglob(f"{adapter.blob}*")
-    blob.write_bytes(blob.read_bytes()[:-1] + b"\x00")
+    whole = blob.read_bytes()
+    blob.write_bytes(whole[:-1] + bytes([whole[-1] ^ 0xFF]))
     again = platform(home, "submit", str(finished.spec), "--json")
     assert again.returncode == 0, again.stderr
     outcome = json.loads(again.stdout)["outcome"]
