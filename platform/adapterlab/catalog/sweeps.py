@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from adapterlab.catalog import schema
 from adapterlab.catalog.claims import holders
-from adapterlab.catalog.database import epoch_now, insert_into
+from adapterlab.catalog.database import chunks, epoch_now, insert_into
 from adapterlab.catalog.owners import owner_is_dead
 from adapterlab.catalog.records import Annotation, SweepRecord, SweepStep
 from adapterlab.catalog.remarks import annotations_of
@@ -195,11 +195,14 @@ def record_run(connection: Connection, node: str, run_id: str, *, replace: bool)
 def link_runs(connection: Connection, sweep: str, keys: Iterable[str]) -> int:
     """Let results that name no MLflow run name the one that a sweep has of them; return how many."""
     linked = 0
-    for key in keys:
-        run_id = run_of(connection, f"{sweep}/{key}")
-        for table in () if run_id is None else (schema.Adapter, schema.Study, schema.Transfer):
-            without = update(table).where(table.key == key, table.run_id.is_(None))
-            linked += connection.execute(without.values(run_id=run_id)).rowcount
+    for chunk in chunks(keys):
+        for table in (schema.Adapter, schema.Study, schema.Transfer):
+            without = select(table.key).where(table.key.in_(chunk), table.run_id.is_(None))
+            for key in connection.execute(without).scalars().all():
+                run_id = run_of(connection, f"{sweep}/{key}")
+                if run_id is not None:
+                    row = update(table).where(table.key == key, table.run_id.is_(None))
+                    linked += connection.execute(row.values(run_id=run_id)).rowcount
     return linked
 
 

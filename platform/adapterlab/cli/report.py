@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import cache
 from typing import Annotated
 
@@ -17,7 +18,7 @@ from adapterlab.home import stores
 from adapterlab.reporting import render
 from adapterlab.reporting.evidence import gather, majorities
 from adapterlab.reporting.folder import document, whole_page, write_page, write_report
-from adapterlab.reporting.intervals import Resampled, resample
+from adapterlab.reporting.intervals import Read, Resampled, resample
 from adapterlab.reporting.predictions import reader, write_predictions
 from adapterlab.reporting.significance import Significance, compare
 from adapterlab.reporting.summary import Summary
@@ -83,9 +84,11 @@ def command(
     summary = report(*sweeps)
     significance = None if against is None else compare(summary, against)
     resampled: Resampled | None = None
-    with open_catalog() as catalog:
-        read = cache(reader(catalog))
-        evidence = gather(summary, stores().tracking, read) if to or html or form == "html" else None
+    shown = bool(to or html or form == "html")
+    reads = shown or bootstrap is not None or predictions is not None
+    with open_catalog() if reads else nullcontext() as catalog:
+        read: Read = (lambda _: None) if catalog is None else cache(reader(catalog))
+        evidence = gather(summary, stores().tracking, read) if shown else None
         majority = None if evidence is None else evidence.majority
         if bootstrap is not None:
             resampled = resample(summary, read, resamples=bootstrap, against=against)

@@ -35,8 +35,8 @@ from adapterlab.reporting.summary import (
     LayerInfluence,
     Search,
     Summary,
-    joined_spans,
 )
+from adapterlab.search.spans import joined_spans
 from adapterlab.spec.model import BackboneSpec, Spec
 
 

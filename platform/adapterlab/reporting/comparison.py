@@ -25,7 +25,7 @@ from adapterlab.planning.steps import SourceJob, Step, StudyJob
 from adapterlab.records import State
 from adapterlab.reporting.collect import summarise
 from adapterlab.reporting.folder import write_report
-from adapterlab.reporting.stability import stabilities
+from adapterlab.reporting.stability import correlations
 from adapterlab.reporting.summary import OWN_ADAPTER, Average, Cell, Summary
 from adapterlab.reporting.tables import grids, short
 from adapterlab.spec.model import Spec
@@ -63,7 +63,7 @@ def show_comparison(
         sweep = catalog.sweep(str(plan.key))
         summary = replace(summarise(catalog, sweep, cache=cache), state=str(state))
         rows = [*_studies(summary, plan), *_baselines(summary, plan, sweep)]
-        stable = {(one.target, one.combiner): one.correlation for one in stabilities(summary)}
+        stable = correlations(summary)
         shares = _show_rows(tree, catalog, rows, plan, stable)
         best = winner(summary)
         run.summary(_averages(summary, best), missing=sum(map(_missing, summary.cells)), winner=best)

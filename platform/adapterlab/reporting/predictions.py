@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapterlab.catalog.reading import ReadableCatalog
 from adapterlab.catalog.records import StudyRecord
 from adapterlab.errors import CorruptBlobError, NotFoundError, UnavailableError, UsageError
+from adapterlab.reporting.intervals import Read
 from adapterlab.reporting.render import csv_text
 from adapterlab.reporting.summary import Summary
 
@@ -46,7 +47,7 @@ def predictions_of_run(catalog: ReadableCatalog, key: str) -> KeptPredictions | 
     return from_weights(catalog.blobs.read(record.blob))
 
 
-def reader(catalog: ReadableCatalog) -> Callable[[str], KeptPredictions | None]:
+def reader(catalog: ReadableCatalog) -> Read:
     """Return a function from a run's key to its predictions; what cannot be read counts as not kept."""
 
     def read(key: str) -> KeptPredictions | None:
@@ -58,9 +59,7 @@ def reader(catalog: ReadableCatalog) -> Callable[[str], KeptPredictions | None]:
     return read
 
 
-def prediction_files(
-    summary: Summary, read: Callable[[str], KeptPredictions | None]
-) -> Iterator[tuple[str, bytes]]:
+def prediction_files(summary: Summary, read: Read) -> Iterator[tuple[str, bytes]]:
     """Yield the name and content of one ``.npz`` file a run, without pickles, and last of their index.
 
     Args:
@@ -96,9 +95,7 @@ def npz(kept: KeptPredictions) -> bytes:
     return stream.getvalue()
 
 
-def write_predictions(
-    folder: Path, summary: Summary, read: Callable[[str], KeptPredictions | None]
-) -> list[str]:
+def write_predictions(folder: Path, summary: Summary, read: Read) -> list[str]:
     """Write the predictions of a report's runs into a folder; return the files' names, the index last.
 
     Raises:

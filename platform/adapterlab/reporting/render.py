@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from adapterlab.reporting.intervals import Resampled
 from adapterlab.reporting.significance import Significance
-from adapterlab.reporting.stability import stabilities
+from adapterlab.reporting.stability import correlations
 from adapterlab.reporting.summary import Summary
 from adapterlab.reporting.tables import Column, Entry, Grid
 
@@ -120,7 +120,7 @@ def cells_csv(
     fields += ["search_clock_seconds", "is_own_adapter", "stability"]
     if resampled is not None:
         fields += _INTERVAL
-    stable = {(one.target, one.combiner): one.correlation for one in stabilities(summary)}
+    stable = correlations(summary)
     lines: list[list[object]] = []
     for cell in summary.cells:
         whole, count = summary.backbone_parameters, cell.parameters

@@ -33,6 +33,11 @@ def stabilities(summary: Summary) -> tuple[Stability, ...]:
     return tuple(one for one in found if one is not None)
 
 
+def correlations(summary: Summary) -> dict[tuple[str, str], float]:
+    """Return the correlation of every stability, by target and row."""
+    return {(one.target, one.combiner): one.correlation for one in stabilities(summary)}
+
+
 def _stability(
     target: str, combiner: str, seeds: Mapping[int, Mapping[tuple[int, int], float]]
 ) -> Stability | None:

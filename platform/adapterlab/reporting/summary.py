@@ -14,6 +14,8 @@ from functools import cached_property
 from statistics import fmean, stdev
 from typing import Any
 
+from adapterlab.search.spans import joined_spans
+
 OWN_ADAPTER = "own adapter"
 """Row of the target's own source adapter (stage 1 alone) in sweeps without baselines of their own."""
 
@@ -347,17 +349,6 @@ def together(summaries: Sequence[Summary]) -> Summary:
         search_spans=joined_spans(span for one in summaries for span in one.search_spans),
         background=tuple(item for one in summaries for item in one.background),
     )
-
-
-def joined_spans(spans: Iterable[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
-    """Return spans of time in order, those that touch or overlap as one."""
-    found: list[tuple[float, float]] = []
-    for start, end in sorted(spans):
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], max(end, found[-1][1]))
-        else:
-            found.append((start, end))
-    return tuple(found)
 
 
 def short_names(tasks: Iterable[str]) -> dict[str, str]:

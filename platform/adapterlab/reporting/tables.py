@@ -12,7 +12,7 @@ from typing import Literal
 
 from adapterlab.reporting.intervals import Interval, McNemar, Resampled
 from adapterlab.reporting.significance import ACROSS, AVERAGE, Comparison, Significance
-from adapterlab.reporting.stability import stabilities
+from adapterlab.reporting.stability import correlations
 from adapterlab.reporting.summary import OWN_ADAPTER, Average, Cell, Summary, ranked, short_names
 
 NOTHING = "–"
@@ -421,7 +421,7 @@ def influences(summary: Summary) -> Grid | None:
         return None
     rows = []
     tasks = short_names(one for item in summary.influences for one in (item.target, item.source))
-    stable = {(one.target, one.combiner): one.correlation for one in stabilities(summary)}
+    stable = correlations(summary)
     for target, combiner in dict.fromkeys((one.target, one.combiner) for one in summary.influences):
         sources = [one for one in summary.influences if (one.target, one.combiner) == (target, combiner)]
         sources.sort(key=lambda one: -one.mean)

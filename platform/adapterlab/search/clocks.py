@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from optuna.trial import FrozenTrial, TrialState
 
+from adapterlab.search.spans import joined_spans
 from adapterlab.search.storage import close_storage, open_storage, readable_errors
 from adapterlab.search.trials import RESUMED, WORKER
 
@@ -56,7 +57,7 @@ def begun_within(trials: Sequence[FrozenTrial], limit_s: float, now: float) -> t
         A number up to that of the trials, and seconds, at least ``limit_s`` where the time is up.
     """
     counted, up = 0.0, None
-    for begin, end in _joined(span for trial in trials if (span := _span(trial, now))):
+    for begin, end in joined_spans(span for trial in trials if (span := _span(trial, now))):
         if up is None and counted + end - begin >= limit_s:
             up = begin + limit_s - counted
         counted += end - begin
@@ -76,14 +77,3 @@ def _span(trial: FrozenTrial, now: float) -> tuple[float, float] | None:
     begin = float(trial.user_attrs.get(RESUMED) or trial.datetime_start.timestamp())
     end = now if trial.datetime_complete is None else trial.datetime_complete.timestamp()
     return begin, max(begin, end)
-
-
-def _joined(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return spans in order, those that touch or overlap as one."""
-    found: list[tuple[float, float]] = []
-    for begin, end in sorted(spans):
-        if found and begin <= found[-1][1]:
-            found[-1] = (found[-1][0], max(end, found[-1][1]))
-        else:
-            found.append((begin, end))
-    return found

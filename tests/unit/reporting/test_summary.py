@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import replace
 
@@ -10,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapterlab.reporting.summary import Gap, Summary, joined_spans, ranked, short_names, together
+from adapterlab.reporting.summary import Gap, Summary, ranked, short_names, together
 from reports import SUMMARY, cell
 
 
@@ -104,21 +103,6 @@ def test_sweeps_of_one_name_are_told_apart_by_their_keys():
         for digit, value in (("a", 0.1), ("b", 0.2))
     )
     assert together([first, second]).combiners == ("demo aaaaaaaa: scalearn", "demo bbbbbbbb: scalearn")
-
-
-@given(
-    st.lists(
-        st.tuples(st.floats(0, 100), st.floats(0, 100)).map(lambda pair: tuple(sorted(pair))), max_size=8
-    )
-)
-def test_joined_spans_never_count_a_moment_twice(spans):
-    joined = joined_spans(spans)
-    assert all(before[1] < after[0] for before, after in itertools.pairwise(joined))
-    length = sum(end - start for start, end in joined)
-    assert length <= sum(end - start for start, end in spans) + 1e-6
-    if spans:
-        assert length <= max(end for _, end in spans) - min(start for start, _ in spans) + 1e-6
-    assert all(any(one[0] <= start and end <= one[1] for one in joined) for start, end in spans)
 
 
 def test_steps_that_sweeps_share_are_counted_once():
