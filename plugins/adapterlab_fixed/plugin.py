@@ -110,6 +110,11 @@ class Probe(FixedCombiner):
         named = [dict(zip(settings.sources, point, strict=True)) for point in values]
         return [(_label(weights), ProbeSettings(weights=weights)) for weights in named]
 
+    def coordinates(self, settings: BaseModel) -> Mapping[str, float]:
+        """Return the coefficients by source."""
+        assert isinstance(settings, ProbeSettings)
+        return dict(settings.weights)
+
 
 def _label(weights: Mapping[str, float]) -> str:
     return " ".join(f"{name.rsplit('/', 1)[-1]} {value:g}" for name, value in weights.items())

@@ -17,6 +17,7 @@ from adapterlab.given_files import given_path
 from adapterlab.home import stores
 from adapterlab.reporting import render
 from adapterlab.reporting.evidence import gather, majorities
+from adapterlab.reporting.figures import report_figures
 from adapterlab.reporting.folder import document, whole_page, write_page, write_report
 from adapterlab.reporting.intervals import Read, Resampled, resample
 from adapterlab.reporting.predictions import reader, write_predictions
@@ -99,6 +100,11 @@ def command(
                 f"wrote test predictions of {len(names) - 1} runs into {predictions}, and their list: {names[-1]}"
             )
     tables = grids(summary, significance, resampled=resampled, digits=digits, majority=majority)
+    figures = (
+        report_figures(summary, against=against, stores=stores() if to is not None else None)
+        if shown
+        else None
+    )
     if to is not None:
         files = write_report(
             given_path(to, "--to"),
@@ -107,18 +113,20 @@ def command(
             significance,
             evidence,
             resampled=resampled,
-            stores=stores(),
+            figures=figures,
         )
         note(f"wrote {len(files)} files into {to}: {', '.join(files)}")
     if html is not None:
-        write_page(given_path(html, "--html"), summary, tables, evidence)
+        write_page(given_path(html, "--html"), summary, tables, evidence, figures=figures)
         note(f"wrote {html}")
     if json:
-        emit_json(document(summary, significance, evidence, resampled))
+        emit_json(
+            document(summary, significance, evidence, resampled, figures=figures if to is not None else None)
+        )
     elif form == "text":
         _show(tables)
     elif form == "html":
-        emit_file(whole_page(summary, tables, evidence=evidence).rstrip("\n"))
+        emit_file(whole_page(summary, tables, evidence=evidence, figures=figures).rstrip("\n"))
     else:
         emit_file(_formatted(form, summary, tables, significance, resampled).rstrip("\n"))
 

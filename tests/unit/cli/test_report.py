@@ -128,7 +128,7 @@ def test_one_file_holds_the_report(capsys, tmp_path):
     assert "demo.html" in err
     text = (tmp_path / "new" / "demo.html").read_text()
     assert "<h1>demo</h1>" in text
-    assert 'src="data:image/png;base64,' in text
+    assert 'src="data:image/svg+xml;base64,' in text
     assert "72.0" in out, "the tables are printed as well"
 
 

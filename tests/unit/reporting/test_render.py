@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -11,6 +12,7 @@ from dataclasses import replace
 import pytest
 
 from adapterlab.reporting import render
+from adapterlab.reporting.figures import report_figures
 from adapterlab.reporting.folder import document, write_report
 from adapterlab.reporting.page import page
 from adapterlab.reporting.significance import compare
@@ -97,14 +99,15 @@ def test_a_folder_holds_every_format_numbers_and_pictures(tmp_path):
     summary = replace(SUMMARY, layers=layers)
     files = write_report(tmp_path / "new", summary, grids(summary))
     assert set(files) == {path.name for path in (tmp_path / "new").iterdir()}
-    picture = "coefficients-glue-rte-scalearn_uniform.png"
-    assert (tmp_path / "new" / picture).read_bytes().startswith(b"\x89PNG")
+    picture = "coefficients-glue-rte-scalearn_uniform"
+    assert (tmp_path / "new" / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
     written = (tmp_path / "new" / "report.html").read_text()
-    assert [one[:22] for one in re.findall(r'src="([^"]+)"', written)] == ["data:image/png;base64,"]
+    (shown,) = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', written)
+    assert base64.b64decode(shown) == (tmp_path / "new" / f"{picture}.svg").read_bytes()
     assert len((tmp_path / "new" / "coefficients.csv").read_text().splitlines()) == 1 + len(layers)
-    assert json.loads((tmp_path / "new" / "report.json").read_text()) == json.loads(
-        json.dumps(document(summary))
-    )
+    told = json.loads((tmp_path / "new" / "report.json").read_text())
+    assert told == json.loads(json.dumps(document(summary, figures=report_figures(summary))))
+    assert {name for one in told["figures"] for name in one["files"]} == {f"{picture}.svg", f"{picture}.png"}
 
 
 TIMED = replace(
