@@ -23,7 +23,7 @@ from adapterlab.reporting.intervals import Read, Resampled, resample
 from adapterlab.reporting.predictions import reader, write_predictions
 from adapterlab.reporting.significance import Significance, compare
 from adapterlab.reporting.summary import Summary
-from adapterlab.reporting.tables import Entry, Grid, grids
+from adapterlab.reporting.tables import Entry, Grid, grids, task_rows
 
 
 def command(
@@ -71,6 +71,10 @@ def command(
             metavar="DIR", help="Write what each run answered on the test rows into a folder, one .npz each."
         ),
     ] = None,
+    tasks: Annotated[
+        bool,
+        typer.Option("--tasks", help="Add the table of tasks: type, labels, metric, rows of each split."),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Show the results of a sweep, or of several together.
@@ -100,6 +104,8 @@ def command(
                 f"wrote test predictions of {len(names) - 1} runs into {predictions}, and their list: {names[-1]}"
             )
     tables = grids(summary, significance, resampled=resampled, digits=digits, majority=majority)
+    of_tasks = task_rows(summary.background) if tasks else None
+    printed = tables if of_tasks is None else [*tables, of_tasks]
     figures = (
         report_figures(summary, against=against, stores=stores() if to is not None else None)
         if shown
@@ -124,11 +130,11 @@ def command(
             document(summary, significance, evidence, resampled, figures=figures if to is not None else None)
         )
     elif form == "text":
-        _show(tables)
+        _show(printed)
     elif form == "html":
         emit_file(whole_page(summary, tables, evidence=evidence, figures=figures).rstrip("\n"))
     else:
-        emit_file(_formatted(form, summary, tables, significance, resampled).rstrip("\n"))
+        emit_file(_formatted(form, summary, printed, significance, resampled).rstrip("\n"))
 
 
 def show(summary: Summary) -> None:

@@ -55,6 +55,7 @@ def write_report(
         "cells.csv": render.cells_csv(summary, significance, resampled),
         "runs.csv": render.runs_csv(summary),
         "coefficients.csv": render.coefficients_csv(summary),
+        "tasks.csv": render.tasks_csv(summary),
         "report.json": json.dumps(
             document(summary, significance, evidence, resampled, figures=shown), indent=2, allow_nan=False
         )

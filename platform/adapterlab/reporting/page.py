@@ -16,7 +16,7 @@ from adapterlab.reporting.curves import curve_chart
 from adapterlab.reporting.evidence import Confusion, Evidence
 from adapterlab.reporting.picture import Figures, Kind, Picture
 from adapterlab.reporting.summary import Background, Summary, short_names
-from adapterlab.reporting.tables import MAJORITY, Column, Entry, Grid
+from adapterlab.reporting.tables import MAJORITY, Column, Entry, Grid, task_rows
 from adapterlab.spec.toml_text import toml_document
 
 _KEY_DIGITS = 12
@@ -151,28 +151,9 @@ def _fact(name: str, value: object) -> str:
     return f"<dt>{_text(name)}</dt><dd>{f'<code>{said}</code>' if name == 'key' else said}</dd>"
 
 
-def _tasks(backgrounds: Iterable[Background]) -> str:
-    rows = {
-        (task.name, task.digest): task for one in backgrounds for task in one.tasks
-    }  # sweeps that share a task have one row for it
-    if not rows:
-        return ""
-    columns = [
-        Column("task", is_number=False), Column("part", is_number=False), Column("type", is_number=False),
-        Column("labels"), Column("metric", is_number=False), Column("train rows"), Column("validation rows"),
-        Column("test rows"), Column("content", is_number=False),
-    ]  # fmt: skip
-    entries = tuple(
-        tuple(
-            Entry("–" if value is None else f"{value:,}" if isinstance(value, int) else str(value))
-            for value in (
-                task.name, task.role, (task.problem_type or "–").replace("_", "-"), task.labels, task.metric,
-                task.train, task.validation, task.test, (task.digest or "–")[:_KEY_DIGITS],
-            )
-        )
-        for task in rows.values()
-    )  # fmt: skip
-    return _grid(Grid("Tasks and rows", tuple(columns), entries))
+def _tasks(backgrounds: Sequence[Background]) -> str:
+    grid = task_rows(backgrounds)
+    return "" if grid is None else _grid(grid)
 
 
 # -- tables -------------------------------------------------------------------------------------------

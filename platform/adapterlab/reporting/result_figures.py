@@ -152,7 +152,7 @@ def _axis_name(axis: str) -> str:
 
 def _few_shot(summary: Summary) -> Figures:
     """Draw each method's scores over the rows of a target, and their average over targets."""
-    cells = [cell for cell in summary.cells if not cell.coordinates]
+    cells = [cell for cell in summary.cells if not cell.coordinates and cell.mean is not None]
     counts = {cell.few_shot for cell in cells}
     if len(counts) < 2:
         return Figures()
@@ -174,7 +174,7 @@ def _few_shot(summary: Summary) -> Figures:
 
     by_target: dict[str, list[Line]] = {}
     for target in summary.targets:
-        mine = [cell for cell in cells if cell.target == target and cell.mean is not None]
+        mine = [cell for cell in cells if cell.target == target]
         lines = [
             _line(method, [(at(cell), cell) for cell in mine if cell.series == method]) for method in methods
         ]

@@ -13,15 +13,20 @@ from typing import Literal
 from adapterlab.reporting.intervals import Interval, McNemar, Resampled
 from adapterlab.reporting.significance import ACROSS, AVERAGE, Comparison, Significance
 from adapterlab.reporting.stability import correlations
-from adapterlab.reporting.summary import OWN_ADAPTER, Average, Cell, Summary, ranked, short_names
+from adapterlab.reporting.summary import OWN_ADAPTER, Average, Background, Cell, Summary, ranked, short_names
 
 NOTHING = "–"
 MAJORITY = "majority class"
 """Row of always answering a task's most frequent class."""
 _MARKS = "Best bold, second underlined, equal as shown; rows that lack seeds are not ranked."
 _TOP_SOURCES = 3
+_DIGEST_DIGITS = 12
 _LEVEL = 0.05
 _SIGNIFICANT = f"Bold: p below {_LEVEL:g}; of tables without any effect one in twenty has a bold cell."
+_PARAMETERS = (
+    "Parameters: trained ones, without heads and without the frozen source adapters, as in the papers; with sources: "
+    "for all targets, and each adapter that they combine once."
+)
 _TIMES = (
     "Device: computing, a pass's time divided by the runs that shared it. Clock: time in which a trial of the search "
     "was open; searches side by side have the same minutes. Both are means over targets."
@@ -221,6 +226,7 @@ def costs(summary: Summary) -> Grid:
         Column("% of backbone", "one target"),
         Column("parameters", "all targets"),
         Column("% of backbone", "all targets"),
+        Column("parameters", "with sources"),
         Column("head", "one target", group=1),
         Column("a run", "device, s", group=1),
         Column("search", "device, s", group=1),
@@ -240,6 +246,7 @@ def costs(summary: Summary) -> Grid:
                 Entry(_share(max(known, default=None), whole)),
                 Entry(NOTHING if total is None else f"{total:,}"),
                 Entry(_share(total, whole)),
+                Entry(_with_sources(total, cells)),
                 Entry(_span(heads)),
                 Entry(_seconds([None if cell is None else cell.seconds_a_run for cell in cells])),
                 Entry(_seconds([None if cell is None else cell.search_seconds for cell in cells])),
@@ -248,13 +255,22 @@ def costs(summary: Summary) -> Grid:
         )
     base = f"The backbone has {whole:,} parameters, embeddings included." if whole else ""
     notes = [
-        "Parameters: trained ones, without heads and without the frozen source adapters, as in the papers.",
+        _PARAMETERS,
         *([base] if base else ["The backbone is not at hand, so shares of it are not shown."]),
         _TIMES,
         *_times(summary),
         *(f"Search: {text}." for text in dict.fromkeys(one.search for one in summary.background) if text),
     ]
     return Grid(f"{summary.sweep}: cost", tuple(columns), tuple(rows), tuple(notes))
+
+
+def _with_sources(total: int | None, cells: Sequence[Cell | None]) -> str:
+    """Return parameters for all targets and of the adapters that are combined, each once."""
+    sources = {key: count for cell in cells if cell is not None for key, count in cell.sources.items()}
+    counts = [count for count in sources.values() if count is not None]
+    if total is None or len(counts) < len(sources):
+        return NOTHING
+    return f"{total + sum(counts):,}"
 
 
 def _times(summary: Summary) -> list[str]:
@@ -433,6 +449,36 @@ def influences(summary: Summary) -> Grid | None:
     first, second, last = (Column(name, is_number=False) for name in ("target", "combiner", "sources"))
     notes = (_STABLE,) if stable else ()
     return Grid("largest mean coefficients", (first, second, *number, last), tuple(rows), notes)
+
+
+# -- tasks ------------------------------------------------------------------------------------------
+
+
+def task_rows(backgrounds: Sequence[Background]) -> Grid | None:
+    """Return each task's splits and their rows, as ScaLearn's Table 5 has them; ``None`` where no task is known.
+
+    Args:
+        backgrounds: Of one sweep or of several; those that share a task have one row for it.
+    """
+    rows = {(task.name, task.digest): task for one in backgrounds for task in one.tasks}
+    if not rows:
+        return None
+    columns = (
+        Column("task", is_number=False), Column("part", is_number=False), Column("type", is_number=False),
+        Column("labels"), Column("metric", is_number=False), Column("train rows"), Column("validation rows"),
+        Column("test rows"), Column("content", is_number=False),
+    )  # fmt: skip
+    entries = tuple(
+        tuple(
+            Entry(NOTHING if value is None else f"{value:,}" if isinstance(value, int) else str(value))
+            for value in (
+                task.name, task.role, (task.problem_type or NOTHING).replace("_", "-"), task.labels, task.metric,
+                task.train, task.validation, task.test, (task.digest or NOTHING)[:_DIGEST_DIGITS],
+            )
+        )
+        for task in rows.values()
+    )  # fmt: skip
+    return Grid("Tasks and rows", columns, entries)
 
 
 def short(task: str) -> str:

@@ -379,7 +379,9 @@ class _Drawing:
         ticks = [centre - reach, centre - reach / 2, centre, centre + reach / 2, centre + reach]
         bar = self._figure.colorbar(image, cax=self._bar, ticks=ticks)
         digits = _digits(reach)
-        bar.ax.set_yticklabels([f"{round(tick, digits) + 0.0:.{digits}f}" for tick in ticks], fontsize=8, color=_INK)
+        bar.ax.set_yticklabels(
+            [f"{round(tick, digits) + 0.0:.{digits}f}" for tick in ticks], fontsize=8, color=_INK
+        )
         bar.outline.set_visible(False)
         bar.ax.tick_params(length=0)
 

@@ -159,3 +159,18 @@ def test_targets_of_one_name_keep_their_benchmarks():
     cells = [replace(SUMMARY.cells[2], target=target) for target in ("glue/rte", "superglue/rte", "glue/cb")]
     heads = [column.name for column in scores(replace(SUMMARY, cells=tuple(cells))).columns]
     assert heads == ["method", "glue/rte", "superglue/rte", "cb", "average"]
+
+
+def test_parameters_with_sources_count_each_adapter_that_is_combined_once():
+    of = {"a" * 64: 100, "b" * 64: 200}
+    cells = (
+        replace(SUMMARY.cells[2], sources=of),
+        replace(SUMMARY.cells[3], sources={"b" * 64: 200, "c" * 64: 50}),
+        *SUMMARY.cells[:2],
+    )
+    grid = costs(replace(SUMMARY, cells=cells))
+    column = [(one.name, one.detail) for one in grid.columns[1:]].index(("parameters", "with sources"))
+    assert rows_of(grid)["scalearn"][column].text == f"{12_345 + 10 + 350:,}"
+    assert rows_of(grid)[OWN_ADAPTER][column].text == f"{2 * 12_345:,}"
+    unknown = replace(cells[0], sources={**of, "d" * 64: None})
+    assert rows_of(costs(replace(SUMMARY, cells=(unknown, *cells[1:]))))["scalearn"][column].text == "–"
