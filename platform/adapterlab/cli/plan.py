@@ -34,13 +34,22 @@ def command(
     spec: SpecArgument,
     overrides: SetOption = None,
     steps: Annotated[bool, typer.Option("--steps", help="List every step with its state and key.")] = False,
+    measure: Annotated[
+        bool | None,
+        typer.Option(
+            "--measure/--no-measure",
+            help="Time a few training steps on this machine, once for each backbone, where no past step says how long "
+            "they take. Without either, on a GPU only.",
+            show_default=False,
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Show what a spec would train, what is done already, and what it costs: methods × targets, one screen.
 
     Nothing is trained, downloaded or written.
     """
-    planned = plan(spec, overrides or ())
+    planned = plan(spec, overrides or (), measure=measure, tell=note_wrapped)
     if json:
         emit_json(planned.to_json())
         return
