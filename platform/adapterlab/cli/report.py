@@ -12,7 +12,7 @@ from adapterlab.api import open_catalog, report
 from adapterlab.cli.layout import Cell, Head, Piece, Sheet
 from adapterlab.cli.options import JsonOption
 from adapterlab.cli.output import emit, emit_file, emit_json, matrix, note
-from adapterlab.errors import UsageError
+from adapterlab.errors import NotFoundError, UsageError
 from adapterlab.given_files import given_path
 from adapterlab.home import stores
 from adapterlab.reporting import render
@@ -21,9 +21,11 @@ from adapterlab.reporting.figures import report_figures
 from adapterlab.reporting.folder import document, whole_page, write_page, write_report
 from adapterlab.reporting.intervals import Read, Resampled, resample
 from adapterlab.reporting.predictions import reader, write_predictions
+from adapterlab.reporting.settings import report_settings
 from adapterlab.reporting.significance import Significance, compare
 from adapterlab.reporting.summary import Summary
 from adapterlab.reporting.tables import Entry, Grid, grids, task_rows
+from adapterlab.spec.model import ReportSpec
 
 
 def command(
@@ -43,7 +45,18 @@ def command(
         str, typer.Option("--format", metavar="FORMAT", help=f"One of {', '.join(render.FORMATS)}.")
     ] = "text",
     as_markdown: Annotated[bool, typer.Option("--markdown", help="The same as --format markdown.")] = False,
-    digits: Annotated[int, typer.Option(min=0, max=4, help="Decimals of scores in per cent.")] = 1,
+    equal_within: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=100.0,
+            metavar="POINTS",
+            help="With --against: how probable it is that rows differ by no more than so many points.",
+        ),
+    ] = None,
+    digits: Annotated[
+        int | None, typer.Option(min=0, max=4, help="Decimals of scores in per cent; 1.", show_default=False)
+    ] = None,
     to: Annotated[
         str | None,
         typer.Option(
@@ -87,7 +100,11 @@ def command(
     if form not in render.FORMATS:
         raise UsageError(f"no format {form!r}", remedy=f"Known: {', '.join(render.FORMATS)}.")
     summary = report(*sweeps)
-    significance = None if against is None else compare(summary, against)
+    settings = report_settings(summary)
+    significance = _significance(summary, settings, against, equal_within)
+    against = None if significance is None else significance.against
+    bootstrap = settings.bootstrap if bootstrap is None else bootstrap
+    digits = settings.digits if digits is None else digits
     resampled: Resampled | None = None
     shown = bool(to or html or form == "html")
     reads = shown or bootstrap is not None or predictions is not None
@@ -135,6 +152,29 @@ def command(
         emit_file(whole_page(summary, tables, evidence=evidence, figures=figures).rstrip("\n"))
     else:
         emit_file(_formatted(form, summary, printed, significance, resampled).rstrip("\n"))
+
+
+def _significance(
+    summary: Summary, settings: ReportSpec, against: str | None, equal_within: float | None
+) -> Significance | None:
+    """Compare rows as the command line says, else as the spec does."""
+    named = against or settings.against
+    if named is None:
+        if equal_within is not None:
+            raise UsageError(
+                "--equal-within is a distance to a row, and none is named", remedy="Name it: --against ROW."
+            )
+        return None
+    points = settings.equal_within if equal_within is None else equal_within
+    try:
+        return compare(summary, named, equal_within=None if points is None else points / 100)
+    except NotFoundError as error:
+        if against is not None:
+            raise
+        raise NotFoundError(
+            f"report.against in the spec of {summary.sweep}: {error.message}",
+            remedy=f"{error.remedy or ''} --against ROW names another one.".strip(),
+        ) from error
 
 
 def show(summary: Summary) -> None:

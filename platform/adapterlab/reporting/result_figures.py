@@ -59,8 +59,8 @@ def _probing(summary: Summary) -> Figures:
     for cell in summary.cells:
         if cell.coordinates and cell.mean is not None:
             sweep = cell.combiner.removesuffix(cell.series)
-            axes = sorted(cell.coordinates, key=lambda axis: (axis != _OWN, axis))
-            grids.setdefault((sweep, tuple(axes)), []).append(cell)
+            named = tuple(sorted(cell.coordinates, key=lambda axis: (axis != _OWN, axis)))
+            grids.setdefault((sweep, named), []).append(cell)
     found = Figures()
     for (sweep, axes), cells in grids.items():
         if len(axes) == 1:
@@ -121,7 +121,7 @@ def _over_two(summary: Summary, sweep: str, axes: tuple[str, str], cells: Sequen
         metric = summary.metric(target)
         panels.append(Panel(f"{names[target]} ({metric})" if metric else names[target], values))
     of = [_axis_name(axis) for axis in axes]
-    words = ()
+    words: tuple[str, ...] = ()
     if alike:
         words = (
             f"Not drawn: {sweep}scores over the coefficients of {of[0]} and {of[1]} are all the same on {', '.join(alike)}.",

@@ -22,6 +22,8 @@ _MARKS = "Best bold, second underlined, equal as shown; rows that lack seeds are
 _TOP_SOURCES = 3
 _DIGEST_DIGITS = 12
 _LEVEL = 0.05
+_PROBABLE = 0.95
+"""Probability from which a region is marked."""
 _SIGNIFICANT = f"Bold: p below {_LEVEL:g}; of tables without any effect one in twenty has a bold cell."
 _PARAMETERS = (
     "Parameters: trained ones, without heads and without the frozen source adapters, as in the papers; with sources: "
@@ -95,6 +97,8 @@ def grids(
     found = [scores(summary, digits=digits, majority=majority), costs(summary)]
     if significance is not None:
         found.append(comparisons(significance, summary, digits=digits))
+        if significance.equivalences:
+            found.append(equivalences(significance, summary, digits=digits))
     if resampled is not None:
         found.append(intervals(resampled, summary, digits=digits))
         if resampled.tests:
@@ -356,6 +360,50 @@ def _comparison(one: Comparison | None, digits: int) -> Entry:
     if p is None:
         return Entry(text, note=f"n = {one.pairs}, not tested")
     return Entry(text, note=f"p = {p:.3g}, n = {one.pairs}", mark="best" if p < _LEVEL else None)
+
+
+def equivalences(significance: Significance, summary: Summary, *, digits: int = 1) -> Grid:
+    """Return rows × how probable it is that they are worse than the reference, practically equal, or better."""
+    bound = f"{100 * (significance.equal_within or 0.0):.{max(digits, 1)}f}"
+    columns = (
+        Column("method", is_number=False),
+        Column("difference", "points, mean over targets"),
+        Column("effect size", "over targets"),
+        Column("worse", f"by more than {bound}"),
+        Column("practically equal", f"within {bound}"),
+        Column("better", f"by more than {bound}"),
+    )
+    rows = []
+    for one in significance.equivalences:
+        across = significance.of(one.combiner, ACROSS)
+        rows.append(
+            (
+                Entry(one.combiner),
+                Entry(
+                    NOTHING
+                    if across is None or across.difference is None
+                    else f"{100 * across.difference:+.{digits}f}"
+                ),
+                Entry(NOTHING if across is None or across.effect is None else f"{across.effect:+.2f}"),
+                *(_probability(value) for value in (one.worse, one.equal, one.better)),
+            )
+        )
+    said = (
+        f"Probabilities from a Bayesian signed-rank test over the targets' mean differences to {significance.against} "
+        "(Benavoli et al. 2017). Effect size: mean over standard deviation of these differences. The bound is for you to "
+        "choose before you look."
+    )
+    marks = (
+        f"Bold: probable by at least {100 * _PROBABLE:g} %."
+        if any(e.mark for row in rows for e in row)
+        else None
+    )
+    title = f"{summary.sweep}: practically equal to {significance.against}?"
+    return Grid(title, columns, tuple(rows), (said,), marks)
+
+
+def _probability(value: float) -> Entry:
+    return Entry(f"{value:.2f}", mark="best" if value >= _PROBABLE else None)
 
 
 # -- rows and seeds ---------------------------------------------------------------------------------
