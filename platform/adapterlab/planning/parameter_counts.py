@@ -11,6 +11,7 @@ from typing import Any
 
 from adapterlab.planning.baselines import POOL
 from adapterlab.planning.compile import Plan
+from adapterlab.planning.steps import StepId
 
 POOL_ROW = "source adapters"
 """Row of the pool: one adapter, and all that are needed."""
@@ -67,7 +68,7 @@ def method_costs(plan: Plan, backbone_parameters: int | None = None) -> tuple[Me
     for source in plan.sources:
         name = POOL_ROW if source.job.label == POOL else source.job.label
         rows.setdefault(name, {}).setdefault(source.job.task, source.trainable_parameters)
-    combined: dict[str, dict[object, int | None]] = {}
+    combined: dict[str, dict[StepId, int | None]] = {}
     trained = {source.id: source.trainable_parameters for source in plan.sources}
     for study in plan.studies:
         rows.setdefault(study.job.label, {}).setdefault(study.job.task, study.trainable_parameters)
@@ -80,7 +81,7 @@ def method_costs(plan: Plan, backbone_parameters: int | None = None) -> tuple[Me
 
 
 def _cost(
-    name: str, by_task: Mapping[str, int | None], whole: int | None, sources: Mapping[object, int | None]
+    name: str, by_task: Mapping[str, int | None], whole: int | None, sources: Mapping[StepId, int | None]
 ) -> MethodCost:
     known = [count for count in by_task.values() if count is not None]
     every = _sum(by_task.values())

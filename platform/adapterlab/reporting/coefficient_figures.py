@@ -351,7 +351,8 @@ def _start(summary: Summary, row: str, target: str, one: _Map) -> float | None:
     if one.is_attention:
         return _STARTS_AT_UNIFORM / len(one.sources)
     cell = summary.cell(target, row)
-    scale: Any = None if cell is None else cell.settings.get("init_scale")
+    settings: Mapping[str, Any] = {} if cell is None else cell.settings
+    scale = None if settings.get("target_share") else settings.get("init_scale")  # a share starts them apart
     return float(scale) / len(one.sources) if isinstance(scale, int | float) else None
 
 
