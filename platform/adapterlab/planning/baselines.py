@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from adapterlab.fingerprint import digest_of
 from adapterlab.planning.combiners import train_settings
+from adapterlab.planning.joint import joint_recipes
 from adapterlab.planning.rows import few_shot_spec, own_seeds
 from adapterlab.planning.steps import AdapterRecipe, StepId
 from adapterlab.records import StepKind, TrainSettings
@@ -66,10 +67,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class BaselineRow:
-    """One baseline on one target."""
+    """One baseline, or one joint run, on one target."""
 
     label: str
-    """The baseline's name."""
+    """Its name."""
     method: str
     target: str
     """Full name."""
@@ -99,7 +100,7 @@ def baseline_recipes(spec: Spec, baseline: BaselineSpec, target: str) -> tuple[R
 
 
 def baseline_rows(spec: Spec) -> tuple[BaselineRow, ...]:
-    """Return each baseline on each target, with its steps.
+    """Return each baseline on each target, with its steps, and after them what each target has of joint runs.
 
     A step that another trains as well, the pool or an earlier baseline, is the one it is there.
     """
@@ -120,6 +121,10 @@ def baseline_rows(spec: Spec) -> tuple[BaselineRow, ...]:
                 for one in recipes
             }
             rows.append(BaselineRow(recipes[0].label, recipes[0].method.name, target, steps))
+    for joint in joint_recipes(spec):
+        for target in (one for one in spec.targets.tasks if one in joint.tasks):
+            steps = {seed: joint.share_id(target, seed) for seed in joint.seeds}
+            rows.append(BaselineRow(joint.label, joint.method.name, target, steps))
     return tuple(rows)
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from adapterlab.passwords import has_password
+from adapterlab.spec.joint import JointSpec
 from adapterlab.spec.placement import RuntimeEnvSpec, check_labels, check_resources
 from adapterlab.spec.pruning import Pruner, PruningSpec, check_pruning
 from adapterlab.spec.search_space import Choices, FloatRange, Frozen, Space, bounds_of
@@ -534,6 +535,7 @@ class Spec(Frozen):
     ``[source]`` and ``[transfer]`` that both have."""
     baseline: Annotated[tuple[BaselineSpec, ...], Field(strict=False, max_length=64)] = ()
     """Methods every target is trained with on its own."""
+    joint: JointSpec = JointSpec()
     cluster: ClusterSpec = ClusterSpec()
     tracking: TrackingSpec = TrackingSpec()
     store: StoreSpec = StoreSpec()
