@@ -340,7 +340,11 @@ class _Driver:
         sharing = self.spec.cluster.workers_per_study
         # Where studies queue behind their sources in one run, processes that have their libraries
         # loaded go on.
-        begun = [*sources, *joints, *(share for run in joints for share in self.plan.shares_of(run.id))]
+        begun: list[Step[Job]] = [
+            *sources,
+            *joints,
+            *(share for run in joints for share in self.plan.shares_of(run.id)),
+        ]
         coming = {str(step.key) for step in begun} if launcher.keeps_order and sharing == 1 else set()
         studies = []
         if coming or not (sources or joints):

@@ -305,6 +305,7 @@ def baseline_cell(name: str, task: str, adapters: Sequence[AdapterRecord], gaps:
         head_parameters=_greatest(one.head_parameters for one in runs),
         gaps=tuple(gaps),
         keys=tuple(one.key for one in runs),
+        is_joint=any("joint" in one.settings for one in runs),
     )
 
 

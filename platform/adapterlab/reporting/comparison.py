@@ -140,9 +140,10 @@ def _baselines(summary: Summary, plan: Plan, sweep: SweepRecord) -> Iterable[Row
         if not cell.is_baseline:
             continue
         wanted = declared.get((cell.target, cell.combiner))
+        trained: list[Step[SourceJob] | Step[ShareJob]] = [*plan.sources, *plan.shares]
         steps = [
             step
-            for step in (*plan.sources, *plan.shares)
+            for step in trained
             if (step.id in wanted if wanted is not None else step.job.task == cell.target)
         ]
         if steps and (wanted is not None or cell.combiner == OWN_ADAPTER):
