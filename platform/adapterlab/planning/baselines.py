@@ -19,6 +19,7 @@ from adapterlab.planning.steps import AdapterRecipe, StepId
 from adapterlab.records import StepKind, TrainSettings
 from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import AdapterMethod
+from adapterlab.spec.joint import SINGLE
 from adapterlab.spec.model import BaselineSpec, Spec
 from adapterlab.spec.training import SourceSpec
 
@@ -110,7 +111,7 @@ def baseline_rows(spec: Spec) -> tuple[BaselineRow, ...]:
     ids = {
         (task, one.identity): one.step_id(task, pooled=True, rows=few)
         for task in spec.targets.tasks
-        if task in spec.pool_for(task) or (few is None and task in pooled)
+        if SINGLE in spec.pool.trainings and (task in spec.pool_for(task) or (few is None and task in pooled))
         for one in ((pool_recipe(spec, task),) if few is None else few_shot_recipes(spec, task))
     }
     for baseline in spec.baseline:

@@ -30,7 +30,7 @@ from adapterlab.planning.baselines import (
     pool_recipe,
 )
 from adapterlab.planning.combiners import identity_of, model_sources, models_of, recipes_of, trials_of
-from adapterlab.planning.joint import joint_steps
+from adapterlab.planning.joint import joint_steps, pooled_shares
 from adapterlab.planning.keys import (
     STEP_VERSIONS,
     common_inputs,
@@ -54,6 +54,7 @@ from adapterlab.planning.steps import (
     Step,
     StepId,
     StudyJob,
+    Trained,
     is_final,
     is_joint,
     is_share,
@@ -62,6 +63,7 @@ from adapterlab.planning.steps import (
 )
 from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, StepKind, TaskFacts
 from adapterlab.registry import entry_points
+from adapterlab.spec.joint import SINGLE
 from adapterlab.spec.model import Spec
 from adapterlab.spec.pruning import pruning_identity, pruning_settings
 from adapterlab.spec.search_space import SOURCE_HEAD, bounds_of
@@ -167,9 +169,14 @@ def compile_plan(spec: Spec, facts: Facts) -> Plan:
     ]
     steps += _baseline_steps(spec, facts, names, steps)
     steps += joint_steps(spec, facts, names)
+    pools: dict[str | None, Mapping[str, Step[Trained]]] = {None: sources}
+    for training in spec.pool.trainings:
+        if training != SINGLE:
+            pools[training] = pooled_shares(spec, steps, training)
     for target in spec.targets.tasks:
         for wanted in studies[target]:
-            study = _study_step(spec, facts, target, wanted, names, sources, own.get(target, {}))
+            pool = pools[wanted.joint]
+            study = _study_step(spec, facts, target, wanted, names, pool, own.get(target, {}))
             steps.append(study)
             rows = _rows(spec, facts.tasks[target], wanted.max_epochs, few=True)
             steps += [
@@ -200,6 +207,8 @@ def _unknown_models(facts: Facts, sources: tuple[str, ...]) -> Iterator[str | No
 
 def _pool_steps(spec: Spec, facts: Facts, names: Mapping[str, str]) -> dict[str, Step[SourceJob]]:
     """Return the steps of source tasks some target reads with all their rows, in the order listed."""
+    if SINGLE not in spec.pool.trainings:
+        return {}
     few = spec.data.few_shot is not None
     needed = {
         task
@@ -298,14 +307,16 @@ def _study_step(
     target: str,
     study: StudyPlan,
     names: Mapping[str, str],
-    sources: Mapping[str, Step[SourceJob]],
+    sources: Mapping[str, Step[Trained]],
     own: Mapping[int, Step[SourceJob]],
 ) -> Step[StudyJob]:
     mine = next(iter(own.values()), None)  # the study's own, of its seed
     tasks, existing = _chosen_of(spec, facts, target, study.sources)
-    trained = {task: mine if mine and task == target else sources[task] for task in tasks}
+    trained: dict[str, Step[Trained]] = {
+        task: mine if mine and task == target else sources[task] for task in tasks
+    }
     pool, adapter = _pool_of(spec, facts, target, trained, existing)
-    _check_combiners(study, target, pool, facts, [step.job.adapter for step in trained.values()])
+    _check_combiners(study, target, pool, facts, _recipes(trained))
     rows = run_rows(spec, facts.tasks[target], few=True, draw=draw_of(spec, spec.search.seed))
     search = _search_settings(spec, target, study, facts)
     search_key = key = None
@@ -394,7 +405,7 @@ def _pool_of(
     spec: Spec,
     facts: Facts,
     target: str,
-    trained: Mapping[str, Step[SourceJob]],
+    trained: Mapping[str, Step[Trained]],
     existing: Sequence[ExistingAdapter],
 ) -> tuple[tuple[PoolMember, ...], AdapterRecipe]:
     """Return a target's pool in coefficient order, and what its adapters are.
@@ -420,10 +431,15 @@ def _pool_of(
             remedy='Add adapters of other tasks, or set pool.target = "include".',
         )
     recipes = [
-        *(step.job.adapter for step in trained.values()),
+        *_recipes(trained),
         *(one.adapter for one in existing if one.adapter is not None),
     ]
     return (*others, *own), pooled_recipe(recipes) if recipes else _usual_recipe(spec)
+
+
+def _recipes(trained: Mapping[str, Step[Trained]]) -> list[AdapterRecipe]:
+    """Return what the adapters are that a pool takes from steps; a joint run whose tasks have none is no pool's."""
+    return [step.job.adapter for step in trained.values() if step.job.adapter is not None]
 
 
 def _member(one: ExistingAdapter, facts: Facts, names: Mapping[str, str]) -> PoolMember:

@@ -11,7 +11,7 @@ adapter by itself, a pool can take it. It is published with its run, in one tran
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,12 +29,14 @@ from adapterlab.planning.keys import (
 from adapterlab.planning.rows import run_rows
 from adapterlab.planning.steps import (
     AdapterRecipe,
+    Job,
     JointJob,
     JointTask,
     ShareJob,
     Step,
     StepId,
     dump,
+    is_share,
 )
 from adapterlab.records import JointRegime, JointSettings, StepKind
 from adapterlab.registry import entry_points
@@ -125,6 +127,19 @@ def joint_steps(
             yield from _steps(spec, facts, recipe, seed, names)
 
 
+def pooled_shares(spec: Spec, steps: Iterable[Step[Job]], run: str) -> dict[str, Step[ShareJob]]:
+    """Return by task what a pool takes of a joint run: the shares of its first seed.
+
+    Args:
+        spec: The spec.
+        steps: The plan's.
+        run: The run's name.
+    """
+    recipe = next(one for one in joint_recipes(spec) if one.label == run)
+    wanted = recipe.run_id(recipe.seeds[0])
+    return {step.job.task: step for step in steps if is_share(step) and step.job.joint == wanted}
+
+
 def _steps(
     spec: Spec, facts: Facts, recipe: JointRecipe, seed: int, names: Mapping[str, str]
 ) -> Iterator[Step[JointJob] | Step[ShareJob]]:
@@ -172,7 +187,7 @@ def _steps(
         ),
         trainable_parameters=trained,
         head_parameters=sum(every) if len(every) == len(heads) else None,
-        train_rows=_rows(facts, recipe),
+        train_rows=_rows(spec, facts, recipe),
     )
     for task in recipe.tasks:
         yield Step(
@@ -195,12 +210,13 @@ def _steps(
         )
 
 
-def _rows(facts: Facts, recipe: JointRecipe) -> int | None:
+def _rows(spec: Spec, facts: Facts, recipe: JointRecipe) -> int | None:
     """Return the rows a run trains on at most, each choice a row, its batches spread over the tasks as it draws them."""
     training = recipe.training
     sizes: dict[str, float] = {}
     for task in recipe.tasks:
-        rows = facts.tasks[task].n_train
+        one = facts.tasks[task]
+        rows = run_rows(spec, one, few=False).train or one.n_train or one.published_train
         if rows is None:
             return None
         sizes[task] = min(rows, training.caps.get(task, rows)) ** (1.0 / training.temperature)

@@ -301,6 +301,10 @@ class ShareJob:
     """As the run's, of this task."""
 
 
+Trained: TypeAlias = SourceJob | ShareJob
+"""What makes an adapter of a pool."""
+
+
 @dataclass(frozen=True)
 class StudyJob:
     """Search the setting of one combiner, or of several, on one target."""

@@ -9,6 +9,9 @@ from pydantic import Field, field_validator, model_validator
 from adapterlab.spec.search_space import Frozen
 from adapterlab.spec.training import Seeds, no_duplicates
 
+SINGLE = "single"
+"""What ``pool.training`` calls adapters that are trained each by itself."""
+
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 _Task = Annotated[str, Field(pattern=r"^[a-z0-9_]+/[a-z0-9_]+$")]
 _Tasks = Annotated[tuple[_Task, ...], Field(strict=False, max_length=256)]
@@ -127,6 +130,10 @@ class JointSpec(Frozen):
     def _check_labels(self) -> JointSpec:
         labels = [one.label for one in self.run]
         twice = sorted({label for label in labels if labels.count(label) > 1})
+        if SINGLE in labels:
+            raise ValueError(
+                f'no joint run can be named "{SINGLE}", which is what pool.training calls the others'
+            )
         if twice:
             raise ValueError(f"joint runs named alike: {', '.join(twice)}; give each a name of its own")
         return self

@@ -11,6 +11,7 @@ from typing import Any
 
 from adapterlab.registry import entry_points
 from adapterlab.spec.complaints import MAX_COMPLAINTS, Complaint, complaints_of, suggest
+from adapterlab.spec.joint import SINGLE
 from adapterlab.spec.look_up import look_up
 from adapterlab.spec.positions import Path
 
@@ -21,6 +22,7 @@ MT_A = "mt_a"
 def joint_complaints(document: Mapping[str, Any]) -> Iterator[Complaint]:
     """Yield what is wrong with a document's joint runs."""
     joint = document.get("joint")
+    yield from _pool(document)
     runs = joint.get("run") if isinstance(joint, Mapping) else None
     listed = [one for one in runs if isinstance(one, Mapping)] if isinstance(runs, list) else []
     if not listed:
@@ -155,6 +157,58 @@ def _named(
                 "no task is left to choose the best evaluation by",
                 "leave one of the run's tasks out of unselected",
             )
+
+
+def _pool(document: Mapping[str, Any]) -> Iterator[Complaint]:
+    """Check that the runs a pool takes its adapters from are there, have its tasks, and make adapters."""
+    pool, joint = document.get("pool"), document.get("joint")
+    written = pool.get("training", SINGLE) if isinstance(pool, Mapping) else SINGLE
+    named = list(enumerate(written)) if isinstance(written, list) else [(None, written)]
+    listed = joint.get("run") if isinstance(joint, Mapping) else None
+    runs = {
+        one.get("name") or one.get("method"): one
+        for one in (listed if isinstance(listed, list) else ())
+        if isinstance(one, Mapping)
+    }
+    for place, name in named:
+        path: Path = ("pool", "training") if place is None else ("pool", "training", place)
+        if not isinstance(name, str) or name == SINGLE:
+            continue
+        if name not in runs:
+            near = suggest(name, [SINGLE, *map(str, runs)])
+            hint = f'did you mean "{near}"?' if near else f'"{SINGLE}", or the name of a [[joint.run]]'
+            yield Complaint(path, "value", f'pool.training: no joint run is called "{name}"', hint)
+            continue
+        yield from _pooled(path, name, runs[name], document)
+
+
+def _pooled(
+    path: Path, name: str, run: Mapping[str, Any], document: Mapping[str, Any]
+) -> Iterator[Complaint]:
+    own = run["tasks"] if isinstance(run.get("tasks"), list) else _listed(document, "targets")
+    missing = [task for task in _listed(document, "pool") if task not in own]
+    if missing:
+        yield Complaint(
+            path,
+            "value",
+            f'pool.training: "{name}" does not train on {", ".join(missing)}, which the pool has',
+            "write its tasks = [...] out, with all of pool.tasks",
+        )
+    method = run.get("method")
+    if not isinstance(method, str) or method not in entry_points.names(entry_points.JOINT_METHODS):
+        return  # complained of already
+    plugin = look_up(path, method, entry_points.joint_method)
+    try:
+        made = plugin.adapters(plugin.settings.model_validate(run.get("settings", {})))
+    except (AttributeError, ValueError):
+        return  # complained of already
+    if made is None:
+        yield Complaint(
+            path,
+            "value",
+            f'pool.training: what tasks have of "{name}" ({method}) is no adapter by itself, so no pool can take it',
+            'name a run of "adapter_m" or "propetl_m"',
+        )
 
 
 def _listed(document: Mapping[str, Any], table: str) -> list[str]:
