@@ -71,6 +71,8 @@ class Cell:
     """Their MLflow runs, by seed."""
     study_key: str | None = None
     """The study's key; ``None`` for a baseline."""
+    is_joint: bool = False
+    """Whether the row's parameters are those of one model, which all its targets train together."""
 
     @property
     def undefined(self) -> tuple[int, ...]:
