@@ -19,7 +19,7 @@ POOL_ROW = "source adapters"
 
 @dataclass(frozen=True)
 class MethodCost:
-    """One row: a combiner, a baseline, or the pool."""
+    """One row: a combiner, a baseline, a joint run, or the pool."""
 
     name: str
     tasks: int
@@ -57,7 +57,7 @@ class MethodCost:
 
 
 def method_costs(plan: Plan, backbone_parameters: int | None = None) -> tuple[MethodCost, ...]:
-    """Return a plan's rows: the pool, baselines, combiners. Seeds of one task count once.
+    """Return a plan's rows: the pool, baselines, joint runs, combiners. Seeds of one task count once.
 
     Args:
         plan: A compiled plan.
@@ -68,6 +68,7 @@ def method_costs(plan: Plan, backbone_parameters: int | None = None) -> tuple[Me
     for source in plan.sources:
         name = POOL_ROW if source.job.label == POOL else source.job.label
         rows.setdefault(name, {}).setdefault(source.job.task, source.trainable_parameters)
+    joint = {step.job.label: step for step in plan.joints}
     combined: dict[str, dict[StepId, int | None]] = {}
     trained = {source.id: source.trainable_parameters for source in plan.sources}
     for study in plan.studies:
@@ -75,9 +76,21 @@ def method_costs(plan: Plan, backbone_parameters: int | None = None) -> tuple[Me
         own = {need: trained[need] for need in study.needs if need in trained}
         sources = combined.setdefault(study.job.label, {})
         sources |= own
-        if len(own) < len(study.job.pool):  # adapters that exist already
+        if len(own) < len(study.job.pool):  # adapters that exist already, or of a joint run
             sources[study.id] = None
-    return tuple(_cost(name, by_task, whole, combined.get(name, {})) for name, by_task in rows.items())
+    pooled = [name for name in rows if name == POOL_ROW or name in {one.job.label for one in plan.sources}]
+    found = {name: _cost(name, by_task, whole, combined.get(name, {})) for name, by_task in rows.items()}
+    # All tasks of a joint run train its parameters together.
+    shared = [
+        MethodCost(label, len(step.job.tasks), count, count, whole, count)
+        for label, step in joint.items()
+        for count in (step.trainable_parameters,)
+    ]
+    return (
+        *(found[name] for name in pooled),
+        *shared,
+        *(cost for name, cost in found.items() if name not in pooled),
+    )
 
 
 def _cost(

@@ -230,8 +230,8 @@ def _parameters(summary: Summary) -> Figures:
         average = summary.average(row)
         if average.mean is None or len(counts) < len(summary.targets):
             continue
-        group = "one task alone" if cells[0].is_baseline else "combination of sources"
-        dots.append(Dot(row, Place(float(sum(counts)), 100 * average.mean), group))
+        count = max(counts) if all(cell.is_joint for cell in cells) else sum(counts)
+        dots.append(Dot(row, Place(float(count), 100 * average.mean), _group(cells[0])))
     if len(dots) < _FEWEST_METHODS or len({dot.place.x for dot in dots}) < 2:
         return Figures()
     for_all = f"for all {len(summary.targets)} targets" if several else ""
@@ -244,6 +244,12 @@ def _parameters(summary: Summary) -> Figures:
     )
     caption = f"Trained parameters {for_all or 'of each method'}, heads not counted, and mean test scores."
     return Figures((Picture.of("parameters", "parameters", caption, drawn),))
+
+
+def _group(cell: Cell) -> str:
+    if cell.is_joint:
+        return "all tasks together"
+    return "one task alone" if cell.is_baseline else "combination of sources"
 
 
 # -- differences --------------------------------------------------------------------------------------

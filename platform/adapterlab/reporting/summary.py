@@ -71,6 +71,8 @@ class Cell:
     """Their MLflow runs, by seed."""
     study_key: str | None = None
     """The study's key; ``None`` for a baseline."""
+    is_joint: bool = False
+    """Whether the row's parameters are those of one model, which all its targets train together."""
     method: str = ""
     """The row without what sets it apart along a dimension of the spec, or among several sweeps; empty: as the row."""
     few_shot: int | None = None
