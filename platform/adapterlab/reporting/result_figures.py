@@ -10,20 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from adapterlab.reporting.charts import (
-    Axis,
-    Dot,
-    Line,
-    Names,
-    Panel,
-    Place,
-    Scale,
-    bar_chart,
-    dot_chart,
-    line_chart,
-    line_panels,
-    matrix_panels,
-)
+from adapterlab.reporting.chart_style import Axis, Place
+from adapterlab.reporting.charts import Line, bar_chart, line_chart, line_panels
+from adapterlab.reporting.dot_chart import Dot, dot_chart
+from adapterlab.reporting.matrices import Names, Panel, Scale, matrix_panels
 from adapterlab.reporting.picture import Figures, Picture
 from adapterlab.reporting.summary import Cell, Summary, short_names
 
