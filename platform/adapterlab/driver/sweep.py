@@ -440,7 +440,7 @@ class _Driver:
             holding.release([str(_study_job(order).search_key)])
 
     def _set_damaged_aside(self, steps: Iterable[Step[Job]]) -> tuple[StepId, ...]:
-        return set_damaged_aside(self.catalog, steps, blobs=self.stores.blobs)
+        return set_damaged_aside(self.catalog, steps)
 
     def _open_steps(self) -> set[str]:
         return self._missing() - self.failed.keys()
