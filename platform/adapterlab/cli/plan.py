@@ -163,7 +163,6 @@ def _matrix(planned: PlannedSweep) -> None:
         Head("parameters", right=True, group=1),
         Head("% backbone", right=True, group=1),
         Head("all tasks", right=True, group=1),
-        Head("% backbone", right=True, group=1),
         Head("with sources", right=True, group=1),
     ]
     rows = []
@@ -176,11 +175,10 @@ def _matrix(planned: PlannedSweep) -> None:
             None if row.trials is None else str(row.trials),
             *([_length(row.seconds or 0.0)] if timed else []),
             *(
-                (None,) * 5
+                (None,) * 4
                 if cost is None
                 else (
-                    _count(cost.one), _percent(cost.one_percent), _count(cost.every), _percent(cost.every_percent),
-                    _count(cost.with_sources),
+                    _count(cost.one), _percent(cost.one_percent), _count(cost.every), _count(cost.with_sources)
                 )
             ),
         ]  # fmt: skip

@@ -70,13 +70,15 @@ def method_costs(plan: Plan, backbone_parameters: int | None = None) -> tuple[Me
         rows.setdefault(name, {}).setdefault(source.job.task, source.trainable_parameters)
     joint = {step.job.label: step for step in plan.joints}
     combined: dict[str, dict[StepId, int | None]] = {}
-    trained = {source.id: source.trainable_parameters for source in plan.sources}
+    trained = {one.id: one.trainable_parameters for one in plan.sources}
+    trained |= {one.id: one.trainable_parameters for one in plan.joints}
+    made_by = {one.id: one.id for one in plan.sources} | {one.id: one.job.joint for one in plan.shares}
     for study in plan.studies:
         rows.setdefault(study.job.label, {}).setdefault(study.job.task, study.trainable_parameters)
-        own = {need: trained[need] for need in study.needs if need in trained}
+        own = [made_by[need] for need in study.needs if need in made_by]
         sources = combined.setdefault(study.job.label, {})
-        sources |= own
-        if len(own) < len(study.job.pool):  # adapters that exist already, or of a joint run
+        sources |= {one: trained[one] for one in own}  # a joint run, which makes several, once
+        if len(own) < len(study.job.pool):  # adapters that exist already
             sources[study.id] = None
     pooled = [name for name in rows if name == POOL_ROW or name in {one.job.label for one in plan.sources}]
     found = {name: _cost(name, by_task, whole, combined.get(name, {})) for name, by_task in rows.items()}
