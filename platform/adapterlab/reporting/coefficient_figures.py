@@ -206,9 +206,13 @@ def _together(summary: Summary, row: str, maps: Mapping[str, _Map]) -> Figures:
             f"{_large(_what(first))} of {row}: layers and sources, one panel a target, {over}; {_BY_TARGET}."
         )
         pictures.append(Picture.of(f"coefficients-{row}-by-target", _kind(first), caption, panel))
-    if len(maps) > 1:
+    words: tuple[str, ...] = ()
+    if len(maps) > 1 and _is_alike(totals):
+        low, high = float(np.nanmin(totals)), float(np.nanmax(totals))
+        words = (f"Not drawn: means over layers of {row}; all lie between {low:.4g} and {high:.4g}.",)
+    elif len(maps) > 1:
         pictures.append(_targets_by_sources(row, maps, columns, totals, centre))
-    found = Figures(tuple(pictures))
+    found = Figures(tuple(pictures), words)
     if first.is_attention and layered and len(maps) > 1:
         found += _attention(row, maps, sources, columns, [names[target] for target in maps])
     return found

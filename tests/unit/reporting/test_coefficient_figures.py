@@ -93,6 +93,13 @@ def test_a_grid_of_given_coefficients_draws_none_of_them():
     assert len(found.words) == 1
 
 
+def test_layers_that_differ_may_have_means_that_do_not():
+    found = coefficient_figures(of(layers(lambda _, layer, __: 0.5 + (layer - 1) / 4)))
+    assert "coefficients-scalearn_uniform-by-target" in names(found)
+    assert "coefficients-scalearn_uniform" not in names(found)
+    assert found.words == ("Not drawn: means over layers of scalearn_uniform; all lie between 0.5 and 0.5.",)
+
+
 def test_very_many_targets_have_no_picture_each():
     many = tuple(f"glue/task{number}" for number in range(25))
     found = coefficient_figures(of(layers(varied, targets=many)))
