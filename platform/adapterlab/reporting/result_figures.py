@@ -10,20 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from adapterlab.reporting.charts import (
-    Axis,
-    Dot,
-    Line,
-    Names,
-    Panel,
-    Place,
-    Scale,
-    bar_chart,
-    dot_chart,
-    line_chart,
-    line_panels,
-    matrix_panels,
-)
+from adapterlab.reporting.chart_style import Axis, Place
+from adapterlab.reporting.charts import Line, bar_chart, line_chart, line_panels
+from adapterlab.reporting.dot_chart import Dot, dot_chart
+from adapterlab.reporting.matrices import Names, Panel, Scale, matrix_panels
 from adapterlab.reporting.picture import Figures, Picture
 from adapterlab.reporting.summary import Cell, Summary, short_names
 
@@ -230,8 +220,8 @@ def _parameters(summary: Summary) -> Figures:
         average = summary.average(row)
         if average.mean is None or len(counts) < len(summary.targets):
             continue
-        group = "one task alone" if cells[0].is_baseline else "combination of sources"
-        dots.append(Dot(row, Place(float(sum(counts)), 100 * average.mean), group))
+        count = max(counts) if all(cell.is_joint for cell in cells) else sum(counts)
+        dots.append(Dot(row, Place(float(count), 100 * average.mean), _group(cells[0])))
     if len(dots) < _FEWEST_METHODS or len({dot.place.x for dot in dots}) < 2:
         return Figures()
     for_all = f"for all {len(summary.targets)} targets" if several else ""
@@ -244,6 +234,12 @@ def _parameters(summary: Summary) -> Figures:
     )
     caption = f"Trained parameters {for_all or 'of each method'}, heads not counted, and mean test scores."
     return Figures((Picture.of("parameters", "parameters", caption, drawn),))
+
+
+def _group(cell: Cell) -> str:
+    if cell.is_joint:
+        return "all tasks together"
+    return "one task alone" if cell.is_baseline else "combination of sources"
 
 
 # -- differences --------------------------------------------------------------------------------------

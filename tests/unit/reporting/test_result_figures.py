@@ -146,6 +146,26 @@ def test_methods_stand_where_their_parameters_and_scores_are():
     assert "trained parameters for all 2 targets (log)" in said
 
 
+def test_a_joint_row_stands_where_its_one_model_is():
+    """Its parameters are those of all targets together; counted once, it and the adapter have as many."""
+    rows = (
+        ("adapter", 500, {"is_baseline": True}),
+        ("joint", 1000, {"is_baseline": True, "is_joint": True}),
+        ("x", 5, {}),
+    )
+    cells = [
+        cell(name, [0.5 + count / 1e4] * 3, target=target, parameters=count, **how)
+        for name, count, how in rows
+        for target in TARGETS
+    ]
+    found = result_figures(of(*cells))
+    assert {"one task alone", "all tasks together", "combination of sources"} <= drawn(found, "parameters")
+    (picture,) = found.pictures
+    where = {text.text: text for text in texts(picture.svg)}
+    assert "10³" in where
+    assert abs(where["adapter"].left - where["joint"].left) < 60, "both at 1,000"
+
+
 def test_parameters_want_three_whole_methods():
     assert not result_figures(SUMMARY).pictures, "scalearn_pp lacks a target, so two are left"
 
