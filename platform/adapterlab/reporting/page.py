@@ -25,7 +25,7 @@ _FIGURES = "Figures"
 _ON_SCREEN = 1.9
 """Pixels of a typographic point: figures have the size they are printed in, and are read from further away."""
 _KINDS: Mapping[Kind, str] = {
-    "probing": "Sources scaled by constants", "few-shot": "Few rows of the target", "parameters": "Parameters",
+    "probing": "Sources scaled by constants", "few-shot": "Few rows of the target", "pool-size": "Number of sources", "parameters": "Parameters",
     "difference": "Differences", "coefficients": "Coefficients", "attention": "Attention", "search": "Searches",
 }  # fmt: skip
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"

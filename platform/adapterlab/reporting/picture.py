@@ -7,7 +7,9 @@ from typing import Literal
 
 from adapterlab.tracking.drawing import Drawn
 
-Kind = Literal["probing", "few-shot", "parameters", "difference", "coefficients", "attention", "search"]
+Kind = Literal[
+    "probing", "few-shot", "pool-size", "parameters", "difference", "coefficients", "attention", "search"
+]
 
 
 @dataclass(frozen=True)

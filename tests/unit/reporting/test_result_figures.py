@@ -125,7 +125,30 @@ def test_sweeps_that_differ_in_more_than_n_are_not_drawn_and_that_is_said():
     ]
     found = result_figures(of(*cells))
     assert not [one for one in found.pictures if one.kind == "few-shot"]
-    assert "the same method and number" in found.words[0]
+    assert "the same method and rows of the target" in found.words[0]
+
+
+def test_a_sweep_over_rows_of_the_target_is_one_curve_a_method_whose_rows_are_named_for_them():
+    cells = [
+        replace(one, combiner=f"{name} {n or 'all'} rows", method=f"{name} {n or 'all'} rows")
+        for name in ("scalearn", "adapter")
+        for n, score in ((4, 0.4), (None, 0.8))
+        for one in few(name, n, score)
+    ]
+    assert {"4", "all", "scalearn", "adapter"} <= drawn(result_figures(of(*cells)), "few-shot-average")
+
+
+def sized(count, score, target="glue/rte"):
+    label = f"scalearn {count} source{'' if count == 1 else 's'}"
+    sources = {str(number) * 64: 100 for number in range(count)}
+    return cell(label, [score, score + 0.1], target=target, expected=2, method=label, sources=sources)
+
+
+def test_pools_of_several_sizes_are_a_curve_over_the_number_of_sources():
+    found = result_figures(of(*(sized(n, 0.4 + n / 20, target) for n in (1, 2, 4) for target in TARGETS)))
+    for name in ("pool-size", "pool-size-average"):
+        assert {"scalearn", "1", "2", "4", "sources in the pool, T"} <= drawn(found, name)
+    assert not result_figures(of(sized(1, 0.4), sized(2, 0.5, "superglue/cb"))).pictures
 
 
 def test_methods_stand_where_their_parameters_and_scores_are():
