@@ -139,12 +139,25 @@ class _Found:
             )
             for step in sweep.steps
         ]
+        self._parameters = {
+            key: one.n_parameters for key, one in records.items() if isinstance(one, AdapterRecord)
+        }
         self.targets: tuple[str, ...] = named or tuple(
             dict.fromkeys(study.id.task for study in self.of_kind(StepKind.STUDY))
         )
         """Full names of the target tasks."""
         self.spans = _spans(studies, [one.record for one in self.of_kind(StepKind.STUDY) if one.record])
         """When the trials of each complete study were open, by its key; empty where that is not known."""
+
+    @property
+    def few_shot(self) -> int | None:
+        """Rows that each target trains on, as the spec says; ``None``: all."""
+        rows = self.spec.get("data", {}).get("few_shot")
+        return rows if isinstance(rows, int) else None
+
+    def sources(self, study: StudyRecord) -> dict[str, int | None]:
+        """Return the trained parameters of the adapters that a study combines, by key; ``None`` where not known."""
+        return {one.key: self._parameters.get(one.key) for one in study.pool}
 
     def of_kind(self, kind: StepKind) -> list[_Step]:
         """Return steps in the order of the plan."""
@@ -241,7 +254,19 @@ def _combined(found: _Found, step: _Step) -> Cell:
         keys=tuple(one.key for one in runs),
         run_ids=found.run_ids(runs),
         study_key=step.key,
+        method=str(step.id.label),
+        few_shot=found.few_shot,
+        coordinates={} if study is None else _coordinates(study),
+        sources={} if study is None else found.sources(study),
     )
+
+
+def _coordinates(study: StudyRecord) -> Mapping[str, float]:
+    try:
+        plugin = combiner(study.combiner)
+        return plugin.coordinates(plugin.settings.model_validate(study.settings))
+    except (AdapterlabError, ValueError):
+        return {}  # a plug-in that is gone, or settings of another version
 
 
 def _clock(spans: Sequence[tuple[float, float]]) -> float | None:
@@ -275,7 +300,11 @@ def _baseline(found: _Found, name: str, task: str, steps: Sequence[_Step]) -> Ce
     adapters = [step.record for step in steps if step.record is not None]
     cell = baseline_cell(name, task, adapters, [step.gap for step in steps if step.record is None])
     return replace(
-        cell, is_own_adapter=any(step.id.label is None for step in steps), run_ids=found.run_ids(adapters)
+        cell,
+        is_own_adapter=any(step.id.label is None for step in steps),
+        run_ids=found.run_ids(adapters),
+        method=name,
+        few_shot=found.few_shot,
     )
 
 
