@@ -102,8 +102,11 @@ def _starts(planned: PlannedSweep) -> list[str]:
 
 
 def _alone(planned: PlannedSweep) -> list[str]:
-    """Return the names of baselines whose runs share no pass."""
-    return list(dict.fromkeys(step.job.label for step in planned.plan.sources if step.job.exclusive))
+    """Return the names of baselines and joint runs that share no pass."""
+    plan = planned.plan
+    alone = [step.job.label for step in plan.sources if step.job.exclusive]
+    alone += [step.job.label for step in plan.joints if step.job.exclusive]
+    return list(dict.fromkeys(alone))
 
 
 def _steps(planned: PlannedSweep) -> None:
@@ -160,7 +163,7 @@ def _matrix(planned: PlannedSweep) -> None:
         Head("parameters", right=True, group=1),
         Head("% backbone", right=True, group=1),
         Head("all tasks", right=True, group=1),
-        Head("% backbone", right=True, group=1),
+        Head("with sources", right=True, group=1),
     ]
     rows = []
     for row in found:
@@ -175,7 +178,7 @@ def _matrix(planned: PlannedSweep) -> None:
                 (None,) * 4
                 if cost is None
                 else (
-                    _count(cost.one), _percent(cost.one_percent), _count(cost.every), _percent(cost.every_percent)
+                    _count(cost.one), _percent(cost.one_percent), _count(cost.every), _count(cost.with_sources)
                 )
             ),
         ]  # fmt: skip
@@ -235,6 +238,7 @@ def summary_line(planned: PlannedSweep) -> str:
     kinds: Mapping[str, Sequence[Step[Any]]] = {
         "sources": pool,
         "baselines": baselines,
+        "joint runs": planned.plan.joints,
         "studies": planned.plan.studies,
         "final runs": planned.plan.finals,
     }

@@ -80,10 +80,11 @@ def _summary(loaded: LoadedSpec) -> str:
     )
     of = "combiner" if len(plans) == len(spec.combiner.kinds) else "setting of combiners"
     trials = max((trials_of(spec, plan) for plan in plans), default=0)
+    joint = f"{_count(len(spec.joint.run), 'joint run')}, " if spec.joint.run else ""
     if not plans:
-        return f"{_count(sources, 'source')}, {_count(len(spec.baseline), 'baseline')}, no combiner"
+        return f"{_count(sources, 'source')}, {joint}{_count(len(spec.baseline), 'baseline')}, no combiner"
     return (
-        f"{_count(sources, 'source')}, {_count(targets, 'target')} x {_count(len(plans), of)} = "
+        f"{_count(sources, 'source')}, {joint}{_count(targets, 'target')} x {_count(len(plans), of)} = "
         f"{_count(targets * len(plans), 'study', 'studies')} of {_count(trials, 'trial')}, "
         f"{_seeds(spec)} each"
     )

@@ -1,12 +1,14 @@
 """A spec and what is known of its inputs become a plan of keyed steps.
 
-Pure: no disk, no network, no torch. What a key holds is written here and nowhere else:
+Pure: no disk, no network, no torch. What a key holds is written here:
 
     source    backbone, task content, preprocessing, adapter method + settings, training, seed
     study     backbone, task content, preprocessing, pool (source keys in order), combiner with its
               settings and the content of models it reads, training, search space, sampler, pruner,
               the settings it starts from, trials, minutes if those are limited, seed; of "auto" all of that for every combiner it chooses among
     transfer  study key, seed; its draw and its own source adapter where every seed has other rows
+
+and of joint runs in :mod:`adapterlab.planning.joint`.
 
 Where it ran, on how many lanes, under which name, is in no key.
 """
@@ -28,6 +30,15 @@ from adapterlab.planning.baselines import (
     pool_recipe,
 )
 from adapterlab.planning.combiners import identity_of, model_sources, models_of, recipes_of, trials_of
+from adapterlab.planning.joint import joint_steps, pooled_shares
+from adapterlab.planning.keys import (
+    STEP_VERSIONS,
+    common_inputs,
+    head_parameters,
+    is_known,
+    step_key,
+    told_rows,
+)
 from adapterlab.planning.rows import draw_of, few_shot_spec, run_rows
 from adapterlab.planning.starts import Earlier, starts_of
 from adapterlab.planning.steps import (
@@ -35,32 +46,28 @@ from adapterlab.planning.steps import (
     ExistingAdapter,
     FinalJob,
     Job,
+    JointJob,
     PoolMember,
-    RunRows,
     SearchSettings,
+    ShareJob,
     SourceJob,
     Step,
     StepId,
     StudyJob,
+    Trained,
     is_final,
+    is_joint,
+    is_share,
     is_source,
     is_study,
 )
-from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, StepKind, TaskFacts, row_length
+from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, StepKind, TaskFacts
 from adapterlab.registry import entry_points
+from adapterlab.spec.joint import SINGLE
 from adapterlab.spec.model import Spec
 from adapterlab.spec.pruning import pruning_identity, pruning_settings
 from adapterlab.spec.search_space import SOURCE_HEAD, bounds_of
 from adapterlab.spec.studies import StudyPlan, study_plans
-
-STEP_VERSIONS: Mapping[StepKind, int] = {StepKind.SOURCE: 3, StepKind.STUDY: 4, StepKind.TRANSFER: 2}
-"""Raise a kind's version when the code that does it gives other results; old results stay usable
-under their own keys.
-
-All three went up by one when what dropout draws became a matter of seed, step, site and position
-(`docs/decisions/0010`); studies before that when TPE and the pruner came to see whole rounds of trials
-(`docs/decisions/0009`)."""
-PREPROCESSING_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Plan:
-    """All steps of a sweep, each source before the studies that read it."""
+    """All steps of a sweep, each after those it needs."""
 
     name: str
     """Name of the sweep."""
@@ -108,6 +115,20 @@ class Plan:
     def sources(self) -> tuple[Step[SourceJob], ...]:
         """The steps that train source adapters, in order."""
         return tuple(step for step in self.steps if is_source(step))
+
+    @property
+    def joints(self) -> tuple[Step[JointJob], ...]:
+        """The joint runs, in order."""
+        return tuple(step for step in self.steps if is_joint(step))
+
+    @property
+    def shares(self) -> tuple[Step[ShareJob], ...]:
+        """What tasks have of joint runs, in order; done with those."""
+        return tuple(step for step in self.steps if is_share(step))
+
+    def shares_of(self, run: StepId) -> tuple[Step[ShareJob], ...]:
+        """Return the shares of a joint run, in the order of its tasks."""
+        return tuple(step for step in self.shares if step.job.joint == run)
 
     @property
     def studies(self) -> tuple[Step[StudyJob], ...]:
@@ -147,9 +168,15 @@ def compile_plan(spec: Spec, facts: Facts) -> Plan:
         *(step for of_seed in own.values() for step in of_seed.values()),
     ]
     steps += _baseline_steps(spec, facts, names, steps)
+    steps += joint_steps(spec, facts, names)
+    pools: dict[str | None, Mapping[str, Step[Trained]]] = {None: sources}
+    for training in spec.pool.trainings:
+        if training != SINGLE:
+            pools[training] = pooled_shares(spec, steps, training)
     for target in spec.targets.tasks:
         for wanted in studies[target]:
-            study = _study_step(spec, facts, target, wanted, names, sources, own.get(target, {}))
+            pool = pools[wanted.joint]
+            study = _study_step(spec, facts, target, wanted, names, pool, own.get(target, {}))
             steps.append(study)
             rows = _rows(spec, facts.tasks[target], wanted.max_epochs, few=True)
             steps += [
@@ -180,6 +207,8 @@ def _unknown_models(facts: Facts, sources: tuple[str, ...]) -> Iterator[str | No
 
 def _pool_steps(spec: Spec, facts: Facts, names: Mapping[str, str]) -> dict[str, Step[SourceJob]]:
     """Return the steps of source tasks some target reads with all their rows, in the order listed."""
+    if SINGLE not in spec.pool.trainings:
+        return {}
     few = spec.data.few_shot is not None
     needed = {
         task
@@ -234,8 +263,8 @@ def _source_step(
     return Step(
         id=step_id,
         key=(
-            _key(StepKind.SOURCE, {**_common(spec, facts, task.task, rows), **trained})
-            if _known(facts, task.task)
+            step_key(StepKind.SOURCE, {**common_inputs(spec, facts, task.task, rows), **trained})
+            if is_known(facts, task.task)
             else None
         ),
         title=title,
@@ -247,10 +276,10 @@ def _source_step(
             adapter=recipe.adapter,
             training=recipe.training,
             seed=recipe.seed,
-            rows=_told(rows, few=few),
+            rows=told_rows(rows, few=few),
         ),
         trainable_parameters=recipe.method.trainable_parameters(recipe.settings, shape) if shape else None,
-        head_parameters=_head_parameters(shape, task),
+        head_parameters=head_parameters(shape, task),
         train_rows=_rows(spec, task, recipe.training.max_epochs, few=few),
     )
 
@@ -278,19 +307,21 @@ def _study_step(
     target: str,
     study: StudyPlan,
     names: Mapping[str, str],
-    sources: Mapping[str, Step[SourceJob]],
+    sources: Mapping[str, Step[Trained]],
     own: Mapping[int, Step[SourceJob]],
 ) -> Step[StudyJob]:
     mine = next(iter(own.values()), None)  # the study's own, of its seed
     tasks, existing = _chosen_of(spec, facts, target, study.sources)
-    trained = {task: mine if mine and task == target else sources[task] for task in tasks}
+    trained: dict[str, Step[Trained]] = {
+        task: mine if mine and task == target else sources[task] for task in tasks
+    }
     pool, adapter = _pool_of(spec, facts, target, trained, existing)
-    _check_combiners(study, target, pool, facts, [step.job.adapter for step in trained.values()])
+    _check_combiners(study, target, pool, facts, _recipes(trained))
     rows = run_rows(spec, facts.tasks[target], few=True, draw=draw_of(spec, spec.search.seed))
     search = _search_settings(spec, target, study, facts)
     search_key = key = None
     identity = identity_of(study, facts.models)
-    if _known(facts, target) and all(one.key for one in pool) and identity is not None:
+    if is_known(facts, target) and all(one.key for one in pool) and identity is not None:
         spaces = identity.pop("spaces", None)
         how: dict[str, Json] = {"sampler": search.sampler, "pruner": search.pruner, "seed": search.seed}
         if (pruning := pruning_identity(search.pruner, search.pruning)) is not None:
@@ -298,7 +329,7 @@ def _study_step(
         if search.start:
             how["start"] = [{**one} for one in search.start]
         inputs: dict[str, Json] = {
-            **_common(spec, facts, target, rows),
+            **common_inputs(spec, facts, target, rows),
             "pool": [one.key for one in pool],
             **identity,
             "search": how if spaces is None else {"spaces": spaces, **how},
@@ -307,7 +338,7 @@ def _study_step(
         budget: dict[str, Json] = {"trials": search.trials}
         if search.budget_minutes is not None:
             budget["minutes"] = search.budget_minutes
-        key = _key(StepKind.STUDY, {**inputs, **budget})
+        key = step_key(StepKind.STUDY, {**inputs, **budget})
     return Step(
         id=StepId(StepKind.STUDY, target, study.label),
         key=key,
@@ -322,12 +353,12 @@ def _study_step(
             adapter=adapter,
             search=search,
             search_key=search_key,
-            rows=_told(rows, few=spec.data.few_shot is not None),
+            rows=told_rows(rows, few=spec.data.few_shot is not None),
         ),
         # the other seeds' adapters too, which the final runs read
         needs=tuple(dict.fromkeys(step.id for step in (*trained.values(), *own.values()))),
         trainable_parameters=_combiner_parameters(adapter, facts.backbone.shape, study, len(pool)),
-        head_parameters=_head_parameters(facts.backbone.shape, facts.tasks[target]),
+        head_parameters=head_parameters(facts.backbone.shape, facts.tasks[target]),
         train_rows=_rows(spec, facts.tasks[target], study.max_epochs * search.trials, few=True),
     )
 
@@ -374,7 +405,7 @@ def _pool_of(
     spec: Spec,
     facts: Facts,
     target: str,
-    trained: Mapping[str, Step[SourceJob]],
+    trained: Mapping[str, Step[Trained]],
     existing: Sequence[ExistingAdapter],
 ) -> tuple[tuple[PoolMember, ...], AdapterRecipe]:
     """Return a target's pool in coefficient order, and what its adapters are.
@@ -400,10 +431,15 @@ def _pool_of(
             remedy='Add adapters of other tasks, or set pool.target = "include".',
         )
     recipes = [
-        *(step.job.adapter for step in trained.values()),
+        *_recipes(trained),
         *(one.adapter for one in existing if one.adapter is not None),
     ]
     return (*others, *own), pooled_recipe(recipes) if recipes else _usual_recipe(spec)
+
+
+def _recipes(trained: Mapping[str, Step[Trained]]) -> list[AdapterRecipe]:
+    """Return what the adapters are that a pool takes from steps; a joint run whose tasks have none is no pool's."""
+    return [step.job.adapter for step in trained.values() if step.job.adapter is not None]
 
 
 def _member(one: ExistingAdapter, facts: Facts, names: Mapping[str, str]) -> PoolMember:
@@ -521,7 +557,7 @@ def _transfer_step(
         job = FinalJob(study.id, seed, rows, pool)
     return Step(
         id=replace(study.id, kind=StepKind.TRANSFER, seed=seed),
-        key=None if study.key is None else _key(StepKind.TRANSFER, identity),
+        key=None if study.key is None else step_key(StepKind.TRANSFER, identity),
         title=f"{study.title} · final · seed {seed}",
         job=job,
         needs=(study.id,),
@@ -529,39 +565,6 @@ def _transfer_step(
         head_parameters=study.head_parameters,
         train_rows=train_rows,
     )
-
-
-def _head_parameters(shape: BackboneShape | None, task: TaskFacts) -> int | None:
-    if not task.n_labels:
-        return None
-    # Asked here, so that a head that cannot answer is no worker's to find out.
-    head = entry_points.head_for(task.head, task.problem_type, task.n_labels, task=task.task)
-    return None if shape is None else head.parameters(shape.hidden_size, task.n_labels)
-
-
-def _told(rows: RunRows, *, few: bool) -> RunRows | None:
-    """Return what a worker is told of a run's rows; nothing where they are the sweep's own."""
-    return rows if few or rows.validation is not None else None
-
-
-def _common(spec: Spec, facts: Facts, task: str, rows: RunRows) -> dict[str, Json]:
-    return {
-        "backbone": {**facts.backbone.identity(), "precision": spec.backbone.precision},
-        "task": facts.tasks[task].identity(),
-        "preprocessing": {
-            "version": PREPROCESSING_VERSION,
-            "max_length": row_length(spec.data.max_length, facts.tasks[task].max_length),
-            **rows.identity(),
-        },
-    }
-
-
-def _known(facts: Facts, task: str) -> bool:
-    return facts.backbone.resolved and facts.tasks[task].content_digest is not None
-
-
-def _key(kind: StepKind, inputs: Mapping[str, Json]) -> str:
-    return key_of(str(kind), STEP_VERSIONS[kind], inputs)
 
 
 def _rows(spec: Spec, facts: TaskFacts, epochs: int, *, few: bool = False) -> int | None:

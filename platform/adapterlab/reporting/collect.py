@@ -14,6 +14,7 @@ from adapterlab.backbones.parameters import backbone_parameters
 from adapterlab.catalog.presence import is_missing
 from adapterlab.catalog.records import (
     AdapterRecord,
+    JointRecord,
     StepStatus,
     StudyRecord,
     SweepRecord,
@@ -53,7 +54,12 @@ def summarise(catalog: Catalog, sweep: SweepRecord, *, cache: Path, studies: str
     of_targets = found.of_kind(StepKind.STUDY)
     cells = [*_baselines(found), *(_combined(found, step) for step in of_targets)]
     layers = tuple(one for step in of_targets for one in _layers(catalog, found, step))
-    records = {step.key: step.record for step in found.steps if step.key and step.record is not None}
+    # What tasks have of a joint run says of it what a table does; its seconds are divided among them.
+    records = {
+        step.key: step.record
+        for step in found.steps
+        if step.key and step.record is not None and not isinstance(step.record, JointRecord)
+    }
     return Summary(
         sweep=sweep.name,
         key=sweep.key,
@@ -110,6 +116,7 @@ class _Found:
         keys = [step.key for step in sweep.steps if step.key is not None]
         statuses = catalog.status(keys)
         finders = {
+            StepKind.JOINT: catalog.find_joint,
             StepKind.SOURCE: catalog.find_adapter,
             StepKind.STUDY: catalog.find_study,
             StepKind.TRANSFER: catalog.find_transfer,
@@ -132,12 +139,25 @@ class _Found:
             )
             for step in sweep.steps
         ]
+        self._parameters = {
+            key: one.n_parameters for key, one in records.items() if isinstance(one, AdapterRecord)
+        }
         self.targets: tuple[str, ...] = named or tuple(
             dict.fromkeys(study.id.task for study in self.of_kind(StepKind.STUDY))
         )
         """Full names of the target tasks."""
         self.spans = _spans(studies, [one.record for one in self.of_kind(StepKind.STUDY) if one.record])
         """When the trials of each complete study were open, by its key; empty where that is not known."""
+
+    @property
+    def few_shot(self) -> int | None:
+        """Rows that each target trains on, as the spec says; ``None``: all."""
+        rows = self.spec.get("data", {}).get("few_shot")
+        return rows if isinstance(rows, int) else None
+
+    def sources(self, study: StudyRecord) -> dict[str, int | None]:
+        """Return the trained parameters of the adapters that a study combines, by key; ``None`` where not known."""
+        return {one.key: self._parameters.get(one.key) for one in study.pool}
 
     def of_kind(self, kind: StepKind) -> list[_Step]:
         """Return steps in the order of the plan."""
@@ -234,7 +254,19 @@ def _combined(found: _Found, step: _Step) -> Cell:
         keys=tuple(one.key for one in runs),
         run_ids=found.run_ids(runs),
         study_key=step.key,
+        method=str(step.id.label),
+        few_shot=found.few_shot,
+        coordinates={} if study is None else _coordinates(study),
+        sources={} if study is None else found.sources(study),
     )
+
+
+def _coordinates(study: StudyRecord) -> Mapping[str, float]:
+    try:
+        plugin = combiner(study.combiner)
+        return plugin.coordinates(plugin.settings.model_validate(study.settings))
+    except (AdapterlabError, ValueError):
+        return {}  # a plug-in that is gone, or settings of another version
 
 
 def _clock(spans: Sequence[tuple[float, float]]) -> float | None:
@@ -242,7 +274,7 @@ def _clock(spans: Sequence[tuple[float, float]]) -> float | None:
 
 
 def _baselines(found: _Found) -> Iterable[Cell]:
-    """Return one cell a target and baseline; of a sweep without any, the targets' own source adapters."""
+    """Return one cell a target and baseline or joint run; of a sweep without any, the targets' own source adapters."""
     declared = _declared_baselines(found.spec_text)
     sources = found.of_kind(StepKind.SOURCE)
     steps = {step.id: step for step in sources}
@@ -268,7 +300,11 @@ def _baseline(found: _Found, name: str, task: str, steps: Sequence[_Step]) -> Ce
     adapters = [step.record for step in steps if step.record is not None]
     cell = baseline_cell(name, task, adapters, [step.gap for step in steps if step.record is None])
     return replace(
-        cell, is_own_adapter=any(step.id.label is None for step in steps), run_ids=found.run_ids(adapters)
+        cell,
+        is_own_adapter=any(step.id.label is None for step in steps),
+        run_ids=found.run_ids(adapters),
+        method=name,
+        few_shot=found.few_shot,
     )
 
 
@@ -298,6 +334,7 @@ def baseline_cell(name: str, task: str, adapters: Sequence[AdapterRecord], gaps:
         head_parameters=_greatest(one.head_parameters for one in runs),
         gaps=tuple(gaps),
         keys=tuple(one.key for one in runs),
+        is_joint=any("joint" in one.settings for one in runs),
     )
 
 

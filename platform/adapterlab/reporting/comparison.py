@@ -21,10 +21,12 @@ from adapterlab.catalog.store import Catalog
 from adapterlab.errors import AdapterlabError
 from adapterlab.planning.baselines import baseline_rows
 from adapterlab.planning.compile import Plan
-from adapterlab.planning.steps import SourceJob, Step, StudyJob
+from adapterlab.planning.steps import ShareJob, SourceJob, Step, StudyJob
 from adapterlab.records import State
 from adapterlab.reporting.collect import summarise
 from adapterlab.reporting.folder import write_report
+from adapterlab.reporting.settings import report_settings
+from adapterlab.reporting.significance import compare
 from adapterlab.reporting.stability import correlations
 from adapterlab.reporting.summary import OWN_ADAPTER, Average, Cell, Summary
 from adapterlab.reporting.tables import grids, short
@@ -93,7 +95,7 @@ class Row:
     """Keys of its runs, one a seed."""
     study: Step[StudyJob] | None = None
     """``None`` for a baseline."""
-    baseline: SourceJob | None = None
+    baseline: SourceJob | ShareJob | None = None
     """The job of one of its seeds; ``None`` for a combination."""
     coefficients: Mapping[str, float] | None = None
     """Mean over layers, dimensions and seeds, by name of the source; ``None`` for a baseline."""
@@ -140,9 +142,10 @@ def _baselines(summary: Summary, plan: Plan, sweep: SweepRecord) -> Iterable[Row
         if not cell.is_baseline:
             continue
         wanted = declared.get((cell.target, cell.combiner))
+        trained: list[Step[SourceJob] | Step[ShareJob]] = [*plan.sources, *plan.shares]
         steps = [
             step
-            for step in plan.sources
+            for step in trained
             if (step.id in wanted if wanted is not None else step.job.task == cell.target)
         ]
         if steps and (wanted is not None or cell.combiner == OWN_ADAPTER):
@@ -255,7 +258,14 @@ def _sum(counts: Iterable[int | None]) -> int | None:
 def _keep_report(run: RunRecorder, summary: Summary) -> None:
     """Store the report and its pictures beside the sweep's run."""
     with scratch_folder(UPLOADS, Path(tempfile.gettempdir())) as folder:
-        for name in write_report(folder, summary, grids(summary)):
+        settings = report_settings(summary)
+        significance = None
+        if settings.against in summary.combiners:
+            points = settings.equal_within
+            bound = None if points is None else points / 100
+            significance = compare(summary, str(settings.against), equal_within=bound)
+        tables = grids(summary, significance, digits=settings.digits)
+        for name in write_report(folder, summary, tables, significance):
             run.file(f"{_REPORT}/{name}", (folder / name).read_bytes())
 
 

@@ -71,6 +71,29 @@ class Cell:
     """Their MLflow runs, by seed."""
     study_key: str | None = None
     """The study's key; ``None`` for a baseline."""
+    is_joint: bool = False
+    """Whether the row's parameters are those of one model, which all its targets train together."""
+    method: str = ""
+    """The row without what sets it apart along a dimension of the spec, or among several sweeps; empty: as the row."""
+    few_shot: int | None = None
+    """Rows of the target that it trained on; ``None``: all there are."""
+    coordinates: Mapping[str, float] = field(default_factory=dict)
+    """Where it lies on the axes of its combiner's grid, by axis: a task, or ``"target"``; empty: it is of no grid."""
+    sources: Mapping[str, int | None] = field(default_factory=dict)
+    """Trained parameters of each adapter that it combines, by the adapter's key; empty for a baseline."""
+
+    @property
+    def series(self) -> str:
+        """The row without the number of rows, or of sources, that sets it apart from others of its method."""
+        name = self.method or self.combiner
+        name = name.removesuffix(f" {'all' if self.few_shot is None else self.few_shot} rows")
+        count = len(self.sources)
+        return name.removesuffix(f" {count} source{'' if count == 1 else 's'}") if count else name
+
+    @property
+    def sweep_prefix(self) -> str:
+        """What stands before the row's name among several sweeps; empty in a report of one."""
+        return self.combiner.removesuffix(self.method) if self.method else ""
 
     @property
     def undefined(self) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from adapterlab.passwords import has_password
+from adapterlab.spec.joint import JointSpec
 from adapterlab.spec.placement import RuntimeEnvSpec, check_labels, check_resources
 from adapterlab.spec.pruning import Pruner, PruningSpec, check_pruning
 from adapterlab.spec.search_space import Choices, FloatRange, Frozen, Space, bounds_of
@@ -135,6 +136,10 @@ class PoolSpec(Frozen):
     of a size are among those of every greater one."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of random ones."""
+    training: Name | Annotated[tuple[Name, ...], Field(strict=False, min_length=1)] = "single"
+    """How the adapters of ``tasks`` are trained: ``single``, each by itself; or together, by a ``[[joint.run]]`` of
+    that name whose tasks have an adapter each: what they have of its first seed. A list makes every combiner a row for
+    each, ``training = ["single", "mt_a"]``."""
 
     _distinct = field_validator("tasks")(no_duplicates)
 
@@ -146,6 +151,11 @@ class PoolSpec(Frozen):
             if min(size) < 1:
                 raise ValueError(f"a pool has at least 1 source, got {min(size)}")
         return size
+
+    @field_validator("training")
+    @classmethod
+    def _check_training(cls, training: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        return no_duplicates(training) if isinstance(training, tuple) else training
 
     @model_validator(mode="after")
     def _check_sources(self) -> PoolSpec:
@@ -164,6 +174,11 @@ class PoolSpec(Frozen):
     def sizes(self) -> tuple[int | None, ...]:
         """Every size of a pool; ``None``: all there are."""
         return self.size if isinstance(self.size, tuple) else (self.size,)
+
+    @property
+    def trainings(self) -> tuple[str, ...]:
+        """Every way its adapters are trained: ``"single"``, and names of joint runs."""
+        return self.training if isinstance(self.training, tuple) else (self.training,)
 
     def chosen(self, target: str, others: Sequence[T], own: int, size: int | None) -> list[T]:
         """Return the sources that a pool of a size takes besides a target's own, in the order given.
@@ -406,6 +421,29 @@ class BaselineSpec(TrainingOverrides):
         return self.name or self.method
 
 
+class ReportSpec(Frozen):
+    """What a sweep's report says beside its scores; options of ``platform report`` come before it.
+
+    None of it is part of a key: after a change, submit again, and nothing is trained.
+    """
+
+    against: Annotated[str, Field(min_length=1)] | None = None
+    """Row that every other one is compared with: a baseline's name, a combiner's, or ``"own adapter"``. Absent: none."""
+    equal_within: Annotated[float, Field(gt=0, le=100)] | None = None
+    """Points (per cent of a metric) up to which a row and ``against`` are practically equal; absent: how probable that
+    is, is not told."""
+    bootstrap: Annotated[int, Field(ge=100, le=1_000_000)] | None = None
+    """Bootstrap samples behind 95 % intervals over test rows and seeds; absent: there are none."""
+    digits: Annotated[int, Field(ge=0, le=4)] = 1
+    """Decimals of scores in per cent."""
+
+    @model_validator(mode="after")
+    def _check_bound(self) -> ReportSpec:
+        if self.equal_within is not None and self.against is None:
+            raise ValueError("equal_within is a distance to a row; name it: against")
+        return self
+
+
 class ClusterSpec(Frozen):
     """Where workers run; none of it is part of a key."""
 
@@ -534,6 +572,8 @@ class Spec(Frozen):
     ``[source]`` and ``[transfer]`` that both have."""
     baseline: Annotated[tuple[BaselineSpec, ...], Field(strict=False, max_length=64)] = ()
     """Methods every target is trained with on its own."""
+    joint: JointSpec = JointSpec()
+    report: ReportSpec = ReportSpec()
     cluster: ClusterSpec = ClusterSpec()
     tracking: TrackingSpec = TrackingSpec()
     store: StoreSpec = StoreSpec()

@@ -18,11 +18,11 @@ from adapterlab.data.task_library import TaskLibrary
 from adapterlab.errors import UsageError
 from adapterlab.home import Stores
 from adapterlab.patience import NO_PATIENCE, Patience
-from adapterlab.planning.steps import FinalJob, SourceJob, StudyJob
+from adapterlab.planning.steps import FinalJob, JointJob, ShareJob, SourceJob, StudyJob
 from adapterlab.provenance import VERSION
 from adapterlab.worker.shipment import Shipment
 
-JobT = TypeVar("JobT", SourceJob, StudyJob, FinalJob)
+JobT = TypeVar("JobT", JointJob, SourceJob, StudyJob, FinalJob)
 T = TypeVar("T")
 
 
@@ -109,6 +109,34 @@ class SourcesOrder:
 
 
 @dataclass(frozen=True)
+class Share:
+    """What one task has of a joint run, to be kept with it."""
+
+    job: ShareJob
+    key: str
+    claim: Claim | None
+    """``None`` where it is complete already, so that it stays as it is."""
+
+
+@dataclass(frozen=True)
+class JointOrder:
+    """Train one model on several tasks, and keep what each of them has of it."""
+
+    context: Context
+    name: str
+    """Of the worker; the same when it is started again."""
+    run: Assignment[JointJob]
+    shares: tuple[Share, ...]
+    """One a task, in the order of the run."""
+    kind: Literal["joint"] = "joint"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the steps it is to do."""
+        return (self.run.claim.key, *(one.key for one in self.shares if one.claim is not None))
+
+
+@dataclass(frozen=True)
 class TrialsOrder:
     """Train trials of a study beside other workers until its budget is spent."""
 
@@ -145,7 +173,7 @@ class StudyOrder:
         return (self.key, *(one.claim.key for one in self.finals))
 
 
-WorkOrder: TypeAlias = SourcesOrder | TrialsOrder | StudyOrder
+WorkOrder: TypeAlias = JointOrder | SourcesOrder | TrialsOrder | StudyOrder
 
 
 # -- JSON -----------------------------------------------------------------------------------------
@@ -188,6 +216,7 @@ def order_from_json(value: Mapping[str, Any]) -> WorkOrder:
             remedy="Install the same version on every machine of the cluster: results of one key must be made alike.",
         )
     kinds: dict[str, type[WorkOrder]] = {
+        "joint": JointOrder,
         "sources": SourcesOrder,
         "trials": TrialsOrder,
         "study": StudyOrder,
