@@ -8,8 +8,10 @@ weights and tokenizer files; nothing in it is ever run or unpickled.
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +33,10 @@ from adapterlab.records import BackboneFacts, BackboneShape
 from adapterlab.registry.entry_points import backbone_family
 from adapterlab.registry.plugins import BackboneFamily, InputFormat
 from adapterlab.spec.model import BackboneSpec, ExpectedShape
+
+_log = logging.getLogger(__name__)
+_LAYER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
+"""A layer's number in the name of a tensor, as every supported family writes it."""
 
 _Said = TypeVar("_Said")
 
@@ -229,10 +235,21 @@ def _check(
             remedy="config.json and the weights are not of one model: save both with save_pretrained(), or fetch "
             "both again.",
         )
+    _warn_of_layers_left_out(place, shape, tensors)
     vocabulary = _of_family(place, config, lambda family: family.input_format(config)).vocabulary
     if texts:
         check_tokenizer(place, vocabulary, cache, keep=keep)
     return architecture, shape, files
+
+
+def _warn_of_layers_left_out(place: Path, shape: BackboneShape, tensors: Iterable[str]) -> None:
+    """Say that a config names fewer layers than its weights have: a shortened model, or two that do not belong together."""
+    held = 1 + max((int(found[1]) for name in tensors if (found := _LAYER.search(name))), default=-1)
+    if held > shape.layers:
+        _log.warning(
+            "%s: num_hidden_layers is %d, but the weights hold %d layers: those above are left out",
+            place, shape.layers, held,
+        )  # fmt: skip
 
 
 def _pending(spec: BackboneSpec, reason: str) -> BackboneFacts:

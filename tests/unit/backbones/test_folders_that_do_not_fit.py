@@ -58,6 +58,15 @@ def test_a_config_of_another_size_than_the_weights_names_the_tensor(model_folder
     assert "not of one model" in refused.value.remedy
 
 
+@pytest.mark.parametrize("look", [_facts, _check])
+def test_a_config_of_fewer_layers_than_the_weights_says_which_are_left_out(model_folder, cache, look, caplog):
+    look(model_folder, cache)
+    assert caplog.text == ""
+    _config(model_folder, num_hidden_layers=1)
+    look(model_folder, cache)
+    assert "num_hidden_layers is 1, but the weights hold 2 layers" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
