@@ -64,7 +64,7 @@ def method_costs(plan: Plan, backbone_parameters: int | None = None) -> tuple[Me
     for source in plan.sources:
         name = POOL_ROW if source.job.label == POOL else source.job.label
         rows.setdefault(name, {}).setdefault(source.job.task, source.trainable_parameters)
-    for study in plan.studies:
+    for study in plan.combinations:
         rows.setdefault(study.job.label, {}).setdefault(study.job.task, study.trainable_parameters)
     return tuple(_cost(name, by_task, whole) for name, by_task in rows.items())
 

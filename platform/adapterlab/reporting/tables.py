@@ -13,7 +13,15 @@ from typing import Literal
 from adapterlab.reporting.intervals import Interval, McNemar, Resampled
 from adapterlab.reporting.significance import ACROSS, AVERAGE, Comparison, Significance
 from adapterlab.reporting.stability import correlations
-from adapterlab.reporting.summary import OWN_ADAPTER, Average, Cell, Summary, ranked, short_names
+from adapterlab.reporting.summary import (
+    OWN_ADAPTER,
+    Average,
+    Cell,
+    PoolSearch,
+    Summary,
+    ranked,
+    short_names,
+)
 
 NOTHING = "–"
 MAJORITY = "majority class"
@@ -24,7 +32,8 @@ _LEVEL = 0.05
 _SIGNIFICANT = f"Bold: p below {_LEVEL:g}; of tables without any effect one in twenty has a bold cell."
 _TIMES = (
     "Device: computing, a pass's time divided by the runs that shared it. Clock: time in which a trial of the search "
-    "was open; searches side by side have the same minutes. Both are means over targets."
+    "was open; searches side by side have the same minutes. Both are means over targets. Trials and the rows they "
+    "trained on, each epoch anew, are those of one target; without them a setting was not searched."
 )
 _STABLE = (
     "Stability: how alike the coefficients of layers and sources are over seeds, mean rank correlation of all pairs of "
@@ -225,6 +234,8 @@ def costs(summary: Summary) -> Grid:
         Column("a run", "device, s", group=1),
         Column("search", "device, s", group=1),
         Column("search", "clock, s", group=1),
+        Column("search", "trials", group=1),
+        Column("search", "rows", group=1),
     ]
     rows = []
     for row in summary.combiners:
@@ -244,6 +255,18 @@ def costs(summary: Summary) -> Grid:
                 Entry(_seconds([None if cell is None else cell.seconds_a_run for cell in cells])),
                 Entry(_seconds([None if cell is None else cell.search_seconds for cell in cells])),
                 Entry(_seconds([None if cell is None else cell.search_clock_seconds for cell in cells])),
+                Entry(
+                    _span([cell.search_trials for cell in cells if cell is not None and cell.search_trials])
+                ),
+                Entry(
+                    _span(
+                        [
+                            cell.search_train_rows
+                            for cell in cells
+                            if cell is not None and cell.search_train_rows
+                        ]
+                    )
+                ),
             )
         )
     base = f"The backbone has {whole:,} parameters, embeddings included." if whole else ""
@@ -252,6 +275,7 @@ def costs(summary: Summary) -> Grid:
         *([base] if base else ["The backbone is not at hand, so shares of it are not shown."]),
         _TIMES,
         *_times(summary),
+        *(_pool_search(one) for one in summary.pool_searches),
         *(f"Search: {text}." for text in dict.fromkeys(one.search for one in summary.background) if text),
     ]
     return Grid(f"{summary.sweep}: cost", tuple(columns), tuple(rows), tuple(notes))
@@ -266,6 +290,17 @@ def _times(summary: Summary) -> list[str]:
     clock = summary.search_clock_seconds
     found = ", ".join(said)
     return [f"{found}." if clock is None else f"{found}, which took {_seconds([clock])} s by the clock."]
+
+
+def _pool_search(one: PoolSearch) -> str:
+    """Return what searching the pool's settings cost, which is in no row of its own."""
+    searches = "1 search" if one.searches == 1 else f"{one.searches} searches"
+    rows = "" if one.train_rows is None else f" on {one.train_rows:,} rows"
+    clock = "" if one.clock_seconds is None else f", {_seconds([one.clock_seconds])} s by the clock"
+    return (
+        f"Of these for the pool's adapters, whatever combines them: {searches}, {one.trials:,} trials{rows}, "
+        f"{_seconds([one.seconds])} s of device time{clock}."
+    )
 
 
 def _seconds(values: Sequence[float | None]) -> str:

@@ -52,7 +52,7 @@ from adapterlab.search.storage import (
 from adapterlab.search.trial_view import TrialView
 from adapterlab.search.trials import REASON, RESUMED, STATES, WORKER, TrialRecord, read_trials, record_of
 from adapterlab.spec.pruning import PruningSpec, pruning_settings
-from adapterlab.spec.search_space import Choices, FloatRange, Setting
+from adapterlab.spec.search_space import Dimension, Setting, space_json
 
 __all__ = ["Guard", "Proposal", "StudySearch", "TrialRecord", "read_trials"]
 
@@ -667,9 +667,7 @@ def _description(recipe: SearchRecipe) -> dict[str, Any]:
     }
 
 
-def _plain(space: float | FloatRange | Choices | Spaces) -> Any:
+def _plain(space: Dimension | Spaces) -> Any:
     if isinstance(space, Mapping):
         return {name: _plain(one) for name, one in space.items()}
-    if isinstance(space, FloatRange | Choices):
-        return space.model_dump(mode="json")
-    return float(space)
+    return space_json(space)

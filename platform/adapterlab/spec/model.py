@@ -15,6 +15,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from adapterlab.passwords import has_password
 from adapterlab.spec.placement import RuntimeEnvSpec, check_labels, check_resources
 from adapterlab.spec.pruning import Pruner, PruningSpec, check_pruning
+from adapterlab.spec.ranges import RateSpace, searched
 from adapterlab.spec.search_space import Choices, FloatRange, Frozen, Space, bounds_of
 from adapterlab.spec.tasks import DataSpec, TaskSpec
 from adapterlab.spec.training import (
@@ -393,7 +394,7 @@ class BaselineSpec(TrainingOverrides):
     """The method's own settings."""
     name: Name | None = None
     """Name of the row; absent: the method's."""
-    lr: Annotated[float, Field(gt=0, le=1)] | None = None
+    lr: RateSpace | None = None
     """Peak learning rate; absent: the method's own, else that of ``[source]``."""
     seeds: Seeds | None = None
     """One run a seed; absent: those of ``[final]``."""
@@ -568,6 +569,20 @@ class Spec(Frozen):
     def _check_few_shot(self) -> Spec:
         if self.data.few_shot is None and self.few_shot != FewShotSpec():
             raise ValueError("few_shot needs data.few_shot, the number of rows")
+        return self
+
+    @model_validator(mode="after")
+    def _check_steps(self) -> Spec:
+        """Refuse what nobody could count: steps are turned into epochs before anything is searched."""
+        if self.few_shot.max_steps is None:
+            return self
+        sections = {"few_shot": self.few_shot, "source": self.source, "transfer": self.transfer}
+        sections |= {f"per_task.{name}": one for name, one in self.per_task.items()}
+        for name, section in sections.items():
+            if "batch_size" in searched(section):
+                raise ValueError(
+                    f"few_shot.max_steps needs one batch_size, and {name}.batch_size is searched; bound max_epochs instead"
+                )
         return self
 
     def of_task(self, task: str) -> Spec:

@@ -313,7 +313,7 @@ class SweepTree:
         search = job.search
         settings = {
             "adapter": job.adapter.method,
-            "pool": ", ".join(member.name for member in job.pool),
+            **({"pool": ", ".join(member.name for member in job.pool)} if job.pool else {}),
             "trials": search.trials,
             **({} if search.budget_minutes is None else {"budget_minutes": search.budget_minutes}),
             "sampler": search.sampler,
@@ -449,12 +449,19 @@ class _Node:
 
 
 def _own(job: StudyJob, settings: Mapping[str, Setting]) -> dict[str, Any]:
-    """Return how the combiner of a setting trains, and its own settings; nothing while it is not known."""
+    """Return how the combiner of a setting trains, and its own settings; nothing while it is not known.
+
+    Of a method's search: how that trains, but for what is searched.
+    """
+    if job.method is not None:
+        own = {"adapter": job.adapter.method, **job.settings, **asdict(job.method.training)}
+        return {name: value for name, value in own.items() if name not in job.method.spaces}
     kind = settings.get(COMBINER) or (job.combiners[0].kind if len(job.combiners) == 1 else None)
     if kind is None:
         return {}
-    own = job.recipe(str(kind))
-    return {**{f"combiner.{name}": value for name, value in own.settings.items()}, **asdict(own.training)}
+    recipe = job.recipe(str(kind))
+    training = {name: value for name, value in asdict(recipe.training).items() if name not in recipe.spaces}
+    return {**{f"combiner.{name}": value for name, value in recipe.settings.items()}, **training}
 
 
 def _datasets(facts: TaskFacts, *, test: bool) -> list[Dataset]:

@@ -1,4 +1,4 @@
-"""Search one combiner on one target, then train the chosen setting over the spec's seeds.
+"""Search one combiner on one target, or a method's training on one task; then train the chosen setting over seeds.
 
 The objective is the validation metric. Trials and seeds are lanes of the same engine on the same
 frozen pool; the test split is seen by final runs only, once.
@@ -17,26 +17,30 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from adapterlab.catalog.records import Claim, CoefficientRecord, PoolEntry, StudyRecord, TransferRecord
 from adapterlab.data import run_predictions
-from adapterlab.errors import AdapterlabError, TrainingError
-from adapterlab.planning.steps import FinalJob, PoolMember, StudyJob
+from adapterlab.errors import AdapterlabError, TrainingError, UsageError
+from adapterlab.planning.steps import FinalJob, PoolMember, SourceJob, StudyJob
 from adapterlab.provenance import provenance_of
 from adapterlab.records import EpochResult, LaneResult, State, TaskData
 from adapterlab.search.pictures import PicturedStudy, study_pictures
 from adapterlab.search.study import Proposal, SearchRecipe, StudySearch, TrialRecord
 from adapterlab.search.trials import COMPUTING
-from adapterlab.spec.search_space import COMBINER, Setting, TrialSetting
+from adapterlab.spec.search_space import Setting, TrialSetting
 from adapterlab.train import weights
 from adapterlab.train.capacity import is_out_of_memory
 from adapterlab.train.combination import Combination
 from adapterlab.train.lane import Lane
 from adapterlab.train.layers import MEAN_COEFFICIENTS, Coefficients
 from adapterlab.train.shares import output_shares
+from adapterlab.worker.chosen import settings_of
 from adapterlab.worker.combiners import StudyCombiners
+from adapterlab.worker.methods import StudyMethod
 from adapterlab.worker.orders import Assignment, StudyOrder, TrialsOrder
 from adapterlab.worker.run_tree import RunRecorder
+from adapterlab.worker.source_runs import train_adapters
 from adapterlab.worker.training import train_runs
 from adapterlab.worker.worker import Worker
 
@@ -63,7 +67,7 @@ def run_trials(worker: Worker, order: TrialsOrder) -> dict[str, int]:
 
 
 def run_study(worker: Worker, order: StudyOrder) -> dict[str, int]:
-    """Finish a study that this worker owns: the trials that are left, its record, and its final runs.
+    """Finish a study that this worker owns: the trials that are left, its record, and its final runs or adapters.
 
     Returns:
         Number of final runs by state.
@@ -76,7 +80,9 @@ def run_study(worker: Worker, order: StudyOrder) -> dict[str, int]:
     record = worker.catalog.find_study(study.key)
     if record is None:
         record = _search(study)
-    return _train_finals(study, record, order.finals)
+    if study.job.method is None:
+        return _train_finals(study, record, order.finals)
+    return _train_adapters(study, record, order.adapters)
 
 
 @dataclass
@@ -138,6 +144,23 @@ class _Study:
         return StudyCombiners(self.worker, self.job, self.task)
 
     @cached_property
+    def method(self) -> StudyMethod:
+        """What a method's search trains."""
+        return StudyMethod(self.worker, self.job, self.task)
+
+    def trial_lane(self, setting: TrialSetting, name: str) -> Lane:
+        """Return the lane of a trial.
+
+        Raises:
+            UsageError: The setting of a method's search fits not what it is for.
+            pydantic.ValidationError: Likewise.
+        """
+        seed = self.job.search.seed
+        if self.job.method is not None:
+            return self.method.lane(setting, seed=seed, name=name)
+        return self.combiners.of(setting).lane(setting, seed=seed, name=name)
+
+    @cached_property
     def run(self) -> RunRecorder:
         """The study's own MLflow run."""
         return self.worker.tree.study(self.key, self.job, self.task.facts)
@@ -150,7 +173,7 @@ class _Study:
             self.worker.context.stores.studies,
             str(self.job.search_key),
             SearchRecipe(
-                spaces=of_each if self.job.chooses else self.job.combiners[0].spaces,
+                spaces=of_each if self.job.chooses else self.job.spaces,
                 trials=search.trials,
                 sampler=search.sampler,
                 pruner=search.pruner,
@@ -187,9 +210,9 @@ def _search(study: _Study) -> StudyRecord:
         study.run.end(State.FAILED, message)
         raise TrainingError(
             f"{message}: {'; '.join(reasons) or 'all were pruned'}",
-            remedy='Lower the learning rates under [search], or set pruner = "none".'
+            remedy='Lower the learning rates that are searched, or set search.pruner = "none".'
             if study.job.search.budget_minutes is None
-            else "Raise search.budget_minutes, or lower the learning rates under [search].",
+            else "Raise search.budget_minutes, or lower the learning rates that are searched.",
         )
     record = _study_record(study, trials, best, study_name=name)
     if len(trials) > 1:
@@ -242,10 +265,14 @@ class _Trials:
 
     def next_run(self) -> _TrialRun | None:
         """Return the next trial, if there is one now."""
+        while (proposal := self.search.ask(self.study.worker.name)) is not None:
+            if (run := self._begin(proposal)) is not None:
+                return run
+        return None
+
+    def _begin(self, proposal: Proposal) -> _TrialRun | None:
+        """Start a trial; ``None`` where its setting cannot be trained, which it is told to have failed for."""
         study, worker = self.study, self.study.worker
-        proposal = self.search.ask(worker.name)
-        if proposal is None:
-            return None
         name = str(proposal.number)
         worker.begin(name, study.key, f"{study.job.task_name} · {study.job.label} · trial {name}")
         run = worker.tree.trial(
@@ -256,8 +283,17 @@ class _Trials:
             study.task.facts,
             new=not proposal.taken_over,
         )
-        setting = TrialSetting.of(proposal.settings)
-        lane = study.combiners.of(setting).lane(setting, seed=study.job.search.seed, name=name)
+        try:
+            lane = study.trial_lane(TrialSetting.of(proposal.settings), name)
+        except (UsageError, ValidationError) as error:
+            if study.job.method is None:
+                raise
+            # The ends of ranges fit, which the spec was checked for; what lies between them need not.
+            reason = str(error).splitlines()[0]
+            self.search.tell_failed(proposal.number, reason)
+            run.end(State.FAILED, reason)
+            worker.end(name)
+            return None
         return _TrialRun(self, proposal, run, lane)
 
     def tell(self, proposal: Proposal, result: LaneResult) -> State:
@@ -354,7 +390,7 @@ def _entry(member: PoolMember) -> PoolEntry:
 def _train_finals(
     study: _Study, record: StudyRecord, finals: Sequence[Assignment[FinalJob]]
 ) -> dict[str, int]:
-    worker, settings = study.worker, _settings(record)
+    worker, settings = study.worker, settings_of(record)
     waiting = deque(finals)
 
     def next_run() -> _FinalRun | None:
@@ -365,6 +401,17 @@ def _train_finals(
         return None
 
     counts = train_runs(worker, next_run)
+    study.run.end(State.COMPLETE)
+    return counts
+
+
+def _train_adapters(
+    study: _Study, record: StudyRecord, adapters: Sequence[Assignment[SourceJob]]
+) -> dict[str, int]:
+    def trained(job: SourceJob) -> Lane | None:
+        return study.trained(record.best_trial, job.seed) if job.rows == study.job.rows else None
+
+    counts = train_adapters(study.worker, adapters, trained)
     study.run.end(State.COMPLETE)
     return counts
 
@@ -508,14 +555,6 @@ def _begin(
 def _size(tensors: Mapping[str, Any]) -> int:
     """Return how many numbers tensors hold together."""
     return sum(int(tensor.numel()) for tensor in tensors.values())
-
-
-def _settings(record: StudyRecord) -> dict[str, Setting]:
-    """Return the chosen setting; all but the combiner's name are numbers."""
-    return {
-        name: str(value) if name == COMBINER else float(str(value))
-        for name, value in record.best_settings.items()
-    }
 
 
 def _summaries(key: str, job: StudyJob, values: Sequence[NDArray[np.float32]]) -> list[CoefficientRecord]:

@@ -1,0 +1,130 @@
+"""Searches as steps: what a key holds of a search, and the studies that choose how an adapter is trained.
+
+Such a study trains a method on a task's rows as a combiner's study combines a pool: the same sampler, pruner, number
+of trials and budget of ``[search]``, the validation metric as objective. What it chooses is trained once a seed, by
+source steps that name it in their keys; only they see the test split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from adapterlab.fingerprint import Json, key_of
+from adapterlab.planning.baselines import Recipe
+from adapterlab.planning.steps import MethodRecipe, RunRows, SearchSettings, Step, StepId, StudyJob
+from adapterlab.records import StepKind
+from adapterlab.spec.model import Spec
+from adapterlab.spec.pruning import pruning_identity, pruning_settings
+from adapterlab.spec.search_space import Setting, is_fixed
+
+
+@dataclass(frozen=True)
+class SearchKeys:
+    """The keys of one study."""
+
+    search: str
+    """Of its search, whatever the budget."""
+    study: str
+
+    @classmethod
+    def of(cls, version: int, inputs: Mapping[str, Json], search: SearchSettings) -> SearchKeys:
+        """Return the keys of a study.
+
+        Args:
+            version: Of the study step.
+            inputs: What the trials train and on what; the dimensions under ``spaces`` where they stand apart.
+            search: How it searches.
+        """
+        known = {**inputs}
+        spaces = known.pop("spaces", None)
+        how: dict[str, Json] = {"sampler": search.sampler, "pruner": search.pruner, "seed": search.seed}
+        if (pruning := pruning_identity(search.pruner, search.pruning)) is not None:
+            how["pruning"] = {**pruning}
+        if search.start:
+            how["start"] = [{**one} for one in search.start]
+        known["search"] = how if spaces is None else {"spaces": spaces, **how}
+        budget: dict[str, Json] = {"trials": search.trials}
+        if search.budget_minutes is not None:
+            budget["minutes"] = search.budget_minutes
+        return cls(
+            key_of("search", version, known), key_of(str(StepKind.STUDY), version, {**known, **budget})
+        )
+
+
+def search_settings(spec: Spec, trials: int, start: tuple[Mapping[str, Setting], ...] = ()) -> SearchSettings:
+    """Return how a study of a spec searches.
+
+    Args:
+        spec: The spec.
+        trials: The study's budget.
+        start: Settings of its first trials.
+    """
+    search = spec.search
+    return SearchSettings(
+        sampler=search.sampler,
+        pruner=search.pruner,
+        seed=search.seed,
+        trials=trials,
+        pruning=pruning_settings(search.pruner, search.pruning),
+        start=start,
+        # The first trial always begins, so that of one trial no time can take anything away.
+        budget_minutes=search.budget_minutes if trials > 1 else None,
+    )
+
+
+def trials_of_method(spec: Spec, recipe: Recipe) -> int:
+    """Return the budget of a method's search: one trial where each dimension has one value."""
+    return 1 if all(is_fixed(space) for space in recipe.spaces.values()) else spec.search.trials
+
+
+@dataclass(frozen=True)
+class TrialRows:
+    """What the trials of a study train on."""
+
+    told: RunRows | None
+    """Which rows of the task, as a worker is told."""
+    inputs: Mapping[str, Json] | None
+    """What its key holds of backbone, task and rows; ``None`` while some of that is not known."""
+    train_rows: int | None
+    """Most rows that all trials train on together."""
+
+
+def method_study(
+    spec: Spec, recipe: Recipe, step_id: StepId, *, task_name: str, rows: TrialRows, version: int
+) -> Step[StudyJob]:
+    """Return the study that chooses what of a recipe is searched, on one task.
+
+    Args:
+        spec: As runs on the task see it.
+        recipe: One of the recipes it chooses for.
+        step_id: The study's.
+        task_name: What a person calls the task.
+        rows: What the trials train on.
+        version: Of the study step.
+    """
+    search = search_settings(spec, trials_of_method(spec, recipe))
+    keys = (
+        None
+        if rows.inputs is None
+        else SearchKeys.of(version, {**rows.inputs, "method": recipe.trained()}, search)
+    )
+    return Step(
+        id=step_id,
+        key=None if keys is None else keys.study,
+        title=f"{task_name} · {step_id.label}" + ("" if step_id.rows is None else f" · {step_id.rows} rows"),
+        job=StudyJob(
+            task=step_id.task,
+            task_name=task_name,
+            label=str(step_id.label),
+            chooses=False,
+            combiners=(),
+            pool=(),
+            adapter=recipe.adapter,
+            search=search,
+            search_key=None if keys is None else keys.search,
+            rows=rows.told,
+            method=MethodRecipe(recipe.spaces, recipe.training, recipe.method.exclusive),
+        ),
+        train_rows=rows.train_rows,
+    )
