@@ -1,4 +1,4 @@
-"""What all tests share: optional real data and reference numbers, signals that arrive, patience.
+"""What all tests share: optional real data and reference numbers, signals that arrive, patience, homes of their own.
 
 Tests that need data or numbers skip where they are absent.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,6 +52,22 @@ def real_data() -> Path:
 def misread_cases() -> Path:
     """Folder of small inputs that were read wrong once: ``backbones``, ``data``, ``peft``, ``adapterhub``."""
     return _optional_folder("ADAPTERLAB_TEST_CASES", "cases")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The home folder of whatever names none: not the user's, whose catalog would have a say in tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = str(tmp_path_factory.getbasetemp() / "nobodys_home")
+        patch.setenv("ADAPTERLAB_HOME", home)
+        yield home
+
+
+@pytest.fixture(autouse=True)
+def _home_of_one_test(_nobodys_home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty home for each test that names none, and whose fixtures named none."""
+    if os.environ.get("ADAPTERLAB_HOME") == _nobodys_home:
+        monkeypatch.setenv("ADAPTERLAB_HOME", f"{_nobodys_home}-{uuid.uuid4().hex[:12]}")
 
 
 @pytest.fixture

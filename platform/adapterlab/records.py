@@ -256,6 +256,8 @@ class TaskFacts:
     n_train: int | None = None
     n_validation: int | None = None
     n_test: int | None = None
+    published_train: int | None = None
+    """Rows that train according to what is published; while ``n_train`` is not known, an estimate has this."""
     pending_reason: str | None = None
     """Why the digest is missing, in words for ``platform plan``."""
     choices: int = 1

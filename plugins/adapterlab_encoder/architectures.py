@@ -55,12 +55,18 @@ class Architecture:
     """What attention knows of distances: ``"bias"``, one for each head and all layers; ``"disentangled"``."""
     projection: str | None = None
     """The map from the width of the embeddings to the model's, where these differ; ``None``: they may not."""
+    projects_always: bool = False
+    """Whether that map is there even where the widths are equal."""
     projects_normed: bool = True
     """Whether that map, with a bias, stands behind the embeddings' LayerNorm, or without one before it."""
     relative_table: str | None = None
     """The table of what attention knows of distances."""
     relative_norm: str | None = None
     """That table's LayerNorm, where a config wants one."""
+    layers_shared: bool = False
+    """Whether layers come in groups that have the same weights, ``num_hidden_groups`` of them."""
+    drops_fed: bool = True
+    """Whether dropout acts on what leaves the feed-forward block."""
     pooled: bool = True
     """Whether model files hold a pooler, which published counts include."""
 
@@ -129,6 +135,37 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         positions_behind=1,
         relative="bias",
         relative_table="encoder.relative_attention_bias.weight",
+    ),
+    "albert": Architecture(
+        "albert.",
+        {
+            "vocab_size": 30000,
+            "pad_token_id": 0,
+            "embedding_size": 128,
+            "hidden_size": 4096,
+            "num_attention_heads": 64,
+            "intermediate_size": 16384,
+            "hidden_act": "gelu_new",
+            "hidden_dropout_prob": 0,
+            "attention_probs_dropout_prob": 0,
+            "num_hidden_groups": 1,
+            "inner_group_num": 1,
+        },
+        layer=LayerNames(
+            stack="encoder.albert_layer_groups",
+            query="albert_layers.0.attention.query",
+            key="albert_layers.0.attention.key",
+            value="albert_layers.0.attention.value",
+            attention_out="albert_layers.0.attention.dense",
+            attention_norm="albert_layers.0.attention.LayerNorm",
+            up="albert_layers.0.ffn",
+            down="albert_layers.0.ffn_output",
+            norm="albert_layers.0.full_layer_layer_norm",
+        ),
+        projection="encoder.embedding_hidden_mapping_in",
+        projects_always=True,
+        layers_shared=True,
+        drops_fed=False,
     ),
     "deberta-v2": Architecture(
         "deberta.",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapterlab.plugin import BackboneError, BackboneShape, Site
-from adapterlab_encoder.architectures import ARCHITECTURES, Architecture
+from adapterlab_encoder.architectures import ARCHITECTURES, Architecture, LayerNames
 
 ACTIVATION_NAMES = (
     "gelu", "gelu_new", "gelu_pytorch_tanh", "leakyrelu", "linear", "mish", "quick_gelu", "relu", "relu6",
@@ -32,6 +32,7 @@ _MUST_BE: Mapping[str, Any] = {
     "is_decoder": False,
     "add_cross_attention": False,
     "position_embedding_type": "absolute",
+    "inner_group_num": 1,
 }
 _BROKEN = "Fetch the model's own config.json again."
 
@@ -92,7 +93,9 @@ class EncoderConfig:
     type_vocab_size: int
     """Rows of the table of token types; 0: there is none."""
     embedding_size: int | None = None
-    """Width of the embedding tables where it is not the model's."""
+    """Width of the embedding tables where a map leads from it to the model's."""
+    groups: int | None = None
+    """Groups of layers that have the same weights; ``None``: every layer has its own."""
     adds_positions: bool = True
     """Whether the embeddings have a table of positions."""
     disentangled: Disentangled | None = None
@@ -105,6 +108,12 @@ class EncoderConfig:
     def rules(self) -> Architecture:
         """What its architecture does in its own way."""
         return ARCHITECTURES[self.architecture]
+
+    def layer_names(self, layer: int) -> LayerNames:
+        """Return the names of one layer's parts; those of a layer with the same weights are the same."""
+        if self.groups is None:
+            return self.rules.layer.of(layer)
+        return self.rules.layer.of(int(layer / (self.shape.layers / self.groups)))  # as transformers reckons
 
     @property
     def embedding_width(self) -> int:
@@ -157,6 +166,12 @@ def config_of(config: Mapping[str, Any]) -> EncoderConfig:
     width = hidden
     if rules.projection and "embedding_size" in known.values:
         width = known.whole("embedding_size")
+    groups = known.whole("num_hidden_groups") if rules.layers_shared else None
+    if groups is not None and groups > layers:
+        raise BackboneError(
+            f"num_hidden_groups = {groups} of {known.name('num_hidden_layers')} = {layers} is too many",
+            remedy=_BROKEN,
+        )
     absolute = rules.relative != "disentangled" or known.flag("position_biased_input")
     rows = vocabulary + (positions if absolute else 0) + types
     disentangled = _disentangled(known, hidden, heads) if rules.relative == "disentangled" else None
@@ -183,6 +198,7 @@ def config_of(config: Mapping[str, Any]) -> EncoderConfig:
                 else convolution.kernel * hidden * hidden // convolution.groups + 3 * hidden
             ),
             pooled=rules.pooled,
+            groups=groups,
         ),
         heads=heads,
         intermediate_size=inner,
@@ -194,7 +210,8 @@ def config_of(config: Mapping[str, Any]) -> EncoderConfig:
         vocabulary=vocabulary,
         max_positions=positions,
         type_vocab_size=types,
-        embedding_size=None if width == hidden else width,
+        embedding_size=width if _projects(rules, hidden, width) else None,
+        groups=groups,
         adds_positions=absolute,
         disentangled=disentangled,
         distance_buckets=buckets,
@@ -216,6 +233,7 @@ def encoder_shape(
     *,
     outside: int | None = None,
     pooled: bool = True,
+    groups: int | None = None,
 ) -> BackboneShape:
     """Return the shape of an encoder whose every block is ``LN(x + f(x))``.
 
@@ -227,6 +245,7 @@ def encoder_shape(
             known, and neither is the number of all weights.
         outside: Weights outside the layers; ``None``: those of tables of width d and of one LayerNorm.
         pooled: Whether model files hold a pooler as well.
+        groups: Groups of layers that have the same weights; ``None``: every layer has its own.
     """
     d, inner = hidden_size, intermediate_size
     matrices = 4 * d * d + 2 * d * inner
@@ -246,7 +265,7 @@ def encoder_shape(
             Site("ffn", d, d),
         ),
         layer_parameters=matrices,
-        parameters=None if outside is None else outside + layers * block,
+        parameters=None if outside is None else outside + (groups or layers) * block,
         pooler_parameters=d * d + d if pooled else 0,
         embedding_rows=embedding_rows,
     )
@@ -256,9 +275,13 @@ def _outside(rules: Architecture, hidden_size: int, width: int, rows: int) -> in
     """Return the weights outside the layers: embeddings of a width, their LayerNorm, and the map to the model's."""
     normed = width if rules.projects_normed else hidden_size
     tables = rows * width + 2 * normed
-    if width == hidden_size:
+    if not _projects(rules, hidden_size, width):
         return tables
     return tables + width * hidden_size + (hidden_size if rules.projects_normed else 0)
+
+
+def _projects(rules: Architecture, hidden_size: int, width: int) -> bool:
+    return rules.projects_always or width != hidden_size
 
 
 def _of_distances(kind: Disentangled | None, hidden_size: int, layers: int) -> int:

@@ -11,7 +11,7 @@ Shapes: ``N`` packed token rows, ``B`` sequences, ``S`` tokens, ``H`` heads, ``d
 
 Source: BERT (arXiv 1810.04805), RoBERTa (arXiv 1907.11692), XLM-R (arXiv 1911.02116), CamemBERT (arXiv
 1911.03894), ELECTRA (arXiv 2003.10555), DistilBERT (arXiv 1910.01108), MPNet (arXiv 2004.09297), DeBERTa (arXiv
-2006.03654).
+2006.03654), ALBERT (arXiv 1909.11942).
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ class Encoder(Backbone):
         inner = ACTIVATIONS[self.config.activation](added("ffn.up", a, F.linear(a, *block.up)))
         inner = added("ffn.inner", inner, inner)
         down = added("ffn.down", inner, F.linear(inner, *block.down))
-        f = self._drop(down, batch, numbers, (layer, _FED))
+        f = self._drop(down, batch, numbers, (layer, _FED)) if self.config.rules.drops_fed else down
         return added("ffn.out", f, f) + a
 
     def _after_ffn(self, z: Tensor, hook: Hook | None, layer: int) -> Tensor:

@@ -39,7 +39,7 @@ def tensor_shapes(config: EncoderConfig) -> dict[str, Shape]:
         shapes |= map_shapes if rules.projects_normed else dict([*map_shapes.items()][:1])
     shapes |= _distance_shapes(config)
     for layer in range(config.shape.layers):
-        names = rules.layer.of(layer)
+        names = config.layer_names(layer)
         for name in position_maps(config, names).values():
             shapes |= _pair(name, d, d)
         for name in (names.query, names.key, names.value, names.attention_out):

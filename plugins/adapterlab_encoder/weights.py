@@ -118,7 +118,9 @@ class Weights:
             return (read(f"{name}.weight"), read(f"{name}.bias")) if f"{name}.weight" in wanted else None
 
         projection = config.rules.projection
-        layers = map(config.rules.layer.of, range(config.shape.layers))
+        names = [config.layer_names(layer) for layer in range(config.shape.layers)]
+        # Layers with the same weights have the same block.
+        blocks = {one: Block.read(read, one, position_maps(config, one)) for one in dict.fromkeys(names)}
         matrix = None if projection is None else maybe(f"{projection}.weight")
         return cls(
             words=read(WORDS),
@@ -130,20 +132,26 @@ class Weights:
             distances_norm=maybe_pair(config.rules.relative_norm),
             convolution=maybe_pair(CONVOLUTION),
             convolution_norm=maybe_pair(CONVOLUTION_NORM),
-            blocks=tuple(Block.read(read, names, position_maps(config, names)) for names in layers),
+            blocks=tuple(blocks[one] for one in names),
         )
 
     def to(self, *, dtype: torch.dtype, device: torch.device | str) -> Weights:
         """Return the same weights in another precision or place."""
+        blocks: dict[int, Any] = {}  # one that layers share stays one
 
         def moved(part: Any) -> Any:
             if isinstance(part, Tensor):
                 return part.to(device=device, dtype=dtype)
             if isinstance(part, tuple):
                 return tuple(map(moved, part))
-            if isinstance(part, Block | Weights):
-                return type(part)(**{one.name: moved(getattr(part, one.name)) for one in fields(part)})
-            return part
+            if isinstance(part, Block):
+                if id(part) not in blocks:
+                    blocks[id(part)] = with_moved(part)
+                return blocks[id(part)]
+            return with_moved(part) if isinstance(part, Weights) else part
+
+        def with_moved(part: Any) -> Any:
+            return type(part)(**{one.name: moved(getattr(part, one.name)) for one in fields(part)})
 
         found: Weights = moved(self)
         return found
@@ -167,7 +175,7 @@ class Weights:
             if pair is not None:
                 pairs[f"{name}"] = pair
         for layer, block in enumerate(self.blocks):
-            pairs |= block.named(config.rules.layer.of(layer))
+            pairs |= block.named(config.layer_names(layer))
         for name, (weight, bias) in pairs.items():
             found |= {f"{name}.weight": weight, f"{name}.bias": bias}
         return {name: tensor.detach().clone() for name, tensor in found.items() if tensor is not None}

@@ -15,7 +15,8 @@ from adapterlab_fusion_tasks import rows
 
 _CLASSES = ProblemType.CLASSIFICATION
 _CHOICE = ProblemType.MULTIPLE_CHOICE
-_SIZES = ("xs", "s", "m", "l")
+_SIZES = {"xs": 160, "s": 640, "m": 2558, "l": 10_234}
+"""Train rows of the smaller WinoGrandes."""
 
 
 def _winogrande(size: str, name: str, others: tuple[str, ...]) -> TaskDefinition:
@@ -35,6 +36,7 @@ def _winogrande(size: str, name: str, others: tuple[str, ...]) -> TaskDefinition
         hub=HubLocation("allenai/winogrande", f"winogrande_{size}"),
         place=FolderLocation("winogrande", train="train" if whole else f"train_{size}"),
         overlaps=tuple(f"adapterfusion/{one}" for one in others if one != name),
+        published_rows=(_SIZES.get(size, 40_398), 1267),
     )
 
 
@@ -52,6 +54,7 @@ ADAPTERFUSION = (
         citation="Marelli et al. 2014, A SICK Cure for the Evaluation of Compositional Distributional Models",
         licence="CC BY-NC-SA 3.0",
         hub=HubLocation("RobZamp/sick"),
+        published_rows=(4439, 495),
     ),
     TaskDefinition(
         name="scitail",
@@ -65,6 +68,7 @@ ADAPTERFUSION = (
         citation="Khot et al. 2018, SciTail",
         licence="Apache-2.0",
         hub=HubLocation("allenai/scitail", "tsv_format"),
+        published_rows=(23_097, 1304, 2126),
     ),
     TaskDefinition(
         name="imdb",
@@ -78,6 +82,7 @@ ADAPTERFUSION = (
         licence="no formal licence; research use",
         hub=HubLocation("stanfordnlp/imdb", "plain_text", validation="test"),
         place=FolderLocation("imdb", validation="test"),
+        published_rows=(25_000, 25_000),
     ),
     TaskDefinition(
         name="argument",
@@ -90,6 +95,7 @@ ADAPTERFUSION = (
         description="Does the sentence argue for or against the topic? The splits of the corpus's column set.",
         citation="Stab et al. 2018, Cross-topic Argument Mining from Heterogeneous Sources",
         licence="annotations CC BY-NC; sentences under their own terms; from UKP Lab on request",
+        published_rows=(18_341, 2042, 5109),
     ),
     TaskDefinition(
         name="commonsense_qa",
@@ -104,6 +110,7 @@ ADAPTERFUSION = (
         citation="Talmor et al. 2019, CommonsenseQA",
         licence="MIT",
         hub=HubLocation("tau/commonsense_qa"),
+        published_rows=(9741, 1221),
     ),
     TaskDefinition(
         name="cosmos_qa",
@@ -117,6 +124,7 @@ ADAPTERFUSION = (
         citation="Huang et al. 2019, Cosmos QA",
         licence="CC BY 4.0",
         hub=HubLocation("allenai/cosmos_qa"),
+        published_rows=(25_262, 2985),
     ),
     TaskDefinition(
         name="hellaswag",
@@ -131,6 +139,7 @@ ADAPTERFUSION = (
         citation="Zellers et al. 2019, HellaSwag",
         licence="MIT",
         hub=HubLocation("Rowan/hellaswag"),
+        published_rows=(39_905, 10_042),
     ),
     TaskDefinition(
         name="social_iqa",
@@ -144,6 +153,7 @@ ADAPTERFUSION = (
         citation="Sap et al. 2019, Social IQa",
         licence="CC BY 4.0",
         hub=HubLocation("allenai/social_i_qa"),
+        published_rows=(33_410, 1954),
     ),
     _winogrande("xl", "winogrande", _WINOGRANDES),
     *(_winogrande(size, f"winogrande_{size}", _WINOGRANDES) for size in _SIZES),

@@ -32,6 +32,7 @@ GLUE = (
         licence="no formal licence; research use",
         hub=_hub("cola"),
         original=original.COLA,
+        published_rows=(8551, 1043),
     ),
     TaskDefinition(
         name="sst2",
@@ -45,6 +46,7 @@ GLUE = (
         licence="no formal licence; research use",
         hub=_hub("sst2"),
         overlaps=("other/mr", "other/sst2_sentence"),
+        published_rows=(67_349, 872),
     ),
     TaskDefinition(
         name="mrpc",
@@ -59,6 +61,7 @@ GLUE = (
         hub=_hub("mrpc"),
         original=original.MRPC,
         overlaps=("glue/stsb",),
+        published_rows=(3668, 408),
     ),
     TaskDefinition(
         name="qqp",
@@ -73,6 +76,7 @@ GLUE = (
         hub=_hub("qqp"),
         original=original.QQP,
         allow_empty=True,
+        published_rows=(363_846, 40_430),
     ),
     TaskDefinition(
         name="stsb",
@@ -88,6 +92,7 @@ GLUE = (
         hub=_hub("stsb"),
         original=original.STSB,
         overlaps=("glue/mrpc",),
+        published_rows=(5749, 1500),
     ),
     TaskDefinition(
         name="mnli",
@@ -101,6 +106,7 @@ GLUE = (
         licence="OANC, CC BY-SA 3.0, CC BY 3.0 by genre",
         hub=_hub("mnli", "validation_matched"),
         original=original.MNLI,
+        published_rows=(392_702, 9815),
     ),
     TaskDefinition(
         name="qnli",
@@ -114,6 +120,7 @@ GLUE = (
         licence="CC BY-SA 4.0",
         hub=_hub("qnli"),
         original=original.INDEXED,
+        published_rows=(104_743, 5463),
     ),
     TaskDefinition(
         name="rte",
@@ -128,6 +135,7 @@ GLUE = (
         hub=_hub("rte"),
         original=original.INDEXED,
         overlaps=("superglue/rte",),
+        published_rows=(2490, 277),
     ),
     TaskDefinition(
         name="wnli",
@@ -142,5 +150,6 @@ GLUE = (
         hub=_hub("wnli"),
         original=original.INDEXED,
         overlaps=("superglue/wsc",),
+        published_rows=(635, 71),
     ),
 )

@@ -95,6 +95,7 @@ def _task(name: str, labels: tuple[str, ...], description: str) -> TaskDefinitio
         licence="Apache-2.0",
         hub=HubLocation("nlp-thedeep/humset"),
         place=FolderLocation("humset"),
+        published_rows=(117_435, 16_039, 15_147),
     )
 
 

@@ -34,6 +34,7 @@ SUPERGLUE = (
         licence="CC BY-SA 3.0",
         hub=_hub("boolq"),
         original=_TRUTH,
+        published_rows=(9427, 3270),
     ),
     TaskDefinition(
         name="cb",
@@ -47,6 +48,7 @@ SUPERGLUE = (
         citation="de Marneffe et al. 2019, The CommitmentBank",
         licence="no formal licence; research use",
         hub=_hub("cb"),
+        published_rows=(250, 56),
     ),
     TaskDefinition(
         name="copa",
@@ -61,6 +63,7 @@ SUPERGLUE = (
         citation="Roemmele et al. 2011, Choice of Plausible Alternatives",
         licence="BSD 2-clause",
         hub=_hub("copa"),
+        published_rows=(400, 100),
     ),
     TaskDefinition(
         name="multirc",
@@ -78,6 +81,7 @@ SUPERGLUE = (
         licence="research use",
         hub=_hub("multirc"),
         original=Original(applies=rows.is_nested, convert=rows.flat_multirc),
+        published_rows=(27_243, 4848),
     ),
     TaskDefinition(
         name="record",
@@ -97,6 +101,8 @@ SUPERGLUE = (
         licence="Apache-2.0; news texts under their own terms",
         hub=_hub("record"),
         original=Original(applies=rows.is_nested, convert=rows.flat_record),
+        # 100,730 and 10,000 questions, with a row for each of about 12 entities.
+        published_rows=(1_200_000, 120_000),
     ),
     TaskDefinition(
         name="rte",
@@ -110,6 +116,7 @@ SUPERGLUE = (
         licence="no formal licence; research use",
         hub=_hub("rte"),
         overlaps=("glue/rte",),
+        published_rows=(2490, 277),
     ),
     TaskDefinition(
         name="wic",
@@ -123,6 +130,7 @@ SUPERGLUE = (
         licence="CC BY-NC 4.0",
         hub=_hub("wic"),
         original=_TRUTH,
+        published_rows=(5428, 638),
     ),
     TaskDefinition(
         name="wsc",
@@ -138,5 +146,6 @@ SUPERGLUE = (
         hub=_hub("wsc"),
         original=_TRUTH,
         overlaps=("glue/wnli",),
+        published_rows=(554, 104),
     ),
 )

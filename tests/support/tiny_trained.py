@@ -73,6 +73,7 @@ def write_backbone(folder: Path, architecture: str = "bert", *, layers: int = LA
     tokenizer.save(str(folder / "tokenizer.json"))
     own = {
         "electra": {"embedding_size": HIDDEN // 2},
+        "albert": {"embedding_size": HIDDEN // 2},
         "distilbert": {"hidden_dim": 2 * HIDDEN},
         "deberta-v2": {
             "type_vocab_size": 0, "relative_attention": True, "pos_att_type": "p2c|c2p", "share_att_key": True,

@@ -478,9 +478,9 @@ def _key_list(found: Sequence[tuple[ResultTable, str]]) -> str:
 
 
 def durations(
-    connection: Connection, backbone_digest: str, results: ResultTable, limit: int
+    connection: Connection, backbone_digest: str, results: ResultTable, limit: int, *, gpu: bool
 ) -> tuple[float, ...]:
-    """Return seconds per trained row of past steps on a backbone, newest first."""
+    """Return seconds per trained row of past steps on a backbone and a kind of device, newest first."""
     table = results.columns
     statement = (
         select(table.seconds / func.nullif(table.train_rows, 0))
@@ -488,6 +488,7 @@ def durations(
             table.backbone_digest == backbone_digest,
             table.seconds.is_not(None),
             table.train_rows > 0,
+            func.coalesce(table.device, "cpu").startswith("cuda", autoescape=True).is_(gpu),
         )
         .order_by(table.created_at.desc())
         .limit(limit)

@@ -224,11 +224,20 @@ class ReadableCatalog:
         """Return the MLflow run kept for a node."""
         return self.database.read(lambda connection: sweeps.run_of(connection, node))
 
-    def durations(self, backbone_digest: str, kind: StepKind, *, limit: int = 100) -> tuple[float, ...]:
-        """Return seconds per trained token of past steps of a kind on a backbone, newest first."""
+    def durations(
+        self, backbone_digest: str, kind: StepKind, *, gpu: bool = False, limit: int = 100
+    ) -> tuple[float, ...]:
+        """Return seconds per trained row of past steps of a kind on a backbone, newest first.
+
+        Args:
+            backbone_digest: Of its weights.
+            kind: Of the steps.
+            gpu: Whether those that trained on a GPU are wanted; else those on a CPU.
+            limit: Most of them.
+        """
         return self.database.read(
             lambda connection: queries.durations(
-                connection, backbone_digest, _TABLE_OF_STEP[StepKind(kind)], limit
+                connection, backbone_digest, _TABLE_OF_STEP[StepKind(kind)], limit, gpu=gpu
             )
         )
 

@@ -34,13 +34,22 @@ def command(
     spec: SpecArgument,
     overrides: SetOption = None,
     steps: Annotated[bool, typer.Option("--steps", help="List every step with its state and key.")] = False,
+    measure: Annotated[
+        bool | None,
+        typer.Option(
+            "--measure/--no-measure",
+            help="Time a few training steps on this machine, once for each backbone, where no past step says how long "
+            "they take. Without either, on a GPU only.",
+            show_default=False,
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Show what a spec would train, what is done already, and what it costs: methods × targets, one screen.
 
     Nothing is trained, downloaded or written.
     """
-    planned = plan(spec, overrides or ())
+    planned = plan(spec, overrides or (), measure=measure, tell=note_wrapped)
     if json:
         emit_json(planned.to_json())
         return
@@ -147,7 +156,7 @@ def _matrix(planned: PlannedSweep) -> None:
         *(Head(names[target], right=True) for target in planned.targets),
         *([Head("other tasks", right=True)] if others else []),
         Head("trials", right=True),
-        *([Head(f"{_device(planned)} time left", right=True)] if timed else []),
+        *([Head(f"{_device(planned)} time", right=True, group=1)] if timed else []),
         Head("parameters", right=True, group=1),
         Head("% backbone", right=True, group=1),
         Head("all tasks", right=True, group=1),
@@ -190,10 +199,18 @@ def _device(planned: PlannedSweep) -> str:
 
 
 def _length(seconds: float) -> str:
-    """Return a length of time for a column: ``12 s``, ``4 min``, ``3.2 h``."""
+    """Return a length of time for a column: ``12 s``, ``4 min``, ``3.2 h``, ``41,000 h``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{_hours(seconds)} h"
+
+
+def _hours(seconds: float) -> str:
+    """Return hours; of many of them three figures, since no estimate knows more."""
+    hours = seconds / 3600
+    if hours < 100:
+        return f"{hours:.1f}"
+    return f"{float(f'{hours:.3g}'):,.0f}"
 
 
 def _device_time(planned: PlannedSweep) -> str:
@@ -202,9 +219,7 @@ def _device_time(planned: PlannedSweep) -> str:
     if not seconds:
         return ""
     name = _device(planned)
-    return (
-        f", {seconds / 3600:,.1f} {name}-hours" if seconds >= 5400 else f", {_length(seconds)} of {name} time"
-    )
+    return f", {_hours(seconds)} {name}-hours" if seconds >= 5400 else f", {_length(seconds)} of {name} time"
 
 
 def _percent(share: float | None) -> str | None:
@@ -250,10 +265,4 @@ def _count(value: int | None) -> str | None:
 
 def duration(seconds: float | None) -> str:
     """Return a time a person reads at a glance: ``about 4 min``."""
-    if seconds is None:
-        return "unknown"
-    if seconds < 90:
-        return f"about {seconds:.0f} s"
-    if seconds < 5400:
-        return f"about {seconds / 60:.0f} min"
-    return f"about {seconds / 3600:.1f} h"
+    return "unknown" if seconds is None else f"about {_length(seconds)}"

@@ -184,6 +184,7 @@ def _facts(
     check_metrics(task, definition)
     single = definition.problem_type in (ProblemType.REGRESSION, ProblemType.MULTIPLE_CHOICE)
     train, validation, test = split_counts(definition.splits, kept["rows"]) if kept else (None, None, None)
+    published = definition.published_rows
     return TaskFacts(
         task=task,
         problem_type=definition.problem_type,
@@ -194,6 +195,7 @@ def _facts(
         n_train=train,
         n_validation=validation,
         n_test=test,
+        published_train=split_counts(definition.splits, published)[0] if published else None,
         pending_reason=pending_reason,
         choices=max(2, len(definition.labels)) if definition.choices else 1,
         max_length=definition.max_length,

@@ -20,7 +20,7 @@ from adapterlab.records import BackboneFacts
 from adapterlab.registry.entry_points import adapter_method
 from adapterlab.spec.complaints import Complaint
 from adapterlab.spec.load import LoadedSpec, refused
-from adapterlab.spec.model import PoolAdapterSpec, PoolQuerySpec, PoolSpec, Spec
+from adapterlab.spec.model import PoolAdapterSpec, PoolQuerySpec, Spec
 
 if TYPE_CHECKING:
     from adapterlab.catalog.store import Catalog
@@ -111,7 +111,7 @@ def with_keys(spec: Spec, existing: Sequence[ExistingAdapter]) -> Spec:
     adapters = tuple(
         PoolAdapterSpec(source=f"{_CATALOG}{one.key}", task=one.task, name=one.name) for one in existing
     )
-    pool = PoolSpec(tasks=spec.pool.tasks, adapter=adapters, target=spec.pool.target)
+    pool = spec.pool.model_copy(update={"adapter": adapters, "query": None})
     return spec.model_copy(update={"pool": pool})
 
 

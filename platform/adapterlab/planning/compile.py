@@ -629,6 +629,8 @@ def _key(kind: StepKind, inputs: Mapping[str, Json]) -> str:
 
 
 def _rows(spec: Spec, facts: TaskFacts, epochs: int, *, few: bool = False) -> int | None:
-    if facts.n_train is None:
+    known = facts.published_train if facts.n_train is None else facts.n_train
+    if known is None:
         return None
-    return epochs * (run_rows(spec, facts, few=few).train or facts.n_train) * facts.choices
+    rows = run_rows(spec, replace(facts, n_train=known), few=few).train
+    return epochs * (rows or known) * facts.choices

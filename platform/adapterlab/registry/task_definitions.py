@@ -131,6 +131,9 @@ class TaskDefinition:
     """Whether one of a row's texts may be empty, as in QQP; all of them never."""
     overlaps: tuple[str, ...] = ()
     """Full names of tasks that share rows or texts with it: seeing one in training is seeing it."""
+    published_rows: tuple[int, ...] = ()
+    """Rows of the train split, and of the others that have rows of their own, as published: what plans reckon with
+    while the rows themselves are not at hand. In no key."""
     head: str = DEFAULT_HEAD
     """Name of the head plug-in that reads the backbone's states and has the task's loss."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
 
+from adapterlab.spec.model import Spec
 from adapterlab.spec.schema import json_schema, plain
 from adapterlab.spec.toml_text import toml
 
@@ -36,6 +37,8 @@ class Table:
     knobs: tuple[Knob, ...]
     many: bool = False
     """Whether there may be any number of it, ``[[path]]``."""
+    means_something: bool = False
+    """Whether its bare header says something: without it a spec is another one, as with ``[pool.query]``."""
 
     @property
     def header(self) -> str:
@@ -46,7 +49,25 @@ class Table:
 def tables() -> tuple[Table, ...]:
     """Return the tables of a spec in the order of the model."""
     schema = json_schema(plugins=False)
-    return tuple(_tables(schema, schema, "", required=True))
+    found = _tables(schema, schema, "", required=True)
+    return tuple(replace(one, means_something=_is_absent_by_default(one.path)) for one in found)
+
+
+def _is_absent_by_default(path: str) -> bool:
+    """Return whether a spec without a table has none, rather than one of defaults."""
+    model: Any = Spec
+    for name in path.split(".") if path else ():
+        field = model.model_fields[name]
+        if field.is_required():
+            model = field.annotation
+            continue
+        default = field.get_default(call_default_factory=True)
+        if default is None:
+            return True
+        model = type(default)
+        if not hasattr(model, "model_fields"):  # a list of tables
+            return False
+    return False
 
 
 def table_of(model: type[BaseModel], path: str) -> Table:

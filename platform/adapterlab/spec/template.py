@@ -44,14 +44,13 @@ def starter(
 
 
 def _table(table: Table, values: Mapping[str, Any]) -> Iterator[str]:
-    if table.many:
+    if table.many or (not values and (table.means_something or any(knob.required for knob in table.knobs))):
         yield from _sample(table)
         return
     # A header stays active, so that a key whose comment sign is taken away lands in its own table.
-    header_alone_is_invalid = not values and any(knob.required for knob in table.knobs)
     if table.path:
         yield from _comment(table.doc)
-        yield f"# {table.header}" if header_alone_is_invalid else table.header
+        yield table.header
     for knob in table.knobs:
         yield from _comment(knob.doc, indent="  ")
         yield _line(knob, values)
@@ -71,7 +70,7 @@ def _written(table: Table, several: Sequence[Mapping[str, Any]]) -> Iterator[str
 
 
 def _sample(table: Table) -> Iterator[str]:
-    """Show a table there may be any number of, and is none by default: a comment as a whole."""
+    """Show a table that a spec need not have, and whose header alone would be wrong or say something: a comment."""
     yield from _comment(table.doc)
     yield f"# {table.header}"
     for knob in table.knobs:

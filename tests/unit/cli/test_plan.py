@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from adapterlab.cli.main import main
+from adapterlab.cli.plan import duration
 
 TABLE = Path(__file__).parents[3] / "specs" / "scalearn" / "table2_glue.toml"
 
@@ -40,6 +41,31 @@ def test_a_papers_table_fits_one_screen(capsys, monkeypatch):
         "baselines: 304 to train",
     ):
         assert said in text, said
+
+
+def test_hours_are_stated_before_any_row_is_at_hand(capsys):
+    """The rows that train are published: 52 % of GLUE's are MNLI's."""
+    assert main(["plan", str(TABLE), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["pending"]
+    assert document["estimate_basis"] == "rough"
+    mnli = ["--set", 'targets.tasks=["glue/mnli"]', "--set", 'pool.tasks=["glue/mnli", "glue/rte"]']
+    assert main(["plan", str(TABLE), *mnli, "--json"]) == 0
+    assert 0 < json.loads(capsys.readouterr().out)["estimate_s"] < document["estimate_s"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (None, "unknown"),
+        (89, "about 89 s"),
+        (5399, "about 90 min"),
+        (7200, "about 2.0 h"),
+        (3600 * 40928.3, "about 40,900 h"),
+    ],
+)
+def test_a_time_has_no_more_figures_than_an_estimate_knows(seconds, said):
+    assert duration(seconds) == said
 
 
 def test_steps_are_listed_where_they_are_asked_for(capsys):

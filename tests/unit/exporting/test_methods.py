@@ -95,6 +95,7 @@ def test_bottlenecks_of_later_architectures_leave_for_adapterhub(
             "lora",
             "distilbert models have no adapters in AdapterHub or PEFT that are known here",
         ),
+        ("albert", "pfeiffer", "albert models have no adapters in AdapterHub or PEFT that are known here"),
     ],
 )
 def test_what_no_other_library_would_load_is_refused(

@@ -249,6 +249,16 @@ def test_a_tasks_own_length_counts_while_the_general_one_is_at_its_default():
     )
 
 
+def test_rows_that_are_not_at_hand_are_reckoned_as_published():
+    def of_cb(**told):
+        return _with_cb(128, content_digest=None, n_train=None, **told).of_kind(StepKind.SOURCE)[2]
+
+    step = of_cb(published_train=225)
+    assert step.key is None
+    assert step.train_rows == _with_cb(128, n_train=225).of_kind(StepKind.SOURCE)[2].train_rows
+    assert of_cb().train_rows is None
+
+
 def test_a_choice_has_one_output_and_each_is_a_row():
     plain, choices = _with_cb(128, n_train=100), _with_cb(128, n_train=100, n_labels=1, choices=3)
     one, other = (plan.of_kind(StepKind.SOURCE)[2] for plan in (plain, choices))

@@ -50,6 +50,16 @@ def _electra(draw):
 
 
 @st.composite
+def _albert(draw):
+    groups = draw(st.sampled_from([1, 2, 3]))
+    return {
+        "embedding_size": draw(st.sampled_from([6, 8])),
+        "num_hidden_groups": groups,
+        "num_hidden_layers": draw(st.integers(groups, 5)),
+    }
+
+
+@st.composite
 def _deberta(draw):
     positions = draw(st.booleans())
     own = {
@@ -84,6 +94,7 @@ OWN = {
     "electra": _electra(),
     "distilbert": st.just({}),
     "mpnet": st.fixed_dictionaries({"relative_attention_num_buckets": st.sampled_from([32, 35])}),
+    "albert": _albert(),
     "deberta-v2": _deberta(),
 }
 """Settings that only some architectures have."""
@@ -167,6 +178,7 @@ def small(architecture, **own):
     }  # fmt: skip
     special = {
         "electra": {"embedding_size": 6},
+        "albert": {"embedding_size": 6, "num_hidden_groups": 2, "num_hidden_layers": 3},
         "deberta-v2": {
             "relative_attention": True, "pos_att_type": "p2c|c2p", "position_biased_input": False,
             "norm_rel_ebd": "layer_norm", "position_buckets": 6, "max_relative_positions": -1,
@@ -219,11 +231,16 @@ def test_an_addition_at_a_site_is_an_addition_to_that_map(architecture, site):
     model = model_of(small(architecture))
     ours, rectangle = from_model(model), rows_of(3)
     hook = _LowRank(ours.shape.site(site), ours.shape.layers)
+    parts = [ours.config.layer_names(layer) for layer in range(ours.shape.layers)]
+    hook.pairs = [hook.pairs[parts.index(one)] for one in parts]  # layers with the same weights add the same
     plain = ours.forward(Pass((rectangle,)))
     got = ours.forward(Pass((rectangle,)), hook)
+    changed = []
     for layer, (b, a) in enumerate(hook.pairs):
-        name = getattr(ours.config.rules.layer.of(layer), LINEAR[site])
-        model.get_submodule(name).weight.data += b @ a
+        name = getattr(ours.config.layer_names(layer), LINEAR[site])
+        if name not in changed:
+            model.get_submodule(name).weight.data += b @ a
+        changed.append(name)
     assert not torch.allclose(plain, got)
     torch.testing.assert_close(got, answers_of(model, rectangle), rtol=0, atol=1e-10)
 
@@ -243,6 +260,14 @@ def test_gradients_of_every_tensor_are_as_in_transformers(architecture):
     for name, parameter in model.named_parameters():
         if name in weights:
             torch.testing.assert_close(weights[name].grad, parameter.grad, rtol=0, atol=1e-9)
+
+
+def test_weights_that_layers_share_are_held_once():
+    ours = from_model(model_of(small("albert", num_hidden_layers=6)))
+    for moved in (ours, ours.to(dtype=torch.float32, device="cpu"), ours.with_weights(ours.weights())):
+        blocks = moved._weights.blocks
+        assert len(blocks) == 6
+        assert [one is blocks[0] for one in blocks] == [True] * 3 + [False] * 3
 
 
 @pytest.mark.parametrize("own", [{}, {"share_att_key": True, "conv_kernel_size": 0}], ids=["v2", "v3"])
@@ -275,7 +300,8 @@ def test_weights_under_a_heads_prefix_are_found(architecture, auto, tmp_path):
 
 
 ENCODER_PREFIXES = {
-    "camembert": "roberta.", "electra": "electra.", "distilbert": "distilbert.", "mpnet": "mpnet.", "deberta-v2": "deberta.",
+    "camembert": "roberta.", "electra": "electra.", "distilbert": "distilbert.", "mpnet": "mpnet.", "albert": "albert.",
+    "deberta-v2": "deberta.",
 }  # fmt: skip
 
 
@@ -309,6 +335,10 @@ class TestDistilbert(_Contract):
 
 class TestMpnet(_Contract):
     config = small("mpnet")
+
+
+class TestAlbert(_Contract):
+    config = small("albert")
 
 
 class TestDeberta(_Contract):

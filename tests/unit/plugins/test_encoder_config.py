@@ -98,6 +98,7 @@ _TYPED = {
     "electra": {"model_type": "electra", "embedding_size": 8},
     "distilbert": {"model_type": "distilbert", "dim": 8, "n_heads": 2},
     "mpnet": {"model_type": "mpnet"},
+    "albert": {"model_type": "albert", "embedding_size": 8},
     "deberta-v2": {"model_type": "deberta-v2", "relative_attention": True},
 }
 REFUSED = [
@@ -129,6 +130,9 @@ REFUSED = [
             ("distilbert", {"activation": "laplace"}, "activation = 'laplace' is not supported"),
             ("distilbert", {"dropout": 1.5}, "dropout is 1.5"),
             ("mpnet", {"relative_attention_num_buckets": 16}, "expected at least 32"),
+            ("albert", {"inner_group_num": 2}, "albert with inner_group_num = 2 is not supported"),
+            ("albert", {"num_hidden_groups": 0}, "num_hidden_groups is 0"),
+            ("albert", {"num_hidden_groups": 3}, "num_hidden_groups = 3 of num_hidden_layers = 2"),
             (
                 "deberta-v2",
                 {"pos_att_type": "p2p|c2p"},

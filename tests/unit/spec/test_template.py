@@ -43,10 +43,17 @@ def test_commented_keys_taken_into_use_change_nothing() -> None:
     assert Spec.model_validate(tomllib.loads(used)) == Spec.model_validate(tomllib.loads(text))
 
 
+def test_what_is_not_chosen_is_as_if_it_were_not_there() -> None:
+    """A bare `[pool.query]` would ask the catalog for everything."""
+    assert Spec.model_validate(tomllib.loads(starter("mine", CHOSEN))) == Spec.model_validate(
+        {"name": "mine", **CHOSEN}
+    )
+
+
 def test_every_key_of_the_model_is_in_it() -> None:
     text = starter("mine", CHOSEN)
     for name in ("max_epochs", "lease_s", "workers_per_study", "warmup_ratio", "hidden_size", "uri"):
-        assert re.search(rf"^(# )?{name} = ", text, flags=re.MULTILINE), name
+        assert re.search(rf"^(# +)?{name} = ", text, flags=re.MULTILINE), name
 
 
 json_values = st.recursive(
