@@ -36,6 +36,7 @@ from adapterlab.planning.searches import (
     TrialRows,
     method_study,
     search_settings,
+    trained_epochs,
     trials_of_method,
 )
 from adapterlab.planning.starts import Earlier, starts_of
@@ -318,17 +319,17 @@ def _study_of(
     if step_id not in searches:
         task = facts.tasks[step_id.task]
         rows = run_rows(spec, task, few=few, draw=draw_of(spec, spec.search.seed) if few else None)
-        trials = trials_of_method(spec, recipe)
+        search = search_settings(spec, trials_of_method(spec, recipe))
         searches[step_id] = method_study(
-            spec,
             recipe,
             step_id,
             task_name=display_names(spec)[step_id.task],
             rows=TrialRows(
                 told=_told(rows, few=few),
                 inputs=_common(spec, facts, task.task, rows) if _known(facts, task.task) else None,
-                train_rows=_rows(spec, task, recipe.most_epochs * trials, few=few),
+                train_rows=_rows(spec, task, trained_epochs(recipe.most_epochs, search), few=few),
             ),
+            search=search,
             version=STEP_VERSIONS[StepKind.STUDY],
         )
     return searches[step_id]
@@ -406,7 +407,7 @@ def _study_step(
         needs=tuple(dict.fromkeys(step.id for step in (*trained.values(), *own.values()))),
         trainable_parameters=_combiner_parameters(adapter, facts.backbone.shape, study, len(pool)),
         head_parameters=_head_parameters(facts.backbone.shape, facts.tasks[target]),
-        train_rows=_rows(spec, facts.tasks[target], study.max_epochs * search.trials, few=True),
+        train_rows=_rows(spec, facts.tasks[target], trained_epochs(study.max_epochs, search), few=True),
     )
 
 

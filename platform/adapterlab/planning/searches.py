@@ -41,6 +41,9 @@ class SearchKeys:
         how: dict[str, Json] = {"sampler": search.sampler, "pruner": search.pruner, "seed": search.seed}
         if (pruning := pruning_identity(search.pruner, search.pruning)) is not None:
             how["pruning"] = {**pruning}
+        how |= {
+            name: count for name, count in (("seeds", search.seeds), ("folds", search.folds)) if count > 1
+        }
         if search.start:
             how["start"] = [{**one} for one in search.start]
         known["search"] = how if spaces is None else {"spaces": spaces, **how}
@@ -70,7 +73,16 @@ def search_settings(spec: Spec, trials: int, start: tuple[Mapping[str, Setting],
         start=start,
         # The first trial always begins, so that of one trial no time can take anything away.
         budget_minutes=search.budget_minutes if trials > 1 else None,
+        # Of one trial there is nothing to choose, so that it need not be judged well.
+        seeds=search.seeds_per_trial if trials > 1 else 1,
+        folds=search.folds if trials > 1 else 1,
     )
+
+
+def trained_epochs(max_epochs: int, search: SearchSettings) -> int:
+    """Return most epochs on all training rows that a study's trials have together, parts of them added up."""
+    whole = search.seeds if search.folds == 1 else search.seeds * (search.folds - 1)
+    return max_epochs * search.trials * whole
 
 
 def trials_of_method(spec: Spec, recipe: Recipe) -> int:
@@ -91,19 +103,18 @@ class TrialRows:
 
 
 def method_study(
-    spec: Spec, recipe: Recipe, step_id: StepId, *, task_name: str, rows: TrialRows, version: int
+    recipe: Recipe, step_id: StepId, *, task_name: str, rows: TrialRows, search: SearchSettings, version: int
 ) -> Step[StudyJob]:
     """Return the study that chooses what of a recipe is searched, on one task.
 
     Args:
-        spec: As runs on the task see it.
         recipe: One of the recipes it chooses for.
         step_id: The study's.
         task_name: What a person calls the task.
         rows: What the trials train on.
+        search: How it searches.
         version: Of the study step.
     """
-    search = search_settings(spec, trials_of_method(spec, recipe))
     keys = (
         None
         if rows.inputs is None

@@ -231,6 +231,15 @@ class SearchSettings:
     """Settings of the first trials; where the study chooses, with the combiner and its ``<combiner>.<dimension>``."""
     budget_minutes: float | None = None
     """Minutes by the clock after which no trial begins any more; ``None``: until all have."""
+    seeds: int = 1
+    """Seeds that each trial is trained with, from ``seed`` on."""
+    folds: int = 1
+    """Parts of the training rows, each of which validates one run of a trial; 1: the validation split does."""
+
+    @property
+    def runs(self) -> int:
+        """Training runs of one trial."""
+        return self.seeds * self.folds
 
 
 # -- jobs -----------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ from adapterlab.reporting.summary import (
     Search,
     Summary,
 )
+from adapterlab.search.separation import Separation, separation
 from adapterlab.search.spans import joined_spans
 from adapterlab.spec.model import BackboneSpec, Spec
 
@@ -138,8 +139,13 @@ class _Found:
             dict.fromkeys(study.id.task for study in self.combinations)
         )
         """Full names of the target tasks."""
-        self.spans = _spans(studies, [one.record for one in self.of_kind(StepKind.STUDY) if one.record])
+        self.separations = _separations(studies, self._complete_studies(), self.spec)
+        """How far the best trials of each complete study lie apart, by its key; empty where that is not known."""
+        self.spans = _spans(studies, self._complete_studies())
         """When the trials of each complete study were open, by its key; empty where that is not known."""
+
+    def _complete_studies(self) -> list[StudyRecord]:
+        return [one.record for one in self.of_kind(StepKind.STUDY) if one.record]
 
     def of_kind(self, kind: StepKind) -> list[_Step]:
         """Return steps in the order of the plan."""
@@ -177,12 +183,41 @@ class _Found:
         return tuple(one.run_id or self._catalog.run_id(f"{self._sweep}/{one.key}") for one in by_seed)
 
 
-def _spans(storage: str | None, studies: Sequence[StudyRecord]) -> dict[str, Sequence[tuple[float, float]]]:
-    """Return the spans of time in which each study had a trial open."""
+def _trials_of(studies: Sequence[StudyRecord]) -> dict[str, int]:
+    """Return how many trials count of each study in the storage."""
     counts: dict[str, int] = {}
     for one in studies:
         if one.study_name is not None:
             counts[one.study_name] = max(counts.get(one.study_name, 0), sum(one.trials.values()))
+    return counts
+
+
+def _separations(
+    storage: str | None, studies: Sequence[StudyRecord], spec: Mapping[str, Any]
+) -> dict[str, Separation]:
+    """Return how far the best trials of studies lie apart whose trials had several runs."""
+    search = spec.get("search", {})
+    seeds, folds = (search.get(name) or 1 for name in ("seeds_per_trial", "folds"))
+    if storage is None or seeds * folds < 2 or is_missing(storage):
+        return {}
+    from adapterlab.search.run_values import run_values
+
+    try:
+        found = run_values(storage, _trials_of(studies))
+    except AdapterlabError:
+        return {}  # as with their times
+    known: dict[str, Separation] = {}
+    for one in studies:
+        count = sum(one.trials.values())
+        values = {at: runs for at, runs in found.get(one.study_name or "", {}).items() if at < count}
+        if (apart := separation(values, folds)) is not None:
+            known[one.key] = apart
+    return known
+
+
+def _spans(storage: str | None, studies: Sequence[StudyRecord]) -> dict[str, Sequence[tuple[float, float]]]:
+    """Return the spans of time in which each study had a trial open."""
+    counts = _trials_of(studies)
     if storage is None or not counts or is_missing(storage):
         return {}
     from adapterlab.search.clocks import trial_spans
@@ -253,6 +288,7 @@ def _search_cost(found: _Found, step: _Step) -> dict[str, Any]:
         "search_clock_seconds": _clock(found.spans.get(step.key or "", ())),
         "search_trials": sum(study.trials.values()),
         "search_train_rows": study.train_rows,
+        "separation": found.separations.get(step.key or ""),
         "study_key": step.key,
     }
 

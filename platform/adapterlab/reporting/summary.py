@@ -14,6 +14,7 @@ from functools import cached_property
 from statistics import fmean, stdev
 from typing import Any
 
+from adapterlab.search.separation import Separation
 from adapterlab.search.spans import joined_spans
 
 OWN_ADAPTER = "own adapter"
@@ -75,6 +76,8 @@ class Cell:
     """Trials that chose the setting, whatever became of them; ``None`` where nothing was searched."""
     search_train_rows: int | None = None
     """Rows that these trials trained on together, each choice a row and each epoch anew."""
+    separation: Separation | None = None
+    """How far the best trials lie apart; ``None`` where a trial was one run, or its runs are not at hand."""
 
     @property
     def undefined(self) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ parameters for one target and for all of them (its Tables 4 and 7).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -97,6 +98,8 @@ def grids(
         majority: By target, what always answering the most frequent class gives; a row of its own, where known.
     """
     found = [scores(summary, digits=digits, majority=majority), costs(summary)]
+    if (apart := separations(summary)) is not None:
+        found.append(apart)
     if significance is not None:
         found.append(comparisons(significance, summary, digits=digits))
     if resampled is not None:
@@ -324,6 +327,34 @@ def _share(count: int | None, whole: int | None) -> str:
     share = 100 * count / whole
     decimals = 2 if share >= 0.1 or share == 0 else 4
     return f"{share:.{decimals}f}"
+
+
+def separations(summary: Summary) -> Grid | None:
+    """Return how far the best trials of searches lie apart in units of their runs' noise; ``None``: not known of any."""
+    if not any(cell.separation for cell in summary.cells):
+        return None
+    shown = short_names(summary.targets)
+    columns = (Column("method", is_number=False), *(Column(shown[target]) for target in summary.targets))
+    rows = tuple(
+        (Entry(row), *(_separation(cell) for cell in summary.row(row)))
+        for row in summary.combiners
+        if any(cell is not None and cell.separation for cell in summary.row(row))
+    )
+    note = (
+        "The best trial's value on validation less the next one's, in standard errors of that difference, paired over "
+        "runs of the same seed and fold (over folds corrected for their common rows). Below it: how many other trials "
+        "are within two standard errors of the best. Where most are, the choice among them is chance."
+    )
+    return Grid(f"{summary.sweep}: what searches could tell apart", columns, rows, (note,))
+
+
+def _separation(cell: Cell | None) -> Entry:
+    apart = None if cell is None else cell.separation
+    if apart is None:
+        return Entry(NOTHING)
+    errors = apart.in_errors
+    text = "equal" if errors is None else "no noise" if math.isinf(errors) else f"{errors:.1f} SE"
+    return Entry(text, note=f"{apart.alike} of {apart.trials - 1} alike")
 
 
 # -- significance -----------------------------------------------------------------------------------

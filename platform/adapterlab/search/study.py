@@ -114,6 +114,14 @@ class _Judges:
     """What the pruner has computed of them."""
     _complete: list[FrozenTrial] | None = None
 
+    @property
+    def best_trial(self) -> FrozenTrial:
+        complete = self.get_trials(states=(TrialState.COMPLETE,))
+        if not complete:
+            raise ValueError("no trial is complete")
+        sign = -1.0 if self.direction is optuna.study.StudyDirection.MAXIMIZE else 1.0
+        return min(complete, key=lambda trial: (sign * float(trial.value or 0.0), trial.number))
+
     def get_trials(
         self, deepcopy: bool = False, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:

@@ -90,6 +90,20 @@ class RunRecorder:
         values |= {vocabulary.PARAMETERS: float(parameters), vocabulary.SECONDS: result.seconds}
         self._run.metrics(values, step=0)
 
+    def several(
+        self, metric: str, validation: Mapping[str, float], *, seconds: float, parameters: int
+    ) -> None:
+        """Log what the runs of one trial came to.
+
+        Args:
+            metric: The task's leading metric.
+            validation: Means over runs of the kept epochs' metrics.
+            seconds: Computing of all of them.
+            parameters: Trained ones of one run, without the head.
+        """
+        values = {**scores(metric, validation, {}), vocabulary.PARAMETERS: float(parameters)}
+        self._run.metrics({**values, vocabulary.SECONDS: seconds}, step=0)
+
     def chosen(self, number: int, settings: Mapping[str, Setting], value: float, metric: str) -> None:
         """Log what a study decided for."""
         self._run.metrics({f"best/{metric}": value}, step=0)
@@ -315,6 +329,8 @@ class SweepTree:
             "adapter": job.adapter.method,
             **({"pool": ", ".join(member.name for member in job.pool)} if job.pool else {}),
             "trials": search.trials,
+            **({"seeds_per_trial": search.seeds} if search.seeds > 1 else {}),
+            **({"folds": search.folds} if search.folds > 1 else {}),
             **({} if search.budget_minutes is None else {"budget_minutes": search.budget_minutes}),
             "sampler": search.sampler,
             "pruner": search.pruner,

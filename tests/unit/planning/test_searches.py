@@ -149,3 +149,15 @@ def test_without_data_nothing_of_a_search_has_a_key():
     assert keys(plan)["study/glue/rte/lora"] is None
     assert keys(plan)["source/glue/rte/lora/seed=0"] is None
     assert keys(plan)["study/superglue/cb/lora"] is not None
+
+
+def test_several_runs_a_trial_are_another_search_that_trains_as_many_times():
+    base = plan_of(LORA)
+    several = plan_of(LORA, **{"search.seeds_per_trial": 2})
+    folded = plan_of(LORA, **{"search.folds": 5})
+    found = {plan.studies[0].job.search_key for plan in (base, several, folded)}
+    assert len(found) == 3
+    rows = [plan.studies[0].train_rows for plan in (base, several, folded)]
+    assert rows == [rows[0], 2 * rows[0], 4 * rows[0]], "each of five folds trains on four fifths"
+    one = plan_of({"method": "lora", "lr": {"choices": [1e-3]}}, **{"search.folds": 5}).studies[0]
+    assert (one.job.search.trials, one.job.search.runs) == (1, 1), "there is nothing to choose"
