@@ -123,7 +123,9 @@ def method_study(
     return Step(
         id=step_id,
         key=None if keys is None else keys.study,
-        title=f"{task_name} · {step_id.label}" + ("" if step_id.rows is None else f" · {step_id.rows} rows"),
+        title=" · ".join(
+            (task_name, str(step_id.label), *(() if step_id.rows is None else (f"{step_id.rows} rows",)), "search")
+        ),
         job=StudyJob(
             task=step_id.task,
             task_name=task_name,

@@ -3,6 +3,7 @@
     sweep
     ├── source · mnli · seed 0                          one a source adapter
     ├── rte · lora                                      one a baseline and target, when the sweep ends
+    ├── rte · lora · search                             one a study of a baseline, or of the pool's, with its trials
     └── rte · scalearn                                  one a study
         ├── rte · scalearn · lr 6e-3 · init 2 · …       one a trial
         └── rte · scalearn · final · seed 0             one a final run
@@ -341,9 +342,11 @@ class SweepTree:
             **{f"search.{name}": space_json(space) for name, space in job.spaces.items()},
         }
         name = names.study_name(job.task_name, job.label)
+        if job.method is not None:  # the row of that name is the baseline's
+            name = f"{name} · search"
         return self._start(
             _Node(self.node(key), self._sweep, "study", name, key),
-            params=self._common(facts, job.label, search.seed, job.rows),
+            params=self._common(facts, _method_of(job), search.seed, job.rows),
             settings=settings,
             facts=facts,
         )
@@ -379,7 +382,7 @@ class SweepTree:
     ) -> RunRecorder:
         """Open the run of one trial; ``new`` where nobody began it before."""
         name = names.trial_name(job.task_name, job.label, settings)
-        common = self._common(facts, job.label, job.search.seed, job.rows)
+        common = self._common(facts, _method_of(job), job.search.seed, job.rows)
         return self._start(
             _Node(f"{study.node}/trial/{number}", study.node, _TRIAL, name),
             params={**common, "trial": number, **settings},
@@ -462,6 +465,11 @@ class _Node:
     kind: str
     name: str
     step_key: str | None = None
+
+
+def _method_of(job: StudyJob) -> str:
+    """Return what a study's runs are compared as: its label; of a search of the pool's own training its method."""
+    return job.adapter.method if job.method is not None and job.label == POOL else job.label
 
 
 def _own(job: StudyJob, settings: Mapping[str, Setting]) -> dict[str, Any]:
