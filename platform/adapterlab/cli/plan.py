@@ -102,8 +102,11 @@ def _starts(planned: PlannedSweep) -> list[str]:
 
 
 def _alone(planned: PlannedSweep) -> list[str]:
-    """Return the names of baselines whose runs share no pass."""
-    return list(dict.fromkeys(step.job.label for step in planned.plan.sources if step.job.exclusive))
+    """Return the names of baselines and joint runs that share no pass."""
+    plan = planned.plan
+    alone = [step.job.label for step in plan.sources if step.job.exclusive]
+    alone += [step.job.label for step in plan.joints if step.job.exclusive]
+    return list(dict.fromkeys(alone))
 
 
 def _steps(planned: PlannedSweep) -> None:
@@ -235,6 +238,7 @@ def summary_line(planned: PlannedSweep) -> str:
     kinds: Mapping[str, Sequence[Step[Any]]] = {
         "sources": pool,
         "baselines": baselines,
+        "joint runs": planned.plan.joints,
         "studies": planned.plan.studies,
         "final runs": planned.plan.finals,
     }

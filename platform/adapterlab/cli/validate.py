@@ -85,10 +85,12 @@ def _summary(loaded: LoadedSpec) -> str:
     also = f"; {_count(searched, 'baseline study', 'baseline studies')}" if searched else ""
     if any(pool_recipe(spec, task).spaces for task in spec.pool.tasks):
         also += "; the pool's settings searched once a source"
+    joint = f"{_count(len(spec.joint.run), 'joint run')}, " if spec.joint.run else ""
     if not plans:
-        return f"{_count(sources, 'source')}, {_count(len(spec.baseline), 'baseline')}, no combiner{also}"
+        baselines = _count(len(spec.baseline), "baseline")
+        return f"{_count(sources, 'source')}, {joint}{baselines}, no combiner{also}"
     return (
-        f"{_count(sources, 'source')}, {_count(targets, 'target')} x {_count(len(plans), of)} = "
+        f"{_count(sources, 'source')}, {joint}{_count(targets, 'target')} x {_count(len(plans), of)} = "
         f"{_count(targets * len(plans), 'study', 'studies')} of {_count(trials, 'trial')}, "
         f"{_seeds(spec)} each{also}"
     )

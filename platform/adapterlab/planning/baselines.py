@@ -14,11 +14,13 @@ from pydantic import BaseModel
 
 from adapterlab.fingerprint import Json, digest_of
 from adapterlab.planning.combiners import train_settings
+from adapterlab.planning.joint import joint_recipes
 from adapterlab.planning.rows import few_shot_spec, own_seeds
 from adapterlab.planning.steps import AdapterRecipe, StepId
 from adapterlab.records import StepKind, TrainSettings
 from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import AdapterMethod
+from adapterlab.spec.joint import SINGLE
 from adapterlab.spec.model import BaselineSpec, Spec
 from adapterlab.spec.ranges import at_first, searched, settings_at, split_settings
 from adapterlab.spec.search_space import Dimension, bounds_of, first_of, space_json
@@ -104,10 +106,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class BaselineRow:
-    """One baseline on one target."""
+    """One baseline, or one joint run, on one target."""
 
     label: str
-    """The baseline's name."""
+    """Its name."""
     method: str
     target: str
     """Full name."""
@@ -139,7 +141,7 @@ def baseline_recipes(spec: Spec, baseline: BaselineSpec, target: str) -> tuple[R
 
 
 def baseline_rows(spec: Spec) -> tuple[BaselineRow, ...]:
-    """Return each baseline on each target, with its steps.
+    """Return each baseline on each target, with its steps, and after them what each target has of joint runs.
 
     A step that another trains as well, the pool or an earlier baseline, is the one it is there; so is a study.
     """
@@ -149,7 +151,7 @@ def baseline_rows(spec: Spec) -> tuple[BaselineRow, ...]:
     of_pool = [
         (task, one)
         for task in spec.targets.tasks
-        if task in spec.pool_for(task) or (few is None and task in pooled)
+        if SINGLE in spec.pool.trainings and (task in spec.pool_for(task) or (few is None and task in pooled))
         for one in ((pool_recipe(spec, task),) if few is None else few_shot_recipes(spec, task))
     ]
     ids = {(task, one.identity): one.step_id(task, pooled=True, rows=few) for task, one in of_pool}
@@ -168,6 +170,10 @@ def baseline_rows(spec: Spec) -> tuple[BaselineRow, ...]:
                 place = (target, first.search_identity)
                 study = studies.setdefault(place, first.study_id(target, pooled=False))
             rows.append(BaselineRow(first.label, first.method.name, target, steps, study))
+    for joint in joint_recipes(spec):
+        for target in (one for one in spec.targets.tasks if one in joint.tasks):
+            steps = {seed: joint.share_id(target, seed) for seed in joint.seeds}
+            rows.append(BaselineRow(joint.label, joint.method.name, target, steps))
     return tuple(rows)
 
 

@@ -1,6 +1,6 @@
 """A spec and what is known of its inputs become a plan of keyed steps.
 
-Pure: no disk, no network, no torch. What a key holds is written here and nowhere else:
+Pure: no disk, no network, no torch. What a key holds is written here:
 
     source    backbone, task content, preprocessing, adapter method + settings, training, seed; where some of it is
               searched: the study that chooses it, seed, and the rows where every seed has other ones
@@ -9,6 +9,8 @@ Pure: no disk, no network, no torch. What a key holds is written here and nowher
               the settings it starts from, trials, minutes if those are limited, seed; of "auto" all of that for every combiner it chooses among;
               of a method's search method and settings in place of pool and combiner
     transfer  study key, seed; its draw and its own source adapter where every seed has other rows
+
+and of joint runs in :mod:`adapterlab.planning.joint`.
 
 Where it ran, on how many lanes, under which name, is in no key.
 """
@@ -20,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from adapterlab.errors import UsageError
-from adapterlab.fingerprint import Json, digest_of, key_of
+from adapterlab.fingerprint import Json, digest_of
 from adapterlab.planning.baselines import (
     Recipe,
     baseline_recipes,
@@ -30,6 +32,15 @@ from adapterlab.planning.baselines import (
     pool_recipe,
 )
 from adapterlab.planning.combiners import identity_of, model_sources, models_of, recipes_of, trials_of
+from adapterlab.planning.joint import joint_steps, pooled_shares
+from adapterlab.planning.keys import (
+    STEP_VERSIONS,
+    common_inputs,
+    head_parameters,
+    is_known,
+    step_key,
+    told_rows,
+)
 from adapterlab.planning.rows import draw_of, few_shot_spec, run_rows
 from adapterlab.planning.searches import (
     SearchKeys,
@@ -45,30 +56,27 @@ from adapterlab.planning.steps import (
     ExistingAdapter,
     FinalJob,
     Job,
+    JointJob,
     PoolMember,
     RunRows,
+    ShareJob,
     SourceJob,
     Step,
     StepId,
     StudyJob,
+    Trained,
     is_final,
+    is_joint,
+    is_share,
     is_source,
     is_study,
 )
-from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, StepKind, TaskFacts, row_length
+from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, StepKind, TaskFacts
 from adapterlab.registry import entry_points
+from adapterlab.spec.joint import SINGLE
 from adapterlab.spec.model import Spec
 from adapterlab.spec.search_space import SOURCE_HEAD, bounds_of
 from adapterlab.spec.studies import StudyPlan, study_plans
-
-STEP_VERSIONS: Mapping[StepKind, int] = {StepKind.SOURCE: 3, StepKind.STUDY: 4, StepKind.TRANSFER: 2}
-"""Raise a kind's version when the code that does it gives other results; old results stay usable
-under their own keys.
-
-All three went up by one when what dropout draws became a matter of seed, step, site and position
-(`docs/decisions/0010`); studies before that when TPE and the pruner came to see whole rounds of trials
-(`docs/decisions/0009`)."""
-PREPROCESSING_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -97,7 +105,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Plan:
-    """All steps of a sweep, each before those that read its result."""
+    """All steps of a sweep, each after those it needs."""
 
     name: str
     """Name of the sweep."""
@@ -116,6 +124,20 @@ class Plan:
     def sources(self) -> tuple[Step[SourceJob], ...]:
         """The steps that train source adapters, in order."""
         return tuple(step for step in self.steps if is_source(step))
+
+    @property
+    def joints(self) -> tuple[Step[JointJob], ...]:
+        """The joint runs, in order."""
+        return tuple(step for step in self.steps if is_joint(step))
+
+    @property
+    def shares(self) -> tuple[Step[ShareJob], ...]:
+        """What tasks have of joint runs, in order; done with those."""
+        return tuple(step for step in self.steps if is_share(step))
+
+    def shares_of(self, run: StepId) -> tuple[Step[ShareJob], ...]:
+        """Return the shares of a joint run, in the order of its tasks."""
+        return tuple(step for step in self.shares if step.job.joint == run)
 
     @property
     def studies(self) -> tuple[Step[StudyJob], ...]:
@@ -168,9 +190,15 @@ def compile_plan(spec: Spec, facts: Facts) -> Plan:
     for step in [*_baseline_steps(spec, facts, names, steps, searches)]:
         steps += [searches[one] for one in step.needs if searches[one] not in steps]
         steps.append(step)
+    steps += joint_steps(spec, facts, names)
+    pools: dict[str | None, Mapping[str, Step[Trained]]] = {None: sources}
+    for training in spec.pool.trainings:
+        if training != SINGLE:
+            pools[training] = pooled_shares(spec, steps, training)
     for target in spec.targets.tasks:
         for wanted in studies[target]:
-            study = _study_step(spec, facts, target, wanted, names, sources, own.get(target, {}))
+            pool = pools[wanted.joint]
+            study = _study_step(spec, facts, target, wanted, names, pool, own.get(target, {}))
             steps.append(study)
             rows = _rows(spec, facts.tasks[target], wanted.max_epochs, few=True)
             steps += [
@@ -203,6 +231,8 @@ def _pool_steps(
     spec: Spec, facts: Facts, names: Mapping[str, str], searches: dict[StepId, Step[StudyJob]]
 ) -> dict[str, Step[SourceJob]]:
     """Return the steps of source tasks some target reads with all their rows, in the order listed."""
+    if SINGLE not in spec.pool.trainings:
+        return {}
     few = spec.data.few_shot is not None
     needed = {
         task
@@ -271,7 +301,7 @@ def _source_step(
         parameters = recipe.method.trainable_parameters(recipe.settings, shape)
     return Step(
         id=step_id,
-        key=_source_key(spec, facts, recipe, task.task, rows, study) if _known(facts, task.task) else None,
+        key=_source_key(spec, facts, recipe, task.task, rows, study) if is_known(facts, task.task) else None,
         title=title,
         job=SourceJob(
             task=task.task,
@@ -281,13 +311,13 @@ def _source_step(
             adapter=recipe.adapter,
             training=recipe.training,
             seed=recipe.seed,
-            rows=_told(rows, few=few),
+            rows=told_rows(rows, few=few),
             searched=study is not None,
             study=None if study is None else study.key,
         ),
         needs=() if study is None else (study.id,),
         trainable_parameters=parameters,
-        head_parameters=_head_parameters(shape, task),
+        head_parameters=head_parameters(shape, task),
         train_rows=_rows(spec, task, recipe.most_epochs, few=few),
     )
 
@@ -296,12 +326,12 @@ def _source_key(
     spec: Spec, facts: Facts, recipe: Recipe, task: str, rows: RunRows, study: Step[StudyJob] | None
 ) -> str | None:
     if study is None:
-        inputs = {**_common(spec, facts, task, rows), **recipe.trained()}
-        return _key(StepKind.SOURCE, {**inputs, "seed": recipe.seed})
+        inputs = {**common_inputs(spec, facts, task, rows), **recipe.trained()}
+        return step_key(StepKind.SOURCE, {**inputs, "seed": recipe.seed})
     if study.key is None:
         return None
     chosen: dict[str, Json] = {"study": study.key, "seed": recipe.seed}
-    return _key(StepKind.SOURCE, chosen if rows.draw is None else {**chosen, "rows": rows.identity()})
+    return step_key(StepKind.SOURCE, chosen if rows.draw is None else {**chosen, "rows": rows.identity()})
 
 
 def _study_of(
@@ -325,8 +355,8 @@ def _study_of(
             step_id,
             task_name=display_names(spec)[step_id.task],
             rows=TrialRows(
-                told=_told(rows, few=few),
-                inputs=_common(spec, facts, task.task, rows) if _known(facts, task.task) else None,
+                told=told_rows(rows, few=few),
+                inputs=common_inputs(spec, facts, task.task, rows) if is_known(facts, task.task) else None,
                 train_rows=_rows(spec, task, trained_epochs(recipe.most_epochs, search), few=few),
             ),
             search=search,
@@ -366,22 +396,24 @@ def _study_step(
     target: str,
     study: StudyPlan,
     names: Mapping[str, str],
-    sources: Mapping[str, Step[SourceJob]],
+    sources: Mapping[str, Step[Trained]],
     own: Mapping[int, Step[SourceJob]],
 ) -> Step[StudyJob]:
     mine = next(iter(own.values()), None)  # the study's own, of its seed
     tasks, existing = _chosen_of(spec, facts, target, study.sources)
-    trained = {task: mine if mine and task == target else sources[task] for task in tasks}
+    trained: dict[str, Step[Trained]] = {
+        task: mine if mine and task == target else sources[task] for task in tasks
+    }
     pool, adapter = _pool_of(spec, facts, target, trained, existing)
-    _check_combiners(study, target, pool, facts, [step.job.adapter for step in trained.values()])
+    _check_combiners(study, target, pool, facts, _recipes(trained))
     rows = run_rows(spec, facts.tasks[target], few=True, draw=draw_of(spec, spec.search.seed))
     start = starts_of(spec, target, study, facts.earlier)
     search = search_settings(spec, trials_of(spec, study), start)
     keys = None
     identity = identity_of(study, facts.models)
-    if _known(facts, target) and all(one.key for one in pool) and identity is not None:
+    if is_known(facts, target) and all(one.key for one in pool) and identity is not None:
         inputs: dict[str, Json] = {
-            **_common(spec, facts, target, rows),
+            **common_inputs(spec, facts, target, rows),
             "pool": [one.key for one in pool],
             **identity,
         }
@@ -400,13 +432,15 @@ def _study_step(
             adapter=adapter,
             search=search,
             search_key=None if keys is None else keys.search,
-            rows=_told(rows, few=spec.data.few_shot is not None),
-            searched_pool=any(step.job.searched for step in trained.values()),
+            rows=told_rows(rows, few=spec.data.few_shot is not None),
+            searched_pool=any(
+                step.job.searched for step in trained.values() if isinstance(step.job, SourceJob)
+            ),
         ),
         # the other seeds' adapters too, which the final runs read
         needs=tuple(dict.fromkeys(step.id for step in (*trained.values(), *own.values()))),
         trainable_parameters=_combiner_parameters(adapter, facts.backbone.shape, study, len(pool)),
-        head_parameters=_head_parameters(facts.backbone.shape, facts.tasks[target]),
+        head_parameters=head_parameters(facts.backbone.shape, facts.tasks[target]),
         train_rows=_rows(spec, facts.tasks[target], trained_epochs(study.max_epochs, search), few=True),
     )
 
@@ -439,7 +473,7 @@ def _pool_of(
     spec: Spec,
     facts: Facts,
     target: str,
-    trained: Mapping[str, Step[SourceJob]],
+    trained: Mapping[str, Step[Trained]],
     existing: Sequence[ExistingAdapter],
 ) -> tuple[tuple[PoolMember, ...], AdapterRecipe]:
     """Return a target's pool in coefficient order, and what its adapters are.
@@ -465,10 +499,15 @@ def _pool_of(
             remedy='Add adapters of other tasks, or set pool.target = "include".',
         )
     recipes = [
-        *(step.job.adapter for step in trained.values()),
+        *_recipes(trained),
         *(one.adapter for one in existing if one.adapter is not None),
     ]
     return (*others, *own), pooled_recipe(recipes) if recipes else _usual_recipe(spec)
+
+
+def _recipes(trained: Mapping[str, Step[Trained]]) -> list[AdapterRecipe]:
+    """Return what the adapters are that a pool takes from steps; a joint run whose tasks have none is no pool's."""
+    return [step.job.adapter for step in trained.values() if step.job.adapter is not None]
 
 
 def _member(one: ExistingAdapter, facts: Facts, names: Mapping[str, str]) -> PoolMember:
@@ -586,7 +625,7 @@ def _transfer_step(
         job = FinalJob(study.id, seed, rows, pool)
     return Step(
         id=replace(study.id, kind=StepKind.TRANSFER, seed=seed),
-        key=None if study.key is None else _key(StepKind.TRANSFER, identity),
+        key=None if study.key is None else step_key(StepKind.TRANSFER, identity),
         title=f"{study.title} · final · seed {seed}",
         job=job,
         needs=(study.id,),
@@ -594,39 +633,6 @@ def _transfer_step(
         head_parameters=study.head_parameters,
         train_rows=train_rows,
     )
-
-
-def _head_parameters(shape: BackboneShape | None, task: TaskFacts) -> int | None:
-    if not task.n_labels:
-        return None
-    # Asked here, so that a head that cannot answer is no worker's to find out.
-    head = entry_points.head_for(task.head, task.problem_type, task.n_labels, task=task.task)
-    return None if shape is None else head.parameters(shape.hidden_size, task.n_labels)
-
-
-def _told(rows: RunRows, *, few: bool) -> RunRows | None:
-    """Return what a worker is told of a run's rows; nothing where they are the sweep's own."""
-    return rows if few or rows.validation is not None else None
-
-
-def _common(spec: Spec, facts: Facts, task: str, rows: RunRows) -> dict[str, Json]:
-    return {
-        "backbone": {**facts.backbone.identity(), "precision": spec.backbone.precision},
-        "task": facts.tasks[task].identity(),
-        "preprocessing": {
-            "version": PREPROCESSING_VERSION,
-            "max_length": row_length(spec.data.max_length, facts.tasks[task].max_length),
-            **rows.identity(),
-        },
-    }
-
-
-def _known(facts: Facts, task: str) -> bool:
-    return facts.backbone.resolved and facts.tasks[task].content_digest is not None
-
-
-def _key(kind: StepKind, inputs: Mapping[str, Json]) -> str:
-    return key_of(str(kind), STEP_VERSIONS[kind], inputs)
 
 
 def _rows(spec: Spec, facts: TaskFacts, epochs: int, *, few: bool = False) -> int | None:

@@ -10,7 +10,7 @@ from adapterlab.records import BackboneShape, StepKind
 
 _TOKENS_A_ROW = 40
 """Typical row of a GLUE task in tokens, or half the cut where that is less; used only without past runs."""
-EARLY_STOP = {StepKind.SOURCE: 1.0, StepKind.STUDY: 0.6, StepKind.TRANSFER: 0.6}
+EARLY_STOP = {StepKind.JOINT: 1.0, StepKind.SOURCE: 1.0, StepKind.STUDY: 0.6, StepKind.TRANSFER: 0.6}
 """The part of its rows a step trains on before it stops: pruned trials and patience save about the rest."""
 _FLOPS_PER_S = {"cpu": 4e10, "gpu": 4e13}
 """What one core, or one card, does of this work in fp32; deliberately on the low side."""
@@ -63,6 +63,9 @@ def estimate(
     for step in steps:
         if step.train_rows is None or shape is None:
             return Estimate(None, "a task or the backbone is not at hand yet")
+        if not step.train_rows:  # done with another step
+            by_step[step.id] = 0.0
+            continue
         rate = seconds_per_row(step)
         if rate is None:
             timed = device_speed(tokens)

@@ -124,7 +124,12 @@ def method_study(
         id=step_id,
         key=None if keys is None else keys.study,
         title=" · ".join(
-            (task_name, str(step_id.label), *(() if step_id.rows is None else (f"{step_id.rows} rows",)), "search")
+            (
+                task_name,
+                str(step_id.label),
+                *(() if step_id.rows is None else (f"{step_id.rows} rows",)),
+                "search",
+            )
         ),
         job=StudyJob(
             task=step_id.task,

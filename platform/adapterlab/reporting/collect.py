@@ -14,6 +14,7 @@ from adapterlab.backbones.parameters import backbone_parameters
 from adapterlab.catalog.presence import is_missing
 from adapterlab.catalog.records import (
     AdapterRecord,
+    JointRecord,
     StepStatus,
     StudyRecord,
     SweepRecord,
@@ -55,7 +56,12 @@ def summarise(catalog: Catalog, sweep: SweepRecord, *, cache: Path, studies: str
     of_targets, of_methods = found.combinations, found.method_searches
     cells = [*_baselines(found), *(_combined(found, step) for step in of_targets)]
     layers = tuple(one for step in of_targets for one in _layers(catalog, found, step))
-    records = {step.key: step.record for step in found.steps if step.key and step.record is not None}
+    # What tasks have of a joint run says of it what a table does; its seconds are divided among them.
+    records = {
+        step.key: step.record
+        for step in found.steps
+        if step.key and step.record is not None and not isinstance(step.record, JointRecord)
+    }
     return Summary(
         sweep=sweep.name,
         key=sweep.key,
@@ -113,6 +119,7 @@ class _Found:
         keys = [step.key for step in sweep.steps if step.key is not None]
         statuses = catalog.status(keys)
         finders = {
+            StepKind.JOINT: catalog.find_joint,
             StepKind.SOURCE: catalog.find_adapter,
             StepKind.STUDY: catalog.find_study,
             StepKind.TRANSFER: catalog.find_transfer,
@@ -326,7 +333,7 @@ def _clock(spans: Sequence[tuple[float, float]]) -> float | None:
 
 
 def _baselines(found: _Found) -> Iterable[Cell]:
-    """Return one cell a target and baseline; of a sweep without any, the targets' own source adapters."""
+    """Return one cell a target and baseline or joint run; of a sweep without any, the targets' own source adapters."""
     declared = _declared_baselines(found.spec_text)
     sources = found.of_kind(StepKind.SOURCE)
     steps = {step.id: step for step in sources}
@@ -388,6 +395,7 @@ def baseline_cell(name: str, task: str, adapters: Sequence[AdapterRecord], gaps:
         head_parameters=_greatest(one.head_parameters for one in runs),
         gaps=tuple(gaps),
         keys=tuple(one.key for one in runs),
+        is_joint=any("joint" in one.settings for one in runs),
     )
 
 

@@ -78,6 +78,8 @@ class Cell:
     """Rows that these trials trained on together, each choice a row and each epoch anew."""
     separation: Separation | None = None
     """How far the best trials lie apart; ``None`` where a trial was one run, or its runs are not at hand."""
+    is_joint: bool = False
+    """Whether the row's parameters are those of one model, which all its targets train together."""
 
     @property
     def undefined(self) -> tuple[int, ...]:

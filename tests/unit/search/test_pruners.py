@@ -134,7 +134,9 @@ def test_a_trial_that_nobody_is_compared_with_waits_for_no_round(sqlite_url, pru
 @given(runs=st.lists(st.lists(st.integers(0, 9).map(float), min_size=6, max_size=6), min_size=1, max_size=6))
 def test_wilcoxon_stops_a_trial_where_optunas_would(runs):
     *before, last = runs
-    seen = [create_trial(value=sum(one) / 6, intermediate_values=dict(enumerate(one, start=1))) for one in before]
+    seen = [
+        create_trial(value=sum(one) / 6, intermediate_values=dict(enumerate(one, start=1))) for one in before
+    ]
     study = optuna.create_study(direction="maximize")
     study.add_trials(seen)
     with warnings.catch_warnings():
