@@ -148,6 +148,41 @@ def test_large_tasks_have_fewer_seeds_and_record_fewer_epochs():
     assert sources["source · cb · seed 0"] == 30
 
 
+@pytest.mark.parametrize(
+    ("name", "alone", "layers"),
+    [("table12_both", "table2_glue", 12), ("table13_both_large", "table9_glue_large", 24)],
+)
+def test_both_benchmarks_are_one_table_whose_rows_of_one_task_are_those_of_the_others(name, alone, layers):
+    planned = plan(SPECS / f"scalearn/{name}.toml").plan
+    targets = {step.job.task for step in planned.studies}
+    assert len(targets) == 15
+    assert "glue/rte" in targets
+    assert "superglue/rte" not in targets
+    assert {len(step.job.pool) for step in planned.studies} == {15}
+    assert planned.facts.backbone.shape.layers == layers
+
+    def sources(steps):
+        return {str(step.id): step.job for step in steps}
+
+    of_glue = sources(plan(SPECS / f"scalearn/{alone}.toml").plan.sources)
+    assert of_glue.items() <= sources(planned.sources).items()
+
+
+def test_probes_have_five_seeds_four_sources_and_pairs_with_mnli():
+    one = plan(SPECS / "scalearn/probing_one_source.toml").plan
+    alone = [dict(step.job.settings["weights"]) for step in one.studies if step.job.task == "glue/mnli"]
+    assert {source for weights in alone for source in weights} == {
+        "superglue/cb", "superglue/copa", "glue/rte", "glue/mrpc",
+    }  # fmt: skip
+    assert {len(weights) for weights in alone} == {1}
+    assert len(alone) == 4 * 7
+    assert len({step.job.task for step in one.studies}) == 15
+    pairs = plan(SPECS / "scalearn/probing_two_sources.toml").plan
+    assert {tuple(step.job.settings["weights"]) for step in pairs.studies} == {("target", "glue/mnli")}
+    for planned in (one, pairs):
+        assert {step.job.seed for step in planned.of_kind(StepKind.TRANSFER)} == {0, 1, 2, 3, 4}
+
+
 def test_fusion_stops_early_and_scalearn_does_not():
     studies = plan(SPECS / "scalearn/table2_glue.toml").plan.of_kind(StepKind.STUDY)
     of_rte = {step.job.label: step.job for step in studies if step.job.task == "glue/rte"}

@@ -443,6 +443,7 @@ class Catalog(ReadableCatalog):
         Raises:
             CorruptBlobError: They are damaged or missing. The file was moved to ``quarantine/`` and
                 the records marked ``corrupt``: their steps count as not done.
+            ConflictError: The store holds no weights at all; nothing was marked.
         """
         digest = blob if isinstance(blob, str) else blob.blob
         return integrity.read_or_set_aside(self.database, self.blobs, digest)

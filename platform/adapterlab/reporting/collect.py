@@ -142,6 +142,9 @@ class _Found:
             )
             for step in sweep.steps
         ]
+        self._parameters = {
+            key: one.n_parameters for key, one in records.items() if isinstance(one, AdapterRecord)
+        }
         self.targets: tuple[str, ...] = named or tuple(
             dict.fromkeys(study.id.task for study in self.combinations)
         )
@@ -153,6 +156,16 @@ class _Found:
 
     def _complete_studies(self) -> list[StudyRecord]:
         return [one.record for one in self.of_kind(StepKind.STUDY) if one.record]
+
+    @property
+    def few_shot(self) -> int | None:
+        """Rows that each target trains on, as the spec says; ``None``: all."""
+        rows = self.spec.get("data", {}).get("few_shot")
+        return rows if isinstance(rows, int) else None
+
+    def sources(self, study: StudyRecord) -> dict[str, int | None]:
+        """Return the trained parameters of the adapters that a study combines, by key; ``None`` where not known."""
+        return {one.key: self._parameters.get(one.key) for one in study.pool}
 
     def of_kind(self, kind: StepKind) -> list[_Step]:
         """Return steps in the order of the plan."""
@@ -324,8 +337,20 @@ def _combined(found: _Found, step: _Step) -> Cell:
         gaps=tuple(gaps),
         keys=tuple(one.key for one in runs),
         run_ids=found.run_ids(runs),
+        method=str(step.id.label),
+        few_shot=found.few_shot,
+        coordinates={} if study is None else _coordinates(study),
+        sources={} if study is None else found.sources(study),
         **{"settings": {}, **_search_cost(found, step)},
     )
+
+
+def _coordinates(study: StudyRecord) -> Mapping[str, float]:
+    try:
+        plugin = combiner(study.combiner)
+        return plugin.coordinates(plugin.settings.model_validate(study.settings))
+    except (AdapterlabError, ValueError):
+        return {}  # a plug-in that is gone, or settings of another version
 
 
 def _clock(spans: Sequence[tuple[float, float]]) -> float | None:
@@ -365,6 +390,8 @@ def _baseline(found: _Found, name: str, task: str, steps: Sequence[_Step]) -> Ce
         baseline_cell(name, task, adapters, gaps),
         is_own_adapter=any(step.id.label is None for step in steps),
         run_ids=found.run_ids(adapters),
+        method=name,
+        few_shot=found.few_shot,
         **({} if chooser is None else _search_cost(found, chooser)),
     )
 

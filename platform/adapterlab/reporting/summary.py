@@ -80,6 +80,19 @@ class Cell:
     """How far the best trials lie apart; ``None`` where a trial was one run, or its runs are not at hand."""
     is_joint: bool = False
     """Whether the row's parameters are those of one model, which all its targets train together."""
+    method: str = ""
+    """The row without what sets it apart along a dimension of the spec, or among several sweeps; empty: as the row."""
+    few_shot: int | None = None
+    """Rows of the target that it trained on; ``None``: all there are."""
+    coordinates: Mapping[str, float] = field(default_factory=dict)
+    """Where it lies on the axes of its combiner's grid, by axis: a task, or ``"target"``; empty: it is of no grid."""
+    sources: Mapping[str, int | None] = field(default_factory=dict)
+    """Trained parameters of each adapter that it combines, by the adapter's key; empty for a baseline."""
+
+    @property
+    def series(self) -> str:
+        """The row without what sets it apart along a dimension."""
+        return self.method or self.combiner
 
     @property
     def undefined(self) -> tuple[int, ...]:

@@ -73,6 +73,8 @@ class Context:
     """What machines of a cluster take from the blob store; ``None``: workers see the driver's own files."""
     patience_s: float = 0.0
     """How long a server may be away before work is given up, in seconds."""
+    max_device_s: float | None = None
+    """Device-seconds that the sweep may take, over all its submits; ``None``: as many as it needs."""
 
     def catalog(self, patience: Patience = NO_PATIENCE) -> Catalog:
         """Open the catalog; its schema is already there."""

@@ -14,7 +14,7 @@ from adapterlab.records import StepKind
 from specs import facts, spec
 
 ids = st.builds(
-    StepId,
+    lambda kind, task, *rest: StepId(kind, "" if kind is StepKind.JOINT else task, *rest),
     st.sampled_from(StepKind),
     st.from_regex(r"[a-z0-9_]{1,9}/[a-z0-9_]{1,9}", fullmatch=True),
     st.none() | st.text(min_size=1, max_size=12).filter(lambda text: text.isprintable()),
