@@ -50,7 +50,7 @@ from adapterlab.planning.searches import (
     trained_epochs,
     trials_of_method,
 )
-from adapterlab.planning.starts import Earlier, starts_of
+from adapterlab.planning.starts import Earlier, starts_of, starts_of_method
 from adapterlab.planning.steps import (
     AdapterRecipe,
     ExistingAdapter,
@@ -349,7 +349,8 @@ def _study_of(
     if step_id not in searches:
         task = facts.tasks[step_id.task]
         rows = run_rows(spec, task, few=few, draw=draw_of(spec, spec.search.seed) if few else None)
-        search = search_settings(spec, trials_of_method(spec, recipe))
+        start = starts_of_method(spec, step_id.task, recipe.method.name, recipe.spaces, facts.earlier)
+        search = search_settings(spec, trials_of_method(spec, recipe), start)
         searches[step_id] = method_study(
             recipe,
             step_id,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from adapterlab.fingerprint import Json, key_of
-from adapterlab.planning.baselines import Recipe
+from adapterlab.planning.baselines import Recipe, baseline_recipes, pool_recipe
 from adapterlab.planning.steps import MethodRecipe, RunRows, SearchSettings, Step, StepId, StudyJob
 from adapterlab.records import StepKind
 from adapterlab.spec.model import Spec
@@ -83,6 +83,17 @@ def trained_epochs(max_epochs: int, search: SearchSettings) -> int:
     """Return most epochs on all training rows that a study's trials have together, parts of them added up."""
     whole = search.seeds if search.folds == 1 else search.seeds * (search.folds - 1)
     return max_epochs * search.trials * whole
+
+
+def searched_recipes(spec: Spec) -> list[tuple[str, Recipe]]:
+    """Return what is searched beside combiners: each task with a recipe, sources of the pool before baselines."""
+    found = [(task, pool_recipe(spec, task)) for task in spec.pool.tasks]
+    found += [
+        (target, baseline_recipes(spec, baseline, target)[0])
+        for baseline in spec.baseline
+        for target in spec.targets.tasks
+    ]
+    return [(task, recipe) for task, recipe in found if recipe.spaces]
 
 
 def trials_of_method(spec: Spec, recipe: Recipe) -> int:
