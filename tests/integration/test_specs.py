@@ -133,6 +133,10 @@ def test_a_plan_of_glue_shows_the_paper_s_counts(name):
     assert counts["adapterfusion"] == (21_252_096, 170_016_768)
     assert counts["source adapters"] == (894_528, 7_156_224)
     assert counts["propetl"][0] == 959_280
+    joint = {"full_ft_m": 124_055_040, "adapter_m": 894_528, "propetl_m": 1_549_104}
+    joint |= {"hyperformer": 59_420_544, "hyperformer_pp": 5_095_024}
+    for row, count in joint.items():  # one model for all tasks
+        assert counts[row] == (count, count)
     assert counts["compacter"] == (29_440, 235_520)
     assert counts["lora"][0] == 1_179_648
     assert counts["ia3"][0] == 55_296
@@ -208,8 +212,8 @@ def test_few_rows_train_a_thousand_steps(tmp_path):
 @pytest.mark.parametrize(
     ("name", "method"), [("scalearn/table2_glue", "hyperformer"), ("adapterfusion/table1_bert", "mt_a")]
 )
-def test_a_row_of_joint_training_is_refused_with_the_reason(name, method):
-    with pytest.raises(SpecError, match="which a sweep does not do yet"):
+def test_a_joint_method_among_the_baselines_is_told_where_it_belongs(name, method):
+    with pytest.raises(SpecError, match=r"write it as \[\[joint.run\]\]"):
         load_spec(SPECS / f"{name}.toml", [f'baseline=[{{ method = "{method}" }}]'])
 
 
@@ -227,7 +231,8 @@ def test_a_row_of_joint_training_is_refused_with_the_reason(name, method):
 def test_a_small_line_runs(name, tmp_path, package_backbone):
     words = _small(name)
     words[2] = str(Path(SPECS, f"{name}.toml"))
-    words += ["--set", 'targets.tasks=["synthetic/reviews"]']
+    if not load_spec(words[2], overrides(words)).spec.joint.run:
+        words += ["--set", 'targets.tasks=["synthetic/reviews"]']
     done = platform(tmp_path / "home", *words[1:], "--set", "cluster.workers=1", timeout_s=500)
     assert done.returncode == 0, done.stderr
     named = f"{name.replace('/', '_')}-small"

@@ -22,7 +22,7 @@ from adapterlab.planning.steps import FinalJob, JointJob, ShareJob, SourceJob, S
 from adapterlab.provenance import VERSION
 from adapterlab.worker.shipment import Shipment
 
-JobT = TypeVar("JobT", JointJob, ShareJob, SourceJob, StudyJob, FinalJob)
+JobT = TypeVar("JobT", JointJob, SourceJob, StudyJob, FinalJob)
 T = TypeVar("T")
 
 
@@ -109,6 +109,16 @@ class SourcesOrder:
 
 
 @dataclass(frozen=True)
+class Share:
+    """What one task has of a joint run, to be kept with it."""
+
+    job: ShareJob
+    key: str
+    claim: Claim | None
+    """``None`` where it is complete already, so that it stays as it is."""
+
+
+@dataclass(frozen=True)
 class JointOrder:
     """Train one model on several tasks, and keep what each of them has of it."""
 
@@ -116,14 +126,14 @@ class JointOrder:
     name: str
     """Of the worker; the same when it is started again."""
     run: Assignment[JointJob]
-    shares: tuple[Assignment[ShareJob], ...]
+    shares: tuple[Share, ...]
     """One a task, in the order of the run."""
     kind: Literal["joint"] = "joint"
 
     @property
     def keys(self) -> tuple[str, ...]:
         """Keys of the steps it is to do."""
-        return (self.run.claim.key, *(one.claim.key for one in self.shares))
+        return (self.run.claim.key, *(one.key for one in self.shares if one.claim is not None))
 
 
 @dataclass(frozen=True)

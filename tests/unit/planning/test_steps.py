@@ -13,13 +13,12 @@ from adapterlab.planning.steps import StepId
 from adapterlab.records import StepKind
 from specs import facts, spec
 
-ids = st.builds(
-    lambda kind, task, *rest: StepId(kind, "" if kind is StepKind.JOINT else task, *rest),
-    st.sampled_from(StepKind),
-    st.from_regex(r"[a-z0-9_]{1,9}/[a-z0-9_]{1,9}", fullmatch=True),
-    st.none() | st.text(min_size=1, max_size=12).filter(lambda text: text.isprintable()),
-    st.none() | st.integers(0, 2**31),
-    st.none() | st.integers(0, 2**31),
+labels = st.text(min_size=1, max_size=12).filter(lambda text: text.isprintable())
+counts = st.none() | st.integers(0, 2**31)
+tasks = st.from_regex(r"[a-z0-9_]{1,9}/[a-z0-9_]{1,9}", fullmatch=True)
+of_one_task = [kind for kind in StepKind if kind is not StepKind.JOINT]
+ids = st.builds(StepId, st.sampled_from(of_one_task), tasks, st.none() | labels, counts, counts) | st.builds(
+    StepId, st.just(StepKind.JOINT), st.just(""), labels, st.none(), counts
 )
 
 
@@ -51,6 +50,7 @@ def test_how_identities_are_written():
         {},
         {"data.few_shot": 16, "data.few_shot_draw": "per_seed"},
         {"data.few_shot": 16, "baseline": [{"method": "pfeiffer"}, {"method": "lora"}]},
+        {"baseline": [{"method": "lora"}], "joint.run": [{"method": "adapter_m"}, {"method": "full_m"}]},
         {"baseline": [{"method": "lora", "name": "rows-16"}, {"method": "pfeiffer", "name": "own"}]},
         {"combiner.kind": ["scalearn", "auto"], "combiner.among": ["scalearn", "single"]},
     ],
