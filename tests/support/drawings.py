@@ -6,6 +6,7 @@ import io
 import math
 import re
 from dataclasses import dataclass
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -75,3 +76,12 @@ def is_blank(png: bytes) -> bool:
 
     pixels = imread(io.BytesIO(png), format="png")
     return bool(np.ptp(pixels[..., :3]) == 0)
+
+
+def whole(drawn: Any, *said: str) -> list[Text]:
+    """Check that a figure is no blank, cuts no text, and holds some; return its texts."""
+    assert not is_blank(drawn.png)
+    assert cut(drawn.svg) == []
+    found = texts(drawn.svg)
+    assert set(said) <= {one.text for one in found}
+    return found

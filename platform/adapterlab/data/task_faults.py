@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from adapterlab.data.file_records import hub_records
+from adapterlab.data.formats import Fault
 from adapterlab.data.row_reading import check_train_labels
 from adapterlab.data.row_source import RowSource
 from adapterlab.data.splits import check_cuts
@@ -83,7 +85,8 @@ def task_faults(library: TaskLibrary, task: str) -> list[TaskFault]:
     try:
         known = source.with_labels_of_train()
     except DataError as error:
-        return _of_error(error, source, "train", "choices" if source.definition.choices else "label")
+        key: Key = "choices" if source.definition.choices else "label"
+        return _of_error(error, source, "train", key if _has_records(source) else None)
     found: list[TaskFault] = []
     for split in known.splits:
         try:
@@ -120,14 +123,33 @@ def _of_error(error: DataError, source: RowSource, split: str, key: Key | None =
             for one in rows
         ]  # fmt: skip
     where = source.where(split)
-    message = error.message.removeprefix(f"{where}: ")
+    at = re.match(rf"{re.escape(where)}(?::(\d+))?: ", error.message)
+    message = error.message if at is None else error.message[at.end() :]
     if key is not None:
         return [TaskFault(f"{where}: {message}", key, hint=error.remedy)]
-    return [TaskFault(message, file=where, hint=error.remedy)]
+    line = None if at is None or at[1] is None else int(at[1])
+    return [TaskFault(message, file=where, line=line, hint=error.remedy)]
+
+
+def _has_records(source: RowSource) -> bool:
+    """Return whether the files of the train split can be read and hold any row: else no key of a spec is at fault."""
+    if source.split_files is None:
+        return True
+    try:
+        return all(
+            sum(not isinstance(record, Fault) for _, record in _records(path, source)) > 0
+            for path in source.split_files.of("train")
+        )
+    except DataError:
+        return False
+
+
+def _records(path: Path, source: RowSource) -> Iterator[tuple[int, Any]]:
+    return hub_records(path, source.definition, quotes=source.options.quotes)
 
 
 def _absent_columns(path: Path, source: RowSource, own: TaskSpec) -> Iterator[TaskFault]:
-    records = itertools.islice(hub_records(path, source.definition, quotes=source.options.quotes), _FIRST)
+    records = itertools.islice(_records(path, source), _FIRST)
     try:
         seen = [record for _, record in records if isinstance(record, Mapping)]
     except DataError:  # not even its header can be read, which reading its rows tells

@@ -11,6 +11,7 @@ from typing import Any
 
 from adapterlab.planning.baselines import POOL
 from adapterlab.planning.compile import Plan
+from adapterlab.planning.steps import StepId
 
 POOL_ROW = "source adapters"
 """Row of the pool: one adapter, and all that are needed."""
@@ -68,7 +69,7 @@ def method_costs(plan: Plan, backbone_parameters: int | None = None) -> tuple[Me
         name = POOL_ROW if source.job.label == POOL else source.job.label
         rows.setdefault(name, {}).setdefault(source.job.task, source.trainable_parameters)
     joint = {step.job.label: step for step in plan.joints}
-    combined: dict[str, dict[object, int | None]] = {}
+    combined: dict[str, dict[StepId, int | None]] = {}
     trained = {one.id: one.trainable_parameters for one in plan.sources}
     trained |= {one.id: one.trainable_parameters for one in plan.joints}
     made_by = {one.id: one.id for one in plan.sources} | {one.id: one.job.joint for one in plan.shares}
@@ -83,15 +84,9 @@ def method_costs(plan: Plan, backbone_parameters: int | None = None) -> tuple[Me
     found = {name: _cost(name, by_task, whole, combined.get(name, {})) for name, by_task in rows.items()}
     # All tasks of a joint run train its parameters together.
     shared = [
-        MethodCost(
-            label,
-            len(step.job.tasks),
-            step.trainable_parameters,
-            step.trainable_parameters,
-            whole,
-            step.trainable_parameters,
-        )
+        MethodCost(label, len(step.job.tasks), count, count, whole, count)
         for label, step in joint.items()
+        for count in (step.trainable_parameters,)
     ]
     return (
         *(found[name] for name in pooled),
@@ -101,7 +96,7 @@ def method_costs(plan: Plan, backbone_parameters: int | None = None) -> tuple[Me
 
 
 def _cost(
-    name: str, by_task: Mapping[str, int | None], whole: int | None, sources: Mapping[object, int | None]
+    name: str, by_task: Mapping[str, int | None], whole: int | None, sources: Mapping[StepId, int | None]
 ) -> MethodCost:
     known = [count for count in by_task.values() if count is not None]
     every = _sum(by_task.values())

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from adapterlab.reporting.charts import Names, Panel, Scale, matrix_panels
+from adapterlab.reporting.matrices import Names, Panel, Scale, matrix_panels
 from adapterlab.reporting.picture import Figures, Picture
 from adapterlab.reporting.summary import LayerInfluence, Summary, short_names
 from adapterlab.tracking.drawing import drawn
@@ -170,7 +170,7 @@ def _single(summary: Summary, row: str, target: str, one: _Map) -> Picture:
         own=target,
     )
     caption = f"{_large(_what(one))} of {row} on {name}: layers and sources, {_of_seeds(one)}."
-    return Picture.of(f"coefficients-{target}-{row}", _kind(one), caption, drawn(figure))
+    return Picture.of(f"coefficients-{target}-{row}", _kind(one), caption, drawn(figure), is_printed=False)
 
 
 # -- all targets --------------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ def _targets_by_sources(
         start=centre,
     )
     caption = f"{_large(_what(first))} of {row}: targets and sources, mean over layers and seeds."
-    return Picture.of(f"coefficients-{row}", _kind(first), caption, drawn(figure))
+    return Picture.of(f"coefficients-{row}", _kind(first), caption, drawn(figure), is_printed=False)
 
 
 def _placed(one: _Map, sources: Sequence[str], layers: int) -> NDArray[np.float64]:
@@ -351,7 +351,8 @@ def _start(summary: Summary, row: str, target: str, one: _Map) -> float | None:
     if one.is_attention:
         return _STARTS_AT_UNIFORM / len(one.sources)
     cell = summary.cell(target, row)
-    scale: Any = None if cell is None else cell.settings.get("init_scale")
+    settings: Mapping[str, Any] = {} if cell is None else cell.settings
+    scale = None if settings.get("target_share") else settings.get("init_scale")  # a share starts them apart
     return float(scale) / len(one.sources) if isinstance(scale, int | float) else None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,8 +22,10 @@ from adapterlab.spec.toml_text import toml_document
 
 _KEY_DIGITS = 12
 _FIGURES = "Figures"
+_ON_SCREEN = 1.9
+"""Pixels of a typographic point: figures have the size they are printed in, and are read from further away."""
 _KINDS: Mapping[Kind, str] = {
-    "probing": "Sources scaled by constants", "few-shot": "Few rows of the target", "parameters": "Parameters",
+    "probing": "Sources scaled by constants", "few-shot": "Few rows of the target", "pool-size": "Number of sources", "parameters": "Parameters",
     "difference": "Differences", "coefficients": "Coefficients", "attention": "Attention", "search": "Searches",
 }  # fmt: skip
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -283,8 +286,10 @@ def _figures(figures: Figures) -> str:
 def _figure(one: Picture) -> str:
     kind, data = ("svg+xml", one.svg) if one.svg is not None else ("png", one.png)
     encoded = base64.b64encode(data).decode("ascii")
+    size = re.search(rb'<svg [^>]*width="([0-9.]+)pt"', data[:2000]) if one.is_printed else None
+    width = "" if size is None else f' width="{_ON_SCREEN * float(size[1]):.0f}"'
     return (
-        f'<figure><img alt="{_text(one.caption)}" src="data:image/{kind};base64,{encoded}">'
+        f'<figure><img alt="{_text(one.caption)}"{width} src="data:image/{kind};base64,{encoded}">'
         f"<figcaption>{_text(one.caption)}</figcaption></figure>"
     )
 

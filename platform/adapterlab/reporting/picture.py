@@ -7,7 +7,9 @@ from typing import Literal
 
 from adapterlab.tracking.drawing import Drawn
 
-Kind = Literal["probing", "few-shot", "parameters", "difference", "coefficients", "attention", "search"]
+Kind = Literal[
+    "probing", "few-shot", "pool-size", "parameters", "difference", "coefficients", "attention", "search"
+]
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,13 @@ class Picture:
     png: bytes
     svg: bytes | None = None
     """``None`` for pictures that other libraries draw."""
+    is_printed: bool = True
+    """Whether it has the size of print, which a screen shows larger."""
 
     @classmethod
-    def of(cls, name: str, kind: Kind, caption: str, drawn: Drawn) -> Picture:
+    def of(cls, name: str, kind: Kind, caption: str, drawn: Drawn, *, is_printed: bool = True) -> Picture:
         """Return a figure in both formats under a name that may be a file's."""
-        return cls(file_name(name), kind, caption, drawn.png, drawn.svg)
+        return cls(file_name(name), kind, caption, drawn.png, drawn.svg, is_printed)
 
     @property
     def files(self) -> dict[str, bytes]:

@@ -8,23 +8,13 @@ fine-tuning. A figure is drawn where the results have what it shows, and only th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from adapterlab.reporting.charts import (
-    Axis,
-    Dot,
-    Line,
-    Names,
-    Panel,
-    Place,
-    Scale,
-    bar_chart,
-    dot_chart,
-    line_chart,
-    line_panels,
-    matrix_panels,
-)
-from adapterlab.reporting.picture import Figures, Picture
+from adapterlab.reporting.chart_style import Axis, Place
+from adapterlab.reporting.charts import Line, bar_chart, line_chart, line_panels
+from adapterlab.reporting.dot_chart import Dot, dot_chart
+from adapterlab.reporting.matrices import Names, Panel, Scale, matrix_panels
+from adapterlab.reporting.picture import Figures, Kind, Picture
 from adapterlab.reporting.summary import Cell, Summary, short_names
 
 _OWN = "target"
@@ -45,6 +35,7 @@ def result_figures(summary: Summary, against: str | None = None) -> Figures:
     return (
         _probing(summary)
         + _few_shot(summary)
+        + _pool_sizes(summary)
         + _parameters(summary)
         + (Figures() if against is None else _differences(summary, against))
     )
@@ -58,7 +49,7 @@ def _probing(summary: Summary) -> Figures:
     grids: dict[tuple[str, tuple[str, ...]], list[Cell]] = {}
     for cell in summary.cells:
         if cell.coordinates and cell.mean is not None:
-            sweep = cell.combiner.removesuffix(cell.series)
+            sweep = cell.sweep_prefix
             named = tuple(sorted(cell.coordinates, key=lambda axis: (axis != _OWN, axis)))
             grids.setdefault((sweep, named), []).append(cell)
     found = Figures()
@@ -153,33 +144,62 @@ def _axis_name(axis: str) -> str:
 def _few_shot(summary: Summary) -> Figures:
     """Draw each method's scores over the rows of a target, and their average over targets."""
     cells = [cell for cell in summary.cells if not cell.coordinates and cell.mean is not None]
-    counts = {cell.few_shot for cell in cells}
-    if len(counts) < 2:
+    if len({len(cell.sources) for cell in cells if cell.sources}) > 1:
+        return Figures()  # rows differ in their sources as well
+    few = sorted({cell.few_shot for cell in cells if cell.few_shot is not None})
+    if not few or len({cell.few_shot for cell in cells}) < 2:
         return Figures()
-    places = [(cell.series, cell.target, cell.few_shot) for cell in cells]
-    if len(set(places)) < len(places):  # sweeps that differ in more than their rows
-        return Figures(
-            words=(
-                "Not drawn: scores over rows of the target; two rows of the table have the same method and number.",
-            )
-        )
-    names = short_names(summary.targets)
-    few = sorted(count for count in counts if count is not None)
     all_at = few[-1] * (few[-1] / few[0] if len(few) > 1 else 4) ** (1 / max(1, len(few) - 1))
-    ticks = {float(count): str(count) for count in few} | ({all_at: "all"} if None in counts else {})
+    places = {cell.combiner: all_at if cell.few_shot is None else float(cell.few_shot) for cell in cells}
+    ticks = {float(count): str(count) for count in few}
+    if all_at in places.values():
+        ticks[all_at] = "all"
+    x = Axis("rows of the target, N", is_log=True, ticks=ticks)
+    return _curves(summary, cells, places, x, ("few-shot", "Few rows of the target", "rows of the target"))
+
+
+def _pool_sizes(summary: Summary) -> Figures:
+    """Draw each combination's scores over the number of its sources, and their average over targets."""
+    cells = [
+        cell for cell in summary.cells if cell.sources and not cell.coordinates and cell.mean is not None
+    ]
+    counts = sorted({len(cell.sources) for cell in cells})
+    if len(counts) < 2 or len({cell.few_shot for cell in cells}) > 1:
+        return Figures()
+    if len({(cell.series, cell.target) for cell in cells}) == len(cells):
+        return Figures()  # targets have pools of their own, but no method has several
+    places = {cell.combiner: float(len(cell.sources)) for cell in cells}
+    x = Axis("sources in the pool, T", ticks={float(count): str(count) for count in counts})
+    return _curves(summary, cells, places, x, ("pool-size", "More sources", "number of sources"))
+
+
+def _curves(
+    summary: Summary, cells: Sequence[Cell], at: Mapping[str, float], x: Axis, said: tuple[Kind, str, str]
+) -> Figures:
+    """Draw scores over a dimension: a panel for each target, a line for each method, and the average.
+
+    Args:
+        summary: The results.
+        cells: Those that are drawn.
+        at: Place of each row along the axis.
+        x: The axis.
+        said: Kind, title and what the axis is, in words.
+    """
+    kind, title, what = said
+    points = [(cell.series, cell.target, at[cell.combiner]) for cell in cells]
+    if len(set(points)) < len(points):  # sweeps that differ in more than this
+        why = f"two rows of the table have the same method and {what}"
+        return Figures(words=(f"Not drawn: scores over {what}; {why}.",))
+    names = short_names(summary.targets)
     methods = list(dict.fromkeys(cell.series for cell in cells))
-
-    def at(cell: Cell) -> float:
-        return all_at if cell.few_shot is None else float(cell.few_shot)
-
     by_target: dict[str, list[Line]] = {}
     for target in summary.targets:
         mine = [cell for cell in cells if cell.target == target]
         lines = [
-            _line(method, [(at(cell), cell) for cell in mine if cell.series == method]) for method in methods
+            _line(method, [(at[cell.combiner], cell) for cell in mine if cell.series == method])
+            for method in methods
         ]
         by_target[f"{names[target]} ({summary.metric(target)})"] = [line for line in lines if line.places]
-    x = Axis("rows of the target, N", is_log=True, ticks=ticks)
     found = []
     over = "mean ± standard deviation over seeds"
     if len(summary.targets) > 1:
@@ -188,12 +208,12 @@ def _few_shot(summary: Summary) -> Figures:
             [line for line in averages if line.places],
             x,
             Axis("mean over targets, per cent"),
-            title="Few rows of the target: average",
+            title=f"{title}: average",
         )
-        caption = f"Average over the targets of test scores by rows of the target, {over}."
-        found.append(Picture.of("few-shot-average", "few-shot", caption, drawn))
-    drawn = line_panels(by_target, x, Axis("test score, per cent"), title="Few rows of the target")
-    found.append(Picture.of("few-shot", "few-shot", f"Test scores by rows of the target, {over}.", drawn))
+        caption = f"Average over the targets of test scores by {what}, {over}."
+        found.append(Picture.of(f"{kind}-average", kind, caption, drawn))
+    drawn = line_panels(by_target, x, Axis("test score, per cent"), title=title)
+    found.append(Picture.of(kind, kind, f"Test scores by {what}, {over}.", drawn))
     return Figures(tuple(found))
 
 
@@ -201,15 +221,13 @@ def _line(name: str, cells: Iterable[tuple[float, Cell]]) -> Line:
     return Line(name, tuple(_place(x, cell) for x, cell in sorted(cells, key=lambda one: one[0])))
 
 
-def _averages(summary: Summary, method: str, cells: Sequence[Cell], at: object) -> Line:
-    rows = dict.fromkeys(cell.combiner for cell in cells if cell.series == method)
+def _averages(summary: Summary, method: str, cells: Sequence[Cell], at: Mapping[str, float]) -> Line:
     places = []
-    for row in rows:
+    for row in dict.fromkeys(cell.combiner for cell in cells if cell.series == method):
         average = summary.average(row)
-        cell = next(cell for cell in cells if cell.combiner == row)
-        if average.mean is not None and callable(at):
+        if average.mean is not None:
             spread = None if average.std is None else 100 * average.std
-            places.append(Place(at(cell), 100 * average.mean, spread))
+            places.append(Place(at[row], 100 * average.mean, spread))
     return Line(method, tuple(sorted(places, key=lambda place: place.x)))
 
 
@@ -230,8 +248,8 @@ def _parameters(summary: Summary) -> Figures:
         average = summary.average(row)
         if average.mean is None or len(counts) < len(summary.targets):
             continue
-        group = "one task alone" if cells[0].is_baseline else "combination of sources"
-        dots.append(Dot(row, Place(float(sum(counts)), 100 * average.mean), group))
+        count = max(counts) if all(cell.is_joint for cell in cells) else sum(counts)
+        dots.append(Dot(row, Place(float(count), 100 * average.mean), _group(cells[0])))
     if len(dots) < _FEWEST_METHODS or len({dot.place.x for dot in dots}) < 2:
         return Figures()
     for_all = f"for all {len(summary.targets)} targets" if several else ""
@@ -244,6 +262,12 @@ def _parameters(summary: Summary) -> Figures:
     )
     caption = f"Trained parameters {for_all or 'of each method'}, heads not counted, and mean test scores."
     return Figures((Picture.of("parameters", "parameters", caption, drawn),))
+
+
+def _group(cell: Cell) -> str:
+    if cell.is_joint:
+        return "all tasks together"
+    return "one task alone" if cell.is_baseline else "combination of sources"
 
 
 # -- differences --------------------------------------------------------------------------------------

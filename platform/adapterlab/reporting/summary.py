@@ -91,8 +91,16 @@ class Cell:
 
     @property
     def series(self) -> str:
-        """The row without what sets it apart along a dimension."""
-        return self.method or self.combiner
+        """The row without the number of rows, or of sources, that sets it apart from others of its method."""
+        name = self.method or self.combiner
+        name = name.removesuffix(f" {'all' if self.few_shot is None else self.few_shot} rows")
+        count = len(self.sources)
+        return name.removesuffix(f" {count} source{'' if count == 1 else 's'}") if count else name
+
+    @property
+    def sweep_prefix(self) -> str:
+        """What stands before the row's name among several sweeps; empty in a report of one."""
+        return self.combiner.removesuffix(self.method) if self.method else ""
 
     @property
     def undefined(self) -> tuple[int, ...]:

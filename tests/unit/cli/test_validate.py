@@ -237,6 +237,27 @@ def test_every_fault_of_every_file_is_told_at_its_line(own: Path, capsys: pytest
     assert told[:3] == [("a.csv", 9), ("b.csv", 4), ("b.csv", 6)]
 
 
+@pytest.mark.parametrize(
+    ("content", "line", "words"),
+    [
+        ("text,label\n".encode("utf-16"), None, "UTF-16"),
+        (b"text,label\n", None, "no rows"),
+        (b"text,label,label\na,1,0\n", 1, "stands there twice"),
+        (b"text,label\ra,1\r", 1, "carriage return"),
+    ],
+    ids=["utf-16", "no rows", "two columns of one name", "old line ends"],
+)
+def test_a_file_that_cannot_be_read_is_told_as_the_files_fault_and_not_as_the_labels(
+    content: bytes, line: int | None, words: str, own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (own.parent / "a.csv").write_bytes(content)
+    assert main(["validate", "own.toml", "--data", "--json"]) == 3
+    (fault,) = json.loads(capsys.readouterr().out)["faults"]
+    assert (fault["file"], fault["line"]) == ("a.csv", line)
+    assert words in fault["message"]
+    assert fault["message"].count("a.csv") == 0
+
+
 def test_what_the_spec_must_mend_is_told_at_its_line(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = "".join(f"review {number},c{number % 6}\n" for number in range(120))
     (own.parent / "a.csv").write_text(f"text,label\n{rows}")

@@ -246,7 +246,7 @@ def test_decimals_and_times_of_parquet_are_read_as_csv_would_have_them(tmp_path)
     classes = TaskDefinition(
         "d", ("{first} {day}",), "label", ProblemType.CLASSIFICATION, ("1.00", "2.00"), ("accuracy",)
     )
-    assert [row.label for row in read_file(path, classes)] == [0, 1, 0]
+    assert list(read_file(path, classes).labels) == [0, 1, 0]
 
 
 def test_two_columns_of_one_name_are_refused_in_every_format(tmp_path):

@@ -125,7 +125,30 @@ def test_sweeps_that_differ_in_more_than_n_are_not_drawn_and_that_is_said():
     ]
     found = result_figures(of(*cells))
     assert not [one for one in found.pictures if one.kind == "few-shot"]
-    assert "the same method and number" in found.words[0]
+    assert "the same method and rows of the target" in found.words[0]
+
+
+def test_a_sweep_over_rows_of_the_target_is_one_curve_a_method_whose_rows_are_named_for_them():
+    cells = [
+        replace(one, combiner=f"{name} {n or 'all'} rows", method=f"{name} {n or 'all'} rows")
+        for name in ("scalearn", "adapter")
+        for n, score in ((4, 0.4), (None, 0.8))
+        for one in few(name, n, score)
+    ]
+    assert {"4", "all", "scalearn", "adapter"} <= drawn(result_figures(of(*cells)), "few-shot-average")
+
+
+def sized(count, score, target="glue/rte"):
+    label = f"scalearn {count} source{'' if count == 1 else 's'}"
+    sources = {str(number) * 64: 100 for number in range(count)}
+    return cell(label, [score, score + 0.1], target=target, expected=2, method=label, sources=sources)
+
+
+def test_pools_of_several_sizes_are_a_curve_over_the_number_of_sources():
+    found = result_figures(of(*(sized(n, 0.4 + n / 20, target) for n in (1, 2, 4) for target in TARGETS)))
+    for name in ("pool-size", "pool-size-average"):
+        assert {"scalearn", "1", "2", "4", "sources in the pool, T"} <= drawn(found, name)
+    assert not result_figures(of(sized(1, 0.4), sized(2, 0.5, "superglue/cb"))).pictures
 
 
 def test_methods_stand_where_their_parameters_and_scores_are():
@@ -144,6 +167,26 @@ def test_methods_stand_where_their_parameters_and_scores_are():
     said = drawn(found, "parameters")
     assert {"soup", "uniform", "adapter", "0", "one task alone", "combination of sources"} <= said
     assert "trained parameters for all 2 targets (log)" in said
+
+
+def test_a_joint_row_stands_where_its_one_model_is():
+    """Its parameters are those of all targets together; counted once, it and the adapter have as many."""
+    rows = (
+        ("adapter", 500, {"is_baseline": True}),
+        ("joint", 1000, {"is_baseline": True, "is_joint": True}),
+        ("x", 5, {}),
+    )
+    cells = [
+        cell(name, [0.5 + count / 1e4] * 3, target=target, parameters=count, **how)
+        for name, count, how in rows
+        for target in TARGETS
+    ]
+    found = result_figures(of(*cells))
+    assert {"one task alone", "all tasks together", "combination of sources"} <= drawn(found, "parameters")
+    (picture,) = found.pictures
+    where = {text.text: text for text in texts(picture.svg)}
+    assert "10³" in where
+    assert abs(where["adapter"].left - where["joint"].left) < 60, "both at 1,000"
 
 
 def test_parameters_want_three_whole_methods():
