@@ -404,9 +404,16 @@ class TrainRegime:
     backbone_dropout: bool = True
     """Whether the frozen backbone's own dropout is active while training (as in the papers)."""
 
-    def at(self, lr: float) -> TrainSettings:
-        """Return the settings of a run with a learning rate."""
-        return TrainSettings(lr=lr, **asdict(self))
+    def at(self, lr: float, changed: Mapping[str, float] | None = None) -> TrainSettings:
+        """Return the settings of a run.
+
+        Args:
+            lr: Its peak learning rate.
+            changed: Fields of which it has another value, by name.
+        """
+        return TrainSettings(
+            lr=lr, **{**{one.name: getattr(self, one.name) for one in fields(TrainRegime)}, **(changed or {})}
+        )
 
     def identity(self) -> dict[str, Json]:
         """Return every field, as a key holds it."""

@@ -257,7 +257,7 @@ class PoolEntry(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRecord(Record):
-    """The finished search of one combiner on one target."""
+    """The finished search of one combiner on one target, or of a method's training on one task."""
 
     key: str
     task: str
@@ -265,19 +265,20 @@ class StudyRecord(Record):
     task_digest: str
     backbone_digest: str
     combiner: str
+    """Name of the combiner; of a method's search the method's."""
     pool: tuple[PoolEntry, ...]
-    """Source adapters in coefficient order."""
+    """Source adapters in coefficient order; of a method's search none."""
     metric: str
     best_trial: int | None
     """Number of the chosen trial in the Optuna study."""
     best_value: float
     """The leading metric on validation of the chosen trial."""
     best_settings: Mapping[str, Json]
-    """``lr``, ``init_scale`` and ``dropout`` of the chosen trial."""
+    """The chosen trial's value of every dimension: ``lr``, ``init_scale``, ``dropout``, and what else was searched."""
     trials: Mapping[str, int] = field(default_factory=dict)
     """Number of trials by state: ``{"complete": 12, "pruned": 4}``."""
     settings: Mapping[str, Json] = field(default_factory=dict)
-    """The combiner's own settings."""
+    """The combiner's own settings, or the method's that were not searched."""
     study_name: str | None = None
     """Name in the Optuna storage."""
     seconds: float | None = None

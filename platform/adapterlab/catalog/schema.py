@@ -181,7 +181,7 @@ class JointRun(Base):
 
 
 class Study(Base):
-    """The finished search of one combiner on one target."""
+    """The finished search of one combiner on one target, or of a method's training on one task."""
 
     __tablename__ = "studies"
 
@@ -191,16 +191,17 @@ class Study(Base):
     task: ColumnElement[str]
     task_digest: ColumnElement[str] = column(Digest)
     combiner: ColumnElement[str]
+    """Name of the combiner; of a method's search the method's."""
     settings: ColumnElement[dict[str, Any]]
-    """The combiner's own settings."""
+    """The combiner's own settings, or the method's that were not searched."""
     pool: ColumnElement[list[Any]]
-    """Source adapters in coefficient order: ``[{"key": …, "task": …}, …]``."""
+    """Source adapters in coefficient order: ``[{"key": …, "task": …}, …]``; of a method's search none."""
     metric: ColumnElement[str]
     best_trial: ColumnElement[int | None]
     best_value: ColumnElement[float | None]
     """The leading metric on validation of the chosen trial."""
     best_settings: ColumnElement[dict[str, Any]]
-    """``lr``, ``init_scale``, ``dropout`` of the chosen trial."""
+    """The chosen trial's value of every dimension: ``lr``, ``init_scale``, ``dropout``, and what else was searched."""
     trials: ColumnElement[dict[str, Any]]
     """Number of trials by state."""
     study_name: ColumnElement[str | None]

@@ -13,6 +13,7 @@ from adapterlab.cli.options import JsonOption, SetOption, SpecArgument
 from adapterlab.cli.output import emit, emit_json, is_interactive, note, stderr
 from adapterlab.driver.input_checks import Unseen, check_inputs
 from adapterlab.importing.pool import existing_pool
+from adapterlab.planning.baselines import baseline_rows, pool_recipe
 from adapterlab.planning.combiners import trials_of
 from adapterlab.spec.load import LoadedSpec, load_spec
 from adapterlab.spec.model import Spec
@@ -80,13 +81,18 @@ def _summary(loaded: LoadedSpec) -> str:
     )
     of = "combiner" if len(plans) == len(spec.combiner.kinds) else "setting of combiners"
     trials = max((trials_of(spec, plan) for plan in plans), default=0)
+    searched = sum(row.study is not None for row in baseline_rows(spec))
+    also = f"; {_count(searched, 'baseline study', 'baseline studies')}" if searched else ""
+    if any(pool_recipe(spec, task).spaces for task in spec.pool.tasks):
+        also += "; the pool's settings searched once a source"
     joint = f"{_count(len(spec.joint.run), 'joint run')}, " if spec.joint.run else ""
     if not plans:
-        return f"{_count(sources, 'source')}, {joint}{_count(len(spec.baseline), 'baseline')}, no combiner"
+        baselines = _count(len(spec.baseline), "baseline")
+        return f"{_count(sources, 'source')}, {joint}{baselines}, no combiner{also}"
     return (
         f"{_count(sources, 'source')}, {joint}{_count(targets, 'target')} x {_count(len(plans), of)} = "
         f"{_count(targets * len(plans), 'study', 'studies')} of {_count(trials, 'trial')}, "
-        f"{_seeds(spec)} each"
+        f"{_seeds(spec)} each{also}"
     )
 
 

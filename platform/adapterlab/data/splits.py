@@ -170,6 +170,43 @@ def split_indices(
     return np.asarray(train, dtype=np.int64), np.asarray(validation, dtype=np.int64)
 
 
+def fold_rows(examples: Examples, problem_type: ProblemType, folds: int) -> list[tuple[Examples, Examples]]:
+    """Return what trains and what validates of a split, fold by fold; every row validates once.
+
+    Rows of one group stay together; else classes are in proportion where each has a row for every fold.
+
+    Args:
+        examples: The split.
+        problem_type: What its labels are.
+        folds: How many, >= 2.
+
+    Raises:
+        DataError: There are fewer rows, or groups, than folds.
+    """
+    import numpy as np
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
+
+    rows = np.arange(len(examples))
+    parts = len(rows) if examples.groups is None else len(np.unique(examples.groups))
+    if parts < folds:
+        what = "rows" if examples.groups is None else "groups of rows"
+        raise DataError(
+            f"{parts} {what} are too few for {folds} folds",
+            remedy="Lower search.folds, or use search.seeds_per_trial.",
+        )
+    if examples.groups is not None:
+        cuts = GroupKFold(folds).split(rows, groups=examples.groups)
+    elif (
+        problem_type is ProblemType.CLASSIFICATION
+        and min(Counter(examples.labels.tolist()).values()) >= folds
+    ):
+        maker = StratifiedKFold(folds, shuffle=True, random_state=SPLIT_SEED)
+        cuts = maker.split(rows, examples.labels)
+    else:
+        cuts = KFold(folds, shuffle=True, random_state=SPLIT_SEED).split(rows)
+    return [(examples.take(train.tolist()), examples.take(held_out.tolist())) for train, held_out in cuts]
+
+
 def draw_rows(where: str, examples: Examples, problem_type: ProblemType, rows: int, draw: int) -> Examples:
     """Return a few rows of a split, the same for the same draw.
 

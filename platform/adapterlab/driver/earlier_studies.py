@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from adapterlab.catalog.presence import is_missing
 from adapterlab.errors import NotFoundError
+from adapterlab.planning.searches import searched_recipes
 from adapterlab.planning.starts import EarlierStudy, chosen_combiner, misfits, used
 from adapterlab.records import StepKind
 from adapterlab.spec.complaints import Complaint
 from adapterlab.spec.load import LoadedSpec, refused
 from adapterlab.spec.model import Spec
 from adapterlab.spec.positions import Path
-from adapterlab.spec.search_space import COMBINER, space_words
+from adapterlab.spec.search_space import COMBINER, Dimension, space_words
 from adapterlab.spec.studies import study_plans
 
 if TYPE_CHECKING:
@@ -107,25 +108,30 @@ def _earlier(record: StudyRecord, title: str | None = None) -> EarlierStudy:
 
 def _unfit(spec: Spec, path: Path, text: str, studies: tuple[EarlierStudy, ...]) -> Iterator[Complaint]:
     """Yield what is wrong with starting from some studies."""
-    plans = [(target, plan) for target in spec.targets.tasks for plan in study_plans(spec)]
-    if not any(used(target, plan, studies) for target, plan in plans):
+    searches: list[tuple[str, str, Mapping[str, Dimension]]] = [
+        (target, choice.kind, choice.spaces)
+        for target in spec.targets.tasks
+        for plan in study_plans(spec)
+        for choice in plan.choices
+    ]
+    methods = [(task, recipe.method.name, recipe.spaces) for task, recipe in searched_recipes(spec)]
+    searches += methods
+    if not any(used(task, kind, studies) for task, kind, _ in searches):
         has = ", ".join(dict.fromkeys(one.combiner for one in studies))
+        what = "a combiner or searched method" if methods else "a combiner"
         yield Complaint(
-            path,
-            "value",
-            f"search.start_from: {text!r} has no study of a combiner of this spec, but of {has}",
+            path, "value", f"search.start_from: {text!r} has no study of {what} of this spec, but of {has}"
         )
     told = set()
-    for target, plan in plans:
-        for one in misfits(target, plan, studies):
+    for task, kind, spaces in searches:
+        for one in misfits(task, kind, spaces, studies):
             if (one.study.key, one.dimension) in told:
                 continue
             told.add((one.study.key, one.dimension))
-            space = space_words(one.choice.spaces[one.dimension])
             yield Complaint(
                 path,
                 "value",
                 f"search.start_from: the best {one.dimension} of {one.study.title} ({one.study.key[:_KEY_DIGITS]}) is "
-                f"{one.value:g}, which is not searched here: {one.dimension} of {one.choice.kind} is {space}",
+                f"{one.value:g}, which is not searched here: {one.dimension} of {one.kind} is {space_words(one.space)}",
                 f"search {one.dimension} there too, or write the other dimensions as a setting",
             )

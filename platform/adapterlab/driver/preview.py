@@ -244,7 +244,9 @@ def _estimate(
         return sum(past) / len(past) if past else None
 
     def seconds_per_row(step: Step[Job]) -> float | None:
-        return measured(StepKind.TRANSFER if step.kind is StepKind.STUDY else step.kind)
+        if is_study(step):  # its trials are measured as what they train
+            return measured(StepKind.TRANSFER if step.job.method is None else StepKind.SOURCE)
+        return measured(step.kind)
 
     @cache
     def device_speed(tokens: int) -> float | None:

@@ -26,6 +26,7 @@ from adapterlab.planning.steps import (
 )
 from adapterlab.records import State, StepKind
 from adapterlab.tracking import vocabulary
+from adapterlab.worker.chosen import as_chosen
 from adapterlab.worker.run_tree import RunRecorder, SweepTree, by_source, scores
 
 _MOST_ASKED = 5
@@ -92,7 +93,7 @@ def show_reused(tree: SweepTree, catalog: Catalog, plan: Plan) -> None:
         record = stored_result(catalog, step)
         if record is None:
             continue
-        run = _open(tree, plan, step)
+        run = _open(tree, catalog, plan, step)
         numbers = _numbers(catalog, plan, step, record)
         if known is None:
             run.reused(record.run_id, {**_measured_before(tree, catalog, record), **numbers})
@@ -101,7 +102,7 @@ def show_reused(tree: SweepTree, catalog: Catalog, plan: Plan) -> None:
         run.end(State.COMPLETE)
 
 
-def show_failed(tree: SweepTree, plan: Plan, failed: Mapping[str, str]) -> None:
+def show_failed(tree: SweepTree, catalog: Catalog, plan: Plan, failed: Mapping[str, str]) -> None:
     """Make a sweep's tree say which steps failed, and why.
 
     A worker tells of a step that fails in its training. One that was killed while the step hung, or that never
@@ -109,6 +110,7 @@ def show_failed(tree: SweepTree, plan: Plan, failed: Mapping[str, str]) -> None:
 
     Args:
         tree: Of the sweep.
+        catalog: Where the records are.
         plan: The plan.
         failed: Keys of the steps that did not complete, with the reason.
     """
@@ -121,10 +123,10 @@ def show_failed(tree: SweepTree, plan: Plan, failed: Mapping[str, str]) -> None:
         if key not in failed or not lost.isdisjoint(step.needs):
             continue
         if shown.get(tree.node(key)) is not State.FAILED:
-            _open(tree, plan, step).end(State.FAILED, failed[key])
+            _open(tree, catalog, plan, step).end(State.FAILED, failed[key])
 
 
-def _open(tree: SweepTree, plan: Plan, step: Step[Job]) -> RunRecorder:
+def _open(tree: SweepTree, catalog: Catalog, plan: Plan, step: Step[Job]) -> RunRecorder:
     key, facts = str(step.key), plan.facts.tasks
     if is_joint(step):
         return tree.joint(key, step.job)
@@ -132,7 +134,10 @@ def _open(tree: SweepTree, plan: Plan, step: Step[Job]) -> RunRecorder:
         run = next(one for one in plan.joints if one.id == step.job.joint)
         return tree.share(tree.at(str(run.key)), key, step.job, facts[step.job.task])
     if is_source(step):
-        return tree.source(key, step.job, facts[step.job.task])
+        job = step.job
+        if job.study is not None and (chooser := catalog.find_study(job.study)) is not None:
+            job = as_chosen(job, chooser)
+        return tree.source(key, job, facts[job.task])
     if is_study(step):
         return tree.study(key, step.job, facts[step.job.task])
     assert is_final(step)

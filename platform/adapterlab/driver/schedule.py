@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypeVar
 
 from adapterlab.catalog.records import Claim
 from adapterlab.planning.compile import Plan
@@ -17,6 +18,7 @@ from adapterlab.worker.orders import (
     TrialsOrder,
 )
 
+JobT = TypeVar("JobT", SourceJob, FinalJob)
 FindClaim = Callable[[str], Claim | None]
 """Gives the claim on a step, if it is ours."""
 
@@ -73,7 +75,7 @@ def study_orders(
     held: FindClaim,
     context: Context,
 ) -> list[StudyOrder]:
-    """Return one order per study: its trials if they are missing, and its missing final runs."""
+    """Return one order per study: its trials if they are missing, and its missing final runs or adapters."""
     return [
         StudyOrder(
             context,
@@ -84,6 +86,10 @@ def study_orders(
             tuple(
                 Assignment(final.job, claim)
                 for final, claim in _ours(plan.finals_of(study.id), missing, held)
+            ),
+            tuple(
+                Assignment(adapter.job, claim)
+                for adapter, claim in _ours(plan.adapters_of(study.id), missing, held)
             ),
         )
         for study in studies
@@ -103,8 +109,13 @@ def trial_orders(
 
 
 def runnable_sources(plan: Plan, missing: Collection[str], held: FindClaim) -> list[Step[SourceJob]]:
-    """Return the source steps that are missing and ours."""
-    return [step for step in plan.sources if step.key in missing and held(str(step.key))]
+    """Return the source steps that are missing and ours, and whose setting is known: chosen, or not searched."""
+    open_ = {step.id for step in plan.studies if step.key in missing}
+    return [
+        step
+        for step in plan.sources
+        if step.key in missing and open_.isdisjoint(step.needs) and held(str(step.key))
+    ]
 
 
 def runnable_joints(plan: Plan, missing: Collection[str], held: FindClaim) -> list[Step[JointJob]]:
@@ -128,8 +139,8 @@ def runnable_studies(
     for study in plan.studies:
         if not waited_for.isdisjoint(study.needs):
             continue
-        if study.key in missing:
-            ours = held(str(study.key)) is not None
+        if study.key in missing or study.job.method is not None:  # adapters after it are a source's order
+            ours = study.key in missing and held(str(study.key)) is not None
         else:
             ours = bool(_ours(plan.finals_of(study.id), missing, held))
         if ours:
@@ -147,7 +158,7 @@ def blocked(plan: Plan, failed: Mapping[str, str]) -> dict[str, str]:
     steps = {step.id: step for step in plan.steps}
     lost: set[StepId] = {step.id for step in plan.steps if step.key in failed}
     found: dict[str, str] = {}
-    for step in plan.steps:  # sources before studies before final runs
+    for step in plan.steps:  # each before those that need it
         for need in step.needs:
             if need in lost and step.key not in failed:
                 lost.add(step.id)
@@ -156,8 +167,8 @@ def blocked(plan: Plan, failed: Mapping[str, str]) -> dict[str, str]:
 
 
 def _ours(
-    finals: Sequence[Step[FinalJob]], missing: Collection[str], held: FindClaim
-) -> list[tuple[Step[FinalJob], Claim]]:
+    steps: Sequence[Step[JobT]], missing: Collection[str], held: FindClaim
+) -> list[tuple[Step[JobT], Claim]]:
     return [
-        (step, claim) for step in finals if step.key in missing and (claim := held(str(step.key))) is not None
+        (step, claim) for step in steps if step.key in missing and (claim := held(str(step.key))) is not None
     ]

@@ -267,7 +267,7 @@ class _Driver:
                     self.phase = "closing the run tree"
                     tree.tracker.begin_again()  # whoever worked for this process has ended
                     show_reused(tree, self.catalog, self.plan)
-                    show_failed(tree, self.plan, self.failed)
+                    show_failed(tree, self.catalog, self.plan, self.failed)
             except BaseException as error:
                 state = ended_as(error, began=self.began)
                 reason = (hide_passwords(str(error)).splitlines() or [type(error).__name__])[0]

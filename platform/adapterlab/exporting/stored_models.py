@@ -175,7 +175,9 @@ def trained_record(catalog: ReadableCatalog, key: str) -> AdapterRecord | Transf
         finals = [one.key[:12] for one in catalog.transfers(study_key=record.key)]
         raise UsageError(
             f"{record.key[:12]} is a study, which has no weights of its own",
-            remedy=f"Name one of its transfers: {', '.join(finals) or 'none is complete yet'}.",
+            remedy=f"Name one of its transfers: {', '.join(finals) or 'none is complete yet'}."
+            if record.pool
+            else f"Name an adapter trained as it chose: `platform catalog list --kind adapter --task {record.task}`.",
         )
     if isinstance(record, JointRecord):
         parts = ", ".join(f"{one.key[:12]} ({one.task})" for one in record.shares)

@@ -1,17 +1,18 @@
 """Which source steps a spec's baselines are; pure, and from the spec alone.
 
 A baseline trains a method on every target once a seed. That is what a source step does, so where the
-pool trains the very same (method, settings, training and seed) there is one step for both.
+pool trains the very same (method, settings, training and seed) there is one step for both. Where some of it is
+searched, one study on each target chooses it for all seeds; the pool's is one study a source.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
-from adapterlab.fingerprint import digest_of
+from adapterlab.fingerprint import Json, digest_of
 from adapterlab.planning.combiners import train_settings
 from adapterlab.planning.joint import joint_recipes
 from adapterlab.planning.rows import few_shot_spec, own_seeds
@@ -21,6 +22,8 @@ from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import AdapterMethod
 from adapterlab.spec.joint import SINGLE
 from adapterlab.spec.model import BaselineSpec, Spec
+from adapterlab.spec.ranges import at_first, searched, settings_at, split_settings
+from adapterlab.spec.search_space import Dimension, bounds_of, first_of, space_json
 from adapterlab.spec.training import SourceSpec
 
 POOL = "source"
@@ -35,8 +38,11 @@ class Recipe:
     """The baseline's name; ``"source"`` for the pool."""
     method: AdapterMethod
     settings: BaseModel
+    """What is searched has the first of its values, here and in ``training``."""
     training: TrainSettings
     seed: int
+    spaces: Mapping[str, Dimension] = field(default_factory=dict)
+    """Where something is searched: that, and ``lr``, by name; keys of the method's settings as well."""
 
     @property
     def adapter(self) -> AdapterRecipe:
@@ -46,9 +52,41 @@ class Recipe:
     @property
     def identity(self) -> str:
         """Equal for recipes that give the same adapter."""
-        return digest_of(
-            {"adapter": self.adapter.identity(), "training": self.training.identity(), "seed": self.seed}
-        )
+        return digest_of({**self.trained(), "seed": self.seed})
+
+    @property
+    def search_identity(self) -> str:
+        """Equal for recipes that one study chooses for."""
+        return digest_of(self.trained())
+
+    def trained(self) -> dict[str, Json]:
+        """Return what a key holds of adapter and training; what is searched is in there as its dimension alone."""
+        adapter, training = self.adapter.identity(), self.training.identity()
+        if not self.spaces:
+            return {"adapter": adapter, "training": training}
+        settings = self.adapter.settings.items()
+        return {
+            "adapter": {
+                **adapter,
+                "settings": {one: kept for one, kept in settings if one not in self.spaces},
+            },
+            "training": {one: kept for one, kept in training.items() if one not in self.spaces},
+            "spaces": {one: space_json(space) for one, space in self.spaces.items()},
+        }
+
+    @property
+    def most_epochs(self) -> int:
+        """Most epochs one run can take."""
+        return int(bounds_of(self.spaces.get("max_epochs", self.training.max_epochs))[1])
+
+    @property
+    def searches_settings(self) -> bool:
+        """Whether settings of the method are searched, so that its parameters are not known before."""
+        return any(name in type(self.settings).model_fields for name in self.spaces)
+
+    def study_id(self, task: str, *, pooled: bool, rows: int | None = None) -> StepId:
+        """Return the identity of the study that chooses what is searched; arguments as of :meth:`step_id`."""
+        return StepId(StepKind.STUDY, task, POOL if pooled else self.label, rows)
 
     def step_id(self, task: str, *, pooled: bool, rows: int | None = None) -> StepId:
         """Return the identity of its step.
@@ -77,6 +115,8 @@ class BaselineRow:
     """Full name."""
     steps: Mapping[int, StepId]
     """The step of each seed."""
+    study: StepId | None = None
+    """The study that chooses what is searched; ``None``: nothing is."""
 
 
 def pool_recipe(spec: Spec, task: str) -> Recipe:
@@ -103,16 +143,20 @@ def baseline_recipes(spec: Spec, baseline: BaselineSpec, target: str) -> tuple[R
 def baseline_rows(spec: Spec) -> tuple[BaselineRow, ...]:
     """Return each baseline on each target, with its steps, and after them what each target has of joint runs.
 
-    A step that another trains as well, the pool or an earlier baseline, is the one it is there.
+    A step that another trains as well, the pool or an earlier baseline, is the one it is there; so is a study.
     """
     rows = []
     pooled = {task for target in spec.targets.tasks for task in spec.pool_for(target)}
     few = spec.data.few_shot
-    ids = {
-        (task, one.identity): one.step_id(task, pooled=True, rows=few)
+    of_pool = [
+        (task, one)
         for task in spec.targets.tasks
         if SINGLE in spec.pool.trainings and (task in spec.pool_for(task) or (few is None and task in pooled))
         for one in ((pool_recipe(spec, task),) if few is None else few_shot_recipes(spec, task))
+    ]
+    ids = {(task, one.identity): one.step_id(task, pooled=True, rows=few) for task, one in of_pool}
+    studies = {
+        (task, one.search_identity): one.study_id(task, pooled=True, rows=few) for task, one in of_pool
     }
     for baseline in spec.baseline:
         for target in spec.targets.tasks:
@@ -121,7 +165,11 @@ def baseline_rows(spec: Spec) -> tuple[BaselineRow, ...]:
                 one.seed: ids.setdefault((target, one.identity), one.step_id(target, pooled=False))
                 for one in recipes
             }
-            rows.append(BaselineRow(recipes[0].label, recipes[0].method.name, target, steps))
+            first, study = recipes[0], None
+            if first.spaces:  # the same for every seed
+                place = (target, first.search_identity)
+                study = studies.setdefault(place, first.study_id(target, pooled=False))
+            rows.append(BaselineRow(first.label, first.method.name, target, steps, study))
     for joint in joint_recipes(spec):
         for target in (one for one in spec.targets.tasks if one in joint.tasks):
             steps = {seed: joint.share_id(target, seed) for seed in joint.seeds}
@@ -138,19 +186,23 @@ def display_names(spec: Spec) -> dict[str, str]:
 
 def _of_seed(spec: Spec, baseline: BaselineSpec, seed: int) -> Recipe:
     own = dict(entry_points.adapter_method(baseline.method).training)
-    written = baseline.model_dump(exclude={"method", "settings", "name", "seeds"}, exclude_none=True)
+    written = {**baseline.written, **({} if baseline.lr is None else {"lr": baseline.lr})}
     source = spec.source.model_copy(update={**own, **written, "seed": seed})
     return _recipe(baseline.label, baseline.method, baseline.settings, source)
 
 
 def _recipe(label: str, method: str, settings: Mapping[str, object], source: SourceSpec) -> Recipe:
     plugin = entry_points.adapter_method(method)
+    fixed, of_settings = split_settings(settings)
+    spaces = {**searched(source), **of_settings}
+    first = {name: first_of(space) for name, space in of_settings.items()}
     return Recipe(
         label=label,
         method=plugin,
-        settings=plugin.settings.model_validate(settings),
-        training=train_settings(source),
+        settings=plugin.settings.model_validate(settings_at(fixed, first)),
+        training=train_settings(at_first(source)),
         seed=source.seed,
+        spaces={"lr": source.lr, **spaces} if spaces else {},
     )
 
 

@@ -9,7 +9,7 @@ from adapterlab.fingerprint import Json, digest_of
 from adapterlab.planning.steps import CombinerRecipe, ReadModel, dump
 from adapterlab.records import BackboneFacts, TrainRegime, TrainSettings
 from adapterlab.spec.model import AUTO, Spec
-from adapterlab.spec.search_space import is_fixed, space_json
+from adapterlab.spec.search_space import OF_TRAINING, is_fixed, space_json
 from adapterlab.spec.studies import CombinerChoice, StudyPlan
 from adapterlab.spec.training import SourceSpec, TrainingSpec
 
@@ -18,13 +18,13 @@ AUTO_VERSION = 1
 
 
 def train_regime(training: TrainingSpec) -> TrainRegime:
-    """Return how a run of a spec's section trains, but for its learning rate."""
+    """Return how a run of a spec's section trains, but for its learning rate; the section searches nothing."""
     return TrainRegime(**{one.name: getattr(training, one.name) for one in fields(TrainRegime)})
 
 
 def train_settings(source: SourceSpec) -> TrainSettings:
-    """Return how a source adapter trains."""
-    return train_regime(source).at(source.lr)
+    """Return how a source adapter trains; the section searches nothing."""
+    return train_regime(source).at(float(source.lr))  # type: ignore[arg-type]
 
 
 def models_of(choice: CombinerChoice) -> Mapping[str, str]:
@@ -46,6 +46,13 @@ def trials_of(spec: Spec, study: StudyPlan) -> int:
     return spec.search.trials
 
 
+def _fixed_training(choice: CombinerChoice) -> dict[str, Json]:
+    """Return what a key holds of how a combiner trains, but for what is searched of it."""
+    whole = train_regime(choice.training).identity()
+    of_training = set(OF_TRAINING) & choice.spaces.keys()
+    return {name: value for name, value in whole.items() if name not in of_training}
+
+
 def identity_of(study: StudyPlan, models: Mapping[str, BackboneFacts]) -> dict[str, Json] | None:
     """Return what a study's key holds of its combiners, training and dimensions.
 
@@ -65,7 +72,7 @@ def identity_of(study: StudyPlan, models: Mapping[str, BackboneFacts]) -> dict[s
     parts = [
         {
             "combiner": one,
-            "training": train_regime(choice.training).identity(),
+            "training": _fixed_training(choice),
             "spaces": {name: space_json(space) for name, space in choice.spaces.items()},
         }
         for one, choice in zip(described, study.choices, strict=True)

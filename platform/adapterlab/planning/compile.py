@@ -2,10 +2,12 @@
 
 Pure: no disk, no network, no torch. What a key holds is written here:
 
-    source    backbone, task content, preprocessing, adapter method + settings, training, seed
+    source    backbone, task content, preprocessing, adapter method + settings, training, seed; where some of it is
+              searched: the study that chooses it, seed, and the rows where every seed has other ones
     study     backbone, task content, preprocessing, pool (source keys in order), combiner with its
               settings and the content of models it reads, training, search space, sampler, pruner,
-              the settings it starts from, trials, minutes if those are limited, seed; of "auto" all of that for every combiner it chooses among
+              the settings it starts from, trials, minutes if those are limited, seed; of "auto" all of that for every combiner it chooses among;
+              of a method's search method and settings in place of pool and combiner
     transfer  study key, seed; its draw and its own source adapter where every seed has other rows
 
 and of joint runs in :mod:`adapterlab.planning.joint`.
@@ -20,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from adapterlab.errors import UsageError
-from adapterlab.fingerprint import Json, digest_of, key_of
+from adapterlab.fingerprint import Json, digest_of
 from adapterlab.planning.baselines import (
     Recipe,
     baseline_recipes,
@@ -40,7 +42,15 @@ from adapterlab.planning.keys import (
     told_rows,
 )
 from adapterlab.planning.rows import draw_of, few_shot_spec, run_rows
-from adapterlab.planning.starts import Earlier, starts_of
+from adapterlab.planning.searches import (
+    SearchKeys,
+    TrialRows,
+    method_study,
+    search_settings,
+    trained_epochs,
+    trials_of_method,
+)
+from adapterlab.planning.starts import Earlier, starts_of, starts_of_method
 from adapterlab.planning.steps import (
     AdapterRecipe,
     ExistingAdapter,
@@ -48,7 +58,7 @@ from adapterlab.planning.steps import (
     Job,
     JointJob,
     PoolMember,
-    SearchSettings,
+    RunRows,
     ShareJob,
     SourceJob,
     Step,
@@ -65,7 +75,6 @@ from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, StepKi
 from adapterlab.registry import entry_points
 from adapterlab.spec.joint import SINGLE
 from adapterlab.spec.model import Spec
-from adapterlab.spec.pruning import pruning_identity, pruning_settings
 from adapterlab.spec.search_space import SOURCE_HEAD, bounds_of
 from adapterlab.spec.studies import StudyPlan, study_plans
 
@@ -136,6 +145,11 @@ class Plan:
         return tuple(step for step in self.steps if is_study(step))
 
     @property
+    def combinations(self) -> tuple[Step[StudyJob], ...]:
+        """The studies of combiners, in order."""
+        return tuple(step for step in self.studies if step.job.method is None)
+
+    @property
     def finals(self) -> tuple[Step[FinalJob], ...]:
         """The final runs, in order."""
         return tuple(step for step in self.steps if is_final(step))
@@ -143,6 +157,10 @@ class Plan:
     def finals_of(self, study: StepId) -> tuple[Step[FinalJob], ...]:
         """Return the final runs of a study, in order."""
         return tuple(step for step in self.finals if step.job.study == study)
+
+    def adapters_of(self, study: StepId) -> tuple[Step[SourceJob], ...]:
+        """Return the adapters that are trained as a study chooses, in order."""
+        return tuple(step for step in self.sources if study in step.needs)
 
 
 def compile_plan(spec: Spec, facts: Facts) -> Plan:
@@ -161,13 +179,17 @@ def compile_plan(spec: Spec, facts: Facts) -> Plan:
     studies = {
         target: study_plans(few_shot_spec(spec.of_task(target))) for target in spec.targets.tasks
     }  # fmt: skip
-    sources = _pool_steps(spec, facts, names)
-    own = _few_shot_steps(spec, facts, names)
+    searches: dict[StepId, Step[StudyJob]] = {}
+    sources = _pool_steps(spec, facts, names, searches)
+    own = _few_shot_steps(spec, facts, names, searches)
     steps: list[Step[Job]] = [
+        *searches.values(),
         *sources.values(),
         *(step for of_seed in own.values() for step in of_seed.values()),
     ]
-    steps += _baseline_steps(spec, facts, names, steps)
+    for step in [*_baseline_steps(spec, facts, names, steps, searches)]:
+        steps += [searches[one] for one in step.needs if searches[one] not in steps]
+        steps.append(step)
     steps += joint_steps(spec, facts, names)
     pools: dict[str | None, Mapping[str, Step[Trained]]] = {None: sources}
     for training in spec.pool.trainings:
@@ -205,7 +227,9 @@ def _unknown_models(facts: Facts, sources: tuple[str, ...]) -> Iterator[str | No
         yield f"{source} is not at hand" if known is None else known.pending_reason
 
 
-def _pool_steps(spec: Spec, facts: Facts, names: Mapping[str, str]) -> dict[str, Step[SourceJob]]:
+def _pool_steps(
+    spec: Spec, facts: Facts, names: Mapping[str, str], searches: dict[StepId, Step[StudyJob]]
+) -> dict[str, Step[SourceJob]]:
     """Return the steps of source tasks some target reads with all their rows, in the order listed."""
     if SINGLE not in spec.pool.trainings:
         return {}
@@ -219,7 +243,13 @@ def _pool_steps(spec: Spec, facts: Facts, names: Mapping[str, str]) -> dict[str,
     }
     return {
         task: _source_step(
-            spec, facts, recipe, recipe.step_id(task, pooled=True), recipe.title(names[task]), few=False
+            spec,
+            facts,
+            recipe,
+            recipe.step_id(task, pooled=True),
+            recipe.title(names[task]),
+            few=False,
+            study=_study_of(spec, facts, recipe, recipe.study_id(task, pooled=True), searches, few=False),
         )
         for task in spec.pool.tasks
         if task in needed
@@ -228,10 +258,11 @@ def _pool_steps(spec: Spec, facts: Facts, names: Mapping[str, str]) -> dict[str,
 
 
 def _few_shot_steps(
-    spec: Spec, facts: Facts, names: Mapping[str, str]
+    spec: Spec, facts: Facts, names: Mapping[str, str], searches: dict[StepId, Step[StudyJob]]
 ) -> dict[str, dict[int, Step[SourceJob]]]:
     """Return, by target and seed, the adapters trained on few rows that stand in the targets' pools."""
-    if spec.data.few_shot is None:
+    few = spec.data.few_shot
+    if few is None:
         return {}
     return {
         target: {
@@ -239,9 +270,12 @@ def _few_shot_steps(
                 spec,
                 facts,
                 recipe,
-                recipe.step_id(target, pooled=True, rows=spec.data.few_shot),
-                recipe.title(names[target], rows=spec.data.few_shot),
+                recipe.step_id(target, pooled=True, rows=few),
+                recipe.title(names[target], rows=few),
                 few=True,
+                study=_study_of(
+                    spec, facts, recipe, recipe.study_id(target, pooled=True, rows=few), searches, few=True
+                ),
             )
             for recipe in few_shot_recipes(spec, target)
         }
@@ -251,22 +285,23 @@ def _few_shot_steps(
 
 
 def _source_step(
-    spec: Spec, facts: Facts, recipe: Recipe, step_id: StepId, title: str, *, few: bool
+    spec: Spec,
+    facts: Facts,
+    recipe: Recipe,
+    step_id: StepId,
+    title: str,
+    *,
+    few: bool,
+    study: Step[StudyJob] | None,
 ) -> Step[SourceJob]:
     task, shape = facts.tasks[step_id.task], facts.backbone.shape
     rows = run_rows(spec, task, few=few, draw=draw_of(spec, recipe.seed) if few else None)
-    trained: dict[str, Json] = {
-        "adapter": recipe.adapter.identity(),
-        "training": recipe.training.identity(),
-        "seed": recipe.seed,
-    }
+    parameters = None
+    if shape is not None and not recipe.searches_settings:
+        parameters = recipe.method.trainable_parameters(recipe.settings, shape)
     return Step(
         id=step_id,
-        key=(
-            step_key(StepKind.SOURCE, {**common_inputs(spec, facts, task.task, rows), **trained})
-            if is_known(facts, task.task)
-            else None
-        ),
+        key=_source_key(spec, facts, recipe, task.task, rows, study) if is_known(facts, task.task) else None,
         title=title,
         job=SourceJob(
             task=task.task,
@@ -277,15 +312,66 @@ def _source_step(
             training=recipe.training,
             seed=recipe.seed,
             rows=told_rows(rows, few=few),
+            searched=study is not None,
+            study=None if study is None else study.key,
         ),
-        trainable_parameters=recipe.method.trainable_parameters(recipe.settings, shape) if shape else None,
+        needs=() if study is None else (study.id,),
+        trainable_parameters=parameters,
         head_parameters=head_parameters(shape, task),
-        train_rows=_rows(spec, task, recipe.training.max_epochs, few=few),
+        train_rows=_rows(spec, task, recipe.most_epochs, few=few),
     )
 
 
+def _source_key(
+    spec: Spec, facts: Facts, recipe: Recipe, task: str, rows: RunRows, study: Step[StudyJob] | None
+) -> str | None:
+    if study is None:
+        inputs = {**common_inputs(spec, facts, task, rows), **recipe.trained()}
+        return step_key(StepKind.SOURCE, {**inputs, "seed": recipe.seed})
+    if study.key is None:
+        return None
+    chosen: dict[str, Json] = {"study": study.key, "seed": recipe.seed}
+    return step_key(StepKind.SOURCE, chosen if rows.draw is None else {**chosen, "rows": rows.identity()})
+
+
+def _study_of(
+    spec: Spec,
+    facts: Facts,
+    recipe: Recipe,
+    step_id: StepId,
+    searches: dict[StepId, Step[StudyJob]],
+    *,
+    few: bool,
+) -> Step[StudyJob] | None:
+    """Return the study that chooses what of a recipe is searched, made once; ``None``: nothing is."""
+    if not recipe.spaces:
+        return None
+    if step_id not in searches:
+        task = facts.tasks[step_id.task]
+        rows = run_rows(spec, task, few=few, draw=draw_of(spec, spec.search.seed) if few else None)
+        start = starts_of_method(spec, step_id.task, recipe.method.name, recipe.spaces, facts.earlier)
+        search = search_settings(spec, trials_of_method(spec, recipe), start)
+        searches[step_id] = method_study(
+            recipe,
+            step_id,
+            task_name=display_names(spec)[step_id.task],
+            rows=TrialRows(
+                told=told_rows(rows, few=few),
+                inputs=common_inputs(spec, facts, task.task, rows) if is_known(facts, task.task) else None,
+                train_rows=_rows(spec, task, trained_epochs(recipe.most_epochs, search), few=few),
+            ),
+            search=search,
+            version=STEP_VERSIONS[StepKind.STUDY],
+        )
+    return searches[step_id]
+
+
 def _baseline_steps(
-    spec: Spec, facts: Facts, names: Mapping[str, str], planned: Iterable[Step[Job]]
+    spec: Spec,
+    facts: Facts,
+    names: Mapping[str, str],
+    planned: Iterable[Step[Job]],
+    searches: dict[StepId, Step[StudyJob]],
 ) -> Iterator[Step[SourceJob]]:
     """Yield the steps of baselines that are not planned yet."""
     known = {step.id for step in planned}
@@ -296,9 +382,13 @@ def _baseline_steps(
                 step_id = row.steps[recipe.seed]
                 if step_id not in known:
                     known.add(step_id)
-                    yield _source_step(
-                        spec, facts, recipe, step_id, recipe.title(names[row.target]), few=True
+                    study = (
+                        None
+                        if row.study is None
+                        else _study_of(spec, facts, recipe, row.study, searches, few=True)
                     )
+                    title = recipe.title(names[row.target])
+                    yield _source_step(spec, facts, recipe, step_id, title, few=True, study=study)
 
 
 def _study_step(
@@ -318,30 +408,20 @@ def _study_step(
     pool, adapter = _pool_of(spec, facts, target, trained, existing)
     _check_combiners(study, target, pool, facts, _recipes(trained))
     rows = run_rows(spec, facts.tasks[target], few=True, draw=draw_of(spec, spec.search.seed))
-    search = _search_settings(spec, target, study, facts)
-    search_key = key = None
+    start = starts_of(spec, target, study, facts.earlier)
+    search = search_settings(spec, trials_of(spec, study), start)
+    keys = None
     identity = identity_of(study, facts.models)
     if is_known(facts, target) and all(one.key for one in pool) and identity is not None:
-        spaces = identity.pop("spaces", None)
-        how: dict[str, Json] = {"sampler": search.sampler, "pruner": search.pruner, "seed": search.seed}
-        if (pruning := pruning_identity(search.pruner, search.pruning)) is not None:
-            how["pruning"] = {**pruning}
-        if search.start:
-            how["start"] = [{**one} for one in search.start]
         inputs: dict[str, Json] = {
             **common_inputs(spec, facts, target, rows),
             "pool": [one.key for one in pool],
             **identity,
-            "search": how if spaces is None else {"spaces": spaces, **how},
         }
-        search_key = key_of("search", STEP_VERSIONS[StepKind.STUDY], inputs)
-        budget: dict[str, Json] = {"trials": search.trials}
-        if search.budget_minutes is not None:
-            budget["minutes"] = search.budget_minutes
-        key = step_key(StepKind.STUDY, {**inputs, **budget})
+        keys = SearchKeys.of(STEP_VERSIONS[StepKind.STUDY], inputs, search)
     return Step(
         id=StepId(StepKind.STUDY, target, study.label),
-        key=key,
+        key=None if keys is None else keys.study,
         title=f"{names[target]} · {study.label}",
         job=StudyJob(
             task=target,
@@ -352,14 +432,17 @@ def _study_step(
             pool=pool,
             adapter=adapter,
             search=search,
-            search_key=search_key,
+            search_key=None if keys is None else keys.search,
             rows=told_rows(rows, few=spec.data.few_shot is not None),
+            searched_pool=any(
+                step.job.searched for step in trained.values() if isinstance(step.job, SourceJob)
+            ),
         ),
         # the other seeds' adapters too, which the final runs read
         needs=tuple(dict.fromkeys(step.id for step in (*trained.values(), *own.values()))),
         trainable_parameters=_combiner_parameters(adapter, facts.backbone.shape, study, len(pool)),
         head_parameters=head_parameters(facts.backbone.shape, facts.tasks[target]),
-        train_rows=_rows(spec, facts.tasks[target], study.max_epochs * search.trials, few=True),
+        train_rows=_rows(spec, facts.tasks[target], trained_epochs(study.max_epochs, search), few=True),
     )
 
 
@@ -384,20 +467,6 @@ def _chosen_of(
     return (
         tuple(one for one in taken if isinstance(one, str)),
         tuple(one for one in taken if isinstance(one, ExistingAdapter)),
-    )
-
-
-def _search_settings(spec: Spec, target: str, study: StudyPlan, facts: Facts) -> SearchSettings:
-    search, trials = spec.search, trials_of(spec, study)
-    return SearchSettings(
-        sampler=search.sampler,
-        pruner=search.pruner,
-        seed=search.seed,
-        trials=trials,
-        pruning=pruning_settings(search.pruner, search.pruning),
-        start=starts_of(spec, target, study, facts.earlier),
-        # The first trial always begins, so that of one trial no time can take anything away.
-        budget_minutes=search.budget_minutes if trials > 1 else None,
     )
 
 

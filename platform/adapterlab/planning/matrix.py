@@ -12,7 +12,7 @@ from typing import Any
 from adapterlab.planning.baselines import POOL, BaselineRow
 from adapterlab.planning.compile import Plan
 from adapterlab.planning.parameter_counts import POOL_ROW
-from adapterlab.planning.steps import Job, Step, StepId
+from adapterlab.planning.steps import Job, Step, StepId, StudyJob
 from adapterlab.records import State
 
 
@@ -79,7 +79,8 @@ def plan_matrix(
 ) -> tuple[MatrixRow, ...]:
     """Return a plan's rows: the pool, the baselines, the joint runs, the combiners.
 
-    A run that the pool and a baseline share is shown in both rows; its time counts for the pool.
+    A run that the pool and a baseline share is shown in both rows; its time counts for the pool. The time of a search
+    that they share counts in both.
 
     Args:
         plan: A compiled plan.
@@ -98,19 +99,20 @@ def plan_matrix(
     for label, found in by_label.items():
         runs = {row.target: [steps[one] for one in row.steps.values() if one in steps] for row in found}
         own: list[Step[Any]] = [step for step in plan.sources if step.job.label == label]
+        searches = [one for one in plan.studies if one.id in {row.study for row in found}]
         joint = [step for step in plan.joints if step.job.label == label]
-        own += joint
+        every = [*own, *searches, *joint]
+        kind = "joint" if joint else "baseline"
         rows.append(
-            MatrixRow(
-                label, "joint" if joint else "baseline", _counts(runs, state), None, None, _sum(own, seconds)
-            )
+            MatrixRow(label, kind, _counts(runs, state), None, _trials(searches), _sum(every, seconds))
         )
-    for label in dict.fromkeys(study.job.label for study in plan.studies):
-        studies = [study for study in plan.studies if study.job.label == label]
+    for label in dict.fromkeys(study.job.label for study in plan.combinations):
+        studies = [study for study in plan.combinations if study.job.label == label]
         finals = {study.job.task: plan.finals_of(study.id) for study in studies}
-        every: list[Step[Job]] = [*studies, *(one for some in finals.values() for one in some)]
-        trials = max(study.job.search.trials for study in studies)
-        rows.append(MatrixRow(label, "combiner", _counts(finals, state), None, trials, _sum(every, seconds)))
+        every = [*studies, *(one for some in finals.values() for one in some)]
+        rows.append(
+            MatrixRow(label, "combiner", _counts(finals, state), None, _trials(studies), _sum(every, seconds))
+        )
     return tuple(rows)
 
 
@@ -124,9 +126,20 @@ def _pool(
     of_targets = {target: [step for step in pooled if step.job.task == target] for target in targets}
     others = [state(step) for step in pooled if step.job.task not in of_targets]
     counts = _counts({target: some for target, some in of_targets.items() if some}, state)
+    needs = {one for step in pooled for one in step.needs}
+    searches = [one for one in plan.studies if one.id in needs]
     return MatrixRow(
-        POOL_ROW, "pool", counts, RunCounts.of(others) if others else None, None, _sum(pooled, seconds)
+        POOL_ROW,
+        "pool",
+        counts,
+        RunCounts.of(others) if others else None,
+        _trials(searches),
+        _sum([*pooled, *searches], seconds),
     )
+
+
+def _trials(studies: Iterable[Step[StudyJob]]) -> int | None:
+    return max((study.job.search.trials for study in studies), default=None)
 
 
 def _counts(

@@ -73,7 +73,7 @@ def method_costs(plan: Plan, backbone_parameters: int | None = None) -> tuple[Me
     trained = {one.id: one.trainable_parameters for one in plan.sources}
     trained |= {one.id: one.trainable_parameters for one in plan.joints}
     made_by = {one.id: one.id for one in plan.sources} | {one.id: one.job.joint for one in plan.shares}
-    for study in plan.studies:
+    for study in plan.combinations:
         rows.setdefault(study.job.label, {}).setdefault(study.job.task, study.trainable_parameters)
         own = [made_by[need] for need in study.needs if need in made_by]
         sources = combined.setdefault(study.job.label, {})

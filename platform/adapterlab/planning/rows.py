@@ -16,6 +16,7 @@ from typing import TypeVar
 from adapterlab.planning.steps import RunRows
 from adapterlab.records import TaskFacts
 from adapterlab.spec.model import Spec
+from adapterlab.spec.ranges import greatest
 from adapterlab.spec.training import SourceSpec, TransferSpec
 
 Training = TypeVar("Training", SourceSpec, TransferSpec)
@@ -63,11 +64,11 @@ def few_shot_spec(spec: Spec) -> Spec:
 
 
 def _trained(spec: Spec, training: Training) -> Training:
-    own = spec.few_shot.model_dump(exclude_none=True, exclude={"max_steps"})
-    changed = training.model_copy(update=own)
+    changed = spec.few_shot.over(training)
     if spec.few_shot.max_steps is None or spec.data.few_shot is None:
         return changed
-    steps_an_epoch = ceil(spec.data.few_shot / changed.batch_size)
+    # The spec refuses a searched batch size beside max_steps.
+    steps_an_epoch = ceil(spec.data.few_shot / greatest(changed.batch_size))
     return changed.model_copy(update={"max_epochs": ceil(spec.few_shot.max_steps / steps_an_epoch)})
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from adapterlab.spec.model import AUTO, Spec
-from adapterlab.spec.search_space import COMBINER, Setting, takes
+from adapterlab.spec.search_space import COMBINER, Dimension, IntRange, Setting, takes
 from adapterlab.spec.studies import CombinerChoice, StudyPlan
 
 Earlier = Mapping[str, Sequence["EarlierStudy"]]
@@ -23,7 +23,7 @@ class EarlierStudy:
     title: str
     """What a person calls it."""
     combiner: str
-    """Name of the combiner its best setting is of."""
+    """Name of the combiner its best setting is of; of a method's search the method's."""
     settings: Mapping[str, float]
     """Its best setting, by dimension."""
 
@@ -35,7 +35,10 @@ class Misfit:
     study: EarlierStudy
     dimension: str
     value: float
-    choice: CombinerChoice
+    kind: str
+    """The combiner or method that is to start from it."""
+    space: Dimension
+    """What is searched of it here."""
 
 
 def starts_of(spec: Spec, target: str, study: StudyPlan, earlier: Earlier) -> tuple[dict[str, Setting], ...]:
@@ -49,7 +52,7 @@ def starts_of(spec: Spec, target: str, study: StudyPlan, earlier: Earlier) -> tu
     """
     found: list[dict[str, Setting]] = []
     for choice, settings in _given(spec, target, study, earlier):
-        own = {name: float(settings[name]) for name in choice.spaces if name in settings}
+        own = _within(choice.spaces, settings)
         if not own:
             continue
         setting: dict[str, Setting] = dict(own)
@@ -63,18 +66,57 @@ def starts_of(spec: Spec, target: str, study: StudyPlan, earlier: Earlier) -> tu
     return tuple(found)
 
 
-def misfits(target: str, study: StudyPlan, earlier: Sequence[EarlierStudy]) -> Iterator[Misfit]:
-    """Yield what a study would have to try of earlier studies' best settings, and does not search."""
-    for choice in study.choices:
-        for one in _like(earlier, target, choice):
-            for name, space in choice.spaces.items():
-                if name in one.settings and not takes(space, one.settings[name]):
-                    yield Misfit(one, name, one.settings[name], choice)
+def starts_of_method(
+    spec: Spec, task: str, method: str, spaces: Mapping[str, Dimension], earlier: Earlier
+) -> tuple[dict[str, Setting], ...]:
+    """Return the settings of a method's search's first trials: the best ones of earlier searches of the method.
+
+    Args:
+        spec: The spec; settings that it writes itself are combiners'.
+        task: Full name of the study's task.
+        method: The method's name.
+        spaces: What is searched.
+        earlier: What its names and keys stand for; those that are not there count as none.
+    """
+    found: list[dict[str, Setting]] = []
+    for item in spec.search.starts:
+        for one in used(task, method, earlier.get(item, ())) if isinstance(item, str) else ():
+            own = _within(spaces, one.settings)
+            if own and own not in found:
+                found.append(own)
+    return tuple(found)
 
 
-def used(target: str, study: StudyPlan, earlier: Sequence[EarlierStudy]) -> list[EarlierStudy]:
-    """Return those of some earlier studies that a study starts from."""
-    return [one for choice in study.choices for one in _like(earlier, target, choice)]
+def misfits(
+    task: str, kind: str, spaces: Mapping[str, Dimension], earlier: Sequence[EarlierStudy]
+) -> Iterator[Misfit]:
+    """Yield what a search would have to try of earlier studies' best settings, and does not search.
+
+    Args:
+        task: Full name of its task.
+        kind: Its combiner or method.
+        spaces: What it searches.
+        earlier: The studies.
+    """
+    for one in used(task, kind, earlier):
+        for name, space in spaces.items():
+            if name in one.settings and not takes(space, one.settings[name]):
+                yield Misfit(one, name, one.settings[name], kind, space)
+
+
+def used(task: str, kind: str, earlier: Sequence[EarlierStudy]) -> list[EarlierStudy]:
+    """Return the studies of a combiner or method that a search of it starts from: those of its task, else all."""
+    alike = [one for one in earlier if one.combiner == kind]
+    return [one for one in alike if one.task == task] or alike
+
+
+def _within(spaces: Mapping[str, Dimension], settings: Mapping[str, float]) -> dict[str, Setting]:
+    """Return those of some values that a search has dimensions for."""
+    return {
+        name: int(settings[name]) if isinstance(space, IntRange) else float(settings[name])
+        for name, space in spaces.items()
+        if name in settings
+    }
 
 
 def _given(
@@ -83,16 +125,10 @@ def _given(
     for item in spec.search.starts:
         for choice in study.choices:
             if isinstance(item, str):
-                for one in _like(earlier.get(item, ()), target, choice):
+                for one in used(target, choice.kind, earlier.get(item, ())):
                     yield choice, one.settings
             elif item.get(COMBINER, choice.kind) == choice.kind:
                 yield choice, {name: float(value) for name, value in item.items() if name != COMBINER}
-
-
-def _like(earlier: Sequence[EarlierStudy], target: str, choice: CombinerChoice) -> list[EarlierStudy]:
-    """Return the earlier studies of a combiner: those of the same target, else all."""
-    alike = [one for one in earlier if one.combiner == choice.kind]
-    return [one for one in alike if one.task == target] or alike
 
 
 def chosen_combiner(combiner: str, settings: Mapping[str, object]) -> str:

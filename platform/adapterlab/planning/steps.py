@@ -17,7 +17,7 @@ from adapterlab.fingerprint import Json
 from adapterlab.records import JointSettings, StepKind, TrainRegime, TrainSettings
 from adapterlab.registry.plugins import AdapterMethod
 from adapterlab.spec.model import AUTO
-from adapterlab.spec.search_space import Setting, Space
+from adapterlab.spec.search_space import Setting, StoredDimension
 
 Settings: TypeAlias = Mapping[str, JsonValue]
 """A plug-in's settings, validated, as JSON."""
@@ -32,14 +32,16 @@ class StepId:
 
     Its texts: ``source/glue/rte/seed=0``, ``source/glue/rte/rows=16/seed=0`` (of the pool, on few rows),
     ``source/glue/rte/lora/seed=0`` (a baseline's, or what a task has of a joint run), ``joint/full_m/seed=0``,
-    ``study/glue/rte/scalearn``, ``transfer/glue/rte/scalearn/seed=0``.
+    ``study/glue/rte/scalearn``, ``study/glue/rte/lora`` (a baseline's), ``study/glue/rte/source`` (of the pool),
+    ``transfer/glue/rte/scalearn/seed=0``.
     """
 
     kind: StepKind
     task: str
     """Full name; empty for a joint run, which has several."""
     label: str | None = None
-    """The name of the baseline, the joint run or the study; ``None``: an adapter of the pool."""
+    """The name of the baseline, the joint run or the study, ``"source"`` of a search for the pool; ``None``: an
+    adapter of the pool."""
     rows: int | None = None
     """Of the pool's adapters trained on few rows: how many."""
     seed: int | None = None
@@ -199,12 +201,24 @@ class CombinerRecipe:
     """Name of an installed combiner."""
     version: int
     settings: Settings
-    spaces: Mapping[str, Space]
+    spaces: Mapping[str, StoredDimension]
     """Its dimensions by name, in the combiner's own order."""
     training: TrainRegime
     """How it trains; the learning rate is a dimension."""
     models: Mapping[str, ReadModel]
     """Other models it reads, by the setting that names them; those at hand."""
+
+
+@dataclass(frozen=True)
+class MethodRecipe:
+    """What a search of a method's training varies, around an adapter and a training of which all else holds."""
+
+    spaces: Mapping[str, StoredDimension]
+    """Its dimensions by name: ``lr``, keys of a training section, and keys of the method's settings."""
+    training: TrainSettings
+    """What is searched stands at the first of its values."""
+    exclusive: bool
+    """Whether it trains the backbone's own weights, so that trials share no pass."""
 
 
 @dataclass(frozen=True)
@@ -223,6 +237,15 @@ class SearchSettings:
     """Settings of the first trials; where the study chooses, with the combiner and its ``<combiner>.<dimension>``."""
     budget_minutes: float | None = None
     """Minutes by the clock after which no trial begins any more; ``None``: until all have."""
+    seeds: int = 1
+    """Seeds that each trial is trained with, from ``seed`` on."""
+    folds: int = 1
+    """Parts of the training rows, each of which validates one run of a trial; 1: the validation split does."""
+
+    @property
+    def runs(self) -> int:
+        """Training runs of one trial."""
+        return self.seeds * self.folds
 
 
 # -- jobs -----------------------------------------------------------------------------------------
@@ -246,6 +269,10 @@ class SourceJob:
     seed: int
     rows: RunRows | None
     """``None``: those that the sweep's ``data.max_train_rows`` leaves."""
+    searched: bool = False
+    """Whether a study chooses what of its adapter and training is searched; here that has the first of its values."""
+    study: str | None = None
+    """Key of that study; ``None`` while it is not known."""
 
 
 @dataclass(frozen=True)
@@ -307,7 +334,7 @@ Trained: TypeAlias = SourceJob | ShareJob
 
 @dataclass(frozen=True)
 class StudyJob:
-    """Search the setting of one combiner, or of several, on one target."""
+    """Search the setting of one combiner, or of several, on one target; or of a method's training on one task."""
 
     kind: ClassVar[StepKind] = StepKind.STUDY
     task: str
@@ -315,36 +342,49 @@ class StudyJob:
     task_name: str
     """What a person calls it."""
     label: str
-    """What a person calls the combiner: its name with its point of a grid, or ``"auto"``."""
+    """What a person calls the combiner: its name with its point of a grid, or ``"auto"``; of a method's search the
+    name of the baseline, or ``"source"``."""
     chooses: bool
     """Whether the combiner is a dimension of the search."""
     combiners: tuple[CombinerRecipe, ...]
-    """Those it chooses among; one where it does not choose."""
+    """Those it chooses among; one where it does not choose, none of a method's search."""
     pool: tuple[PoolMember, ...]
-    """In coefficient order."""
+    """In coefficient order; empty of a method's search."""
     adapter: AdapterRecipe
-    """Of every adapter in the pool."""
+    """Of every adapter in the pool, or of the one that is trained; what is searched has the first of its values."""
     search: SearchSettings
     search_key: str | None
     """What tells its search from others in the Optuna storage: its key without the budget; ``None`` while not known."""
     rows: RunRows | None
     """``None``: those that the sweep's ``data.max_train_rows`` leaves."""
+    method: MethodRecipe | None = None
+    """What a search of a method's training varies; ``None``: a combiner's search."""
+    searched_pool: bool = False
+    """Whether searches choose settings of the pool's adapters, so that only these tell what the pool is."""
 
     @property
     def combiner(self) -> str:
-        """Name of its combiner; ``"auto"`` where it chooses."""
+        """Name of its combiner, ``"auto"`` where it chooses; of a method's search the method's."""
+        if self.method is not None:
+            return self.adapter.method
         return AUTO if self.chooses else self.combiners[0].kind
 
     @property
     def settings(self) -> Settings:
-        """Its combiner's settings; where it chooses, those of each combiner by name."""
+        """Its combiner's settings; where it chooses, those of each combiner by name. Or the method's, not searched."""
+        if self.method is not None:
+            return {
+                name: value for name, value in self.adapter.settings.items() if name not in self.method.spaces
+            }
         if not self.chooses:
             return self.combiners[0].settings
         return {one.kind: dict(one.settings) for one in self.combiners}
 
     @property
-    def spaces(self) -> dict[str, Space]:
+    def spaces(self) -> dict[str, StoredDimension]:
         """Its dimensions by name; where it chooses, ``<combiner>.<dimension>``."""
+        if self.method is not None:
+            return dict(self.method.spaces)
         if not self.chooses:
             return dict(self.combiners[0].spaces)
         return {f"{one.kind}.{name}": space for one in self.combiners for name, space in one.spaces.items()}
@@ -422,7 +462,7 @@ def is_source(step: Step[Job]) -> TypeGuard[Step[SourceJob]]:
 
 
 def is_study(step: Step[Job]) -> TypeGuard[Step[StudyJob]]:
-    """Return whether a step searches a combiner's setting."""
+    """Return whether a step searches a setting: a combiner's, or that of a method's training."""
     return isinstance(step.job, StudyJob)
 
 

@@ -22,7 +22,7 @@ from adapterlab.catalog.records import (
 )
 from adapterlab.catalog.store import Catalog
 from adapterlab.errors import AdapterlabError, NotFoundError
-from adapterlab.planning.baselines import BaselineRow, baseline_rows
+from adapterlab.planning.baselines import POOL, BaselineRow, baseline_rows
 from adapterlab.planning.steps import StepId
 from adapterlab.records import StepKind
 from adapterlab.registry.entry_points import combiner, task_definition
@@ -34,9 +34,11 @@ from adapterlab.reporting.summary import (
     Gap,
     Influence,
     LayerInfluence,
+    PoolSearch,
     Search,
     Summary,
 )
+from adapterlab.search.separation import Separation, separation
 from adapterlab.search.spans import joined_spans
 from adapterlab.spec.model import BackboneSpec, Spec
 
@@ -51,7 +53,7 @@ def summarise(catalog: Catalog, sweep: SweepRecord, *, cache: Path, studies: str
         studies: Database of the studies, for the time that searches took by the clock; absent: it is not told.
     """
     found = _Found(catalog, sweep, studies)
-    of_targets = found.of_kind(StepKind.STUDY)
+    of_targets, of_methods = found.combinations, found.method_searches
     cells = [*_baselines(found), *(_combined(found, step) for step in of_targets)]
     layers = tuple(one for step in of_targets for one in _layers(catalog, found, step))
     # What tasks have of a joint run says of it what a table does; its seconds are divided among them.
@@ -67,12 +69,13 @@ def summarise(catalog: Catalog, sweep: SweepRecord, *, cache: Path, studies: str
         cells=tuple(cells),
         influences=tuple(_influences(layers)),
         layers=layers,
-        searches=tuple(_searches(of_targets)),
+        searches=tuple(_searches([*of_methods, *of_targets])),
         backbone_parameters=_backbone_parameters(found.spec, cache),
         step_seconds={key: one.seconds for key, one in records.items() if one.seconds is not None},
-        study_keys=frozenset(step.key for step in of_targets if step.key),
+        study_keys=frozenset(step.key for step in found.of_kind(StepKind.STUDY) if step.key),
         search_spans=joined_spans(span for spans in found.spans.values() for span in spans),
         background=(background(catalog, sweep, found.spec, list(records.values())),),
+        pool_searches=tuple(_pool_search(found)),
     )
 
 
@@ -143,11 +146,16 @@ class _Found:
             key: one.n_parameters for key, one in records.items() if isinstance(one, AdapterRecord)
         }
         self.targets: tuple[str, ...] = named or tuple(
-            dict.fromkeys(study.id.task for study in self.of_kind(StepKind.STUDY))
+            dict.fromkeys(study.id.task for study in self.combinations)
         )
         """Full names of the target tasks."""
-        self.spans = _spans(studies, [one.record for one in self.of_kind(StepKind.STUDY) if one.record])
+        self.separations = _separations(studies, self._complete_studies(), self.spec)
+        """How far the best trials of each complete study lie apart, by its key; empty where that is not known."""
+        self.spans = _spans(studies, self._complete_studies())
         """When the trials of each complete study were open, by its key; empty where that is not known."""
+
+    def _complete_studies(self) -> list[StudyRecord]:
+        return [one.record for one in self.of_kind(StepKind.STUDY) if one.record]
 
     @property
     def few_shot(self) -> int | None:
@@ -162,6 +170,23 @@ class _Found:
     def of_kind(self, kind: StepKind) -> list[_Step]:
         """Return steps in the order of the plan."""
         return [step for step in self.steps if step.id.kind is kind]
+
+    @property
+    def method_searches(self) -> list[_Step]:
+        """The studies that choose how adapters are trained, in the order of the plan."""
+        chosen = {need for step in self.of_kind(StepKind.SOURCE) for need in step.needs}
+        return [step for step in self.of_kind(StepKind.STUDY) if step.id in chosen]
+
+    @property
+    def combinations(self) -> list[_Step]:
+        """The studies of combiners, in the order of the plan."""
+        others = {step.id for step in self.method_searches}
+        return [step for step in self.of_kind(StepKind.STUDY) if step.id not in others]
+
+    def chooser(self, adapters: Sequence[_Step]) -> _Step | None:
+        """Return the study that chose how some adapters are trained; ``None``: none did."""
+        needs = {need for step in adapters for need in step.needs}
+        return next((step for step in self.method_searches if step.id in needs), None)
 
     def finals(self, study: _Step) -> list[_Step]:
         """Return the final runs of a study."""
@@ -178,12 +203,41 @@ class _Found:
         return tuple(one.run_id or self._catalog.run_id(f"{self._sweep}/{one.key}") for one in by_seed)
 
 
-def _spans(storage: str | None, studies: Sequence[StudyRecord]) -> dict[str, Sequence[tuple[float, float]]]:
-    """Return the spans of time in which each study had a trial open."""
+def _trials_of(studies: Sequence[StudyRecord]) -> dict[str, int]:
+    """Return how many trials count of each study in the storage."""
     counts: dict[str, int] = {}
     for one in studies:
         if one.study_name is not None:
             counts[one.study_name] = max(counts.get(one.study_name, 0), sum(one.trials.values()))
+    return counts
+
+
+def _separations(
+    storage: str | None, studies: Sequence[StudyRecord], spec: Mapping[str, Any]
+) -> dict[str, Separation]:
+    """Return how far the best trials of studies lie apart whose trials had several runs."""
+    search = spec.get("search", {})
+    seeds, folds = (search.get(name) or 1 for name in ("seeds_per_trial", "folds"))
+    if storage is None or seeds * folds < 2 or is_missing(storage):
+        return {}
+    from adapterlab.search.run_values import run_values
+
+    try:
+        found = run_values(storage, _trials_of(studies))
+    except AdapterlabError:
+        return {}  # as with their times
+    known: dict[str, Separation] = {}
+    for one in studies:
+        count = sum(one.trials.values())
+        values = {at: runs for at, runs in found.get(one.study_name or "", {}).items() if at < count}
+        if (apart := separation(values, folds)) is not None:
+            known[one.key] = apart
+    return known
+
+
+def _spans(storage: str | None, studies: Sequence[StudyRecord]) -> dict[str, Sequence[tuple[float, float]]]:
+    """Return the spans of time in which each study had a trial open."""
+    counts = _trials_of(studies)
     if storage is None or not counts or is_missing(storage):
         return {}
     from adapterlab.search.clocks import trial_spans
@@ -226,6 +280,39 @@ def _searches(studies: Iterable[_Step]) -> Iterator[Search]:
             yield Search(study.task, label, study.key, study.study_name, study.metric, trials)
 
 
+def _pool_search(found: _Found) -> Iterator[PoolSearch]:
+    """Yield what searching the pool's settings cost, if that was done."""
+    steps = [step for step in found.method_searches if step.id.label == POOL]
+    studies: list[StudyRecord] = [step.record for step in steps if step.record is not None]
+    if not studies:
+        return
+    seconds = [one.seconds for one in studies if one.seconds is not None]
+    rows = [one.train_rows for one in studies if one.train_rows is not None]
+    yield PoolSearch(
+        searches=len(studies),
+        trials=sum(sum(one.trials.values()) for one in studies),
+        seconds=sum(seconds) if len(seconds) == len(studies) else None,
+        clock_seconds=_clock(joined_spans(span for one in studies for span in found.spans.get(one.key, ()))),
+        train_rows=sum(rows) if len(rows) == len(studies) else None,
+    )
+
+
+def _search_cost(found: _Found, step: _Step) -> dict[str, Any]:
+    """Return what a cell says of the search that chose its setting."""
+    study: StudyRecord | None = step.record
+    if study is None:
+        return {"study_key": step.key}
+    return {
+        "settings": dict(study.best_settings),
+        "search_seconds": study.seconds,
+        "search_clock_seconds": _clock(found.spans.get(step.key or "", ())),
+        "search_trials": sum(study.trials.values()),
+        "search_train_rows": study.train_rows,
+        "separation": found.separations.get(step.key or ""),
+        "study_key": step.key,
+    }
+
+
 def _combined(found: _Found, step: _Step) -> Cell:
     """Return the cell of a study, complete or not."""
     study: StudyRecord | None = step.record
@@ -245,19 +332,16 @@ def _combined(found: _Found, step: _Step) -> Cell:
         seeds=tuple(one.seed for one in runs),
         expected_seeds=len(steps),
         parameters=_greatest(one.n_parameters for one in runs),
-        settings={} if study is None else dict(study.best_settings),
         seconds_a_run=_mean_seconds(runs),
         head_parameters=_greatest(one.head_parameters for one in runs),
-        search_seconds=None if study is None else study.seconds,
         gaps=tuple(gaps),
-        search_clock_seconds=_clock(found.spans.get(step.key or "", ())),
         keys=tuple(one.key for one in runs),
         run_ids=found.run_ids(runs),
-        study_key=step.key,
         method=str(step.id.label),
         few_shot=found.few_shot,
         coordinates={} if study is None else _coordinates(study),
         sources={} if study is None else found.sources(study),
+        **{"settings": {}, **_search_cost(found, step)},
     )
 
 
@@ -298,13 +382,17 @@ def _declared_baselines(spec: str) -> Sequence[BaselineRow]:
 
 def _baseline(found: _Found, name: str, task: str, steps: Sequence[_Step]) -> Cell:
     adapters = [step.record for step in steps if step.record is not None]
-    cell = baseline_cell(name, task, adapters, [step.gap for step in steps if step.record is None])
+    gaps = [step.gap for step in steps if step.record is None]
+    chooser = found.chooser(steps)
+    if chooser is not None and chooser.record is None:  # what is missing is the study
+        gaps = [Gap(gap.seed, chooser.gap.state, chooser.gap.reason) for gap in gaps]
     return replace(
-        cell,
+        baseline_cell(name, task, adapters, gaps),
         is_own_adapter=any(step.id.label is None for step in steps),
         run_ids=found.run_ids(adapters),
         method=name,
         few_shot=found.few_shot,
+        **({} if chooser is None else _search_cost(found, chooser)),
     )
 
 

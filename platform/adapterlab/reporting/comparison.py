@@ -94,7 +94,7 @@ class Row:
     steps: tuple[str, ...]
     """Keys of its runs, one a seed."""
     study: Step[StudyJob] | None = None
-    """``None`` for a baseline."""
+    """``None`` for a baseline, searched or not."""
     baseline: SourceJob | ShareJob | None = None
     """The job of one of its seeds; ``None`` for a combination."""
     coefficients: Mapping[str, float] | None = None
@@ -116,7 +116,7 @@ def _studies(summary: Summary, plan: Plan) -> Iterable[Row]:
     for one in summary.layers:
         of_row = values.setdefault((one.target, one.combiner), {})
         of_row.setdefault(one.position, []).append(one.mean)
-    for step in plan.studies:
+    for step in plan.combinations:
         cell = summary.cell(step.id.task, str(step.id.label))
         if cell is None:
             continue

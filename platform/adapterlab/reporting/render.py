@@ -117,7 +117,7 @@ def cells_csv(
     ]  # fmt: skip
     if significance is not None:
         fields += ["against", "difference", "pairs", "p", "p_adjusted", "effect"]
-    fields += ["search_clock_seconds", "is_own_adapter", "stability"]
+    fields += ["search_clock_seconds", "is_own_adapter", "stability", "search_trials", "search_train_rows"]
     if resampled is not None:
         fields += _INTERVAL
     stable = correlations(summary)
@@ -136,6 +136,7 @@ def cells_csv(
             line += [one.difference, one.pairs, one.p, one.p_adjusted, one.effect] if one else [None] * 5
         alike = stable.get((cell.target, cell.combiner))
         line += [cell.search_clock_seconds, cell.is_own_adapter, alike]
+        line += [cell.search_trials, cell.search_train_rows]
         if resampled is not None:
             found = resampled.of(cell.combiner, cell.target)
             line += [None if found is None else getattr(found, name) for name in _INTERVAL]

@@ -14,6 +14,7 @@ from functools import cached_property
 from statistics import fmean, stdev
 from typing import Any
 
+from adapterlab.search.separation import Separation
 from adapterlab.search.spans import joined_spans
 
 OWN_ADAPTER = "own adapter"
@@ -58,7 +59,7 @@ class Cell:
     is_baseline: bool = False
     head_parameters: int | None = None
     search_seconds: float | None = None
-    """Computing of all trials that chose the setting, told likewise; ``None`` for a baseline."""
+    """Computing of all trials that chose the setting, told likewise; ``None`` where nothing was searched."""
     gaps: tuple[Gap, ...] = ()
     """Runs without a value."""
     search_clock_seconds: float | None = None
@@ -70,7 +71,13 @@ class Cell:
     run_ids: tuple[str | None, ...] = ()
     """Their MLflow runs, by seed."""
     study_key: str | None = None
-    """The study's key; ``None`` for a baseline."""
+    """The study's key; ``None`` for a baseline whose setting is fixed."""
+    search_trials: int | None = None
+    """Trials that chose the setting, whatever became of them; ``None`` where nothing was searched."""
+    search_train_rows: int | None = None
+    """Rows that these trials trained on together, each choice a row and each epoch anew."""
+    separation: Separation | None = None
+    """How far the best trials lie apart; ``None`` where a trial was one run, or its runs are not at hand."""
     is_joint: bool = False
     """Whether the row's parameters are those of one model, which all its targets train together."""
     method: str = ""
@@ -189,6 +196,20 @@ class Search:
 
 
 @dataclass(frozen=True)
+class PoolSearch:
+    """What it cost to search the settings of the pool's adapters, which all rows share that combine them."""
+
+    searches: int
+    """How many there are so far: one a source."""
+    trials: int
+    seconds: float | None
+    """Computing of all trials; ``None`` where some did not note it."""
+    clock_seconds: float | None
+    """Time by the clock in which one of their trials was open; ``None`` where that is not known."""
+    train_rows: int | None
+
+
+@dataclass(frozen=True)
 class TaskRows:
     """One task of a sweep and its rows."""
 
@@ -263,6 +284,8 @@ class Summary:
     """When trials were open: begin and end in seconds since 1970, in order and apart."""
     background: tuple[Background, ...] = field(default=(), repr=False)
     """One a sweep."""
+    pool_searches: tuple[PoolSearch, ...] = ()
+    """One a sweep whose ``[source]`` or ``[adapter.settings]`` is searched."""
 
     @property
     def device_seconds(self) -> float | None:
@@ -336,6 +359,7 @@ class Summary:
             "device_seconds": self.device_seconds,
             "search_seconds": self.search_seconds,
             "search_clock_seconds": self.search_clock_seconds,
+            "pool_searches": [asdict(one) for one in self.pool_searches],
             "sweeps": [asdict(one) for one in self.background],
         }
 
@@ -371,6 +395,7 @@ def together(summaries: Sequence[Summary]) -> Summary:
         study_keys=frozenset(key for one in summaries for key in one.study_keys),
         search_spans=joined_spans(span for one in summaries for span in one.search_spans),
         background=tuple(item for one in summaries for item in one.background),
+        pool_searches=tuple(item for one in summaries for item in one.pool_searches),
     )
 
 

@@ -6,6 +6,7 @@ parameters for one target and for all of them (its Tables 4 and 7).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -13,7 +14,16 @@ from typing import Literal
 from adapterlab.reporting.intervals import Interval, McNemar, Resampled
 from adapterlab.reporting.significance import ACROSS, AVERAGE, Comparison, Significance
 from adapterlab.reporting.stability import correlations
-from adapterlab.reporting.summary import OWN_ADAPTER, Average, Background, Cell, Summary, ranked, short_names
+from adapterlab.reporting.summary import (
+    OWN_ADAPTER,
+    Average,
+    Background,
+    Cell,
+    PoolSearch,
+    Summary,
+    ranked,
+    short_names,
+)
 
 NOTHING = "–"
 MAJORITY = "majority class"
@@ -31,7 +41,8 @@ _PARAMETERS = (
 )
 _TIMES = (
     "Device: computing, a pass's time divided by the runs that shared it. Clock: time in which a trial of the search "
-    "was open; searches side by side have the same minutes. Both are means over targets."
+    "was open; searches side by side have the same minutes. Both are means over targets. Trials and the rows they "
+    "trained on, each epoch anew, are those of one target; without them a setting was not searched."
 )
 _STABLE = (
     "Stability: how alike the coefficients of layers and sources are over seeds, mean rank correlation of all pairs of "
@@ -95,6 +106,8 @@ def grids(
         majority: By target, what always answering the most frequent class gives; a row of its own, where known.
     """
     found = [scores(summary, digits=digits, majority=majority), costs(summary)]
+    if (apart := separations(summary)) is not None:
+        found.append(apart)
     if significance is not None:
         found.append(comparisons(significance, summary, digits=digits))
         if significance.equivalences:
@@ -238,6 +251,8 @@ def costs(summary: Summary) -> Grid:
         Column("a run", "device, s", group=1),
         Column("search", "device, s", group=1),
         Column("search", "clock, s", group=1),
+        Column("search", "trials", group=1),
+        Column("search", "rows", group=1),
     ]
     rows = []
     for row in summary.combiners:
@@ -260,6 +275,18 @@ def costs(summary: Summary) -> Grid:
                 Entry(_seconds([None if cell is None else cell.seconds_a_run for cell in cells])),
                 Entry(_seconds([None if cell is None else cell.search_seconds for cell in cells])),
                 Entry(_seconds([None if cell is None else cell.search_clock_seconds for cell in cells])),
+                Entry(
+                    _span([cell.search_trials for cell in cells if cell is not None and cell.search_trials])
+                ),
+                Entry(
+                    _span(
+                        [
+                            cell.search_train_rows
+                            for cell in cells
+                            if cell is not None and cell.search_train_rows
+                        ]
+                    )
+                ),
             )
         )
     base = f"The backbone has {whole:,} parameters, embeddings included." if whole else ""
@@ -269,6 +296,7 @@ def costs(summary: Summary) -> Grid:
         *([_JOINT] if any(cell.is_joint for cell in summary.cells) else []),
         _TIMES,
         *_times(summary),
+        *(_pool_search(one) for one in summary.pool_searches),
         *(f"Search: {text}." for text in dict.fromkeys(one.search for one in summary.background) if text),
     ]
     return Grid(f"{summary.sweep}: cost", tuple(columns), tuple(rows), tuple(notes))
@@ -294,6 +322,17 @@ def _times(summary: Summary) -> list[str]:
     return [f"{found}." if clock is None else f"{found}, which took {_seconds([clock])} s by the clock."]
 
 
+def _pool_search(one: PoolSearch) -> str:
+    """Return what searching the pool's settings cost, which is in no row of its own."""
+    searches = "1 search" if one.searches == 1 else f"{one.searches} searches"
+    rows = "" if one.train_rows is None else f" on {one.train_rows:,} rows"
+    clock = "" if one.clock_seconds is None else f", {_seconds([one.clock_seconds])} s by the clock"
+    return (
+        f"Of these for the pool's adapters, whatever combines them: {searches}, {one.trials:,} trials{rows}, "
+        f"{_seconds([one.seconds])} s of device time{clock}."
+    )
+
+
 def _seconds(values: Sequence[float | None]) -> str:
     known = [value for value in values if value is not None]
     if not known:
@@ -315,6 +354,34 @@ def _share(count: int | None, whole: int | None) -> str:
     share = 100 * count / whole
     decimals = 2 if share >= 0.1 or share == 0 else 4
     return f"{share:.{decimals}f}"
+
+
+def separations(summary: Summary) -> Grid | None:
+    """Return how far the best trials of searches lie apart in units of their runs' noise; ``None``: not known of any."""
+    if not any(cell.separation for cell in summary.cells):
+        return None
+    shown = short_names(summary.targets)
+    columns = (Column("method", is_number=False), *(Column(shown[target]) for target in summary.targets))
+    rows = tuple(
+        (Entry(row), *(_separation(cell) for cell in summary.row(row)))
+        for row in summary.combiners
+        if any(cell is not None and cell.separation for cell in summary.row(row))
+    )
+    note = (
+        "The best trial's value on validation less the next one's, in standard errors of that difference, paired over "
+        "runs of the same seed and fold (over folds corrected for their common rows). Below it: how many other trials "
+        "are within two standard errors of the best. Where most are, the choice among them is chance."
+    )
+    return Grid(f"{summary.sweep}: what searches could tell apart", columns, rows, (note,))
+
+
+def _separation(cell: Cell | None) -> Entry:
+    apart = None if cell is None else cell.separation
+    if apart is None:
+        return Entry(NOTHING)
+    errors = apart.in_errors
+    text = "equal" if errors is None else "no noise" if math.isinf(errors) else f"{errors:.1f} SE"
+    return Entry(text, note=f"{apart.alike} of {apart.trials - 1} alike")
 
 
 # -- significance -----------------------------------------------------------------------------------

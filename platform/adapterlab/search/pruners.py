@@ -21,6 +21,7 @@ from optuna.pruners import (
     PercentilePruner,
     SuccessiveHalvingPruner,
     ThresholdPruner,
+    WilcoxonPruner,
 )
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -38,6 +39,10 @@ class Seen(Protocol):
     @property
     def computed(self) -> dict[Any, Any]:
         """What pruners have computed of these trials."""
+
+    @property
+    def best_trial(self) -> FrozenTrial:
+        """The best complete one, the earliest of equals; :class:`ValueError` where none is."""
 
     def get_trials(
         self, deepcopy: bool = False, states: Container[TrialState] | None = None
@@ -66,6 +71,11 @@ def pruner_of(name: str, settings: Numbers) -> BasePruner:
         "threshold": lambda given: ThresholdPruner(
             lower=float(given["lower"]), n_warmup_steps=int(given["warmup_epochs"])
         ),
+        "wilcoxon": lambda given: _silently(
+            lambda: WilcoxonPruner(
+                p_threshold=float(given["p_threshold"]), n_startup_steps=int(given["startup_runs"])
+            )
+        ),
         "none": lambda _: NopPruner(),
     }
     if name not in makers:
@@ -75,7 +85,12 @@ def pruner_of(name: str, settings: Numbers) -> BasePruner:
 
 def compares(name: str) -> bool:
     """Return whether a pruner's answer depends on other trials."""
-    return name in {"median", "percentile", "asha"}
+    return name in {"median", "percentile", "asha", "wilcoxon"}
+
+
+def judges_runs(name: str) -> bool:
+    """Return whether a pruner is told whole runs of a trial, and not its epochs."""
+    return name == "wilcoxon"
 
 
 class AshaPruner(BasePruner):  # type: ignore[misc]  # Optuna is not looked into

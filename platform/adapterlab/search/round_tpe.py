@@ -50,7 +50,7 @@ class Kernels:
                 self._is_log.append((place, one.is_log))
                 ranges.append(one)
             else:
-                self._known = False  # whole numbers; no search of ours has them
+                self._known = False  # whole numbers
         if not ranges:
             return
         self._means = np.asarray([one.mu for one in ranges]).T  # (kernels, dimensions), as all below

@@ -21,14 +21,19 @@ from functools import cache
 from typing import Any, TypeVar, cast
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from adapterlab.search.tpe import tpe_sampler
-from adapterlab.spec.search_space import COMBINER, Choices, FloatRange, Setting
+from adapterlab.spec.search_space import COMBINER, Choices, Dimension, FloatRange, IntRange, Setting
 
-Spaces = Mapping[str, float | FloatRange | Choices]
+Spaces = Mapping[str, Dimension]
 """The dimensions of a search by name."""
 
 STARTUP_TRIALS = 5
@@ -265,7 +270,7 @@ class _Branch:
 
 def _branched(
     spaces: Spaces | Mapping[str, Spaces],
-) -> Iterator[tuple[str | None, Mapping[str, float | FloatRange | Choices | tuple[str, ...]]]]:
+) -> Iterator[tuple[str | None, Mapping[str, Dimension | tuple[str, ...]]]]:
     nested = {name: space for name, space in spaces.items() if isinstance(space, Mapping)}
     if not nested:
         yield None, spaces  # type: ignore[misc]
@@ -347,6 +352,8 @@ class _Mirror:
         for name, distribution in branch.distributions.items():
             if isinstance(distribution, FloatDistribution):
                 draft.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
+            elif isinstance(distribution, IntDistribution):
+                draft.suggest_int(name, distribution.low, distribution.high, log=distribution.log)
             elif name != COMBINER:
                 draft.suggest_categorical(name, distribution.choices)
         self._study.tell(draft, state=TrialState.FAIL)
@@ -371,9 +378,11 @@ class _Mirror:
         self._copies[trial.number] = (trial_id, trial.state)
 
 
-def _distribution(space: float | FloatRange | Choices | tuple[str, ...]) -> BaseDistribution:
+def _distribution(space: Dimension | tuple[str, ...]) -> BaseDistribution:
     if isinstance(space, FloatRange):
         return FloatDistribution(space.low, space.high, log=space.log)
+    if isinstance(space, IntRange):
+        return IntDistribution(space.low, space.high, log=space.log)
     if isinstance(space, tuple):
         return CategoricalDistribution(space)
     # A fixed value is a choice of one: the dashboard then shows every setting of a trial.

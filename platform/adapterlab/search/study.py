@@ -52,7 +52,7 @@ from adapterlab.search.storage import (
 from adapterlab.search.trial_view import TrialView
 from adapterlab.search.trials import REASON, RESUMED, STATES, WORKER, TrialRecord, read_trials, record_of
 from adapterlab.spec.pruning import PruningSpec, pruning_settings
-from adapterlab.spec.search_space import Choices, FloatRange, Setting
+from adapterlab.spec.search_space import Dimension, Setting, space_json
 
 __all__ = ["Guard", "Proposal", "StudySearch", "TrialRecord", "read_trials"]
 
@@ -113,6 +113,14 @@ class _Judges:
     computed: dict[Any, Any] = field(default_factory=dict)
     """What the pruner has computed of them."""
     _complete: list[FrozenTrial] | None = None
+
+    @property
+    def best_trial(self) -> FrozenTrial:
+        complete = self.get_trials(states=(TrialState.COMPLETE,))
+        if not complete:
+            raise ValueError("no trial is complete")
+        sign = -1.0 if self.direction is optuna.study.StudyDirection.MAXIMIZE else 1.0
+        return min(complete, key=lambda trial: (sign * float(trial.value or 0.0), trial.number))
 
     def get_trials(
         self, deepcopy: bool = False, states: Container[TrialState] | None = None
@@ -667,9 +675,7 @@ def _description(recipe: SearchRecipe) -> dict[str, Any]:
     }
 
 
-def _plain(space: float | FloatRange | Choices | Spaces) -> Any:
+def _plain(space: Dimension | Spaces) -> Any:
     if isinstance(space, Mapping):
         return {name: _plain(one) for name, one in space.items()}
-    if isinstance(space, FloatRange | Choices):
-        return space.model_dump(mode="json")
-    return float(space)
+    return space_json(space)

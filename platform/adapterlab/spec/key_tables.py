@@ -124,7 +124,8 @@ def _kind(body: dict[str, Any], *, many: bool = False) -> str:
     if "enum" in body:
         return " or ".join(toml(item) for item in body["enum"])
     if "oneOf" in body:
-        return "number, range or choices"
+        fixed = next((_kind(branch) for branch in body["oneOf"] if "$ref" not in branch), "number")
+        return f"{fixed}, or a range or choices" if "," in fixed else f"{fixed}, range or choices"
     if "anyOf" in body:
         return " or ".join(_kind(branch) for branch in body["anyOf"])
     if body.get("type") == "array":

@@ -15,7 +15,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from adapterlab.passwords import has_password
 from adapterlab.spec.joint import JointSpec
 from adapterlab.spec.placement import RuntimeEnvSpec, check_labels, check_resources
-from adapterlab.spec.pruning import Pruner, PruningSpec, check_pruning
+from adapterlab.spec.pruning import Pruner, PruningSpec, check_pruning, check_runs
+from adapterlab.spec.ranges import RateSpace, searched
 from adapterlab.spec.search_space import Choices, FloatRange, Frozen, Space, bounds_of
 from adapterlab.spec.tasks import DataSpec, TaskSpec
 from adapterlab.spec.training import (
@@ -330,7 +331,8 @@ class SearchSpec(Frozen):
     pruner: Pruner = "median"
     """When a trial is stopped early: its best value so far is below the ``median`` of the others, or not among the
     best quarter (``percentile``); it is not among the best of its rung (``asha``, successive halving); it stays below
-    its own best (``patience``); it is below a fixed value (``threshold``); ``none``: never."""
+    its own best (``patience``); it is below a fixed value (``threshold``); run by run it is worse than the best trial
+    with the same seeds and folds (``wilcoxon``); ``none``: never."""
     pruning: PruningSpec = PruningSpec()
     start_from: (
         StartName
@@ -343,6 +345,13 @@ class SearchSpec(Frozen):
     keys are the settings, not whose they were."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of the sampler and of every trial's training."""
+    seeds_per_trial: Annotated[int, Field(ge=1, le=32)] = 1
+    """Runs of each trial, with ``seed`` and those after it; their mean is the trial's value. A small validation split
+    then chooses less by chance."""
+    folds: Annotated[int, Field(ge=1, le=20)] = 1
+    """Parts of the training rows; of more than one each validates a run that trains on the others, and the mean over
+    them is a trial's value. The validation split then has no part in the search. With ``seeds_per_trial`` every fold
+    has a run of each seed."""
 
     @property
     def starts(self) -> tuple[str | dict[str, float | str], ...]:
@@ -353,6 +362,7 @@ class SearchSpec(Frozen):
     def _check_ranges(self) -> SearchSpec:
         check_dimensions(self.spaces())
         check_pruning(self.pruner, self.pruning)
+        check_runs(self.pruner, self.pruning, self.seeds_per_trial * self.folds)
         if self.sampler == "grid" and any(isinstance(space, FloatRange) for space in self.spaces().values()):
             raise ValueError('sampler = "grid" needs choices or fixed values, not ranges')
         return self
@@ -408,7 +418,7 @@ class BaselineSpec(TrainingOverrides):
     """The method's own settings."""
     name: Name | None = None
     """Name of the row; absent: the method's."""
-    lr: Annotated[float, Field(gt=0, le=1)] | None = None
+    lr: RateSpace | None = None
     """Peak learning rate; absent: the method's own, else that of ``[source]``."""
     seeds: Seeds | None = None
     """One run a seed; absent: those of ``[final]``."""
@@ -608,6 +618,32 @@ class Spec(Frozen):
     def _check_few_shot(self) -> Spec:
         if self.data.few_shot is None and self.few_shot != FewShotSpec():
             raise ValueError("few_shot needs data.few_shot, the number of rows")
+        return self
+
+    @model_validator(mode="after")
+    def _check_folds(self) -> Spec:
+        rows = min(
+            (one for one in (self.data.few_shot, self.data.max_train_rows) if one is not None), default=None
+        )
+        if self.search.folds > 1 and rows is not None and rows < 2 * self.search.folds:
+            raise ValueError(
+                f"search.folds: {self.search.folds} folds of {rows} training rows have fewer than two rows each; "
+                "take fewer folds, or seeds_per_trial"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_steps(self) -> Spec:
+        """Refuse what nobody could count: steps are turned into epochs before anything is searched."""
+        if self.few_shot.max_steps is None:
+            return self
+        sections = {"few_shot": self.few_shot, "source": self.source, "transfer": self.transfer}
+        sections |= {f"per_task.{name}": one for name, one in self.per_task.items()}
+        for name, section in sections.items():
+            if "batch_size" in searched(section):
+                raise ValueError(
+                    f"few_shot.max_steps needs one batch_size, and {name}.batch_size is searched; bound max_epochs instead"
+                )
         return self
 
     def of_task(self, task: str) -> Spec:

@@ -15,17 +15,21 @@ from pydantic import BaseModel, ValidationError
 from adapterlab.errors import NotFoundError
 from adapterlab.records import ProblemType
 from adapterlab.registry import entry_points
-from adapterlab.registry.plugins import Combiner
+from adapterlab.registry.plugins import AdapterMethod, Combiner
 from adapterlab.spec.complaints import MAX_COMPLAINTS, Complaint, complaints_of, show, suggest
 from adapterlab.spec.joint_checks import MT_A, is_joint, joint_complaints
 from adapterlab.spec.look_up import broken, hint_of, look_up
 from adapterlab.spec.model import AUTO, AdapterSpec, CombinerSpec, PoolSpec, Spec
 from adapterlab.spec.positions import Path
+from adapterlab.spec.range_checks import grid_complaints, pool_complaints, settings_complaints
+from adapterlab.spec.ranges import is_space, settings_at, split_settings
 from adapterlab.spec.search_space import (
     COMBINER,
     OF_EVERY_COMBINER,
     SOURCE_HEAD,
     bounds_of,
+    first_of,
+    parse_dimension,
     parse_space,
     space_words,
     takes,
@@ -42,12 +46,14 @@ def plugin_complaints(document: Mapping[str, Any]) -> list[Complaint]:
     if isinstance(method, str):
         found += _plugin(("adapter", "method"), method, adapter, entry_points.adapter_method)
     found += _baselines(document)
+    found += grid_complaints(document)
     found += joint_complaints(document)
     found += _per_task(document)
     found += _sizes(document)
     found += _combiners(document)
     found += _start_from(document)
     found += _heads(document)
+    found += _pooled(document)
     return list(dict.fromkeys(found))
 
 
@@ -104,10 +110,20 @@ def _head(path: Path, name: str, kind: ProblemType, outputs: int | None, task: s
 
 def _baselines(document: Mapping[str, Any]) -> Iterator[Complaint]:
     listed = document.get("baseline")
+    kinds = {kind for _, kind in _kinds(_table(document, "combiner"))}
     for number, table in enumerate(listed if isinstance(listed, list) else ()):
         if isinstance(table, dict) and isinstance(table.get("method"), str):
             path: Path = ("baseline", number, "method")
             yield from _plugin(path, table["method"], table, entry_points.adapter_method)
+            label = table.get("name", table["method"])
+            of_it = (table, _table(table, "settings"))
+            if label in kinds and any(is_space(value) for one in of_it for value in one.values()):
+                yield Complaint(
+                    ("baseline", number, "name" if "name" in table else "method"),
+                    "value",
+                    f'a baseline that is searched cannot be called "{label}", as a combiner is: each is a study',
+                    "give it another name",
+                )
 
 
 def _plugin(path: Path, name: str, table: Mapping[str, Any], get: Callable[[str], Any]) -> list[Complaint]:
@@ -131,7 +147,9 @@ def _plugin(path: Path, name: str, table: Mapping[str, Any], get: Callable[[str]
         return [plugin]
     model: type[BaseModel] = plugin.settings
     settings = table.get("settings", {})
-    return complaints_of(model, settings, (*path[:-1], "settings")) if isinstance(settings, dict) else []
+    return (
+        settings_complaints(model, settings, (*path[:-1], "settings")) if isinstance(settings, dict) else []
+    )
 
 
 # -- combiners --------------------------------------------------------------------------------------
@@ -269,11 +287,14 @@ def _start(path: Path, setting: Mapping[str, Any], document: Mapping[str, Any]) 
 
 
 def _spaces(plugin: Combiner, kind: str, document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a combiner's dimensions as they are written, see :func:`adapterlab.spec.studies.spaces_of`."""
+    """Return a combiner's dimensions as they are written, see :func:`adapterlab.spec.studies.study_plans`."""
+    own = _table(_own(_table(document, "combiner"), kind), "transfer")
+    training = {**_table(document, "transfer"), **own}
     written = {**_table(document, "search"), **_table(_own(_table(document, "combiner"), kind), "search")}
     optional = [name for name in (*OF_EVERY_COMBINER, *plugin.optional) if name in written]
     dimensions = {**plugin.dimensions, **dict.fromkeys(optional)}
-    return {name: written.get(name, default) for name, default in dimensions.items()}
+    found = {name: written.get(name, default) for name, default in dimensions.items()}
+    return found | {name: value for name, value in training.items() if is_space(value)}
 
 
 def _outside(written: Any, value: Any) -> str | None:
@@ -283,7 +304,7 @@ def _outside(written: Any, value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f"is a number, got {show(value)}"
     try:
-        space = parse_space(written)
+        space = parse_dimension(written)
     except ValidationError:
         return None  # the model refuses it
     return None if takes(space, float(value)) else f"is searched in {space_words(space)}, got {show(value)}"
@@ -341,7 +362,9 @@ def _misfit(
     if isinstance(method, Complaint):
         return
     try:
-        each = [method.settings.model_validate(_table(adapter, "settings"))]
+        fixed, spaces = split_settings(_table(adapter, "settings"))
+        first = {name: first_of(space) for name, space in spaces.items()}
+        each = [method.settings.model_validate(settings_at(fixed, first))]
     except (ValidationError, ValueError, OverflowError):
         return  # complained of already
     for point in settings:
@@ -383,6 +406,17 @@ def _combinable(document: Mapping[str, Any]) -> Iterator[Complaint]:
             f"adapters of {method} cannot be combined: their output has no linear last factor",
             "train it as a [[baseline]], and let the pool be of another method",
         )
+
+
+def _pooled(document: Mapping[str, Any]) -> Iterator[Complaint]:
+    """Check that adapters whose settings are searched can share a pool."""
+    adapter = _table(document, "adapter")
+    name = adapter.get("method", AdapterSpec.model_fields["method"].default)
+    method = (
+        look_up(("adapter", "method"), name, entry_points.adapter_method) if isinstance(name, str) else None
+    )
+    if isinstance(method, AdapterMethod) and next(_kinds(_table(document, "combiner")), None):
+        yield from pool_complaints(method, _table(adapter, "settings"))
 
 
 def _pools(document: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:

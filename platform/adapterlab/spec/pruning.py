@@ -9,7 +9,7 @@ from pydantic import Field
 
 from adapterlab.spec.search_space import Frozen
 
-Pruner = Literal["median", "percentile", "asha", "patience", "threshold", "none"]
+Pruner = Literal["median", "percentile", "asha", "patience", "threshold", "wilcoxon", "none"]
 
 PRUNERS: Final[tuple[str, ...]] = get_args(Pruner)
 
@@ -20,6 +20,7 @@ _DEFAULTS: Final[Mapping[str, Mapping[str, int | float | None]]] = {
     "asha": {"min_epochs": 1, "reduction_factor": 4},
     "patience": {"patience": 2, "min_delta": 0.0},
     "threshold": {"lower": None, "warmup_epochs": 0},
+    "wilcoxon": {"p_threshold": 0.1, "startup_runs": 2},
     "none": {},
 }
 """Each pruner's settings with what they are when not written; ``None``: then it does without."""
@@ -54,6 +55,11 @@ class PruningSpec(Frozen):
     """With ``patience``: how far below its best a trial must be for that to count; absent: 0.0, anything."""
     lower: float | None = None
     """``threshold``: stop a trial whose value is below this. Required there."""
+    p_threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """``wilcoxon``: the p-value below which a trial is worse than the best one, over runs of the same seed and fold;
+    absent: 0.1."""
+    startup_runs: Annotated[int, Field(ge=0)] | None = None
+    """``wilcoxon``: runs of a trial before it is compared; absent: 2."""
 
 
 def check_pruning(pruner: str, written: PruningSpec) -> None:
@@ -71,6 +77,28 @@ def check_pruning(pruner: str, written: PruningSpec) -> None:
         raise ValueError('pruner = "threshold" needs pruning.lower, the value to stop below')
     if pruner != "patience" and written.min_delta is not None and written.patience is None:
         raise ValueError("pruning.min_delta needs pruning.patience")
+
+
+def check_runs(pruner: str, written: PruningSpec, runs: int) -> None:
+    """Check that a pruner that compares runs has enough of them to stop any trial before its last one.
+
+    Args:
+        pruner: The chosen one.
+        written: Its settings.
+        runs: Of each trial: seeds times folds.
+
+    Raises:
+        ValueError: It has not.
+    """
+    if pruner != "wilcoxon":
+        return
+    level = float(pruning_settings(pruner, written)["p_threshold"])
+    least = next(count for count in range(1, 65) if 0.5**count < level)  # the least p of so many pairs
+    if runs <= least:
+        raise ValueError(
+            f'pruner = "wilcoxon" can tell trials apart after {least} runs at the earliest (p below {level:g}), '
+            f"and a trial has {runs}: raise seeds_per_trial or folds, or take another pruner"
+        )
 
 
 def pruning_settings(pruner: str, written: PruningSpec) -> dict[str, int | float]:

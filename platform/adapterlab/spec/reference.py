@@ -51,6 +51,10 @@ def _own_parts() -> Iterator[str]:
 def _dimensions() -> Iterator[str]:
     yield "## Search dimensions\n"
     yield f"{_and(f'`search.{name}`' for name in DIMENSIONS)} take a number (fixed), a range or choices.\n"
+    yield (
+        "So do the keys above that say it, and the numbers of `[adapter.settings]` and of a baseline's `settings`: a "
+        "range has whole numbers where the key has, or where both its ends are written as such.\n"
+    )
     for table in dimension_tables():
         yield f"### A {table.path}\n" if table.path == "range" else "### Choices\n"
         yield f"{table.doc}\n"

@@ -86,6 +86,8 @@ def _offer(
         settings = plain(model.model_json_schema(ref_template=f"{_REFERENCE}{name}.{{model}}"))
         for inner, body in settings.pop("$defs", {}).items():
             schema["$defs"][f"{name}.{inner}"] = body
+        if key == "method":
+            _let_search(settings)
         schema["$defs"][f"{name} settings"] = settings
         named: dict[str, Any] = {"properties": {key: {"const": name}}}
         if name != default:
@@ -95,6 +97,16 @@ def _offer(
         )
     if rules:
         definition["allOf"] = rules
+
+
+def _let_search(settings: dict[str, Any]) -> None:
+    """Let the numbers of a method's settings be ranges and choices as well."""
+    for name, body in settings.get("properties", {}).items():
+        kinds = {one.get("type") for one in body.get("anyOf", [body])}
+        if kinds & {"integer", "number"}:
+            kept = {one: body.pop(one) for one in ("default", "description") if one in body}
+            dimensions = [{"$ref": f"{_REFERENCE}{one}"} for one in ("IntRange", "FloatRange", "Choices")]
+            settings["properties"][name] = {**kept, "anyOf": [*body.get("anyOf", [body]), *dimensions]}
 
 
 def _offer_own(schema: dict[str, Any], combiners: tuple[str, ...]) -> None:

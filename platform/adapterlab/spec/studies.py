@@ -17,10 +17,18 @@ from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import Combiner
 from adapterlab.spec.joint import SINGLE
 from adapterlab.spec.model import AUTO, CombinerSpec, PerKindSpec, Spec
-from adapterlab.spec.search_space import OF_EVERY_COMBINER, Choices, FloatRange, parse_space
+from adapterlab.spec.ranges import at_first, searched
+from adapterlab.spec.search_space import (
+    OF_EVERY_COMBINER,
+    Choices,
+    Dimension,
+    FloatRange,
+    bounds_of,
+    parse_space,
+)
 from adapterlab.spec.training import TransferSpec
 
-Spaces = dict[str, float | FloatRange | Choices]
+Spaces = dict[str, Dimension]
 
 
 @dataclass(frozen=True)
@@ -32,8 +40,14 @@ class CombinerChoice:
     plugin: Combiner
     settings: BaseModel
     spaces: Spaces
-    """Its dimensions by name, in the combiner's own order."""
+    """Its dimensions by name, in the combiner's own order, then those of its training."""
     training: TransferSpec
+    """What is searched has the first of its values."""
+
+    @property
+    def max_epochs(self) -> int:
+        """Most epochs one run can take."""
+        return int(bounds_of(self.spaces.get("max_epochs", self.training.max_epochs))[1])
 
 
 @dataclass(frozen=True)
@@ -54,7 +68,7 @@ class StudyPlan:
     @property
     def max_epochs(self) -> int:
         """Most epochs one run can take."""
-        return max(choice.training.max_epochs for choice in self.choices)
+        return max(choice.max_epochs for choice in self.choices)
 
 
 def study_plans(spec: Spec) -> tuple[StudyPlan, ...]:
@@ -108,7 +122,7 @@ def spaces_of(
         own: What ``[combiner.per_kind.<kind>.search]`` says.
     """
     written = {**shared, **own}
-    spaces = {
+    spaces: Spaces = {
         name: written[name] if name in written else parse_space(default)
         for name, default in plugin.dimensions.items()
     }
@@ -121,9 +135,9 @@ def _choices_of(spec: Spec, kind: str) -> list[tuple[str, CombinerChoice]]:
     plugin = entry_points.combiner(kind)
     own = spec.combiner.per_kind.get(kind, PerKindSpec())
     settings = plugin.settings.model_validate(merged_settings(spec.combiner, kind))
-    spaces = spaces_of(plugin, spec.search.spaces(), own.search)
     training = own.transfer.over(spec.transfer)
+    spaces = spaces_of(plugin, spec.search.spaces(), own.search) | searched(training)
     return [
-        (f"{kind} {label}".strip(), CombinerChoice(kind, plugin, point, spaces, training))
+        (f"{kind} {label}".strip(), CombinerChoice(kind, plugin, point, spaces, at_first(training)))
         for label, point in plugin.points(settings)
     ]

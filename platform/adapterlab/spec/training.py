@@ -6,6 +6,15 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
+from adapterlab.spec.ranges import (
+    BatchSizeSpace,
+    EpochsSpace,
+    GradNormSpace,
+    HeadDropoutSpace,
+    RateSpace,
+    WarmupRatioSpace,
+    WeightDecaySpace,
+)
 from adapterlab.spec.search_space import Frozen
 
 Seeds = Annotated[
@@ -28,30 +37,30 @@ def no_duplicates(values: tuple[Any, ...]) -> tuple[Any, ...]:
 class TrainingSpec(Frozen):
     """How one run trains; AdamW without weight decay, linear decay to 0 over ``max_epochs``."""
 
-    max_epochs: Annotated[int, Field(ge=1, le=10_000)] = 30
+    max_epochs: EpochsSpace = 30
     """Upper bound of epochs; also the length of the learning-rate schedule."""
     patience: Annotated[int, Field(ge=1)] = 5
     """Epochs without improvement on validation before a run stops."""
-    batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
+    batch_size: BatchSizeSpace = 32
     """Rows a step."""
     select_by: Literal["loss", "metric"] = "loss"
     """The best epoch is the one with the least validation loss, or with the best metric."""
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    weight_decay: WeightDecaySpace = 0.0
     """AdamW's decoupled weight decay."""
-    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    warmup_ratio: WarmupRatioSpace = 0.0
     """Share of the schedule with a rising rate."""
-    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    max_grad_norm: GradNormSpace = 1.0
     """Gradients of a run are scaled down to this global norm."""
     backbone_dropout: bool = True
     """Keep the frozen backbone's own dropout on while training, as in the papers."""
-    head_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    head_dropout: HeadDropoutSpace = 0.1
     """Dropout inside the classification head."""
 
 
 class SourceSpec(TrainingSpec):
     """Stage 1: training of the source adapters."""
 
-    lr: Annotated[float, Field(gt=0, le=1)] = 3e-4
+    lr: RateSpace = 3e-4
     """Peak learning rate."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of init, data order and dropout; one adapter a task, as in the paper."""
@@ -67,29 +76,34 @@ Section = TypeVar("Section", SourceSpec, TransferSpec)
 class TrainingOverrides(Frozen):
     """Keys of a training section that are written here replace the section's; the others keep its values."""
 
-    max_epochs: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    max_epochs: EpochsSpace | None = None
     """As in the section."""
     patience: Annotated[int, Field(ge=1)] | None = None
     """As in the section."""
-    batch_size: Annotated[int, Field(ge=1, le=4096)] | None = None
+    batch_size: BatchSizeSpace | None = None
     """As in the section."""
     select_by: Literal["loss", "metric"] | None = None
     """As in the section."""
-    weight_decay: Annotated[float, Field(ge=0, le=1)] | None = None
+    weight_decay: WeightDecaySpace | None = None
     """As in the section."""
-    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] | None = None
+    warmup_ratio: WarmupRatioSpace | None = None
     """As in the section."""
-    max_grad_norm: Annotated[float, Field(gt=0)] | None = None
+    max_grad_norm: GradNormSpace | None = None
     """As in the section."""
     backbone_dropout: bool | None = None
     """As in the section."""
-    head_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    head_dropout: HeadDropoutSpace | None = None
     """As in the section."""
 
     def over(self, training: Section) -> Section:
         """Return the section with what is written here in place of its own values."""
-        own = self.model_dump(include=set(TrainingOverrides.model_fields), exclude_none=True)
-        return training.model_copy(update=own)
+        return training.model_copy(update=self.written)
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """The section's keys that are written here, by name."""
+        found = {name: getattr(self, name) for name in TrainingOverrides.model_fields}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 class FewShotSpec(TrainingOverrides):

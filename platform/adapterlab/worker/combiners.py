@@ -7,6 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from weakref import WeakValueDictionary
 
+from pydantic import BaseModel
+
+from adapterlab.catalog.records import AdapterRecord
 from adapterlab.planning.steps import StudyJob
 from adapterlab.records import PoolShape, TaskData
 from adapterlab.registry.entry_points import adapter_method, combiner
@@ -38,21 +41,32 @@ class StudyCombiners:
         return self._made[kind]
 
     @cached_property
+    def _records(self) -> list[AdapterRecord]:
+        catalog = self._worker.catalog
+        return [catalog.get_adapter(member.adapter_key) for member in self._job.pool]
+
+    @cached_property
+    def _own(self) -> list[BaseModel]:
+        """Every adapter's settings, in coefficient order."""
+        model = adapter_method(self._job.adapter.method).settings
+        return [model.model_validate(record.settings.get("adapter", {})) for record in self._records]
+
+    @cached_property
+    def _common(self) -> BaseModel:
+        """The settings under which the adapters share a pool; where searches chose theirs, only these tell."""
+        plugin = adapter_method(self._job.adapter.method)
+        if self._job.searched_pool:
+            return plugin.pooled(self._own)
+        return plugin.settings.model_validate(self._job.adapter.settings)
+
+    @cached_property
     def adapters(self) -> list[Tensors]:
         """The source adapters' tensors in coefficient order, read from the catalog."""
         catalog = self._worker.catalog
-        records = [catalog.get_adapter(member.adapter_key) for member in self._job.pool]
-        read = [weights.without_head(weights.from_bytes(catalog.read_weights(one))) for one in records]
+        read = [weights.without_head(weights.from_bytes(catalog.read_weights(one))) for one in self._records]
+        each = list(zip(self._own, read, strict=True))
         plugin = adapter_method(self._job.adapter.method)
-        common, *own = (
-            plugin.settings.model_validate(one)
-            for one in (
-                self._job.adapter.settings,
-                *(record.settings.get("adapter", {}) for record in records),
-            )
-        )
-        each = list(zip(own, read, strict=True))
-        return adopted(plugin, common, each, self._worker.backbone.shape)
+        return adopted(plugin, self._common, each, self._worker.backbone.shape)
 
     @cached_property
     def pool(self) -> SourcePool:
@@ -63,8 +77,7 @@ class StudyCombiners:
     def method(self) -> MethodLayer:
         """Torch side of the adapters' method, on the worker's backbone."""
         plugin = adapter_method(self._job.adapter.method)
-        settings = plugin.settings.model_validate(self._job.adapter.settings)
-        return plugin.layer(settings, self._worker.backbone.shape)
+        return plugin.layer(self._common, self._worker.backbone.shape)
 
     @property
     def shape(self) -> PoolShape:
@@ -148,7 +161,7 @@ class StudyCombiner:
                 head_rate=1.0 if setting.head_lr is None else setting.head_lr / setting.lr,
             ),
             self.task,
-            self.recipe.training.at(setting.lr),
+            self.recipe.training.at(setting.lr, setting.training),
             seed=seed,
             name=name,
             sees_test=sees_test,

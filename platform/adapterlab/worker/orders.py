@@ -154,7 +154,7 @@ class TrialsOrder:
 
 @dataclass(frozen=True)
 class StudyOrder:
-    """Finish a study: the trials that are left, its record, and its final runs."""
+    """Finish a study: the trials that are left, its record, and its final runs, or the adapters it chose for."""
 
     context: Context
     name: str
@@ -165,12 +165,15 @@ class StudyOrder:
     claim: Claim | None
     """On the study; ``None`` where it is complete already."""
     finals: tuple[Assignment[FinalJob], ...]
+    adapters: tuple[Assignment[SourceJob], ...] = ()
+    """Of a method's search: what is trained as it chooses."""
     kind: Literal["study"] = "study"
 
     @property
     def keys(self) -> tuple[str, ...]:
         """Keys of the steps it is to do; its study's is one of them though it may be complete."""
-        return (self.key, *(one.claim.key for one in self.finals))
+        claims = (*(one.claim for one in self.finals), *(one.claim for one in self.adapters))
+        return (self.key, *(claim.key for claim in claims))
 
 
 WorkOrder: TypeAlias = JointOrder | SourcesOrder | TrialsOrder | StudyOrder

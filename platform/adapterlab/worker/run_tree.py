@@ -5,6 +5,7 @@
     ├── hyperformer · 8 tasks · seed 0                  one a joint run
     │   └── hyperformer · rte · seed 0                  one a task of it
     ├── rte · lora                                      one a baseline and target, when the sweep ends
+    ├── rte · lora · search                             one a study of a baseline, or of the pool's, with its trials
     └── rte · scalearn                                  one a study
         ├── rte · scalearn · lr 6e-3 · init 2 · …       one a trial
         └── rte · scalearn · final · seed 0             one a final run
@@ -128,6 +129,20 @@ class RunRecorder:
         values["best/epoch"] = float(result.best_epoch or 0)
         values |= {vocabulary.PARAMETERS: float(parameters), vocabulary.SECONDS: result.seconds}
         self._run.metrics(values, step=0)
+
+    def several(
+        self, metric: str, validation: Mapping[str, float], *, seconds: float, parameters: int
+    ) -> None:
+        """Log what the runs of one trial came to.
+
+        Args:
+            metric: The task's leading metric.
+            validation: Means over runs of the kept epochs' metrics.
+            seconds: Computing of all of them.
+            parameters: Trained ones of one run, without the head.
+        """
+        values = {**scores(metric, validation, {}), vocabulary.PARAMETERS: float(parameters)}
+        self._run.metrics({**values, vocabulary.SECONDS: seconds}, step=0)
 
     def chosen(self, number: int, settings: Mapping[str, Setting], value: float, metric: str) -> None:
         """Log what a study decided for."""
@@ -396,8 +411,10 @@ class SweepTree:
         search = job.search
         settings = {
             "adapter": job.adapter.method,
-            "pool": ", ".join(member.name for member in job.pool),
+            **({"pool": ", ".join(member.name for member in job.pool)} if job.pool else {}),
             "trials": search.trials,
+            **({"seeds_per_trial": search.seeds} if search.seeds > 1 else {}),
+            **({"folds": search.folds} if search.folds > 1 else {}),
             **({} if search.budget_minutes is None else {"budget_minutes": search.budget_minutes}),
             "sampler": search.sampler,
             "pruner": search.pruner,
@@ -408,9 +425,11 @@ class SweepTree:
             **{f"search.{name}": space_json(space) for name, space in job.spaces.items()},
         }
         name = names.study_name(job.task_name, job.label)
+        if job.method is not None:  # the row of that name is the baseline's
+            name = f"{name} · search"
         return self._start(
             _Node(self.node(key), self._sweep, "study", name, key),
-            params=self._common(facts, job.label, search.seed, job.rows),
+            params=self._common(facts, _method_of(job), search.seed, job.rows),
             settings=settings,
             facts=facts,
         )
@@ -446,7 +465,7 @@ class SweepTree:
     ) -> RunRecorder:
         """Open the run of one trial; ``new`` where nobody began it before."""
         name = names.trial_name(job.task_name, job.label, settings)
-        common = self._common(facts, job.label, job.search.seed, job.rows)
+        common = self._common(facts, _method_of(job), job.search.seed, job.rows)
         return self._start(
             _Node(f"{study.node}/trial/{number}", study.node, _TRIAL, name),
             params={**common, "trial": number, **settings},
@@ -531,13 +550,25 @@ class _Node:
     step_key: str | None = None
 
 
+def _method_of(job: StudyJob) -> str:
+    """Return what a study's runs are compared as: its label; of a search of the pool's own training its method."""
+    return job.adapter.method if job.method is not None and job.label == POOL else job.label
+
+
 def _own(job: StudyJob, settings: Mapping[str, Setting]) -> dict[str, Any]:
-    """Return how the combiner of a setting trains, and its own settings; nothing while it is not known."""
+    """Return how the combiner of a setting trains, and its own settings; nothing while it is not known.
+
+    Of a method's search: how that trains, but for what is searched.
+    """
+    if job.method is not None:
+        own = {"adapter": job.adapter.method, **job.settings, **asdict(job.method.training)}
+        return {name: value for name, value in own.items() if name not in job.method.spaces}
     kind = settings.get(COMBINER) or (job.combiners[0].kind if len(job.combiners) == 1 else None)
     if kind is None:
         return {}
-    own = job.recipe(str(kind))
-    return {**{f"combiner.{name}": value for name, value in own.settings.items()}, **asdict(own.training)}
+    recipe = job.recipe(str(kind))
+    training = {name: value for name, value in asdict(recipe.training).items() if name not in recipe.spaces}
+    return {**{f"combiner.{name}": value for name, value in recipe.settings.items()}, **training}
 
 
 def _datasets(facts: TaskFacts, *, test: bool) -> list[Dataset]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 
@@ -14,6 +15,7 @@ from adapterlab.records import EpochResult, LaneResult, State, TaskData
 from adapterlab.registry.entry_points import adapter_method
 from adapterlab.train import weights
 from adapterlab.train.lane import Lane, source_lane
+from adapterlab.worker.chosen import as_chosen
 from adapterlab.worker.orders import Assignment, SourcesOrder
 from adapterlab.worker.run_tree import RunRecorder
 from adapterlab.worker.training import train_runs
@@ -26,7 +28,28 @@ def train_sources(worker: Worker, order: SourcesOrder) -> dict[str, int]:
     Returns:
         Number of adapters by state.
     """
-    waiting = deque(order.sources)
+    return train_adapters(worker, order.sources)
+
+
+def train_adapters(
+    worker: Worker,
+    sources: Sequence[Assignment[SourceJob]],
+    trained: Callable[[SourceJob], Lane | None] = lambda _: None,
+) -> dict[str, int]:
+    """Train adapters, several at a time.
+
+    Args:
+        worker: Where it happens.
+        sources: What to train; settings that studies chose are read from the catalog.
+        trained: Gives the lane that has trained the same already, if it is at hand.
+
+    Returns:
+        Number of adapters by state.
+
+    Raises:
+        TrainingError: A study that chooses a setting is not in the catalog.
+    """
+    waiting = deque(sources)
 
     def next_run() -> _SourceRun | None:
         while waiting:
@@ -34,7 +57,7 @@ def train_sources(worker: Worker, order: SourcesOrder) -> dict[str, int]:
             if (
                 worker.catalog.find_adapter(source.claim.key) is None
             ):  # an earlier try of this worker may have
-                return _begin(worker, source)
+                return _begin(worker, source, trained)
         return None
 
     return train_runs(worker, next_run)
@@ -49,9 +72,13 @@ class _SourceRun:
     claim: Claim
     task: TaskData
     run: RunRecorder
+    trained: Lane | None = None
+    """What has trained the same already."""
 
     @cached_property
     def lane(self) -> Lane:
+        if self.trained is not None:
+            return self.trained.as_final(self.claim.key)
         method = adapter_method(self.job.adapter.method)
         settings = method.settings.model_validate(self.job.adapter.settings)
         return source_lane(
@@ -94,6 +121,7 @@ class _SourceRun:
                 "adapter": job.adapter.settings,
                 "training": job.training.identity(),
                 **({} if job.rows is None else {"rows": asdict(job.rows)}),
+                **({} if job.study is None else {"study": job.study}),
             },
             seed=job.seed,
             metric=facts.metric,
@@ -118,9 +146,17 @@ class _SourceRun:
         self.run.test_outputs(result.test_outputs, self.task, f"{job.task_name} · {record.method}")
 
 
-def _begin(worker: Worker, source: Assignment[SourceJob]) -> _SourceRun:
-    job, claim, total = source.job, source.claim, source.job.training.max_epochs
+def _begin(
+    worker: Worker, source: Assignment[SourceJob], trained: Callable[[SourceJob], Lane | None]
+) -> _SourceRun:
+    claim = source.claim
+    study = None if source.job.study is None else worker.catalog.find_study(source.job.study)
+    job = as_chosen(source.job, study)
+    total = job.training.max_epochs
     worker.begin(claim.key, claim.key, f"source {job.task_name}")
     worker.progress(claim, 0, total, "loading data")
     task = worker.load_task(job.task, job.rows, tell=partial(worker.progress, claim, 0, total))
-    return _SourceRun(worker, job, claim, task, worker.tree.source(claim.key, job, task.facts))
+    run, lane = worker.tree.source(claim.key, job, task.facts), trained(job)
+    for epoch in () if lane is None else lane.epochs:
+        run.epoch(epoch)
+    return _SourceRun(worker, job, claim, task, run, lane)

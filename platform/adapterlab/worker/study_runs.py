@@ -1,4 +1,4 @@
-"""Search one combiner on one target, then train the chosen setting over the spec's seeds.
+"""Search one combiner on one target, or a method's training on one task; then train the chosen setting over seeds.
 
 The objective is the validation metric. Trials and seeds are lanes of the same engine on the same
 frozen pool; the test split is seen by final runs only, once.
@@ -13,30 +13,38 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from adapterlab.catalog.records import Claim, CoefficientRecord, PoolEntry, StudyRecord, TransferRecord
 from adapterlab.data import run_predictions
-from adapterlab.errors import AdapterlabError, TrainingError
-from adapterlab.planning.steps import FinalJob, PoolMember, StudyJob
+from adapterlab.data.splits import fold_rows
+from adapterlab.errors import AdapterlabError, TrainingError, UsageError
+from adapterlab.planning.steps import FinalJob, PoolMember, SourceJob, StudyJob
 from adapterlab.provenance import provenance_of
-from adapterlab.records import EpochResult, LaneResult, State, TaskData
+from adapterlab.records import EpochResult, Examples, LaneResult, State, TaskData
 from adapterlab.search.pictures import PicturedStudy, study_pictures
+from adapterlab.search.pruners import judges_runs
 from adapterlab.search.study import Proposal, SearchRecipe, StudySearch, TrialRecord
-from adapterlab.search.trials import COMPUTING
-from adapterlab.spec.search_space import COMBINER, Setting, TrialSetting
+from adapterlab.search.trials import COMPUTING, RUN_VALUES, TRAINED_ROWS
+from adapterlab.spec.search_space import Setting, TrialSetting
 from adapterlab.train import weights
 from adapterlab.train.capacity import is_out_of_memory
 from adapterlab.train.combination import Combination
 from adapterlab.train.lane import Lane
 from adapterlab.train.layers import MEAN_COEFFICIENTS, Coefficients
 from adapterlab.train.shares import output_shares
+from adapterlab.worker.chosen import settings_of
 from adapterlab.worker.combiners import StudyCombiners
+from adapterlab.worker.methods import StudyMethod
 from adapterlab.worker.orders import Assignment, StudyOrder, TrialsOrder
+from adapterlab.worker.repeats import Judgement, Repeat, repeats_of
 from adapterlab.worker.run_tree import RunRecorder
+from adapterlab.worker.source_runs import train_adapters
 from adapterlab.worker.training import train_runs
 from adapterlab.worker.worker import Worker
 
@@ -63,7 +71,7 @@ def run_trials(worker: Worker, order: TrialsOrder) -> dict[str, int]:
 
 
 def run_study(worker: Worker, order: StudyOrder) -> dict[str, int]:
-    """Finish a study that this worker owns: the trials that are left, its record, and its final runs.
+    """Finish a study that this worker owns: the trials that are left, its record, and its final runs or adapters.
 
     Returns:
         Number of final runs by state.
@@ -76,7 +84,9 @@ def run_study(worker: Worker, order: StudyOrder) -> dict[str, int]:
     record = worker.catalog.find_study(study.key)
     if record is None:
         record = _search(study)
-    return _train_finals(study, record, order.finals)
+    if study.job.method is None:
+        return _train_finals(study, record, order.finals)
+    return _train_adapters(study, record, order.adapters)
 
 
 @dataclass
@@ -88,8 +98,8 @@ class _Study:
     job: StudyJob
     claim: Claim | None
     """``None`` where it is complete already."""
-    best: tuple[float, int, Lane] | None = None
-    """Value, number and lane of the best trial this worker trained; another may have trained a better one."""
+    best: tuple[float, int, list[Lane]] | None = None
+    """Value, number and lanes of the best trial this worker trained; another may have trained a better one."""
 
     @cached_property
     def task(self) -> TaskData:
@@ -102,16 +112,17 @@ class _Study:
             return self
         return replace(self, job=replace(self.job, rows=final.rows, pool=final.pool), best=None)
 
-    def note(self, value: float, number: int, lane: Lane) -> None:
-        """Keep a trial's lane if it is the best so far, the earliest of equals."""
+    def note(self, value: float, number: int, lanes: Sequence[Lane]) -> None:
+        """Keep a trial's lanes, one a seed on the study's rows, if it is the best so far, the earliest of equals."""
         if self.best is None or (value, -number) > (self.best[0], -self.best[1]):
-            self.best = value, number, lane
+            self.best = value, number, list(lanes)
 
     def trained(self, number: int | None, seed: int) -> Lane | None:
         """Return the lane of a trial if it is at hand and has this seed, once."""
-        if self.best is None or self.best[1] != number or self.best[2].seed != seed:
-            return None
-        (_, _, lane), self.best = self.best, None
+        lanes = [] if self.best is None or self.best[1] != number else self.best[2]
+        lane = next((one for one in lanes if one.seed == seed), None)
+        if lane is not None:
+            lanes.remove(lane)
         return lane
 
     def wait_for_sources(self) -> None:
@@ -138,6 +149,29 @@ class _Study:
         return StudyCombiners(self.worker, self.job, self.task)
 
     @cached_property
+    def method(self) -> StudyMethod:
+        """What a method's search trains."""
+        return StudyMethod(self.worker, self.job, self.task)
+
+    @cached_property
+    def _folds(self) -> list[tuple[Examples, Examples]]:
+        return fold_rows(self.task.train, self.task.facts.problem_type, self.job.search.folds)
+
+    def trial_lane(self, setting: TrialSetting, repeat: Repeat, name: str) -> Lane:
+        """Return the lane of one run of a trial.
+
+        Raises:
+            UsageError: The setting of a method's search fits not what it is for.
+            pydantic.ValidationError: Likewise.
+        """
+        trained = self.method if self.job.method is not None else self.combiners.of(setting)
+        lane = trained.lane(setting, seed=repeat.seed, name=name)
+        if repeat.fold is None:
+            return lane
+        train, validation = self._folds[repeat.fold]
+        return replace(lane, task=replace(self.task, train=train, validation=validation))
+
+    @cached_property
     def run(self) -> RunRecorder:
         """The study's own MLflow run."""
         return self.worker.tree.study(self.key, self.job, self.task.facts)
@@ -150,7 +184,7 @@ class _Study:
             self.worker.context.stores.studies,
             str(self.job.search_key),
             SearchRecipe(
-                spaces=of_each if self.job.chooses else self.job.combiners[0].spaces,
+                spaces=of_each if self.job.chooses else self.job.spaces,
                 trials=search.trials,
                 sampler=search.sampler,
                 pruner=search.pruner,
@@ -187,9 +221,9 @@ def _search(study: _Study) -> StudyRecord:
         study.run.end(State.FAILED, message)
         raise TrainingError(
             f"{message}: {'; '.join(reasons) or 'all were pruned'}",
-            remedy='Lower the learning rates under [search], or set pruner = "none".'
+            remedy='Lower the learning rates that are searched, or set search.pruner = "none".'
             if study.job.search.budget_minutes is None
-            else "Raise search.budget_minutes, or lower the learning rates under [search].",
+            else "Raise search.budget_minutes, or lower the learning rates that are searched.",
         )
     record = _study_record(study, trials, best, study_name=name)
     if len(trials) > 1:
@@ -239,14 +273,24 @@ class _Trials:
     search: StudySearch
     claim: Claim
     _shown: float = field(default_factory=time.monotonic)
+    _coming: deque[_Repetition] = field(default_factory=deque)
+    """Runs of begun trials that wait for a place."""
 
-    def next_run(self) -> _TrialRun | None:
-        """Return the next trial, if there is one now."""
-        study, worker = self.study, self.study.worker
-        proposal = self.search.ask(worker.name)
-        if proposal is None:
-            return None
+    def next_run(self) -> _TrialRun | _Repetition | None:
+        """Return the next run of a trial, if there is one now."""
+        while self._coming:
+            if (run := self._coming.popleft()).start():
+                return run
+        while (proposal := self.search.ask(self.study.worker.name)) is not None:
+            if (begun := self._begin(proposal)) is not None:
+                return begun
+        return None
+
+    def _begin(self, proposal: Proposal) -> _TrialRun | _Repetition | None:
+        """Start a trial; ``None`` where its setting cannot be trained, which it is told to have failed for."""
+        study, worker, search = self.study, self.study.worker, self.study.job.search
         name = str(proposal.number)
+        first, *others = repeats_of(search.seed, search.seeds, search.folds)
         worker.begin(name, study.key, f"{study.job.task_name} · {study.job.label} · trial {name}")
         run = worker.tree.trial(
             study.run,
@@ -256,9 +300,23 @@ class _Trials:
             study.task.facts,
             new=not proposal.taken_over,
         )
-        setting = TrialSetting.of(proposal.settings)
-        lane = study.combiners.of(setting).lane(setting, seed=study.job.search.seed, name=name)
-        return _TrialRun(self, proposal, run, lane)
+        try:
+            lane = study.trial_lane(TrialSetting.of(proposal.settings), first, name)
+        except (UsageError, ValidationError) as error:
+            if study.job.method is None:
+                raise
+            # The ends of ranges fit, which the spec was checked for; what lies between them need not.
+            reason = str(error).splitlines()[0]
+            self.search.tell_failed(proposal.number, reason)
+            run.end(State.FAILED, reason)
+            worker.end(name)
+            return None
+        if not others:
+            return _TrialRun(self, proposal, run, lane)
+        trial = _Repeated(self, proposal, run, 1 + len(others))
+        self._coming += [_Repetition(trial, number, one) for number, one in enumerate(others, start=1)]
+        trial.lanes[0] = lane
+        return _Repetition(trial, 0, first)
 
     def tell(self, proposal: Proposal, result: LaneResult) -> State:
         """Tell the search how a trial ended; return the state it has there."""
@@ -304,11 +362,89 @@ class _TrialRun:
         self.trials.search.annotate(self.proposal.number, **{COMPUTING: result.seconds})
         state = self.trials.tell(self.proposal, result)
         if state is State.COMPLETE and best is not None:
-            study.note(best.metrics[study.task.facts.metric], self.proposal.number, self.lane)
+            study.note(best.metrics[study.task.facts.metric], self.proposal.number, [self.lane])
         if best is not None:
             self.run.outcome(result, study.task.facts.metric, _size(weights.without_head(result.tensors)))
         self.run.end(state, result.reason)
         self.trials.ended()
+
+
+class _Repeated:
+    """One trial in training that is judged by several runs."""
+
+    def __init__(self, trials: _Trials, proposal: Proposal, run: RunRecorder, runs: int) -> None:
+        self.trials, self.proposal, self.run = trials, proposal, run
+        metric, pruner = trials.study.task.facts.metric, trials.study.job.search.pruner
+        self.judgement = Judgement(runs, metric, proposal.report, by_run=judges_runs(pruner))
+        self.lanes: dict[int, Lane] = {}
+        """By number of the run, those that have begun."""
+
+    def end(self, number: int, result: LaneResult) -> None:
+        judged = self.judgement
+        judged.end(number, result)
+        decided = judged.state is not State.RUNNING or len(judged.ended) == judged.runs
+        if decided and len(judged.ended) == len(self.lanes):  # what has begun has ended
+            self._tell()
+
+    def _tell(self) -> None:
+        trials, judged, number = self.trials, self.judgement, self.proposal.number
+        study, search = trials.study, trials.search
+        seconds = sum(one.seconds for one in judged.ended.values())
+        rows = sum(
+            count * len(self.lanes[run].task.train.lengths)
+            for run, count in enumerate(judged.counted)
+            if run in self.lanes
+        )
+        search.annotate(number, **{COMPUTING: seconds, TRAINED_ROWS: rows})
+        for epoch in judged.mean_epochs():
+            self.run.epoch(epoch)
+        if judged.state is State.PRUNED:
+            state = search.tell_pruned(number)
+        elif judged.state is State.FAILED:
+            state = search.tell_failed(number, judged.reason or "it ended without a result")
+        else:
+            values = judged.values
+            search.annotate(number, **{RUN_VALUES: values})
+            state = search.tell_complete(number, fmean(values))
+            tensors = judged.ended[0].tensors
+            parameters = _size(weights.without_head(tensors))
+            self.run.several(judged.metric, judged.mean_best(), seconds=seconds, parameters=parameters)
+            if study.job.search.folds == 1:  # the final runs train on all rows
+                study.note(fmean(values), number, list(self.lanes.values()))
+        self.run.end(state, judged.reason)
+        trials.ended()
+
+
+@dataclass
+class _Repetition:
+    """One run of a trial that is judged by several."""
+
+    trial: _Repeated
+    number: int
+    repeat: Repeat
+
+    def start(self) -> bool:
+        """Make its lane; ``False`` where the trial has ended meanwhile."""
+        trial = self.trial
+        if trial.judgement.state is not State.RUNNING:
+            return False
+        study, name = trial.trials.study, f"{trial.proposal.number}.{self.number}"
+        shown = f"trial {trial.proposal.number}, {self.repeat.name}"
+        study.worker.begin(name, study.key, f"{study.job.task_name} · {study.job.label} · {shown}")
+        setting = TrialSetting.of(trial.proposal.settings)
+        trial.lanes[self.number] = study.trial_lane(setting, self.repeat, name)
+        return True
+
+    @property
+    def lane(self) -> Lane:
+        return self.trial.lanes[self.number]
+
+    def epoch(self, result: EpochResult) -> bool:
+        healthy = self.lane.reason is None
+        return self.trial.judgement.epoch(self.number, result, healthy=healthy) or not healthy
+
+    def end(self, result: LaneResult) -> None:
+        self.trial.end(self.number, result)
 
 
 def _study_record(
@@ -331,9 +467,14 @@ def _study_record(
         settings=job.settings,
         study_name=study_name,
         seconds=_total([trial.seconds for trial in trials]),
-        train_rows=sum(len(trial.intermediate) for trial in trials) * len(study.task.train.lengths),
+        train_rows=sum(_trained_rows(trial, len(study.task.train.lengths)) for trial in trials),
         run_id=study.worker.catalog.run_id(study.run.node),
     )
+
+
+def _trained_rows(trial: TrialRecord, rows: int) -> int:
+    """Return the rows a trial trained on; of one with several runs as they were noted."""
+    return int(trial.attributes.get(TRAINED_ROWS, len(trial.intermediate) * rows))
 
 
 def _total(seconds: Sequence[float | None]) -> float | None:
@@ -354,7 +495,7 @@ def _entry(member: PoolMember) -> PoolEntry:
 def _train_finals(
     study: _Study, record: StudyRecord, finals: Sequence[Assignment[FinalJob]]
 ) -> dict[str, int]:
-    worker, settings = study.worker, _settings(record)
+    worker, settings = study.worker, settings_of(record)
     waiting = deque(finals)
 
     def next_run() -> _FinalRun | None:
@@ -365,6 +506,17 @@ def _train_finals(
         return None
 
     counts = train_runs(worker, next_run)
+    study.run.end(State.COMPLETE)
+    return counts
+
+
+def _train_adapters(
+    study: _Study, record: StudyRecord, adapters: Sequence[Assignment[SourceJob]]
+) -> dict[str, int]:
+    def trained(job: SourceJob) -> Lane | None:
+        return study.trained(record.best_trial, job.seed) if job.rows == study.job.rows else None
+
+    counts = train_adapters(study.worker, adapters, trained)
     study.run.end(State.COMPLETE)
     return counts
 
@@ -508,14 +660,6 @@ def _begin(
 def _size(tensors: Mapping[str, Any]) -> int:
     """Return how many numbers tensors hold together."""
     return sum(int(tensor.numel()) for tensor in tensors.values())
-
-
-def _settings(record: StudyRecord) -> dict[str, Setting]:
-    """Return the chosen setting; all but the combiner's name are numbers."""
-    return {
-        name: str(value) if name == COMBINER else float(str(value))
-        for name, value in record.best_settings.items()
-    }
 
 
 def _summaries(key: str, job: StudyJob, values: Sequence[NDArray[np.float32]]) -> list[CoefficientRecord]:

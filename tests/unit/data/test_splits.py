@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapterlab.data.splits import draw_rows, split_counts, split_indices, split_rows, validation_rows
+from adapterlab.data.splits import (
+    draw_rows,
+    fold_rows,
+    split_counts,
+    split_indices,
+    split_rows,
+    validation_rows,
+)
 from adapterlab.errors import DataError
 from adapterlab.records import Examples, ProblemType, Splits
 from adapterlab.registry.entry_points import task_definition
@@ -162,3 +169,35 @@ def test_one_label_only_is_refused(kind, labels):
     with pytest.raises(DataError, match="one label only") as caught:
         draw_rows("mine/own", numbered(labels), kind, 4, 0)
     assert "few_shot" in str(caught.value.remedy)
+
+
+def _rows(labels, groups=None) -> Examples:
+    ids = np.arange(len(labels), dtype=np.int32)
+    return Examples(ids, ids % 2, np.arange(len(labels) + 1), np.asarray(labels), groups=groups)
+
+
+@pytest.mark.parametrize("kind", [ProblemType.CLASSIFICATION, ProblemType.REGRESSION])
+def test_every_row_validates_in_one_fold_and_trains_in_the_others(kind):
+    examples = _rows([0, 0, 0, 1] * 10)
+    folds = fold_rows(examples, kind, 5)
+    held_out = [one.token_ids.tolist() for _, one in folds]
+    assert sorted(row for some in held_out for row in some) == list(range(40))
+    for (train, validation), again in zip(folds, fold_rows(examples, kind, 5), strict=True):
+        assert set(train.token_ids.tolist()).isdisjoint(validation.token_ids.tolist())
+        assert len(train) + len(validation) == 40
+        assert again[1].token_ids.tolist() == validation.token_ids.tolist()
+        if kind is ProblemType.CLASSIFICATION:
+            assert validation.labels.mean() == 0.25
+
+
+def test_rows_of_one_group_are_in_one_fold():
+    groups = np.repeat(np.arange(6), 3)
+    for train, validation in fold_rows(_rows([0, 1, 1] * 6, groups), ProblemType.CLASSIFICATION, 3):
+        assert set(train.groups.tolist()).isdisjoint(validation.groups.tolist())
+    with pytest.raises(DataError, match="6 groups of rows are too few for 7 folds"):
+        fold_rows(_rows([0, 1, 1] * 6, groups), ProblemType.CLASSIFICATION, 7)
+
+
+def test_a_class_rarer_than_there_are_folds_is_no_error():
+    folds = fold_rows(_rows([0] * 9 + [1]), ProblemType.CLASSIFICATION, 5)
+    assert [len(validation) for _, validation in folds] == [2] * 5

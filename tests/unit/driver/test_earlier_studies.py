@@ -97,3 +97,27 @@ def test_an_empty_catalog_has_nothing_to_start_from(tmp_path, monkeypatch):
     monkeypatch.setenv("ADAPTERLAB_HOME", str(tmp_path / "home"))
     with pytest.raises(SpecError, match="the catalog is empty"):
         earlier_studies(loaded(write_world(tmp_path), '"before"'))
+
+
+def test_a_searched_method_starts_from_earlier_searches_of_it(world):
+    stores = load_spec(world).stores()
+    target = load_spec(world).spec.targets.tasks[0]
+    with open_catalog(stores.catalog, stores.blobs, locks=stores.locks) as catalog:
+        put_study(catalog, "lora", combiner="lora", task=target, best_settings={"lr": 2e-3, "r": 4.0})
+        steps = [SweepStep(0, key("lora"), StepKind.STUDY, "lora", id=f"study/{target}/lora")]
+        catalog.open_sweep(key("sweep lora"), "loras", json.dumps({}), steps)
+
+    def found(rank: str):
+        world.with_suffix(".lora.toml").write_text(
+            f'extends = "{world.name}"\n[search]\nstart_from = "loras"\n[[baseline]]\nmethod = "lora"\n'
+            f"lr = {{ low = 1e-4, high = 1e-2 }}\nsettings = {{ r = {rank} }}\n"
+        )
+        return compile_spec(load_spec(world.with_suffix(".lora.toml")))
+
+    plan = found("{ low = 2, high = 8 }")
+    starts = {study.job.label: study.job.search.start for study in plan.studies}
+    assert starts == {"lora": ({"lr": 2e-3, "r": 4},), "scalearn": (), "scalearn_uniform": ()}
+    with pytest.raises(
+        SpecError, match=r"the best r of lora .* is 4, which is not searched here: r of lora is 5 to 8"
+    ):
+        found("{ low = 5, high = 8 }")

@@ -76,3 +76,30 @@ def test_what_needs_a_failed_step_is_blocked_with_the_reason():
     assert blocked[STUDIES[0].key] == "needs source · cb · seed 0, which failed"
     blocked = schedule.blocked(PLAN, {STUDIES[0].key: "no trial completed"})
     assert blocked.keys() == {FINALS[0].key, FINALS[1].key}
+
+
+def test_runs_whose_setting_is_searched_go_with_their_study_and_after_it_as_sources():
+    wanted = spec(baseline=[{"method": "lora", "lr": {"low": 1e-4, "high": 1e-2}}])
+    plan = compile_plan(wanted, facts(wanted))
+    missing = {step.key for step in plan.steps}
+    held = held_by(missing)
+    assert {step.job.label for step in schedule.runnable_sources(plan, missing, held)} == {"source"}
+    ready = schedule.runnable_studies(plan, missing, held)
+    assert {study.job.label for study in ready} == {"lora"}
+    orders = schedule.study_orders(plan, ready, missing, held, CONTEXT)
+    assert [[one.job.seed for one in order.adapters] for order in orders] == [[0, 1], [0, 1]]
+    assert all(set(order.keys) == {order.key, *(one.claim.key for one in order.adapters)} for order in orders)
+    missing -= {study.key for study in ready}
+    assert not [one for one in schedule.runnable_studies(plan, missing, held) if one.job.method]
+    left = schedule.runnable_sources(plan, missing, held)
+    assert [step.job.label for step in left].count("lora") == 4
+
+
+def test_what_a_failed_search_should_have_chosen_is_blocked_and_so_is_what_combines_it():
+    wanted = spec(**{"source.lr": {"low": 1e-4, "high": 1e-2}})
+    plan = compile_plan(wanted, facts(wanted))
+    study = next(step for step in plan.studies if str(step.id) == "study/glue/mrpc/source")
+    lost = schedule.blocked(plan, {study.key: "no trial completed"})
+    titles = {step.title for step in plan.steps if step.key in lost}
+    assert {"source · mrpc · seed 0", "rte · scalearn", "rte · scalearn · final · seed 0"} <= titles
+    assert "source · rte · seed 0" not in titles

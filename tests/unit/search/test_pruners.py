@@ -128,3 +128,30 @@ def test_a_trial_that_nobody_is_compared_with_waits_for_no_round(sqlite_url, pru
     options = {"spaces": SPACES, "trials": 9, "sampler": "random", "pruner": pruner, "pruning": pruning}
     with open_search(sqlite_url, "study", **options) as search:
         assert [search.ask("w0").number for _ in range(9)] == list(range(9))
+
+
+@settings(max_examples=40, deadline=None)
+@given(runs=st.lists(st.lists(st.integers(0, 9).map(float), min_size=6, max_size=6), min_size=1, max_size=6))
+def test_wilcoxon_stops_a_trial_where_optunas_would(runs):
+    *before, last = runs
+    seen = [
+        create_trial(value=sum(one) / 6, intermediate_values=dict(enumerate(one, start=1))) for one in before
+    ]
+    study = optuna.create_study(direction="maximize")
+    study.add_trials(seen)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = optuna.pruners.WilcoxonPruner(p_threshold=0.1, n_startup_steps=2)
+    ours = pruner_of("wilcoxon", pruning_settings("wilcoxon", PruningSpec()))
+    # Of equal values the first trial is the best one here, any is there.
+    if len({one.value for one in seen}) == len(seen):
+        wanted = [n for n in range(1, 7) if theirs.prune(study, running(*last[:n]))]
+        assert stops(ours, seen, *last) == wanted
+
+
+def test_wilcoxon_stops_what_is_worse_run_by_run_though_seeds_differ_more():
+    ours = pruner_of("wilcoxon", pruning_settings("wilcoxon", PruningSpec()))
+    best = ended(0.9, 0.5, 0.7, 0.6, 0.8)
+    assert stops(ours, [best], 0.89, 0.48, 0.67, 0.56, 0.75) == [4, 5]
+    assert stops(ours, [best], 0.95, 0.4, 0.8, 0.5, 0.9) == []
+    assert stops(ours, [], 0.1, 0.1, 0.1, 0.1, 0.1) == []

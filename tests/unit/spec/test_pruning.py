@@ -95,3 +95,18 @@ def test_a_fault_stands_at_its_line(tmp_path):
 def test_other_names_of_the_field_lead_to_asha(tmp_path, name):
     (fault,) = faults_of(tmp_path, f'pruner = "{name}"')
     assert fault["hint"] == 'did you mean "asha"?'
+
+
+def test_comparing_runs_needs_as_many_as_can_show_something():
+    search = {"pruner": "wilcoxon", "seeds_per_trial": 5}
+    assert SearchSpec.model_validate(search).pruner == "wilcoxon"
+    assert SearchSpec.model_validate({**search, "seeds_per_trial": 2, "folds": 3}).folds == 3
+    with pytest.raises(ValidationError, match=r"after 4 runs at the earliest .* and a trial has 3"):
+        SearchSpec.model_validate({**search, "seeds_per_trial": 3})
+    assert SearchSpec.model_validate({**search, "seeds_per_trial": 3, "pruning": {"p_threshold": 0.3}})
+
+
+def test_folds_of_fewer_than_two_rows_are_refused():
+    assert spec(**{"search.folds": 5, "data.max_train_rows": 10}).search.folds == 5
+    with pytest.raises(ValidationError, match=r"search\.folds: 5 folds of 8 training rows"):
+        spec(**{"search.folds": 5, "data.few_shot": 8})

@@ -52,6 +52,11 @@ def test_it_is_a_valid_schema_of_its_draft() -> None:
         },
         {"adapter": {"settings": {"reduction_factor": 8}}},
         {
+            "adapter": {"settings": {"reduction_factor": {"choices": [4, 8]}}},
+            "source": {"lr": {"low": 1e-4, "high": 1e-3, "log": True}, "max_epochs": {"low": 2, "high": 8}},
+            "baseline": [{"method": "lora", "settings": {"r": {"low": 2, "high": 8}}}],
+        },
+        {
             "backbone": {
                 "source": "hub:roberta-base",
                 "revision": "0" * 40,

@@ -1,0 +1,50 @@
+"""What a study chose, put into what is trained by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from adapterlab.catalog.records import StudyRecord
+from adapterlab.errors import TrainingError
+from adapterlab.planning.steps import AdapterRecipe, SourceJob
+from adapterlab.records import TrainSettings
+from adapterlab.registry.entry_points import adapter_method
+from adapterlab.spec.ranges import settings_at
+from adapterlab.spec.search_space import COMBINER, Setting, TrialSetting
+
+
+def at_setting(
+    adapter: AdapterRecipe, training: TrainSettings, setting: TrialSetting
+) -> tuple[AdapterRecipe, TrainSettings]:
+    """Return an adapter and its training with a setting's values in place of the first ones.
+
+    Raises:
+        pydantic.ValidationError: The method's settings do not fit each other.
+    """
+    method = adapter_method(adapter.method)
+    settings = method.settings.model_validate(settings_at(adapter.settings, setting.dimensions))
+    return AdapterRecipe.of(method, settings), training.at(setting.lr, setting.training)
+
+
+def as_chosen(job: SourceJob, study: StudyRecord | None) -> SourceJob:
+    """Return a job with what its study chose; one of which nothing is searched as it is.
+
+    Raises:
+        TrainingError: The study is not there.
+    """
+    if not job.searched:
+        return job
+    if study is None:
+        raise TrainingError(
+            f"{job.task} · {job.label}: the study that chooses its setting is not in the catalog",
+            remedy="Submit the spec again: it is searched anew.",
+        )
+    adapter, training = at_setting(job.adapter, job.training, TrialSetting.of(settings_of(study)))
+    return replace(job, adapter=adapter, training=training)
+
+
+def settings_of(record: StudyRecord) -> dict[str, Setting]:
+    """Return a study's chosen setting; all but the combiner's name are numbers."""
+    found: Mapping[str, object] = record.best_settings
+    return {name: str(value) if name == COMBINER else float(str(value)) for name, value in found.items()}
