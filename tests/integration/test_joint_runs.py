@@ -28,6 +28,11 @@ lr = 5e-3
 seeds = [0, 1]
 
 [[joint.run]]
+method = "propetl_m"
+settings = { reduction_factor = 8 }
+seeds = [0]
+
+[[joint.run]]
 method = "full_m"
 seeds = [0]
 """
@@ -71,11 +76,12 @@ def test_what_each_task_has_of_a_run_is_a_row_beside_the_others(done):
     with catalog_at(home) as catalog:
         summary = summarise(catalog, catalog.sweep(outcome.sweep_key), cache=home / "cache")
         runs = {one.key: one for one in catalog.joint_runs()}
-        assert len(runs) == 4
+        assert len(runs) == 5
         shares = [catalog.get_adapter(share.key) for run in runs.values() for share in run.shares]
     assert summary.combiners == (
         "mt_a",
         "hyperformer_pp",
+        "propetl_m",
         "full_m",
         "adapterfusion",
         "adapterfusion over mt_a",

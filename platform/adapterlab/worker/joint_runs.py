@@ -225,7 +225,9 @@ class _JointWork:
         assert best is not None
         assert result.test_metrics is not None
         assert result.test_outputs is not None
-        tensors = self.run.model.of_task(result.tensors, facts.task)
+        # Cloned: layers may have one bias between them, and a file has every tensor by itself.
+        made = self.run.model.of_task(result.tensors, facts.task)
+        tensors = {name: one.clone() for name, one in made.items()}
         adapter = share.job.adapter
         record = AdapterRecord(
             key=share.key,
