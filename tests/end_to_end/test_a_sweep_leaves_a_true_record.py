@@ -243,7 +243,7 @@ def test_a_second_submit_trains_nothing(finished):
     assert again.returncode == 0, again.stderr
     outcome = json.loads(again.stdout)["outcome"]
     assert outcome["nothing_to_do"]
-    assert outcome["reused"] == {"source": 2, "study": 2, "transfer": 4}
+    assert outcome["reused"] == {"joint": 0, "source": 2, "study": 2, "transfer": 4}
 
 
 def test_report_and_status_agree_with_the_catalog(finished, catalog):
@@ -274,7 +274,7 @@ def test_a_changed_spec_trains_only_what_is_new(finished, tmp_path):
     assert more.returncode == 0, more.stderr
     outcome = json.loads(more.stdout)["outcome"]
     assert outcome["trained"] == {"source": 0, "study": 0, "transfer": 2}
-    assert outcome["reused"] == {"source": 2, "study": 2, "transfer": 4}
+    assert outcome["reused"] == {"joint": 0, "source": 2, "study": 2, "transfer": 4}
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(tracking_uri=f"sqlite:///{home / 'mlflow.db'}")

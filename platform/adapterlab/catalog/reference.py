@@ -101,7 +101,7 @@ MEANINGS = {
     ("sweep_steps", "sweep_key"): "The sweep.",
     ("sweep_steps", "position"): "Place of the step in the plan, from 0.",
     ("sweep_steps", "step_key"): "The step's key.",
-    ("sweep_steps", "kind"): "`source`, `study` or `transfer`.",
+    ("sweep_steps", "kind"): "`joint`, `source`, `study` or `transfer`.",
     ("sweep_steps", "title"): "What the step is called in tables and progress bars.",
     ("tracking_runs", "node"): "A sweep, step or trial, as a path.",
     ("tracking_runs", "run_id"): "The MLflow run.",

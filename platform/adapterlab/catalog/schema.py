@@ -153,6 +153,7 @@ class JointRun(Base):
     steps: ColumnElement[int | None] = column(BigInteger)
     """Batches trained on."""
     best_step: ColumnElement[int | None] = column(BigInteger)
+    """The step whose evaluation was the best; the weights are those of that step."""
     blob: ColumnElement[str] = column(Digest, index=True)
     """sha256 of everything it trained, of all tasks."""
     blob_bytes: ColumnElement[int] = column(BigInteger)
@@ -167,6 +168,7 @@ class JointRun(Base):
     """Model of that CPU or GPU."""
     adapterlab_version: ColumnElement[str | None]
     git_commit: ColumnElement[str | None]
+    """Commit of the working tree it ran from, where that is known."""
     python_version: ColumnElement[str | None]
     torch_version: ColumnElement[str | None]
     transformers_version: ColumnElement[str | None]
