@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import prod
 from typing import Annotated
 
 import typer
@@ -78,13 +79,18 @@ def _summary(loaded: LoadedSpec) -> str:
         len(spec.targets.tasks),
         study_plans(spec),
     )
-    of = "combiner" if len(plans) == len(spec.combiner.kinds) else "setting of combiners"
+    dimensions = {"numbers of rows": spec.data.few_rows, "source seeds": spec.source.seeds}
+    several = [f"{len(values)} {words}" for words, values in dimensions.items() if len(values) > 1]
+    many = prod(len(values) for values in dimensions.values())
+    of = ("combiner", "combiners")
+    if len(plans) != len(spec.combiner.kinds):
+        of = ("setting of combiners", "settings of combiners")
     trials = max((trials_of(spec, plan) for plan in plans), default=0)
     if not plans:
         return f"{_count(sources, 'source')}, {_count(len(spec.baseline), 'baseline')}, no combiner"
     return (
-        f"{_count(sources, 'source')}, {_count(targets, 'target')} x {_count(len(plans), of)} = "
-        f"{_count(targets * len(plans), 'study', 'studies')} of {_count(trials, 'trial')}, "
+        f"{_count(sources, 'source')}, {' x '.join((_count(targets, 'target'), _count(len(plans), *of), *several))} = "
+        f"{_count(targets * len(plans) * many, 'study', 'studies')} of {_count(trials, 'trial')}, "
         f"{_seeds(spec)} each"
     )
 

@@ -6,15 +6,16 @@ pool trains the very same (method, settings, training and seed) there is one ste
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pydantic import BaseModel
 
 from adapterlab.fingerprint import digest_of
 from adapterlab.planning.combiners import train_settings
-from adapterlab.planning.rows import few_shot_spec, own_seeds
+from adapterlab.planning.rows import few_rows_of, few_shot_spec, own_seeds
 from adapterlab.planning.steps import AdapterRecipe, StepId
+from adapterlab.planning.variants import variants_of
 from adapterlab.records import StepKind, TrainSettings
 from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import AdapterMethod
@@ -77,9 +78,12 @@ class BaselineRow:
     """The step of each seed."""
 
 
-def pool_recipe(spec: Spec, task: str) -> Recipe:
-    """Return how a task's adapter of the pool is trained."""
-    return _recipe(POOL, spec.adapter.method, spec.adapter.settings, spec.of_task(task).source)
+def pool_recipes(spec: Spec, task: str) -> tuple[Recipe, ...]:
+    """Return how a task's adapters of the pools are trained, one a seed of ``[source]``."""
+    source = spec.of_task(task).source
+    return tuple(
+        _recipe(POOL, spec.adapter.method, spec.adapter.settings, source, seed) for seed in source.seeds
+    )
 
 
 def few_shot_recipes(spec: Spec, target: str) -> tuple[Recipe, ...]:
@@ -87,8 +91,7 @@ def few_shot_recipes(spec: Spec, target: str) -> tuple[Recipe, ...]:
     mine = spec.of_task(target)
     source = few_shot_spec(mine).source
     return tuple(
-        _recipe(POOL, spec.adapter.method, spec.adapter.settings, source.model_copy(update={"seed": seed}))
-        for seed in own_seeds(mine)
+        _recipe(POOL, spec.adapter.method, spec.adapter.settings, source, seed) for seed in own_seeds(mine)
     )
 
 
@@ -99,18 +102,21 @@ def baseline_recipes(spec: Spec, baseline: BaselineSpec, target: str) -> tuple[R
 
 
 def baseline_rows(spec: Spec) -> tuple[BaselineRow, ...]:
-    """Return each baseline on each target, with its steps.
+    """Return each baseline on each target, with its steps; of every number of rows.
 
-    A step that another trains as well, the pool or an earlier baseline, is the one it is there.
+    A step that another trains as well, a pool or an earlier baseline, is the one it is there.
     """
-    rows = []
+    return tuple(row for variant in variants_of(spec) for row in _rows_of(variant.spec))
+
+
+def _rows_of(spec: Spec) -> Iterator[BaselineRow]:
     pooled = {task for target in spec.targets.tasks for task in spec.pool_for(target)}
-    few = spec.data.few_shot
+    few = few_rows_of(spec)
     ids = {
         (task, one.identity): one.step_id(task, pooled=True, rows=few)
         for task in spec.targets.tasks
         if task in spec.pool_for(task) or (few is None and task in pooled)
-        for one in ((pool_recipe(spec, task),) if few is None else few_shot_recipes(spec, task))
+        for one in (pool_recipes(spec, task) if few is None else few_shot_recipes(spec, task))
     }
     for baseline in spec.baseline:
         for target in spec.targets.tasks:
@@ -119,8 +125,7 @@ def baseline_rows(spec: Spec) -> tuple[BaselineRow, ...]:
                 one.seed: ids.setdefault((target, one.identity), one.step_id(target, pooled=False))
                 for one in recipes
             }
-            rows.append(BaselineRow(recipes[0].label, recipes[0].method.name, target, steps))
-    return tuple(rows)
+            yield BaselineRow(recipes[0].label, recipes[0].method.name, target, steps)
 
 
 def display_names(spec: Spec) -> dict[str, str]:
@@ -133,18 +138,18 @@ def display_names(spec: Spec) -> dict[str, str]:
 def _of_seed(spec: Spec, baseline: BaselineSpec, seed: int) -> Recipe:
     own = dict(entry_points.adapter_method(baseline.method).training)
     written = baseline.model_dump(exclude={"method", "settings", "name", "seeds"}, exclude_none=True)
-    source = spec.source.model_copy(update={**own, **written, "seed": seed})
-    return _recipe(baseline.label, baseline.method, baseline.settings, source)
+    source = spec.source.model_copy(update={**own, **written})
+    return _recipe(baseline.label, baseline.method, baseline.settings, source, seed)
 
 
-def _recipe(label: str, method: str, settings: Mapping[str, object], source: SourceSpec) -> Recipe:
+def _recipe(label: str, method: str, settings: Mapping[str, object], source: SourceSpec, seed: int) -> Recipe:
     plugin = entry_points.adapter_method(method)
     return Recipe(
         label=label,
         method=plugin,
         settings=plugin.settings.model_validate(settings),
         training=train_settings(source),
-        seed=source.seed,
+        seed=seed,
     )
 
 

@@ -25,10 +25,10 @@ from adapterlab.planning.baselines import (
     baseline_rows,
     display_names,
     few_shot_recipes,
-    pool_recipe,
+    pool_recipes,
 )
 from adapterlab.planning.combiners import identity_of, model_sources, models_of, recipes_of, trials_of
-from adapterlab.planning.rows import draw_of, few_shot_spec, run_rows
+from adapterlab.planning.rows import draw_of, few_rows_of, few_shot_spec, run_rows
 from adapterlab.planning.starts import Earlier, starts_of
 from adapterlab.planning.steps import (
     AdapterRecipe,
@@ -46,6 +46,7 @@ from adapterlab.planning.steps import (
     is_source,
     is_study,
 )
+from adapterlab.planning.variants import Variant, of_source_seed, variants_of
 from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, StepKind, TaskFacts, row_length
 from adapterlab.registry import entry_points
 from adapterlab.spec.model import Spec
@@ -136,39 +137,78 @@ def compile_plan(spec: Spec, facts: Facts) -> Plan:
         UsageError: A head cannot answer its task.
         pydantic.ValidationError: A plug-in's settings are invalid; a loaded spec never raises this.
     """
-    names = display_names(spec)
-    studies = {
-        target: study_plans(few_shot_spec(spec.of_task(target))) for target in spec.targets.tasks
-    }  # fmt: skip
-    sources = _pool_steps(spec, facts, names)
-    own = _few_shot_steps(spec, facts, names)
-    steps: list[Step[Job]] = [
-        *sources.values(),
-        *(step for of_seed in own.values() for step in of_seed.values()),
-    ]
-    steps += _baseline_steps(spec, facts, names, steps)
-    for target in spec.targets.tasks:
-        for wanted in studies[target]:
-            study = _study_step(spec, facts, target, wanted, names, sources, own.get(target, {}))
-            steps.append(study)
-            rows = _rows(spec, facts.tasks[target], wanted.max_epochs, few=True)
-            steps += [
-                _transfer_step(spec, facts, study, seed, rows, own.get(target, {}))
-                for seed in spec.of_task(target).final.seeds
-            ]
-    keys = [step.key for step in steps]
+    steps: dict[StepId, Step[Job]] = {}
+    for variant in variants_of(spec):
+        for step in _variant_steps(variant, facts):
+            steps.setdefault(step.id, step)  # what variants share is the same in each
+    keys = [step.key for step in steps.values()]
     reasons = (
         facts.backbone.pending_reason,
         *(one.pending_reason for one in facts.existing),
-        *(facts.tasks[task].pending_reason for task in names),
-        *_unknown_models(facts, model_sources(tuple(one for plans in studies.values() for one in plans))),
+        *(facts.tasks[task].pending_reason for task in display_names(spec)),
+        *_unknown_models(facts, model_sources(study_plans(spec))),
     )
     return Plan(
         name=spec.name,
         key=None if None in keys else digest_of({"name": spec.name, "steps": keys}),
-        steps=tuple(steps),
+        steps=tuple(steps.values()),
         facts=facts,
         pending=tuple(dict.fromkeys(reason for reason in reasons if reason)),
+    )
+
+
+def _variant_steps(variant: Variant, facts: Facts) -> Iterator[Step[Job]]:
+    """Yield the steps of a spec for one number of rows, each source before the studies that read it."""
+    spec, names, seeds = variant.spec, display_names(variant.spec), variant.spec.source.seeds
+    pools = [_Pools.of(of_source_seed(spec, seed), facts, names) for seed in seeds]
+    sources = [step for pool in pools for step in pool.steps]
+    yield from sources
+    yield from _baseline_steps(spec, facts, names, sources)
+    for target in spec.targets.tasks:
+        for wanted in study_plans(few_shot_spec(spec.of_task(target))):
+            for pool in pools:
+                study = _study_step(pool, facts, target, variant.named(wanted), names)
+                if len(pools) > 1:
+                    study = _over_pool(study, pool.seed)
+                yield study
+                rows = _rows(spec, facts.tasks[target], wanted.max_epochs, few=True)
+                for seed in spec.of_task(target).final.seeds:
+                    yield _transfer_step(pool.spec, facts, study, seed, rows, pool.own.get(target, {}))
+
+
+@dataclass(frozen=True)
+class _Pools:
+    """The pools of all targets, of source adapters of one seed."""
+
+    spec: Spec
+    """With that seed alone."""
+    shared: Mapping[str, Step[SourceJob]]
+    """The adapters trained on all rows of a task, by task."""
+    own: Mapping[str, Mapping[int, Step[SourceJob]]]
+    """Those trained on few rows of a target, by target and seed."""
+
+    @classmethod
+    def of(cls, spec: Spec, facts: Facts, names: Mapping[str, str]) -> _Pools:
+        return cls(spec, _pool_steps(spec, facts, names), _few_shot_steps(spec, facts, names))
+
+    @property
+    def seed(self) -> int:
+        (seed,) = self.spec.source.seeds
+        return seed
+
+    @property
+    def steps(self) -> tuple[Step[SourceJob], ...]:
+        few = (step for of_seed in self.own.values() for step in of_seed.values())
+        return (*self.shared.values(), *few)
+
+
+def _over_pool(study: Step[StudyJob], seed: int) -> Step[StudyJob]:
+    """Return a study told from those of the same combiner over pools of other seeds; its key tells them already."""
+    return replace(
+        study,
+        id=replace(study.id, source_seed=seed),
+        title=f"{study.title} · source seed {seed}",
+        job=replace(study.job, source_seed=seed),
     )
 
 
@@ -180,7 +220,7 @@ def _unknown_models(facts: Facts, sources: tuple[str, ...]) -> Iterator[str | No
 
 def _pool_steps(spec: Spec, facts: Facts, names: Mapping[str, str]) -> dict[str, Step[SourceJob]]:
     """Return the steps of source tasks some target reads with all their rows, in the order listed."""
-    few = spec.data.few_shot is not None
+    few = few_rows_of(spec) is not None
     needed = {
         task
         for target in spec.targets.tasks
@@ -194,7 +234,7 @@ def _pool_steps(spec: Spec, facts: Facts, names: Mapping[str, str]) -> dict[str,
         )
         for task in spec.pool.tasks
         if task in needed
-        for recipe in (pool_recipe(spec, task),)
+        for recipe in pool_recipes(spec, task)
     }
 
 
@@ -202,7 +242,8 @@ def _few_shot_steps(
     spec: Spec, facts: Facts, names: Mapping[str, str]
 ) -> dict[str, dict[int, Step[SourceJob]]]:
     """Return, by target and seed, the adapters trained on few rows that stand in the targets' pools."""
-    if spec.data.few_shot is None:
+    few = few_rows_of(spec)
+    if few is None:
         return {}
     return {
         target: {
@@ -210,8 +251,8 @@ def _few_shot_steps(
                 spec,
                 facts,
                 recipe,
-                recipe.step_id(target, pooled=True, rows=spec.data.few_shot),
-                recipe.title(names[target], rows=spec.data.few_shot),
+                recipe.step_id(target, pooled=True, rows=few),
+                recipe.title(names[target], rows=few),
                 few=True,
             )
             for recipe in few_shot_recipes(spec, target)
@@ -273,14 +314,9 @@ def _baseline_steps(
 
 
 def _study_step(
-    spec: Spec,
-    facts: Facts,
-    target: str,
-    study: StudyPlan,
-    names: Mapping[str, str],
-    sources: Mapping[str, Step[SourceJob]],
-    own: Mapping[int, Step[SourceJob]],
+    pools: _Pools, facts: Facts, target: str, study: StudyPlan, names: Mapping[str, str]
 ) -> Step[StudyJob]:
+    spec, sources, own = pools.spec, pools.shared, pools.own.get(target, {})
     mine = next(iter(own.values()), None)  # the study's own, of its seed
     tasks, existing = _chosen_of(spec, facts, target, study.sources)
     trained = {task: mine if mine and task == target else sources[task] for task in tasks}
@@ -322,7 +358,7 @@ def _study_step(
             adapter=adapter,
             search=search,
             search_key=search_key,
-            rows=_told(rows, few=spec.data.few_shot is not None),
+            rows=_told(rows, few=few_rows_of(spec) is not None),
         ),
         # the other seeds' adapters too, which the final runs read
         needs=tuple(dict.fromkeys(step.id for step in (*trained.values(), *own.values()))),

@@ -12,7 +12,7 @@ from typing import Any
 from adapterlab.planning.baselines import POOL, BaselineRow
 from adapterlab.planning.compile import Plan
 from adapterlab.planning.parameter_counts import POOL_ROW
-from adapterlab.planning.steps import Job, Step, StepId
+from adapterlab.planning.steps import FinalJob, Job, Step, StepId
 from adapterlab.records import State
 
 
@@ -101,7 +101,9 @@ def plan_matrix(
         rows.append(MatrixRow(label, "baseline", _counts(runs, state), None, None, _sum(own, seconds)))
     for label in dict.fromkeys(study.job.label for study in plan.studies):
         studies = [study for study in plan.studies if study.job.label == label]
-        finals = {study.job.task: plan.finals_of(study.id) for study in studies}
+        finals: dict[str, list[Step[FinalJob]]] = {}
+        for study in studies:
+            finals.setdefault(study.job.task, []).extend(plan.finals_of(study.id))
         every: list[Step[Job]] = [*studies, *(one for some in finals.values() for one in some)]
         trials = max(study.job.search.trials for study in studies)
         rows.append(MatrixRow(label, "combiner", _counts(finals, state), None, trials, _sum(every, seconds)))

@@ -72,11 +72,11 @@ def _layers_by_sources(summary: Summary, target: str, combiner: str, rows: Seque
 
     sources = [one.source for one in _first_of_each(rows)]
     layers = 1 + max(one.layer for one in rows)
-    seeds = sorted({one.seed for one in rows})
+    seeds = list(dict.fromkeys((one.source_seed, one.seed) for one in rows))
     means = np.full((len(seeds), layers, len(sources)), np.nan)
     deviations, least, greatest = (np.full_like(means, np.nan) for _ in range(3))
     for one in rows:
-        place = seeds.index(one.seed), one.layer, one.position
+        place = seeds.index((one.source_seed, one.seed)), one.layer, one.position
         means[place], deviations[place] = one.mean, one.std
         least[place], greatest[place] = one.minimum, one.maximum
     spread = None

@@ -566,7 +566,7 @@ class Spec(Frozen):
 
     @model_validator(mode="after")
     def _check_few_shot(self) -> Spec:
-        if self.data.few_shot is None and self.few_shot != FewShotSpec():
+        if not self.data.trains_few_rows and self.few_shot != FewShotSpec():
             raise ValueError("few_shot needs data.few_shot, the number of rows")
         return self
 

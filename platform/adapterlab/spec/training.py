@@ -8,9 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from adapterlab.spec.search_space import Frozen
 
-Seeds = Annotated[
-    tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(strict=False, min_length=1, max_length=100)
-]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Seeds = Annotated[tuple[Seed, ...], Field(strict=False, min_length=1, max_length=100)]
 
 
 def no_duplicates(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -53,8 +52,20 @@ class SourceSpec(TrainingSpec):
 
     lr: Annotated[float, Field(gt=0, le=1)] = 3e-4
     """Peak learning rate."""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Seed of init, data order and dropout; one adapter a task, as in the paper."""
+    seed: Seed | Seeds = 0
+    """Seed of init, data order and dropout; one adapter a task, as in the paper. A list trains every source adapter
+    once a seed and every combination over the pool of each: a row's runs are pools × final seeds, and reports
+    tell how much of its variance each has."""
+
+    @field_validator("seed")
+    @classmethod
+    def _check_seeds(cls, seed: int | tuple[int, ...]) -> int | tuple[int, ...]:
+        return no_duplicates(seed) if isinstance(seed, tuple) else seed
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds as a tuple, however they were written."""
+        return self.seed if isinstance(self.seed, tuple) else (self.seed,)
 
 
 class TransferSpec(TrainingSpec):

@@ -315,6 +315,7 @@ class SweepTree:
             "adapter": job.adapter.method,
             "pool": ", ".join(member.name for member in job.pool),
             "trials": search.trials,
+            **({} if job.source_seed is None else {"source_seed": job.source_seed}),
             **({} if search.budget_minutes is None else {"budget_minutes": search.budget_minutes}),
             "sampler": search.sampler,
             "pruner": search.pruner,
@@ -324,7 +325,7 @@ class SweepTree:
             },
             **{f"search.{name}": space_json(space) for name, space in job.spaces.items()},
         }
-        name = names.study_name(job.task_name, job.label)
+        name = names.study_name(job.task_name, job.shown)
         return self._start(
             _Node(self.node(key), self._sweep, "study", name, key),
             params=self._common(facts, job.label, search.seed, job.rows),
@@ -362,7 +363,7 @@ class SweepTree:
         new: bool = False,
     ) -> RunRecorder:
         """Open the run of one trial; ``new`` where nobody began it before."""
-        name = names.trial_name(job.task_name, job.label, settings)
+        name = names.trial_name(job.task_name, job.shown, settings)
         common = self._common(facts, job.label, job.search.seed, job.rows)
         return self._start(
             _Node(f"{study.node}/trial/{number}", study.node, _TRIAL, name),
@@ -381,7 +382,7 @@ class SweepTree:
         facts: TaskFacts,
     ) -> RunRecorder:
         """Open the run of one final run."""
-        name = names.final_name(job.task_name, job.label, seed)
+        name = names.final_name(job.task_name, job.shown, seed)
         return self._start(
             _Node(self.node(key), study.node, "final", name, key),
             params={**self._common(facts, job.label, seed, job.rows), **settings},
