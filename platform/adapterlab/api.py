@@ -82,19 +82,28 @@ def open_catalog(url: str | None = None, *, blobs: str | None = None) -> Catalog
     return open_at(url or stores.catalog, blobs or stores.blobs, locks=stores.locks)
 
 
-def plan(spec: LoadedSpec | str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> PlannedSweep:
+def plan(
+    spec: LoadedSpec | str | Path | Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    *,
+    measure: bool | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> PlannedSweep:
     """Say what a spec would do: what is done, in flight, to train; parameters; an estimate of time.
 
-    Nothing is trained, downloaded or written but this machine's cache of digests.
+    Nothing is trained, downloaded or written but this machine's cache of digests and speeds.
 
     Args:
         spec: A loaded spec, its path, or its keys as plain values.
         overrides: ``key=value`` pairs, when ``spec`` is not loaded.
+        measure: Whether to time a few training steps, once for a device and a backbone, where no past step says how
+            long they take; ``None``: on a GPU.
+        tell: Told, in words, what takes long.
     """
     from adapterlab.importing.pool import existing_pool
 
     loaded = _loaded(spec, overrides)
-    return plan_spec(loaded, existing_pool(loaded).adapters)
+    return plan_spec(loaded, existing_pool(loaded).adapters, measure=measure, tell=tell)
 
 
 def submit(

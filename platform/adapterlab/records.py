@@ -64,6 +64,8 @@ class State(StrEnum):
 class StepKind(StrEnum):
     """What a step does."""
 
+    JOINT = "joint"
+    """Train one model on several tasks; what each of them has of it is a source step that needs this one."""
     SOURCE = "source"
     """Train one source adapter."""
     STUDY = "study"

@@ -30,6 +30,7 @@ from catalogs import (
     let_leases_expire,
     open_at,
     put_adapter,
+    put_joint,
     put_study,
     put_transfer,
 )
@@ -58,6 +59,7 @@ def fill(catalog: Catalog) -> None:
         metrics={},
         created_at=WHEN,
     )
+    put_joint(catalog, "j", "glue/rte", "glue/cola", created_at=WHEN)
     put_study(catalog, "s", "b", "a", created_at=WHEN)
     put_transfer(catalog, "t", "s", "b", "a", created_at=WHEN)
     claims = catalog.claim_many([key("held"), key("failed")], owner="someone", lease_s=60)

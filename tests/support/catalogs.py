@@ -19,6 +19,8 @@ from sqlalchemy import create_engine, text
 from adapterlab.catalog.records import (
     AdapterRecord,
     CoefficientRecord,
+    JointRecord,
+    JointShare,
     PoolEntry,
     StudyRecord,
     TransferRecord,
@@ -228,6 +230,50 @@ def put_adapter(catalog: Catalog, name: str, weights: bytes | None = None, **cha
     record = adapter(name, **changes)
     claim = catalog.claim_many([record.key], owner=current_owner(), lease_s=LEASE_S)[record.key]
     return catalog.publish_adapter(record, name.encode() if weights is None else weights, claim)
+
+
+def joint_run(name: str, *tasks: str, **changes: Any) -> JointRecord:
+    """Return the record of a joint run over tasks, whose adapters are named ``<name> <task>``."""
+    record = JointRecord(
+        key=key(name),
+        backbone_digest=BACKBONE,
+        method="adapter_m",
+        settings={"joint": {"reduction_factor": 16}, "training": {"lr": 3e-4}},
+        shares=tuple(JointShare(task, key(f"{task} rows"), key(f"{name} {task}")) for task in tasks),
+        seed=0,
+        metric="loss",
+        value=0.7,
+        steps=20,
+        best_step=10,
+        n_parameters=1000,
+        head_parameters=60,
+        seconds=20.0,
+        train_rows=640,
+        device="cpu",
+        provenance=MADE_WITH,
+    )
+    return replace(record, **changes)
+
+
+def put_joint(catalog: Catalog, name: str, *tasks: str, **changes: Any) -> JointRecord:
+    """Claim and publish a joint run with what its tasks have of it."""
+    record = joint_run(name, *tasks, **changes)
+    keys = [record.key, *(share.key for share in record.shares)]
+    claims = catalog.claim_many(keys, owner=current_owner(), lease_s=LEASE_S)
+    shares = [
+        (
+            adapter(
+                f"{name} {one.task}",
+                task=one.task,
+                task_digest=one.task_digest,
+                created_at=record.created_at,
+            ),
+            f"{name} {one.task}".encode(),
+            claims[one.key],
+        )
+        for one in record.shares
+    ]
+    return catalog.publish_joint(record, name.encode(), shares, claims[record.key])
 
 
 def put_study(catalog: Catalog, name: str, *sources: str, **changes: Any) -> StudyRecord:

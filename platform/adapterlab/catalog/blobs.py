@@ -34,6 +34,8 @@ QUARANTINE = "quarantine"
 """Folder of damaged blobs."""
 MARKS = "catalogs"
 """Folder of the marks of the catalogs that keep weights here."""
+CHECKPOINTS = "checkpoints"
+"""Folder of what runs that take long go on from, one file a step, named by its key."""
 DOOMED = "doomed"
 """Folder of blobs that are being removed, or whose remover was killed."""
 
@@ -88,6 +90,27 @@ class Blobs(Protocol):
     def quarantine(self, digest: str) -> str | None:
         """Set a damaged blob aside; return its new place, ``None`` if it is gone or intact."""
 
+    def keep_checkpoint(self, key: str, data: bytes) -> None:
+        """Keep what a step's run goes on from, in place of what was kept before.
+
+        Raises:
+            UnavailableError: The store cannot be written; what was kept before still is.
+        """
+
+    def checkpoint(self, key: str) -> bytes | None:
+        """Return what a step's run goes on from; ``None`` where there is nothing, or it is damaged.
+
+        Raises:
+            UnavailableError: The store cannot be reached.
+        """
+
+    def drop_checkpoint(self, key: str) -> None:
+        """Delete what a step's run would go on from; nothing being there is no fault.
+
+        Raises:
+            UnavailableError: The store cannot be reached.
+        """
+
     def digests(self) -> Iterator[str]:
         """Yield the digest of every stored file."""
 
@@ -121,7 +144,7 @@ class Blobs(Protocol):
         """
 
     def others(self, folder: str) -> Iterator[StoredFile]:
-        """Yield the files of ``INCOMING``, ``QUARANTINE`` or ``DOOMED``."""
+        """Yield the files of ``INCOMING``, ``QUARANTINE``, ``CHECKPOINTS`` or ``DOOMED``."""
 
     def discard(self, file: StoredFile) -> None:
         """Delete a file that :meth:`others` gave; one that is gone is no fault."""
@@ -162,6 +185,18 @@ def _parts(digest: str) -> tuple[str, str, str]:
     return "sha256", valid_digest(digest)[:2], f"{digest}{SUFFIX}"
 
 
+def _sealed(data: bytes) -> bytes:
+    """Return a checkpoint's bytes behind their sha256."""
+    return hashlib.sha256(data).digest() + data
+
+
+def _unsealed(stored: bytes) -> bytes | None:
+    """Return what :func:`_sealed` was given; ``None`` if it was damaged since."""
+    size = hashlib.sha256().digest_size
+    data = stored[size:]
+    return data if hashlib.sha256(data).digest() == stored[:size] else None
+
+
 def _missing(store: str, digest: str) -> CorruptBlobError:
     return CorruptBlobError(f"{store}: blob {digest} is missing", digest=digest, fault="missing")
 
@@ -191,7 +226,15 @@ class LocalBlobs:
     def write(self, data: bytes) -> str:
         """Store bytes and return their digest, see :meth:`Blobs.write`."""
         digest = hashlib.sha256(data).hexdigest()
-        target = self._path(digest)
+        self._place(self._path(digest), data)
+        return digest
+
+    def _place(self, target: Path, data: bytes) -> None:
+        """Write a file whole or not at all.
+
+        Raises:
+            UnavailableError: It cannot be written.
+        """
         incoming = self.root / INCOMING / uuid.uuid4().hex
         try:
             incoming.parent.mkdir(parents=True, exist_ok=True)
@@ -210,7 +253,23 @@ class LocalBlobs:
                 remedy="Free some space or fix the folder's permissions, then submit again: "
                 "what is complete is kept.",
             ) from error
-        return digest
+
+    def keep_checkpoint(self, key: str, data: bytes) -> None:
+        """Keep what a step goes on from, see :meth:`Blobs.keep_checkpoint`."""
+        self._place(self._checkpoint(key), _sealed(data))
+
+    def checkpoint(self, key: str) -> bytes | None:
+        """Return what a step goes on from, see :meth:`Blobs.checkpoint`."""
+        with self._changing(f"read the checkpoint of step {key}"):
+            try:
+                return _unsealed(self._checkpoint(key).read_bytes())
+            except FileNotFoundError:
+                return None
+
+    def drop_checkpoint(self, key: str) -> None:
+        """Delete what a step goes on from, see :meth:`Blobs.drop_checkpoint`."""
+        with self._changing(f"delete the checkpoint of step {key}"):
+            self._checkpoint(key).unlink(missing_ok=True)
 
     def read(self, digest: str) -> bytes:
         """Return a blob's bytes, see :meth:`Blobs.read`."""
@@ -363,6 +422,9 @@ class LocalBlobs:
     def _path(self, digest: str) -> Path:
         return self.root.joinpath(*_parts(digest))
 
+    def _checkpoint(self, key: str) -> Path:
+        return self.root / CHECKPOINTS / f"{valid_digest(key)}{SUFFIX}"
+
 
 def digest_of(file: StoredFile) -> str:
     """Return the digest in the name of a doomed or quarantined file; empty if it has none."""
@@ -424,14 +486,34 @@ class RemoteBlobs:
     def write(self, data: bytes) -> str:
         """Store bytes and return their digest, see :meth:`Blobs.write`."""
         digest = hashlib.sha256(data).hexdigest()
-        target = self._path(digest)
+        self._place(self._path(digest), data)
+        return digest
+
+    def _place(self, target: str, data: bytes) -> None:
         with self._reaching(f"store {len(data)} bytes of weights"):
             self._files.makedirs(self._parent(target), exist_ok=True)
             if self._atomic:
                 self._files.pipe_file(target, data)
             else:
                 self._write_and_rename(target, data)
-        return digest
+
+    def keep_checkpoint(self, key: str, data: bytes) -> None:
+        """Keep what a step goes on from, see :meth:`Blobs.keep_checkpoint`."""
+        self._place(self._checkpoint(key), _sealed(data))
+
+    def checkpoint(self, key: str) -> bytes | None:
+        """Return what a step goes on from, see :meth:`Blobs.checkpoint`."""
+        with self._reaching(f"read the checkpoint of step {key}"):
+            try:
+                return _unsealed(self._files.cat_file(self._checkpoint(key)))
+            except FileNotFoundError:
+                return None
+
+    def drop_checkpoint(self, key: str) -> None:
+        """Delete what a step goes on from, see :meth:`Blobs.drop_checkpoint`."""
+        place = self._checkpoint(key)
+        with self._reaching(f"delete the checkpoint of step {key}"), contextlib.suppress(FileNotFoundError):
+            self._files.rm_file(place)
 
     def read(self, digest: str) -> bytes:
         """Return a blob's bytes, see :meth:`Blobs.read`."""
@@ -595,6 +677,9 @@ class RemoteBlobs:
 
     def _path(self, digest: str) -> str:
         return "/".join((self._root, *_parts(digest)))
+
+    def _checkpoint(self, key: str) -> str:
+        return f"{self._root}/{CHECKPOINTS}/{valid_digest(key)}{SUFFIX}"
 
     @staticmethod
     def _parent(path: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from adapterlab.catalog.owners import current_owner
 from adapterlab.catalog.queries import StepRecord
 from adapterlab.catalog.reading import ReadableCatalog
-from adapterlab.catalog.records import AdapterRecord, StudyRecord
+from adapterlab.catalog.records import AdapterRecord, JointRecord, StudyRecord, TransferRecord
 from adapterlab.catalog.store import Catalog
 from adapterlab.errors import ConflictError, CorruptBlobError
 from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, TaskFacts
@@ -23,7 +23,8 @@ def copy(source: Catalog, keys: Sequence[str], target: Catalog) -> list[tuple[St
 
     Args:
         source: The catalog that has them.
-        keys: Keys of adapters, studies or transfers, or unique beginnings.
+        keys: Keys of adapters, joint runs, studies or transfers, or unique beginnings. What a task has of a joint run
+            is copied with all of it.
         target: The other catalog.
 
     Returns:
@@ -38,7 +39,7 @@ def copy(source: Catalog, keys: Sequence[str], target: Catalog) -> list[tuple[St
     for key in keys:
         for record in _with_ancestors(source, source.get(key)):
             wanted.setdefault(record.key, record)
-    order = {AdapterRecord: 0, StudyRecord: 1}
+    order = {JointRecord: 0, AdapterRecord: 0, StudyRecord: 1}
     done = []
     for record in sorted(wanted.values(), key=lambda one: order.get(type(one), 2)):
         if record.state != "complete":
@@ -49,29 +50,41 @@ def copy(source: Catalog, keys: Sequence[str], target: Catalog) -> list[tuple[St
 
 def _with_ancestors(source: ReadableCatalog, record: StepRecord) -> Iterator[StepRecord]:
     if isinstance(record, AdapterRecord):
+        yield source.joint_of(record.key) or record
+    elif isinstance(record, JointRecord):
         yield record
     elif isinstance(record, StudyRecord):
         for entry in record.pool:
-            yield source.get_adapter(entry.key)
+            yield from _with_ancestors(source, source.get_adapter(entry.key))
         yield record
     else:
         for used in dict.fromkeys(one.adapter_key for one in source.coefficients(record.key)):
-            yield source.get_adapter(used)  # every seed may have an adapter of its own
+            yield from _with_ancestors(
+                source, source.get_adapter(used)
+            )  # every seed may have an adapter of its own
         yield from _with_ancestors(source, source.get_study(record.study_key))
         yield record
 
 
 def _copy_one(source: Catalog, record: StepRecord, target: Catalog) -> bool:
     key = record.key
-    finders = (target.find_adapter, target.find_study, target.find_transfer)
+    finders = (target.find_adapter, target.find_joint, target.find_study, target.find_transfer)
     if any(find(key) is not None for find in finders):
         return False
-    claim = target.claim_many([key], owner=current_owner(), lease_s=_LEASE_S).get(key)
-    if claim is None:
+    keys = [key, *(one.key for one in record.shares)] if isinstance(record, JointRecord) else [key]
+    claims = target.claim_many(keys, owner=current_owner(), lease_s=_LEASE_S)
+    claim = claims.get(key)
+    if claim is None or len(claims) < len(keys):
+        target.release(claims.values())
         raise ConflictError(f"{key[:12]} is being worked on in the other catalog", remedy="Copy it later.")
-    _copy_backbone_and_task(source, record, target)
+    shares = [source.get_adapter(one) for one in keys[1:]]
+    for described in shares if isinstance(record, JointRecord) else [record]:
+        _copy_backbone_and_task(source, described, target)
     moved = replace(record, run_id=None)
-    if isinstance(moved, AdapterRecord):
+    if isinstance(moved, JointRecord):
+        parts = [(replace(one, run_id=None), source.read_weights(one), claims[one.key]) for one in shares]
+        target.publish_joint(moved, source.read_weights(moved), parts, claim)
+    elif isinstance(moved, AdapterRecord):
         target.publish_adapter(moved, source.read_weights(moved), claim)
     elif isinstance(moved, StudyRecord):
         target.publish_study(moved, claim)
@@ -83,7 +96,9 @@ def _copy_one(source: Catalog, record: StepRecord, target: Catalog) -> bool:
     return True
 
 
-def _copy_backbone_and_task(source: ReadableCatalog, record: StepRecord, target: Catalog) -> None:
+def _copy_backbone_and_task(
+    source: ReadableCatalog, record: AdapterRecord | StudyRecord | TransferRecord, target: Catalog
+) -> None:
     """Copy what is known of a record's backbone and task, where the target knows nothing."""
     known = {one.digest for one in target.backbones() if one.source is not None}
     for one in source.backbones():

@@ -5,7 +5,7 @@ year. That it never loses it rests on this:
 
 1. A publication writes its blob, even if it is there, and thereby makes it young. Young blobs are left alone.
 2. Blobs are removed inside a transaction that keeps publications out: on SQLite by the one write lock, on
-   PostgreSQL by a lock on the two tables with blobs. In it the rows are asked again, and the blob's age.
+   PostgreSQL by a lock on the tables with blobs. In it the rows are asked again, and the blob's age.
 3. A publication looks for its blob as the last thing in its own transaction, after its row is written. So
    of the two transactions one is first: either the row is seen here, or the removal is seen there. Then the
    weights are written again before it commits, while nothing can be removed.
@@ -14,6 +14,9 @@ year. That it never loses it rests on this:
 
 Without 1 publications would write their weights twice; without 2 and 3 a grace would be a guess; 4 is for
 publishers of versions before 3.
+
+What a run that takes long would go on from, in ``checkpoints/``, is removed when it is old and nobody is at work on
+its step: who submits later trains from the beginning.
 
 A collector that is killed has removed some blobs and not others, and may leave one in ``doomed/``. The next
 one deletes it there, or puts it back if it is needed and has no twin.
@@ -28,8 +31,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select, text
 
-from adapterlab.catalog import schema, tenants
-from adapterlab.catalog.blobs import DOOMED, INCOMING, QUARANTINE, Blobs, StoredFile, digest_of
+from adapterlab.catalog import claims, schema, tenants
+from adapterlab.catalog.blobs import CHECKPOINTS, DOOMED, INCOMING, QUARANTINE, Blobs, StoredFile, digest_of
 from adapterlab.catalog.database import POSTGRES_SCHEMA, Database, chunks
 from adapterlab.catalog.records import GarbageFile, GarbageReport
 from adapterlab.errors import ConflictError
@@ -43,7 +46,7 @@ HELD_S = 3600.0
 Tell = Callable[[int, int], None]
 """Told how many blobs were looked at, and of how many."""
 
-_WITH_BLOBS = (schema.Adapter, schema.Transfer)
+_WITH_BLOBS = (schema.Adapter, schema.JointRun, schema.Transfer)
 _BATCH = 50
 _BATCH_S = 0.5
 """Blobs removed in one transaction, and seconds after which it ends before them: publications wait for it."""
@@ -97,6 +100,7 @@ def collect(database: Database, blobs: Blobs, wanted: Wanted, tell: Tell | None 
     removed: Sequence[StoredFile] = old
     doomed = list(blobs.others(DOOMED))
     abandoned = _older(blobs.others(INCOMING), now, wanted.grace_s)
+    abandoned += _unused_checkpoints(database, _older(blobs.others(CHECKPOINTS), now, wanted.grace_s))
     quarantined = list(blobs.others(QUARANTINE))
     if wanted.quarantine:
         quarantined = _older(quarantined, now, wanted.grace_s)
@@ -120,6 +124,13 @@ def collect(database: Database, blobs: Blobs, wanted: Wanted, tell: Tell | None 
         restored=tuple(sorted(restored)),
         doubt=doubt,
     )
+
+
+def _unused_checkpoints(database: Database, files: Sequence[StoredFile]) -> list[StoredFile]:
+    """Return checkpoints of steps that nobody is at work on."""
+    with database.reading() as connection:
+        held = claims.holders(connection, sorted(filter(None, map(digest_of, files))))
+    return [file for file in files if digest_of(file) not in held]
 
 
 def keep_stored(blobs: Blobs, digest: str, weights: bytes) -> None:
@@ -197,7 +208,7 @@ def _settle(connection: Connection, blobs: Blobs, files: Sequence[StoredFile]) -
 def _keep_publishers_out(connection: Connection) -> None:
     """Wait for publications that have written their row, and hold off others, until the transaction ends."""
     if connection.dialect.name == "postgresql":
-        # In the order in which everybody else touches the two, so that nobody waits in a circle.
+        # In the order in which everybody else touches them, so that nobody waits in a circle.
         for table in _WITH_BLOBS:
             connection.execute(text(f"LOCK TABLE {POSTGRES_SCHEMA}.{table.__tablename__} IN SHARE MODE"))
 

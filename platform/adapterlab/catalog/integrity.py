@@ -16,7 +16,7 @@ from adapterlab.catalog.step_status import write_progress
 from adapterlab.errors import CorruptBlobError
 from adapterlab.records import State
 
-_WITH_BLOBS = (schema.Adapter, schema.Transfer)
+_WITH_BLOBS = (schema.Adapter, schema.JointRun, schema.Transfer)
 
 
 def read_or_set_aside(database: Database, blobs: Blobs, digest: str) -> bytes:
@@ -133,7 +133,7 @@ def lost_rows(database: Database) -> dict[str, str]:
     found: dict[str, str] = {}
     transfers, studies, adapters = schema.Transfer, schema.Study, schema.Adapter
     with database.reading() as connection:
-        for table in _WITH_BLOBS:
+        for table in (adapters, transfers):
             leading = and_(schema.Metric.key == table.key, schema.Metric.name == table.metric)
             measured = select(schema.Metric.key).where(leading).exists()
             whole = select(table.key).where(table.state == schema.COMPLETE, ~measured)
@@ -170,7 +170,9 @@ def lost_rows(database: Database) -> dict[str, str]:
         steps = set(connection.execute(done).scalars())
         recorded = set(
             connection.execute(
-                select(adapters.key).union(select(studies.key), select(transfers.key))
+                select(adapters.key).union(
+                    select(schema.JointRun.key), select(studies.key), select(transfers.key)
+                )
             ).scalars()
         )
         found |= dict.fromkeys(steps - recorded, "its record")
@@ -180,7 +182,7 @@ def lost_rows(database: Database) -> dict[str, str]:
 def do_again(connection: Connection, lost: Mapping[str, str]) -> None:
     """Make steps count as not done: what :func:`lost_rows` found of them."""
     for chunk in chunks(sorted(lost)):
-        for table in (schema.Adapter, schema.Study, schema.Transfer):
+        for table in (schema.Adapter, schema.JointRun, schema.Study, schema.Transfer):
             connection.execute(
                 update(table)
                 .where(table.key.in_(chunk), table.state == schema.COMPLETE)

@@ -37,7 +37,7 @@ class _Graph:
 def tree(connection: Connection, record: StepRecord) -> LineageNode:
     """Return a record with all its ancestors and descendants.
 
-    Ancestors end in the backbone and the tasks; no branch is longer than transfer, study, adapter.
+    Ancestors end in the backbone and the tasks; no branch is longer than transfer, study, adapter, joint run.
     """
     parents = _walk_up(connection, record.key)
     children, hidden = _walk_down(connection, record.key)
@@ -101,7 +101,7 @@ def _nodes(
                 nodes[row.key] = _node(
                     results.kind, row, getattr(row, results.how), getattr(row, results.value)
                 )
-                places[row.key] = (row.task, row.backbone_digest)
+                places[row.key] = (getattr(row, "task", ""), row.backbone_digest)
     return nodes, places
 
 
@@ -109,10 +109,11 @@ def _node(kind: Any, row: Any, how: str, value: float | None) -> LineageNode:
     origin = row.origin if kind == "source" else None
     seed = f" · seed {row.seed}" if kind != "study" and origin is None else ""
     imported = "" if origin is None else f" · imported from {origin['source']}"
+    what = f"{len(row.shares)} tasks" if kind == "joint" else row.task
     return LineageNode(
         kind=kind,
         key=row.key,
-        title=f"{row.task} · {how}{seed}{imported}",
+        title=f"{what} · {how}{seed}{imported}",
         state=row.state,
         metric=row.metric,
         value=value,
@@ -125,9 +126,9 @@ def _with_parents(graph: _Graph, key: str) -> LineageNode:
         return LineageNode(kind="source", key=key, title="no longer in the catalog", state="missing")
     made_from = [_with_parents(graph, parent) for parent in graph.parents.get(key, [])]
     task, backbone = graph.places[key]
-    if node.kind != "transfer":
+    if node.kind in ("source", "study"):
         made_from.append(LineageNode(kind="task", key=task, title=task))
-    if node.kind == "source":
+    if node.kind == "joint" or (node.kind == "source" and not graph.parents.get(key)):
         made_from.append(
             LineageNode(kind="backbone", key=backbone, title=graph.sources.get(backbone, backbone[:12]))
         )

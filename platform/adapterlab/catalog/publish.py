@@ -17,6 +17,7 @@ from adapterlab.catalog.records import (
     AdapterRecord,
     Claim,
     CoefficientRecord,
+    JointRecord,
     StudyRecord,
     TransferRecord,
 )
@@ -69,6 +70,52 @@ def put_adapter(connection: Connection, record: AdapterRecord, claim: Claim) -> 
     if record.origin is not None:
         measured |= {(schema.REPORTED, name): value for name, value in record.origin.metrics.items()}
     _put_metrics(connection, record, StepKind.SOURCE, measured)
+    claims.finish(connection, claim, State.COMPLETE)
+    return record
+
+
+def put_joint(
+    connection: Connection,
+    record: JointRecord,
+    shares: Sequence[tuple[AdapterRecord, Claim]],
+    claim: Claim,
+) -> JointRecord:
+    """Write a joint run with what each of its tasks has of it, and give all claims back.
+
+    Raises:
+        ClaimLostError: A claim no longer holds; nothing is written.
+        ValueError: The shares are not those that the record names.
+    """
+    if [share.key for share in record.shares] != [share.key for share, _ in shares]:
+        raise ValueError(f"the adapters given for {record.key} are not those of its shares")
+    claims.verify(connection, claim)
+    record = replace(record, created_at=record.created_at or now(connection), state=schema.COMPLETE)
+    _put_backbone(connection, record)
+    _put(
+        connection,
+        schema.JointRun,
+        {
+            "key": record.key,
+            "state": record.state,
+            "backbone_digest": record.backbone_digest,
+            "method": record.method,
+            "settings": _json(record.settings),
+            "shares": [share.to_json() for share in record.shares],
+            "seed": record.seed,
+            "metric": record.metric,
+            "value": _number(record.value),
+            "steps": record.steps,
+            "best_step": record.best_step,
+            "seconds": record.seconds,
+            "train_rows": record.train_rows,
+            "run_id": record.run_id,
+            "created_at": record.created_at,
+            **_weights(record),
+        },
+    )
+    for share, own in shares:
+        put_adapter(connection, replace(share, created_at=record.created_at), own)
+        _put_lineage(connection, share.key, StepKind.SOURCE, [record.key], StepKind.JOINT)
     claims.finish(connection, claim, State.COMPLETE)
     return record
 
@@ -204,7 +251,7 @@ Stored = AdapterRecord | StudyRecord | TransferRecord
 
 
 def _shared(record: Stored) -> dict[str, Any]:
-    """Return the columns that all three tables have."""
+    """Return the columns that the three tables of results on one task have."""
     return {
         "key": record.key,
         "state": record.state,
@@ -221,9 +268,12 @@ def _shared(record: Stored) -> dict[str, Any]:
 
 def _training(record: AdapterRecord | TransferRecord) -> dict[str, Any]:
     """Return the columns of whatever was trained into a blob."""
+    return {"epochs": record.epochs, "best_epoch": record.best_epoch, **_weights(record)}
+
+
+def _weights(record: AdapterRecord | JointRecord | TransferRecord) -> dict[str, Any]:
+    """Return the columns of a blob: where it is, what is in it, and what made it."""
     return {
-        "epochs": record.epochs,
-        "best_epoch": record.best_epoch,
         "blob": record.blob,
         "blob_bytes": record.blob_bytes,
         "n_parameters": record.n_parameters,
@@ -243,15 +293,18 @@ def _put(connection: Connection, table: type[Base], row: Mapping[str, Any]) -> N
 
 def _put_backbone_and_task(connection: Connection, record: Stored) -> None:
     """Make sure that the backbone and the task have rows, if only with their digests."""
-    created_at = record.created_at
-    backbone = insert_into(connection, schema.Backbone).values(
-        digest=record.backbone_digest, created_at=created_at
-    )
-    connection.execute(backbone.on_conflict_do_nothing())
+    _put_backbone(connection, record)
     task = insert_into(connection, schema.Task).values(
-        name=record.task, digest=record.task_digest, created_at=created_at
+        name=record.task, digest=record.task_digest, created_at=record.created_at
     )
     connection.execute(task.on_conflict_do_nothing())
+
+
+def _put_backbone(connection: Connection, record: Stored | JointRecord) -> None:
+    backbone = insert_into(connection, schema.Backbone).values(
+        digest=record.backbone_digest, created_at=record.created_at
+    )
+    connection.execute(backbone.on_conflict_do_nothing())
 
 
 def _put_metrics(

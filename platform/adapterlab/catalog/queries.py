@@ -18,6 +18,8 @@ from adapterlab.catalog.records import (
     AdapterRecord,
     BackboneRecord,
     CoefficientRecord,
+    JointRecord,
+    JointShare,
     Origin,
     PoolEntry,
     StudyRecord,
@@ -28,7 +30,7 @@ from adapterlab.errors import NotFoundError, UsageError
 from adapterlab.provenance import Provenance
 
 Order = Literal["newest", "best"]
-StepRecord = AdapterRecord | StudyRecord | TransferRecord
+StepRecord = AdapterRecord | JointRecord | StudyRecord | TransferRecord
 
 _MIN_PREFIX = 4
 _HEX = set("0123456789abcdef")
@@ -40,7 +42,7 @@ _LONGEST_NAME = 4096
 
 @dataclass(frozen=True)
 class ResultTable:
-    """One of the three tables of results, and where it has what all of them have."""
+    """One of the tables of results, and where it has what all of them have."""
 
     table: Any
     how: str
@@ -62,12 +64,14 @@ _METRIC: Any = schema.Metric.__table__.c
 _TASK: Any = schema.Task.__table__.c
 _BACKBONE: Any = schema.Backbone.__table__.c
 _ANNOTATION: Any = schema.Annotation.__table__.c
+_LINEAGE: Any = schema.Lineage.__table__.c
 _COEFFICIENT: Any = schema.Coefficient.__table__.c
 
 ADAPTERS = ResultTable(schema.Adapter.__table__, "method", "metric_value", "validation", "source")
 STUDIES = ResultTable(schema.Study.__table__, "combiner", "best_value", None, "study")
 TRANSFERS = ResultTable(schema.Transfer.__table__, "combiner", "test_value", "test", "transfer")
-RESULT_TABLES = (ADAPTERS, STUDIES, TRANSFERS)
+JOINT_RUNS = ResultTable(schema.JointRun.__table__, "method", "value", None, "joint")
+RESULT_TABLES = (ADAPTERS, JOINT_RUNS, STUDIES, TRANSFERS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +158,26 @@ class TransferFilter(_Page, total=False):
     """Key of the study whose setting they were trained with."""
 
 
-def filter_of(wanted: AdapterFilter | StudyFilter | TransferFilter) -> Filter:
+class JointFilter(TypedDict, total=False):
+    """What joint runs can be asked for; absent means anything. The newest come first."""
+
+    backbone: str | None
+    """Digest, 4 or more first digits of it, or a part of its source."""
+    method: str | None
+    """Joint method."""
+    seed: int | None
+    """Seed of training."""
+    name: str | None
+    """Shell-style pattern of the name given by `platform catalog rename`."""
+    tags: Sequence[str]
+    """Shell-style patterns, each of which one of its tags fits."""
+    limit: int | None
+    """Most records returned; absent: all."""
+    offset: int
+    """Records left out at the beginning."""
+
+
+def filter_of(wanted: AdapterFilter | JointFilter | StudyFilter | TransferFilter) -> Filter:
     """Return one filter for all kinds of records."""
     words = {"method": "how", "combiner": "how", "study_key": "study"}
     return Filter(**{words.get(name, name): value for name, value in wanted.items()})  # type: ignore[arg-type]
@@ -326,6 +349,22 @@ def adapters_from(connection: Connection, found: Sequence[Row[Any]]) -> list[Ada
     ]
 
 
+def joint_runs_from(connection: Connection, found: Sequence[Row[Any]]) -> list[JointRecord]:  # noqa: ARG001
+    """Return joint runs with their tasks."""
+    return [
+        JointRecord(
+            **{
+                **_columns(JointRecord, row),
+                "shares": tuple(
+                    JointShare(one["task"], one["task_digest"], one["key"]) for one in row.shares
+                ),
+            },
+            provenance=_provenance(row),
+        )
+        for row in found
+    ]
+
+
 def studies_from(connection: Connection, found: Sequence[Row[Any]]) -> list[StudyRecord]:  # noqa: ARG001
     """Return studies with their pools."""
     return [
@@ -357,6 +396,7 @@ def transfers_from(connection: Connection, found: Sequence[Row[Any]]) -> list[Tr
 
 _READERS: dict[str, Callable[[Connection, Sequence[Row[Any]]], Sequence[StepRecord]]] = {
     "source": adapters_from,
+    "joint": joint_runs_from,
     "study": studies_from,
     "transfer": transfers_from,
 }
@@ -374,7 +414,7 @@ def _provenance(row: Row[Any]) -> Provenance | None:
     return Provenance(**{item.name: row._mapping[item.name] for item in fields(Provenance)})
 
 
-_NOT_NULL = {"metric_value", "best_value", "mean", "std", "minimum", "maximum"}
+_NOT_NULL = {"value", "metric_value", "best_value", "mean", "std", "minimum", "maximum"}
 """Numbers whose NULL means NaN."""
 
 
@@ -474,13 +514,22 @@ def _key_list(found: Sequence[tuple[ResultTable, str]]) -> str:
     return ", ".join(f"{key[:12]} ({results.kind})" for results, key in found[:3])
 
 
+def joint_of(connection: Connection, adapter_key: str) -> JointRecord | None:
+    """Return the joint run that an adapter is one task's part of; ``None``: it was trained alone."""
+    run = connection.execute(
+        select(_LINEAGE.parent).where(_LINEAGE.child == adapter_key, _LINEAGE.parent_kind == JOINT_RUNS.kind)
+    ).scalar()
+    found = None if run is None else find(connection, JOINT_RUNS, run, None)
+    return found if isinstance(found, JointRecord) else None
+
+
 # --- Estimates --------------------------------------------------------------------------------
 
 
 def durations(
-    connection: Connection, backbone_digest: str, results: ResultTable, limit: int
+    connection: Connection, backbone_digest: str, results: ResultTable, limit: int, *, gpu: bool
 ) -> tuple[float, ...]:
-    """Return seconds per trained row of past steps on a backbone, newest first."""
+    """Return seconds per trained row of past steps on a backbone and a kind of device, newest first."""
     table = results.columns
     statement = (
         select(table.seconds / func.nullif(table.train_rows, 0))
@@ -488,6 +537,7 @@ def durations(
             table.backbone_digest == backbone_digest,
             table.seconds.is_not(None),
             table.train_rows > 0,
+            func.coalesce(table.device, "cpu").startswith("cuda", autoescape=True).is_(gpu),
         )
         .order_by(table.created_at.desc())
         .limit(limit)

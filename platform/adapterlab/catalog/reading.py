@@ -11,9 +11,11 @@ from adapterlab.catalog.blobs import Blobs
 from adapterlab.catalog.database import Database
 from adapterlab.catalog.queries import (
     ADAPTERS,
+    JOINT_RUNS,
     STUDIES,
     TRANSFERS,
     AdapterFilter,
+    JointFilter,
     ResultTable,
     StepRecord,
     StudyFilter,
@@ -25,6 +27,7 @@ from adapterlab.catalog.records import (
     Annotation,
     BackboneRecord,
     CoefficientRecord,
+    JointRecord,
     LineageNode,
     StudyRecord,
     SweepRecord,
@@ -34,11 +37,17 @@ from adapterlab.catalog.records import (
 from adapterlab.catalog.schema import COMPLETE
 from adapterlab.records import StepKind
 
-Stored = TypeVar("Stored", AdapterRecord, StudyRecord, TransferRecord)
+Stored = TypeVar("Stored", AdapterRecord, JointRecord, StudyRecord, TransferRecord)
 
-_TABLE_OF_STEP = {StepKind.SOURCE: ADAPTERS, StepKind.STUDY: STUDIES, StepKind.TRANSFER: TRANSFERS}
+_TABLE_OF_STEP = {
+    StepKind.JOINT: JOINT_RUNS,
+    StepKind.SOURCE: ADAPTERS,
+    StepKind.STUDY: STUDIES,
+    StepKind.TRANSFER: TRANSFERS,
+}
 _TABLE_OF_RECORD: dict[type, ResultTable] = {
     AdapterRecord: ADAPTERS,
+    JointRecord: JOINT_RUNS,
     StudyRecord: STUDIES,
     TransferRecord: TRANSFERS,
 }
@@ -74,6 +83,10 @@ class ReadableCatalog:
         """Return an adapter by its whole key."""
         return self._find(AdapterRecord, key)
 
+    def find_joint(self, key: str) -> JointRecord | None:
+        """Return a joint run by its whole key."""
+        return self._find(JointRecord, key)
+
     def find_study(self, key: str) -> StudyRecord | None:
         """Return a study by its whole key."""
         return self._find(StudyRecord, key)
@@ -90,6 +103,10 @@ class ReadableCatalog:
         """
         return self._get(AdapterRecord, key)
 
+    def get_joint(self, key: str) -> JointRecord:
+        """Return a joint run, see :meth:`get_adapter`."""
+        return self._get(JointRecord, key)
+
     def get_study(self, key: str) -> StudyRecord:
         """Return a study, see :meth:`get_adapter`."""
         return self._get(StudyRecord, key)
@@ -97,6 +114,10 @@ class ReadableCatalog:
     def get_transfer(self, key: str) -> TransferRecord:
         """Return a transfer, see :meth:`get_adapter`."""
         return self._get(TransferRecord, key)
+
+    def joint_of(self, adapter_key: str) -> JointRecord | None:
+        """Return the joint run that an adapter is one task's part of; ``None``: it was trained alone."""
+        return self.database.read(lambda connection: queries.joint_of(connection, adapter_key))
 
     def get(self, key: str) -> StepRecord:
         """Return whatever record has this key or beginning of a key, damaged ones as well.
@@ -143,6 +164,19 @@ class ReadableCatalog:
         asked = filter_of(wanted)
         return self.database.read(
             lambda connection: queries.adapters_from(connection, queries.rows(connection, ADAPTERS, asked))
+        )
+
+    def joint_runs(self, **wanted: Unpack[JointFilter]) -> list[JointRecord]:
+        """Return complete joint runs, see :class:`~adapterlab.catalog.queries.JointFilter`.
+
+        Raises:
+            UsageError: A number makes no sense.
+        """
+        asked = filter_of(wanted)
+        return self.database.read(
+            lambda connection: queries.joint_runs_from(
+                connection, queries.rows(connection, JOINT_RUNS, asked)
+            )
         )
 
     def studies(self, **wanted: Unpack[StudyFilter]) -> list[StudyRecord]:
@@ -224,11 +258,20 @@ class ReadableCatalog:
         """Return the MLflow run kept for a node."""
         return self.database.read(lambda connection: sweeps.run_of(connection, node))
 
-    def durations(self, backbone_digest: str, kind: StepKind, *, limit: int = 100) -> tuple[float, ...]:
-        """Return seconds per trained token of past steps of a kind on a backbone, newest first."""
+    def durations(
+        self, backbone_digest: str, kind: StepKind, *, gpu: bool = False, limit: int = 100
+    ) -> tuple[float, ...]:
+        """Return seconds per trained row of past steps of a kind on a backbone, newest first.
+
+        Args:
+            backbone_digest: Of its weights.
+            kind: Of the steps.
+            gpu: Whether those that trained on a GPU are wanted; else those on a CPU.
+            limit: Most of them.
+        """
         return self.database.read(
             lambda connection: queries.durations(
-                connection, backbone_digest, _TABLE_OF_STEP[StepKind(kind)], limit
+                connection, backbone_digest, _TABLE_OF_STEP[StepKind(kind)], limit, gpu=gpu
             )
         )
 

@@ -185,6 +185,58 @@ class AdapterRecord(Record):
 
 
 @dataclass(frozen=True)
+class JointShare(Record):
+    """What one task has of a joint run."""
+
+    task: str
+    """Full name."""
+    task_digest: str
+    """sha256 of the task's content."""
+    key: str
+    """Of the adapter record that keeps it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointRecord(Record):
+    """One model trained on several tasks."""
+
+    key: str
+    backbone_digest: str
+    method: str
+    """Joint method."""
+    settings: Mapping[str, Json]
+    """The method's settings and the training settings; finite numbers only."""
+    shares: tuple[JointShare, ...]
+    """Its tasks, in the order of the run."""
+    seed: int
+    metric: str
+    """What chose its best evaluation: the mean over tasks of their ``"loss"``, or of their leading ``"metric"``."""
+    value: float
+    """That mean on validation."""
+    steps: int | None = None
+    """Batches trained on."""
+    best_step: int | None = None
+    n_parameters: int | None = None
+    """Trained parameters of all tasks together, heads not counted."""
+    head_parameters: int | None = None
+    seconds: float | None = None
+    train_rows: int | None = None
+    """Rows it trained on, each choice a row."""
+    device: str | None = None
+    provenance: Provenance | None = None
+    run_id: str | None = None
+    blob: str = ""
+    blob_bytes: int = 0
+    created_at: datetime | None = None
+    state: str = "complete"
+
+    @property
+    def task(self) -> str:
+        """Its tasks, as people read them."""
+        return ", ".join(share.task for share in self.shares)
+
+
+@dataclass(frozen=True)
 class PoolEntry(Record):
     """One source adapter of a pool."""
 
@@ -409,7 +461,7 @@ class SweepRecord(Record):
 class LineageNode(Record):
     """One record in a tree of ancestry."""
 
-    kind: Literal["source", "study", "transfer", "task", "backbone"]
+    kind: Literal["joint", "source", "study", "transfer", "task", "backbone"]
     key: str
     """Step key, backbone digest, or task name."""
     title: str
@@ -476,7 +528,7 @@ class GarbageReport(Record):
     ageless: int
     """Blobs that nothing refers to, kept because the store does not say when they were written."""
     temporary: tuple[GarbageFile, ...]
-    """Temporary files of writers and removers that were killed, removed as well."""
+    """Temporary files of writers and removers that were killed, and checkpoints nobody goes on from, removed as well."""
     quarantined: tuple[GarbageFile, ...]
     """Damaged blobs that had been set aside; removed only if that was asked for."""
     quarantine_removed: bool

@@ -8,7 +8,9 @@ from sqlalchemy import Connection, delete, select
 
 from adapterlab.catalog import claims, schema
 from adapterlab.catalog.queries import RESULT_TABLES, StepRecord
+from adapterlab.catalog.records import AdapterRecord, JointRecord
 from adapterlab.errors import ConflictError
+from adapterlab.records import StepKind
 
 _SHOWN = 5
 _Lineage: Any = schema.Lineage.__table__.c
@@ -16,19 +18,24 @@ _Coefficient: Any = schema.Coefficient.__table__.c
 
 
 def remove(connection: Connection, record: StepRecord) -> None:
-    """Delete a record with what is kept of it alone; its weights stay until the garbage is collected.
+    """Delete a record with what is kept of it alone, a joint run with its tasks' adapters; weights stay until the garbage is collected.
 
     Raises:
         ConflictError: Something was made from it, or somebody is at work on it; the message names what.
     """
+    if isinstance(record, AdapterRecord):
+        _check_not_a_share(connection, record)
+    shares = [one.key for one in record.shares] if isinstance(record, JointRecord) else []
+    keys = [record.key, *shares]
     children = [
         f"{row.child_kind} {row.child[:12]}"
         for row in connection.execute(
-            select(_Lineage.child, _Lineage.child_kind).where(_Lineage.parent == record.key).distinct()
+            select(_Lineage.child, _Lineage.child_kind).where(_Lineage.parent.in_(keys)).distinct()
         )
+        if row.child not in shares
     ]
     # A seed's own few-shot adapter is named with the coefficients alone.
-    used = select(_Coefficient.transfer_key).where(_Coefficient.adapter_key == record.key).distinct()
+    used = select(_Coefficient.transfer_key).where(_Coefficient.adapter_key.in_(keys)).distinct()
     children += [f"transfer {key[:12]}" for key in connection.execute(used).scalars()]
     named = list(dict.fromkeys(children))
     if named:
@@ -38,12 +45,12 @@ def remove(connection: Connection, record: StepRecord) -> None:
             remedy="Remove those first.",
             referred_to_by=named,
         )
-    if claims.holders(connection, [record.key]):
+    if claims.holders(connection, sorted(keys)):
         raise ConflictError(
             f"{record.key[:12]} is being worked on", remedy="Wait for it, or cancel its sweep."
         )
     for results in RESULT_TABLES:
-        connection.execute(delete(results.table).where(results.columns.key == record.key))
+        connection.execute(delete(results.table).where(results.columns.key.in_(keys)))
     for column in (
         schema.Metric.key,
         schema.Lineage.child,
@@ -51,7 +58,25 @@ def remove(connection: Connection, record: StepRecord) -> None:
         schema.Annotation.key,
         schema.Progress.step_key,
     ):
-        connection.execute(delete(column.table).where(column == record.key))
+        connection.execute(delete(column.table).where(column.in_(keys)))
+
+
+def _check_not_a_share(connection: Connection, record: AdapterRecord) -> None:
+    """Check that an adapter is not one task's part of a joint run, which is whole or not there.
+
+    Raises:
+        ConflictError: It is.
+    """
+    run = connection.execute(
+        select(_Lineage.parent).where(
+            _Lineage.child == record.key, _Lineage.parent_kind == str(StepKind.JOINT)
+        )
+    ).scalar()
+    if run is not None:
+        raise ConflictError(
+            f"{record.key[:12]} cannot be removed: it is what {record.task} has of the joint run {run[:12]}",
+            remedy=f"Remove the run, with what all of its tasks have of it: platform catalog remove {run[:12]}",
+        )
 
 
 def _was(named: list[str]) -> str:

@@ -18,7 +18,7 @@ from sqlalchemy import BigInteger, ColumnElement, ForeignKey, ForeignKeyConstrai
 
 from adapterlab.catalog.tables import Base, column
 
-HEAD_REVISION = "f6d94e21c058"
+HEAD_REVISION = "b83f5d17e6a4"
 """The revision these models describe; compared at every opening, so that Alembic is not imported."""
 
 VERSION_TABLE = "catalog_version"
@@ -129,6 +129,54 @@ class Adapter(Base):
         Index(None, "backbone_digest", "method", "metric_value"),
         Index(None, "seed", "created_at"),
         Index(None, "seed", "metric_value"),
+    )
+
+
+class JointRun(Base):
+    """One model trained on several tasks; what each of them has of it is a row of ``adapters``."""
+
+    __tablename__ = "joint_runs"
+
+    key: ColumnElement[str] = column(Digest, primary_key=True)
+    state: ColumnElement[str]
+    backbone_digest: ColumnElement[str] = column(ForeignKey("backbones.digest"))
+    method: ColumnElement[str]
+    """Joint method."""
+    settings: ColumnElement[dict[str, Any]]
+    shares: ColumnElement[list[Any]]
+    """Its tasks in order, with the keys of their adapters: ``[{"task": …, "task_digest": …, "key": …}, …]``."""
+    seed: ColumnElement[int] = column(BigInteger)
+    metric: ColumnElement[str]
+    """What chose its best evaluation: the mean over tasks of ``loss``, or of each task's leading ``metric``."""
+    value: ColumnElement[float | None]
+    """That mean on validation."""
+    steps: ColumnElement[int | None] = column(BigInteger)
+    """Batches trained on."""
+    best_step: ColumnElement[int | None] = column(BigInteger)
+    blob: ColumnElement[str] = column(Digest, index=True)
+    """sha256 of everything it trained, of all tasks."""
+    blob_bytes: ColumnElement[int] = column(BigInteger)
+    n_parameters: ColumnElement[int | None] = column(BigInteger)
+    """Trained parameters of all tasks together, heads not counted."""
+    head_parameters: ColumnElement[int | None] = column(BigInteger)
+    seconds: ColumnElement[float | None]
+    train_rows: ColumnElement[int | None] = column(BigInteger)
+    device: ColumnElement[str | None]
+    """Where it was trained, as torch says it: ``cpu`` or ``cuda:0``."""
+    device_name: ColumnElement[str | None]
+    """Model of that CPU or GPU."""
+    adapterlab_version: ColumnElement[str | None]
+    git_commit: ColumnElement[str | None]
+    python_version: ColumnElement[str | None]
+    torch_version: ColumnElement[str | None]
+    transformers_version: ColumnElement[str | None]
+    run_id: ColumnElement[str | None]
+    created_at: ColumnElement[datetime]
+
+    __table_args__ = (
+        Index(None, "created_at"),
+        Index(None, "method", "created_at"),
+        Index(None, "backbone_digest", "created_at"),
     )
 
 
@@ -301,7 +349,7 @@ class Coefficient(Base):
 
 
 class Lineage(Base):
-    """What was made from what: transfer from study, study from adapters."""
+    """What was made from what: transfer from study, study from adapters, a task's adapter from its joint run."""
 
     __tablename__ = "lineage"
 
@@ -311,7 +359,7 @@ class Lineage(Base):
     parent: ColumnElement[str] = column(Digest, index=True)
     child_kind: ColumnElement[str]
     parent_kind: ColumnElement[str]
-    """A step kind: ``source``, ``study`` or ``transfer``."""
+    """A step kind: ``joint``, ``source``, ``study`` or ``transfer``."""
 
 
 class Claim(Base):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select, union_all
+from sqlalchemy import Connection, Select, select, union_all
 
 from adapterlab.catalog import schema
 from adapterlab.catalog.database import chunks, epoch_now, insert_into
@@ -37,8 +37,21 @@ def complete_keys(connection: Connection, keys: Sequence[str]) -> set[str]:
             select(table.key).where(table.key.in_(chunk), table.state == schema.COMPLETE)
             for table in (schema.Adapter, schema.Study, schema.Transfer)
         ]
+        parts.append(_whole_joint_runs(chunk))
         found.update(connection.execute(union_all(*parts)).scalars())
     return found
+
+
+def _whole_joint_runs(keys: Sequence[str]) -> Select[Any]:
+    """Return the query for joint runs that are stored with all of their tasks' adapters."""
+    run, share, adapter = schema.JointRun, schema.Lineage, schema.Adapter
+    damaged = (
+        select(share.child)
+        .join(adapter.__table__, adapter.key == share.child)
+        .where(share.parent == run.key, adapter.state != schema.COMPLETE)
+        .exists()
+    )
+    return select(run.key).where(run.key.in_(keys), run.state == schema.COMPLETE, ~damaged)
 
 
 def write_progress(connection: Connection, keys: Sequence[str], *, state: State, **values: Any) -> None:

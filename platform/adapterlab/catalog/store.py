@@ -37,6 +37,7 @@ from adapterlab.catalog.records import (
     CoefficientRecord,
     GarbageReport,
     Holder,
+    JointRecord,
     StepStatus,
     StudyRecord,
     SweepRecord,
@@ -245,6 +246,42 @@ class Catalog(ReadableCatalog):
 
         return self._publish(record, weights, claim, put)
 
+    def publish_joint(
+        self,
+        record: JointRecord,
+        weights: bytes,
+        shares: Sequence[tuple[AdapterRecord, bytes, Claim]],
+        claim: Claim,
+    ) -> JointRecord:
+        """Store a joint run and what each of its tasks has of it, all or nothing.
+
+        Args:
+            record: ``blob``, ``blob_bytes``, ``created_at`` and ``state`` are filled in.
+            weights: Everything it trained, a safetensors file.
+            shares: Each task's adapter with its weights and claim, in the order of the record's.
+            claim: The run's; given back with the others.
+
+        Raises:
+            ClaimLostError: Somebody else has one of the steps, or has published it.
+        """
+        stored = [self.blobs.write(own) for _, own, _ in shares] if self._is_open(claim) else []
+
+        def put(connection: Connection, blob: str) -> JointRecord:
+            done = publish.put_joint(
+                connection,
+                replace(record, blob=blob, blob_bytes=len(weights)),
+                [
+                    (replace(share, blob=digest, blob_bytes=len(own)), held)
+                    for (share, own, held), digest in zip(shares, stored, strict=True)
+                ],
+                claim,
+            )
+            for (_, own, _), digest in zip(shares, stored, strict=True):
+                garbage.keep_stored(self.blobs, digest, own)
+            return done
+
+        return self._publish(record, weights, claim, put)
+
     def publish_study(self, record: StudyRecord, claim: Claim) -> StudyRecord:
         """Store a finished study with its lineage, and give the claim back.
 
@@ -295,14 +332,7 @@ class Catalog(ReadableCatalog):
             raise ValueError(f"the claim is for step {claim.key}, the record for {record.key}")
         step_status.valid_keys([record.key])
 
-        def is_done(connection: Connection) -> bool:
-            done = publish.is_published(connection, claim)
-            if not done:
-                # Before the weights are written, so that a late owner does not leave a blob behind.
-                claims.verify(connection, claim, lock=False)
-            return done
-
-        if self.database.read(is_done):
+        if not self._is_open(claim):
             return self._get(type(record), record.key)
         blob = ""
         if weights is not None:
@@ -322,6 +352,23 @@ class Catalog(ReadableCatalog):
                 # Another thread of this owner was faster, or the answer to an earlier COMMIT was lost.
                 return self._get(type(record), record.key)
             raise
+
+    def _is_open(self, claim: Claim) -> bool:
+        """Return whether a claim has not published yet.
+
+        Asked before weights are written, so that a late owner does not leave a blob behind.
+
+        Raises:
+            ClaimLostError: Somebody else has the step.
+        """
+
+        def work(connection: Connection) -> bool:
+            if publish.is_published(connection, claim):
+                return False
+            claims.verify(connection, claim, lock=False)
+            return True
+
+        return self.database.read(work)
 
     def _announce(self) -> None:
         """Tell the store, once, that this catalog keeps weights in it."""
@@ -370,7 +417,7 @@ class Catalog(ReadableCatalog):
 
         return self.database.write(work)
 
-    def remove(self, key: str) -> AdapterRecord | StudyRecord | TransferRecord:
+    def remove(self, key: str) -> queries.StepRecord:
         """Take a record out, unless something that is kept was made from it; return what it was.
 
         Args:
@@ -381,7 +428,7 @@ class Catalog(ReadableCatalog):
             ConflictError: Something was made from it, or somebody is at work on it.
         """
 
-        def work(connection: Connection) -> AdapterRecord | StudyRecord | TransferRecord:
+        def work(connection: Connection) -> queries.StepRecord:
             record = queries.resolve(connection, key)
             removal.remove(connection, record)
             return record
@@ -390,7 +437,7 @@ class Catalog(ReadableCatalog):
 
     # --- Weights ------------------------------------------------------------------------------
 
-    def read_weights(self, blob: str | AdapterRecord | TransferRecord) -> bytes:
+    def read_weights(self, blob: str | AdapterRecord | JointRecord | TransferRecord) -> bytes:
         """Return weights, checked against their sha256.
 
         Raises:

@@ -12,7 +12,14 @@ import typer
 
 from adapterlab.catalog.queries import StepRecord
 from adapterlab.catalog.reading import ReadableCatalog
-from adapterlab.catalog.records import AdapterRecord, Annotation, LineageNode, StudyRecord, TransferRecord
+from adapterlab.catalog.records import (
+    AdapterRecord,
+    Annotation,
+    JointRecord,
+    LineageNode,
+    StudyRecord,
+    TransferRecord,
+)
 from adapterlab.catalog.store import open_existing
 from adapterlab.cli import catalog_import, catalog_records, export, garbage
 from adapterlab.cli.options import JsonOption, KeyArgument
@@ -24,7 +31,7 @@ app = typer.Typer(
     help="List and inspect adapters and transfers, and where they come from.", no_args_is_help=True
 )
 
-_Record = TypeVar("_Record", AdapterRecord, StudyRecord, TransferRecord)
+_Record = TypeVar("_Record", AdapterRecord, JointRecord, StudyRecord, TransferRecord)
 
 KEY_DIGITS = 12
 """Digits of a key in tables; ``show`` and ``lineage`` take them."""
@@ -37,6 +44,7 @@ class Kind(StrEnum):
 
     ALL = "all"
     ADAPTER = "adapter"
+    JOINT = "joint"
     STUDY = "study"
     TRANSFER = "transfer"
 
@@ -50,7 +58,7 @@ def list_records(
         str | None, typer.Option(help="Backbone: a part of its name, or first digits of its digest.")
     ] = None,
     method: Annotated[
-        str | None, typer.Option("--method", "--combiner", help="Adapter method or combiner.")
+        str | None, typer.Option("--method", "--combiner", help="Adapter method, joint method or combiner.")
     ] = None,
     metric: Annotated[
         str | None, typer.Option(help="Compare by this metric instead of each record's leading one.")
@@ -82,13 +90,14 @@ def list_records(
     Adapters show their validation metric, transfers their test metric; with --reported adapters show what their card
     says, on rows that only the card knows. Names and tags are shown where there are any.
     """
-    if kind is Kind.STUDY and seed is not None:
-        raise UsageError("a study has no seed", remedy="Leave --seed out, or list transfers.")
-    if reported and kind not in (Kind.ALL, Kind.ADAPTER):
-        raise UsageError(
-            "only adapters that were imported have a card", remedy="Leave --kind or --reported out."
-        )
+    _check_asked(
+        kind,
+        of_task=task is not None or metric is not None or metric_min is not None,
+        seed=seed,
+        reported=reported,
+    )
     adapters: list[AdapterRecord] = []
+    joint: list[JointRecord] = []
     studies: list[StudyRecord] = []
     transfers: list[TransferRecord] = []
     common: dict[str, Any] = {
@@ -104,27 +113,36 @@ def list_records(
     with _catalog_if_any() as catalog:
         if catalog is not None and kind in (Kind.ALL, Kind.ADAPTER):
             adapters = catalog.adapters(**common, method=method, seed=seed, reported=reported)
+        if catalog is not None and kind is Kind.JOINT:
+            joint = catalog.joint_runs(
+                backbone=backbone, method=method, seed=seed, name=name, tags=tuple(tag or ()),
+                limit=limit, offset=offset,
+            )  # fmt: skip
         if catalog is not None and kind is Kind.STUDY:
             studies = catalog.studies(**common, combiner=method)
         if catalog is not None and kind in (Kind.ALL, Kind.TRANSFER) and not reported:
             transfers = catalog.transfers(**common, combiner=method, seed=seed)
-        found: list[StepRecord] = [*adapters, *studies, *transfers]
+        found: list[StepRecord] = [*adapters, *joint, *studies, *transfers]
         remarks = {} if catalog is None else catalog.annotations(one.key for one in found)
     if json:
-        emit_json(_document(kind, adapters, studies, transfers, remarks))
+        listed: dict[Kind, Sequence[StepRecord]] = {
+            Kind.ADAPTER: adapters, Kind.JOINT: joint, Kind.STUDY: studies, Kind.TRANSFER: transfers,
+        }  # fmt: skip
+        emit_json(_document(kind, listed, remarks))
         return
     _print_adapters(adapters, metric, remarks, reported=reported)
+    _print_joint(joint, remarks)
     _print_studies(studies, remarks)
     _print_transfers(transfers, metric, remarks, gap=bool(adapters))
-    if not (adapters or studies or transfers):
+    if not (adapters or joint or studies or transfers):
         note(_NOTHING_YET if catalog is None else "Nothing matches.")
-    elif limit in (len(adapters), len(studies), len(transfers)):
+    elif limit in (len(adapters), len(joint), len(studies), len(transfers)):
         note(f"First {limit} of a kind; --limit and --offset show more.")
 
 
 @app.command()
 def show(key: KeyArgument, json: JsonOption = False) -> None:
-    """Show everything known of one adapter, study or transfer."""
+    """Show everything known of one adapter, joint run, study or transfer."""
     with _catalog_if_any() as catalog:
         record = _existing(catalog, key).get(key)
         coefficients = (
@@ -196,28 +214,46 @@ def _existing(catalog: ReadableCatalog | None, key: str) -> ReadableCatalog:
 
 
 def _kind(record: StepRecord) -> str:
-    return {AdapterRecord: "adapter", StudyRecord: "study", TransferRecord: "transfer"}[type(record)]
+    return {AdapterRecord: "adapter", JointRecord: "joint", StudyRecord: "study", TransferRecord: "transfer"}[
+        type(record)
+    ]
+
+
+def _check_asked(kind: Kind, *, of_task: bool, seed: int | None, reported: bool) -> None:
+    """Check that records of a kind have what they are asked for.
+
+    Args:
+        kind: What is listed.
+        of_task: Whether a task or a metric is asked for.
+        seed: The seed asked for.
+        reported: Whether what cards report is.
+
+    Raises:
+        UsageError: They have not.
+    """
+    if kind is Kind.JOINT and of_task:
+        raise UsageError(
+            "a joint run has several tasks, and no metric of its own",
+            remedy="Leave --task, --metric and --min out, or list adapters: what each task has of it is one.",
+        )
+    if kind is Kind.STUDY and seed is not None:
+        raise UsageError("a study has no seed", remedy="Leave --seed out, or list transfers.")
+    if reported and kind not in (Kind.ALL, Kind.ADAPTER):
+        raise UsageError(
+            "only adapters that were imported have a card", remedy="Leave --kind or --reported out."
+        )
 
 
 def _document(
-    kind: Kind,
-    adapters: list[AdapterRecord],
-    studies: list[StudyRecord],
-    transfers: list[TransferRecord],
-    remarks: Mapping[str, Annotation],
+    kind: Kind, listed: Mapping[Kind, Sequence[StepRecord]], remarks: Mapping[str, Annotation]
 ) -> dict[str, object]:
     def told(one: StepRecord) -> dict[str, object]:
         noted = remarks.get(one.key)
         return {**one.to_json(), "annotation": None if noted is None else _remarks(noted)}
 
-    document: dict[str, object] = {}
-    if kind in (Kind.ALL, Kind.ADAPTER):
-        document["adapters"] = [told(one) for one in adapters]
-    if kind is Kind.STUDY:
-        document["studies"] = [told(one) for one in studies]
-    if kind in (Kind.ALL, Kind.TRANSFER):
-        document["transfers"] = [told(one) for one in transfers]
-    return document
+    titles = {Kind.JOINT: "joint_runs", Kind.STUDY: "studies"}
+    shown = (Kind.ADAPTER, Kind.TRANSFER) if kind is Kind.ALL else (kind,)
+    return {titles.get(one, f"{one.value}s"): [told(record) for record in listed[one]] for one in shown}
 
 
 def _remarks(noted: Annotation) -> dict[str, object]:
@@ -267,6 +303,25 @@ def _print_adapters(
         adapters,
         remarks,
         right=("seed", values),
+    )
+
+
+def _print_joint(joint: list[JointRecord], remarks: Mapping[str, Annotation]) -> None:
+    _table(
+        "joint runs",
+        {
+            "key": lambda one: one.key[:KEY_DIGITS],
+            "method": lambda one: one.method,
+            "tasks": lambda one: one.task,
+            "seed": lambda one: one.seed,
+            "selected by": lambda one: f"mean {one.metric}",
+            "validation": lambda one: _number(one.value),
+            "parameters": lambda one: one.n_parameters,
+            "created": _created,
+        },
+        joint,
+        remarks,
+        right=("seed", "validation", "parameters"),
     )
 
 
@@ -333,6 +388,10 @@ def _print_fields(record: StepRecord, remarks: Mapping[str, object]) -> None:
             imported = getattr(record, "origin", None) is not None
             rows.append(
                 (name, "not trained here: imported" if imported else "unknown: made before it was recorded")
+            )
+        elif name == "shares":
+            rows.extend(
+                (f"task.{place}", f"{item['task']}  {item['key']}") for place, item in enumerate(value)
             )
         elif name == "pool":
             rows.extend(

@@ -96,6 +96,7 @@ def packages() -> Iterator[Check]:
 def plugins() -> Iterator[Check]:
     """Check that every installed plug-in can be imported."""
     groups = {
+        "joint methods": (entry_points.JOINT_METHODS, entry_points.joint_method),
         "adapter methods": (entry_points.ADAPTER_METHODS, entry_points.adapter_method),
         "combiners": (entry_points.COMBINERS, entry_points.combiner),
         "task suites": (entry_points.TASK_SUITES, entry_points.task_suite),

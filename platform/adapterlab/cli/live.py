@@ -141,6 +141,7 @@ class _Bars(AbstractContextManager["_Bars"]):
 
 
 _TITLES = {
+    StepKind.JOINT: "joint runs",
     StepKind.SOURCE: "source adapters",
     StepKind.STUDY: "studies",
     StepKind.TRANSFER: "final runs",

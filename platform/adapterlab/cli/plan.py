@@ -34,13 +34,22 @@ def command(
     spec: SpecArgument,
     overrides: SetOption = None,
     steps: Annotated[bool, typer.Option("--steps", help="List every step with its state and key.")] = False,
+    measure: Annotated[
+        bool | None,
+        typer.Option(
+            "--measure/--no-measure",
+            help="Time a few training steps on this machine, once for each backbone, where no past step says how long "
+            "they take. Without either, on a GPU only.",
+            show_default=False,
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Show what a spec would train, what is done already, and what it costs: methods × targets, one screen.
 
     Nothing is trained, downloaded or written.
     """
-    planned = plan(spec, overrides or ())
+    planned = plan(spec, overrides or (), measure=measure, tell=note_wrapped)
     if json:
         emit_json(planned.to_json())
         return
@@ -93,8 +102,11 @@ def _starts(planned: PlannedSweep) -> list[str]:
 
 
 def _alone(planned: PlannedSweep) -> list[str]:
-    """Return the names of baselines whose runs share no pass."""
-    return list(dict.fromkeys(step.job.label for step in planned.plan.sources if step.job.exclusive))
+    """Return the names of baselines and joint runs that share no pass."""
+    plan = planned.plan
+    alone = [step.job.label for step in plan.sources if step.job.exclusive]
+    alone += [step.job.label for step in plan.joints if step.job.exclusive]
+    return list(dict.fromkeys(alone))
 
 
 def _steps(planned: PlannedSweep) -> None:
@@ -226,6 +238,7 @@ def summary_line(planned: PlannedSweep) -> str:
     kinds: Mapping[str, Sequence[Step[Any]]] = {
         "sources": pool,
         "baselines": baselines,
+        "joint runs": planned.plan.joints,
         "studies": planned.plan.studies,
         "final runs": planned.plan.finals,
     }

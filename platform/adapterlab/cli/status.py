@@ -48,6 +48,7 @@ def _all(views: list[SweepView]) -> None:
         "submitted": [date_text(view.started_at or view.created_at) for view in views],
         "elapsed": [clock_text(view.elapsed_s) for view in views],
         "left": [remaining_text(view.remaining_s) for view in views],
+        "joint runs": [_done(view, StepKind.JOINT) if view.count(StepKind.JOINT) else None for view in views],
         "sources": [_done(view, StepKind.SOURCE) for view in views],
         "studies": [_done(view, StepKind.STUDY) for view in views],
         "final runs": [_done(view, StepKind.TRANSFER) for view in views],
@@ -55,9 +56,11 @@ def _all(views: list[SweepView]) -> None:
         "tags": [", ".join(view.tags) or None for view in views],
     }
     said = {
-        name: cells for name, cells in columns.items() if name not in ("left", "failed", "tags") or any(cells)
+        name: cells
+        for name, cells in columns.items()
+        if name not in ("left", "joint runs", "failed", "tags") or any(cells)
     }
-    right = ("elapsed", "left", "sources", "studies", "final runs", "failed")
+    right = ("elapsed", "left", "joint runs", "sources", "studies", "final runs", "failed")
     table(tuple(said), list(zip(*said.values(), strict=True)), right=[name for name in right if name in said])
 
 

@@ -185,6 +185,7 @@ def _done(outcome: Outcome) -> str:
 
 def _counted(counts: Any) -> str:
     words = {
+        StepKind.JOINT: ("joint run", "joint runs"),
         StepKind.SOURCE: ("source adapter", "source adapters"),
         StepKind.STUDY: ("study", "studies"),
         StepKind.TRANSFER: ("final run", "final runs"),

@@ -86,10 +86,12 @@ def _summary(loaded: LoadedSpec) -> str:
     if len(plans) != len(spec.combiner.kinds):
         of = ("setting of combiners", "settings of combiners")
     trials = max((trials_of(spec, plan) for plan in plans), default=0)
+    joint = f"{_count(len(spec.joint.run), 'joint run')}, " if spec.joint.run else ""
     if not plans:
-        return f"{_count(sources, 'source')}, {_count(len(spec.baseline), 'baseline')}, no combiner"
+        return f"{_count(sources, 'source')}, {joint}{_count(len(spec.baseline), 'baseline')}, no combiner"
     return (
-        f"{_count(sources, 'source')}, {' x '.join((_count(targets, 'target'), _count(len(plans), *of), *several))} = "
+        f"{_count(sources, 'source')}, {joint}"
+        f"{' x '.join((_count(targets, 'target'), _count(len(plans), *of), *several))} = "
         f"{_count(targets * len(plans) * many, 'study', 'studies')} of {_count(trials, 'trial')}, "
         f"{_seeds(spec)} each"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,6 +14,7 @@ from adapterlab.cluster.gpus import WorkerDevice, worker_device
 from adapterlab.data.task_data import fitting_row_length
 from adapterlab.data.task_facts import task_facts
 from adapterlab.data.task_library import TaskLibrary
+from adapterlab.driver.device_speed import seconds_per_row as device_seconds_per_row
 from adapterlab.driver.earlier_studies import earlier_studies
 from adapterlab.errors import DataError, NotFoundError
 from adapterlab.planning.baselines import BaselineRow, baseline_rows
@@ -178,20 +179,30 @@ def _facts_of_tasks(library: TaskLibrary, tasks: Iterable[str], *, download: boo
     return found
 
 
-def plan_spec(loaded: LoadedSpec, existing: tuple[ExistingAdapter, ...] = ()) -> PlannedSweep:
+def plan_spec(
+    loaded: LoadedSpec,
+    existing: tuple[ExistingAdapter, ...] = (),
+    *,
+    measure: bool | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> PlannedSweep:
     """Return a spec's plan with what the catalog says of each step, and an estimate of time.
 
     Args:
         loaded: From ``load_spec``.
         existing: The adapters of its pool that exist already.
+        measure: Whether to time a few training steps, once for a device and a backbone, where no past step says how
+            long they take; ``None``: on a GPU, of which arithmetic knows too little.
+        tell: Told, in words, what takes long.
     """
     compiled = compile_spec(loaded, existing=existing)
     keys = [step.key for step in compiled.steps if step.key is not None]
     device = worker_device(loaded.spec.cluster, loaded.spec.backbone.precision)
+    told = tell if measure or (measure is None and device.gpus) else None
     targets, baselines = tuple(loaded.spec.targets.tasks), tuple(baseline_rows(loaded.spec))
     catalog = _existing_catalog(loaded.stores())
     if catalog is None:
-        estimated = _estimate(compiled, loaded, compiled.steps, None, device)
+        estimated = _estimate(compiled, loaded, compiled.steps, None, device, told)
         return PlannedSweep(compiled, {}, estimated, device, loaded.warnings, targets, baselines)
     with catalog:
         statuses = catalog.status(keys)
@@ -200,7 +211,7 @@ def plan_spec(loaded: LoadedSpec, existing: tuple[ExistingAdapter, ...] = ()) ->
             for step in compiled.steps
             if step.key is None or statuses[step.key].state is not State.COMPLETE
         ]
-        estimated = _estimate(compiled, loaded, missing, catalog, device)
+        estimated = _estimate(compiled, loaded, missing, catalog, device, told)
         return PlannedSweep(compiled, statuses, estimated, device, loaded.warnings, targets, baselines)
 
 
@@ -218,6 +229,7 @@ def _estimate(
     missing: Sequence[Step[Job]],
     catalog: Catalog | None,
     device: WorkerDevice,
+    tell: Callable[[str], None] | None,
 ) -> Estimate:
     import os
 
@@ -232,11 +244,16 @@ def _estimate(
     def measured(kind: StepKind) -> float | None:
         if catalog is None or digest is None:
             return None
-        past = catalog.durations(digest, kind)
+        past = catalog.durations(digest, kind, gpu=bool(device.gpus))
         return sum(past) / len(past) if past else None
 
     def seconds_per_row(step: Step[Job]) -> float | None:
         return measured(StepKind.TRANSFER if step.kind is StepKind.STUDY else step.kind)
+
+    @cache
+    def device_speed(tokens: int) -> float | None:
+        facts, folder = compiled.facts.backbone, loaded.stores().cache
+        return device_seconds_per_row(loaded.spec, facts, device, tokens=tokens, cache=folder, tell=tell)
 
     return estimate(
         missing,
@@ -245,4 +262,5 @@ def _estimate(
         workers=workers,
         gpu=bool(device.gpus),
         seconds_per_row=seconds_per_row,
+        device_speed=device_speed,
     )

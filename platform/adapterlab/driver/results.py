@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import TypeAlias
 
-from adapterlab.catalog.records import AdapterRecord, StudyRecord, TransferRecord
+from adapterlab.catalog.records import AdapterRecord, JointRecord, StudyRecord, TransferRecord
 from adapterlab.catalog.store import Catalog
 from adapterlab.errors import AdapterlabError, ConflictError, CorruptBlobError
 from adapterlab.planning.compile import Plan
@@ -18,6 +18,8 @@ from adapterlab.planning.steps import (
     StepId,
     StudyJob,
     is_final,
+    is_joint,
+    is_share,
     is_source,
     is_study,
 )
@@ -28,12 +30,14 @@ from adapterlab.worker.run_tree import RunRecorder, SweepTree, by_source, scores
 _MOST_ASKED = 5
 """Other sweeps with a reused result whose runs are asked what its sources contribute."""
 
-Result: TypeAlias = AdapterRecord | StudyRecord | TransferRecord
+Result: TypeAlias = AdapterRecord | JointRecord | StudyRecord | TransferRecord
 
 
 def stored_result(catalog: Catalog, step: Step[Job]) -> Result | None:
     """Return what the catalog has of a step; ``None`` if nothing."""
     key = str(step.key)
+    if step.kind is StepKind.JOINT:
+        return catalog.find_joint(key)
     if step.kind is StepKind.SOURCE:
         return catalog.find_adapter(key)
     return catalog.find_study(key) if step.kind is StepKind.STUDY else catalog.find_transfer(key)
@@ -55,7 +59,9 @@ def set_damaged_aside(catalog: Catalog, steps: Iterable[Step[Job]], *, blobs: st
     """
     results = {step.id: stored_result(catalog, step) for step in steps if not is_study(step)}
     stored = {
-        one: result for one, result in results.items() if isinstance(result, AdapterRecord | TransferRecord)
+        one: result
+        for one, result in results.items()
+        if isinstance(result, AdapterRecord | JointRecord | TransferRecord)
     }
     if stored and next(iter(catalog.blobs.digests()), None) is None:
         raise ConflictError(
@@ -66,7 +72,7 @@ def set_damaged_aside(catalog: Catalog, steps: Iterable[Step[Job]], *, blobs: st
     return tuple(one for one, record in stored.items() if _is_damaged(catalog, record))
 
 
-def _is_damaged(catalog: Catalog, record: AdapterRecord | TransferRecord) -> bool:
+def _is_damaged(catalog: Catalog, record: AdapterRecord | JointRecord | TransferRecord) -> bool:
     try:
         catalog.read_weights(record)
     except CorruptBlobError:
@@ -124,6 +130,11 @@ def show_failed(tree: SweepTree, plan: Plan, failed: Mapping[str, str]) -> None:
 
 def _open(tree: SweepTree, plan: Plan, step: Step[Job]) -> RunRecorder:
     key, facts = str(step.key), plan.facts.tasks
+    if is_joint(step):
+        return tree.joint(key, step.job)
+    if is_share(step):
+        run = next(one for one in plan.joints if one.id == step.job.joint)
+        return tree.share(tree.at(str(run.key)), key, step.job, facts[step.job.task])
     if is_source(step):
         return tree.source(key, step.job, facts[step.job.task])
     if is_study(step):
@@ -141,6 +152,14 @@ def _numbers(catalog: Catalog, plan: Plan, step: Step[Job], record: Result) -> d
     """Return what the catalog knows of a result under the names that its own run would carry."""
     if isinstance(record, StudyRecord):
         return {f"best/{record.metric}": record.best_value}
+    if isinstance(record, JointRecord):
+        found = {
+            "best/selected_by": record.value,
+            "best/step": record.best_step,
+            vocabulary.PARAMETERS: record.n_parameters,
+            vocabulary.SECONDS: record.seconds,
+        }
+        return {name: float(value) for name, value in found.items() if value is not None}
     best = record.metrics if isinstance(record, AdapterRecord) else record.validation
     known = {
         vocabulary.PARAMETERS: record.n_parameters,

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from adapterlab.catalog.records import Claim
 from adapterlab.planning.compile import Plan
-from adapterlab.planning.steps import FinalJob, SourceJob, Step, StepId, StudyJob
-from adapterlab.worker.orders import Assignment, Context, SourcesOrder, StudyOrder, TrialsOrder
+from adapterlab.planning.steps import FinalJob, JointJob, SourceJob, Step, StepId, StudyJob
+from adapterlab.worker.orders import Assignment, Context, JointOrder, SourcesOrder, StudyOrder, TrialsOrder
 
 FindClaim = Callable[[str], Claim | None]
 """Gives the claim on a step, if it is ours."""
@@ -32,6 +32,24 @@ def source_orders(
         for number, group in enumerate(dealt)
         if group
     ]
+
+
+def joint_orders(
+    plan: Plan, runs: Sequence[Step[JointJob]], held: FindClaim, context: Context
+) -> list[JointOrder]:
+    """Return one order per joint run whose claim and those of its shares are ours, the longest first.
+
+    Those that train the backbone's own weights come last, as among sources.
+    """
+    orders = []
+    for step in sorted(runs, key=lambda one: (one.job.exclusive, -(one.train_rows or 0))):
+        shares = [(share.job, held(str(share.key))) for share in plan.shares_of(step.id)]
+        ours = tuple(Assignment(job, claim) for job, claim in shares if claim is not None)
+        claim = held(str(step.key))
+        if claim is not None and len(ours) == len(shares):
+            name = f"joint-{claim.key[:12]}"
+            orders.append(JointOrder(context, name, Assignment(step.job, claim), ours))
+    return orders
 
 
 def study_orders(
@@ -73,6 +91,11 @@ def trial_orders(
 def runnable_sources(plan: Plan, missing: Collection[str], held: FindClaim) -> list[Step[SourceJob]]:
     """Return the source steps that are missing and ours."""
     return [step for step in plan.sources if step.key in missing and held(str(step.key))]
+
+
+def runnable_joints(plan: Plan, missing: Collection[str], held: FindClaim) -> list[Step[JointJob]]:
+    """Return the joint runs that are missing and ours."""
+    return [step for step in plan.joints if step.key in missing and held(str(step.key))]
 
 
 def runnable_studies(

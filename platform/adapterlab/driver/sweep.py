@@ -3,7 +3,7 @@
 claim the sweep, or follow the process that has it
 until nothing is missing:
     claim every missing step that nobody holds
-    train the sources that are ours, then the studies whose sources are there and whose search is ours:
+    train the sources and joint runs that are ours, then the studies whose sources are there and whose search is ours:
         studies that differ in their budget only share one search, and take turns
     nothing of ours to do, but something missing: wait for its owner
 close the tree of runs: what was reused is shown, nothing stays RUNNING
@@ -336,12 +336,18 @@ class _Driver:
     ) -> Sequence[WorkOrder] | None:
         """Return what can start now; empty: nothing of ours; ``None``: look again, something changed."""
         sources = schedule.runnable_sources(self.plan, missing, holding.get)
+        joints = schedule.runnable_joints(self.plan, missing, holding.get)
         sharing = self.spec.cluster.workers_per_study
         # Where studies queue behind their sources in one run, processes that have their libraries
         # loaded go on.
-        coming = {str(step.key) for step in sources} if launcher.keeps_order and sharing == 1 else set()
+        begun: list[Step[Job]] = [
+            *sources,
+            *joints,
+            *(share for run in joints for share in self.plan.shares_of(run.id)),
+        ]
+        coming = {str(step.key) for step in begun} if launcher.keeps_order and sharing == 1 else set()
         studies = []
-        if coming or not sources:
+        if coming or not (sources or joints):
             studies = schedule.runnable_studies(self.plan, missing, holding.get, coming=coming)
             studies = self._with_their_search(studies, missing, holding)
         needed = {need for study in studies for need in study.needs}
@@ -357,6 +363,7 @@ class _Driver:
             return schedule.trial_orders(searched, holding.get, context, workers=sharing)
         return [
             *schedule.source_orders(sources, holding.get, context, groups=launcher.groups),
+            *schedule.joint_orders(self.plan, joints, holding.get, context),
             *schedule.study_orders(self.plan, studies, missing, holding.get, context),
         ]
 
@@ -628,8 +635,9 @@ def prefetch(plan: Plan, missing: Collection[str], context: Context, tell: Calla
     from adapterlab.data.task_data import load_task
 
     sources = (step.job.task for step in plan.sources if step.key in missing)
+    joint = (one.task for step in plan.joints if step.key in missing for one in step.job.tasks)
     studies = (step.job.task for step in plan.studies if step.key in missing)
-    needed = dict.fromkeys((*sources, *studies))
+    needed = dict.fromkeys((*sources, *joint, *studies))
     told = 0.0
     for task in needed:
 

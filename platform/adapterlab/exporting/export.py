@@ -34,7 +34,6 @@ from adapterlab.exporting.single_adapter import (
 )
 from adapterlab.exporting.stored_models import Trained, need_source, open_trained
 from adapterlab.given_files import given_path
-from adapterlab.registry.entry_points import adapter_method
 from adapterlab.train import tensor_files as foreign
 
 _DRAFT = ".draft"
@@ -134,7 +133,7 @@ def _draft_kind(trained: Trained) -> type[Draft]:
             "`platform predict` runs it as it is.",
         )
     if trained.method == peft_ia3.METHOD and trained.combiner is None:
-        sites = set(adapter_method(trained.method).sites(trained.method_settings))
+        sites = set(trained.plugin.sites(trained.method_settings))
         return AdapterHubScalingDraft if sites <= adapterhub_lora.WRITABLE else PeftScalingDraft
     into = trained.folds_into
     if into is not None and into[0] in hub.PLACEMENTS:

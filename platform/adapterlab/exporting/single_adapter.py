@@ -126,7 +126,7 @@ class ScalingDraft(Draft):
     @property
     def sites(self) -> tuple[str, ...]:
         """What is scaled in every layer."""
-        return adapter_method(self.trained.method).sites(self.trained.method_settings)
+        return self.trained.plugin.sites(self.trained.method_settings)
 
     @property
     def factors(self) -> Tensors:

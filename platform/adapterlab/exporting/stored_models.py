@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapterlab.catalog.reading import ReadableCatalog
-from adapterlab.catalog.records import AdapterRecord, PoolEntry, StudyRecord, TransferRecord
+from adapterlab.catalog.records import AdapterRecord, JointRecord, PoolEntry, StudyRecord, TransferRecord
 from adapterlab.catalog.store import Catalog
 from adapterlab.errors import CorruptBlobError, DataError, NotFoundError, UsageError
 from adapterlab.exporting.answers import Answers, answers_of
 from adapterlab.records import BackboneShape, row_length
-from adapterlab.registry.entry_points import adapter_method, combiner, task_definition
+from adapterlab.registry.entry_points import adapter_method, combiner, joint_method, task_definition
+from adapterlab.registry.joint_adapters import JointAdapter
+from adapterlab.registry.plugins import AdapterMethod
 from adapterlab.registry.task_definitions import TaskDefinition
 from adapterlab.spec.tasks import TaskSpec, definition_from
 from adapterlab.train import weights
@@ -31,7 +33,9 @@ class Trained:
 
     record: AdapterRecord | TransferRecord
     method: str
-    """Adapter method of the sources."""
+    """Adapter method of the sources; of what a task has of a joint run and is no method's own, the joint method."""
+    plugin: AdapterMethod
+    """That method."""
     method_settings: Any
     """The settings of the method that its sources share a pool under, validated."""
     own_settings: tuple[Any, ...]
@@ -77,17 +81,17 @@ class Trained:
     def pooled(self, shape: BackboneShape) -> list[Tensors]:
         """Return the source adapters as :meth:`method_layer` computes them."""
         each = list(zip(self.own_settings, self.adapters, strict=True))
-        return adopted(adapter_method(self.method), self.method_settings, each, shape)
+        return adopted(self.plugin, self.method_settings, each, shape)
 
     def method_layer(self, shape: BackboneShape) -> MethodLayer:
         """Return the torch side of its adapter method, on a backbone."""
-        return adapter_method(self.method).layer(self.method_settings, shape)
+        return self.plugin.layer(self.method_settings, shape)
 
     def combiner_layer(self, shape: BackboneShape) -> CombinerLayer:
         """Return the torch side of its combiner, under the setting it was trained with."""
         assert self.combiner is not None
         plugin = combiner(self.combiner)
-        pool = adapter_method(self.method).pool(self.method_settings, shape, len(self.adapters))
+        pool = self.plugin.pool(self.method_settings, shape, len(self.adapters))
         trained_with = {
             name: float(str(value))
             for name, value in self.record.settings.items()
@@ -107,7 +111,7 @@ class Trained:
     @property
     def folds_into(self) -> tuple[str, Any] | None:
         """Return the method and settings of the one adapter it is; ``None``: it is none."""
-        return adapter_method(self.method).folds_into(self.method_settings)
+        return self.plugin.folds_into(self.method_settings)
 
     def folded(self, shape: BackboneShape, tolerance: float = 0.0) -> Folded:
         """Return it as one adapter of :attr:`folds_into`, see :func:`adapterlab.train.fold.fold`.
@@ -163,7 +167,7 @@ def trained_record(catalog: ReadableCatalog, key: str) -> AdapterRecord | Transf
 
     Raises:
         NotFoundError: There is none, or several.
-        UsageError: The key is a study's.
+        UsageError: The key is a study's, or a joint run's.
         CorruptBlobError: Its weights were found damaged.
     """
     record = catalog.get(key)
@@ -172,6 +176,12 @@ def trained_record(catalog: ReadableCatalog, key: str) -> AdapterRecord | Transf
         raise UsageError(
             f"{record.key[:12]} is a study, which has no weights of its own",
             remedy=f"Name one of its transfers: {', '.join(finals) or 'none is complete yet'}.",
+        )
+    if isinstance(record, JointRecord):
+        parts = ", ".join(f"{one.key[:12]} ({one.task})" for one in record.shares)
+        raise UsageError(
+            f"{record.key[:12]} is a joint run, which has several tasks",
+            remedy=f"Name one's part of it: {parts}.",
         )
     if record.state != "complete":
         raise CorruptBlobError(
@@ -190,7 +200,7 @@ def open_trained(catalog: Catalog, key: str) -> Trained:
 
     Raises:
         NotFoundError: There is none, or several, or one of its sources is gone.
-        UsageError: The key is a study's.
+        UsageError: The key is a study's, or a joint run's.
         CorruptBlobError: Stored weights are damaged.
     """
     record = trained_record(catalog, key)
@@ -198,13 +208,14 @@ def open_trained(catalog: Catalog, key: str) -> Trained:
     read = [weights.from_bytes(catalog.read_weights(one)) for one in sources]
     stored = catalog.read_weights(record)
     tensors = weights.from_bytes(stored)
-    method, settings, own = _one_method(sources)
+    plugin, settings, own = _one_method(sources)
     entries = None if isinstance(record, AdapterRecord) else catalog.get_study(record.study_key).pool
     spec = spec_of(catalog, record.key)
     head = {name: one for name, one in tensors.items() if name.startswith(weights.HEAD_PREFIX)}
     return Trained(
         record=record,
-        method=method,
+        method=plugin.name,
+        plugin=plugin,
         method_settings=settings,
         own_settings=own,
         adapters=tuple(weights.without_head(one) for one in read),
@@ -260,16 +271,25 @@ def _combiner_settings(catalog: Catalog, record: TransferRecord) -> Any:
     return combiner(record.combiner).settings.model_validate(settings)
 
 
-def _one_method(sources: Sequence[AdapterRecord]) -> tuple[str, Any, tuple[Any, ...]]:
+def _one_method(sources: Sequence[AdapterRecord]) -> tuple[AdapterMethod, Any, tuple[Any, ...]]:
     """Return the method of all sources, the settings they share a pool under, and every source's own."""
-    method = adapter_method(sources[0].method)
+    method = _method_of(sources[0])
     if any(one.method != method.name for one in sources):
         raise DataError("its sources are of different adapter methods")
     own = tuple(method.settings.model_validate(one.settings.get("adapter", {})) for one in sources)
     try:
-        return method.name, own[0] if all(one == own[0] for one in own) else method.pooled(own), own
+        return method, own[0] if all(one == own[0] for one in own) else method.pooled(own), own
     except UsageError as error:
         raise DataError(f"its sources are of different settings: {error.message}") from None
+
+
+def _method_of(record: AdapterRecord) -> AdapterMethod:
+    """Return the method of an adapter, or of what a task has of a joint run."""
+    joint = record.settings.get("joint")
+    if isinstance(joint, Mapping) and record.method == joint["method"]:
+        tasks = [str(one) for one in joint["tasks"]]  # type: ignore[union-attr]
+        return JointAdapter(joint_method(record.method), tasks)
+    return adapter_method(record.method)
 
 
 def spec_of(catalog: ReadableCatalog, key: str) -> Mapping[str, Any] | None:

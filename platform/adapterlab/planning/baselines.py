@@ -13,12 +13,14 @@ from pydantic import BaseModel
 
 from adapterlab.fingerprint import digest_of
 from adapterlab.planning.combiners import train_settings
+from adapterlab.planning.joint import joint_recipes
 from adapterlab.planning.rows import few_rows_of, few_shot_spec, own_seeds
 from adapterlab.planning.steps import AdapterRecipe, StepId
 from adapterlab.planning.variants import variants_of
 from adapterlab.records import StepKind, TrainSettings
 from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import AdapterMethod
+from adapterlab.spec.joint import SINGLE
 from adapterlab.spec.model import BaselineSpec, Spec
 from adapterlab.spec.training import SourceSpec
 
@@ -67,10 +69,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class BaselineRow:
-    """One baseline on one target."""
+    """One baseline, or one joint run, on one target."""
 
     label: str
-    """The baseline's name."""
+    """Its name."""
     method: str
     target: str
     """Full name."""
@@ -102,7 +104,7 @@ def baseline_recipes(spec: Spec, baseline: BaselineSpec, target: str) -> tuple[R
 
 
 def baseline_rows(spec: Spec) -> tuple[BaselineRow, ...]:
-    """Return each baseline on each target, with its steps; of every number of rows.
+    """Return each baseline on each target, with its steps, of every number of rows; and what targets have of joint runs.
 
     A step that another trains as well, a pool or an earlier baseline, is the one it is there.
     """
@@ -115,7 +117,7 @@ def _rows_of(spec: Spec) -> Iterator[BaselineRow]:
     ids = {
         (task, one.identity): one.step_id(task, pooled=True, rows=few)
         for task in spec.targets.tasks
-        if task in spec.pool_for(task) or (few is None and task in pooled)
+        if SINGLE in spec.pool.trainings and (task in spec.pool_for(task) or (few is None and task in pooled))
         for one in (pool_recipes(spec, task) if few is None else few_shot_recipes(spec, task))
     }
     for baseline in spec.baseline:
@@ -126,6 +128,10 @@ def _rows_of(spec: Spec) -> Iterator[BaselineRow]:
                 for one in recipes
             }
             yield BaselineRow(recipes[0].label, recipes[0].method.name, target, steps)
+    for joint in joint_recipes(spec):
+        for target in (one for one in spec.targets.tasks if one in joint.tasks):
+            steps = {seed: joint.share_id(target, seed) for seed in joint.seeds}
+            yield BaselineRow(joint.label, joint.method.name, target, steps)
 
 
 def display_names(spec: Spec) -> dict[str, str]:

@@ -1,12 +1,14 @@
 """A spec and what is known of its inputs become a plan of keyed steps.
 
-Pure: no disk, no network, no torch. What a key holds is written here and nowhere else:
+Pure: no disk, no network, no torch. What a key holds is written here:
 
     source    backbone, task content, preprocessing, adapter method + settings, training, seed
     study     backbone, task content, preprocessing, pool (source keys in order), combiner with its
               settings and the content of models it reads, training, search space, sampler, pruner,
               the settings it starts from, trials, minutes if those are limited, seed; of "auto" all of that for every combiner it chooses among
     transfer  study key, seed; its draw and its own source adapter where every seed has other rows
+
+and of joint runs in :mod:`adapterlab.planning.joint`.
 
 Where it ran, on how many lanes, under which name, is in no key.
 """
@@ -28,6 +30,15 @@ from adapterlab.planning.baselines import (
     pool_recipes,
 )
 from adapterlab.planning.combiners import identity_of, model_sources, models_of, recipes_of, trials_of
+from adapterlab.planning.joint import joint_steps, pooled_shares
+from adapterlab.planning.keys import (
+    STEP_VERSIONS,
+    common_inputs,
+    head_parameters,
+    is_known,
+    step_key,
+    told_rows,
+)
 from adapterlab.planning.rows import draw_of, few_rows_of, few_shot_spec, run_rows
 from adapterlab.planning.starts import Earlier, starts_of
 from adapterlab.planning.steps import (
@@ -35,33 +46,29 @@ from adapterlab.planning.steps import (
     ExistingAdapter,
     FinalJob,
     Job,
+    JointJob,
     PoolMember,
-    RunRows,
     SearchSettings,
+    ShareJob,
     SourceJob,
     Step,
     StepId,
     StudyJob,
+    Trained,
     is_final,
+    is_joint,
+    is_share,
     is_source,
     is_study,
 )
 from adapterlab.planning.variants import Variant, of_source_seed, variants_of
-from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, StepKind, TaskFacts, row_length
+from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, StepKind, TaskFacts
 from adapterlab.registry import entry_points
+from adapterlab.spec.joint import SINGLE
 from adapterlab.spec.model import Spec
 from adapterlab.spec.pruning import pruning_identity, pruning_settings
 from adapterlab.spec.search_space import SOURCE_HEAD, bounds_of
 from adapterlab.spec.studies import StudyPlan, study_plans
-
-STEP_VERSIONS: Mapping[StepKind, int] = {StepKind.SOURCE: 3, StepKind.STUDY: 4, StepKind.TRANSFER: 2}
-"""Raise a kind's version when the code that does it gives other results; old results stay usable
-under their own keys.
-
-All three went up by one when what dropout draws became a matter of seed, step, site and position
-(`docs/decisions/0010`); studies before that when TPE and the pruner came to see whole rounds of trials
-(`docs/decisions/0009`)."""
-PREPROCESSING_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Plan:
-    """All steps of a sweep, each source before the studies that read it."""
+    """All steps of a sweep, each after those it needs."""
 
     name: str
     """Name of the sweep."""
@@ -109,6 +116,20 @@ class Plan:
     def sources(self) -> tuple[Step[SourceJob], ...]:
         """The steps that train source adapters, in order."""
         return tuple(step for step in self.steps if is_source(step))
+
+    @property
+    def joints(self) -> tuple[Step[JointJob], ...]:
+        """The joint runs, in order."""
+        return tuple(step for step in self.steps if is_joint(step))
+
+    @property
+    def shares(self) -> tuple[Step[ShareJob], ...]:
+        """What tasks have of joint runs, in order; done with those."""
+        return tuple(step for step in self.steps if is_share(step))
+
+    def shares_of(self, run: StepId) -> tuple[Step[ShareJob], ...]:
+        """Return the shares of a joint run, in the order of its tasks."""
+        return tuple(step for step in self.shares if step.job.joint == run)
 
     @property
     def studies(self) -> tuple[Step[StudyJob], ...]:
@@ -161,14 +182,19 @@ def _variant_steps(variant: Variant, facts: Facts) -> Iterator[Step[Job]]:
     """Yield the steps of a spec for one number of rows, each source before the studies that read it."""
     spec, names, seeds = variant.spec, display_names(variant.spec), variant.spec.source.seeds
     pools = [_Pools.of(of_source_seed(spec, seed), facts, names) for seed in seeds]
-    sources = [step for pool in pools for step in pool.steps]
-    yield from sources
-    yield from _baseline_steps(spec, facts, names, sources)
+    sources: list[Step[Job]] = [step for pool in pools for step in pool.steps]
+    steps = [
+        *sources,
+        *_baseline_steps(spec, facts, names, sources),
+        *joint_steps(spec, facts, names),
+    ]
+    yield from steps
+    of_runs = {run: _Pools.of_run(spec, steps, run) for run in spec.pool.trainings if run != SINGLE}
     for target in spec.targets.tasks:
         for wanted in study_plans(few_shot_spec(spec.of_task(target))):
-            for pool in pools:
+            for pool in pools if wanted.joint is None else [of_runs[wanted.joint]]:
                 study = _study_step(pool, facts, target, variant.named(wanted), names)
-                if len(pools) > 1:
+                if wanted.joint is None and len(pools) > 1:
                     study = _over_pool(study, pool.seed)
                 yield study
                 rows = _rows(spec, facts.tasks[target], wanted.max_epochs, few=True)
@@ -182,7 +208,7 @@ class _Pools:
 
     spec: Spec
     """With that seed alone."""
-    shared: Mapping[str, Step[SourceJob]]
+    shared: Mapping[str, Step[Trained]]
     """The adapters trained on all rows of a task, by task."""
     own: Mapping[str, Mapping[int, Step[SourceJob]]]
     """Those trained on few rows of a target, by target and seed."""
@@ -191,13 +217,19 @@ class _Pools:
     def of(cls, spec: Spec, facts: Facts, names: Mapping[str, str]) -> _Pools:
         return cls(spec, _pool_steps(spec, facts, names), _few_shot_steps(spec, facts, names))
 
+    @classmethod
+    def of_run(cls, spec: Spec, steps: Iterable[Step[Job]], run: str) -> _Pools:
+        """Return the pools that take what tasks have of a joint run; its seeds are its own, not those of sources."""
+        one_seed = of_source_seed(spec, spec.source.seeds[0])
+        return cls(one_seed, pooled_shares(spec, steps, run), {})
+
     @property
     def seed(self) -> int:
         (seed,) = self.spec.source.seeds
         return seed
 
     @property
-    def steps(self) -> tuple[Step[SourceJob], ...]:
+    def steps(self) -> tuple[Step[Trained], ...]:
         few = (step for of_seed in self.own.values() for step in of_seed.values())
         return (*self.shared.values(), *few)
 
@@ -220,6 +252,8 @@ def _unknown_models(facts: Facts, sources: tuple[str, ...]) -> Iterator[str | No
 
 def _pool_steps(spec: Spec, facts: Facts, names: Mapping[str, str]) -> dict[str, Step[SourceJob]]:
     """Return the steps of source tasks some target reads with all their rows, in the order listed."""
+    if SINGLE not in spec.pool.trainings:
+        return {}
     few = few_rows_of(spec) is not None
     needed = {
         task
@@ -275,8 +309,8 @@ def _source_step(
     return Step(
         id=step_id,
         key=(
-            _key(StepKind.SOURCE, {**_common(spec, facts, task.task, rows), **trained})
-            if _known(facts, task.task)
+            step_key(StepKind.SOURCE, {**common_inputs(spec, facts, task.task, rows), **trained})
+            if is_known(facts, task.task)
             else None
         ),
         title=title,
@@ -288,10 +322,10 @@ def _source_step(
             adapter=recipe.adapter,
             training=recipe.training,
             seed=recipe.seed,
-            rows=_told(rows, few=few),
+            rows=told_rows(rows, few=few),
         ),
         trainable_parameters=recipe.method.trainable_parameters(recipe.settings, shape) if shape else None,
-        head_parameters=_head_parameters(shape, task),
+        head_parameters=head_parameters(shape, task),
         train_rows=_rows(spec, task, recipe.training.max_epochs, few=few),
     )
 
@@ -319,14 +353,16 @@ def _study_step(
     spec, sources, own = pools.spec, pools.shared, pools.own.get(target, {})
     mine = next(iter(own.values()), None)  # the study's own, of its seed
     tasks, existing = _chosen_of(spec, facts, target, study.sources)
-    trained = {task: mine if mine and task == target else sources[task] for task in tasks}
+    trained: dict[str, Step[Trained]] = {
+        task: mine if mine and task == target else sources[task] for task in tasks
+    }
     pool, adapter = _pool_of(spec, facts, target, trained, existing)
-    _check_combiners(study, target, pool, facts, [step.job.adapter for step in trained.values()])
+    _check_combiners(study, target, pool, facts, _recipes(trained))
     rows = run_rows(spec, facts.tasks[target], few=True, draw=draw_of(spec, spec.search.seed))
     search = _search_settings(spec, target, study, facts)
     search_key = key = None
     identity = identity_of(study, facts.models)
-    if _known(facts, target) and all(one.key for one in pool) and identity is not None:
+    if is_known(facts, target) and all(one.key for one in pool) and identity is not None:
         spaces = identity.pop("spaces", None)
         how: dict[str, Json] = {"sampler": search.sampler, "pruner": search.pruner, "seed": search.seed}
         if (pruning := pruning_identity(search.pruner, search.pruning)) is not None:
@@ -334,7 +370,7 @@ def _study_step(
         if search.start:
             how["start"] = [{**one} for one in search.start]
         inputs: dict[str, Json] = {
-            **_common(spec, facts, target, rows),
+            **common_inputs(spec, facts, target, rows),
             "pool": [one.key for one in pool],
             **identity,
             "search": how if spaces is None else {"spaces": spaces, **how},
@@ -343,7 +379,7 @@ def _study_step(
         budget: dict[str, Json] = {"trials": search.trials}
         if search.budget_minutes is not None:
             budget["minutes"] = search.budget_minutes
-        key = _key(StepKind.STUDY, {**inputs, **budget})
+        key = step_key(StepKind.STUDY, {**inputs, **budget})
     return Step(
         id=StepId(StepKind.STUDY, target, study.label),
         key=key,
@@ -358,12 +394,12 @@ def _study_step(
             adapter=adapter,
             search=search,
             search_key=search_key,
-            rows=_told(rows, few=few_rows_of(spec) is not None),
+            rows=told_rows(rows, few=few_rows_of(spec) is not None),
         ),
         # the other seeds' adapters too, which the final runs read
         needs=tuple(dict.fromkeys(step.id for step in (*trained.values(), *own.values()))),
         trainable_parameters=_combiner_parameters(adapter, facts.backbone.shape, study, len(pool)),
-        head_parameters=_head_parameters(facts.backbone.shape, facts.tasks[target]),
+        head_parameters=head_parameters(facts.backbone.shape, facts.tasks[target]),
         train_rows=_rows(spec, facts.tasks[target], study.max_epochs * search.trials, few=True),
     )
 
@@ -410,7 +446,7 @@ def _pool_of(
     spec: Spec,
     facts: Facts,
     target: str,
-    trained: Mapping[str, Step[SourceJob]],
+    trained: Mapping[str, Step[Trained]],
     existing: Sequence[ExistingAdapter],
 ) -> tuple[tuple[PoolMember, ...], AdapterRecipe]:
     """Return a target's pool in coefficient order, and what its adapters are.
@@ -436,10 +472,15 @@ def _pool_of(
             remedy='Add adapters of other tasks, or set pool.target = "include".',
         )
     recipes = [
-        *(step.job.adapter for step in trained.values()),
+        *_recipes(trained),
         *(one.adapter for one in existing if one.adapter is not None),
     ]
     return (*others, *own), pooled_recipe(recipes) if recipes else _usual_recipe(spec)
+
+
+def _recipes(trained: Mapping[str, Step[Trained]]) -> list[AdapterRecipe]:
+    """Return what the adapters are that a pool takes from steps; a joint run whose tasks have none is no pool's."""
+    return [step.job.adapter for step in trained.values() if step.job.adapter is not None]
 
 
 def _member(one: ExistingAdapter, facts: Facts, names: Mapping[str, str]) -> PoolMember:
@@ -557,7 +598,7 @@ def _transfer_step(
         job = FinalJob(study.id, seed, rows, pool)
     return Step(
         id=replace(study.id, kind=StepKind.TRANSFER, seed=seed),
-        key=None if study.key is None else _key(StepKind.TRANSFER, identity),
+        key=None if study.key is None else step_key(StepKind.TRANSFER, identity),
         title=f"{study.title} · final · seed {seed}",
         job=job,
         needs=(study.id,),
@@ -565,39 +606,6 @@ def _transfer_step(
         head_parameters=study.head_parameters,
         train_rows=train_rows,
     )
-
-
-def _head_parameters(shape: BackboneShape | None, task: TaskFacts) -> int | None:
-    if not task.n_labels:
-        return None
-    # Asked here, so that a head that cannot answer is no worker's to find out.
-    head = entry_points.head_for(task.head, task.problem_type, task.n_labels, task=task.task)
-    return None if shape is None else head.parameters(shape.hidden_size, task.n_labels)
-
-
-def _told(rows: RunRows, *, few: bool) -> RunRows | None:
-    """Return what a worker is told of a run's rows; nothing where they are the sweep's own."""
-    return rows if few or rows.validation is not None else None
-
-
-def _common(spec: Spec, facts: Facts, task: str, rows: RunRows) -> dict[str, Json]:
-    return {
-        "backbone": {**facts.backbone.identity(), "precision": spec.backbone.precision},
-        "task": facts.tasks[task].identity(),
-        "preprocessing": {
-            "version": PREPROCESSING_VERSION,
-            "max_length": row_length(spec.data.max_length, facts.tasks[task].max_length),
-            **rows.identity(),
-        },
-    }
-
-
-def _known(facts: Facts, task: str) -> bool:
-    return facts.backbone.resolved and facts.tasks[task].content_digest is not None
-
-
-def _key(kind: StepKind, inputs: Mapping[str, Json]) -> str:
-    return key_of(str(kind), STEP_VERSIONS[kind], inputs)
 
 
 def _rows(spec: Spec, facts: TaskFacts, epochs: int, *, few: bool = False) -> int | None:

@@ -10,7 +10,7 @@ from adapterlab.records import BackboneShape, StepKind
 
 _TOKENS_A_ROW = 40
 """Typical row of a GLUE task in tokens, or half the cut where that is less; used only without past runs."""
-EARLY_STOP = {StepKind.SOURCE: 1.0, StepKind.STUDY: 0.6, StepKind.TRANSFER: 0.6}
+EARLY_STOP = {StepKind.JOINT: 1.0, StepKind.SOURCE: 1.0, StepKind.STUDY: 0.6, StepKind.TRANSFER: 0.6}
 """The part of its rows a step trains on before it stops: pruned trials and patience save about the rest."""
 _FLOPS_PER_S = {"cpu": 4e10, "gpu": 4e13}
 """What one core, or one card, does of this work in fp32; deliberately on the low side."""
@@ -23,7 +23,8 @@ class Estimate:
     seconds: float | None
     """Wall time with the given workers; ``None`` when some step's size is unknown."""
     basis: str
-    """``"measured"``: from past steps on this backbone; ``"rough"``: from arithmetic; or why not."""
+    """``"measured"``: from past steps on this backbone; ``"calibrated"``: from steps timed on this device;
+    ``"rough"``: from arithmetic; or why not."""
     by_step: Mapping[StepId, float] | None = None
     """Device time of each step, in seconds, a pass's time divided by the runs that share it; ``None`` like the time."""
 
@@ -41,6 +42,7 @@ def estimate(
     workers: int,
     gpu: bool,
     seconds_per_row: Callable[[Step[Job]], float | None],
+    device_speed: Callable[[int], float | None] = lambda _: None,
 ) -> Estimate:
     """Return an estimate for the given steps.
 
@@ -52,21 +54,31 @@ def estimate(
         gpu: Whether workers have a GPU.
         seconds_per_row: Measured seconds for one training row of a step like this; ``None``: no such
             step yet.
+        device_speed: Timed seconds for one training row of so many tokens on this device, where there is no such
+            step; ``None``: not timed.
     """
     by_step: dict[StepId, float] = {}
-    measured = True
+    tokens = min(_TOKENS_A_ROW, max_length // 2)
+    bases = {"measured"}
     for step in steps:
         if step.train_rows is None or shape is None:
             return Estimate(None, "a task or the backbone is not at hand yet")
+        if not step.train_rows:  # done with another step
+            by_step[step.id] = 0.0
+            continue
         rate = seconds_per_row(step)
         if rate is None:
-            measured = False
-            rate = _rough_seconds_per_row(step.kind, shape, min(_TOKENS_A_ROW, max_length // 2), gpu)
+            timed = device_speed(tokens)
+            bases.add("rough" if timed is None else "calibrated")
+            rate = EARLY_STOP[step.kind] * (
+                _rough_seconds_per_row(shape, tokens, gpu) if timed is None else timed
+            )
         by_step[step.id] = rate * step.train_rows
-    return Estimate(sum(by_step.values()) / workers, "measured" if measured else "rough", by_step)
+    basis = next(one for one in ("rough", "calibrated", "measured") if one in bases)
+    return Estimate(sum(by_step.values()) / workers, basis, by_step)
 
 
-def _rough_seconds_per_row(kind: StepKind, shape: BackboneShape, tokens: int, gpu: bool) -> float:
+def _rough_seconds_per_row(shape: BackboneShape, tokens: int, gpu: bool) -> float:
     # Forward: 2 operations a weight and token; backward through frozen weights: as much again.
     operations = 4 * shape.layers * shape.layer_parameters * tokens
-    return EARLY_STOP[kind] * operations / _FLOPS_PER_S["gpu" if gpu else "cpu"]
+    return operations / _FLOPS_PER_S["gpu" if gpu else "cpu"]

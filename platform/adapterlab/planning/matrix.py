@@ -43,13 +43,13 @@ class RunCounts:
 
 @dataclass(frozen=True)
 class MatrixRow:
-    """One method: the pool's adapters, a baseline, or a combiner."""
+    """One method: the pool's adapters, a baseline, a joint run, or a combiner."""
 
     name: str
     kind: str
-    """``"pool"``, ``"baseline"`` or ``"combiner"``."""
+    """``"pool"``, ``"baseline"``, ``"joint"`` or ``"combiner"``."""
     targets: Mapping[str, RunCounts]
-    """By target, those it trains on: adapters of the pool and of a baseline, final runs of a combiner."""
+    """By target, those it trains on: adapters of the pool and of a baseline, joint runs, final runs of a combiner."""
     others: RunCounts | None
     """Of the pool: its adapters on tasks that are no targets."""
     trials: int | None
@@ -77,7 +77,7 @@ def plan_matrix(
     state: Callable[[Step[Job]], State],
     seconds: Mapping[StepId, float] | None,
 ) -> tuple[MatrixRow, ...]:
-    """Return a plan's rows: the pool, the baselines, the combiners.
+    """Return a plan's rows: the pool, the baselines, the joint runs, the combiners.
 
     A run that the pool and a baseline share is shown in both rows; its time counts for the pool.
 
@@ -97,8 +97,14 @@ def plan_matrix(
         by_label.setdefault(one.label, []).append(one)
     for label, found in by_label.items():
         runs = {row.target: [steps[one] for one in row.steps.values() if one in steps] for row in found}
-        own = [step for step in plan.sources if step.job.label == label]
-        rows.append(MatrixRow(label, "baseline", _counts(runs, state), None, None, _sum(own, seconds)))
+        own: list[Step[Any]] = [step for step in plan.sources if step.job.label == label]
+        joint = [step for step in plan.joints if step.job.label == label]
+        own += joint
+        rows.append(
+            MatrixRow(
+                label, "joint" if joint else "baseline", _counts(runs, state), None, None, _sum(own, seconds)
+            )
+        )
     for label in dict.fromkeys(study.job.label for study in plan.studies):
         studies = [study for study in plan.studies if study.job.label == label]
         finals: dict[str, list[Step[FinalJob]]] = {}

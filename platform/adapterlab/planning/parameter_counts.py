@@ -18,7 +18,7 @@ POOL_ROW = "source adapters"
 
 @dataclass(frozen=True)
 class MethodCost:
-    """One row: a combiner, a baseline, or the pool."""
+    """One row: a combiner, a baseline, a joint run, or the pool."""
 
     name: str
     tasks: int
@@ -53,7 +53,7 @@ class MethodCost:
 
 
 def method_costs(plan: Plan, backbone_parameters: int | None = None) -> tuple[MethodCost, ...]:
-    """Return a plan's rows: the pool, baselines, combiners. Seeds of one task count once.
+    """Return a plan's rows: the pool, baselines, joint runs, combiners. Seeds of one task count once.
 
     Args:
         plan: A compiled plan.
@@ -64,9 +64,21 @@ def method_costs(plan: Plan, backbone_parameters: int | None = None) -> tuple[Me
     for source in plan.sources:
         name = POOL_ROW if source.job.label == POOL else source.job.label
         rows.setdefault(name, {}).setdefault(source.job.task, source.trainable_parameters)
+    joint = {step.job.label: step for step in plan.joints}
     for study in plan.studies:
         rows.setdefault(study.job.label, {}).setdefault(study.job.task, study.trainable_parameters)
-    return tuple(_cost(name, by_task, whole) for name, by_task in rows.items())
+    pooled = [name for name in rows if name == POOL_ROW or name in {one.job.label for one in plan.sources}]
+    found = {name: _cost(name, by_task, whole) for name, by_task in rows.items()}
+    # All tasks of a joint run train its parameters together.
+    shared = [
+        MethodCost(label, len(step.job.tasks), step.trainable_parameters, step.trainable_parameters, whole)
+        for label, step in joint.items()
+    ]
+    return (
+        *(found[name] for name in pooled),
+        *shared,
+        *(cost for name, cost in found.items() if name not in pooled),
+    )
 
 
 def _cost(name: str, by_task: Mapping[str, int | None], whole: int | None) -> MethodCost:

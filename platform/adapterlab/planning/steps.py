@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 from pydantic import BaseModel, JsonValue
 
 from adapterlab.fingerprint import Json
-from adapterlab.records import StepKind, TrainRegime, TrainSettings
+from adapterlab.records import JointSettings, StepKind, TrainRegime, TrainSettings
 from adapterlab.registry.plugins import AdapterMethod
 from adapterlab.spec.model import AUTO
 from adapterlab.spec.search_space import Setting, Space
@@ -31,15 +31,16 @@ class StepId:
     """What a step is within its plan, known from the spec alone; ``str`` of it is what people and tables see.
 
     Its texts: ``source/glue/rte/seed=0``, ``source/glue/rte/rows=16/seed=0`` (of the pool, on few rows),
-    ``source/glue/rte/lora/seed=0`` (a baseline's), ``study/glue/rte/scalearn``,
-    ``transfer/glue/rte/scalearn/seed=0``, ``study/glue/rte/scalearn/source_seed=1`` (of several pools).
+    ``source/glue/rte/lora/seed=0`` (a baseline's, or what a task has of a joint run), ``joint/full_m/seed=0``,
+    ``study/glue/rte/scalearn``, ``transfer/glue/rte/scalearn/seed=0``, ``study/glue/rte/scalearn/source_seed=1`` (of
+    several pools).
     """
 
     kind: StepKind
     task: str
-    """Full name."""
+    """Full name; empty for a joint run, which has several."""
     label: str | None = None
-    """The baseline's or study's name; ``None``: an adapter of the pool."""
+    """The name of the baseline, the joint run or the study; ``None``: an adapter of the pool."""
     rows: int | None = None
     """Of the pool's adapters trained on few rows: how many."""
     seed: int | None = None
@@ -48,7 +49,7 @@ class StepId:
     """Of studies and final runs over pools of several seeds: that of the pool; else ``None``."""
 
     def __str__(self) -> str:
-        parts = [str(self.kind), self.task]
+        parts = [str(self.kind), *([self.task] if self.task else [])]
         if self.label is not None:
             parts.append(quote(self.label, safe=" "))
         parts += [f"{name}={value}" for name, value in self._numbers.items() if value is not None]
@@ -65,12 +66,16 @@ class StepId:
         Raises:
             ValueError: The text is none.
         """
-        kind, benchmark, task, *rest = text.split("/")
+        kind, *rest = text.split("/")
+        task = ""
+        if kind != StepKind.JOINT:
+            benchmark, short, *rest = rest
+            task = f"{benchmark}/{short}"
         labels = [part for part in rest if "=" not in part]  # quoted in a label
         numbers = {name: int(value) for name, value in (part.split("=") for part in rest if "=" in part)}
         found = cls(
             StepKind(kind),
-            f"{benchmark}/{task}",
+            task,
             unquote(labels[0]) if labels else None,
             numbers.get("rows"),
             numbers.get("seed"),
@@ -248,6 +253,63 @@ class SourceJob:
 
 
 @dataclass(frozen=True)
+class JointTask:
+    """One task of a joint run."""
+
+    task: str
+    """Full name."""
+    task_name: str
+    """What a person calls it."""
+    rows: RunRows | None
+    """``None``: those that the sweep's ``data.max_train_rows`` leaves."""
+
+
+@dataclass(frozen=True)
+class JointJob:
+    """Train one model on several tasks."""
+
+    kind: ClassVar[StepKind] = StepKind.JOINT
+    label: str
+    """The run's name."""
+    method: str
+    """Name of an installed joint method."""
+    version: int
+    """The method's."""
+    settings: Settings
+    exclusive: bool
+    """Whether it trains the backbone's own weights."""
+    training: JointSettings
+    seed: int
+    tasks: tuple[JointTask, ...]
+    """In the order of the run."""
+
+
+@dataclass(frozen=True)
+class ShareJob:
+    """Keep what one task has of a joint run: its adapter and head, its metrics; done with that run."""
+
+    kind: ClassVar[StepKind] = StepKind.SOURCE
+    joint: StepId
+    """The run."""
+    task: str
+    """Full name."""
+    task_name: str
+    """What a person calls it."""
+    label: str
+    """The run's name."""
+    seed: int
+    """The run's."""
+    adapter: AdapterRecipe | None
+    """What its adapter is by itself; ``None``: none, only the run's method knows what it computes."""
+    rows: RunRows | None
+    """As the run's, of this task."""
+
+
+Trained: TypeAlias = SourceJob | ShareJob
+"""What makes an adapter of a pool."""
+
+
+@dataclass(frozen=True)
 class StudyJob:
     """Search the setting of one combiner, or of several, on one target."""
 
@@ -326,7 +388,7 @@ class FinalJob:
     """Where every seed has rows of its own: its pool; ``None``: the study's."""
 
 
-Job: TypeAlias = SourceJob | StudyJob | FinalJob
+Job: TypeAlias = JointJob | ShareJob | SourceJob | StudyJob | FinalJob
 JobT_co = TypeVar("JobT_co", bound=Job, covariant=True)
 
 
@@ -347,12 +409,22 @@ class Step(Generic[JobT_co]):
     """Parameters of the method or combiner (heads not counted, as in the papers)."""
     head_parameters: int | None = None
     train_rows: int | None = None
-    """Most rows it trains on, each choice a row, over all epochs and trials; for the estimate of time."""
+    """Most rows it trains on, each choice a row, over all epochs and trials; for the estimate of time. 0: none."""
 
     @property
     def kind(self) -> StepKind:
         """What it does."""
         return self.job.kind
+
+
+def is_joint(step: Step[Job]) -> TypeGuard[Step[JointJob]]:
+    """Return whether a step is a joint run."""
+    return isinstance(step.job, JointJob)
+
+
+def is_share(step: Step[Job]) -> TypeGuard[Step[ShareJob]]:
+    """Return whether a step keeps what a task has of a joint run."""
+    return isinstance(step.job, ShareJob)
 
 
 def is_source(step: Step[Job]) -> TypeGuard[Step[SourceJob]]:

@@ -42,6 +42,8 @@ class RowDimensions:
     """Rows each target trains on; ``None``: all."""
     pool_size: int | None = None
     """Sources a combiner is to have; ``None``: all there are, or a baseline, which has none."""
+    source_seed: int | None = None
+    """Of a combiner's pool; ``None``: of several seeds, or of a joint run."""
 
 
 def variants_of(spec: Spec) -> tuple[Variant, ...]:
@@ -62,10 +64,15 @@ def dimensions_of_rows(spec: Spec) -> dict[str, RowDimensions]:
         NotFoundError: A plug-in the spec names is not installed.
     """
     found: dict[str, RowDimensions] = {}
+    seeds = spec.source.seeds
     for variant in variants_of(spec):
         found |= {one.label: RowDimensions(variant.few_rows) for one in variant.spec.baseline}
         found |= {
-            variant.named(one).label: RowDimensions(variant.few_rows, one.sources)
+            variant.named(one).label: RowDimensions(
+                variant.few_rows,
+                one.sources,
+                seeds[0] if len(seeds) == 1 and one.joint is None else None,
+            )
             for one in study_plans(variant.spec)
         }
     return found

@@ -14,6 +14,7 @@ from adapterlab.backbones.parameters import backbone_parameters
 from adapterlab.catalog.presence import is_missing
 from adapterlab.catalog.records import (
     AdapterRecord,
+    JointRecord,
     StepStatus,
     StudyRecord,
     SweepRecord,
@@ -57,7 +58,12 @@ def summarise(catalog: Catalog, sweep: SweepRecord, *, cache: Path, studies: str
         rows.setdefault((step.id.task, str(step.id.label)), []).append(step)
     cells = [*_baselines(found), *(_combined(found, steps) for steps in rows.values())]
     layers = tuple(one for step in of_targets for one in _layers(catalog, found, step))
-    records = {step.key: step.record for step in found.steps if step.key and step.record is not None}
+    # What tasks have of a joint run says of it what a table does; its seconds are divided among them.
+    records = {
+        step.key: step.record
+        for step in found.steps
+        if step.key and step.record is not None and not isinstance(step.record, JointRecord)
+    }
     return Summary(
         sweep=sweep.name,
         key=sweep.key,
@@ -115,6 +121,7 @@ class _Found:
         keys = [step.key for step in sweep.steps if step.key is not None]
         statuses = catalog.status(keys)
         finders = {
+            StepKind.JOINT: catalog.find_joint,
             StepKind.SOURCE: catalog.find_adapter,
             StepKind.STUDY: catalog.find_study,
             StepKind.TRANSFER: catalog.find_transfer,
@@ -137,8 +144,6 @@ class _Found:
             else {one.few_rows: OWN_ADAPTER + one.mark for one in variants_of(parsed)}
         )
         """Rows of the targets' own adapters in sweeps without baselines, by the number of rows they train on."""
-        self.source_seeds = () if parsed is None else parsed.source.seeds
-        """Of the pools."""
         named = tuple(self.spec.get("targets", {}).get("tasks", ()))
         identify = _identified(sweep, named, records)
         self.steps = [
@@ -268,7 +273,7 @@ def _pool_seed(found: _Found, study: _Step) -> int | None:
     """Return the seed of a study's source adapters; ``None`` where that is not known."""
     if study.id.source_seed is not None:
         return study.id.source_seed
-    return found.source_seeds[0] if len(found.source_seeds) == 1 else None
+    return found.dimensions.get(str(study.id.label), RowDimensions()).source_seed
 
 
 def _gaps(found: _Found, study: _Step) -> list[Gap]:
@@ -301,7 +306,7 @@ def _clock(spans: Sequence[tuple[float, float]]) -> float | None:
 
 
 def _baselines(found: _Found) -> Iterable[Cell]:
-    """Return one cell a target and baseline; of a sweep without any, the targets' own source adapters."""
+    """Return one cell a target and baseline or joint run; of a sweep without any, the targets' own source adapters."""
     declared = found.rows
     sources = found.of_kind(StepKind.SOURCE)
     steps = {step.id: step for step in sources}
@@ -367,6 +372,7 @@ def baseline_cell(name: str, task: str, adapters: Sequence[AdapterRecord], gaps:
         head_parameters=_greatest(one.head_parameters for one in runs),
         gaps=tuple(gaps),
         keys=tuple(one.key for one in runs),
+        is_joint=any("joint" in one.settings for one in runs),
     )
 
 

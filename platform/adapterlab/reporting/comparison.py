@@ -21,7 +21,7 @@ from adapterlab.catalog.store import Catalog
 from adapterlab.errors import AdapterlabError
 from adapterlab.planning.baselines import baseline_rows
 from adapterlab.planning.compile import Plan
-from adapterlab.planning.steps import SourceJob, Step, StudyJob
+from adapterlab.planning.steps import ShareJob, SourceJob, Step, StudyJob
 from adapterlab.records import State
 from adapterlab.reporting.collect import summarise
 from adapterlab.reporting.folder import write_report
@@ -93,7 +93,7 @@ class Row:
     """Keys of its runs, one a seed."""
     study: Step[StudyJob] | None = None
     """``None`` for a baseline."""
-    baseline: SourceJob | None = None
+    baseline: SourceJob | ShareJob | None = None
     """The job of one of its seeds; ``None`` for a combination."""
     coefficients: Mapping[str, float] | None = None
     """Mean over layers, dimensions and seeds, by name of the source; ``None`` for a baseline."""
@@ -142,9 +142,10 @@ def _baselines(summary: Summary, plan: Plan, sweep: SweepRecord) -> Iterable[Row
         if not cell.is_baseline:
             continue
         wanted = declared.get((cell.target, cell.combiner))
+        trained: list[Step[SourceJob] | Step[ShareJob]] = [*plan.sources, *plan.shares]
         steps = [
             step
-            for step in plan.sources
+            for step in trained
             if (
                 step.id in wanted
                 if wanted is not None

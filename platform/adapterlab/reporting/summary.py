@@ -80,6 +80,8 @@ class Cell:
     """Rows of the target that runs train on; ``None``: all."""
     pool_size: int | None = None
     """Sources that are combined; ``None`` for a baseline, or while that is not known."""
+    is_joint: bool = False
+    """Whether the row's parameters are those of one model, which all its targets train together."""
 
     @property
     def is_nested(self) -> bool:

@@ -208,6 +208,9 @@ def _marks(values: Sequence[float | None], digits: int) -> list[Mark | None]:
     return [names.get(place) for place in ranked(values, digits)]
 
 
+_JOINT = "A joint run trains one model for all of its targets: its parameters count once, its time is divided among them."
+
+
 # -- costs ------------------------------------------------------------------------------------------
 
 
@@ -231,6 +234,8 @@ def costs(summary: Summary) -> Grid:
         counts = [None if cell is None else cell.parameters for cell in cells]
         known = [count for count in counts if count is not None]
         total = sum(known) if known and len(known) == len(cells) else None
+        if known and all(cell is not None and cell.is_joint for cell in cells):
+            total = max(known)
         heads = [cell.head_parameters for cell in cells if cell is not None and cell.head_parameters]
         rows.append(
             (
@@ -249,6 +254,7 @@ def costs(summary: Summary) -> Grid:
     notes = [
         "Parameters: trained ones, without heads and without the frozen source adapters, as in the papers.",
         *([base] if base else ["The backbone is not at hand, so shares of it are not shown."]),
+        *([_JOINT] if any(cell.is_joint for cell in summary.cells) else []),
         _TIMES,
         *_times(summary),
         *(f"Search: {text}." for text in dict.fromkeys(one.search for one in summary.background) if text),

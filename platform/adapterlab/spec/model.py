@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from adapterlab.passwords import has_password
+from adapterlab.spec.joint import JointSpec
 from adapterlab.spec.placement import RuntimeEnvSpec, check_labels, check_resources
 from adapterlab.spec.pruning import Pruner, PruningSpec, check_pruning
 from adapterlab.spec.search_space import Choices, FloatRange, Frozen, Space, bounds_of
@@ -135,6 +136,10 @@ class PoolSpec(Frozen):
     of a size are among those of every greater one."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of random ones."""
+    training: Name | Annotated[tuple[Name, ...], Field(strict=False, min_length=1)] = "single"
+    """How the adapters of ``tasks`` are trained: ``single``, each by itself; or together, by a ``[[joint.run]]`` of
+    that name whose tasks have an adapter each: what they have of its first seed. A list makes every combiner a row for
+    each, ``training = ["single", "mt_a"]``."""
 
     _distinct = field_validator("tasks")(no_duplicates)
 
@@ -146,6 +151,11 @@ class PoolSpec(Frozen):
             if min(size) < 1:
                 raise ValueError(f"a pool has at least 1 source, got {min(size)}")
         return size
+
+    @field_validator("training")
+    @classmethod
+    def _check_training(cls, training: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        return no_duplicates(training) if isinstance(training, tuple) else training
 
     @model_validator(mode="after")
     def _check_sources(self) -> PoolSpec:
@@ -164,6 +174,11 @@ class PoolSpec(Frozen):
     def sizes(self) -> tuple[int | None, ...]:
         """Every size of a pool; ``None``: all there are."""
         return self.size if isinstance(self.size, tuple) else (self.size,)
+
+    @property
+    def trainings(self) -> tuple[str, ...]:
+        """Every way its adapters are trained: ``"single"``, and names of joint runs."""
+        return self.training if isinstance(self.training, tuple) else (self.training,)
 
     def chosen(self, target: str, others: Sequence[T], own: int, size: int | None) -> list[T]:
         """Return the sources that a pool of a size takes besides a target's own, in the order given.
@@ -534,6 +549,7 @@ class Spec(Frozen):
     ``[source]`` and ``[transfer]`` that both have."""
     baseline: Annotated[tuple[BaselineSpec, ...], Field(strict=False, max_length=64)] = ()
     """Methods every target is trained with on its own."""
+    joint: JointSpec = JointSpec()
     cluster: ClusterSpec = ClusterSpec()
     tracking: TrackingSpec = TrackingSpec()
     store: StoreSpec = StoreSpec()

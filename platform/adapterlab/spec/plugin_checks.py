@@ -12,11 +12,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from adapterlab.errors import AdapterlabError, NotFoundError, PluginError, UsageError
+from adapterlab.errors import NotFoundError
 from adapterlab.records import ProblemType
 from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import Combiner
 from adapterlab.spec.complaints import MAX_COMPLAINTS, Complaint, complaints_of, show, suggest
+from adapterlab.spec.joint_checks import MT_A, is_joint, joint_complaints
+from adapterlab.spec.look_up import broken, hint_of, look_up
 from adapterlab.spec.model import AUTO, AdapterSpec, CombinerSpec, PoolSpec, Spec
 from adapterlab.spec.positions import Path
 from adapterlab.spec.search_space import (
@@ -29,9 +31,6 @@ from adapterlab.spec.search_space import (
     takes,
 )
 
-JOINT = ("full_m", "adapter_m", "propetl_m", "hyperformer", "hyperformer_pp", "mt_a")
-"""Methods of the papers' tables that train one model on all targets at once: there is no such step yet."""
-
 
 def plugin_complaints(document: Mapping[str, Any]) -> list[Complaint]:
     """Return what is wrong with a document's tasks, adapter method and combiners."""
@@ -43,6 +42,7 @@ def plugin_complaints(document: Mapping[str, Any]) -> list[Complaint]:
     if isinstance(method, str):
         found += _plugin(("adapter", "method"), method, adapter, entry_points.adapter_method)
     found += _baselines(document)
+    found += joint_complaints(document)
     found += _per_task(document)
     found += _sizes(document)
     found += _combiners(document)
@@ -77,7 +77,7 @@ def _heads(document: Mapping[str, Any]) -> Iterator[Complaint]:
             continue
         path: Path = ("task", number, "head")
         if kind not in set(ProblemType):  # complained of already; the name still counts
-            plugin = _look_up(path, name, entry_points.head)
+            plugin = look_up(path, name, entry_points.head)
             if isinstance(plugin, Complaint):
                 yield plugin
             continue
@@ -94,7 +94,7 @@ def _head(path: Path, name: str, kind: ProblemType, outputs: int | None, task: s
     def get(named: str) -> Any:
         return entry_points.head_for(named, kind, outputs, task=task)
 
-    found = _look_up(path, name, get)
+    found = look_up(path, name, get)
     if isinstance(found, Complaint):
         yield found
 
@@ -113,19 +113,20 @@ def _baselines(document: Mapping[str, Any]) -> Iterator[Complaint]:
 def _plugin(path: Path, name: str, table: Mapping[str, Any], get: Callable[[str], Any]) -> list[Complaint]:
     """Check a plug-in's name and the settings beside it."""
     if (
-        name in JOINT
-        and path[-1] == "method"
+        path[-1] == "method"
+        and is_joint(name)
         and name not in entry_points.names(entry_points.ADAPTER_METHODS)
     ):
+        called = 'method = "adapter_m", name = "mt_a"' if name == MT_A else f'method = "{name}"'
         return [
             Complaint(
                 path,
                 "value",
-                f'"{name}" trains one model on all targets jointly, which a sweep does not do yet',
-                "take it out; the other rows of the table do not depend on it",
+                f'"{name}" trains one model on several tasks at once, which is a joint run',
+                f"write it as [[joint.run]] with {called}",
             )
         ]
-    plugin = _look_up(path, name, get)
+    plugin = look_up(path, name, get)
     if isinstance(plugin, Complaint):
         return [plugin]
     model: type[BaseModel] = plugin.settings
@@ -140,7 +141,7 @@ def _combiners(document: Mapping[str, Any]) -> Iterator[Complaint]:
     """Return what is wrong with a document's combiners."""
     combiner = _table(document, "combiner")
     for path, kind in _kinds(combiner):
-        plugin = _look_up(path, kind, entry_points.combiner)
+        plugin = look_up(path, kind, entry_points.combiner)
         if isinstance(plugin, Complaint):
             yield plugin
             continue
@@ -242,7 +243,7 @@ def _start(path: Path, setting: Mapping[str, Any], document: Mapping[str, Any]) 
         return
     spaces = {}
     for kind in kinds if chosen is None else [chosen]:
-        plugin = _look_up(path, kind, entry_points.combiner)
+        plugin = look_up(path, kind, entry_points.combiner)
         if isinstance(plugin, Complaint):
             return  # complained of already
         spaces[kind] = _spaces(plugin, kind, document)
@@ -336,7 +337,7 @@ def _misfit(
     name = adapter.get("method", AdapterSpec.model_fields["method"].default)
     if not isinstance(name, str) or not _table(document, "pool").get("tasks"):
         return
-    method = _look_up(("adapter", "method"), name, entry_points.adapter_method)
+    method = look_up(("adapter", "method"), name, entry_points.adapter_method)
     if isinstance(method, Complaint):
         return
     try:
@@ -374,7 +375,7 @@ def _combinable(document: Mapping[str, Any]) -> Iterator[Complaint]:
     method = _table(document, "adapter").get("method")
     if not isinstance(method, str):
         return
-    plugin = _look_up(("adapter", "method"), method, entry_points.adapter_method)
+    plugin = look_up(("adapter", "method"), method, entry_points.adapter_method)
     if not isinstance(plugin, Complaint) and not plugin.combinable:
         yield Complaint(
             ("adapter", "method"),
@@ -450,10 +451,10 @@ def _task(
         definition = entry_points.task_definition(task)
     except NotFoundError as error:
         near = suggest(task, declared)
-        hint = f'did you mean "{near}"?' if near else _near_task(task) or _hint_of(error)
+        hint = f'did you mean "{near}"?' if near else _near_task(task) or hint_of(error)
         yield Complaint(path, kind, error.message, hint)
     except Exception as error:  # noqa: BLE001  a plug-in is somebody else's code
-        yield _broken(path, task, error)
+        yield broken(path, task, error)
     else:
         if kind == "value":
             outputs = len(definition.labels) or None
@@ -505,43 +506,6 @@ def _overlaps_of(task: str) -> tuple[str, ...]:
 
 def _and(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-# -- plug-ins by name -------------------------------------------------------------------------------
-
-
-def _look_up(path: Path, name: str, get: Callable[[str], Any]) -> Any:
-    """Return the plug-in, or the complaint about its name.
-
-    Args:
-        path: Where the name stands.
-        name: The plug-in's name.
-        get: Looks it up by name.
-    """
-    try:
-        return get(name)
-    except (NotFoundError, UsageError) as error:
-        return Complaint(path, "value", error.message, _hint_of(error))
-    except Exception as error:  # noqa: BLE001  a plug-in is somebody else's code
-        return _broken(path, name, error)
-
-
-def _hint_of(error: AdapterlabError) -> str | None:
-    """Return an error's remedy as a hint."""
-    return f"{error.remedy[:1].lower()}{error.remedy[1:]}" if error.remedy else None
-
-
-def _broken(path: Path, name: str, error: Exception) -> Complaint:
-    """Return the complaint about a plug-in that raises."""
-    if isinstance(error, PluginError):
-        return Complaint(path, "value", f"the plug-in {error.message}", _hint_of(error))
-    reason = f"{type(error).__name__}: {error}"
-    return Complaint(
-        path,
-        "value",
-        f"the plug-in behind {name!r} cannot be used: {reason}",
-        "update or reinstall its package",
-    )
 
 
 def _own(combiner: Mapping[str, Any], kind: str) -> Mapping[str, Any]:

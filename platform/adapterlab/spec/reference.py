@@ -58,15 +58,16 @@ def _dimensions() -> Iterator[str]:
 
 
 def _plugins() -> Iterator[str]:
-    yield "## Settings of the adapter methods and combiners\n"
+    yield "## Settings of the adapter methods, joint methods and combiners\n"
     yield "Those of the plug-ins that come with adapterlab; others bring their own.\n"
     for group, table_name, get in (
         (entry_points.ADAPTER_METHODS, "adapter", entry_points.adapter_method),
+        (entry_points.JOINT_METHODS, "joint.run", entry_points.joint_method),
         (entry_points.COMBINERS, "combiner", entry_points.combiner),
     ):
         for name in entry_points.names(group):
             table = table_of(get(name).settings, f"{table_name}.settings")
-            key = "method" if table_name == "adapter" else "kind"
+            key = "kind" if table_name == "combiner" else "method"
             yield f'### `[{table_name}.settings]` for `{key} = "{name}"`\n'
             yield _rows(table) if table.knobs else "It has none.\n"
             if isinstance(plugin := get(name), Combiner):

@@ -30,6 +30,8 @@ def json_schema(*, plugins: bool = True) -> dict[str, Any]:
         combiners = entry_points.names(entry_points.COMBINERS)
         _offer(schema, "AdapterSpec", "method", methods, entry_points.adapter_method)
         _offer(schema, "BaselineSpec", "method", methods, entry_points.adapter_method)
+        joint = entry_points.names(entry_points.JOINT_METHODS)
+        _offer(schema, "JointRunSpec", "method", joint, entry_points.joint_method)
         _offer(schema, "CombinerSpec", "kind", combiners, entry_points.combiner, besides=(AUTO,))
         _offer_own(schema, combiners)
         # What a spec does not say, the one that it extends may.

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 from pydantic import BaseModel
 
 from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import Combiner
+from adapterlab.spec.joint import SINGLE
 from adapterlab.spec.model import AUTO, CombinerSpec, PerKindSpec, Spec
 from adapterlab.spec.search_space import OF_EVERY_COMBINER, Choices, FloatRange, parse_space
 from adapterlab.spec.training import TransferSpec
@@ -46,6 +48,8 @@ class StudyPlan:
     """Whether the combiner is a dimension of the search."""
     sources: int | None = None
     """How many sources it combines; ``None``: all there are."""
+    joint: str | None = None
+    """The joint run whose tasks' adapters it combines; ``None``: each was trained by itself."""
 
     @property
     def max_epochs(self) -> int:
@@ -54,7 +58,9 @@ class StudyPlan:
 
 
 def study_plans(spec: Spec) -> tuple[StudyPlan, ...]:
-    """Return the studies every target has, in the order of ``combiner.kind``, each for every ``pool.size``.
+    """Return the studies every target has, in the order of ``combiner.kind``, each for every pool there is of it.
+
+    A pool is of a ``pool.size`` and a ``pool.training``.
 
     Raises:
         NotFoundError: A combiner is not installed.
@@ -62,10 +68,12 @@ def study_plans(spec: Spec) -> tuple[StudyPlan, ...]:
         ValueError: A grid is among the combiners of ``auto``; a loaded spec never raises this.
     """
     sizes, plans = spec.pool.sizes, []
-    for plan in _of_kinds(spec):
-        for size in sizes:
-            count = f" {size} source{'' if size == 1 else 's'}" if len(sizes) > 1 else ""
-            plans.append(replace(plan, label=plan.label + count, sources=size))
+    trainings = spec.pool.trainings
+    for plan, training, size in product(_of_kinds(spec), trainings, sizes):
+        joint = None if training == SINGLE else training
+        over = f" over {joint}" if joint is not None and len(trainings) > 1 else ""
+        count = f" {size} source{'' if size == 1 else 's'}" if len(sizes) > 1 else ""
+        plans.append(replace(plan, label=plan.label + over + count, sources=size, joint=joint))
     return tuple(plans)
 
 

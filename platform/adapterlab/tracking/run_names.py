@@ -33,6 +33,11 @@ def source_name(task: str, seed: int, *, label: str = "source") -> str:
     return SEPARATOR.join([label, _short(task), f"seed {seed}"])
 
 
+def joint_name(label: str, tasks: int, seed: int) -> str:
+    """Name a joint run: ``hyperformer · 8 tasks · seed 0``."""
+    return SEPARATOR.join([label, f"{tasks} tasks", f"seed {seed}"])
+
+
 def study_name(task: str, combiner: str) -> str:
     """Name one study: ``rte · scalearn``."""
     return SEPARATOR.join([_short(task), combiner])

@@ -65,6 +65,11 @@ def contribution(source: str) -> str:
     return f"{CONTRIBUTION}{_word(source)}"
 
 
+def of_task(metric: str, task: str) -> str:
+    """Return a joint run's metric of one of its tasks on validation: ``validation accuracy/rte``."""
+    return f"validation {_word(metric)}/{_word(task)}"
+
+
 def leave_one_out(split: str, source: str) -> str:
     """Return the metric of the leading metric without a source minus with all."""
     return f"leave_one_out {split}/{_word(source)}"

@@ -69,6 +69,11 @@ class Capacity:
         self.lanes = self.given or 1
         self._settled = self.given is not None
 
+    @property
+    def settled(self) -> bool:
+        """Whether the number stays: it was given, found, or the most that memory holds."""
+        return self._settled
+
     def observe(self, lanes: int, tokens: int, seconds: float) -> None:
         """Take note of a step.
 

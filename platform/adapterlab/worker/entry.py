@@ -18,7 +18,15 @@ from adapterlab.private_files import private_umask
 from adapterlab.records import RunInWork
 from adapterlab.train.capacity import Capacity
 from adapterlab.train.layers import Backbone
-from adapterlab.worker.orders import BackboneFiles, Context, SourcesOrder, TrialsOrder, order_from_json
+from adapterlab.worker.joint_runs import train_joint_order
+from adapterlab.worker.orders import (
+    BackboneFiles,
+    Context,
+    JointOrder,
+    SourcesOrder,
+    TrialsOrder,
+    order_from_json,
+)
 from adapterlab.worker.run_tree import SweepTree
 from adapterlab.worker.shipment import receive_backbone
 from adapterlab.worker.source_runs import train_sources
@@ -49,6 +57,8 @@ def work(
     """
     order = order_from_json(payload)
     with open_worker(order.context, order.name, stop, in_work) as worker:
+        if isinstance(order, JointOrder):
+            return train_joint_order(worker, order)
         if isinstance(order, SourcesOrder):
             return train_sources(worker, order)
         if isinstance(order, TrialsOrder):

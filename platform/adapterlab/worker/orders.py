@@ -18,11 +18,11 @@ from adapterlab.data.task_library import TaskLibrary
 from adapterlab.errors import UsageError
 from adapterlab.home import Stores
 from adapterlab.patience import NO_PATIENCE, Patience
-from adapterlab.planning.steps import FinalJob, SourceJob, StudyJob
+from adapterlab.planning.steps import FinalJob, JointJob, ShareJob, SourceJob, StudyJob
 from adapterlab.provenance import VERSION
 from adapterlab.worker.shipment import Shipment
 
-JobT = TypeVar("JobT", SourceJob, StudyJob, FinalJob)
+JobT = TypeVar("JobT", JointJob, ShareJob, SourceJob, StudyJob, FinalJob)
 T = TypeVar("T")
 
 
@@ -107,6 +107,24 @@ class SourcesOrder:
 
 
 @dataclass(frozen=True)
+class JointOrder:
+    """Train one model on several tasks, and keep what each of them has of it."""
+
+    context: Context
+    name: str
+    """Of the worker; the same when it is started again."""
+    run: Assignment[JointJob]
+    shares: tuple[Assignment[ShareJob], ...]
+    """One a task, in the order of the run."""
+    kind: Literal["joint"] = "joint"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the steps it is to do."""
+        return (self.run.claim.key, *(one.claim.key for one in self.shares))
+
+
+@dataclass(frozen=True)
 class TrialsOrder:
     """Train trials of a study beside other workers until its budget is spent."""
 
@@ -143,7 +161,7 @@ class StudyOrder:
         return (self.key, *(one.claim.key for one in self.finals))
 
 
-WorkOrder: TypeAlias = SourcesOrder | TrialsOrder | StudyOrder
+WorkOrder: TypeAlias = JointOrder | SourcesOrder | TrialsOrder | StudyOrder
 
 
 # -- JSON -----------------------------------------------------------------------------------------
@@ -186,6 +204,7 @@ def order_from_json(value: Mapping[str, Any]) -> WorkOrder:
             remedy="Install the same version on every machine of the cluster: results of one key must be made alike.",
         )
     kinds: dict[str, type[WorkOrder]] = {
+        "joint": JointOrder,
         "sources": SourcesOrder,
         "trials": TrialsOrder,
         "study": StudyOrder,

@@ -2,6 +2,8 @@
 
     sweep
     ├── source · mnli · seed 0                          one a source adapter
+    ├── hyperformer · 8 tasks · seed 0                  one a joint run
+    │   └── hyperformer · rte · seed 0                  one a task of it
     ├── rte · lora                                      one a baseline and target, when the sweep ends
     └── rte · scalearn                                  one a study
         ├── rte · scalearn · lr 6e-3 · init 2 · …       one a trial
@@ -22,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from adapterlab.catalog.records import JointRecord
 from adapterlab.catalog.store import Catalog
 from adapterlab.data.metrics import predictions_of
 from adapterlab.errors import AdapterlabError
@@ -29,8 +32,17 @@ from adapterlab.fingerprint import digest_of
 from adapterlab.passwords import hide_passwords
 from adapterlab.patience import NO_PATIENCE, Patience
 from adapterlab.planning.baselines import POOL
-from adapterlab.planning.steps import RunRows, SourceJob, StudyJob
-from adapterlab.records import EpochResult, LaneResult, ProblemType, State, TaskData, TaskFacts
+from adapterlab.planning.steps import JointJob, RunRows, ShareJob, SourceJob, StudyJob
+from adapterlab.records import (
+    EpochResult,
+    JointEvaluation,
+    JointResult,
+    LaneResult,
+    ProblemType,
+    State,
+    TaskData,
+    TaskFacts,
+)
 from adapterlab.spec.pruning import pruning_identity
 from adapterlab.spec.search_space import COMBINER, Setting, space_json
 from adapterlab.tracking import run_names as names
@@ -41,6 +53,8 @@ from adapterlab.worker.orders import Context
 
 _TRIAL = "trial"
 """The kind of a trial's run."""
+JOINT = "joint"
+"""The kind of the run of one model over several tasks."""
 BASELINE = "baseline"
 """The kind of the run of a baseline on a target, over its seeds."""
 
@@ -74,6 +88,31 @@ class RunRecorder:
         values = {"train/loss": result.train_loss, "validation/loss": result.validation_loss}
         values |= {f"validation/{name}": value for name, value in result.metrics.items()}
         self._run.metrics(values, step=result.epoch)
+
+    def evaluation(self, result: JointEvaluation, names: Mapping[str, str]) -> None:
+        """Log what a joint run's evaluation found: the loss since the last one, and every task's validation.
+
+        Args:
+            result: The evaluation.
+            names: What people call its tasks, by full name.
+        """
+        values = {"train/loss": result.train_loss, "validation/selected_by": result.selected_by}
+        for task, loss in result.losses.items():
+            measured = {"loss": loss, **result.metrics[task]}
+            values |= {vocabulary.of_task(name, names[task]): value for name, value in measured.items()}
+        self._run.metrics(values, step=result.step)
+
+    def joint_outcome(self, result: JointResult, record: JointRecord) -> None:
+        """Log what a joint run came to."""
+        best = result.best
+        assert best is not None
+        values = {"best/selected_by": best.selected_by, "best/step": float(best.step)}
+        values |= {vocabulary.PARAMETERS: float(record.n_parameters or 0), vocabulary.SECONDS: result.seconds}
+        self._run.metrics(values, step=0)
+
+    def numbers(self, values: Mapping[str, float]) -> None:
+        """Log numbers that no step of training belongs to."""
+        self._run.metrics(values, step=0)
 
     def outcome(self, result: LaneResult, metric: str, parameters: int) -> None:
         """Log what a lane came to: the kept epoch's metrics, and those on test where it saw that split.
@@ -305,6 +344,39 @@ class SweepTree:
             _Node(self.node(key), self._sweep, "source", name, key),
             params=self._common(facts, method, job.seed, job.rows),
             settings={"adapter": job.adapter.method, **job.adapter.settings, **asdict(job.training)},
+            facts=facts,
+        )
+
+    def joint(self, key: str, job: JointJob) -> RunRecorder:
+        """Open the run of one model that trains on several tasks."""
+        backbone = self._context.backbone
+        params = {
+            vocabulary.TARGET: ", ".join(one.task for one in job.tasks),
+            vocabulary.METHOD: job.label,
+            vocabulary.BACKBONE: backbone.name,
+            vocabulary.SEED: job.seed,
+            vocabulary.PRECISION: backbone.precision,
+        }
+        name = names.joint_name(job.label, len(job.tasks), job.seed)
+        return self._start(
+            _Node(self.node(key), self._sweep, JOINT, name, key),
+            params=params,
+            settings={"joint": job.method, **job.settings, **job.training.identity()},
+        )
+
+    def share(self, joint: RunRecorder, key: str, job: ShareJob, facts: TaskFacts) -> RunRecorder:
+        """Open the run of what one task has of a joint run.
+
+        Args:
+            joint: The joint run's.
+            key: Of the share.
+            job: The share's.
+            facts: The task's.
+        """
+        name = names.source_name(job.task_name, job.seed, label=job.label)
+        return self._start(
+            _Node(self.node(key), joint.node, "source", name, key),
+            params=self._common(facts, job.label, job.seed, job.rows),
             facts=facts,
         )
 

@@ -300,6 +300,14 @@ def test_durations_are_seconds_per_row_newest_first(catalog):
     assert catalog.durations(key("other"), StepKind.SOURCE) == ()
 
 
+def test_durations_of_a_cpu_say_nothing_of_a_gpu(catalog):
+    for name, device, seconds in (("a", "cpu", 10.0), ("b", "cuda:0", 1.0), ("c", None, 20.0)):
+        put_adapter(catalog, name, seconds=seconds, train_rows=100, device=device)
+    digest = adapter("x").backbone_digest
+    assert sorted(catalog.durations(digest, StepKind.SOURCE)) == [0.1, 0.2]
+    assert catalog.durations(digest, StepKind.SOURCE, gpu=True) == (0.01,)
+
+
 def test_times_keep_their_zone(catalog):
     put_adapter(catalog, "a", created_at=START)
     assert catalog.find_adapter(key("a")).created_at == START

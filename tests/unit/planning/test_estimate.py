@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from adapterlab.planning.compile import compile_plan
-from adapterlab.planning.estimate import estimate
+from adapterlab.planning.estimate import EARLY_STOP, estimate
 from adapterlab.records import StepKind
 from adapterlab_encoder.config import encoder_shape
 from specs import facts, spec
@@ -35,6 +35,31 @@ def test_without_past_steps_it_says_that_it_is_rough():
     assert guess(workers=2).seconds == pytest.approx(found.seconds / 2)
     assert guess(gpu=True).seconds < found.seconds
     assert guess(max_length=16).seconds < found.seconds
+
+
+def test_a_device_s_own_speed_comes_before_arithmetic_and_behind_past_steps():
+    asked = []
+
+    def speed(tokens):
+        asked.append(tokens)
+        return 0.25
+
+    def timed(rate=None):
+        return estimate(
+            STEPS,
+            SHAPE,
+            max_length=128,
+            workers=1,
+            gpu=True,
+            seconds_per_row=lambda _: rate,
+            device_speed=speed,
+        )
+
+    found = timed()
+    assert found.basis == "calibrated"
+    assert set(asked) == {40}
+    assert found.seconds == pytest.approx(sum(0.25 * EARLY_STOP[one.kind] * one.train_rows for one in STEPS))
+    assert timed(0.5).basis == "measured"
 
 
 def test_nothing_to_do_takes_no_time():

@@ -100,10 +100,11 @@ def test_what_one_task_has_of_its_own_needs_a_task_that_exists() -> None:
 
 
 @pytest.mark.parametrize("method", ["hyperformer", "hyperformer_pp", "propetl_m", "adapter_m", "full_m"])
-def test_joint_training_is_refused_by_name_and_not_as_a_typo(method: str) -> None:
+def test_a_joint_method_as_a_baseline_is_told_where_it_belongs(method: str) -> None:
     (found,) = plugin_complaints({**GOOD, "baseline": [{"method": method}]})
     assert found.path == ("baseline", 0, "method")
-    assert "which a sweep does not do yet" in found.message
+    assert "trains one model on several tasks at once" in found.message
+    assert found.hint == f'write it as [[joint.run]] with method = "{method}"'
 
 
 FITTING = {

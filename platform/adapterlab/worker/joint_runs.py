@@ -1,0 +1,265 @@
+"""Joint runs: one model trained on several tasks, kept with what each of them has of it.
+
+A run may take days, so it is kept at every evaluation where it stands, and when it is asked to stop: whoever does the
+step next goes on from there, and ends with the bits of a run that was never stopped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+
+from adapterlab.catalog.records import AdapterRecord, Claim, JointRecord, JointShare
+from adapterlab.data import run_predictions
+from adapterlab.errors import CancelledError, CorruptBlobError, UnavailableError, UsageError
+from adapterlab.planning.steps import JointJob, ShareJob
+from adapterlab.provenance import provenance_of
+from adapterlab.records import JointEvaluation, JointResult, State, TaskData
+from adapterlab.registry.entry_points import joint_method
+from adapterlab.train import weights
+from adapterlab.train.joint.run import JointRun, train_joint
+from adapterlab.worker.orders import Assignment, JointOrder
+from adapterlab.worker.run_tree import RunRecorder, scores
+from adapterlab.worker.worker import Worker
+
+_TELL_S = 2.0
+"""Seconds between two words about the step a run is at."""
+
+
+def train_joint_order(worker: Worker, order: JointOrder) -> dict[str, int]:
+    """Train a joint run to its end, from where an earlier worker left it.
+
+    Returns:
+        Number of runs by state.
+
+    Raises:
+        CancelledError: The sweep is to stop; the run goes on from this step with the next submit.
+        TrainingError: A step does not fit into memory.
+    """
+    if worker.catalog.find_joint(order.run.claim.key) is not None:  # an earlier try of this worker may have
+        return {}
+    work = _JointWork.begin(worker, order.run, order.shares)
+    result = work.train()
+    work.end(result)
+    return {str(result.state): 1}
+
+
+@dataclass
+class _JointWork:
+    """One joint run in training."""
+
+    worker: Worker
+    job: JointJob
+    claim: Claim
+    shares: Sequence[Assignment[ShareJob]]
+    tasks: Sequence[TaskData]
+    run: JointRun
+    recorder: RunRecorder
+
+    def __post_init__(self) -> None:
+        self._told_at, self._told_step = time.monotonic(), self.run.step
+        self._rate: float | None = None
+        self._lane = ""
+
+    @classmethod
+    def begin(
+        cls, worker: Worker, assigned: Assignment[JointJob], shares: Sequence[Assignment[ShareJob]]
+    ) -> _JointWork:
+        """Read the tasks, and make the run as new or as it was left."""
+        job, claim = assigned.job, assigned.claim
+        total = job.training.steps
+        worker.begin(claim.key, claim.key, f"joint {job.label}")
+        worker.progress(claim, 0, total, "loading data")
+        tasks = [
+            worker.load_task(one.task, one.rows, tell=lambda what: worker.progress(claim, 0, total, what))
+            for one in job.tasks
+        ]
+        plugin = joint_method(job.method)
+        layer = plugin.layer(
+            plugin.settings.model_validate(job.settings),
+            worker.backbone.shape,
+            [one.facts.task for one in tasks],
+        )
+        run = JointRun(worker.backbone, layer, tasks, job.training, seed=job.seed, name=job.label)
+        if (left := worker.catalog.blobs.checkpoint(claim.key)) is not None:
+            with suppress(CorruptBlobError, UsageError):  # of another version of the code: it begins anew
+                run.restore(left)
+        recorder = worker.tree.joint(claim.key, job)
+        worker.end(claim.key)
+        return cls(worker, job, claim, shares, tasks, run, recorder)
+
+    def train(self) -> JointResult:
+        """Train to the end of the run; what each evaluation found is told and kept.
+
+        Raises:
+            CancelledError: The sweep is to stop; the run is kept as it is.
+        """
+        self._begin_lane()
+        try:
+            return train_joint(self.run, on_evaluation=self._evaluated, on_step=self._stepped, sees_test=True)
+        except CancelledError:
+            with suppress(UnavailableError):  # then it goes on from its last evaluation
+                self._keep()
+            raise
+
+    def end(self, result: JointResult) -> None:
+        """Keep what remains of it."""
+        if result.state is State.COMPLETE:
+            self._publish(result)
+        else:
+            reason = result.reason or "no reason given"
+            self.worker.catalog.fail(self.claim, reason)
+            for share in self.shares:
+                self.worker.catalog.fail(share.claim, f"its joint run failed: {reason}")
+        self.recorder.end(result.state, result.reason)
+        # With a checkpoint nobody needs nothing is wrong; collecting the garbage removes it as well.
+        with suppress(UnavailableError):
+            self.worker.catalog.blobs.drop_checkpoint(self.claim.key)
+        self.worker.end(self._lane)
+
+    # -- while it trains ----------------------------------------------------------------------------
+
+    def _stepped(self, run: JointRun) -> None:
+        self.worker.check_cancelled()
+        since = time.monotonic() - self._told_at
+        if since >= _TELL_S:
+            self._rate = (run.step - self._told_step) / since
+            self._told_at, self._told_step = time.monotonic(), run.step
+            self._tell()
+
+    def _evaluated(self, run: JointRun, result: JointEvaluation) -> bool:
+        names = {one.task: one.task_name for one in self.job.tasks}
+        self.recorder.evaluation(result, names)
+        if run.reason is None:
+            self._keep()
+        self.worker.end(self._lane)
+        self._begin_lane()
+        self._tell()
+        return True
+
+    def _keep(self) -> None:
+        self.worker.catalog.blobs.keep_checkpoint(self.claim.key, self.run.checkpoint())
+
+    def _begin_lane(self) -> None:
+        """Begin the stretch up to the next evaluation: what may take too long is one of these, not the run."""
+        self._lane = f"{self.claim.key}/{self.run.step}"
+        self.worker.begin(self._lane, self.claim.key, f"joint {self.job.label}")
+
+    def _tell(self) -> None:
+        run = self.run
+        told = [f"step {run.step:,}/{self.job.training.steps:,}"]
+        if self._rate is not None:
+            told.append(f"{self._rate:.3g} a second")
+        if run.evaluations:
+            last = run.evaluations[-1]
+            told.append(f"mean validation {run.settings.select_by} {last.selected_by:.3f} at {last.step:,}")
+        self.worker.progress(self.claim, run.step, self.job.training.steps, " · ".join(told))
+
+    # -- at its end ---------------------------------------------------------------------------------
+
+    def _publish(self, result: JointResult) -> None:
+        best, job = result.best, self.job
+        assert best is not None
+        heads = sum(
+            one.numel() for name, one in result.tensors.items() if name.startswith(weights.HEAD_PREFIX)
+        )
+        device = str(self.worker.backbone.device)
+        record = JointRecord(
+            key=self.claim.key,
+            backbone_digest=self.worker.context.backbone.digest,
+            method=job.method,
+            settings={"joint": job.settings, "training": job.training.identity()},
+            shares=tuple(
+                JointShare(task.facts.task, str(task.facts.content_digest), share.claim.key)
+                for task, share in zip(self.tasks, self.shares, strict=True)
+            ),
+            seed=job.seed,
+            metric=job.training.select_by,
+            value=best.selected_by,
+            steps=self.run.step,
+            best_step=best.step,
+            n_parameters=sum(one.numel() for one in result.tensors.values()) - heads,
+            head_parameters=heads,
+            seconds=result.seconds,
+            train_rows=result.train_rows,
+            device=device,
+            provenance=provenance_of(device),
+            run_id=self.worker.catalog.run_id(self.recorder.node),
+        )
+        opened = [
+            (self.worker.tree.share(self.recorder, share.claim.key, share.job, task.facts), task, share)
+            for task, share in zip(self.tasks, self.shares, strict=True)
+        ]
+        parts = [
+            (*self._share(result, record, task, share, recorder), share.claim)
+            for recorder, task, share in opened
+        ]
+        about = {"kind": "joint", "method": job.method, "key": self.claim.key}
+        self.worker.catalog.publish_joint(record, weights.to_bytes(result.tensors, about), parts, self.claim)
+        self.recorder.joint_outcome(result, record)
+        for (recorder, task, _), (share_record, *_) in zip(opened, parts, strict=True):
+            recorder.numbers(
+                {
+                    **scores(share_record.metric, share_record.metrics, share_record.test),
+                    "best/step": float(best.step),
+                    "parameters": float(record.n_parameters or 0),
+                    "seconds": share_record.seconds or 0.0,
+                }
+            )
+            assert result.test_outputs is not None
+            outputs = result.test_outputs[task.facts.task]
+            recorder.test_outputs(outputs, task, f"{task.facts.short_name} · {job.label}")
+            recorder.end(State.COMPLETE)
+
+    def _share(
+        self,
+        result: JointResult,
+        run: JointRecord,
+        task: TaskData,
+        share: Assignment[ShareJob],
+        recorder: RunRecorder,
+    ) -> tuple[AdapterRecord, bytes]:
+        """Return what a task has of the run: its record, and its adapter and head as a file."""
+        best, job, facts = result.best, self.job, task.facts
+        assert best is not None
+        assert result.test_metrics is not None
+        assert result.test_outputs is not None
+        tensors = self.run.model.of_task(result.tensors, facts.task)
+        adapter = share.job.adapter
+        record = AdapterRecord(
+            key=share.claim.key,
+            backbone_digest=run.backbone_digest,
+            task=facts.task,
+            task_digest=str(facts.content_digest),
+            method=job.method if adapter is None else adapter.method,
+            settings={
+                "adapter": job.settings if adapter is None else adapter.settings,
+                "joint": {
+                    "run": run.key,
+                    "method": job.method,
+                    "settings": job.settings,
+                    "tasks": [one.task for one in job.tasks],
+                },
+                "training": job.training.identity(),
+                **({} if share.job.rows is None else {"rows": asdict(share.job.rows)}),
+            },
+            seed=job.seed,
+            metric=facts.metric,
+            metric_value=best.metrics[facts.task][facts.metric],
+            metrics=best.metrics[facts.task],
+            test=result.test_metrics[facts.task],
+            n_parameters=run.n_parameters,
+            head_parameters=sum(
+                one.numel() for name, one in tensors.items() if name.startswith(weights.HEAD_PREFIX)
+            ),
+            # An equal part of the run, so that all of them together took as long as it did.
+            seconds=result.seconds / len(self.tasks),
+            device=run.device,
+            provenance=run.provenance,
+            run_id=self.worker.catalog.run_id(recorder.node),
+        )
+        about = weights.described(facts.task, record.key, "adapter", facts.labels)
+        answered = run_predictions.kept(result.test_outputs[facts.task], task.test, facts.problem_type)
+        return record, weights.to_bytes(tensors, about, answered)
