@@ -16,7 +16,7 @@ from adapterlab.planning.combiners import train_settings
 from adapterlab.planning.joint import joint_recipes
 from adapterlab.planning.rows import few_rows_of, few_shot_spec, own_seeds
 from adapterlab.planning.steps import AdapterRecipe, StepId
-from adapterlab.planning.variants import variants_of
+from adapterlab.planning.variants import of_source, variants_of
 from adapterlab.records import StepKind, TrainSettings
 from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import AdapterMethod
@@ -82,7 +82,7 @@ class BaselineRow:
 
 def pool_recipes(spec: Spec, task: str) -> tuple[Recipe, ...]:
     """Return how a task's adapters of the pools are trained, one a seed of ``[source]``."""
-    source = spec.of_task(task).source
+    source = of_source(spec, task).source
     return tuple(
         _recipe(POOL, spec.adapter.method, spec.adapter.settings, source, seed) for seed in source.seeds
     )
@@ -118,7 +118,7 @@ def _rows_of(spec: Spec) -> Iterator[BaselineRow]:
         (task, one.identity): one.step_id(task, pooled=True, rows=few)
         for task in spec.targets.tasks
         if SINGLE in spec.pool.trainings and (task in spec.pool_for(task) or (few is None and task in pooled))
-        for one in (pool_recipes(spec, task) if few is None else few_shot_recipes(spec, task))
+        for one in _whole_recipes(spec, task, few)
     }
     for baseline in spec.baseline:
         for target in spec.targets.tasks:
@@ -132,6 +132,14 @@ def _rows_of(spec: Spec) -> Iterator[BaselineRow]:
         for target in (one for one in spec.targets.tasks if one in joint.tasks):
             steps = {seed: joint.share_id(target, seed) for seed in joint.seeds}
             yield BaselineRow(joint.label, joint.method.name, target, steps)
+
+
+def _whole_recipes(spec: Spec, target: str, few: int | None) -> tuple[Recipe, ...]:
+    """Return how those adapters of a target's pools are trained that see the rows its baselines see."""
+    if few is not None:
+        return few_shot_recipes(spec, target)
+    fewer = of_source(spec, target).data.max_train_rows != spec.data.max_train_rows
+    return () if fewer else pool_recipes(spec, target)
 
 
 def display_names(spec: Spec) -> dict[str, str]:

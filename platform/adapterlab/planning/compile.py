@@ -61,7 +61,7 @@ from adapterlab.planning.steps import (
     is_source,
     is_study,
 )
-from adapterlab.planning.variants import Variant, of_source_seed, variants_of
+from adapterlab.planning.variants import Variant, of_source, of_source_seed, variants_of
 from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, StepKind, TaskFacts
 from adapterlab.registry import entry_points
 from adapterlab.spec.joint import SINGLE
@@ -264,7 +264,12 @@ def _pool_steps(spec: Spec, facts: Facts, names: Mapping[str, str]) -> dict[str,
     }
     return {
         task: _source_step(
-            spec, facts, recipe, recipe.step_id(task, pooled=True), recipe.title(names[task]), few=False
+            of_source(spec, task),
+            facts,
+            recipe,
+            recipe.step_id(task, pooled=True),
+            recipe.title(names[task]),
+            few=False,
         )
         for task in spec.pool.tasks
         if task in needed
@@ -322,7 +327,7 @@ def _source_step(
             adapter=recipe.adapter,
             training=recipe.training,
             seed=recipe.seed,
-            rows=told_rows(rows, few=few),
+            rows=told_rows(rows, few=few or step_id.task in spec.per_source),
         ),
         trainable_parameters=recipe.method.trainable_parameters(recipe.settings, shape) if shape else None,
         head_parameters=head_parameters(shape, task),

@@ -57,6 +57,16 @@ def of_source_seed(spec: Spec, seed: int) -> Spec:
     return spec.model_copy(update={"source": spec.source.model_copy(update={"seed": seed})})
 
 
+def of_source(spec: Spec, task: str) -> Spec:
+    """Return the spec as a task's adapter of the pool sees it: with what ``[per_task]`` and ``[per_source]`` say."""
+    mine, own = spec.of_task(task), spec.per_source.get(task)
+    if own is None:
+        return mine
+    limits = [one for one in (own.max_train_rows, spec.data.max_train_rows) if one is not None]
+    data = spec.data.model_copy(update={"max_train_rows": min(limits, default=None)})
+    return mine.model_copy(update={"source": own.over(mine.source), "data": data})
+
+
 def dimensions_of_rows(spec: Spec) -> dict[str, RowDimensions]:
     """Return, by name, what sets every baseline and combiner of a spec's report apart.
 

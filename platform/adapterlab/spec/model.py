@@ -20,6 +20,7 @@ from adapterlab.spec.search_space import Choices, FloatRange, Frozen, Space, bou
 from adapterlab.spec.tasks import DataSpec, TaskSpec
 from adapterlab.spec.training import (
     FewShotSpec,
+    PerSourceSpec,
     PerTaskSpec,
     Seeds,
     SourceSpec,
@@ -544,6 +545,9 @@ class Spec(Frozen):
     transfer: TransferSpec = TransferSpec()
     few_shot: FewShotSpec = FewShotSpec()
     final: FinalSpec = FinalSpec()
+    per_source: dict[TaskName, PerSourceSpec] = Field(default_factory=dict)
+    """What the pool's adapters of single tasks have of their own, as ``[per_source."glue/rte"]``: ``max_train_rows`` and
+    keys of ``[source]``, so that sources are of uneven quality. Baselines and combinations on these tasks train as without it."""
     per_task: dict[TaskName, PerTaskSpec] = Field(default_factory=dict)
     """What single tasks have of their own, as ``[per_task."superglue/record"]``: ``seeds`` and keys of
     ``[source]`` and ``[transfer]`` that both have."""

@@ -120,6 +120,16 @@ class FewShotSpec(TrainingOverrides):
         return self
 
 
+class PerSourceSpec(TrainingOverrides):
+    """What the pool's adapter of one task has of its own.
+
+    Comes before ``[per_task]``. Adapters that few-shot targets train on their few rows are not concerned.
+    """
+
+    max_train_rows: Annotated[int, Field(ge=8)] | None = None
+    """Train on the first so many rows of its shuffled train split, if ``data.max_train_rows`` leaves as many."""
+
+
 class PerTaskSpec(TrainingOverrides):
     """What one task has of its own.
 
