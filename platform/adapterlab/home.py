@@ -6,15 +6,18 @@ Precedence, for each of the four stores: command line > environment > spec > hom
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
 import platformdirs
 
+from adapterlab.errors import UsageError
 from adapterlab.given_files import given_path
 
 HOME_VARIABLE = "ADAPTERLAB_HOME"
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _SQLITE, _SPELLED_OUT = "sqlite:///", "sqlite+pysqlite:///"
 
 
@@ -62,8 +65,18 @@ class Stores:
 
 
 def home_folder() -> Path:
-    """Return the home folder: ``$ADAPTERLAB_HOME``, or the user's data folder."""
+    """Return the home folder: ``$ADAPTERLAB_HOME``, or the user's data folder.
+
+    Raises:
+        NotFoundError: It cannot be a path here.
+        UsageError: It is a URL.
+    """
     chosen = os.environ.get(HOME_VARIABLE)
+    if chosen and (scheme := _SCHEME.match(chosen)):
+        raise UsageError(
+            f"{HOME_VARIABLE} is a folder of this machine, got a URL ({scheme.group()}…)",
+            remedy="Name a folder; weights elsewhere are for ADAPTERLAB_BLOBS, databases for ADAPTERLAB_CATALOG.",
+        )
     folder = given_path(chosen, HOME_VARIABLE) if chosen else platformdirs.user_data_path("adapterlab")
     return folder.absolute()
 

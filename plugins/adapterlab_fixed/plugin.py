@@ -44,8 +44,10 @@ class ProbeSettings(FixedSettings):
     weights: dict[str, Coefficient] = Field(default_factory=dict)
     """Coefficients by source task, ``"target"`` being the target itself; others are 0. For example
     ``{ "glue/mnli" = 0.3, target = 0.7 }``. Excludes a grid."""
-    sources: Annotated[tuple[str, ...], Field(strict=False, min_length=1, max_length=2)] = (TARGET,)
-    """The one or two sources a grid varies, source tasks or ``"target"``."""
+    sources: Annotated[tuple[str, ...], Field(strict=False, min_length=1, max_length=50)] = (TARGET,)
+    """The one or two sources a grid varies, source tasks or ``"target"``; with ``each_alone`` any number."""
+    each_alone: bool = False
+    """Whether each of the sources has a grid by itself, all others being 0, in place of one over their pairs."""
     grid: Annotated[tuple[Coefficient, ...], Field(strict=False, min_length=1, max_length=50)] = (
         0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0,
     )  # fmt: skip
@@ -54,8 +56,12 @@ class ProbeSettings(FixedSettings):
 
     @model_validator(mode="after")
     def _one_or_the_other(self) -> ProbeSettings:
-        if self.weights and {"sources", "grid"} & self.model_fields_set:
+        if self.weights and {"sources", "grid", "each_alone"} & self.model_fields_set:
             raise ValueError("weights are one point; give weights, or sources and a grid")
+        if len(self.sources) > 2 and not self.each_alone:
+            raise ValueError(
+                f"sources: {len(self.sources)} listed; a grid is over one or two, or over each_alone = true"
+            )
         for name, values in (("sources", self.sources), ("grid", self.grid)):
             if len(set(values)) != len(values):
                 raise ValueError(f"{name}: listed twice")
@@ -65,6 +71,8 @@ class ProbeSettings(FixedSettings):
     def _only_what_counts(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # A point is the same whether it was written as weights or came from a grid.
         counts = {"weights"} if self.weights else {"sources", "grid"}
+        if self.each_alone:
+            counts.add("each_alone")
         return {name: value for name, value in dump(self).items() if name in counts}
 
 
@@ -106,9 +114,17 @@ class Probe(FixedCombiner):
         assert isinstance(settings, ProbeSettings)
         if settings.weights:
             return [(_label(settings.weights), settings)]
-        values = product(settings.grid, repeat=len(settings.sources))
-        named = [dict(zip(settings.sources, point, strict=True)) for point in values]
+        if settings.each_alone:
+            named = [{source: value} for source in settings.sources for value in settings.grid]
+        else:
+            values = product(settings.grid, repeat=len(settings.sources))
+            named = [dict(zip(settings.sources, point, strict=True)) for point in values]
         return [(_label(weights), ProbeSettings(weights=weights)) for weights in named]
+
+    def coordinates(self, settings: BaseModel) -> Mapping[str, float]:
+        """Return the coefficients by source."""
+        assert isinstance(settings, ProbeSettings)
+        return dict(settings.weights)
 
 
 def _label(weights: Mapping[str, float]) -> str:

@@ -14,8 +14,7 @@ import pytest
 from tiny_world import write_backbone
 
 EXTENDING = Path(__file__).parents[2] / "docs" / "extending"
-PAGES = ("combiners", "adapter_methods", "heads", "backbone_families")
-WITHOUT_SWEEP = ("joint_methods",)
+PAGES = ("combiners", "adapter_methods", "joint_methods", "heads", "backbone_families")
 _FILE = re.compile(r"File `([^`]+)`:\n\n```\w+\n(.*?)```\n", re.DOTALL)
 
 
@@ -53,7 +52,7 @@ def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("page", PAGES + WITHOUT_SWEEP, indirect=True)
+@pytest.mark.parametrize("page", PAGES, indirect=True)
 def test_the_pages_plug_in_passes_its_contract_suite(page):
     (test,) = page.glob("test_*.py")
     done = run(page, "-m", "pytest", "-q", "-p", "no:cacheprovider", test.name)

@@ -140,6 +140,10 @@ def test_a_plan_of_glue_shows_the_paper_s_counts(name):
     assert counts["adapterfusion"] == (21_252_096, 170_016_768)
     assert counts["source adapters"] == (894_528, 7_156_224)
     assert counts["propetl"][0] == 959_280
+    joint = {"full_ft_m": 124_055_040, "adapter_m": 894_528, "propetl_m": 1_549_104}
+    joint |= {"hyperformer": 59_420_544, "hyperformer_pp": 5_095_024}
+    for row, count in joint.items():  # one model for all tasks
+        assert counts[row] == (count, count)
     assert counts["compacter"] == (29_440, 235_520)
     assert counts["lora"][0] == 1_179_648
     assert counts["ia3"][0] == 55_296
@@ -153,6 +157,41 @@ def test_large_tasks_have_fewer_seeds_and_record_fewer_epochs():
     sources = {step.title: step.job.training.max_epochs for step in planned.of_kind(StepKind.SOURCE)}
     assert sources["source · record · seed 0"] == 3
     assert sources["source · cb · seed 0"] == 30
+
+
+@pytest.mark.parametrize(
+    ("name", "alone", "layers"),
+    [("table12_both", "table2_glue", 12), ("table13_both_large", "table9_glue_large", 24)],
+)
+def test_both_benchmarks_are_one_table_whose_rows_of_one_task_are_those_of_the_others(name, alone, layers):
+    planned = plan(SPECS / f"scalearn/{name}.toml").plan
+    targets = {step.job.task for step in planned.studies}
+    assert len(targets) == 15
+    assert "glue/rte" in targets
+    assert "superglue/rte" not in targets
+    assert {len(step.job.pool) for step in planned.studies} == {15}
+    assert planned.facts.backbone.shape.layers == layers
+
+    def sources(steps):
+        return {str(step.id): step.job for step in steps}
+
+    of_glue = sources(plan(SPECS / f"scalearn/{alone}.toml").plan.sources)
+    assert of_glue.items() <= sources(planned.sources).items()
+
+
+def test_probes_have_five_seeds_four_sources_and_pairs_with_mnli():
+    one = plan(SPECS / "scalearn/probing_one_source.toml").plan
+    alone = [dict(step.job.settings["weights"]) for step in one.studies if step.job.task == "glue/mnli"]
+    assert {source for weights in alone for source in weights} == {
+        "superglue/cb", "superglue/copa", "glue/rte", "glue/mrpc",
+    }  # fmt: skip
+    assert {len(weights) for weights in alone} == {1}
+    assert len(alone) == 4 * 7
+    assert len({step.job.task for step in one.studies}) == 15
+    pairs = plan(SPECS / "scalearn/probing_two_sources.toml").plan
+    assert {tuple(step.job.settings["weights"]) for step in pairs.studies} == {("target", "glue/mnli")}
+    for planned in (one, pairs):
+        assert {step.job.seed for step in planned.of_kind(StepKind.TRANSFER)} == {0, 1, 2, 3, 4}
 
 
 def test_fusion_stops_early_and_scalearn_does_not():
@@ -180,8 +219,8 @@ def test_few_rows_train_a_thousand_steps(tmp_path):
 @pytest.mark.parametrize(
     ("name", "method"), [("scalearn/table2_glue", "hyperformer"), ("adapterfusion/table1_bert", "mt_a")]
 )
-def test_a_row_of_joint_training_is_refused_with_the_reason(name, method):
-    with pytest.raises(SpecError, match="which a sweep does not do yet"):
+def test_a_joint_method_among_the_baselines_is_told_where_it_belongs(name, method):
+    with pytest.raises(SpecError, match=r"write it as \[\[joint.run\]\]"):
         load_spec(SPECS / f"{name}.toml", [f'baseline=[{{ method = "{method}" }}]'])
 
 
@@ -199,7 +238,8 @@ def test_a_row_of_joint_training_is_refused_with_the_reason(name, method):
 def test_a_small_line_runs(name, tmp_path, package_backbone):
     words = _small(name)
     words[2] = str(Path(SPECS, f"{name}.toml"))
-    words += ["--set", 'targets.tasks=["synthetic/reviews"]']
+    if not load_spec(words[2], overrides(words)).spec.joint.run:
+        words += ["--set", 'targets.tasks=["synthetic/reviews"]']
     done = platform(tmp_path / "home", *words[1:], "--set", "cluster.workers=1", timeout_s=500)
     assert done.returncode == 0, done.stderr
     named = f"{name.replace('/', '_')}-small"

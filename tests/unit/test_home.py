@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapterlab import home
+from adapterlab.errors import UsageError
 
 VARIABLES = {
     "catalog": "ADAPTERLAB_CATALOG",
@@ -85,3 +86,14 @@ def test_a_sqlite_url_names_its_file_whatever_letters_it_has(tmp_path: Path, nam
     assert make_url(url).database == str(file)
     assert home.sqlite_file("postgresql+psycopg://host/db") is None
     assert home.sqlite_file("sqlite:///:memory:") is None
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/lab", "file:///var/lab", "postgresql+psycopg://u:secret@h/d"])
+def test_a_home_that_is_a_url_is_refused_and_not_made_a_folder(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("ADAPTERLAB_HOME", url)
+    with pytest.raises(UsageError, match="a folder of this machine") as error:
+        home.stores()
+    assert "secret" not in str(error.value)
+    assert "ADAPTERLAB_BLOBS" in str(error.value)

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from adapterlab.errors import CorruptBlobError, UnavailableError
+from adapterlab.errors import CorruptBlobError, UnavailableError, UsageError
 
 SUFFIX = ".safetensors"
 INCOMING = "incoming"
@@ -161,7 +161,15 @@ def open_blobs(url: str) -> Blobs:
 
     Raises:
         UnavailableError: The URL's protocol is unknown or its package is not installed.
+        UsageError: The URL is malformed.
     """
+    try:
+        urlsplit(url)
+    except ValueError as error:
+        raise UsageError(
+            f"the blob store's URL is malformed: {error}",
+            remedy="Use a folder, or an fsspec URL such as s3://<bucket>/<folder>.",
+        ) from None
     if url.startswith("file://"):
         return LocalBlobs(Path(urlsplit(url).path))
     return RemoteBlobs(url) if _URL.match(url) else LocalBlobs(Path(url).expanduser())

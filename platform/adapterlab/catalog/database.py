@@ -228,7 +228,7 @@ def parse_url(url: str) -> URL:
     remedy = "Use sqlite:///<file> or postgresql+psycopg://<user>@<host>/<database>."
     try:
         parsed = make_url(url)
-    except exc.ArgumentError:
+    except (exc.ArgumentError, ValueError):
         # The text may hold a password, so it is not repeated.
         raise UsageError("the catalog's database URL is malformed", remedy=remedy) from None
     if parsed.drivername in ("postgresql", "postgres"):
@@ -237,6 +237,11 @@ def parse_url(url: str) -> URL:
         raise UsageError(f"the catalog cannot live in {parsed.drivername!r}", remedy=remedy)
     if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise UsageError("the catalog needs a file, not a database in memory", remedy=remedy)
+    if parsed.get_backend_name() == "sqlite" and parsed.query:
+        raise UsageError(
+            "the catalog's database URL has options (behind its '?'), which SQLite does not take",
+            remedy="Leave them out; a '?' of the file's own name is written %3F behind sqlite+pysqlite:///.",
+        )
     return parsed
 
 

@@ -13,7 +13,7 @@ from adapterlab.catalog.blobs import Blobs
 from adapterlab.catalog.database import Database, chunks
 from adapterlab.catalog.records import BlobReport
 from adapterlab.catalog.step_status import write_progress
-from adapterlab.errors import CorruptBlobError
+from adapterlab.errors import ConflictError, CorruptBlobError
 from adapterlab.records import State
 
 _WITH_BLOBS = (schema.Adapter, schema.JointRun, schema.Transfer)
@@ -24,24 +24,45 @@ def read_or_set_aside(database: Database, blobs: Blobs, digest: str) -> bytes:
 
     Raises:
         CorruptBlobError: The blob is damaged or missing; its steps count as not done from now on.
+        ConflictError: The store holds nothing at all: it is another one, or is not mounted. Nothing was marked.
         UnavailableError: The store cannot be reached; nothing was marked.
     """
     try:
         return blobs.read(digest)
     except CorruptBlobError as error:
-        aside = blobs.quarantine(digest) if error.details.get("fault") == "damaged" else None
-        keys = database.write(lambda connection: mark_corrupt(connection, blobs, digest))
-        if not keys and _intact(blobs, digest):
-            # Another process wrote it anew meanwhile.
-            return blobs.read(digest)
-        raise CorruptBlobError(
-            error.message,
-            remedy=f"{'It was moved to ' + aside + '. ' if aside else ''}"
-            "Submit the spec again: what needs these weights is trained anew.",
-            **error.details,
-            quarantined=aside,
-            keys=keys,
-        ) from error
+        if error.details.get("fault") == "missing":
+            check_not_empty(blobs)
+        return _set_aside(database, blobs, digest, error)
+
+
+def check_not_empty(blobs: Blobs) -> None:
+    """Check that a store whose weights the catalog knows holds any.
+
+    Raises:
+        ConflictError: It holds none: one that is lost for good is for ``platform doctor --repair``.
+    """
+    if next(iter(blobs.digests()), None) is None:
+        raise ConflictError(
+            f"the catalog has results, but the blob store {blobs.name} is empty",
+            remedy="Point store.blobs (or ADAPTERLAB_BLOBS) to where their weights are kept; if they are lost "
+            "for good, `platform doctor --repair` marks them to be trained again.",
+        )
+
+
+def _set_aside(database: Database, blobs: Blobs, digest: str, error: CorruptBlobError) -> bytes:
+    """Set a blob aside and mark its records; return its bytes if another process wrote it anew meanwhile."""
+    aside = blobs.quarantine(digest) if error.details.get("fault") == "damaged" else None
+    keys = database.write(lambda connection: mark_corrupt(connection, blobs, digest))
+    if not keys and _intact(blobs, digest):
+        return blobs.read(digest)
+    raise CorruptBlobError(
+        error.message,
+        remedy=f"{'It was moved to ' + aside + '. ' if aside else ''}"
+        "Submit the spec again: what needs these weights is trained anew.",
+        **error.details,
+        quarantined=aside,
+        keys=keys,
+    ) from error
 
 
 def mark_corrupt(connection: Connection, blobs: Blobs, digest: str) -> list[str]:
@@ -118,7 +139,10 @@ def repair(database: Database, blobs: Blobs, report: BlobReport) -> list[str]:
     keys: list[str] = []
     for digest in [*report.missing, *report.damaged]:
         try:
-            read_or_set_aside(database, blobs, digest)
+            try:
+                blobs.read(digest)
+            except CorruptBlobError as error:
+                _set_aside(database, blobs, digest, error)
         except CorruptBlobError as error:
             keys.extend(error.details.get("keys", []))
     return sorted(keys)

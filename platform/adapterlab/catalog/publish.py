@@ -77,7 +77,7 @@ def put_adapter(connection: Connection, record: AdapterRecord, claim: Claim) -> 
 def put_joint(
     connection: Connection,
     record: JointRecord,
-    shares: Sequence[tuple[AdapterRecord, Claim]],
+    shares: Sequence[tuple[AdapterRecord, Claim | None]],
     claim: Claim,
 ) -> JointRecord:
     """Write a joint run with what each of its tasks has of it, and give all claims back.
@@ -114,7 +114,8 @@ def put_joint(
         },
     )
     for share, own in shares:
-        put_adapter(connection, replace(share, created_at=record.created_at), own)
+        if own is not None:  # else it is complete, of an earlier time the run was done
+            put_adapter(connection, replace(share, created_at=record.created_at), own)
         _put_lineage(connection, share.key, StepKind.SOURCE, [record.key], StepKind.JOINT)
     claims.finish(connection, claim, State.COMPLETE)
     return record

@@ -45,13 +45,9 @@ def complete_keys(connection: Connection, keys: Sequence[str]) -> set[str]:
 def _whole_joint_runs(keys: Sequence[str]) -> Select[Any]:
     """Return the query for joint runs that are stored with all of their tasks' adapters."""
     run, share, adapter = schema.JointRun, schema.Lineage, schema.Adapter
-    damaged = (
-        select(share.child)
-        .join(adapter.__table__, adapter.key == share.child)
-        .where(share.parent == run.key, adapter.state != schema.COMPLETE)
-        .exists()
-    )
-    return select(run.key).where(run.key.in_(keys), run.state == schema.COMPLETE, ~damaged)
+    kept = select(adapter.key).where(adapter.key == share.child, adapter.state == schema.COMPLETE).exists()
+    lost = select(share.child).where(share.parent == run.key, ~kept).exists()
+    return select(run.key).where(run.key.in_(keys), run.state == schema.COMPLETE, ~lost)
 
 
 def write_progress(connection: Connection, keys: Sequence[str], *, state: State, **values: Any) -> None:

@@ -250,7 +250,7 @@ class Catalog(ReadableCatalog):
         self,
         record: JointRecord,
         weights: bytes,
-        shares: Sequence[tuple[AdapterRecord, bytes, Claim]],
+        shares: Sequence[tuple[AdapterRecord, bytes, Claim | None]],
         claim: Claim,
     ) -> JointRecord:
         """Store a joint run and what each of its tasks has of it, all or nothing.
@@ -258,7 +258,8 @@ class Catalog(ReadableCatalog):
         Args:
             record: ``blob``, ``blob_bytes``, ``created_at`` and ``state`` are filled in.
             weights: Everything it trained, a safetensors file.
-            shares: Each task's adapter with its weights and claim, in the order of the record's.
+            shares: Each task's adapter with its weights and claim, in the order of the record's; without a claim one
+                that is complete, which stays as it is.
             claim: The run's; given back with the others.
 
         Raises:
@@ -443,6 +444,7 @@ class Catalog(ReadableCatalog):
         Raises:
             CorruptBlobError: They are damaged or missing. The file was moved to ``quarantine/`` and
                 the records marked ``corrupt``: their steps count as not done.
+            ConflictError: The store holds no weights at all; nothing was marked.
         """
         digest = blob if isinstance(blob, str) else blob.blob
         return integrity.read_or_set_aside(self.database, self.blobs, digest)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
@@ -20,8 +21,12 @@ from typing import Any
 
 import typer
 
+from adapterlab.cli.program import NAME as PROGRAM
+
 VARIABLE = "_PLATFORM_COMPLETE"
 """Set by the shell's side of it; its value is ``complete_<shell>``."""
+
+_SETTING_UP = ("--show-completion", "--install-completion")
 
 Item = tuple[str, str]
 """What may stand there, and what it is; the second may be empty."""
@@ -59,8 +64,53 @@ def answer() -> bool:
     asked.get_completions = lambda args, word: [
         item(value.removeprefix(trim), help=meaning or None) for value, meaning in complete(args, trim + word)
     ]
-    typer.echo(asked.complete())
+    typer.echo(_for_zsh(asked) if shell == "zsh" else asked.complete())
     return True
+
+
+def set_up(words: Sequence[str]) -> int | None:
+    """Show or install the script of the shell that is named behind the option; ``None`` where none is.
+
+    Typer's own two options take no name: they ask which shell called. In a pipe or a provisioning script that is
+    another one than the user's.
+
+    Args:
+        words: The words after the program's name.
+
+    Returns:
+        The exit code.
+    """
+    if len(words) != 2 or words[0] not in _SETTING_UP or words[1].startswith("-"):
+        return None
+    typers: Any = import_module("typer.completion")
+    option, shell = words
+    named = [str(one) for one in typers.Shells]
+    if shell not in named:
+        typer.echo(f"{option}: no shell is called {shell!r}; use one of: {', '.join(named)}", err=True)
+        return 2
+    if option == "--show-completion":
+        typer.echo(typers.get_completion_script(prog_name=PROGRAM, complete_var=VARIABLE, shell=shell))
+        return 0
+    _, path = typers.install(shell=shell, prog_name=PROGRAM, complete_var=VARIABLE)
+    typer.echo(f"{shell} completion installed in {path}; a new shell has it")
+    return 0
+
+
+def _for_zsh(asked: Any) -> str:
+    """Return what zsh evaluates: Typer's own form would put a space behind ``search.trials=``."""
+    items = asked.get_completions(*asked.get_completion_args())
+    if not items:
+        return "_files"
+    open_ended, closed = ([], [])  # type: tuple[list[str], list[str]]
+    for item in items:
+        value = str(item.value).replace("\\", "\\\\").replace(":", "\\:")
+        meaning = " ".join((item.help or "").split())
+        told = f"{value}:{meaning}" if meaning else value
+        (open_ended if value.endswith("=") else closed).append(shlex.quote(told))
+    return (
+        f"local -a open_ended=({' '.join(open_ended)}) closed=({' '.join(closed)}); "
+        "_describe -V word open_ended -S '' -- closed"
+    )
 
 
 def complete(before: Sequence[str], word: str) -> list[Item]:

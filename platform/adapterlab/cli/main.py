@@ -25,7 +25,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from adapterlab.cli.commands import COMMANDS, LazyGroup
-from adapterlab.cli.completion import VARIABLE, answer
+from adapterlab.cli.completion import VARIABLE, answer, set_up
 from adapterlab.cli.output import PrintableFormatter, SafeStreams, emit_json, note
 from adapterlab.cli.program import NAME as PROGRAM
 from adapterlab.cli.program import as_called
@@ -35,6 +35,7 @@ from adapterlab.errors import (
     DataError,
     NotFoundError,
     UnavailableError,
+    UsageError,
     exit_code_of,
 )
 from adapterlab.given_files import shortened
@@ -110,6 +111,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.set_threshold(_COLLECT_AFTER)
     atexit.register(gc.freeze)  # the process ends: what it imported need not be searched for cycles, 0.1 s
     words = list(sys.argv[1:] if arguments is None else arguments)
+    done = set_up(words)
+    if done is not None:
+        return done
     flags, words = _flags(words)
     with SafeStreams() as streams:
         _prepare_logging(flags)
@@ -205,6 +209,12 @@ def _explained(error: Exception) -> AdapterlabError | None:
         named = [
             os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)
         ]
+        if not named and not _stands_somewhere():
+            explained = NotFoundError(
+                "the folder this was called in is not there any more", remedy="cd to one that is."
+            )
+            explained.__cause__ = error
+            return explained
         explained = UnavailableError(
             f"{' and '.join(map(shortened, named)) or 'the system'}: {error.strerror}",
             remedy="Check the path, its permissions, and the room on its disk.",
@@ -212,6 +222,14 @@ def _explained(error: Exception) -> AdapterlabError | None:
     if explained is not None:
         explained.__cause__ = error
     return explained
+
+
+def _stands_somewhere() -> bool:
+    try:
+        Path.cwd()
+    except OSError:
+        return False
+    return True
 
 
 def _missing_package(error: ModuleNotFoundError) -> AdapterlabError | None:
@@ -271,7 +289,7 @@ def _keep(trace: str) -> str | None:
     name = f"crash-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}.log"
     command = hide_passwords(" ".join(sys.argv))
     folders = [Path(gettempdir())]
-    with suppress(NotFoundError):  # a home that cannot be
+    with suppress(NotFoundError, UsageError):  # a home that cannot be
         folders.insert(0, home_folder() / "logs")
     for folder in folders:
         try:

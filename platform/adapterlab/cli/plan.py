@@ -163,7 +163,7 @@ def _matrix(planned: PlannedSweep) -> None:
         Head("parameters", right=True, group=1),
         Head("% backbone", right=True, group=1),
         Head("all tasks", right=True, group=1),
-        Head("% backbone", right=True, group=1),
+        Head("with sources", right=True, group=1),
     ]
     rows = []
     for row in found:
@@ -178,7 +178,7 @@ def _matrix(planned: PlannedSweep) -> None:
                 (None,) * 4
                 if cost is None
                 else (
-                    _count(cost.one), _percent(cost.one_percent), _count(cost.every), _percent(cost.every_percent)
+                    _count(cost.one), _percent(cost.one_percent), _count(cost.every), _count(cost.with_sources)
                 )
             ),
         ]  # fmt: skip

@@ -72,7 +72,10 @@ def _root() -> Iterator[str]:
     yield "## Options of every command\n"
     yield "`--verbose` and `--quiet` may stand anywhere on the line.\n"
     yield _table(_rows(typer.main.get_command(app)))
-    yield "`--install-completion` and `--show-completion` set up completion in the shell you call them from.\n"
+    yield (
+        "`--install-completion` and `--show-completion` set up completion in the shell you call them from, or in the "
+        "one that is named behind them: `--install-completion zsh`.\n"
+    )
 
 
 def _sections() -> Iterator[str]:

@@ -12,17 +12,20 @@ from adapterlab.api import open_catalog, report
 from adapterlab.cli.layout import Cell, Head, Piece, Sheet
 from adapterlab.cli.options import JsonOption
 from adapterlab.cli.output import emit, emit_file, emit_json, matrix, note
-from adapterlab.errors import UsageError
+from adapterlab.errors import NotFoundError, UsageError
 from adapterlab.given_files import given_path
 from adapterlab.home import stores
 from adapterlab.reporting import render
 from adapterlab.reporting.evidence import gather, majorities
+from adapterlab.reporting.figures import report_figures
 from adapterlab.reporting.folder import document, whole_page, write_page, write_report
 from adapterlab.reporting.intervals import Read, Resampled, resample
 from adapterlab.reporting.predictions import reader, write_predictions
+from adapterlab.reporting.settings import report_settings
 from adapterlab.reporting.significance import Significance, compare
 from adapterlab.reporting.summary import Summary
-from adapterlab.reporting.tables import Entry, Grid, grids
+from adapterlab.reporting.tables import Entry, Grid, grids, task_rows
+from adapterlab.spec.model import ReportSpec
 
 
 def command(
@@ -42,7 +45,18 @@ def command(
         str, typer.Option("--format", metavar="FORMAT", help=f"One of {', '.join(render.FORMATS)}.")
     ] = "text",
     as_markdown: Annotated[bool, typer.Option("--markdown", help="The same as --format markdown.")] = False,
-    digits: Annotated[int, typer.Option(min=0, max=4, help="Decimals of scores in per cent.")] = 1,
+    equal_within: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=100.0,
+            metavar="POINTS",
+            help="With --against: how probable it is that rows differ by no more than so many points.",
+        ),
+    ] = None,
+    digits: Annotated[
+        int | None, typer.Option(min=0, max=4, help="Decimals of scores in per cent; 1.", show_default=False)
+    ] = None,
     to: Annotated[
         str | None,
         typer.Option(
@@ -70,6 +84,10 @@ def command(
             metavar="DIR", help="Write what each run answered on the test rows into a folder, one .npz each."
         ),
     ] = None,
+    tasks: Annotated[
+        bool,
+        typer.Option("--tasks", help="Add the table of tasks: type, labels, metric, rows of each split."),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Show the results of a sweep, or of several together.
@@ -82,7 +100,11 @@ def command(
     if form not in render.FORMATS:
         raise UsageError(f"no format {form!r}", remedy=f"Known: {', '.join(render.FORMATS)}.")
     summary = report(*sweeps)
-    significance = None if against is None else compare(summary, against)
+    settings = report_settings(summary)
+    significance = _significance(summary, settings, against, equal_within)
+    against = None if significance is None else significance.against
+    bootstrap = settings.bootstrap if bootstrap is None else bootstrap
+    digits = settings.digits if digits is None else digits
     resampled: Resampled | None = None
     shown = bool(to or html or form == "html")
     reads = shown or bootstrap is not None or predictions is not None
@@ -99,6 +121,13 @@ def command(
                 f"wrote test predictions of {len(names) - 1} runs into {predictions}, and their list: {names[-1]}"
             )
     tables = grids(summary, significance, resampled=resampled, digits=digits, majority=majority)
+    of_tasks = task_rows(summary.background) if tasks else None
+    printed = tables if of_tasks is None else [*tables, of_tasks]
+    figures = (
+        report_figures(summary, against=against, stores=stores() if to is not None else None)
+        if shown
+        else None
+    )
     if to is not None:
         files = write_report(
             given_path(to, "--to"),
@@ -107,20 +136,45 @@ def command(
             significance,
             evidence,
             resampled=resampled,
-            stores=stores(),
+            figures=figures,
         )
         note(f"wrote {len(files)} files into {to}: {', '.join(files)}")
     if html is not None:
-        write_page(given_path(html, "--html"), summary, tables, evidence)
+        write_page(given_path(html, "--html"), summary, tables, evidence, figures=figures)
         note(f"wrote {html}")
     if json:
-        emit_json(document(summary, significance, evidence, resampled))
+        emit_json(
+            document(summary, significance, evidence, resampled, figures=figures if to is not None else None)
+        )
     elif form == "text":
-        _show(tables)
+        _show(printed)
     elif form == "html":
-        emit_file(whole_page(summary, tables, evidence=evidence).rstrip("\n"))
+        emit_file(whole_page(summary, tables, evidence=evidence, figures=figures).rstrip("\n"))
     else:
-        emit_file(_formatted(form, summary, tables, significance, resampled).rstrip("\n"))
+        emit_file(_formatted(form, summary, printed, significance, resampled).rstrip("\n"))
+
+
+def _significance(
+    summary: Summary, settings: ReportSpec, against: str | None, equal_within: float | None
+) -> Significance | None:
+    """Compare rows as the command line says, else as the spec does."""
+    named = against or settings.against
+    if named is None:
+        if equal_within is not None:
+            raise UsageError(
+                "--equal-within is a distance to a row, and none is named", remedy="Name it: --against ROW."
+            )
+        return None
+    points = settings.equal_within if equal_within is None else equal_within
+    try:
+        return compare(summary, named, equal_within=None if points is None else points / 100)
+    except NotFoundError as error:
+        if against is not None:
+            raise
+        raise NotFoundError(
+            f"report.against in the spec of {summary.sweep}: {error.message}",
+            remedy=f"{error.remedy or ''} --against ROW names another one.".strip(),
+        ) from error
 
 
 def show(summary: Summary) -> None:

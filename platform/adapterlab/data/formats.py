@@ -17,7 +17,9 @@ import json
 import math
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -205,12 +207,16 @@ def _header(path: Path, cells: list[str], separator: str) -> tuple[str, ...]:
             f"expected {separator!r}",
             remedy="Save it with commas as .csv, or with tabs as .tsv.",
         )
-    twice = min((name for name, count in Counter(cells).items() if count > 1), default=None)
+    _check_columns(f"{path}:1", cells)
+    return tuple(cells)
+
+
+def _check_columns(where: Path | str, columns: Sequence[str]) -> None:
+    twice = min((name for name, count in Counter(columns).items() if count > 1), default=None)
     if twice is not None:
         raise DataError(
-            f"{path}:1: the column {twice!r} stands there twice", remedy="Give every column its own name."
+            f"{where}: the column {twice!r} stands there twice", remedy="Give every column its own name."
         )
-    return tuple(cells)
 
 
 def _cells(path: Path, separator: str, *, quoted: bool) -> Iterator[tuple[int, list[str] | Fault]]:
@@ -226,7 +232,10 @@ def _cells(path: Path, separator: str, *, quoted: bool) -> Iterator[tuple[int, l
         except StopIteration:
             return
         except csv.Error as error:
-            yield first, Fault(f"broken {'CSV' if separator == ',' else 'TSV'}: {error}; is the file whole?")
+            told = f"{error}; is the file whole?"
+            if "new-line character" in str(error):  # Python asks whoever wrote the program
+                told = "a carriage return alone ends no line; save it with line feeds"
+            yield first, Fault(f"broken {'CSV' if separator == ',' else 'TSV'}: {told}")
             return  # where the next row begins is anyone's guess
         broken = [faults.pop(number) for number in range(first, reader.line_num + 1) if number in faults]
         if broken:
@@ -296,13 +305,14 @@ def _parquet(path: Path) -> Iterator[tuple[int, Record]]:
     number = 0
     try:
         with pq.ParquetFile(path) as file:
+            _check_columns(path, [field.name for field in file.schema_arrow])
             groups = (file.metadata.row_group(index) for index in range(file.metadata.num_row_groups))
             unpacked = sum(group.total_byte_size for group in groups)
             _check_unpacked(path, unpacked, path.stat().st_size)
             for batch in file.iter_batches(batch_size=BATCH_ROWS):
                 for record in batch.to_pylist():
                     number += 1
-                    yield number, _finite(record)
+                    yield number, _plain(record)
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, DataError):
             raise
@@ -312,10 +322,13 @@ def _parquet(path: Path) -> Iterator[tuple[int, Record]]:
         ) from None
 
 
-def _finite(record: dict[str, Any]) -> Record:
+def _plain(record: dict[str, Any]) -> Record:
+    """Return a record as JSON could hold it: nothing for NaN; decimals and times as text, as CSV has them."""
     for name, value in record.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            return record | {name: None} if math.isnan(value) else record
+        if isinstance(value, float) and math.isnan(value):
+            record[name] = None
+        elif isinstance(value, Decimal | date | time | timedelta):
+            record[name] = str(value)
     return record
 
 

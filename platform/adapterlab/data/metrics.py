@@ -38,6 +38,10 @@ class Metric:
     """What it is defined for."""
     is_grouped: bool = False
     """Whether it needs groups, outputs or extras beside predictions and labels."""
+    of_groups: Callable[[GroupedPredictions], list[float]] | None = None
+    """Of a grouped one: its value of each group, in the order of their first rows; the metric is their mean."""
+    reads_extras: bool = False
+    """Whether it needs extras."""
 
 
 def _accuracy(predictions: Any, labels: Any) -> float:
@@ -126,24 +130,40 @@ def group_accuracy(grouped: GroupedPredictions, _: None = None) -> float:
 
     Source: Khashabi et al. 2018, Looking Beyond the Surface (MultiRC), metric EM0.
     """
-    right = [
-        all(grouped.predictions[row] == grouped.labels[row] for row in rows) for rows in grouped.members()
-    ]
-    return sum(right) / len(right)
+    return _mean(_right_groups(grouped))
 
 
 def entity_f1(grouped: GroupedPredictions, _: None = None) -> float:
     """Return the mean over groups of the chosen entity's token F1 with its best gold answer."""
-    return _over_groups(grouped, token_f1)
+    return _mean(_entity_f1(grouped))
 
 
 def entity_em(grouped: GroupedPredictions, _: None = None) -> float:
     """Return the share of groups whose chosen entity is a gold answer, once both are normalised."""
+    return _mean(_entity_em(grouped))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _right_groups(grouped: GroupedPredictions) -> list[float]:
+    return [
+        float(all(grouped.predictions[row] == grouped.labels[row] for row in rows))
+        for rows in grouped.members()
+    ]
+
+
+def _entity_f1(grouped: GroupedPredictions) -> list[float]:
+    return _over_groups(grouped, token_f1)
+
+
+def _entity_em(grouped: GroupedPredictions) -> list[float]:
     return _over_groups(grouped, lambda one, gold: float(normalise(one) == normalise(gold)))
 
 
-def _over_groups(grouped: GroupedPredictions, alike: Callable[[str, str], float]) -> float:
-    """Average the best likeness of each group's chosen entity to any of its answers.
+def _over_groups(grouped: GroupedPredictions, alike: Callable[[str, str], float]) -> list[float]:
+    """Return the best likeness of each group's chosen entity to any of its answers.
 
     A group without answers counts 0, as no entity can be right.
 
@@ -166,7 +186,7 @@ def _over_groups(grouped: GroupedPredictions, alike: Callable[[str, str], float]
             key=lambda candidate: candidate[:2],
         )[1:]
         values.append(max((alike(entity, gold) for gold in answers), default=0.0))
-    return sum(values) / len(values)
+    return values
 
 
 def normalise(text: str) -> str:
@@ -184,8 +204,17 @@ def token_f1(answer: str, gold: str) -> float:
     return 2 * common / (len(words) + len(wanted)) if common else 0.0
 
 
-def _metric(function: Callable[..., float], *kinds: ProblemType, is_grouped: bool = False) -> Metric:
-    return Metric(function, frozenset(kinds), is_grouped)
+def _metric(function: Callable[..., float], *kinds: ProblemType) -> Metric:
+    return Metric(function, frozenset(kinds))
+
+
+def _grouped(
+    function: Callable[..., float],
+    of_groups: Callable[[GroupedPredictions], list[float]],
+    *,
+    reads_extras: bool = False,
+) -> Metric:
+    return Metric(function, frozenset({_CLASSES}), True, of_groups, reads_extras)
 
 
 METRICS: Mapping[str, Metric] = {
@@ -199,9 +228,9 @@ METRICS: Mapping[str, Metric] = {
     "matthews": _metric(_matthews, _CLASSES),
     "pearson": _metric(_pearson, ProblemType.REGRESSION),
     "spearman": _metric(_spearman, ProblemType.REGRESSION),
-    "group_accuracy": _metric(group_accuracy, _CLASSES, is_grouped=True),
-    "entity_f1": _metric(entity_f1, _CLASSES, is_grouped=True),
-    "entity_em": _metric(entity_em, _CLASSES, is_grouped=True),
+    "group_accuracy": _grouped(group_accuracy, _right_groups),
+    "entity_f1": _grouped(entity_f1, _entity_f1, reads_extras=True),
+    "entity_em": _grouped(entity_em, _entity_em, reads_extras=True),
 }
 """Every metric by name: ``accuracy``; ``f1`` of class 1; ``f1_macro``, ``precision_macro`` and
 ``recall_macro``, means over the classes that occur or over all labels; ``f1_micro``, over all

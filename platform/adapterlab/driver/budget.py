@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from adapterlab.errors import BudgetSpentError
 
-_HOUR_S = 3600.0
+HOUR_S = 3600.0
 _KEPT_EVERY_S = 10.0
 """How often what was taken is written down: at most so much is forgotten where a driver is killed."""
 
@@ -40,7 +40,7 @@ class DeviceTime:
     @classmethod
     def of_hours(cls, keep: Callable[[float], None], hours: float | None, before_s: float) -> DeviceTime:
         """Return the count of a sweep that may take so many device-hours, or any for ``None``."""
-        return cls(keep, None if hours is None else hours * _HOUR_S, before_s)
+        return cls(keep, None if hours is None else hours * HOUR_S, before_s)
 
     def work(self, devices: float) -> None:
         """Say how many devices are at work from now on, >= 0."""
@@ -82,9 +82,9 @@ class DeviceTime:
             BudgetSpentError: It has had all it may take.
         """
         if self.spent and self.limit_s is not None:
-            taken = (self.before_s + self._taken_s) / _HOUR_S
+            taken = (self.before_s + self._taken_s) / HOUR_S
             raise BudgetSpentError(
-                f"{name}: its budget is spent: {taken:.3g} device-hours of {self.limit_s / _HOUR_S:.3g}",
+                f"{name}: its budget is spent: {taken:.3g} device-hours of {self.limit_s / HOUR_S:.3g}",
                 remedy="What is done is kept. Raise cluster.max_hours and submit it again to go on.",
                 device_hours=taken,
                 sweep_key=sweep_key,

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import TypeAlias
 
+from adapterlab.catalog.integrity import check_not_empty
 from adapterlab.catalog.records import AdapterRecord, JointRecord, StudyRecord, TransferRecord
 from adapterlab.catalog.store import Catalog
-from adapterlab.errors import AdapterlabError, ConflictError, CorruptBlobError
+from adapterlab.errors import AdapterlabError, CorruptBlobError
 from adapterlab.planning.compile import Plan
 from adapterlab.planning.steps import (
     FinalJob,
@@ -43,13 +44,12 @@ def stored_result(catalog: Catalog, step: Step[Job]) -> Result | None:
     return catalog.find_study(key) if step.kind is StepKind.STUDY else catalog.find_transfer(key)
 
 
-def set_damaged_aside(catalog: Catalog, steps: Iterable[Step[Job]], *, blobs: str) -> tuple[StepId, ...]:
+def set_damaged_aside(catalog: Catalog, steps: Iterable[Step[Job]]) -> tuple[StepId, ...]:
     """Check the stored weights of steps; damaged ones count as missing from now on.
 
     Args:
         catalog: Where the records are.
         steps: The steps to look at; those without a stored result are passed over.
-        blobs: Where weights are kept, for the message.
 
     Returns:
         The steps that must be done again.
@@ -63,12 +63,8 @@ def set_damaged_aside(catalog: Catalog, steps: Iterable[Step[Job]], *, blobs: st
         for one, result in results.items()
         if isinstance(result, AdapterRecord | JointRecord | TransferRecord)
     }
-    if stored and next(iter(catalog.blobs.digests()), None) is None:
-        raise ConflictError(
-            f"the catalog has {len(stored)} results of this plan, but the blob store {blobs} is empty",
-            remedy="Point store.blobs (or ADAPTERLAB_BLOBS) to where their weights are kept; if they are lost "
-            "for good, `platform doctor --repair` marks them to be trained again.",
-        )
+    if stored:
+        check_not_empty(catalog.blobs)
     return tuple(one for one, record in stored.items() if _is_damaged(catalog, record))
 
 

@@ -7,7 +7,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from adapterlab.catalog.records import Claim
 from adapterlab.planning.compile import Plan
 from adapterlab.planning.steps import FinalJob, JointJob, SourceJob, Step, StepId, StudyJob
-from adapterlab.worker.orders import Assignment, Context, JointOrder, SourcesOrder, StudyOrder, TrialsOrder
+from adapterlab.worker.orders import (
+    Assignment,
+    Context,
+    JointOrder,
+    Share,
+    SourcesOrder,
+    StudyOrder,
+    TrialsOrder,
+)
 
 FindClaim = Callable[[str], Claim | None]
 """Gives the claim on a step, if it is ours."""
@@ -35,20 +43,26 @@ def source_orders(
 
 
 def joint_orders(
-    plan: Plan, runs: Sequence[Step[JointJob]], held: FindClaim, context: Context
+    plan: Plan,
+    runs: Sequence[Step[JointJob]],
+    missing: Collection[str],
+    held: FindClaim,
+    context: Context,
 ) -> list[JointOrder]:
-    """Return one order per joint run whose claim and those of its shares are ours, the longest first.
+    """Return one order per joint run whose claim and those of its missing shares are ours, the longest first.
 
     Those that train the backbone's own weights come last, as among sources.
     """
     orders = []
     for step in sorted(runs, key=lambda one: (one.job.exclusive, -(one.train_rows or 0))):
-        shares = [(share.job, held(str(share.key))) for share in plan.shares_of(step.id)]
-        ours = tuple(Assignment(job, claim) for job, claim in shares if claim is not None)
+        shares = tuple(
+            Share(one.job, str(one.key), held(str(one.key)) if one.key in missing else None)
+            for one in plan.shares_of(step.id)
+        )
         claim = held(str(step.key))
-        if claim is not None and len(ours) == len(shares):
+        if claim is not None and all(one.claim or one.key not in missing for one in shares):
             name = f"joint-{claim.key[:12]}"
-            orders.append(JointOrder(context, name, Assignment(step.job, claim), ours))
+            orders.append(JointOrder(context, name, Assignment(step.job, claim), shares))
     return orders
 
 

@@ -27,7 +27,7 @@ from adapterlab.cluster.ray_process import RayLostError
 from adapterlab.cluster.stop_signals import StopSignals
 from adapterlab.data.task_library import TaskLibrary
 from adapterlab.driver import schedule
-from adapterlab.driver.budget import DeviceTime
+from adapterlab.driver.budget import HOUR_S, DeviceTime
 from adapterlab.driver.claims import HeldClaims
 from adapterlab.driver.launchers import Launcher, open_launcher
 from adapterlab.driver.leftovers import found_at_once
@@ -363,7 +363,7 @@ class _Driver:
             return schedule.trial_orders(searched, holding.get, context, workers=sharing)
         return [
             *schedule.source_orders(sources, holding.get, context, groups=launcher.groups),
-            *schedule.joint_orders(self.plan, joints, holding.get, context),
+            *schedule.joint_orders(self.plan, joints, missing, holding.get, context),
             *schedule.study_orders(self.plan, studies, missing, holding.get, context),
         ]
 
@@ -447,7 +447,7 @@ class _Driver:
             holding.release([str(_study_job(order).search_key)])
 
     def _set_damaged_aside(self, steps: Iterable[Step[Job]]) -> tuple[StepId, ...]:
-        return set_damaged_aside(self.catalog, steps, blobs=self.stores.blobs)
+        return set_damaged_aside(self.catalog, steps)
 
     def _open_steps(self) -> set[str]:
         return self._missing() - self.failed.keys()
@@ -490,7 +490,11 @@ class _Driver:
             return False
 
     def _must_stop(self) -> bool:
-        return self._cancel_requested() or (self.device_time is not None and self.device_time.spent)
+        if self.device_time is not None and self.device_time.spent:
+            with suppress(UnavailableError):  # workers look there for why they are to stop
+                self.device_time.write()
+            return True
+        return self._cancel_requested()
 
     def _check_budget(self) -> None:
         """Check that something may still be done; what is complete by then is no reason to stop."""
@@ -534,6 +538,7 @@ class _Driver:
             threads=max(1, int(cluster.cpus_per_worker)),
             gpu=False,  # the launcher knows, once it is open
             patience_s=cluster.lease_s,
+            max_device_s=None if cluster.max_hours is None else cluster.max_hours * HOUR_S,
         )
 
     def _outcome(self, key: str, repaired: tuple[StepId, ...]) -> Outcome:

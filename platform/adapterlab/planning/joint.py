@@ -95,7 +95,7 @@ def joint_recipe(spec: Spec, run: JointRunSpec) -> JointRecipe:
         settings=method.settings.model_validate(run.settings),
         training=JointRegime(**training).at(run.lr or method.training.get("lr", _LR)),
         tasks=tasks,
-        seeds=run.seeds or spec.final.seeds,
+        seeds=run.seeds or spec.joint.seeds or spec.final.seeds,
     )
 
 

@@ -5,12 +5,13 @@ Pure: from the plan's steps alone. Heads and the frozen backbone are not counted
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from adapterlab.planning.baselines import POOL
 from adapterlab.planning.compile import Plan
+from adapterlab.planning.steps import StepId
 
 POOL_ROW = "source adapters"
 """Row of the pool: one adapter, and all that are needed."""
@@ -29,6 +30,8 @@ class MethodCost:
     """The sum over its tasks; ``None`` if one is not known."""
     whole: int | None
     """Parameters of the backbone; ``None`` if not known."""
+    with_sources: int | None = None
+    """The sum over its tasks and, each once, the adapters that it combines; ``None`` if one is not known."""
 
     @property
     def one_percent(self) -> float | None:
@@ -49,6 +52,7 @@ class MethodCost:
             "one_target_percent": self.one_percent,
             "all_targets": self.every,
             "all_targets_percent": self.every_percent,
+            "with_sources": self.with_sources,
         }
 
 
@@ -65,14 +69,24 @@ def method_costs(plan: Plan, backbone_parameters: int | None = None) -> tuple[Me
         name = POOL_ROW if source.job.label == POOL else source.job.label
         rows.setdefault(name, {}).setdefault(source.job.task, source.trainable_parameters)
     joint = {step.job.label: step for step in plan.joints}
+    combined: dict[str, dict[StepId, int | None]] = {}
+    trained = {one.id: one.trainable_parameters for one in plan.sources}
+    trained |= {one.id: one.trainable_parameters for one in plan.joints}
+    made_by = {one.id: one.id for one in plan.sources} | {one.id: one.job.joint for one in plan.shares}
     for study in plan.studies:
         rows.setdefault(study.job.label, {}).setdefault(study.job.task, study.trainable_parameters)
+        own = [made_by[need] for need in study.needs if need in made_by]
+        sources = combined.setdefault(study.job.label, {})
+        sources |= {one: trained[one] for one in own}  # a joint run, which makes several, once
+        if len(own) < len(study.job.pool):  # adapters that exist already
+            sources[study.id] = None
     pooled = [name for name in rows if name == POOL_ROW or name in {one.job.label for one in plan.sources}]
-    found = {name: _cost(name, by_task, whole) for name, by_task in rows.items()}
+    found = {name: _cost(name, by_task, whole, combined.get(name, {})) for name, by_task in rows.items()}
     # All tasks of a joint run train its parameters together.
     shared = [
-        MethodCost(label, len(step.job.tasks), step.trainable_parameters, step.trainable_parameters, whole)
+        MethodCost(label, len(step.job.tasks), count, count, whole, count)
         for label, step in joint.items()
+        for count in (step.trainable_parameters,)
     ]
     return (
         *(found[name] for name in pooled),
@@ -81,10 +95,19 @@ def method_costs(plan: Plan, backbone_parameters: int | None = None) -> tuple[Me
     )
 
 
-def _cost(name: str, by_task: Mapping[str, int | None], whole: int | None) -> MethodCost:
+def _cost(
+    name: str, by_task: Mapping[str, int | None], whole: int | None, sources: Mapping[StepId, int | None]
+) -> MethodCost:
     known = [count for count in by_task.values() if count is not None]
-    every = sum(known) if len(known) == len(by_task) else None
-    return MethodCost(name, len(by_task), max(known, default=None), every, whole)
+    every = _sum(by_task.values())
+    of_sources = _sum(sources.values())
+    together = None if every is None or of_sources is None else every + of_sources
+    return MethodCost(name, len(by_task), max(known, default=None), every, whole, together)
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    found = list(counts)
+    return None if None in found else sum(count for count in found if count is not None)
 
 
 def _of_shape(plan: Plan) -> int | None:

@@ -8,7 +8,7 @@ of studies alone, see ``spec.studies``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from adapterlab.records import TaskFacts
 from adapterlab.spec.complaints import Complaint
@@ -44,6 +44,8 @@ class RowDimensions:
     """Sources a combiner is to have; ``None``: all there are, or a baseline, which has none."""
     source_seed: int | None = None
     """Of a combiner's pool; ``None``: of several seeds, or of a joint run."""
+    method: str = field(default="", compare=False)
+    """The row's name without its number of rows."""
 
 
 def variants_of(spec: Spec) -> tuple[Variant, ...]:
@@ -76,12 +78,16 @@ def dimensions_of_rows(spec: Spec) -> dict[str, RowDimensions]:
     found: dict[str, RowDimensions] = {}
     seeds = spec.source.seeds
     for variant in variants_of(spec):
-        found |= {one.label: RowDimensions(variant.few_rows) for one in variant.spec.baseline}
+        found |= {
+            one.label: RowDimensions(variant.few_rows, method=one.label.removesuffix(variant.mark))
+            for one in variant.spec.baseline
+        }
         found |= {
             variant.named(one).label: RowDimensions(
                 variant.few_rows,
                 one.sources,
                 seeds[0] if len(seeds) == 1 and one.joint is None else None,
+                one.label,
             )
             for one in study_plans(variant.spec)
         }

@@ -241,6 +241,19 @@ class Combiner(Checked, ABC):
         """
         return [("", settings)]
 
+    def coordinates(self, settings: BaseModel) -> Mapping[str, float]:
+        """Return where one of :meth:`points` lies on the axes of its grid, so that a report can draw the grid.
+
+        Args:
+            settings: A point's.
+
+        Returns:
+            A number for each axis by its name: a task, or ``"target"`` for the target's own adapter; empty
+            unless a combiner says otherwise: it is no point of a grid.
+        """
+        del settings
+        return {}
+
     def models(self, settings: BaseModel) -> Mapping[str, str]:
         """Return the models it reads besides the backbone, by the setting that names them.
 

@@ -156,6 +156,9 @@ class _Found:
             )
             for step in sweep.steps
         ]
+        self._parameters = {
+            key: one.n_parameters for key, one in records.items() if isinstance(one, AdapterRecord)
+        }
         self.targets: tuple[str, ...] = named or tuple(
             dict.fromkeys(study.id.task for study in self.of_kind(StepKind.STUDY))
         )
@@ -168,6 +171,10 @@ class _Found:
         if row in self.dimensions:
             return self.dimensions[row].few_shot
         return next((rows for rows, name in self.own_adapters.items() if name == row), None)
+
+    def sources(self, study: StudyRecord) -> dict[str, int | None]:
+        """Return the trained parameters of the adapters that a study combines, by key; ``None`` where not known."""
+        return {one.key: self._parameters.get(one.key) for one in study.pool}
 
     def of_kind(self, kind: StepKind) -> list[_Step]:
         """Return steps in the order of the plan."""
@@ -266,7 +273,16 @@ def _combined(found: _Found, studies: Sequence[_Step]) -> Cell:
         source_seeds=tuple(seed for _, seed in runs if seed is not None),
         few_shot=sized.few_shot,
         pool_size=len(known[0].pool) if known else sized.pool_size,
+        method=sized.method or label,
+        coordinates=_coordinates(known[0]) if known else {},
+        sources={key: count for study in known for key, count in found.sources(study).items()},
     )
+
+
+def _series(found: _Found, row: str) -> str:
+    """Return a baseline's row without the number of rows it trains on."""
+    own = OWN_ADAPTER if row in found.own_adapters.values() else row
+    return found.dimensions.get(row, RowDimensions()).method or own
 
 
 def _pool_seed(found: _Found, study: _Step) -> int | None:
@@ -299,6 +315,14 @@ def _settings(studies: Sequence[StudyRecord]) -> dict[str, Any]:
 def _sum(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) if known else None
+
+
+def _coordinates(study: StudyRecord) -> Mapping[str, float]:
+    try:
+        plugin = combiner(study.combiner)
+        return plugin.coordinates(plugin.settings.model_validate(study.settings))
+    except (AdapterlabError, ValueError):
+        return {}  # a plug-in that is gone, or settings of another version
 
 
 def _clock(spans: Sequence[tuple[float, float]]) -> float | None:
@@ -342,6 +366,7 @@ def _baseline(found: _Found, name: str, task: str, steps: Sequence[_Step]) -> Ce
         cell,
         is_own_adapter=any(step.id.label is None for step in steps),
         run_ids=found.run_ids(adapters),
+        method=_series(found, name),
         few_shot=found.few_rows(name),
     )
 

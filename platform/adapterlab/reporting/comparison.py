@@ -25,6 +25,8 @@ from adapterlab.planning.steps import ShareJob, SourceJob, Step, StudyJob
 from adapterlab.records import State
 from adapterlab.reporting.collect import summarise
 from adapterlab.reporting.folder import write_report
+from adapterlab.reporting.settings import report_settings
+from adapterlab.reporting.significance import compare
 from adapterlab.reporting.stability import correlations
 from adapterlab.reporting.summary import Average, Cell, Summary
 from adapterlab.reporting.tables import grids, short
@@ -262,7 +264,14 @@ def _sum(counts: Iterable[int | None]) -> int | None:
 def _keep_report(run: RunRecorder, summary: Summary) -> None:
     """Store the report and its pictures beside the sweep's run."""
     with scratch_folder(UPLOADS, Path(tempfile.gettempdir())) as folder:
-        for name in write_report(folder, summary, grids(summary)):
+        settings = report_settings(summary)
+        significance = None
+        if settings.against in summary.combiners:
+            points = settings.equal_within
+            bound = None if points is None else points / 100
+            significance = compare(summary, str(settings.against), equal_within=bound)
+        tables = grids(summary, significance, digits=settings.digits)
+        for name in write_report(folder, summary, tables, significance):
             run.file(f"{_REPORT}/{name}", (folder / name).read_bytes())
 
 

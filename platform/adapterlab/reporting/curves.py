@@ -8,11 +8,10 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from adapterlab.reporting.evidence import Curve
+from adapterlab.tracking.drawing import COLOURS
 
 _WIDTH, _HEIGHT = 640, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 34
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8a6d3b")
-"""Told apart by the colour-blind: Okabe and Ito, https://jfly.uni-koeln.de/color/."""
 _DASHES = ("", "6 3", "2 3", "8 3 2 3")
 """After eight methods the colours come again with other dashes."""
 
@@ -82,9 +81,9 @@ def _legend(lines: Iterable[str], methods: Sequence[str]) -> str:
 
 
 def _stroke(place: int) -> str:
-    dash = _DASHES[place // len(_COLOURS) % len(_DASHES)]
+    dash = _DASHES[place // len(COLOURS) % len(_DASHES)]
     dashed = f' stroke-dasharray="{dash}"' if dash else ""
-    return f'stroke="{_COLOURS[place % len(_COLOURS)]}" stroke-width="2"{dashed}'
+    return f'stroke="{COLOURS[place % len(COLOURS)]}" stroke-width="2"{dashed}'
 
 
 def _mean(curves: Iterable[Curve]) -> list[tuple[int, float]]:

@@ -1,51 +1,44 @@
-"""Pictures of a whole sweep: coefficients over seeds, source by source."""
+"""Every figure of a report: scores, coefficients, searches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
 
 from adapterlab.errors import AdapterlabError
-from adapterlab.reporting.summary import LayerInfluence, Summary, short_names
+from adapterlab.home import Stores
+from adapterlab.reporting.coefficient_figures import coefficient_figures
+from adapterlab.reporting.picture import Figures, Picture, file_name
+from adapterlab.reporting.result_figures import result_figures
+from adapterlab.reporting.summary import Summary
 from adapterlab.reporting.tables import short
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
-    from adapterlab.home import Stores
-
-_STARTS_AT_UNIFORM = 1.0
-"""Attention is spread evenly over the sources before it is learned: 1 / T each."""
-
-
-def coefficient_pictures(summary: Summary) -> dict[str, bytes]:
-    """Return PNGs by file name: layers × sources for each target and combiner, targets × sources for each combiner.
-
-    A cell is the mean over seeds. Its spread is over the hidden dimensions where a combiner has a
-    coefficient for each of them, else over the seeds.
+def report_figures(summary: Summary, *, against: str | None = None, stores: Stores | None = None) -> Figures:
+    """Return all figures that a report has data for, those of scores first.
 
     Args:
-        summary: A sweep's results, with its transfers' coefficients.
+        summary: A sweep's results.
+        against: The row that others are compared with; absent: differences are not drawn.
+        stores: Where its searches are, to be shown as well; absent: they are not.
     """
-    found: dict[str, bytes] = {}
-    for target, combiner in dict.fromkeys((one.target, one.combiner) for one in summary.layers):
-        rows = [one for one in summary.layers if (one.target, one.combiner) == (target, combiner)]
-        found[f"coefficients-{_file(target)}-{_file(combiner)}.png"] = _layers_by_sources(
-            summary, target, combiner, rows
-        )
-    for combiner in dict.fromkeys(one.combiner for one in summary.layers):
-        targets = dict.fromkeys(one.target for one in summary.layers if one.combiner == combiner)
-        if len(targets) > 1:
-            found[f"coefficients-{_file(combiner)}.png"] = _targets_by_sources(
-                summary, combiner, list(targets)
-            )
-    return found
+    found = result_figures(summary, against) + coefficient_figures(summary)
+    return _apart(found if stores is None else found + search_figures(summary, stores))
 
 
-def search_pictures(summary: Summary, stores: Stores) -> dict[str, bytes]:
-    """Return PNGs by file name: the history of each search, and the importance of its dimensions.
+def _apart(figures: Figures) -> Figures:
+    """Give figures whose names are one file's, such as those of rows ``a b`` and ``a-b``, numbers."""
+    met: Counter[str] = Counter()
+    pictures = []
+    for one in figures.pictures:
+        met[one.name] += 1
+        pictures.append(one if met[one.name] == 1 else replace(one, name=f"{one.name}-{met[one.name]}"))
+    return replace(figures, pictures=tuple(pictures))
+
+
+def search_figures(summary: Summary, stores: Stores) -> Figures:
+    """Return the history of each search, and the importance of its dimensions.
 
     A search whose trials are out of reach here is left out.
 
@@ -55,96 +48,15 @@ def search_pictures(summary: Summary, stores: Stores) -> dict[str, bytes]:
     """
     from adapterlab.search.pictures import PicturedStudy, study_pictures
 
-    found: dict[str, bytes] = {}
+    found: list[Picture] = []
     for one in summary.searches:
         title = f"{short(one.target)} · {one.combiner}"
         study = PicturedStudy(one.key, one.name, title, one.metric, one.trials)
         with suppress(AdapterlabError, OSError):
             for name, png in study_pictures(stores.studies, study, cache=stores.cache).items():
-                found[f"search-{_file(one.target)}-{_file(one.combiner)}-{name}"] = png
-    return found
-
-
-def _layers_by_sources(summary: Summary, target: str, combiner: str, rows: Sequence[LayerInfluence]) -> bytes:
-    import numpy as np
-
-    from adapterlab.tracking.pictures import HeatmapRows, Spread, source_heatmap
-
-    sources = [one.source for one in _first_of_each(rows)]
-    layers = 1 + max(one.layer for one in rows)
-    seeds = list(dict.fromkeys((one.source_seed, one.seed) for one in rows))
-    means = np.full((len(seeds), layers, len(sources)), np.nan)
-    deviations, least, greatest = (np.full_like(means, np.nan) for _ in range(3))
-    for one in rows:
-        place = seeds.index((one.source_seed, one.seed)), one.layer, one.position
-        means[place], deviations[place] = one.mean, one.std
-        least[place], greatest[place] = one.minimum, one.maximum
-    spread = None
-    if any(one.is_vector for one in rows):
-        over = "dimensions" if len(seeds) == 1 else f"dimensions, {len(seeds)} seeds"
-        # Variances are averaged, not deviations.
-        pooled = np.sqrt(np.mean(deviations**2, axis=0))
-        spread = Spread(pooled, over, least.min(axis=0), greatest.max(axis=0))
-    elif len(seeds) > 1:
-        spread = Spread(means.std(axis=0, ddof=1), f"{len(seeds)} seeds")
-    return source_heatmap(
-        means.mean(axis=0),
-        sources,
-        rows=HeatmapRows.of_layers(layers),
-        title=f"{short(target)} · {combiner}",
-        what=_what(rows),
-        spread=spread,
-        start=_start(summary, rows[0], len(sources)),
-        own=target,
-    )
-
-
-def _targets_by_sources(summary: Summary, combiner: str, targets: Sequence[str]) -> bytes:
-    """Draw one row a target, its mean over layers and seeds; pools may differ, so cells may be empty."""
-    import numpy as np
-
-    from adapterlab.tracking.pictures import HeatmapRows, source_heatmap
-
-    rows = [one for one in summary.influences if one.combiner == combiner]
-    sources = list(dict.fromkeys(one.source for one in rows))
-    means: NDArray[np.float64] = np.full((len(targets), len(sources)), np.nan)
-    for one in rows:
-        means[targets.index(one.target), sources.index(one.source)] = one.mean
-    names = short_names(targets)
-    layers = [one for one in summary.layers if one.combiner == combiner]
-    starts = {_start(summary, one, _pool_size(layers, one.target)) for one in layers}
-    return source_heatmap(
-        means,
-        sources,
-        rows=HeatmapRows([names[target] for target in targets], of="target"),
-        title=combiner,
-        what=f"{_what(layers)}, mean over layers and seeds",
-        start=next(iter(starts)) if len(starts) == 1 else None,
-    )
-
-
-def _first_of_each(rows: Iterable[LayerInfluence]) -> list[LayerInfluence]:
-    """Return one row for each source, in the order of the pool."""
-    by_place: Mapping[int, LayerInfluence] = {one.position: one for one in rows}
-    return [by_place[place] for place in sorted(by_place)]
-
-
-def _pool_size(layers: Iterable[LayerInfluence], target: str) -> int:
-    return len({one.position for one in layers if one.target == target})
-
-
-def _start(summary: Summary, one: LayerInfluence, sources: int) -> float | None:
-    """Return where coefficients started: ``init_scale / T``; attention starts evenly."""
-    if one.is_attention:
-        return _STARTS_AT_UNIFORM / sources
-    cell = summary.cell(one.target, one.combiner)
-    scale: Any = None if cell is None else cell.settings.get("init_scale")
-    return float(scale) / sources if isinstance(scale, int | float) else None
-
-
-def _what(layers: Sequence[LayerInfluence]) -> str:
-    return "mean attention" if layers[0].is_attention else "scaling coefficients"
-
-
-def _file(name: str) -> str:
-    return name.replace("/", "-").replace(" ", "-")
+                what = name.removesuffix(".png")
+                stem = file_name(f"search-{one.target}-{one.combiner}-{what}")
+                found.append(
+                    Picture(stem, "search", f"Search of {one.combiner} on {short(one.target)}: {what}", png)
+                )
+    return Figures(tuple(found))

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from adapterlab.errors import UnavailableError
-from adapterlab.home import Stores
 from adapterlab.reporting import render
 from adapterlab.reporting.evidence import Evidence
-from adapterlab.reporting.figures import coefficient_pictures, search_pictures
+from adapterlab.reporting.figures import report_figures
 from adapterlab.reporting.intervals import Resampled
 from adapterlab.reporting.page import page
+from adapterlab.reporting.picture import Figures
 from adapterlab.reporting.significance import Significance
 from adapterlab.reporting.stability import stabilities
 from adapterlab.reporting.summary import Summary
@@ -31,7 +31,7 @@ def write_report(
     evidence: Evidence | None = None,
     *,
     resampled: Resampled | None = None,
-    stores: Stores | None = None,
+    figures: Figures | None = None,
 ) -> list[str]:
     """Write everything a report has, replacing files of the same names; return their names.
 
@@ -42,31 +42,30 @@ def write_report(
         significance: Rows against a reference, if that was asked for.
         evidence: Learning curves and confusion matrices, as far as they are at hand.
         resampled: Intervals over rows and seeds, if they were asked for.
-        stores: Where its searches are, to be shown as well; absent: they are not.
+        figures: What is drawn; absent: what the results have data for, without the searches.
 
     Raises:
         UnavailableError: The folder cannot be written.
     """
-    pictures = coefficient_pictures(summary)
-    if stores is not None:
-        pictures |= search_pictures(summary, stores)
-    captions = {name: caption(name) for name in pictures}
+    shown = _figures(summary, significance) if figures is None else figures
     texts = {
-        "report.md": render.markdown(grids)
-        + "".join(f"\n![{text}]({name})\n" for name, text in captions.items()),
+        "report.md": render.markdown(grids) + _markdown_figures(shown),
         "report.tex": render.latex(grids),
-        "report.html": whole_page(summary, grids, evidence=evidence, pictures=pictures),
+        "report.html": whole_page(summary, grids, evidence=evidence, figures=shown),
         "cells.csv": render.cells_csv(summary, significance, resampled),
         "runs.csv": render.runs_csv(summary),
         "coefficients.csv": render.coefficients_csv(summary),
+        "tasks.csv": render.tasks_csv(summary),
         "report.json": json.dumps(
-            document(summary, significance, evidence, resampled), indent=2, allow_nan=False
+            document(summary, significance, evidence, resampled, figures=shown), indent=2, allow_nan=False
         )
         + "\n",
     }
     if resampled is not None and resampled.tests:
         texts["mcnemar.csv"] = render.mcnemar_csv(resampled)
-    files = {name: text.encode() for name, text in texts.items()} | pictures
+    files = {name: text.encode() for name, text in texts.items()}
+    for picture in shown.pictures:
+        files |= picture.files
     with _written(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
@@ -74,7 +73,23 @@ def write_report(
     return sorted(files)
 
 
-def write_page(file: Path, summary: Summary, grids: list[Grid], evidence: Evidence | None = None) -> None:
+def _figures(summary: Summary, significance: Significance | None = None) -> Figures:
+    return report_figures(summary, against=None if significance is None else significance.against)
+
+
+def _markdown_figures(figures: Figures) -> str:
+    drawn = [f"\n![{one.caption}]({one.name}.png)\n" for one in figures.pictures]
+    return "".join((*drawn, *(f"\n*{said}*\n" for said in figures.words)))
+
+
+def write_page(
+    file: Path,
+    summary: Summary,
+    grids: list[Grid],
+    evidence: Evidence | None = None,
+    *,
+    figures: Figures | None = None,
+) -> None:
     """Write a report as one HTML file, replacing one that is there.
 
     Args:
@@ -82,11 +97,12 @@ def write_page(file: Path, summary: Summary, grids: list[Grid], evidence: Eviden
         summary: A sweep's results.
         grids: Its tables.
         evidence: Learning curves and confusion matrices, as far as they are at hand.
+        figures: What is drawn; absent: what the results have data for.
 
     Raises:
         UnavailableError: It cannot be written.
     """
-    text = whole_page(summary, grids, evidence=evidence)
+    text = whole_page(summary, grids, evidence=evidence, figures=figures)
     with _written(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
@@ -108,7 +124,7 @@ def whole_page(
     grids: list[Grid],
     *,
     evidence: Evidence | None = None,
-    pictures: Mapping[str, bytes] | None = None,
+    figures: Figures | None = None,
 ) -> str:
     """Return a report as one HTML file with its pictures inside.
 
@@ -116,17 +132,9 @@ def whole_page(
         summary: A sweep's results.
         grids: Its tables.
         evidence: Learning curves and confusion matrices, as far as they are at hand.
-        pictures: PNGs by file name; absent: drawn.
+        figures: What is drawn; absent: what the results have data for.
     """
-    drawn = coefficient_pictures(summary) if pictures is None else pictures
-    return page(
-        summary, grids, evidence=evidence, pictures={caption(name): data for name, data in drawn.items()}
-    )
-
-
-def caption(name: str) -> str:
-    """Return what a picture shows, from its file's name."""
-    return name.removesuffix(".png").replace("-", " ")
+    return page(summary, grids, evidence=evidence, figures=_figures(summary) if figures is None else figures)
 
 
 def document(
@@ -134,14 +142,18 @@ def document(
     significance: Significance | None = None,
     evidence: Evidence | None = None,
     resampled: Resampled | None = None,
+    *,
+    figures: Figures | None = None,
 ) -> dict[str, Any]:
-    """Return a report as JSON has it: numbers that are not finite are ``None``."""
+    """Return a report as JSON has it: numbers that are not finite are ``None``; of figures their files' names."""
     whole = summary.to_json()
     if evidence is not None:
         whole["evidence"] = evidence.to_json()
     whole["stability"] = [asdict(one) for one in stabilities(summary)]
     if resampled is not None:
         whole["resampled"] = resampled.to_json()
+    if figures is not None:
+        whole |= figures.to_json()
     if significance is not None:
         whole["significance"] = significance.to_json()
     plain: dict[str, Any] = _plain(whole)

@@ -217,8 +217,11 @@ class _Kept:
         known = next((some[0] for of in self._runs.values() for some in of.values()), first)
         if not all(known.same_rows(one) for one in every):
             return "its test rows are others"
-        if cell.metric != (self._metric or cell.metric) or not is_weighted(cell.metric, first.problem_type):
-            return f"{cell.metric} is not of single rows"
+        known_metric = is_weighted(cell.metric, first.problem_type) or all(
+            one.group_values(cell.metric) is not None for one in every
+        )
+        if cell.metric != (self._metric or cell.metric) or not known_metric:
+            return f"what {cell.metric} is of is not kept"
         self._metric = cell.metric
         self._runs[cell.combiner] = runs
         return None
@@ -265,25 +268,28 @@ class _Kept:
         """Return each row's scores, seeds in order, (B, S)."""
         import numpy as np
 
-        from adapterlab.data.resampled_metrics import weighted
-
         first = next(iter(next(iter(self._runs.values())).values()))[0]
         found: dict[str, list[NDArray[np.float64]]] = {row: [] for row in self._runs}
         seed = zlib.crc32(self._target.encode()) + _SEED
         for weights in row_weights(len(first.labels), first.groups, samples=self._resamples, seed=seed):
             for row, runs in self._runs.items():
                 of_block = [
-                    np.mean(
-                        [
-                            weighted(self._metric, one.predictions, one.labels, one.problem_type, weights)
-                            for one in some
-                        ],
-                        axis=0,
-                    )
+                    np.mean([self._weighted(one, weights) for one in some], axis=0)
                     for _, some in sorted(runs.items())
                 ]
                 found[row].append(np.stack(of_block, axis=1))
         return {row: np.concatenate(blocks) for row, blocks in found.items()}
+
+    def _weighted(self, one: KeptPredictions, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the metric of each sample of rows, (B,)."""
+        from adapterlab.data.resampled_metrics import weighted
+
+        values = one.group_values(self._metric)
+        if values is None:
+            return weighted(self._metric, one.predictions, one.labels, one.problem_type, weights)
+        of_groups = weights[:, one.first_rows]  # rows of a group are drawn together
+        found: NDArray[np.float64] = of_groups @ values / of_groups.sum(axis=1)
+        return found
 
     def _drawn(self, seeds: int) -> NDArray[np.int64]:
         import numpy as np
@@ -293,7 +299,12 @@ class _Kept:
     def _score(self, runs: Sequence[KeptPredictions]) -> float:
         from adapterlab.data.metrics import compute
 
-        return fmean(
-            compute((self._metric,), predictions=one.predictions, labels=one.labels)[self._metric]
-            for one in runs
-        )
+        scores = []
+        for one in runs:
+            values = one.group_values(self._metric)
+            if values is None:
+                found = compute((self._metric,), predictions=one.predictions, labels=one.labels)
+                scores.append(found[self._metric])
+            else:
+                scores.append(float(values.mean()))
+        return fmean(scores)

@@ -8,17 +8,26 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from adapterlab.passwords import hide_passwords
 from adapterlab.reporting.curves import curve_chart
 from adapterlab.reporting.evidence import Confusion, Evidence
+from adapterlab.reporting.picture import Figures, Kind, Picture
 from adapterlab.reporting.summary import Background, Summary, short_names
-from adapterlab.reporting.tables import MAJORITY, Column, Entry, Grid
+from adapterlab.reporting.tables import MAJORITY, Column, Entry, Grid, task_rows
 from adapterlab.spec.toml_text import toml_document
 
 _KEY_DIGITS = 12
+_FIGURES = "Figures"
+_ON_SCREEN = 1.9
+"""Pixels of a typographic point: figures have the size they are printed in, and are read from further away."""
+_KINDS: Mapping[Kind, str] = {
+    "probing": "Sources scaled by constants", "few-shot": "Few rows of the target", "parameters": "Parameters",
+    "difference": "Differences", "coefficients": "Coefficients", "attention": "Attention", "search": "Searches",
+}  # fmt: skip
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _STYLE = """
 :root { color-scheme: light }
@@ -79,7 +88,7 @@ def page(
     grids: Sequence[Grid],
     *,
     evidence: Evidence | None = None,
-    pictures: Mapping[str, bytes] | None = None,
+    figures: Figures | None = None,
 ) -> str:
     """Return a report as one page.
 
@@ -87,7 +96,7 @@ def page(
         summary: The results.
         grids: The tables.
         evidence: Curves and matrices, as far as they are at hand.
-        pictures: PNGs by caption.
+        figures: What is drawn.
     """
     found = evidence or Evidence()
     own = {cell.combiner for cell in summary.cells if cell.is_own_adapter}
@@ -98,7 +107,7 @@ def page(
         _curves(found, summary),
         _confusions(found),
         f'<p class="note">{_text(found.missing)}</p>' if found.missing else "",
-        _pictures(pictures or {}),
+        _figures(figures or Figures()),
         _tasks(summary.background),
         _runs(summary),
         *(_again(one) for one in summary.background),
@@ -145,28 +154,9 @@ def _fact(name: str, value: object) -> str:
     return f"<dt>{_text(name)}</dt><dd>{f'<code>{said}</code>' if name == 'key' else said}</dd>"
 
 
-def _tasks(backgrounds: Iterable[Background]) -> str:
-    rows = {
-        (task.name, task.digest): task for one in backgrounds for task in one.tasks
-    }  # sweeps that share a task have one row for it
-    if not rows:
-        return ""
-    columns = [
-        Column("task", is_number=False), Column("part", is_number=False), Column("type", is_number=False),
-        Column("labels"), Column("metric", is_number=False), Column("train rows"), Column("validation rows"),
-        Column("test rows"), Column("content", is_number=False),
-    ]  # fmt: skip
-    entries = tuple(
-        tuple(
-            Entry("–" if value is None else f"{value:,}" if isinstance(value, int) else str(value))
-            for value in (
-                task.name, task.role, (task.problem_type or "–").replace("_", "-"), task.labels, task.metric,
-                task.train, task.validation, task.test, (task.digest or "–")[:_KEY_DIGITS],
-            )
-        )
-        for task in rows.values()
-    )  # fmt: skip
-    return _grid(Grid("Tasks and rows", tuple(columns), entries))
+def _tasks(backgrounds: Sequence[Background]) -> str:
+    grid = task_rows(backgrounds)
+    return "" if grid is None else _grid(grid)
 
 
 # -- tables -------------------------------------------------------------------------------------------
@@ -281,15 +271,27 @@ def _shaded(count: int, of: int) -> str:
     return f'<td style="background: rgba(74, 127, 181, {0.75 * share:.2f})">{count:,}</td>'
 
 
-def _pictures(pictures: Mapping[str, bytes]) -> str:
-    if not pictures:
+def _figures(figures: Figures) -> str:
+    if not (figures.pictures or figures.words):
         return ""
-    figures = "\n".join(
-        f'<figure><img alt="{_text(caption)}" src="data:image/png;base64,{base64.b64encode(data).decode("ascii")}">'
-        f"<figcaption>{_text(caption)}</figcaption></figure>"
-        for caption, data in pictures.items()
+    parts = [f"<h2>{_FIGURES}</h2>"]
+    for kind in dict.fromkeys(one.kind for one in figures.pictures):
+        drawn = [one for one in figures.pictures if one.kind == kind]
+        inner = "\n".join(map(_figure, drawn))
+        parts.append(f'<h3>{_text(_KINDS[kind])}</h3>\n<div class="side">\n{inner}\n</div>')
+    parts += [f'<p class="note">{_text(said)}</p>' for said in figures.words]
+    return "\n".join(parts)
+
+
+def _figure(one: Picture) -> str:
+    kind, data = ("svg+xml", one.svg) if one.svg is not None else ("png", one.png)
+    encoded = base64.b64encode(data).decode("ascii")
+    size = re.search(rb'<svg [^>]*width="([0-9.]+)pt"', data[:2000]) if one.is_printed else None
+    width = "" if size is None else f' width="{_ON_SCREEN * float(size[1]):.0f}"'
+    return (
+        f'<figure><img alt="{_text(one.caption)}"{width} src="data:image/{kind};base64,{encoded}">'
+        f"<figcaption>{_text(one.caption)}</figcaption></figure>"
     )
-    return f'<h2>Coefficients</h2>\n<div class="side">\n{figures}\n</div>'
 
 
 # -- again --------------------------------------------------------------------------------------------

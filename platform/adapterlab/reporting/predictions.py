@@ -84,12 +84,13 @@ def prediction_files(summary: Summary, read: Read) -> Iterator[tuple[str, bytes]
 
 
 def npz(kept: KeptPredictions) -> bytes:
-    """Return predictions as a compressed NumPy file: ``outputs``, ``labels``, ``predictions`` and ``groups``."""
+    """Return predictions as a compressed NumPy file: ``outputs``, ``labels``, ``predictions``, ``groups`` and metrics of groups."""
     import numpy as np
 
     arrays: dict[str, Any] = {"outputs": kept.outputs, "labels": kept.labels, "predictions": kept.predictions}
     if kept.groups is not None:
         arrays["groups"] = kept.groups
+    arrays |= {f"of_groups_{metric}": values for metric, values in kept.of_groups.items()}
     stream = io.BytesIO()
     np.savez_compressed(stream, allow_pickle=False, **arrays)
     return stream.getvalue()

@@ -194,6 +194,14 @@ def coefficients_csv(summary: Summary) -> str:
     return csv_text(fields, lines)
 
 
+def tasks_csv(summary: Summary) -> str:
+    """Return one line a task: what it is, and the rows of its splits."""
+    fields = ["name", "role", "problem_type", "labels", "metric", "train", "validation", "test", "digest"]
+    tasks = {(task.name, task.digest): task for one in summary.background for task in one.tasks}
+    lines = [[getattr(one, name) for name in fields] for one in tasks.values()]
+    return csv_text(["task", *fields[1:]], lines)
+
+
 def csv_text(fields: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
     """Return a CSV document as RFC 4180 has it, lines ended by LF; ``None`` is an empty field."""
     stream = io.StringIO()

@@ -12,7 +12,7 @@ many rows and targets it has.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from statistics import fmean, stdev
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapterlab.errors import NotFoundError
 from adapterlab.registry.entry_points import near
+from adapterlab.reporting.equivalence import Equivalence, signed_rank_probabilities
 from adapterlab.reporting.summary import Summary
 
 if TYPE_CHECKING:
@@ -71,6 +72,10 @@ class Significance:
 
     against: str
     comparisons: tuple[Comparison, ...]
+    equal_within: float | None = None
+    """Bound of practical equivalence, in [0, 1] as metrics are; ``None``: not asked for."""
+    equivalences: tuple[Equivalence, ...] = ()
+    """Of every row with a difference on at least two targets."""
 
     def of(self, combiner: str, target: str) -> Comparison | None:
         """Return one comparison, if it was made."""
@@ -87,15 +92,19 @@ class Significance:
             "correction": "westfall-young",
             "correction_across_targets": "holm",
             "rows": rows,
+            "equal_within": self.equal_within,
+            "equivalences": [asdict(one) for one in self.equivalences],
         }
 
 
-def compare(summary: Summary, against: str) -> Significance:
+def compare(summary: Summary, against: str, *, equal_within: float | None = None) -> Significance:
     """Compare every row with a reference row, on each target, on the average over targets, and across targets.
 
     Args:
         summary: A sweep's results.
         against: Name of the reference row.
+        equal_within: Difference up to which two rows are practically equal, in [0, 1] as metrics are; absent: how
+            probable that is, is not told.
 
     Raises:
         NotFoundError: There is no such row.
@@ -115,7 +124,24 @@ def compare(summary: Summary, against: str) -> Significance:
         theirs = summary.average(against).by_seed
         found += _family([_Cell.of(row, AVERAGE, summary.average(row).by_seed, theirs) for row in rows])
         found += _across(rows, found)
-    return Significance(against, tuple(found))
+    equal = () if equal_within is None else tuple(_equivalences(rows, found, equal_within))
+    return Significance(against, tuple(found), equal_within, equal)
+
+
+def _equivalences(rows: Sequence[str], cells: Sequence[Comparison], within: float) -> Iterator[Equivalence]:
+    for row in rows:
+        differences = _of_targets(row, cells)
+        if len(differences) > 1:
+            yield Equivalence(row, len(differences), *signed_rank_probabilities(differences, within))
+
+
+def _of_targets(row: str, cells: Sequence[Comparison]) -> list[float]:
+    """Return a row's mean differences, one a target."""
+    return [
+        one.difference
+        for one in cells
+        if one.combiner == row and one.target not in (AVERAGE, ACROSS) and one.difference is not None
+    ]
 
 
 def paired_p(first: Sequence[float], second: Sequence[float]) -> float:
@@ -286,14 +312,7 @@ def _family(cells: Sequence[_Cell]) -> list[Comparison]:
 
 def _across(rows: Sequence[str], cells: Sequence[Comparison]) -> list[Comparison]:
     """Return one test a row whose pairs are the targets' mean differences."""
-    of_rows = [
-        [
-            one.difference
-            for one in cells
-            if one.combiner == row and one.target != AVERAGE and one.difference is not None
-        ]
-        for row in rows
-    ]
+    of_rows = [_of_targets(row, cells) for row in rows]
     p = [signed_rank_p(differences) for differences in of_rows]
     return [
         Comparison(

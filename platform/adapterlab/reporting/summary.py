@@ -82,6 +82,17 @@ class Cell:
     """Sources that are combined; ``None`` for a baseline, or while that is not known."""
     is_joint: bool = False
     """Whether the row's parameters are those of one model, which all its targets train together."""
+    method: str = ""
+    """The row without what sets it apart along a dimension of the spec, or among several sweeps; empty: as the row."""
+    coordinates: Mapping[str, float] = field(default_factory=dict)
+    """Where it lies on the axes of its combiner's grid, by axis: a task, or ``"target"``; empty: it is of no grid."""
+    sources: Mapping[str, int | None] = field(default_factory=dict)
+    """Trained parameters of each adapter that it combines, by the adapter's key; empty for a baseline."""
+
+    @property
+    def series(self) -> str:
+        """The row without what sets it apart along a dimension."""
+        return self.method or self.combiner
 
     @property
     def is_nested(self) -> bool:

@@ -13,15 +13,22 @@ from typing import Literal
 from adapterlab.reporting.intervals import Interval, McNemar, Resampled
 from adapterlab.reporting.significance import ACROSS, AVERAGE, Comparison, Significance
 from adapterlab.reporting.stability import correlations
-from adapterlab.reporting.summary import OWN_ADAPTER, Average, Cell, Summary, ranked, short_names
+from adapterlab.reporting.summary import OWN_ADAPTER, Average, Background, Cell, Summary, ranked, short_names
 
 NOTHING = "–"
 MAJORITY = "majority class"
 """Row of always answering a task's most frequent class."""
 _MARKS = "Best bold, second underlined, equal as shown; rows that lack seeds are not ranked."
 _TOP_SOURCES = 3
+_DIGEST_DIGITS = 12
 _LEVEL = 0.05
+_PROBABLE = 0.95
+"""Probability from which a region is marked."""
 _SIGNIFICANT = f"Bold: p below {_LEVEL:g}; of tables without any effect one in twenty has a bold cell."
+_PARAMETERS = (
+    "Parameters: trained ones, without heads and without the frozen source adapters, as in the papers; with sources: "
+    "for all targets, and each adapter that they combine once."
+)
 _TIMES = (
     "Device: computing, a pass's time divided by the runs that shared it. Clock: time in which a trial of the search "
     "was open; searches side by side have the same minutes. Both are means over targets."
@@ -90,6 +97,8 @@ def grids(
     found = [scores(summary, digits=digits, majority=majority), costs(summary)]
     if significance is not None:
         found.append(comparisons(significance, summary, digits=digits))
+        if significance.equivalences:
+            found.append(equivalences(significance, summary, digits=digits))
     if resampled is not None:
         found.append(intervals(resampled, summary, digits=digits))
         if resampled.tests:
@@ -223,6 +232,7 @@ def costs(summary: Summary) -> Grid:
         Column("% of backbone", "one target"),
         Column("parameters", "all targets"),
         Column("% of backbone", "all targets"),
+        Column("parameters", "with sources"),
         Column("head", "one target", group=1),
         Column("a run", "device, s", group=1),
         Column("search", "device, s", group=1),
@@ -244,6 +254,7 @@ def costs(summary: Summary) -> Grid:
                 Entry(_share(max(known, default=None), whole)),
                 Entry(NOTHING if total is None else f"{total:,}"),
                 Entry(_share(total, whole)),
+                Entry(_with_sources(total, cells)),
                 Entry(_span(heads)),
                 Entry(_seconds([None if cell is None else cell.seconds_a_run for cell in cells])),
                 Entry(_seconds([None if cell is None else cell.search_seconds for cell in cells])),
@@ -252,7 +263,7 @@ def costs(summary: Summary) -> Grid:
         )
     base = f"The backbone has {whole:,} parameters, embeddings included." if whole else ""
     notes = [
-        "Parameters: trained ones, without heads and without the frozen source adapters, as in the papers.",
+        _PARAMETERS,
         *([base] if base else ["The backbone is not at hand, so shares of it are not shown."]),
         *([_JOINT] if any(cell.is_joint for cell in summary.cells) else []),
         _TIMES,
@@ -260,6 +271,15 @@ def costs(summary: Summary) -> Grid:
         *(f"Search: {text}." for text in dict.fromkeys(one.search for one in summary.background) if text),
     ]
     return Grid(f"{summary.sweep}: cost", tuple(columns), tuple(rows), tuple(notes))
+
+
+def _with_sources(total: int | None, cells: Sequence[Cell | None]) -> str:
+    """Return parameters for all targets and of the adapters that are combined, each once."""
+    sources = {key: count for cell in cells if cell is not None for key, count in cell.sources.items()}
+    counts = [count for count in sources.values() if count is not None]
+    if total is None or len(counts) < len(sources):
+        return NOTHING
+    return f"{total + sum(counts):,}"
 
 
 def _times(summary: Summary) -> list[str]:
@@ -384,6 +404,50 @@ def _comparison(one: Comparison | None, digits: int) -> Entry:
     return Entry(text, note=f"p = {p:.3g}, n = {one.pairs}", mark="best" if p < _LEVEL else None)
 
 
+def equivalences(significance: Significance, summary: Summary, *, digits: int = 1) -> Grid:
+    """Return rows × how probable it is that they are worse than the reference, practically equal, or better."""
+    bound = f"{100 * (significance.equal_within or 0.0):.{max(digits, 1)}f}"
+    columns = (
+        Column("method", is_number=False),
+        Column("difference", "points, mean over targets"),
+        Column("effect size", "over targets"),
+        Column("worse", f"by more than {bound}"),
+        Column("practically equal", f"within {bound}"),
+        Column("better", f"by more than {bound}"),
+    )
+    rows = []
+    for one in significance.equivalences:
+        across = significance.of(one.combiner, ACROSS)
+        rows.append(
+            (
+                Entry(one.combiner),
+                Entry(
+                    NOTHING
+                    if across is None or across.difference is None
+                    else f"{100 * across.difference:+.{digits}f}"
+                ),
+                Entry(NOTHING if across is None or across.effect is None else f"{across.effect:+.2f}"),
+                *(_probability(value) for value in (one.worse, one.equal, one.better)),
+            )
+        )
+    said = (
+        f"Probabilities from a Bayesian signed-rank test over the targets' mean differences to {significance.against} "
+        "(Benavoli et al. 2017). Effect size: mean over standard deviation of these differences. The bound is for you to "
+        "choose before you look."
+    )
+    marks = (
+        f"Bold: probable by at least {100 * _PROBABLE:g} %."
+        if any(e.mark for row in rows for e in row)
+        else None
+    )
+    title = f"{summary.sweep}: practically equal to {significance.against}?"
+    return Grid(title, columns, tuple(rows), (said,), marks)
+
+
+def _probability(value: float) -> Entry:
+    return Entry(f"{value:.2f}", mark="best" if value >= _PROBABLE else None)
+
+
 # -- rows and seeds ---------------------------------------------------------------------------------
 
 
@@ -475,6 +539,36 @@ def influences(summary: Summary) -> Grid | None:
     first, second, last = (Column(name, is_number=False) for name in ("target", "combiner", "sources"))
     notes = (_STABLE,) if stable else ()
     return Grid("largest mean coefficients", (first, second, *number, last), tuple(rows), notes)
+
+
+# -- tasks ------------------------------------------------------------------------------------------
+
+
+def task_rows(backgrounds: Sequence[Background]) -> Grid | None:
+    """Return each task's splits and their rows, as ScaLearn's Table 5 has them; ``None`` where no task is known.
+
+    Args:
+        backgrounds: Of one sweep or of several; those that share a task have one row for it.
+    """
+    rows = {(task.name, task.digest): task for one in backgrounds for task in one.tasks}
+    if not rows:
+        return None
+    columns = (
+        Column("task", is_number=False), Column("part", is_number=False), Column("type", is_number=False),
+        Column("labels"), Column("metric", is_number=False), Column("train rows"), Column("validation rows"),
+        Column("test rows"), Column("content", is_number=False),
+    )  # fmt: skip
+    entries = tuple(
+        tuple(
+            Entry(NOTHING if value is None else f"{value:,}" if isinstance(value, int) else str(value))
+            for value in (
+                task.name, task.role, (task.problem_type or NOTHING).replace("_", "-"), task.labels, task.metric,
+                task.train, task.validation, task.test, (task.digest or NOTHING)[:_DIGEST_DIGITS],
+            )
+        )
+        for task in rows.values()
+    )  # fmt: skip
+    return Grid("Tasks and rows", columns, entries)
 
 
 def short(task: str) -> str:

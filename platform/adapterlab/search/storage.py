@@ -303,7 +303,7 @@ def display_url(url: str) -> str:
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # SQLAlchemy reads the port with int()
         raise UsageError(
             "the URL of the studies is malformed; expected sqlite:///… or postgresql+psycopg://…"
         ) from error

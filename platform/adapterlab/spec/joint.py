@@ -73,7 +73,7 @@ class JointRunSpec(JointOverrides):
     lr: Annotated[float, Field(gt=0, le=1)] | None = None
     """Peak learning rate; absent: the method's own, else 3e-4."""
     seeds: Seeds | None = None
-    """One run a seed; absent: those of ``[final]``, whatever ``[per_task]`` says."""
+    """One run a seed; absent: those of ``[joint]``."""
 
     _distinct = field_validator("tasks", "seeds")(lambda values: values and no_duplicates(values))
 
@@ -121,10 +121,12 @@ class JointSpec(Frozen):
     """Keep the backbone's own dropout on while training, as in the papers."""
     head_dropout: _Share = 0.1
     """Dropout inside the heads."""
+    seeds: Seeds | None = None
+    """One run a seed; absent: those of ``[final]``, whatever ``[per_task]`` says."""
     run: Annotated[tuple[JointRunSpec, ...], Field(strict=False, max_length=64)] = ()
     """The runs, one ``[[joint.run]]`` each."""
 
-    _distinct = field_validator("unselected")(no_duplicates)
+    _distinct = field_validator("unselected", "seeds")(lambda values: values and no_duplicates(values))
 
     @model_validator(mode="after")
     def _check_labels(self) -> JointSpec:
@@ -141,4 +143,4 @@ class JointSpec(Frozen):
     def training_of(self, run: JointRunSpec) -> dict[str, Any]:
         """Return how a run trains, but for its learning rate, by the names of ``JointRegime``."""
         own = run.model_dump(include=set(JointOverrides.model_fields), exclude_none=True)
-        return {**self.model_dump(exclude={"run"}), **own}
+        return {**self.model_dump(exclude={"run", "seeds"}), **own}

@@ -422,6 +422,29 @@ class BaselineSpec(TrainingOverrides):
         return self.name or self.method
 
 
+class ReportSpec(Frozen):
+    """What a sweep's report says beside its scores; options of ``platform report`` come before it.
+
+    None of it is part of a key: after a change, submit again, and nothing is trained.
+    """
+
+    against: Annotated[str, Field(min_length=1)] | None = None
+    """Row that every other one is compared with: a baseline's name, a combiner's, or ``"own adapter"``. Absent: none."""
+    equal_within: Annotated[float, Field(gt=0, le=100)] | None = None
+    """Points (per cent of a metric) up to which a row and ``against`` are practically equal; absent: how probable that
+    is, is not told."""
+    bootstrap: Annotated[int, Field(ge=100, le=1_000_000)] | None = None
+    """Bootstrap samples behind 95 % intervals over test rows and seeds; absent: there are none."""
+    digits: Annotated[int, Field(ge=0, le=4)] = 1
+    """Decimals of scores in per cent."""
+
+    @model_validator(mode="after")
+    def _check_bound(self) -> ReportSpec:
+        if self.equal_within is not None and self.against is None:
+            raise ValueError("equal_within is a distance to a row; name it: against")
+        return self
+
+
 class ClusterSpec(Frozen):
     """Where workers run; none of it is part of a key."""
 
@@ -554,6 +577,7 @@ class Spec(Frozen):
     baseline: Annotated[tuple[BaselineSpec, ...], Field(strict=False, max_length=64)] = ()
     """Methods every target is trained with on its own."""
     joint: JointSpec = JointSpec()
+    report: ReportSpec = ReportSpec()
     cluster: ClusterSpec = ClusterSpec()
     tracking: TrackingSpec = TrackingSpec()
     store: StoreSpec = StoreSpec()

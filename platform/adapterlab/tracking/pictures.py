@@ -7,7 +7,6 @@ Shapes: ``L`` layers (or 1 where all layers share), ``T`` sources, ``d`` hidden 
 
 from __future__ import annotations
 
-import io
 import math
 import warnings
 from collections.abc import Sequence
@@ -15,6 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+
+from adapterlab.tracking.drawing import FAINT as _FAINT
+from adapterlab.tracking.drawing import INK as _INK
+from adapterlab.tracking.drawing import NO_VALUE as _NO_VALUE
+from adapterlab.tracking.drawing import is_light, png
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,9 +35,6 @@ _WRITABLE_IN = (0.46, 0.24)
 """Least width and height of a cell that a number is written in."""
 _LEAST_REACH = 0.1
 """Least half-width of the colour scale relative to its centre, so that noise does not look like a result."""
-_INK = "#1f2933"
-_FAINT = "#7b8794"
-_NO_VALUE = "#d9dde2"
 _UP, _DOWN = "#b2182b", "#2166ac"
 """Ends of the heatmaps' colours: red is more, blue is less."""
 _BAR = "#4a7fb5"
@@ -105,7 +106,7 @@ def coefficient_heatmap(
     if width > 1:
         extremes = values.min(axis=2), values.max(axis=2)
         spread = Spread(values.std(axis=2), f"{width} dimensions", *extremes)
-    return source_heatmap(
+    figure = source_figure(
         values.mean(axis=2),
         sources,
         rows=HeatmapRows.of_layers(layers),
@@ -115,9 +116,10 @@ def coefficient_heatmap(
         start=start,
         own=target,
     )
+    return png(figure)
 
 
-def source_heatmap(
+def source_figure(
     means: NDArray[Any],
     sources: Sequence[str],
     *,
@@ -127,10 +129,8 @@ def source_heatmap(
     spread: Spread | None = None,
     start: float | None = None,
     own: str = "",
-) -> bytes:
-    """Draw numbers as rows × sources, and return a PNG; values are written where they fit.
-
-    Below several layers their mean is drawn as well.
+) -> Any:
+    """Draw numbers as rows × sources; values are written where they fit. Below several layers their mean is drawn.
 
     Args:
         means: (rows, sources); NaN where there is none.
@@ -141,6 +141,9 @@ def source_heatmap(
         spread: How they vary within a cell.
         start: The value that is white; the median if ``None``.
         own: The target, whose own source is printed bold.
+
+    Returns:
+        A matplotlib figure, for :func:`~adapterlab.tracking.drawing.drawn`.
 
     Raises:
         ValueError: The shape does not fit the names.
@@ -172,7 +175,7 @@ def source_heatmap(
     origin = "where training started" if start is not None else "their median"
     drawing.title(title, what, f"white = {centre:.{digits}f}, {origin}")
     drawing.colour_bar(image, centre, reach)
-    return drawing.png()
+    return drawing.figure
 
 
 def difference_bars(
@@ -235,7 +238,7 @@ def difference_bars(
         axes.spines[side].set_visible(False)
     figure.text(0.03, 1 - 0.3 / height, title, fontsize=12.5, color=_INK, fontweight="bold")
     figure.text(0.03, 1 - 0.55 / height, what, fontsize=9, color=_INK)
-    return _png(figure)
+    return png(figure)
 
 
 def label_bars(names: Sequence[str], scores: Sequence[float], counts: Sequence[int], *, title: str) -> bytes:
@@ -272,7 +275,7 @@ def label_bars(names: Sequence[str], scores: Sequence[float], counts: Sequence[i
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.set_title(title, loc="left", fontsize=12.5, fontweight="bold", color=_INK, pad=18)
-    return _png(figure)
+    return png(figure)
 
 
 def _clipped(name: str) -> str:
@@ -327,8 +330,11 @@ class _Drawing:
 
         axes = self._axes[row]
         colours = colormaps["RdBu_r"].with_extremes(bad=_NO_VALUE)
-        image = axes.imshow(np.ma.masked_invalid(means), cmap=colours, norm=norm, aspect="auto")
         rows, columns = means.shape
+        edges = np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5
+        # A mesh, not an image: an image in an SVG is blurred when it grows.
+        image = axes.pcolormesh(*edges, np.ma.masked_invalid(means), cmap=colours, norm=norm)
+        axes.invert_yaxis()
         axes.set_xticks([])
         axes.set_yticks(range(rows), labels, fontsize=8, color=_INK)
         axes.tick_params(length=0)
@@ -373,13 +379,16 @@ class _Drawing:
         ticks = [centre - reach, centre - reach / 2, centre, centre + reach / 2, centre + reach]
         bar = self._figure.colorbar(image, cax=self._bar, ticks=ticks)
         digits = _digits(reach)
-        bar.ax.set_yticklabels([f"{tick:.{digits}f}" for tick in ticks], fontsize=8, color=_INK)
+        bar.ax.set_yticklabels(
+            [f"{round(tick, digits) + 0.0:.{digits}f}" for tick in ticks], fontsize=8, color=_INK
+        )
         bar.outline.set_visible(False)
         bar.ax.tick_params(length=0)
 
-    def png(self) -> bytes:
-        """Return the figure, cut to what is drawn."""
-        return _png(self._figure)
+    @property
+    def figure(self) -> Any:
+        """The whole of it."""
+        return self._figure
 
     def _write_cell(
         self, image: Any, x: int, y: int, means: NDArray[Any], spread: Spread | None, digits: int
@@ -397,7 +406,7 @@ class _Drawing:
                 color=_INK,
             )
             return
-        colour = _INK if _is_light(image.cmap(image.norm(value))) else "white"
+        colour = _INK if is_light(image.cmap(image.norm(value))) else "white"
         middle = {"ha": "center", "va": "center", "color": colour}
         if spread is None or not self._tall:
             axes.text(x, y, f"{value:.{digits}f}", fontsize=8, **middle)
@@ -424,13 +433,6 @@ class _Drawing:
         return left / whole_width, bottom / whole_height, width / whole_width, height / whole_height
 
 
-def _png(figure: Any) -> bytes:
-    """Return a figure as a PNG, cut to what is drawn."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", bbox_inches="tight", pad_inches=0.18)
-    return stream.getvalue()
-
-
 def _fitted(usual: float, count: int, room: float) -> float:
     """Return a cell's size: as usual, or smaller so that so many fit."""
     return max(_LEAST_CELL_IN, min(usual, room / count))
@@ -446,16 +448,6 @@ def _mean_of_rows(means: NDArray[Any]) -> NDArray[Any]:
 def _digits(size: float) -> int:
     """Return how many decimals show two digits of numbers of this size, between 2 and 4."""
     return min(4, max(2, 1 - math.floor(math.log10(size)))) if size > 0 else 2
-
-
-def _is_light(colour: tuple[float, float, float, float]) -> bool:
-    """Whether dark letters can be read on a colour (RGBA in [0, 1]).
-
-    Source: relative luminance and contrast, WCAG 2.2; above 0.25 dark letters have the higher contrast
-    for all colours of the map.
-    """
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour[:3]]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] > 0.25
 
 
 def _short_names(sources: Sequence[str]) -> list[str]:

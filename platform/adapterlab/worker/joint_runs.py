@@ -14,13 +14,13 @@ from dataclasses import asdict, dataclass
 from adapterlab.catalog.records import AdapterRecord, Claim, JointRecord, JointShare
 from adapterlab.data import run_predictions
 from adapterlab.errors import CancelledError, CorruptBlobError, UnavailableError, UsageError
-from adapterlab.planning.steps import JointJob, ShareJob
+from adapterlab.planning.steps import JointJob
 from adapterlab.provenance import provenance_of
 from adapterlab.records import JointEvaluation, JointResult, State, TaskData
 from adapterlab.registry.entry_points import joint_method
 from adapterlab.train import weights
 from adapterlab.train.joint.run import JointRun, train_joint
-from adapterlab.worker.orders import Assignment, JointOrder
+from adapterlab.worker.orders import Assignment, JointOrder, Share
 from adapterlab.worker.run_tree import RunRecorder, scores
 from adapterlab.worker.worker import Worker
 
@@ -38,7 +38,8 @@ def train_joint_order(worker: Worker, order: JointOrder) -> dict[str, int]:
         CancelledError: The sweep is to stop; the run goes on from this step with the next submit.
         TrainingError: A step does not fit into memory.
     """
-    if worker.catalog.find_joint(order.run.claim.key) is not None:  # an earlier try of this worker may have
+    key = order.run.claim.key
+    if worker.catalog.status([key])[key].state is State.COMPLETE:  # an earlier try of this worker may have
         return {}
     work = _JointWork.begin(worker, order.run, order.shares)
     result = work.train()
@@ -53,7 +54,7 @@ class _JointWork:
     worker: Worker
     job: JointJob
     claim: Claim
-    shares: Sequence[Assignment[ShareJob]]
+    shares: Sequence[Share]
     tasks: Sequence[TaskData]
     run: JointRun
     recorder: RunRecorder
@@ -64,9 +65,7 @@ class _JointWork:
         self._lane = ""
 
     @classmethod
-    def begin(
-        cls, worker: Worker, assigned: Assignment[JointJob], shares: Sequence[Assignment[ShareJob]]
-    ) -> _JointWork:
+    def begin(cls, worker: Worker, assigned: Assignment[JointJob], shares: Sequence[Share]) -> _JointWork:
         """Read the tasks, and make the run as new or as it was left."""
         job, claim = assigned.job, assigned.claim
         total = job.training.steps
@@ -111,8 +110,8 @@ class _JointWork:
         else:
             reason = result.reason or "no reason given"
             self.worker.catalog.fail(self.claim, reason)
-            for share in self.shares:
-                self.worker.catalog.fail(share.claim, f"its joint run failed: {reason}")
+            for claim in (one.claim for one in self.shares if one.claim is not None):
+                self.worker.catalog.fail(claim, f"its joint run failed: {reason}")
         self.recorder.end(result.state, result.reason)
         # With a checkpoint nobody needs nothing is wrong; collecting the garbage removes it as well.
         with suppress(UnavailableError):
@@ -172,7 +171,7 @@ class _JointWork:
             method=job.method,
             settings={"joint": job.settings, "training": job.training.identity()},
             shares=tuple(
-                JointShare(task.facts.task, str(task.facts.content_digest), share.claim.key)
+                JointShare(task.facts.task, str(task.facts.content_digest), share.key)
                 for task, share in zip(self.tasks, self.shares, strict=True)
             ),
             seed=job.seed,
@@ -189,7 +188,7 @@ class _JointWork:
             run_id=self.worker.catalog.run_id(self.recorder.node),
         )
         opened = [
-            (self.worker.tree.share(self.recorder, share.claim.key, share.job, task.facts), task, share)
+            (self.worker.tree.share(self.recorder, share.key, share.job, task.facts), task, share)
             for task, share in zip(self.tasks, self.shares, strict=True)
         ]
         parts = [
@@ -218,7 +217,7 @@ class _JointWork:
         result: JointResult,
         run: JointRecord,
         task: TaskData,
-        share: Assignment[ShareJob],
+        share: Share,
         recorder: RunRecorder,
     ) -> tuple[AdapterRecord, bytes]:
         """Return what a task has of the run: its record, and its adapter and head as a file."""
@@ -229,7 +228,7 @@ class _JointWork:
         tensors = self.run.model.of_task(result.tensors, facts.task)
         adapter = share.job.adapter
         record = AdapterRecord(
-            key=share.claim.key,
+            key=share.key,
             backbone_digest=run.backbone_digest,
             task=facts.task,
             task_digest=str(facts.content_digest),

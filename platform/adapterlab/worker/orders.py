@@ -22,7 +22,7 @@ from adapterlab.planning.steps import FinalJob, JointJob, ShareJob, SourceJob, S
 from adapterlab.provenance import VERSION
 from adapterlab.worker.shipment import Shipment
 
-JobT = TypeVar("JobT", JointJob, ShareJob, SourceJob, StudyJob, FinalJob)
+JobT = TypeVar("JobT", JointJob, SourceJob, StudyJob, FinalJob)
 T = TypeVar("T")
 
 
@@ -73,6 +73,8 @@ class Context:
     """What machines of a cluster take from the blob store; ``None``: workers see the driver's own files."""
     patience_s: float = 0.0
     """How long a server may be away before work is given up, in seconds."""
+    max_device_s: float | None = None
+    """Device-seconds that the sweep may take, over all its submits; ``None``: as many as it needs."""
 
     def catalog(self, patience: Patience = NO_PATIENCE) -> Catalog:
         """Open the catalog; its schema is already there."""
@@ -107,6 +109,16 @@ class SourcesOrder:
 
 
 @dataclass(frozen=True)
+class Share:
+    """What one task has of a joint run, to be kept with it."""
+
+    job: ShareJob
+    key: str
+    claim: Claim | None
+    """``None`` where it is complete already, so that it stays as it is."""
+
+
+@dataclass(frozen=True)
 class JointOrder:
     """Train one model on several tasks, and keep what each of them has of it."""
 
@@ -114,14 +126,14 @@ class JointOrder:
     name: str
     """Of the worker; the same when it is started again."""
     run: Assignment[JointJob]
-    shares: tuple[Assignment[ShareJob], ...]
+    shares: tuple[Share, ...]
     """One a task, in the order of the run."""
     kind: Literal["joint"] = "joint"
 
     @property
     def keys(self) -> tuple[str, ...]:
         """Keys of the steps it is to do."""
-        return (self.run.claim.key, *(one.claim.key for one in self.shares))
+        return (self.run.claim.key, *(one.key for one in self.shares if one.claim is not None))
 
 
 @dataclass(frozen=True)

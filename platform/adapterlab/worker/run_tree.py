@@ -241,14 +241,24 @@ class RunRecorder:
         self._tree.ended(self)
 
 
+def _stopped_as(context: Context, catalog: Catalog) -> State:
+    """Return why a sweep's workers are stopped, as the catalog knows: by ``platform cancel``, its budget, or a signal."""
+    if catalog.cancel_requested(context.sweep_key):
+        return State.CANCELLED
+    taken = catalog.sweep(context.sweep_key).device_seconds or 0.0
+    return (
+        State.STOPPED if context.max_device_s is not None and taken >= context.max_device_s else State.KILLED
+    )
+
+
 class SweepTree:
-    """Opens runs of one sweep; what is still open when it closes is cancelled or killed, to be resumed."""
+    """Opens runs of one sweep; what is still open when it closes is cancelled, stopped or killed, to be resumed."""
 
     def __init__(
-        self, context: Context, tracker: Tracker, cancelled: Callable[[], bool] = lambda: False
+        self, context: Context, tracker: Tracker, stopped_as: Callable[[], State] = lambda: State.KILLED
     ) -> None:
         self._context = context
-        self._cancelled = cancelled
+        self._asked_why = stopped_as
         self._sweep = context.sweep_key
         self.tracker = tracker
         self._open: dict[str, RunRecorder] = {}
@@ -278,7 +288,7 @@ class SweepTree:
                 command=f"platform submit {context.name}",
             )
 
-        return cls(context, patience.retry(opened), lambda: catalog.cancel_requested(context.sweep_key))
+        return cls(context, patience.retry(opened), lambda: _stopped_as(context, catalog))
 
     def __enter__(self) -> SweepTree:
         return self
@@ -293,15 +303,16 @@ class SweepTree:
         )
         if self._open:
             state = self._stopped_as()
+            if state is State.STOPPED:
+                reason = "the sweep's budget is spent"
             for run in list(self._open.values()):
                 run.end(state, reason)
         self.tracker.close()
 
     def _stopped_as(self) -> State:
-        """Return what has become of runs that were left open: only who asked the sweep to stop says so in the catalog."""
+        """Return what has become of runs that were left open; killed, where the catalog cannot say."""
         with suppress(AdapterlabError):
-            if self._cancelled():
-                return State.CANCELLED
+            return self._asked_why()
         return State.KILLED
 
     def ended(self, run: RunRecorder) -> None:

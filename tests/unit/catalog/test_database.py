@@ -34,6 +34,15 @@ def test_an_unsupported_url_names_the_supported_ones(url):
     assert "sqlite:///<file>" in error.value.remedy
 
 
+@pytest.mark.parametrize(
+    "url", ["postgresql://h:port/d", "postgresql://u:p@[::1/d", "sqlite:///a.db?mode=ro"], ids=str
+)
+def test_a_port_that_is_none_a_host_cut_short_and_options_are_usage_errors(url):
+    with pytest.raises(UsageError) as error:
+        parse_url(url)
+    assert "[::1" not in str(error.value)
+
+
 def test_a_malformed_url_is_not_repeated_because_it_may_hold_a_password():
     with pytest.raises(UsageError) as error:
         parse_url(f"postgresql:/user:{SECRET}@host")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from adapterlab.catalog.store import current_owner
-from adapterlab.errors import CorruptBlobError, NotFoundError, UnavailableError
+from adapterlab.errors import ConflictError, CorruptBlobError, NotFoundError, UnavailableError
 from adapterlab.records import State
 from catalogs import BOTH_DATABASES, LEASE_S, adapter, key, put_adapter, put_study, put_transfer, sql
 
@@ -35,6 +35,7 @@ DAMAGES = {
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_weights_are_set_aside_and_their_step_counts_as_not_done(catalog, tmp_path, damage):
     stored = put_adapter(catalog, "a", b"some weights")
+    catalog.blobs.write(b"others")  # a store that holds nothing is another store
     DAMAGES[damage](file_of(tmp_path, stored))
     with pytest.raises(CorruptBlobError) as error:
         catalog.read_weights(stored)
@@ -69,12 +70,26 @@ def test_all_records_that_share_the_weights_are_marked(catalog, tmp_path):
     put_study(catalog, "s", "a")
     put_transfer(catalog, "t", "s", "a")
     shared = put_adapter(catalog, "b", b"same")
+    catalog.blobs.write(b"others")
     file_of(tmp_path, shared).unlink()
     with pytest.raises(CorruptBlobError) as error:
         catalog.read_weights(shared.blob)
     assert error.value.details["keys"] == sorted([key("a"), key("b")])
     assert catalog.find_study(key("s")) is not None
     assert catalog.find_transfer(key("t")) is not None
+
+
+def test_a_store_that_holds_nothing_is_another_one_and_marks_nothing(catalog, tmp_path):
+    """Somebody named the wrong folder, or it is not mounted: that must not cost a record."""
+    stored = put_adapter(catalog, "a")
+    (tmp_path / "blobs").rename(tmp_path / "elsewhere")
+    with pytest.raises(ConflictError, match="is empty"):
+        catalog.read_weights(stored)
+    assert catalog.find_adapter(key("a")) == stored
+    (tmp_path / "elsewhere").rename(tmp_path / "blobs")
+    assert catalog.read_weights(stored) == b"a"
+    file_of(tmp_path, stored).unlink()
+    assert catalog.repair(catalog.verify()) == [key("a")]  # who asks for it says that it is lost
 
 
 def test_a_tampered_digest_cannot_leave_the_store(catalog, tmp_path):

@@ -13,6 +13,7 @@ import pytest
 
 from adapterlab.cli import completion
 from adapterlab.cli.completion import complete
+from adapterlab.cli.main import main
 
 PLATFORM = Path(completion.__file__).parents[2]
 
@@ -119,7 +120,7 @@ def test_a_real_bash_is_given_what_stands_behind_its_word_breaks(home: Path) -> 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("zsh", '_arguments \'*: :(("search.seed=":'), ("fish", "search.seed=\t")],
+    [("zsh", "local -a open_ended=('search.seed=:"), ("fish", "search.seed=\t")],
 )
 def test_zsh_and_fish_are_answered_in_their_own_form(
     name: str, expected: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -129,6 +130,55 @@ def test_zsh_and_fish_are_answered_in_their_own_form(
     monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
     assert completion.answer()
     assert capsys.readouterr().out.startswith(expected)
+
+
+_ZSH = """
+zmodload zsh/zpty
+zpty shell zsh -f -i
+zpty -w shell 'PS1=""; autoload -Uz compinit; compinit -u -D; eval "$(platform --show-completion zsh)"'
+zpty -w shell 'told() { print -r -- "<<$BUFFER>>"; BUFFER="" }; zle -N told; bindkey "^X" told; print "rea""dy"'
+zpty -r -m shell said '*ready*'
+for line in "$@"; do
+  zpty -w -n shell "$line"$'\\t\\x18'
+  zpty -r -m shell said '*<<*>>*'
+  print -r -- "${${said##*<<}%%>>*}."
+done
+"""
+
+
+@pytest.mark.timeout(300)
+def test_a_real_zsh_puts_a_space_behind_a_word_and_none_behind_an_equals_sign(home: Path) -> None:
+    if shutil.which("zsh") is None:
+        pytest.skip("zsh is not installed")
+    shell("platform su", home)  # puts the program there
+    environment = {
+        **os.environ, "PATH": f"{home / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(PLATFORM), "HOME": str(home),
+    }  # fmt: skip
+    asked = (
+        "platform subm",
+        "platform submit x.toml --set search.tri",
+        "platform plan x --set search.sampler=r",
+    )
+    done = subprocess.run(
+        ["zsh", "-f", "-c", _ZSH, "zsh", *asked], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == [
+        "platform submit .", "platform submit x.toml --set search.trials=.", "platform plan x --set search.sampler=random .",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
+def test_the_shell_that_is_named_is_the_one_that_is_set_up(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert main(["--show-completion", name]) == 0
+    assert f"complete_{name}" in capsys.readouterr().out
+    assert main(["--install-completion", name]) == 0
+    file = Path(capsys.readouterr().out.split(" installed in ")[1].split(";")[0])
+    assert f"complete_{name}" in file.read_text()
+    assert main(["--show-completion", "klingon"]) == 2
+    assert "use one of: bash, zsh, fish" in capsys.readouterr().err
 
 
 @pytest.mark.timeout(300)

@@ -42,6 +42,9 @@ def home(tmp_path_factory):
                 )
         catalog.open_sweep(key("sweep"), "demo", json.dumps(SPEC), steps)
         catalog.open_sweep(key("other sweep"), "other", json.dumps(SPEC), steps[:7])
+        for name, against in (("told", "scalearn"), ("misled", "scalearm")):
+            spec = {**SPEC, "report": {"against": against, "equal_within": 1.0, "digits": 3}}
+            catalog.open_sweep(key(name), name, json.dumps(spec), steps)
     return folder
 
 
@@ -128,7 +131,7 @@ def test_one_file_holds_the_report(capsys, tmp_path):
     assert "demo.html" in err
     text = (tmp_path / "new" / "demo.html").read_text()
     assert "<h1>demo</h1>" in text
-    assert 'src="data:image/png;base64,' in text
+    assert 'src="data:image/svg+xml;base64,' in text
     assert "72.0" in out, "the tables are printed as well"
 
 
@@ -137,3 +140,35 @@ def test_in_a_pipe_a_row_is_one_line_without_drawing(capsys):
     (line,) = [line for line in out.splitlines() if line.startswith("scalearn ") and "±" in line]
     assert line.split() == ["scalearn", "72.0", "±", "1.6"]
     assert not set(out) & set("─│┃┏\x1b…")
+
+
+def test_it_does_as_the_spec_says_and_the_command_line_comes_first(capsys):
+    _, out, _ = run(capsys, "report", "told")
+    assert "told: against scalearn\n" in out
+    assert "72.000 ± 1.581" in out
+    _, out, _ = run(capsys, "report", "told", "--against", "own adapter", "--digits", "1")
+    assert "told: against own adapter\n" in out
+    assert "72.0 ± 1.6" in out
+
+
+def test_a_row_that_the_spec_names_and_that_is_none_is_told_with_its_place(capsys):
+    code, _, err = run(capsys, "report", "misled")
+    assert code == 4
+    assert "report.against in the spec of misled: no row named 'scalearm'" in err
+    assert "--against ROW" in err
+    assert run(capsys, "report", "misled", "--against", "scalearn")[0] == 0
+
+
+def test_a_distance_needs_a_row(capsys):
+    code, _, err = run(capsys, "report", "demo", "--equal-within", "1")
+    assert code == 2
+    assert "--against ROW" in err
+
+
+def test_json_names_the_figures_of_the_folder(capsys, tmp_path):
+    _, out, _ = run(capsys, "report", "demo", "--to", tmp_path / "to", "--against", "own adapter", "--json")
+    document = json.loads(out)
+    named = {name for one in document["figures"] for name in one["files"]}
+    assert {"difference-own-adapter.svg", "difference-own-adapter.png"} <= named
+    assert named == {one.name for one in (tmp_path / "to").iterdir() if one.suffix in (".svg", ".png")}
+    assert "figures" not in json.loads(run(capsys, "report", "demo", "--json")[1])

@@ -229,6 +229,42 @@ def test_nan_in_parquet_is_no_label(tmp_path):
         read_file(path, score)
 
 
+def test_every_nan_of_a_parquet_row_is_nothing(tmp_path):
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"a": [float("nan")], "b": [1.5], "c": [float("nan")]}), path)
+    assert [record for _, record in records(path)] == [{"a": None, "b": 1.5, "c": None}]
+
+
+def test_decimals_and_times_of_parquet_are_read_as_csv_would_have_them(tmp_path):
+    path = tmp_path / "x.parquet"
+    label = pa.array([1, 2, 1], pa.int32()).cast(pa.decimal128(12, 2))
+    day = pa.array([0, 86_400, 0], pa.timestamp("s"))
+    pq.write_table(pa.table({"first": ["a", "b", "c"], "label": label, "day": day}), path)
+    assert [record for _, record in records(path)][1] == {
+        "first": "b", "label": "2.00", "day": "1970-01-02 00:00:00",
+    }  # fmt: skip
+    classes = TaskDefinition(
+        "d", ("{first} {day}",), "label", ProblemType.CLASSIFICATION, ("1.00", "2.00"), ("accuracy",)
+    )
+    assert [row.label for row in read_file(path, classes)] == [0, 1, 0]
+
+
+def test_two_columns_of_one_name_are_refused_in_every_format(tmp_path):
+    columns = [pa.array(["a"]), pa.array(["yes"]), pa.array(["no"])]
+    pq.write_table(pa.Table.from_arrays(columns, names=["first", "label", "label"]), tmp_path / "x.parquet")
+    (tmp_path / "x.csv").write_text("first,label,label\na,yes,no\n")
+    for name in ("x.parquet", "x.csv"):
+        with pytest.raises(DataError, match="column 'label' stands there twice"):
+            list(records(tmp_path / name))
+
+
+def test_lines_that_end_in_a_carriage_return_alone_are_told_as_such(tmp_path):
+    (tmp_path / "x.csv").write_bytes(b"first,label\ra,yes\rb,no\r")
+    ((_, fault),) = records(tmp_path / "x.csv")
+    assert "save it with line feeds" in str(fault)
+    assert "universal" not in str(fault)
+
+
 @pytest.mark.parametrize("name", ["x.xlsx", "x.json", "x.parquet.gz", "x"])
 def test_another_format_is_refused_with_those_that_are_read(tmp_path, name):
     (tmp_path / name).write_bytes(b"x")

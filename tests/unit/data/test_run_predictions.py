@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from adapterlab.data.metrics import predictions_of
+from adapterlab.data.metrics import predictions_of, score
 from adapterlab.data.run_predictions import from_weights, kept
 from adapterlab.errors import CorruptBlobError
 from adapterlab.records import Examples, ProblemType
 from adapterlab.train import weights
 
 
-def examples(labels, groups=None):
+def examples(labels, groups=None, extras=None):
     rows = len(labels)
     empty = np.zeros(rows, dtype=np.int32)
-    return Examples(empty, empty, np.arange(rows + 1), np.asarray(labels), groups=groups)
+    return Examples(empty, empty, np.arange(rows + 1), np.asarray(labels), groups=groups, extras=extras)
 
 
 def stored(predictions):
@@ -59,6 +59,24 @@ def test_labels_and_groups_are_kept_and_tell_the_rows_apart():
     assert one.same_rows(one)
     assert not one.same_rows(other)
     assert not one.same_rows(kept(outputs, examples(labels), ProblemType.CLASSIFICATION))
+
+
+def test_what_groups_have_of_a_metric_of_texts_is_kept_and_is_what_the_run_scored():
+    said = [("Rome", ("Rome",)), ("Bonn", ("Rome",)), ("the Los Angeles Lakers", ("Los Angeles",))]
+    extras = [{"entity": entity, "answers": list(answers)} for entity, answers in said]
+    rows = examples([1, 0, 0], np.array([4, 4, 2]), extras)
+    outputs = np.array([[0.0, 2.0], [0.0, 1.0], [0.0, -1.0]])
+    one = from_weights(stored(kept(outputs, rows, ProblemType.CLASSIFICATION)))
+    scored = score(["entity_f1", "entity_em", "group_accuracy"], outputs, rows, ProblemType.CLASSIFICATION)
+    for name, value in scored.items():
+        assert one.group_values(name).mean() == pytest.approx(value)
+    assert one.group_values("entity_f1").tolist() == pytest.approx([1.0, 0.8])
+    assert one.first_rows.tolist() == [0, 2]
+    assert one.group_values("accuracy") is None, "it is of rows"
+    plain = kept(outputs, examples([1, 0, 0], np.array([4, 4, 2])), ProblemType.CLASSIFICATION)
+    assert plain.group_values("entity_f1") is None, "no texts, as of runs of before"
+    diverged = kept(outputs * np.nan, rows, ProblemType.CLASSIFICATION)
+    assert diverged.of_groups == {}
 
 
 def test_they_are_no_weights_and_older_runs_have_none():

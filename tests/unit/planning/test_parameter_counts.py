@@ -68,6 +68,12 @@ def test_the_papers_counts_for_one_target_and_for_eight(rows, name):
     assert rows[name].every == 8 * COUNTS[name]
 
 
+def test_with_its_sources_a_combination_has_each_of_their_adapters_once(rows):
+    for name in ("scalearn", "adapterfusion"):
+        assert rows[name].with_sources == 8 * COUNTS[name] + 8 * 894_528
+    assert rows["lora"].with_sources == rows["lora"].every, "a row of one task alone combines none"
+
+
 def test_the_share_of_the_backbone_is_the_papers(rows):
     """894,528 of roberta-base's 124,645,632, its pooler included, are 0.718 %."""
     assert rows[POOL_ROW].whole == 124_645_632
@@ -78,3 +84,6 @@ def test_the_share_of_the_backbone_is_the_papers(rows):
 def test_what_is_not_known_is_not_guessed():
     (pool, *_) = method_costs(plan_of(SPEC, shape=None))
     assert (pool.one, pool.every, pool.one_percent, pool.whole) == (None, None, None, None)
+    assert {
+        one.with_sources for one in method_costs(plan_of(SPEC, shape=None)) if one.name == "scalearn"
+    } == {None}

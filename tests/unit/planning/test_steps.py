@@ -50,6 +50,7 @@ def test_how_identities_are_written():
         {},
         {"data.few_shot": 16, "data.few_shot_draw": "per_seed"},
         {"data.few_shot": 16, "baseline": [{"method": "pfeiffer"}, {"method": "lora"}]},
+        {"baseline": [{"method": "lora"}], "joint.run": [{"method": "adapter_m"}, {"method": "full_m"}]},
         {"baseline": [{"method": "lora", "name": "rows-16"}, {"method": "pfeiffer", "name": "own"}]},
         {"combiner.kind": ["scalearn", "auto"], "combiner.among": ["scalearn", "single"]},
     ],

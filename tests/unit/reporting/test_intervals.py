@@ -106,6 +106,24 @@ def test_what_has_no_interval_is_counted_with_the_reason():
     assert found.without == {"a run keeps no test predictions": 1, "its test rows are others": 1}
 
 
+def test_a_metric_of_groups_is_drawn_by_groups():
+    draws = np.random.default_rng(0)
+    groups = np.repeat(np.arange(60), 4)
+    right = draws.random(60) < 0.5
+    summary, read = sweep(a=[answered(np.repeat(right, 4))])
+    run = replace(read("a0"), groups=groups)
+    grouped = replace(summary, cells=tuple(replace(one, metric="group_accuracy") for one in summary.cells))
+    (found,) = resample(grouped, {"a0": run}.get, resamples=2000).intervals
+    width = 2 * 1.96 * np.sqrt(right.mean() * (1 - right.mean()) / 60)
+    assert found.low < right.mean() < found.high
+    assert found.high - found.low == pytest.approx(width, rel=0.1), "60 groups, not 240 rows"
+    texts = replace(summary, cells=tuple(replace(one, metric="entity_f1") for one in summary.cells))
+    assert resample(texts, {"a0": run}.get, resamples=100).without == {"what entity_f1 is of is not kept": 1}
+    values = {"entity_f1": right.astype(np.float32)}
+    (of_texts,) = resample(texts, {"a0": replace(run, of_groups=values)}.get, resamples=2000).intervals
+    assert (of_texts.low, of_texts.high) == (found.low, found.high)
+
+
 @pytest.mark.parametrize(("one", "two"), [(0, 0), (0, 5), (3, 9), (6, 6)])
 def test_mcnemar_is_the_exact_binomial_tail(one, two):
     count = one + two

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from adapterlab.reporting.evidence import Confusion, Curve, Evidence
 from adapterlab.reporting.page import page
+from adapterlab.reporting.picture import Figures, Picture
 from adapterlab.reporting.summary import Background, TaskRows
 from adapterlab.reporting.tables import Column, Entry, Grid, grids, scores
 from reports import SUMMARY
@@ -74,9 +75,8 @@ def read(text):
 
 
 def whole():
-    return page(
-        WHOLE, grids(WHOLE, majority=EVIDENCE.majority), evidence=EVIDENCE, pictures={EVIL: b"\x89PNG data"}
-    )
+    figures = Figures((Picture("evil", "coefficients", EVIL, b"\x89PNG data"),), (EVIL,))
+    return page(WHOLE, grids(WHOLE, majority=EVIDENCE.majority), evidence=EVIDENCE, figures=figures)
 
 
 def test_everything_is_in_the_file_and_nothing_is_asked_for():

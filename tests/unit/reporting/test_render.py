@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -11,6 +12,7 @@ from dataclasses import replace
 import pytest
 
 from adapterlab.reporting import render
+from adapterlab.reporting.figures import report_figures
 from adapterlab.reporting.folder import document, write_report
 from adapterlab.reporting.page import page
 from adapterlab.reporting.significance import compare
@@ -97,14 +99,15 @@ def test_a_folder_holds_every_format_numbers_and_pictures(tmp_path):
     summary = replace(SUMMARY, layers=layers)
     files = write_report(tmp_path / "new", summary, grids(summary))
     assert set(files) == {path.name for path in (tmp_path / "new").iterdir()}
-    picture = "coefficients-glue-rte-scalearn_uniform.png"
-    assert (tmp_path / "new" / picture).read_bytes().startswith(b"\x89PNG")
+    picture = "coefficients-glue-rte-scalearn_uniform"
+    assert (tmp_path / "new" / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
     written = (tmp_path / "new" / "report.html").read_text()
-    assert [one[:22] for one in re.findall(r'src="([^"]+)"', written)] == ["data:image/png;base64,"]
+    (shown,) = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', written)
+    assert base64.b64decode(shown) == (tmp_path / "new" / f"{picture}.svg").read_bytes()
     assert len((tmp_path / "new" / "coefficients.csv").read_text().splitlines()) == 1 + len(layers)
-    assert json.loads((tmp_path / "new" / "report.json").read_text()) == json.loads(
-        json.dumps(document(summary))
-    )
+    told = json.loads((tmp_path / "new" / "report.json").read_text())
+    assert told == json.loads(json.dumps(document(summary, figures=report_figures(summary))))
+    assert {name for one in told["figures"] for name in one["files"]} == {f"{picture}.svg", f"{picture}.png"}
 
 
 TIMED = replace(
@@ -156,3 +159,18 @@ def test_targets_of_one_name_keep_their_benchmarks():
     cells = [replace(SUMMARY.cells[2], target=target) for target in ("glue/rte", "superglue/rte", "glue/cb")]
     heads = [column.name for column in scores(replace(SUMMARY, cells=tuple(cells))).columns]
     assert heads == ["method", "glue/rte", "superglue/rte", "cb", "average"]
+
+
+def test_parameters_with_sources_count_each_adapter_that_is_combined_once():
+    of = {"a" * 64: 100, "b" * 64: 200}
+    cells = (
+        replace(SUMMARY.cells[2], sources=of),
+        replace(SUMMARY.cells[3], sources={"b" * 64: 200, "c" * 64: 50}),
+        *SUMMARY.cells[:2],
+    )
+    grid = costs(replace(SUMMARY, cells=cells))
+    column = [(one.name, one.detail) for one in grid.columns[1:]].index(("parameters", "with sources"))
+    assert rows_of(grid)["scalearn"][column].text == f"{12_345 + 10 + 350:,}"
+    assert rows_of(grid)[OWN_ADAPTER][column].text == f"{2 * 12_345:,}"
+    unknown = replace(cells[0], sources={**of, "d" * 64: None})
+    assert rows_of(costs(replace(SUMMARY, cells=(unknown, *cells[1:]))))["scalearn"][column].text == "–"

@@ -160,7 +160,13 @@ def together(url: str, budgets: Sequence[int], moves: Sequence[tuple[int, int]],
 MOVES = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 6)), max_size=60)
 
 
-@pytest.mark.parametrize("kind", SEARCHES)
+def _kinds(*quick: str) -> list:
+    """Return the kinds of searches, all but some of them as nightly tests."""
+    nightly = (pytest.mark.slow, pytest.mark.nightly)
+    return [pytest.param(kind, marks=() if kind in quick else nightly) for kind in SEARCHES]
+
+
+@pytest.mark.parametrize("kind", _kinds("tpe", "grid", "choosing", "asha"))
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(budgets=st.lists(st.integers(1, 14), min_size=2, max_size=3), moves=MOVES, seed=st.integers(0, 99))
 def test_budgets_searched_at_once_are_what_each_is_alone(new_sqlite, kind, budgets, moves, seed):
@@ -241,13 +247,13 @@ def _search_for(url: str, limit_s: float | None, trials: int = 400) -> list[Tria
 def test_a_search_whose_time_is_up_is_one_of_so_many_trials(new_sqlite):
     url = new_sqlite()
     cut = _search_for(url, 0.5)
-    assert 4 < len(cut) <= 26
+    assert 1 <= len(cut) <= 26
     assert _search_for(url, 0.5) == cut  # opened again, it is over
     alone = _search_for(new_sqlite(), None, trials=len(cut))
     assert [(one.settings, one.value) for one in cut] == [(one.settings, one.value) for one in alone]
-    longer = _search_for(url, 0.8)  # the same search goes on
+    longer = _search_for(url, 60.0, trials=len(cut) + 3)  # the same search goes on
     assert longer[: len(cut)] == cut
-    assert len(longer) > len(cut)
+    assert len(longer) == len(cut) + 3
     assert _search_for(url, 0.5) == cut  # and the shorter time is what it was
     assert len(_search_for(new_sqlite(), 1e-9)) == 1  # the first trial always begins
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from adapterlab.spec.model import Spec
 from adapterlab.spec.studies import study_plans
 from specs import spec
@@ -55,3 +57,18 @@ def test_spelled_out_spec_means_the_same():
     written = spec(**{"combiner.kind": ["scalearn", "adapterfusion"], "search.lr": 1e-3})
     again = Spec.model_validate(written.model_dump(mode="json"))
     assert study_plans(again) == study_plans(written)
+
+
+def test_sources_may_be_probed_each_alone():
+    alone = {"sources": ["target", "glue/mrpc", "glue/mnli"], "grid": [0.0, 0.5], "each_alone": True}
+    plans = study_plans(spec(combiner={"kind": "probe", "settings": alone}))
+    labels = [one.label for one in plans]
+    assert labels == [
+        f"probe {name} {value:g}" for name in ("target", "mrpc", "mnli") for value in (0.0, 0.5)
+    ]
+    (point,) = study_plans(spec(combiner={"kind": "probe", "settings": {"weights": {"glue/mrpc": 0.5}}}))
+    assert plans[3].choices[0].settings == point.choices[0].settings, (
+        "a point is the same however it came about"
+    )
+    with pytest.raises(ValueError, match="3 listed; a grid is over one or two"):
+        study_plans(spec(combiner={"kind": "probe", "settings": {**alone, "each_alone": False}}))

@@ -7,13 +7,14 @@ import threading
 import numpy as np
 import pytest
 
+from adapterlab.tracking.drawing import png
 from adapterlab.tracking.pictures import (
     HeatmapRows,
     Spread,
     coefficient_heatmap,
     difference_bars,
     label_bars,
-    source_heatmap,
+    source_figure,
 )
 
 
@@ -80,11 +81,10 @@ def test_many_sources_fit_on_one_page():
 def test_targets_by_sources_may_have_empty_cells():
     means = np.array([[0.1, np.nan], [0.2, 0.3]])
     spread = Spread(np.abs(means), "3 seeds")
-    assert _size(
-        source_heatmap(means, ["a", "b"], rows=HeatmapRows(["x", "y"], of="target"), title="t", spread=spread)
-    )
+    rows = HeatmapRows(["x", "y"], of="target")
+    assert _size(png(source_figure(means, ["a", "b"], rows=rows, title="t", spread=spread)))
     with pytest.raises(ValueError, match="1 rows, 2 sources"):
-        source_heatmap(means, ["a", "b"], rows=HeatmapRows(["x"]), title="t")
+        source_figure(means, ["a", "b"], rows=HeatmapRows(["x"]), title="t")
 
 
 def test_bars_grow_with_sources_and_refuse_what_does_not_fit():

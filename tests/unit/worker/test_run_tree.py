@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
@@ -100,6 +101,27 @@ def read(tree, kind):
     client = MlflowClient(tracking_uri=tree.tracker.uri)
     (run,) = client.search_runs([tree.tracker.experiment_id], f"tags.`adapterlab.kind` = '{kind}'")
     return run.data
+
+
+@pytest.mark.parametrize(
+    ("spent_s", "cancelled", "expected"),
+    [(4.0, False, State.STOPPED), (3.0, False, State.KILLED), (4.0, True, State.CANCELLED)],
+)
+def test_runs_left_open_say_whether_a_budget_a_person_or_a_signal_stopped_them(
+    tree, tmp_path, spent_s, cancelled, expected
+):
+    key = "a" * 64
+    context = replace(tree._context, sweep_key=key, max_device_s=3.6)
+    with open_at(context.stores.catalog, tmp_path) as catalog:
+        catalog.open_sweep(key, "n", "{}", [])
+        catalog.spend(key, spent_s)
+        if cancelled:
+            catalog.request_cancel(key)
+        with ExitStack() as stopped:
+            stopped.enter_context(SweepTree.open(context, catalog)).sweep("", {}, "")
+    tags = read(tree, "sweep").tags
+    assert tags["adapterlab.state"] == str(expected)
+    assert ("budget is spent" in tags["adapterlab.state_reason"]) == (expected is State.STOPPED)
 
 
 def test_numbers_of_all_seeds_take_the_place_of_those_of_some(tree):
