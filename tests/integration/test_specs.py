@@ -154,7 +154,7 @@ def test_large_tasks_have_fewer_seeds_and_record_fewer_epochs():
     finals = [step.title for step in planned.of_kind(StepKind.TRANSFER)]
     assert sum(title.startswith("cb · scalearn ·") for title in finals) == 10
     assert sum(title.startswith("record · scalearn ·") for title in finals) == 3
-    sources = {step.title: step.job.training.max_epochs for step in planned.of_kind(StepKind.SOURCE)}
+    sources = {step.title: step.job.training.max_epochs for step in planned.sources}
     assert sources["source · record · seed 0"] == 3
     assert sources["source · cb · seed 0"] == 30
 
