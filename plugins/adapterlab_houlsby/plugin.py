@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from adapterlab.plugin import BackboneShape
+from adapterlab.plugin import BackboneShape, UsageError
 from adapterlab_bottleneck.plugin import (
     BottleneckMethod,
     BottleneckSettings,
@@ -18,11 +19,23 @@ if TYPE_CHECKING:
     from adapterlab.plugin import MethodLayer
 
 
+_SITES: Mapping[str, tuple[str, ...]] = {
+    "both": ("attention.out", "ffn.out"),
+    "attention": ("attention.out",),
+    "feed_forward": ("ffn.out",),
+}
+
+
 class HoulsbySettings(BottleneckSettings):
     """Settings of ``method = "houlsby"``; AdapterHub's ``double_seq_bn`` has reduction 16 and swish."""
 
     non_linearity: NonLinearity = "swish"
     """Between the projections."""
+    placement: Literal["both", "attention", "feed_forward"] = Field(
+        "both", exclude_if=lambda one: one == "both"
+    )
+    """Behind which sub-blocks of a layer the bottlenecks stand: both, as in the paper, or one of them. In keys where
+    it is not both."""
 
 
 class Houlsby(BottleneckMethod):
@@ -36,16 +49,30 @@ class Houlsby(BottleneckMethod):
     settings = HoulsbySettings
     merge_spaces = frozenset({"parameters"})
 
-    def sites(self, settings: BaseModel) -> tuple[str, ...]:  # noqa: ARG002 - the same for all
-        """Return its two sites."""
-        return ("attention.out", "ffn.out")
+    def sites(self, settings: BaseModel) -> tuple[str, ...]:
+        """Return its two sites, or the one of its placement."""
+        assert isinstance(settings, HoulsbySettings)
+        return _SITES[settings.placement]
+
+    def pooled(self, each: Sequence[BaseModel]) -> BaseModel:
+        """Return the first's settings: widths may differ, places and non-linearity may not.
+
+        Raises:
+            UsageError: They do.
+        """
+        places = [one.placement for one in each if isinstance(one, HoulsbySettings)]
+        if len(set(places)) > 1:
+            raise UsageError(
+                f"adapters of one pool share their placement: {', '.join(dict.fromkeys(places))}"
+            )
+        return super().pooled(each)
 
     def folds_into(self, settings: BaseModel) -> tuple[str, BaseModel]:
         """Return what a combination of its adapters is: another of the kind, wider."""
         return self.name, settings
 
     def trainable_parameters(self, settings: BaseModel, shape: BackboneShape) -> int:
-        """Return ``2·L · (2·d·r + r + d)``: 1,789,056 at roberta-base shape with the defaults."""
+        """Return ``2·L · (2·d·r + r + d)``, 1,789,056 at roberta-base shape with the defaults; of one place half."""
         assert isinstance(settings, HoulsbySettings)
         points = [shape.site(name) for name in self.sites(settings)]
         return shape.layers * sum(bottleneck_parameters(site, settings) for site in points)

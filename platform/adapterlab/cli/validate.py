@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import prod
 from typing import Annotated
 
 import typer
@@ -13,7 +14,7 @@ from adapterlab.cli.options import JsonOption, SetOption, SpecArgument
 from adapterlab.cli.output import emit, emit_json, is_interactive, note, stderr
 from adapterlab.driver.input_checks import Unseen, check_inputs
 from adapterlab.importing.pool import existing_pool
-from adapterlab.planning.baselines import baseline_rows, pool_recipe
+from adapterlab.planning.baselines import baseline_rows, pool_recipes
 from adapterlab.planning.combiners import trials_of
 from adapterlab.spec.load import LoadedSpec, load_spec
 from adapterlab.spec.model import Spec
@@ -79,19 +80,25 @@ def _summary(loaded: LoadedSpec) -> str:
         len(spec.targets.tasks),
         study_plans(spec),
     )
-    of = "combiner" if len(plans) == len(spec.combiner.kinds) else "setting of combiners"
+    dimensions = {"numbers of rows": spec.data.few_rows, "source seeds": spec.source.seeds}
+    several = [f"{len(values)} {words}" for words, values in dimensions.items() if len(values) > 1]
+    many = prod(len(values) for values in dimensions.values())
+    of = ("combiner", "combiners")
+    if len(plans) != len(spec.combiner.kinds):
+        of = ("setting of combiners", "settings of combiners")
     trials = max((trials_of(spec, plan) for plan in plans), default=0)
     searched = sum(row.study is not None for row in baseline_rows(spec))
     also = f"; {_count(searched, 'baseline study', 'baseline studies')}" if searched else ""
-    if any(pool_recipe(spec, task).spaces for task in spec.pool.tasks):
+    if any(pool_recipes(spec, task)[0].spaces for task in spec.pool.tasks):
         also += "; the pool's settings searched once a source"
     joint = f"{_count(len(spec.joint.run), 'joint run')}, " if spec.joint.run else ""
     if not plans:
         baselines = _count(len(spec.baseline), "baseline")
         return f"{_count(sources, 'source')}, {joint}{baselines}, no combiner{also}"
     return (
-        f"{_count(sources, 'source')}, {joint}{_count(targets, 'target')} x {_count(len(plans), of)} = "
-        f"{_count(targets * len(plans), 'study', 'studies')} of {_count(trials, 'trial')}, "
+        f"{_count(sources, 'source')}, {joint}"
+        f"{' x '.join((_count(targets, 'target'), _count(len(plans), *of), *several))} = "
+        f"{_count(targets * len(plans) * many, 'study', 'studies')} of {_count(trials, 'trial')}, "
         f"{_seeds(spec)} each{also}"
     )
 

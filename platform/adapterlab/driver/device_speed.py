@@ -14,7 +14,7 @@ from typing import Any
 from adapterlab.caching.file_digests import write_atomically
 from adapterlab.cluster.gpus import WorkerDevice
 from adapterlab.fingerprint import Json, key_of
-from adapterlab.planning.baselines import pool_recipe
+from adapterlab.planning.baselines import pool_recipes
 from adapterlab.records import BackboneFacts
 from adapterlab.spec.model import Spec
 
@@ -68,7 +68,7 @@ def _order(spec: Spec, backbone: BackboneFacts, device: WorkerDevice, tokens: in
     """Return the fields of what ``adapterlab.train.speed`` is asked, which costs torch to import."""
     if backbone.folder is None or backbone.architecture is None or not spec.pool.tasks:
         return None
-    recipe = pool_recipe(spec, spec.pool.tasks[0])
+    recipe = pool_recipes(spec, spec.pool.tasks[0])[0]
     return {
         "folder": backbone.folder,
         "architecture": backbone.architecture,

@@ -10,10 +10,12 @@ from typing import Any
 
 from adapterlab.backbones.facts import check_backbone
 from adapterlab.data.task_data import check_row_length
+from adapterlab.data.task_facts import task_facts
 from adapterlab.data.task_faults import TaskFault, missing_files, task_faults
 from adapterlab.data.task_library import TaskLibrary
 from adapterlab.driver.earlier_studies import earlier_studies
 from adapterlab.errors import AdapterlabError, BackboneError, NotFoundError
+from adapterlab.planning.variants import few_rows_complaint
 from adapterlab.spec.complaints import Complaint
 from adapterlab.spec.faults import Fault
 from adapterlab.spec.load import LoadedSpec, refused
@@ -71,6 +73,8 @@ def check_inputs(
     broken = {one.path[1] for one in found.complaints}
     fits = [name for name in _tasks(loaded) if _number(loaded, name) not in broken]
     _check_rows(loaded, library, fits, found, rows=rows, tell=tell)
+    if rows:
+        _check_few_rows(loaded, library, fits, found)
     _check_backbone(loaded, library, found)
     if found.complaints or found.faults:
         raise refused(loaded, found.complaints, found.faults)
@@ -112,6 +116,16 @@ def _check_rows(
     if unread:
         what = f"rows of {unread[0]}" if len(unread) == 1 else f"rows of {len(unread)} tasks"
         found.unseen.append(Unseen(what, f"--data reads {'them' if len(unread) > 1 else 'its files'}"))
+
+
+def _check_few_rows(loaded: LoadedSpec, library: TaskLibrary, tasks: Sequence[str], found: _Found) -> None:
+    """Check that the targets that were read have as many train rows as ``data.few_shot`` asks for."""
+    if not loaded.spec.data.trains_few_rows:
+        return
+    read = [task for task in tasks if task in loaded.spec.targets.tasks and f"rows of {task}" in found.seen]
+    short = few_rows_complaint(loaded.spec, {task: task_facts(library, task) for task in read})
+    if short is not None:
+        found.complaints.append(short)
 
 
 def _check_backbone(loaded: LoadedSpec, library: TaskLibrary, found: _Found) -> None:

@@ -24,8 +24,9 @@ from adapterlab.planning.estimate import Estimate, estimate
 from adapterlab.planning.matrix import MatrixRow, plan_matrix
 from adapterlab.planning.parameter_counts import MethodCost, method_costs
 from adapterlab.planning.steps import ExistingAdapter, Job, Step, is_study
+from adapterlab.planning.variants import few_rows_complaint
 from adapterlab.records import State, StepKind, TaskFacts
-from adapterlab.spec.load import LoadedSpec
+from adapterlab.spec.load import LoadedSpec, refused
 from adapterlab.spec.studies import study_plans
 
 if TYPE_CHECKING:
@@ -126,7 +127,8 @@ def compile_spec(
     Raises:
         DataError: A data file is malformed.
         BackboneError: The backbone is not what the spec says, or cannot take rows so long.
-        SpecError: A sweep or study that a search starts from does not exist or does not fit.
+        SpecError: A sweep or study that a search starts from does not exist or does not fit, or a target has fewer
+            rows than it is to train on.
         UsageError: A combiner cannot work on such a pool.
     """
     spec, stores = loaded.spec, loaded.stores()
@@ -142,6 +144,8 @@ def compile_spec(
         existing=existing,
         earlier=earlier_studies(loaded),
     )
+    if (short := few_rows_complaint(spec, facts.tasks)) is not None:
+        raise refused(loaded, [short])
     if facts.backbone.folder is not None:
         for task in facts.tasks.values():
             fitting_row_length(task, spec.data.max_length, Path(facts.backbone.folder))

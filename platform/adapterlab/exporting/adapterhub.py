@@ -253,6 +253,18 @@ def widths(tensors: Tensors, layers: int) -> tuple[int, ...]:
     )
 
 
+def places(adapter: Tensors) -> dict[str, bool]:
+    """Return what an adapter's config says of where its bottlenecks are.
+
+    Args:
+        adapter: Its tensors under the library's names.
+    """
+    return {
+        "mh_adapter": any(".attention.output.adapters." in key for key in adapter),
+        "output_adapter": any(".attention.output.adapters." not in key for key in adapter),
+    }
+
+
 def adapter_tensors(tensors: Tensors, name: str, architecture: str) -> Tensors:
     """Return a bottleneck adapter's tensors under the library's names.
 

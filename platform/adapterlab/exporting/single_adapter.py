@@ -84,6 +84,7 @@ class AdapterHubDraft(SingleDraft):
             non_linearity=self.trained.method_settings.non_linearity,
             method=self.trained.folds_into[0],
         )
+        config["config"] |= hub.places(tensors)
         self.json(hub.ADAPTER_CONFIG, config)
 
     def write_head(self) -> None:

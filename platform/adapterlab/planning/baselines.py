@@ -7,7 +7,7 @@ searched, one study on each target chooses it for all seeds; the pool's is one s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pydantic import BaseModel
@@ -15,8 +15,9 @@ from pydantic import BaseModel
 from adapterlab.fingerprint import Json, digest_of
 from adapterlab.planning.combiners import train_settings
 from adapterlab.planning.joint import joint_recipes
-from adapterlab.planning.rows import few_shot_spec, own_seeds
+from adapterlab.planning.rows import few_rows_of, few_shot_spec, own_seeds
 from adapterlab.planning.steps import AdapterRecipe, StepId
+from adapterlab.planning.variants import of_source, variants_of
 from adapterlab.records import StepKind, TrainSettings
 from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import AdapterMethod
@@ -119,9 +120,12 @@ class BaselineRow:
     """The study that chooses what is searched; ``None``: nothing is."""
 
 
-def pool_recipe(spec: Spec, task: str) -> Recipe:
-    """Return how a task's adapter of the pool is trained."""
-    return _recipe(POOL, spec.adapter.method, spec.adapter.settings, spec.of_task(task).source)
+def pool_recipes(spec: Spec, task: str) -> tuple[Recipe, ...]:
+    """Return how a task's adapters of the pools are trained, one a seed of ``[source]``."""
+    source = of_source(spec, task).source
+    return tuple(
+        _recipe(POOL, spec.adapter.method, spec.adapter.settings, source, seed) for seed in source.seeds
+    )
 
 
 def few_shot_recipes(spec: Spec, target: str) -> tuple[Recipe, ...]:
@@ -129,8 +133,7 @@ def few_shot_recipes(spec: Spec, target: str) -> tuple[Recipe, ...]:
     mine = spec.of_task(target)
     source = few_shot_spec(mine).source
     return tuple(
-        _recipe(POOL, spec.adapter.method, spec.adapter.settings, source.model_copy(update={"seed": seed}))
-        for seed in own_seeds(mine)
+        _recipe(POOL, spec.adapter.method, spec.adapter.settings, source, seed) for seed in own_seeds(mine)
     )
 
 
@@ -141,18 +144,21 @@ def baseline_recipes(spec: Spec, baseline: BaselineSpec, target: str) -> tuple[R
 
 
 def baseline_rows(spec: Spec) -> tuple[BaselineRow, ...]:
-    """Return each baseline on each target, with its steps, and after them what each target has of joint runs.
+    """Return each baseline on each target, with its steps, of every number of rows; and what targets have of joint runs.
 
-    A step that another trains as well, the pool or an earlier baseline, is the one it is there; so is a study.
+    A step that another trains as well, a pool or an earlier baseline, is the one it is there; so is a study.
     """
-    rows = []
+    return tuple(row for variant in variants_of(spec) for row in _rows_of(variant.spec))
+
+
+def _rows_of(spec: Spec) -> Iterator[BaselineRow]:
     pooled = {task for target in spec.targets.tasks for task in spec.pool_for(target)}
-    few = spec.data.few_shot
+    few = few_rows_of(spec)
     of_pool = [
         (task, one)
         for task in spec.targets.tasks
         if SINGLE in spec.pool.trainings and (task in spec.pool_for(task) or (few is None and task in pooled))
-        for one in ((pool_recipe(spec, task),) if few is None else few_shot_recipes(spec, task))
+        for one in _whole_recipes(spec, task, few)
     ]
     ids = {(task, one.identity): one.step_id(task, pooled=True, rows=few) for task, one in of_pool}
     studies = {
@@ -169,12 +175,19 @@ def baseline_rows(spec: Spec) -> tuple[BaselineRow, ...]:
             if first.spaces:  # the same for every seed
                 place = (target, first.search_identity)
                 study = studies.setdefault(place, first.study_id(target, pooled=False))
-            rows.append(BaselineRow(first.label, first.method.name, target, steps, study))
+            yield BaselineRow(first.label, first.method.name, target, steps, study)
     for joint in joint_recipes(spec):
         for target in (one for one in spec.targets.tasks if one in joint.tasks):
             steps = {seed: joint.share_id(target, seed) for seed in joint.seeds}
-            rows.append(BaselineRow(joint.label, joint.method.name, target, steps))
-    return tuple(rows)
+            yield BaselineRow(joint.label, joint.method.name, target, steps)
+
+
+def _whole_recipes(spec: Spec, target: str, few: int | None) -> tuple[Recipe, ...]:
+    """Return how those adapters of a target's pools are trained that see the rows its baselines see."""
+    if few is not None:
+        return few_shot_recipes(spec, target)
+    fewer = of_source(spec, target).data.max_train_rows != spec.data.max_train_rows
+    return () if fewer else pool_recipes(spec, target)
 
 
 def display_names(spec: Spec) -> dict[str, str]:
@@ -187,11 +200,11 @@ def display_names(spec: Spec) -> dict[str, str]:
 def _of_seed(spec: Spec, baseline: BaselineSpec, seed: int) -> Recipe:
     own = dict(entry_points.adapter_method(baseline.method).training)
     written = {**baseline.written, **({} if baseline.lr is None else {"lr": baseline.lr})}
-    source = spec.source.model_copy(update={**own, **written, "seed": seed})
-    return _recipe(baseline.label, baseline.method, baseline.settings, source)
+    source = spec.source.model_copy(update={**own, **written})
+    return _recipe(baseline.label, baseline.method, baseline.settings, source, seed)
 
 
-def _recipe(label: str, method: str, settings: Mapping[str, object], source: SourceSpec) -> Recipe:
+def _recipe(label: str, method: str, settings: Mapping[str, object], source: SourceSpec, seed: int) -> Recipe:
     plugin = entry_points.adapter_method(method)
     fixed, of_settings = split_settings(settings)
     spaces = {**searched(source), **of_settings}
@@ -201,7 +214,7 @@ def _recipe(label: str, method: str, settings: Mapping[str, object], source: Sou
         method=plugin,
         settings=plugin.settings.model_validate(settings_at(fixed, first)),
         training=train_settings(at_first(source)),
-        seed=source.seed,
+        seed=seed,
         spaces={"lr": source.lr, **spaces} if spaces else {},
     )
 

@@ -29,7 +29,7 @@ from adapterlab.planning.baselines import (
     baseline_rows,
     display_names,
     few_shot_recipes,
-    pool_recipe,
+    pool_recipes,
 )
 from adapterlab.planning.combiners import identity_of, model_sources, models_of, recipes_of, trials_of
 from adapterlab.planning.joint import joint_steps, pooled_shares
@@ -41,7 +41,7 @@ from adapterlab.planning.keys import (
     step_key,
     told_rows,
 )
-from adapterlab.planning.rows import draw_of, few_shot_spec, run_rows
+from adapterlab.planning.rows import draw_of, few_rows_of, few_shot_spec, run_rows
 from adapterlab.planning.searches import (
     SearchKeys,
     TrialRows,
@@ -71,6 +71,7 @@ from adapterlab.planning.steps import (
     is_source,
     is_study,
 )
+from adapterlab.planning.variants import Variant, of_source, of_source_seed, variants_of
 from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, StepKind, TaskFacts
 from adapterlab.registry import entry_points
 from adapterlab.spec.joint import SINGLE
@@ -175,49 +176,93 @@ def compile_plan(spec: Spec, facts: Facts) -> Plan:
         UsageError: A head cannot answer its task.
         pydantic.ValidationError: A plug-in's settings are invalid; a loaded spec never raises this.
     """
-    names = display_names(spec)
-    studies = {
-        target: study_plans(few_shot_spec(spec.of_task(target))) for target in spec.targets.tasks
-    }  # fmt: skip
-    searches: dict[StepId, Step[StudyJob]] = {}
-    sources = _pool_steps(spec, facts, names, searches)
-    own = _few_shot_steps(spec, facts, names, searches)
-    steps: list[Step[Job]] = [
-        *searches.values(),
-        *sources.values(),
-        *(step for of_seed in own.values() for step in of_seed.values()),
-    ]
-    for step in [*_baseline_steps(spec, facts, names, steps, searches)]:
-        steps += [searches[one] for one in step.needs if searches[one] not in steps]
-        steps.append(step)
-    steps += joint_steps(spec, facts, names)
-    pools: dict[str | None, Mapping[str, Step[Trained]]] = {None: sources}
-    for training in spec.pool.trainings:
-        if training != SINGLE:
-            pools[training] = pooled_shares(spec, steps, training)
-    for target in spec.targets.tasks:
-        for wanted in studies[target]:
-            pool = pools[wanted.joint]
-            study = _study_step(spec, facts, target, wanted, names, pool, own.get(target, {}))
-            steps.append(study)
-            rows = _rows(spec, facts.tasks[target], wanted.max_epochs, few=True)
-            steps += [
-                _transfer_step(spec, facts, study, seed, rows, own.get(target, {}))
-                for seed in spec.of_task(target).final.seeds
-            ]
-    keys = [step.key for step in steps]
+    steps: dict[StepId, Step[Job]] = {}
+    for variant in variants_of(spec):
+        for step in _variant_steps(variant, facts):
+            steps.setdefault(step.id, step)  # what variants share is the same in each
+    keys = [step.key for step in steps.values()]
     reasons = (
         facts.backbone.pending_reason,
         *(one.pending_reason for one in facts.existing),
-        *(facts.tasks[task].pending_reason for task in names),
-        *_unknown_models(facts, model_sources(tuple(one for plans in studies.values() for one in plans))),
+        *(facts.tasks[task].pending_reason for task in display_names(spec)),
+        *_unknown_models(facts, model_sources(study_plans(spec))),
     )
     return Plan(
         name=spec.name,
         key=None if None in keys else digest_of({"name": spec.name, "steps": keys}),
-        steps=tuple(steps),
+        steps=tuple(steps.values()),
         facts=facts,
         pending=tuple(dict.fromkeys(reason for reason in reasons if reason)),
+    )
+
+
+def _variant_steps(variant: Variant, facts: Facts) -> Iterator[Step[Job]]:
+    """Yield the steps of a spec for one number of rows, each source before the studies that read it."""
+    spec, names, seeds = variant.spec, display_names(variant.spec), variant.spec.source.seeds
+    searches: dict[StepId, Step[StudyJob]] = {}  # of methods; the same for pools of all seeds
+    pools = [_Pools.of(of_source_seed(spec, seed), facts, names, searches) for seed in seeds]
+    steps: list[Step[Job]] = [*searches.values(), *(step for pool in pools for step in pool.steps)]
+    for baseline in [*_baseline_steps(spec, facts, names, steps, searches)]:
+        steps += [searches[one] for one in baseline.needs if searches[one] not in steps]
+        steps.append(baseline)
+    steps += joint_steps(spec, facts, names)
+    yield from steps
+    of_runs = {run: _Pools.of_run(spec, steps, run) for run in spec.pool.trainings if run != SINGLE}
+    for target in spec.targets.tasks:
+        for wanted in study_plans(few_shot_spec(spec.of_task(target))):
+            for pool in pools if wanted.joint is None else [of_runs[wanted.joint]]:
+                study = _study_step(pool, facts, target, variant.named(wanted), names)
+                if wanted.joint is None and len(pools) > 1:
+                    study = _over_pool(study, pool.seed)
+                yield study
+                rows = _rows(spec, facts.tasks[target], wanted.max_epochs, few=True)
+                for seed in spec.of_task(target).final.seeds:
+                    yield _transfer_step(pool.spec, facts, study, seed, rows, pool.own.get(target, {}))
+
+
+@dataclass(frozen=True)
+class _Pools:
+    """The pools of all targets, of source adapters of one seed."""
+
+    spec: Spec
+    """With that seed alone."""
+    shared: Mapping[str, Step[Trained]]
+    """The adapters trained on all rows of a task, by task."""
+    own: Mapping[str, Mapping[int, Step[SourceJob]]]
+    """Those trained on few rows of a target, by target and seed."""
+
+    @classmethod
+    def of(
+        cls, spec: Spec, facts: Facts, names: Mapping[str, str], searches: dict[StepId, Step[StudyJob]]
+    ) -> _Pools:
+        """Return the pools of a spec with one source seed; studies they need that are not in ``searches`` are put there."""
+        shared = _pool_steps(spec, facts, names, searches)
+        return cls(spec, shared, _few_shot_steps(spec, facts, names, searches))
+
+    @classmethod
+    def of_run(cls, spec: Spec, steps: Iterable[Step[Job]], run: str) -> _Pools:
+        """Return the pools that take what tasks have of a joint run; its seeds are its own, not those of sources."""
+        one_seed = of_source_seed(spec, spec.source.seeds[0])
+        return cls(one_seed, pooled_shares(spec, steps, run), {})
+
+    @property
+    def seed(self) -> int:
+        (seed,) = self.spec.source.seeds
+        return seed
+
+    @property
+    def steps(self) -> tuple[Step[Trained], ...]:
+        few = (step for of_seed in self.own.values() for step in of_seed.values())
+        return (*self.shared.values(), *few)
+
+
+def _over_pool(study: Step[StudyJob], seed: int) -> Step[StudyJob]:
+    """Return a study told from those of the same combiner over pools of other seeds; its key tells them already."""
+    return replace(
+        study,
+        id=replace(study.id, source_seed=seed),
+        title=f"{study.title} · source seed {seed}",
+        job=replace(study.job, source_seed=seed),
     )
 
 
@@ -233,7 +278,7 @@ def _pool_steps(
     """Return the steps of source tasks some target reads with all their rows, in the order listed."""
     if SINGLE not in spec.pool.trainings:
         return {}
-    few = spec.data.few_shot is not None
+    few = few_rows_of(spec) is not None
     needed = {
         task
         for target in spec.targets.tasks
@@ -243,17 +288,19 @@ def _pool_steps(
     }
     return {
         task: _source_step(
-            spec,
+            of_source(spec, task),
             facts,
             recipe,
             recipe.step_id(task, pooled=True),
             recipe.title(names[task]),
             few=False,
-            study=_study_of(spec, facts, recipe, recipe.study_id(task, pooled=True), searches, few=False),
+            study=_study_of(
+                of_source(spec, task), facts, recipe, recipe.study_id(task, pooled=True), searches, few=False
+            ),
         )
         for task in spec.pool.tasks
         if task in needed
-        for recipe in (pool_recipe(spec, task),)
+        for recipe in pool_recipes(spec, task)
     }
 
 
@@ -261,7 +308,7 @@ def _few_shot_steps(
     spec: Spec, facts: Facts, names: Mapping[str, str], searches: dict[StepId, Step[StudyJob]]
 ) -> dict[str, dict[int, Step[SourceJob]]]:
     """Return, by target and seed, the adapters trained on few rows that stand in the targets' pools."""
-    few = spec.data.few_shot
+    few = few_rows_of(spec)
     if few is None:
         return {}
     return {
@@ -311,7 +358,7 @@ def _source_step(
             adapter=recipe.adapter,
             training=recipe.training,
             seed=recipe.seed,
-            rows=told_rows(rows, few=few),
+            rows=told_rows(rows, few=few or step_id.task in spec.per_source),
             searched=study is not None,
             study=None if study is None else study.key,
         ),
@@ -356,7 +403,7 @@ def _study_of(
             step_id,
             task_name=display_names(spec)[step_id.task],
             rows=TrialRows(
-                told=told_rows(rows, few=few),
+                told=told_rows(rows, few=few or step_id.task in spec.per_source),
                 inputs=common_inputs(spec, facts, task.task, rows) if is_known(facts, task.task) else None,
                 train_rows=_rows(spec, task, trained_epochs(recipe.most_epochs, search), few=few),
             ),
@@ -392,14 +439,9 @@ def _baseline_steps(
 
 
 def _study_step(
-    spec: Spec,
-    facts: Facts,
-    target: str,
-    study: StudyPlan,
-    names: Mapping[str, str],
-    sources: Mapping[str, Step[Trained]],
-    own: Mapping[int, Step[SourceJob]],
+    pools: _Pools, facts: Facts, target: str, study: StudyPlan, names: Mapping[str, str]
 ) -> Step[StudyJob]:
+    spec, sources, own = pools.spec, pools.shared, pools.own.get(target, {})
     mine = next(iter(own.values()), None)  # the study's own, of its seed
     tasks, existing = _chosen_of(spec, facts, target, study.sources)
     trained: dict[str, Step[Trained]] = {
@@ -433,7 +475,7 @@ def _study_step(
             adapter=adapter,
             search=search,
             search_key=None if keys is None else keys.search,
-            rows=told_rows(rows, few=spec.data.few_shot is not None),
+            rows=told_rows(rows, few=few_rows_of(spec) is not None),
             searched_pool=any(
                 step.job.searched for step in trained.values() if isinstance(step.job, SourceJob)
             ),

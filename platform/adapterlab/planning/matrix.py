@@ -12,7 +12,7 @@ from typing import Any
 from adapterlab.planning.baselines import POOL, BaselineRow
 from adapterlab.planning.compile import Plan
 from adapterlab.planning.parameter_counts import POOL_ROW
-from adapterlab.planning.steps import Job, Step, StepId, StudyJob
+from adapterlab.planning.steps import FinalJob, Job, Step, StepId, StudyJob
 from adapterlab.records import State
 
 
@@ -108,10 +108,14 @@ def plan_matrix(
         )
     for label in dict.fromkeys(study.job.label for study in plan.combinations):
         studies = [study for study in plan.combinations if study.job.label == label]
-        finals = {study.job.task: plan.finals_of(study.id) for study in studies}
-        every = [*studies, *(one for some in finals.values() for one in some)]
+        finals: dict[str, list[Step[FinalJob]]] = {}
+        for study in studies:
+            finals.setdefault(study.job.task, []).extend(plan.finals_of(study.id))
+        of_row: list[Step[Job]] = [*studies, *(one for some in finals.values() for one in some)]
         rows.append(
-            MatrixRow(label, "combiner", _counts(finals, state), None, _trials(studies), _sum(every, seconds))
+            MatrixRow(
+                label, "combiner", _counts(finals, state), None, _trials(studies), _sum(of_row, seconds)
+            )
         )
     return tuple(rows)
 

@@ -31,15 +31,21 @@ def run_rows(spec: Spec, facts: TaskFacts, *, few: bool, draw: int | None = None
         few: Whether it is one of those that ``data.few_shot`` concerns.
         draw: Seed of the run, with ``few_shot_draw = "per_seed"``.
     """
-    data = spec.data
-    few = few and data.few_shot is not None
-    train = _below(data.few_shot if few else data.max_train_rows, facts.n_train)
-    limits_validation = few or data.few_shot is None
+    data, rows = spec.data, few_rows_of(spec)
+    few = few and rows is not None
+    train = _below(rows if few else data.max_train_rows, facts.n_train)
+    limits_validation = few or rows is None
     return RunRows(
         train=train,
         draw=draw if train is not None and few else None,
         validation=_below(data.max_validation_rows, facts.n_validation) if limits_validation else None,
     )
+
+
+def few_rows_of(spec: Spec) -> int | None:
+    """Return on how many rows the targets of a variant train, see ``variants``; ``None``: on all."""
+    (rows,) = spec.data.few_rows
+    return rows
 
 
 def draw_of(spec: Spec, seed: int) -> int | None:
@@ -50,13 +56,13 @@ def draw_of(spec: Spec, seed: int) -> int | None:
 def own_seeds(spec: Spec) -> tuple[int, ...]:
     """Return the seeds of the few-shot adapters each target needs in its pool, the study's first."""
     if spec.data.few_shot_draw == "fixed":
-        return (spec.source.seed,)
+        return spec.source.seeds
     return tuple(dict.fromkeys((spec.search.seed, *spec.final.seeds)))
 
 
 def few_shot_spec(spec: Spec) -> Spec:
     """Return the spec as runs on few rows see it: with the training of ``[few_shot]``."""
-    if spec.data.few_shot is None:
+    if few_rows_of(spec) is None:
         return spec
     return spec.model_copy(
         update={"source": _trained(spec, spec.source), "transfer": _trained(spec, spec.transfer)}
@@ -65,10 +71,11 @@ def few_shot_spec(spec: Spec) -> Spec:
 
 def _trained(spec: Spec, training: Training) -> Training:
     changed = spec.few_shot.over(training)
-    if spec.few_shot.max_steps is None or spec.data.few_shot is None:
+    rows = few_rows_of(spec)
+    if spec.few_shot.max_steps is None or rows is None:
         return changed
     # The spec refuses a searched batch size beside max_steps.
-    steps_an_epoch = ceil(spec.data.few_shot / greatest(changed.batch_size))
+    steps_an_epoch = ceil(rows / greatest(changed.batch_size))
     return changed.model_copy(update={"max_epochs": ceil(spec.few_shot.max_steps / steps_an_epoch)})
 
 

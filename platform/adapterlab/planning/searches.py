@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from adapterlab.fingerprint import Json, key_of
-from adapterlab.planning.baselines import Recipe, baseline_recipes, pool_recipe
+from adapterlab.planning.baselines import Recipe, baseline_recipes, pool_recipes
 from adapterlab.planning.steps import MethodRecipe, RunRows, SearchSettings, Step, StepId, StudyJob
+from adapterlab.planning.variants import variants_of
 from adapterlab.records import StepKind
 from adapterlab.spec.model import Spec
 from adapterlab.spec.pruning import pruning_identity, pruning_settings
@@ -87,10 +88,11 @@ def trained_epochs(max_epochs: int, search: SearchSettings) -> int:
 
 def searched_recipes(spec: Spec) -> list[tuple[str, Recipe]]:
     """Return what is searched beside combiners: each task with a recipe, sources of the pool before baselines."""
-    found = [(task, pool_recipe(spec, task)) for task in spec.pool.tasks]
+    found = [(task, pool_recipes(spec, task)[0]) for task in spec.pool.tasks]
     found += [
-        (target, baseline_recipes(spec, baseline, target)[0])
-        for baseline in spec.baseline
+        (target, baseline_recipes(variant.spec, baseline, target)[0])
+        for variant in variants_of(spec)
+        for baseline in variant.spec.baseline
         for target in spec.targets.tasks
     ]
     return [(task, recipe) for task, recipe in found if recipe.spaces]

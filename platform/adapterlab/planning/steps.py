@@ -33,7 +33,7 @@ class StepId:
     Its texts: ``source/glue/rte/seed=0``, ``source/glue/rte/rows=16/seed=0`` (of the pool, on few rows),
     ``source/glue/rte/lora/seed=0`` (a baseline's, or what a task has of a joint run), ``joint/full_m/seed=0``,
     ``study/glue/rte/scalearn``, ``study/glue/rte/lora`` (a baseline's), ``study/glue/rte/source`` (of the pool),
-    ``transfer/glue/rte/scalearn/seed=0``.
+    ``transfer/glue/rte/scalearn/seed=0``, ``study/glue/rte/scalearn/source_seed=1`` (of several pools).
     """
 
     kind: StepKind
@@ -46,6 +46,8 @@ class StepId:
     """Of the pool's adapters trained on few rows: how many."""
     seed: int | None = None
     """``None`` for a study, whose seed is its search's."""
+    source_seed: int | None = None
+    """Of studies and final runs over pools of several seeds: that of the pool; else ``None``."""
 
     def __str__(self) -> str:
         parts = [str(self.kind), *([self.task] if self.task else [])]
@@ -56,7 +58,7 @@ class StepId:
 
     @property
     def _numbers(self) -> dict[str, int | None]:
-        return {"rows": self.rows, "seed": self.seed}
+        return {"rows": self.rows, "source_seed": self.source_seed, "seed": self.seed}
 
     @classmethod
     def parse(cls, text: str) -> StepId:
@@ -78,6 +80,7 @@ class StepId:
             unquote(labels[0]) if labels else None,
             numbers.get("rows"),
             numbers.get("seed"),
+            numbers.get("source_seed"),
         )
         if str(found) != text:
             raise ValueError(f"no step is called {text!r}")
@@ -361,6 +364,13 @@ class StudyJob:
     """What a search of a method's training varies; ``None``: a combiner's search."""
     searched_pool: bool = False
     """Whether searches choose settings of the pool's adapters, so that only these tell what the pool is."""
+    source_seed: int | None = None
+    """Of its pool, where the sweep has pools of several seeds; else ``None``."""
+
+    @property
+    def shown(self) -> str:
+        """Its label, with the seed of its pool where that tells it from others."""
+        return self.label if self.source_seed is None else f"{self.label} · source seed {self.source_seed}"
 
     @property
     def combiner(self) -> str:

@@ -89,14 +89,15 @@ def _seeds(records: Iterable[Any]) -> tuple[int, ...]:
 
 
 def _limits(data: Mapping[str, Any]) -> str:
+    written = data.get("few_shot")
+    numbers = written if isinstance(written, list) else [] if written is None else [written]
+    few = f"{', '.join(map(str, numbers))} few-shot rows of each target" if numbers else ""
     words = {
-        "few_shot": "few-shot rows of each target",
         "max_train_rows": "train rows at most",
         "max_validation_rows": "validation rows at most",
     }
-    return ", ".join(
-        f"{data[name]:,} {said}" for name, said in words.items() if isinstance(data.get(name), int)
-    )
+    limits = [f"{data[name]:,} {said}" for name, said in words.items() if isinstance(data.get(name), int)]
+    return ", ".join(filter(None, (few, *limits)))
 
 
 def _search(search: Mapping[str, Any], studies: Iterable[Mapping[str, int]]) -> str:

@@ -91,18 +91,20 @@ class _Map:
         return [by_place[place] for place in sorted(by_place)]
 
     @property
-    def seeds(self) -> list[int]:
-        """In order."""
-        return sorted({one.seed for one in self.rows})
+    def runs(self) -> list[tuple[int | None, int]]:
+        """Of the pool, where there are several, and of the run, in order."""
+        return list(dict.fromkeys((one.source_seed, one.seed) for one in self.rows))
 
     def values(self, field: str = "mean") -> NDArray[np.float64]:
         """Return one of the summaries' fields, (S, L, T); NaN where there is none."""
         import numpy as np
 
-        seeds, sources = self.seeds, sorted({one.position for one in self.rows})
+        seeds, sources = self.runs, sorted({one.position for one in self.rows})
         found = np.full((len(seeds), 1 + max(one.layer for one in self.rows), len(sources)), np.nan)
         for one in self.rows:
-            found[seeds.index(one.seed), one.layer, sources.index(one.position)] = getattr(one, field)
+            found[seeds.index((one.source_seed, one.seed)), one.layer, sources.index(one.position)] = getattr(
+                one, field
+            )
         return found
 
     @property
@@ -369,8 +371,8 @@ def _kind(one: _Map) -> Any:
 
 
 def _of_seeds(one: _Map) -> str:
-    seeds = one.seeds
-    return f"mean over {len(seeds)} seeds" if len(seeds) > 1 else f"seed {seeds[0]}"
+    runs = one.runs
+    return f"mean over {len(runs)} seeds" if len(runs) > 1 else f"seed {runs[0][1]}"
 
 
 def _ends(maps: Iterable[_Map]) -> str:

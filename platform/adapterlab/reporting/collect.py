@@ -24,6 +24,7 @@ from adapterlab.catalog.store import Catalog
 from adapterlab.errors import AdapterlabError, NotFoundError
 from adapterlab.planning.baselines import POOL, BaselineRow, baseline_rows
 from adapterlab.planning.steps import StepId
+from adapterlab.planning.variants import RowDimensions, dimensions_of_rows, variants_of
 from adapterlab.records import StepKind
 from adapterlab.registry.entry_points import combiner, task_definition
 from adapterlab.reporting import older_sweeps
@@ -54,7 +55,10 @@ def summarise(catalog: Catalog, sweep: SweepRecord, *, cache: Path, studies: str
     """
     found = _Found(catalog, sweep, studies)
     of_targets, of_methods = found.combinations, found.method_searches
-    cells = [*_baselines(found), *(_combined(found, step) for step in of_targets)]
+    rows: dict[tuple[str, str], list[_Step]] = {}
+    for step in of_targets:
+        rows.setdefault((step.id.task, str(step.id.label)), []).append(step)
+    cells = [*_baselines(found), *(_combined(found, steps) for steps in rows.values())]
     layers = tuple(one for step in of_targets for one in _layers(catalog, found, step))
     # What tasks have of a joint run says of it what a table does; its seconds are divided among them.
     records = {
@@ -108,6 +112,7 @@ class _Step:
             seed=self.id.seed,
             state=str(self.status.state) if self.status else "pending",
             reason=self.status.reason if self.status else "its inputs were not at hand",
+            source_seed=self.id.source_seed,
         )
 
 
@@ -127,9 +132,21 @@ class _Found:
         records: dict[str, Any] = {
             step.key: finders[step.kind](step.key) for step in sweep.steps if step.key is not None
         }
-        self.spec_text = sweep.spec
         self.spec = _parsed(sweep.spec)
         """The resolved spec; empty if it is not known."""
+        parsed = _spec_of(sweep.spec)
+        self.rows: Sequence[BaselineRow] = [] if parsed is None else baseline_rows(parsed)
+        """Of the baselines that the spec declares."""
+        self.dimensions = {} if parsed is None else dimensions_of_rows(parsed)
+        """What sets each row apart; empty if that is not known."""
+        self.is_known = parsed is not None
+        """Whether its rows are known from the spec."""
+        self.own_adapters = (
+            {None: OWN_ADAPTER}
+            if parsed is None
+            else {one.few_rows: OWN_ADAPTER + one.mark for one in variants_of(parsed)}
+        )
+        """Rows of the targets' own adapters in sweeps without baselines, by the number of rows they train on."""
         named = tuple(self.spec.get("targets", {}).get("tasks", ()))
         identify = _identified(sweep, named, records)
         self.steps = [
@@ -157,11 +174,11 @@ class _Found:
     def _complete_studies(self) -> list[StudyRecord]:
         return [one.record for one in self.of_kind(StepKind.STUDY) if one.record]
 
-    @property
-    def few_shot(self) -> int | None:
-        """Rows that each target trains on, as the spec says; ``None``: all."""
-        rows = self.spec.get("data", {}).get("few_shot")
-        return rows if isinstance(rows, int) else None
+    def few_rows(self, row: str) -> int | None:
+        """Return on how many rows of each target a row trains; ``None``: on all."""
+        if row in self.dimensions:
+            return self.dimensions[row].few_shot
+        return next((rows for rows, name in self.own_adapters.items() if name == row), None)
 
     def sources(self, study: StudyRecord) -> dict[str, int | None]:
         """Return the trained parameters of the adapters that a study combines, by key; ``None`` where not known."""
@@ -297,52 +314,91 @@ def _pool_search(found: _Found) -> Iterator[PoolSearch]:
     )
 
 
-def _search_cost(found: _Found, step: _Step) -> dict[str, Any]:
-    """Return what a cell says of the search that chose its setting."""
-    study: StudyRecord | None = step.record
-    if study is None:
-        return {"study_key": step.key}
+def _search_cost(found: _Found, studies: Sequence[_Step]) -> dict[str, Any]:
+    """Return what a cell says of the search that chose its setting, or of those over each of its pools together."""
+    known: list[StudyRecord] = [step.record for step in studies if step.record is not None]
+    if not known:
+        return {"study_key": studies[0].key}
+    spans = (span for step in studies for span in found.spans.get(step.key or "", ()))
     return {
-        "settings": dict(study.best_settings),
-        "search_seconds": study.seconds,
-        "search_clock_seconds": _clock(found.spans.get(step.key or "", ())),
-        "search_trials": sum(study.trials.values()),
-        "search_train_rows": study.train_rows,
-        "separation": found.separations.get(step.key or ""),
-        "study_key": step.key,
+        "settings": _settings(known),
+        "search_seconds": _sum(one.seconds for one in known),
+        "search_clock_seconds": _clock(joined_spans(spans)),
+        "search_trials": sum(sum(one.trials.values()) for one in known),
+        "search_train_rows": _sum(one.train_rows for one in known),
+        # Of several searches each could tell something else apart.
+        "separation": found.separations.get(studies[0].key or "") if len(studies) == 1 else None,
+        "study_key": studies[0].key,
     }
 
 
-def _combined(found: _Found, step: _Step) -> Cell:
-    """Return the cell of a study, complete or not."""
-    study: StudyRecord | None = step.record
-    task = step.id.task if study is None else study.task
-    steps = found.finals(step)
-    runs = found.transfers(step)
-    gaps = [one.gap for one in steps if one.record is None]
-    if study is None:
-        own = step.gap
-        gaps = [Gap(gap.seed, own.state, own.reason) for gap in gaps] or [own]
+def _combined(found: _Found, studies: Sequence[_Step]) -> Cell:
+    """Return the cell of a combiner on a target, complete or not: of its study, or of one for each pool."""
+    known: list[StudyRecord] = [step.record for step in studies if step.record is not None]
+    label = str(studies[0].id.label)
+    runs = [(run, _pool_seed(found, step)) for step in studies for run in found.transfers(step)]
+    records = [run for run, _ in runs]
+    sized = found.dimensions.get(label, RowDimensions())
     return Cell(
-        target=task,
-        combiner=str(step.id.label),
-        metric=_metric_of(task) if study is None else study.metric,
-        test=tuple(one.test_value for one in runs),
-        validation=tuple(one.validation_value for one in runs),
-        seeds=tuple(one.seed for one in runs),
-        expected_seeds=len(steps),
-        parameters=_greatest(one.n_parameters for one in runs),
-        seconds_a_run=_mean_seconds(runs),
-        head_parameters=_greatest(one.head_parameters for one in runs),
-        gaps=tuple(gaps),
-        keys=tuple(one.key for one in runs),
-        run_ids=found.run_ids(runs),
-        method=str(step.id.label),
-        few_shot=found.few_shot,
-        coordinates={} if study is None else _coordinates(study),
-        sources={} if study is None else found.sources(study),
-        **{"settings": {}, **_search_cost(found, step)},
+        target=known[0].task if known else studies[0].id.task,
+        combiner=label,
+        metric=known[0].metric if known else _metric_of(studies[0].id.task),
+        test=tuple(one.test_value for one in records),
+        validation=tuple(one.validation_value for one in records),
+        seeds=tuple(one.seed for one in records),
+        expected_seeds=sum(len(found.finals(step)) for step in studies),
+        parameters=_greatest(one.n_parameters for one in records),
+        seconds_a_run=_mean_seconds(records),
+        head_parameters=_greatest(one.head_parameters for one in records),
+        gaps=tuple(gap for step in studies for gap in _gaps(found, step)),
+        keys=tuple(one.key for one in records),
+        run_ids=tuple(one for step in studies for one in found.run_ids(found.transfers(step))),
+        source_seeds=tuple(seed for _, seed in runs if seed is not None),
+        few_shot=sized.few_shot,
+        pool_size=len(known[0].pool) if known else sized.pool_size,
+        method=sized.method or label,
+        coordinates=_coordinates(known[0]) if known else {},
+        sources={key: count for study in known for key, count in found.sources(study).items()},
+        **{"settings": {}, **_search_cost(found, studies)},
     )
+
+
+def _series(found: _Found, row: str) -> str:
+    """Return a baseline's row without the number of rows it trains on."""
+    own = OWN_ADAPTER if row in found.own_adapters.values() else row
+    return found.dimensions.get(row, RowDimensions()).method or own
+
+
+def _pool_seed(found: _Found, study: _Step) -> int | None:
+    """Return the seed of a study's source adapters; ``None`` where that is not known."""
+    if study.id.source_seed is not None:
+        return study.id.source_seed
+    return found.dimensions.get(str(study.id.label), RowDimensions()).source_seed
+
+
+def _gaps(found: _Found, study: _Step) -> list[Gap]:
+    """Return a study's final runs without a value, of a study that is not there with its own state."""
+    gaps = [one.gap for one in found.finals(study) if one.record is None]
+    if study.record is not None:
+        return gaps
+    own = study.gap
+    return [replace(gap, state=own.state, reason=own.reason) for gap in gaps] or [own]
+
+
+def _settings(studies: Sequence[StudyRecord]) -> dict[str, Any]:
+    """Return the chosen setting; of several pools, a list of each one's choices where these differ."""
+    chosen = [dict(one.best_settings) for one in studies]
+    names = dict.fromkeys(name for one in chosen for name in one)
+    found: dict[str, Any] = {}
+    for name in names:
+        values = [one.get(name) for one in chosen]
+        found[name] = values[0] if all(value == values[0] for value in values) else values
+    return found
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 def _coordinates(study: StudyRecord) -> Mapping[str, float]:
@@ -359,7 +415,7 @@ def _clock(spans: Sequence[tuple[float, float]]) -> float | None:
 
 def _baselines(found: _Found) -> Iterable[Cell]:
     """Return one cell a target and baseline or joint run; of a sweep without any, the targets' own source adapters."""
-    declared = _declared_baselines(found.spec_text)
+    declared = found.rows
     sources = found.of_kind(StepKind.SOURCE)
     steps = {step.id: step for step in sources}
     for row in declared:
@@ -368,16 +424,23 @@ def _baselines(found: _Found) -> Iterable[Cell]:
         )
     if declared:
         return
-    for task in dict.fromkeys(step.id.task for step in sources):
-        if task in found.targets:
-            yield _baseline(found, OWN_ADAPTER, task, [step for step in sources if step.id.task == task])
+    for rows, name in found.own_adapters.items():
+        for task in dict.fromkeys(step.id.task for step in sources):
+            own = [step for step in sources if step.id.task == task]
+            if found.is_known:  # else few rows may be all there are
+                own = [step for step in own if step.id.rows == rows]
+            if own and task in found.targets:
+                yield _baseline(found, name, task, own)
 
 
-def _declared_baselines(spec: str) -> Sequence[BaselineRow]:
+def _spec_of(text: str) -> Spec | None:
+    """Return a resolved spec whose rows can be named; ``None`` for others."""
     try:
-        return baseline_rows(Spec.model_validate_json(spec))
+        spec = Spec.model_validate_json(text)
+        baseline_rows(spec), dimensions_of_rows(spec)
     except (AdapterlabError, ValueError):  # a plug-in that is gone, or a spec of another version
-        return ()
+        return None
+    return spec
 
 
 def _baseline(found: _Found, name: str, task: str, steps: Sequence[_Step]) -> Cell:
@@ -390,9 +453,9 @@ def _baseline(found: _Found, name: str, task: str, steps: Sequence[_Step]) -> Ce
         baseline_cell(name, task, adapters, gaps),
         is_own_adapter=any(step.id.label is None for step in steps),
         run_ids=found.run_ids(adapters),
-        method=name,
-        few_shot=found.few_shot,
-        **({} if chooser is None else _search_cost(found, chooser)),
+        method=_series(found, name),
+        few_shot=found.few_rows(name),
+        **({} if chooser is None else _search_cost(found, [chooser])),
     )
 
 
@@ -463,6 +526,7 @@ def _layers(catalog: Catalog, found: _Found, study: _Step) -> Iterable[LayerInfl
                 maximum=one.maximum,
                 is_vector=transfer.coefficient_shape[2] > 1,
                 is_attention=attends,
+                source_seed=study.id.source_seed,
             )
 
 

@@ -28,7 +28,7 @@ from adapterlab.reporting.folder import write_report
 from adapterlab.reporting.settings import report_settings
 from adapterlab.reporting.significance import compare
 from adapterlab.reporting.stability import correlations
-from adapterlab.reporting.summary import OWN_ADAPTER, Average, Cell, Summary
+from adapterlab.reporting.summary import Average, Cell, Summary
 from adapterlab.reporting.tables import grids, short
 from adapterlab.spec.model import Spec
 from adapterlab.tracking import vocabulary
@@ -120,6 +120,8 @@ def _studies(summary: Summary, plan: Plan) -> Iterable[Row]:
         cell = summary.cell(step.id.task, str(step.id.label))
         if cell is None:
             continue
+        if step.id.source_seed is not None:  # the study's own run shows the runs over its own pool
+            cell = cell.over(step.id.source_seed)
         means = values.get((cell.target, cell.combiner), {})
         pool = [member.name for member in step.job.pool]
         yield Row(
@@ -146,9 +148,13 @@ def _baselines(summary: Summary, plan: Plan, sweep: SweepRecord) -> Iterable[Row
         steps = [
             step
             for step in trained
-            if (step.id in wanted if wanted is not None else step.job.task == cell.target)
+            if (
+                step.id in wanted
+                if wanted is not None
+                else (step.id.task, step.id.rows) == (cell.target, cell.few_shot)
+            )
         ]
-        if steps and (wanted is not None or cell.combiner == OWN_ADAPTER):
+        if steps and (wanted is not None or cell.is_own_adapter):
             yield Row(cell, tuple(str(step.key) for step in steps), baseline=steps[0].job)
 
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from adapterlab.reporting.significance import holm
@@ -42,7 +43,7 @@ class Interval:
     target: str
     rows: int
     seeds: int
-    """With one seed the interval is over rows alone."""
+    """With one seed the interval is over rows alone; of several pools these are counted, and each is one draw."""
     low: float
     high: float
     difference: float | None = None
@@ -196,26 +197,28 @@ class _Kept:
 
     def __init__(self, target: str, resamples: int) -> None:
         self._target, self._resamples = target, resamples
-        self._runs: dict[str, dict[int, KeptPredictions]] = {}
+        self._runs: dict[str, dict[int, list[KeptPredictions]]] = {}
+        """By row and unit, see ``Cell.units``."""
         self._metric = ""
 
     def take(self, cell: Cell, read: Read) -> str | None:
         """Keep a cell's runs; return why it has no interval, ``None`` where it will have one."""
         from adapterlab.data.resampled_metrics import is_weighted
 
-        runs: dict[int, KeptPredictions] = {}
-        for seed, key in zip(cell.seeds, cell.keys, strict=False):
+        runs: dict[int, list[KeptPredictions]] = {}
+        for unit, key in zip(cell.units, cell.keys, strict=False):
             found = read(key)
             if found is not None:
-                runs[seed] = found
-        if len(runs) < len(cell.test):
+                runs.setdefault(unit, []).append(found)
+        every = [one for some in runs.values() for one in some]
+        if len(every) < len(cell.test):
             return "a run keeps no test predictions"
-        first = next(iter(runs.values()))
-        known = next((one for of in self._runs.values() for one in of.values()), first)
-        if not all(known.same_rows(one) for one in runs.values()):
+        first = every[0]
+        known = next((some[0] for of in self._runs.values() for some in of.values()), first)
+        if not all(known.same_rows(one) for one in every):
             return "its test rows are others"
         known_metric = is_weighted(cell.metric, first.problem_type) or all(
-            one.group_values(cell.metric) is not None for one in runs.values()
+            one.group_values(cell.metric) is not None for one in every
         )
         if cell.metric != (self._metric or cell.metric) or not known_metric:
             return f"what {cell.metric} is of is not kept"
@@ -232,7 +235,7 @@ class _Kept:
         scores = self._scores()
         theirs = self._runs.get(against or "", {})
         for row, runs in self._runs.items():
-            rows = len(next(iter(runs.values())).labels)
+            rows = len(next(iter(runs.values()))[0].labels)
             low, high = interval(scores[row], self._drawn(len(runs)))
             shared = sorted(set(runs) & set(theirs)) if row != against else []
             if not shared:
@@ -252,7 +255,9 @@ class _Kept:
             if row == against:
                 continue
             for seed in sorted(set(runs) & set(theirs)):
-                mine, other = runs[seed].right, theirs[seed].right
+                if len(runs[seed]) > 1 or len(theirs[seed]) > 1:
+                    continue  # a pool's runs are no one model
+                mine, other = runs[seed][0].right, theirs[seed][0].right
                 if mine is None or other is None:
                     continue
                 only, only_other = int((mine & ~other).sum()), int((other & ~mine).sum())
@@ -263,12 +268,15 @@ class _Kept:
         """Return each row's scores, seeds in order, (B, S)."""
         import numpy as np
 
-        first = next(iter(next(iter(self._runs.values())).values()))
+        first = next(iter(next(iter(self._runs.values())).values()))[0]
         found: dict[str, list[NDArray[np.float64]]] = {row: [] for row in self._runs}
         seed = zlib.crc32(self._target.encode()) + _SEED
         for weights in row_weights(len(first.labels), first.groups, samples=self._resamples, seed=seed):
             for row, runs in self._runs.items():
-                of_block = [self._weighted(one, weights) for _, one in sorted(runs.items())]
+                of_block = [
+                    np.mean([self._weighted(one, weights) for one in some], axis=0)
+                    for _, some in sorted(runs.items())
+                ]
                 found[row].append(np.stack(of_block, axis=1))
         return {row: np.concatenate(blocks) for row, blocks in found.items()}
 
@@ -288,10 +296,15 @@ class _Kept:
 
         return np.random.default_rng(_SEED).integers(seeds, size=(self._resamples, seeds))
 
-    def _score(self, one: KeptPredictions) -> float:
+    def _score(self, runs: Sequence[KeptPredictions]) -> float:
         from adapterlab.data.metrics import compute
 
-        values = one.group_values(self._metric)
-        if values is not None:
-            return float(values.mean())
-        return compute((self._metric,), predictions=one.predictions, labels=one.labels)[self._metric]
+        scores = []
+        for one in runs:
+            values = one.group_values(self._metric)
+            if values is None:
+                found = compute((self._metric,), predictions=one.predictions, labels=one.labels)
+                scores.append(found[self._metric])
+            else:
+                scores.append(float(values.mean()))
+        return fmean(scores)

@@ -118,6 +118,7 @@ def cells_csv(
     if significance is not None:
         fields += ["against", "difference", "pairs", "p", "p_adjusted", "effect"]
     fields += ["search_clock_seconds", "is_own_adapter", "stability", "search_trials", "search_train_rows"]
+    fields += ["few_shot", "pool_size", "pools", "std_between_pools", "std_within_pools"]
     if resampled is not None:
         fields += _INTERVAL
     stable = correlations(summary)
@@ -136,7 +137,10 @@ def cells_csv(
             line += [one.difference, one.pairs, one.p, one.p_adjusted, one.effect] if one else [None] * 5
         alike = stable.get((cell.target, cell.combiner))
         line += [cell.search_clock_seconds, cell.is_own_adapter, alike]
-        line += [cell.search_trials, cell.search_train_rows]
+        line += [cell.search_trials, cell.search_train_rows, cell.few_shot, cell.pool_size]
+        parts = cell.components
+        line += [len(set(cell.source_seeds)) or None]
+        line += [None, None] if parts is None else [parts.between_std, parts.within_std]
         if resampled is not None:
             found = resampled.of(cell.combiner, cell.target)
             line += [None if found is None else getattr(found, name) for name in _INTERVAL]
@@ -154,19 +158,39 @@ def mcnemar_csv(resampled: Resampled) -> str:
 def runs_csv(summary: Summary) -> str:
     """Return one line per run: its metric on test and validation, or why there is none."""
     fields = ["method", "target", "metric", "seed", "state", "test", "validation", "reason", "key"]
+    fields += ["few_shot", "pool_size", "source_seed"]
     lines: list[list[object]] = []
     for cell in summary.cells:
         known = [cell.combiner, cell.target, cell.metric]
         keys = cell.keys or (None,) * len(cell.seeds)
-        values = zip(cell.seeds, cell.test, cell.validation, keys, strict=True)
-        lines += [[*known, seed, "complete", test, right, None, key] for seed, test, right, key in values]
-        lines += [[*known, gap.seed, gap.state, None, None, gap.reason, None] for gap in cell.gaps]
+        sized = [cell.few_shot, cell.pool_size]
+        pools = cell.source_seeds or (None,) * len(cell.seeds)
+        values = zip(cell.seeds, cell.test, cell.validation, keys, pools, strict=True)
+        lines += [
+            [*known, seed, "complete", test, right, None, key, *sized, pool]
+            for seed, test, right, key, pool in values
+        ]
+        lines += [
+            [*known, gap.seed, gap.state, None, None, gap.reason, None, *sized, gap.source_seed]
+            for gap in cell.gaps
+        ]
     return csv_text(fields, lines)
 
 
 def coefficients_csv(summary: Summary) -> str:
     """Return one line a transfer, layer and source: mean, deviation and extremes of its coefficients."""
-    fields = ["target", "combiner", "seed", "layer", "source", "mean", "std", "minimum", "maximum"]
+    fields = [
+        "target",
+        "combiner",
+        "seed",
+        "layer",
+        "source",
+        "mean",
+        "std",
+        "minimum",
+        "maximum",
+        "source_seed",
+    ]
     lines = [[getattr(one, name) for name in fields] for one in summary.layers]
     return csv_text(fields, lines)
 

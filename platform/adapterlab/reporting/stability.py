@@ -25,9 +25,10 @@ class Stability:
 
 def stabilities(summary: Summary) -> tuple[Stability, ...]:
     """Return the stability of every row and target with at least two seeds and something to rank."""
-    patterns: dict[tuple[str, str], dict[int, dict[tuple[int, int], float]]] = {}
+    patterns: dict[tuple[str, str], dict[tuple[int, int], dict[tuple[int, int], float]]] = {}
     for one in summary.layers:
-        of_seed = patterns.setdefault((one.target, one.combiner), {}).setdefault(one.seed, {})
+        run = (-1 if one.source_seed is None else one.source_seed, one.seed)
+        of_seed = patterns.setdefault((one.target, one.combiner), {}).setdefault(run, {})
         of_seed[one.layer, one.position] = one.mean
     found = (_stability(target, combiner, seeds) for (target, combiner), seeds in patterns.items())
     return tuple(one for one in found if one is not None)
@@ -39,7 +40,7 @@ def correlations(summary: Summary) -> dict[tuple[str, str], float]:
 
 
 def _stability(
-    target: str, combiner: str, seeds: Mapping[int, Mapping[tuple[int, int], float]]
+    target: str, combiner: str, seeds: Mapping[tuple[int, int], Mapping[tuple[int, int], float]]
 ) -> Stability | None:
     from scipy.stats import spearmanr
 

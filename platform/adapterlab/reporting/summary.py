@@ -14,6 +14,7 @@ from functools import cached_property
 from statistics import fmean, stdev
 from typing import Any
 
+from adapterlab.reporting.variance import VarianceComponents, variance_components
 from adapterlab.search.separation import Separation
 from adapterlab.search.spans import joined_spans
 
@@ -31,6 +32,8 @@ class Gap:
     """How far it is: ``"pending"``, ``"running"``, ``"failed"``, ``"killed"``."""
     reason: str | None = None
     """Why, as far as it is known."""
+    source_seed: int | None = None
+    """Seed of its pool, where there are several pools."""
 
 
 @dataclass(frozen=True)
@@ -71,19 +74,23 @@ class Cell:
     run_ids: tuple[str | None, ...] = ()
     """Their MLflow runs, by seed."""
     study_key: str | None = None
-    """The study's key; ``None`` for a baseline whose setting is fixed."""
+    """The study's key, of several pools the first's; ``None`` for a baseline whose setting is fixed."""
     search_trials: int | None = None
     """Trials that chose the setting, whatever became of them; ``None`` where nothing was searched."""
     search_train_rows: int | None = None
     """Rows that these trials trained on together, each choice a row and each epoch anew."""
     separation: Separation | None = None
     """How far the best trials lie apart; ``None`` where a trial was one run, or its runs are not at hand."""
+    source_seeds: tuple[int, ...] = ()
+    """Seed of the pool that each run combines, beside ``seeds``; empty for a baseline, or where it is not known."""
+    few_shot: int | None = None
+    """Rows of the target that runs train on; ``None``: all."""
+    pool_size: int | None = None
+    """Sources that are combined; ``None`` for a baseline, or while that is not known."""
     is_joint: bool = False
     """Whether the row's parameters are those of one model, which all its targets train together."""
     method: str = ""
     """The row without what sets it apart along a dimension of the spec, or among several sweeps; empty: as the row."""
-    few_shot: int | None = None
-    """Rows of the target that it trained on; ``None``: all there are."""
     coordinates: Mapping[str, float] = field(default_factory=dict)
     """Where it lies on the axes of its combiner's grid, by axis: a task, or ``"target"``; empty: it is of no grid."""
     sources: Mapping[str, int | None] = field(default_factory=dict)
@@ -103,20 +110,53 @@ class Cell:
         return self.combiner.removesuffix(self.method) if self.method else ""
 
     @property
+    def is_nested(self) -> bool:
+        """Whether its runs combine pools of several seeds."""
+        return len(set(self.source_seeds)) > 1
+
+    @property
+    def units(self) -> tuple[int, ...]:
+        """What stands for each run where runs are drawn or paired: its seed, of several pools that of its pool.
+
+        Runs over one pool have its sources in common, so that several pools alone are draws of their own.
+        """
+        return self.source_seeds if self.is_nested else self.seeds
+
+    @property
+    def components(self) -> VarianceComponents | None:
+        """How its variance divides between pools and runs over one; ``None`` where that cannot be told."""
+        if not self.is_nested or self.undefined:
+            return None
+        return variance_components(
+            dict(zip(zip(self.source_seeds, self.seeds, strict=True), self.test, strict=True))
+        )
+
+    def over(self, source_seed: int) -> Cell:
+        """Return the cell of the runs over the pool of one seed."""
+        taken = [place for place, one in enumerate(self.source_seeds) if one == source_seed]
+        parallel = ("test", "validation", "seeds", "source_seeds", "keys", "run_ids")
+        kept: dict[str, Any] = {
+            name: tuple(values[place] for place in taken)
+            for name in parallel
+            if (values := getattr(self, name))
+        }
+        gaps = tuple(gap for gap in self.gaps if gap.source_seed == source_seed)
+        return replace(self, **kept, gaps=gaps, expected_seeds=len(taken) + len(gaps))
+
+    @property
     def undefined(self) -> tuple[int, ...]:
         """Seeds whose metric on test is no finite number."""
-        return tuple(
-            seed for seed, value in zip(self.seeds, self.test, strict=True) if not math.isfinite(value)
-        )
+        places = zip(self.seeds, self.test, strict=True)
+        return tuple(dict.fromkeys(seed for seed, value in places if not math.isfinite(value)))
 
     @property
     def mean(self) -> float | None:
-        """Mean over seeds on test; ``None`` without values, or if one of them is not finite."""
+        """Mean over all runs on test; ``None`` without values, or if one of them is not finite."""
         return fmean(self.test) if self.test and not self.undefined else None
 
     @property
     def std(self) -> float | None:
-        """Sample standard deviation over seeds on test; ``None`` for fewer than two."""
+        """Sample standard deviation over all runs on test; ``None`` for fewer than two."""
         return stdev(self.test) if len(self.test) > 1 and not self.undefined else None
 
     @property
@@ -126,10 +166,12 @@ class Cell:
 
     @property
     def by_seed(self) -> dict[int, float]:
-        """The finite values on test, by seed."""
-        return {
-            seed: value for seed, value in zip(self.seeds, self.test, strict=True) if math.isfinite(value)
-        }
+        """The finite values on test by ``units``: by seed, of several pools the mean of each by its seed."""
+        found: dict[int, list[float]] = {}
+        for unit, value in zip(self.units, self.test, strict=True):
+            if math.isfinite(value):
+                found.setdefault(unit, []).append(value)
+        return {unit: fmean(values) for unit, values in found.items()}
 
 
 @dataclass(frozen=True)
@@ -178,6 +220,8 @@ class LayerInfluence:
     """Whether there is one coefficient for each hidden dimension."""
     is_attention: bool = False
     """Whether these are means of weights that depend on the token."""
+    source_seed: int | None = None
+    """Seed of the pool, where there are several pools."""
 
 
 @dataclass(frozen=True)
@@ -344,7 +388,15 @@ class Summary:
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary as a JSON-able mapping, with means, deviations and averages."""
-        cells = [{**asdict(cell), "mean": cell.mean, "std": cell.std} for cell in self.cells]
+        cells = [
+            {
+                **asdict(cell),
+                "mean": cell.mean,
+                "std": cell.std,
+                "variance": None if (parts := cell.components) is None else asdict(parts),
+            }
+            for cell in self.cells
+        ]
         averages = [
             {"combiner": row, **asdict(self.average(row))} for row in self.combiners if len(self.targets) > 1
         ]

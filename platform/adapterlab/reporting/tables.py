@@ -116,8 +116,7 @@ def grids(
         found.append(intervals(resampled, summary, digits=digits))
         if resampled.tests:
             found.append(row_by_row(resampled, summary))
-    largest = influences(summary)
-    return found if largest is None else [*found, largest]
+    return [*found, *(one for one in (variances(summary, digits=digits), influences(summary)) if one)]
 
 
 # -- scores -----------------------------------------------------------------------------------------
@@ -158,7 +157,7 @@ def scores(summary: Summary, *, digits: int = 1, majority: Mapping[str, float] |
 def _row_name(summary: Summary, row: str) -> Entry:
     """Return a row's name, and what it is where its name does not say it."""
     own = any(cell is not None and cell.is_own_adapter for cell in summary.row(row))
-    return Entry(row, note="target's own adapter" if own and not row.endswith(OWN_ADAPTER) else None)
+    return Entry(row, note="target's own adapter" if own and OWN_ADAPTER not in row else None)
 
 
 def _majority(summary: Summary, majority: Mapping[str, float], digits: int) -> tuple[Entry, ...]:
@@ -382,6 +381,43 @@ def _separation(cell: Cell | None) -> Entry:
     errors = apart.in_errors
     text = "equal" if errors is None else "no noise" if math.isinf(errors) else f"{errors:.1f} SE"
     return Entry(text, note=f"{apart.alike} of {apart.trials - 1} alike")
+
+
+# -- variance ---------------------------------------------------------------------------------------
+
+
+def variances(summary: Summary, *, digits: int = 1) -> Grid | None:
+    """Return rows × targets: deviations between pools and over one pool; ``None`` where there is one pool each."""
+    if not any(cell.is_nested for cell in summary.cells):
+        return None
+    shown = short_names(summary.targets)
+    columns = (Column("method", is_number=False), *(Column(shown[target]) for target in summary.targets))
+    rows = tuple(
+        (Entry(row), *(_variance(cell, digits) for cell in summary.row(row)))
+        for row in summary.combiners
+        if any(cell is not None and cell.is_nested for cell in summary.row(row))
+    )
+    notes = (
+        (
+            "Standard deviation between pools of other source seeds + that of runs over one pool, in points; beside it the "
+            "standard error of the mean, for other pools and other final seeds. Random effects, by analysis of variance; "
+            "0 where pools differ no more than their runs do."
+        ),
+        (
+            "In the other tables ± is over all runs; paired tests, intervals and averages take each pool as one draw, "
+            "since its runs have their sources in common."
+        ),
+    )
+    return Grid(f"{summary.sweep}: variance of pools and of runs", columns, rows, notes)
+
+
+def _variance(cell: Cell | None, digits: int) -> Entry:
+    parts = None if cell is None else cell.components
+    if parts is None:
+        return Entry(NOTHING, note="fewer than 2 x 2 runs" if cell is not None and cell.is_nested else None)
+    text = f"{_per_cent(parts.between_std, digits)} + {_per_cent(parts.within_std, digits)}"
+    error = _per_cent(parts.mean_error, digits)
+    return Entry(text, note=f"± {error}, {parts.pools} pools x {parts.seeds} seeds")
 
 
 # -- significance -----------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from adapterlab.spec.search_space import Choices, FloatRange, Frozen, Space, bou
 from adapterlab.spec.tasks import DataSpec, TaskSpec
 from adapterlab.spec.training import (
     FewShotSpec,
+    PerSourceSpec,
     PerTaskSpec,
     Seeds,
     SourceSpec,
@@ -577,6 +578,9 @@ class Spec(Frozen):
     transfer: TransferSpec = TransferSpec()
     few_shot: FewShotSpec = FewShotSpec()
     final: FinalSpec = FinalSpec()
+    per_source: dict[TaskName, PerSourceSpec] = Field(default_factory=dict)
+    """What the pool's adapters of single tasks have of their own, as ``[per_source."glue/rte"]``: ``max_train_rows`` and
+    keys of ``[source]``, so that sources are of uneven quality. Baselines and combinations on these tasks train as without it."""
     per_task: dict[TaskName, PerTaskSpec] = Field(default_factory=dict)
     """What single tasks have of their own, as ``[per_task."superglue/record"]``: ``seeds`` and keys of
     ``[source]`` and ``[transfer]`` that both have."""
@@ -616,15 +620,14 @@ class Spec(Frozen):
 
     @model_validator(mode="after")
     def _check_few_shot(self) -> Spec:
-        if self.data.few_shot is None and self.few_shot != FewShotSpec():
+        if not self.data.trains_few_rows and self.few_shot != FewShotSpec():
             raise ValueError("few_shot needs data.few_shot, the number of rows")
         return self
 
     @model_validator(mode="after")
     def _check_folds(self) -> Spec:
-        rows = min(
-            (one for one in (self.data.few_shot, self.data.max_train_rows) if one is not None), default=None
-        )
+        limits = (*self.data.few_rows, self.data.max_train_rows)
+        rows = min((one for one in limits if one is not None), default=None)
         if self.search.folds > 1 and rows is not None and rows < 2 * self.search.folds:
             raise ValueError(
                 f"search.folds: {self.search.folds} folds of {rows} training rows have fewer than two rows each; "

@@ -49,6 +49,7 @@ def plugin_complaints(document: Mapping[str, Any]) -> list[Complaint]:
     found += grid_complaints(document)
     found += joint_complaints(document)
     found += _per_task(document)
+    found += _per_source(document)
     found += _sizes(document)
     found += _combiners(document)
     found += _start_from(document)
@@ -474,6 +475,26 @@ def _tasks(document: Mapping[str, Any], table: str) -> Iterator[Complaint]:
 def _per_task(document: Mapping[str, Any]) -> Iterator[Complaint]:
     for task in _table(document, "per_task"):
         yield from _task(("per_task", task), task, _own_task_numbers(document), "key")
+
+
+def _per_source(document: Mapping[str, Any]) -> Iterator[Complaint]:
+    """Check that what is said of single sources is said of tasks whose adapters are trained for the pool."""
+    trained = _table(document, "pool").get("tasks")
+    if not isinstance(trained, list):
+        return
+    names = [task for task in trained if isinstance(task, str)]
+    for task in _table(document, "per_source"):
+        if task not in names:
+            near = suggest(task, names)
+            said = (
+                f"per_source: {task} is none of pool.tasks, so that no adapter of it is trained for the pool"
+            )
+            yield Complaint(
+                ("per_source", task),
+                "key",
+                said,
+                f'did you mean "{near}"?' if near else "add it to pool.tasks",
+            )
 
 
 def _task(

@@ -11,7 +11,7 @@ from adapterlab.spec.key_tables import Table, dimension_tables, table_of, tables
 from adapterlab.spec.model import DIMENSIONS, PerKindSpec
 from adapterlab.spec.search_space import OF_EVERY_COMBINER
 from adapterlab.spec.toml_text import toml
-from adapterlab.spec.training import PerTaskSpec
+from adapterlab.spec.training import PerSourceSpec, PerTaskSpec
 
 _HEAD = """\
 # The spec
@@ -41,7 +41,11 @@ def _core() -> Iterator[str]:
 
 
 def _own_parts() -> Iterator[str]:
-    for model, path in ((PerKindSpec, "combiner.per_kind.<kind>"), (PerTaskSpec, 'per_task."<task>"')):
+    for model, path in (
+        (PerKindSpec, "combiner.per_kind.<kind>"),
+        (PerSourceSpec, 'per_source."<task>"'),
+        (PerTaskSpec, 'per_task."<task>"'),
+    ):
         for table in tables_of(model, path):
             yield f"{'##' if table.path == path else '###'} `[{table.path}]`\n"
             yield f"{table.doc}\n"

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from adapterlab.records import DEFAULT_HEAD, DEFAULT_MAX_LENGTH, ProblemType, Splits
 from adapterlab.registry.task_definitions import HubLocation, TaskDefinition, template_columns
 from adapterlab.spec.search_space import Frozen
+from adapterlab.spec.training import no_duplicates
 
 METRICS: Mapping[ProblemType, tuple[str, ...]] = {
     ProblemType.CLASSIFICATION: (
@@ -26,6 +27,7 @@ METRICS: Mapping[ProblemType, tuple[str, ...]] = {
 ENDINGS = (".jsonl", ".csv", ".tsv", ".parquet")
 
 Revision = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+FewRows = Annotated[int, Field(ge=2)] | Literal["all"]
 Texts = Annotated[tuple[str, ...], Field(strict=False, max_length=64)]
 
 
@@ -42,9 +44,10 @@ class DataSpec(Frozen):
     max_validation_rows: Annotated[int, Field(ge=8)] | None = None
     """Validate on the first so many rows of each validation split; absent: on all of them. With
     ``few_shot`` only where few rows train; the papers take 5000 there."""
-    few_shot: Annotated[int, Field(ge=2)] | None = None
+    few_shot: FewRows | Annotated[tuple[FewRows, ...], Field(strict=False, min_length=1)] | None = None
     """Train on so many rows of each target; its own adapter in the pool is trained on the same rows. Other
-    sources keep all theirs. The papers take 4, 16, 32 and 100."""
+    sources keep all theirs. A list makes every combiner and baseline a row for each number; ``"all"`` among them
+    is a sweep without few rows: ``few_shot = [4, 16, 32, 100, "all"]``."""
     few_shot_draw: Literal["fixed", "per_seed"] = "fixed"
     """Which rows: ``fixed``, the first of the shuffled train split, the same for every seed, as in the
     papers; ``per_seed``: another draw for every final seed, with a source adapter of its own."""
@@ -53,11 +56,29 @@ class DataSpec(Frozen):
     revisions: dict[str, Revision] = Field(default_factory=dict)
     """Commit of each data set on the hub: ``{ "nyu-mll/glue" = "<40 hexadecimal digits>" }``."""
 
+    @field_validator("few_shot")
+    @classmethod
+    def _check_few_shot(
+        cls, few_shot: int | str | tuple[int | str, ...] | None
+    ) -> int | str | tuple[int | str, ...] | None:
+        return no_duplicates(few_shot) if isinstance(few_shot, tuple) else few_shot
+
     @model_validator(mode="after")
     def _check_draw(self) -> DataSpec:
-        if self.few_shot is None and self.few_shot_draw != "fixed":
+        if not self.trains_few_rows and self.few_shot_draw != "fixed":
             raise ValueError('few_shot_draw = "per_seed" needs few_shot, the number of rows')
         return self
+
+    @property
+    def few_rows(self) -> tuple[int | None, ...]:
+        """Every number of rows of a target, in the order written; ``None``: all there are."""
+        written = self.few_shot if isinstance(self.few_shot, tuple) else (self.few_shot,)
+        return tuple(one if isinstance(one, int) else None for one in written)
+
+    @property
+    def trains_few_rows(self) -> bool:
+        """Whether any target trains on few rows."""
+        return any(one is not None for one in self.few_rows)
 
 
 class TaskSpec(Frozen):

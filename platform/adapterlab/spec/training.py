@@ -17,9 +17,8 @@ from adapterlab.spec.ranges import (
 )
 from adapterlab.spec.search_space import Frozen
 
-Seeds = Annotated[
-    tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(strict=False, min_length=1, max_length=100)
-]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Seeds = Annotated[tuple[Seed, ...], Field(strict=False, min_length=1, max_length=100)]
 
 
 def no_duplicates(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -62,8 +61,20 @@ class SourceSpec(TrainingSpec):
 
     lr: RateSpace = 3e-4
     """Peak learning rate."""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Seed of init, data order and dropout; one adapter a task, as in the paper."""
+    seed: Seed | Seeds = 0
+    """Seed of init, data order and dropout; one adapter a task, as in the paper. A list trains every source adapter
+    once a seed and every combination over the pool of each: a row's runs are pools × final seeds, and reports
+    tell how much of its variance each has."""
+
+    @field_validator("seed")
+    @classmethod
+    def _check_seeds(cls, seed: int | tuple[int, ...]) -> int | tuple[int, ...]:
+        return no_duplicates(seed) if isinstance(seed, tuple) else seed
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds as a tuple, however they were written."""
+        return self.seed if isinstance(self.seed, tuple) else (self.seed,)
 
 
 class TransferSpec(TrainingSpec):
@@ -121,6 +132,16 @@ class FewShotSpec(TrainingOverrides):
         if self.max_steps is not None and self.max_epochs is not None:
             raise ValueError("max_steps and max_epochs exclude each other")
         return self
+
+
+class PerSourceSpec(TrainingOverrides):
+    """What the pool's adapter of one task has of its own.
+
+    Comes before ``[per_task]``. Adapters that few-shot targets train on their few rows are not concerned.
+    """
+
+    max_train_rows: Annotated[int, Field(ge=8)] | None = None
+    """Train on the first so many rows of its shuffled train split, if ``data.max_train_rows`` leaves as many."""
 
 
 class PerTaskSpec(TrainingOverrides):

@@ -415,6 +415,7 @@ class SweepTree:
             "trials": search.trials,
             **({"seeds_per_trial": search.seeds} if search.seeds > 1 else {}),
             **({"folds": search.folds} if search.folds > 1 else {}),
+            **({} if job.source_seed is None else {"source_seed": job.source_seed}),
             **({} if search.budget_minutes is None else {"budget_minutes": search.budget_minutes}),
             "sampler": search.sampler,
             "pruner": search.pruner,
@@ -424,7 +425,7 @@ class SweepTree:
             },
             **{f"search.{name}": space_json(space) for name, space in job.spaces.items()},
         }
-        name = names.study_name(job.task_name, job.label)
+        name = names.study_name(job.task_name, job.shown)
         if job.method is not None:  # the row of that name is the baseline's
             name = f"{name} · search"
         return self._start(
@@ -464,7 +465,7 @@ class SweepTree:
         new: bool = False,
     ) -> RunRecorder:
         """Open the run of one trial; ``new`` where nobody began it before."""
-        name = names.trial_name(job.task_name, job.label, settings)
+        name = names.trial_name(job.task_name, job.shown, settings)
         common = self._common(facts, _method_of(job), job.search.seed, job.rows)
         return self._start(
             _Node(f"{study.node}/trial/{number}", study.node, _TRIAL, name),
@@ -483,7 +484,7 @@ class SweepTree:
         facts: TaskFacts,
     ) -> RunRecorder:
         """Open the run of one final run."""
-        name = names.final_name(job.task_name, job.label, seed)
+        name = names.final_name(job.task_name, job.shown, seed)
         return self._start(
             _Node(self.node(key), study.node, "final", name, key),
             params={**self._common(facts, job.label, seed, job.rows), **settings},

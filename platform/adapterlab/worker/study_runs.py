@@ -193,7 +193,7 @@ class _Study:
                 seed=search.seed,
                 limit_s=None if search.budget_minutes is None else search.budget_minutes * _MINUTE_S,
             ),
-            title=f"{self.job.task_name} · {self.job.label}",
+            title=f"{self.job.task_name} · {self.job.shown}",
             attributes={
                 "target": facts.task,
                 "combiner": self.job.label,
@@ -241,7 +241,7 @@ def _show_search(study: _Study, record: StudyRecord, *, budget: int) -> None:
     pictured = PicturedStudy(
         key=record.key,
         name=str(record.study_name),
-        title=f"{study.job.task_name} · {study.job.label}",
+        title=f"{study.job.task_name} · {study.job.shown}",
         metric=record.metric,
         trials=budget,
     )
@@ -291,7 +291,7 @@ class _Trials:
         study, worker, search = self.study, self.study.worker, self.study.job.search
         name = str(proposal.number)
         first, *others = repeats_of(search.seed, search.seeds, search.folds)
-        worker.begin(name, study.key, f"{study.job.task_name} · {study.job.label} · trial {name}")
+        worker.begin(name, study.key, f"{study.job.task_name} · {study.job.shown} · trial {name}")
         run = worker.tree.trial(
             study.run,
             study.job,
@@ -644,7 +644,7 @@ def _begin(
     """
     study.wait_for_sources()
     key, seed = final.claim.key, final.job.seed
-    study.worker.begin(key, key, f"{study.job.task_name} · {study.job.label} · final · seed {seed}")
+    study.worker.begin(key, key, f"{study.job.task_name} · {study.job.shown} · final · seed {seed}")
     run = study.worker.tree.final(under, key, study.job, seed, settings, study.task.facts)
     trained = study.trained(record.best_trial, seed)
     if trained is None:

@@ -207,6 +207,8 @@ def test_a_fusion_of_loras_is_refused_by_name(worlds, tmp_path, monkeypatch):
 
 PLACED = {
     "houlsby": ("houlsby", {"reduction_factor": 8}, "adapterhub"),
+    "houlsby_attention": ("houlsby", {"reduction_factor": 8, "placement": "attention"}, "adapterhub"),
+    "houlsby_feed_forward": ("houlsby", {"reduction_factor": 8, "placement": "feed_forward"}, "adapterhub"),
     "lora_everywhere": (
         "lora",
         {"r": 4, "targets": ("query", "key", "value", "attention_output", "intermediate", "output")},

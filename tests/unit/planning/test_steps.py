@@ -13,12 +13,12 @@ from adapterlab.planning.steps import StepId
 from adapterlab.records import StepKind
 from specs import facts, spec
 
-labels = st.text(min_size=1, max_size=12).filter(lambda text: text.isprintable())
-counts = st.none() | st.integers(0, 2**31)
-tasks = st.from_regex(r"[a-z0-9_]{1,9}/[a-z0-9_]{1,9}", fullmatch=True)
-of_one_task = [kind for kind in StepKind if kind is not StepKind.JOINT]
-ids = st.builds(StepId, st.sampled_from(of_one_task), tasks, st.none() | labels, counts, counts) | st.builds(
-    StepId, st.just(StepKind.JOINT), st.just(""), labels, st.none(), counts
+NUMBERS = st.none() | st.integers(0, 2**31)
+LABELS = st.none() | st.text(min_size=1, max_size=12).filter(lambda text: text.isprintable())
+TASKS = st.from_regex(r"[a-z0-9_]{1,9}/[a-z0-9_]{1,9}", fullmatch=True)
+OF_ONE_TASK = st.sampled_from([kind for kind in StepKind if kind is not StepKind.JOINT])
+ids = st.builds(StepId, OF_ONE_TASK, TASKS, LABELS, NUMBERS, NUMBERS, NUMBERS) | st.builds(
+    StepId, st.just(StepKind.JOINT), st.just(""), LABELS, NUMBERS, NUMBERS
 )
 
 

@@ -168,3 +168,81 @@ def test_a_summary_says_how_its_sweep_was_made(catalog, tmp_path, recorded):
     assert rows["glue/cb"].role == "target"
     assert rows[record.task].digest == record.task_digest
     assert json.loads(one.spec) == SPEC
+
+
+def over_dimensions(catalog, tmp_path, spec):
+    """Record a sweep of a spec, every run complete but the last; return its summary."""
+    resolved = Spec.model_validate(spec)
+    plan = compile_plan(resolved, Facts.unknown(resolved))
+    found = [
+        SweepStep(
+            number, key(str(step.id)), step.kind, step.title, tuple(map(str, step.needs)), id=str(step.id)
+        )
+        for number, step in enumerate(plan.steps)
+    ]
+    for step in plan.sources:
+        put_adapter(catalog, str(step.id), task=step.id.task, seed=step.id.seed, test={"accuracy": 0.5})
+    for step in plan.studies:
+        put_study(catalog, str(step.id), *map(str, step.needs), task=step.id.task)
+    for step in plan.finals[:-1]:
+        study = str(step.job.study)
+        sources = [str(one) for one in next(one for one in plan.studies if str(one.id) == study).needs]
+        value = 0.5 + step.id.seed / 100 + (step.id.source_seed or 0) / 10
+        put_transfer(
+            catalog,
+            str(step.id),
+            study,
+            *sources,
+            task=step.id.task,
+            seed=step.id.seed,
+            test={"accuracy": value},
+        )
+    sweep = catalog.open_sweep(key("sweep"), "demo", resolved.model_dump_json(), found)
+    return summarise(catalog, catalog.sweep(sweep.key), cache=tmp_path)
+
+
+DIMENSIONS = {
+    "name": "demo",
+    "backbone": {"source": "folder:/nowhere"},
+    "pool": {"tasks": ["glue/rte", "superglue/cb"]},
+    "targets": {"tasks": ["glue/rte"]},
+    "combiner": {"kind": "scalearn"},
+    "final": {"seeds": [3, 4]},
+}
+
+
+def test_runs_over_pools_of_several_seeds_are_one_row_that_names_each_runs_pool(catalog, tmp_path):
+    summary = over_dimensions(catalog, tmp_path, {**DIMENSIONS, "source": {"seed": [1, 2]}})
+    one = summary.cell("glue/rte", "scalearn")
+    assert (one.source_seeds, one.seeds, one.expected_seeds) == ((1, 1, 2), (3, 4, 3), 4)
+    assert one.test == pytest.approx((0.63, 0.64, 0.73))
+    assert [(gap.source_seed, gap.seed, gap.state) for gap in one.gaps] == [(2, 4, "pending")]
+    assert one.by_seed == pytest.approx({1: 0.635, 2: 0.73}), "a pool is one draw"
+    assert (one.pool_size, one.few_shot) == (2, None)
+    assert one.over(2).seeds == (3,)
+    assert one.over(2).expected_seeds == 2
+    assert {(layer.source_seed, layer.seed) for layer in summary.layers} == {(1, 3), (1, 4), (2, 3)}
+    own = summary.cell("glue/rte", OWN_ADAPTER)
+    assert (own.seeds, own.source_seeds, own.pool_size) == ((1, 2), (), None)
+
+
+def test_rows_carry_the_number_of_rows_they_train_on(catalog, tmp_path):
+    pool = {"tasks": ["glue/rte", "superglue/cb"], "size": [1, 2]}
+    summary = over_dimensions(
+        catalog, tmp_path, {**DIMENSIONS, "pool": pool, "data": {"few_shot": [8, "all"]}}
+    )
+    found = {one.combiner: (one.is_baseline, one.few_shot, one.pool_size) for one in summary.cells}
+    assert found == {
+        "own adapter 8 rows": (True, 8, None),
+        "own adapter all rows": (True, None, None),
+        "scalearn 1 source 8 rows": (False, 8, 1),
+        "scalearn 2 sources 8 rows": (False, 8, 2),
+        "scalearn 1 source all rows": (False, None, 1),
+        "scalearn 2 sources all rows": (False, None, 2),
+    }
+    document = summary.to_json()["cells"]
+    assert [(one["few_shot"], one["pool_size"], one["source_seeds"]) for one in document[:3]] == [
+        (8, None, ()),
+        (None, None, ()),
+        (8, 1, (0, 0)),
+    ]

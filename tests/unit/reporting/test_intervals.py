@@ -141,3 +141,24 @@ def test_predictions_are_files_that_score_as_the_report_says(tmp_path):
     lines = (tmp_path / "predictions.csv").read_text().splitlines()
     assert [line.rsplit(",", 1)[-1] for line in lines] == ["file", "a0.npz", ""]
     assert majorities(summary, read) == {"glue/rte": 1.0}
+
+
+def test_runs_over_one_pool_are_one_draw():
+    """Two pools of two runs have the interval of two runs that are right as often as each pool's are on average."""
+    draws = np.random.default_rng(4)
+    right = draws.random((4, 400)) < np.array([0.6, 0.6, 0.9, 0.9])[:, None]
+    runs = [answered(one) for one in right]
+    nested, read = sweep(a=runs, b=[answered(draws.random(400) < 0.5) for _ in range(2)])
+    cells = (replace(nested.cells[0], seeds=(0, 1, 0, 1), source_seeds=(0, 0, 1, 1)), nested.cells[1])
+    found = resample(replace(nested, cells=cells), read, resamples=400, against="b")
+    (a,) = (one for one in found.intervals if one.combiner == "a")
+    assert a.seeds == 2
+    flat = resample(nested, read, resamples=400).of("a", "glue/rte")
+    assert flat is not None
+    assert a.high - a.low > flat.high - flat.low, (
+        "two pools say less than four runs that are draws of their own"
+    )
+    mean = np.mean([one.mean() for one in right])
+    assert a.low < mean < a.high
+    assert a.difference == pytest.approx(mean - np.mean([np.mean(read(f"b{one}").right) for one in range(2)]))
+    assert not found.tests, "a pool's runs are no one model"

@@ -140,12 +140,14 @@ def roberta(**changes):
     return model
 
 
+@pytest.mark.parametrize("placement", ["both", "attention", "feed_forward"])
 @pytest.mark.parametrize("non_linearity", ["swish", "relu"])
-def test_houlsby_adds_to_each_sub_block_before_its_residual(non_linearity):
+def test_houlsby_adds_to_each_sub_block_before_its_residual(non_linearity, placement):
     """Against transformers' own modules with the adapter hooked in after both output dropouts."""
     model = roberta()
     encoder = from_model(model)
-    adaptation = own("houlsby", {"reduction_factor": 4, "non_linearity": non_linearity}, encoder)
+    settings = {"reduction_factor": 4, "non_linearity": non_linearity, "placement": placement}
+    adaptation = own("houlsby", settings, encoder)
     fresh = adaptation.method.initial(stream(0, "init"))
     tensors = {
         name: torch.randn(one.shape, dtype=torch.float64, generator=stream(1, name)) / 4
@@ -162,8 +164,10 @@ def test_houlsby_adds_to_each_sub_block_before_its_residual(non_linearity):
     ids = torch.randint(5, 60, (3, 7))
     plain = model(ids).last_hidden_state
     for index, layer in enumerate(model.encoder.layer):
-        layer.attention.output.dropout.register_forward_hook(adapt(f"layer.{index}.attention.out"))
-        layer.output.dropout.register_forward_hook(adapt(f"layer.{index}.ffn.out"))
+        if placement != "feed_forward":
+            layer.attention.output.dropout.register_forward_hook(adapt(f"layer.{index}.attention.out"))
+        if placement != "attention":
+            layer.output.dropout.register_forward_hook(adapt(f"layer.{index}.ffn.out"))
     wanted = model(ids).last_hidden_state
     assert not torch.allclose(wanted, plain)
     (states,) = hidden_states(encoder, [Seat(adaptation, tensors)], [encoder.rectangle(ids)])
