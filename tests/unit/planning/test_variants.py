@@ -45,14 +45,31 @@ def alone(rows: int | str, seed: int, **changes: Any) -> Plan:
     return plan_of(**BASELINES, **FEW, **{"data.few_shot": rows, "source.seed": seed}, **changes)
 
 
+LR = {"low": 1e-4, "high": 1e-2, "log": True}
+SEARCHES: list[dict[str, Any]] = [
+    {},
+    {"source.lr": LR},
+    {"source.max_epochs": {"low": 2, "high": 5}, "transfer.batch_size": {"choices": [8, 16]}},
+    {
+        "source.lr": LR,
+        "per_source": {"glue/mrpc": {"max_train_rows": 20, "max_epochs": {"low": 1, "high": 3}}},
+    },
+]
+"""What is searched beside the combiners' own dimensions, or of uneven quality."""
+
+
 @settings(max_examples=20)
-@given(ROWS, st.booleans(), SEEDS, SIZES, st.sampled_from(["fixed", "per_seed"]))
-def test_a_sweep_of_dimensions_has_the_keys_of_the_sweeps_of_each_value(rows, whole, seeds, sizes, draw):
+@given(ROWS, st.booleans(), SEEDS, SIZES, st.sampled_from(["fixed", "per_seed"]), st.sampled_from(SEARCHES))
+def test_a_sweep_of_dimensions_has_the_keys_of_the_sweeps_of_each_value(
+    rows, whole, seeds, sizes, draw, searched
+):
     numbers: list[int | str] = [*rows, "all"] if whole else [*rows]
-    size = {"pool.size": sizes}
+    if any("batch_size" in name for name in searched):  # beside max_steps nobody could count epochs
+        numbers, draw = ["all"], "fixed"
+    size = {"pool.size": sizes, **searched}
     plan = plan_of(
         **BASELINES,
-        **FEW,
+        **({} if numbers == ["all"] else FEW),
         **size,
         **{"data.few_shot": numbers, "data.few_shot_draw": draw, "source.seed": seeds},
     )
