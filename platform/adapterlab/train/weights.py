@@ -84,6 +84,11 @@ def labels_of(data: bytes) -> tuple[str, ...]:
     return tuple(map(str, labels)) if isinstance(labels, list) else ()
 
 
+def size(tensors: Mapping[str, Tensor]) -> int:
+    """Return how many numbers tensors hold together."""
+    return sum(int(tensor.numel()) for tensor in tensors.values())
+
+
 def without_head(tensors: Mapping[str, Tensor]) -> Tensors:
     """Return the adapter or the coefficients alone."""
     return {name: tensor for name, tensor in tensors.items() if not name.startswith(HEAD_PREFIX)}

@@ -1,0 +1,141 @@
+"""A study while a worker has it open: its task, its combiners or method, its trials, its run in MLflow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from adapterlab.catalog.records import Claim
+from adapterlab.data.splits import fold_rows
+from adapterlab.errors import TrainingError
+from adapterlab.planning.steps import FinalJob, StudyJob
+from adapterlab.records import Examples, State, TaskData
+from adapterlab.search.study import SearchRecipe, StudySearch
+from adapterlab.spec.search_space import TrialSetting
+from adapterlab.train.lane import Lane
+from adapterlab.worker.combiners import StudyCombiners
+from adapterlab.worker.methods import StudyMethod
+from adapterlab.worker.repeats import Repeat
+from adapterlab.worker.run_tree import RunRecorder
+from adapterlab.worker.worker import Worker
+
+_MINUTE_S = 60.0
+_SOURCE_POLL_S = 0.5
+
+
+@dataclass
+class Study:
+    """One study step on this worker."""
+
+    worker: Worker
+    key: str
+    job: StudyJob
+    claim: Claim | None
+    """``None`` where it is complete already."""
+    best: tuple[float, int, list[Lane]] | None = None
+    """Value, number and lanes of the best trial this worker trained; another may have trained a better one."""
+
+    @cached_property
+    def task(self) -> TaskData:
+        """The target, tokenised."""
+        return self.worker.load_task(self.job.task, self.job.rows)
+
+    def of_final(self, final: FinalJob) -> Study:
+        """Return the study as a final run sees it: itself, or with rows and a pool of the run's own seed."""
+        if final.rows is None or final.pool is None:
+            return self
+        return replace(self, job=replace(self.job, rows=final.rows, pool=final.pool), best=None)
+
+    def note(self, value: float, number: int, lanes: Sequence[Lane]) -> None:
+        """Keep a trial's lanes, one a seed on the study's rows, if it is the best so far, the earliest of equals."""
+        if self.best is None or (value, -number) > (self.best[0], -self.best[1]):
+            self.best = value, number, list(lanes)
+
+    def trained(self, number: int | None, seed: int) -> Lane | None:
+        """Return the lane of a trial if it is at hand and has this seed, once."""
+        lanes = [] if self.best is None or self.best[1] != number else self.best[2]
+        lane = next((one for one in lanes if one.seed == seed), None)
+        if lane is not None:
+            lanes.remove(lane)
+        return lane
+
+    def wait_for_sources(self) -> None:
+        """Wait until every source adapter is in the catalog; they are in training beside us.
+
+        Raises:
+            TrainingError: One of them failed.
+            CancelledError: The sweep is to stop.
+        """
+        keys = [member.adapter_key for member in self.job.pool]
+        while True:
+            statuses = self.worker.catalog.status(keys)
+            for member in self.job.pool:
+                if statuses[member.adapter_key].state is State.FAILED:
+                    raise TrainingError(f"needs source {member.task}, which failed")
+            if all(one.state is State.COMPLETE for one in statuses.values()):
+                return
+            self.worker.check_cancelled()
+            time.sleep(_SOURCE_POLL_S)
+
+    @cached_property
+    def combiners(self) -> StudyCombiners:
+        """The study's combiners."""
+        return StudyCombiners(self.worker, self.job, self.task)
+
+    @cached_property
+    def method(self) -> StudyMethod:
+        """What a method's search trains."""
+        return StudyMethod(self.worker, self.job, self.task)
+
+    @cached_property
+    def _folds(self) -> list[tuple[Examples, Examples]]:
+        return fold_rows(self.task.train, self.task.facts.problem_type, self.job.search.folds)
+
+    def trial_lane(self, setting: TrialSetting, repeat: Repeat, name: str) -> Lane:
+        """Return the lane of one run of a trial.
+
+        Raises:
+            UsageError: The setting of a method's search fits not what it is for.
+            pydantic.ValidationError: Likewise.
+        """
+        trained = self.method if self.job.method is not None else self.combiners.of(setting)
+        lane = trained.lane(setting, seed=repeat.seed, name=name)
+        if repeat.fold is None:
+            return lane
+        train, validation = self._folds[repeat.fold]
+        return replace(lane, task=replace(self.task, train=train, validation=validation))
+
+    @cached_property
+    def run(self) -> RunRecorder:
+        """The study's own MLflow run."""
+        return self.worker.tree.study(self.key, self.job, self.task.facts)
+
+    def search(self) -> StudySearch:
+        """Open the study's trials."""
+        search, facts = self.job.search, self.task.facts
+        of_each = {one.kind: one.spaces for one in self.job.combiners}
+        return StudySearch.open(
+            self.worker.context.stores.studies,
+            str(self.job.search_key),
+            SearchRecipe(
+                spaces=of_each if self.job.chooses else self.job.spaces,
+                trials=search.trials,
+                sampler=search.sampler,
+                pruner=search.pruner,
+                pruning=search.pruning,
+                start=search.start,
+                seed=search.seed,
+                limit_s=None if search.budget_minutes is None else search.budget_minutes * _MINUTE_S,
+            ),
+            title=f"{self.job.task_name} · {self.job.shown}",
+            attributes={
+                "target": facts.task,
+                "combiner": self.job.label,
+                "metric": facts.metric,
+                "pool": [member.task for member in self.job.pool],
+            },
+            locks=self.worker.context.stores.locks,
+            patience=self.worker.patience,
+        )
