@@ -55,7 +55,12 @@ def test_a_new_run_trains_on_what_the_hub_gave(finished, tmp_path):
     with serve(files) as hub:
         done = submit(finished, home, HF_ENDPOINT=hub.url)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["outcome"]["trained"] == {"joint": 0, "source": 2, "study": 2, "transfer": 4}
+    assert json.loads(done.stdout)["outcome"]["trained"] == {
+        "joint": 0,
+        "source": 2,
+        "study": 2,
+        "transfer": 4,
+    }
 
 
 def test_a_hub_that_is_away_is_said_plainly(finished, home):

@@ -70,7 +70,12 @@ def test_a_team_sweeps_on_postgresql_and_an_mlflow_server(tmp_path, database, ml
     ]
     done = platform(tmp_path / "home", "submit", str(spec), *stores, "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["outcome"]["trained"] == {"joint": 0, "source": 2, "study": 2, "transfer": 4}
+    assert json.loads(done.stdout)["outcome"]["trained"] == {
+        "joint": 0,
+        "source": 2,
+        "study": 2,
+        "transfer": 4,
+    }
 
     # A colleague on another machine, with nothing but the same stores, trains nothing.
     again = platform(tmp_path / "other home", "submit", str(spec), *stores, "--json")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import stat
 import sys
 import time
 from contextlib import suppress
@@ -45,7 +46,10 @@ def end_processes(folder: Path, grace_s: float) -> None:
 
 
 def users_of(folder: Path) -> list[int]:
-    """Return the ids of all other processes that have a file of the folder open (Linux only)."""
+    """Return the ids of all other processes that have a file of the folder open (Linux only).
+
+    Whoever has only folders of it open removes it: the driver does, when its Ray process was lost, beside the script.
+    """
     proc = Path("/proc")
     if not (proc / "self" / "fd").is_dir():
         return []
@@ -57,7 +61,7 @@ def _uses(number: int, folder: Path) -> bool:
     with suppress(OSError):
         for link in Path(f"/proc/{number}/fd").iterdir():
             with suppress(OSError):
-                if str(link.readlink()).startswith(f"{folder}/"):
+                if str(link.readlink()).startswith(f"{folder}/") and not stat.S_ISDIR(link.stat().st_mode):
                     return True
     return False
 
