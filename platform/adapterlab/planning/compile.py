@@ -202,8 +202,10 @@ def _variant_steps(variant: Variant, facts: Facts) -> Iterator[Step[Job]]:
     searches: dict[StepId, Step[StudyJob]] = {}  # of methods; the same for pools of all seeds
     pools = [_Pools.of(of_source_seed(spec, seed), facts, names, searches) for seed in seeds]
     steps: list[Step[Job]] = [*searches.values(), *(step for pool in pools for step in pool.steps)]
+    planned = {step.id for step in steps}
     for baseline in [*_baseline_steps(spec, facts, names, steps, searches)]:
-        steps += [searches[one] for one in baseline.needs if searches[one] not in steps]
+        steps += [searches[one] for one in baseline.needs if one not in planned]
+        planned.update(baseline.needs)
         steps.append(baseline)
     steps += joint_steps(spec, facts, names)
     yield from steps

@@ -10,18 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 
 from adapterlab.spec.search_space import (
     OF_TRAINING,
     Choices,
     Dimension,
     FloatRange,
+    FloatSpace,
     IntRange,
+    IntSpace,
     ends_of,
     first_of,
     parse_dimension,
-    space_tag,
 )
 
 _RANGE_KEYS: Final = frozenset({"low", "high", "log", "choices"})
@@ -52,52 +53,13 @@ def _within(kind: Any) -> AfterValidator:
     return AfterValidator(check)
 
 
-_BY_KIND = Discriminator(space_tag)
-RateSpace = Annotated[
-    Annotated[Rate, Tag("value")] | Annotated[FloatRange, Tag("range")] | Annotated[Choices, Tag("choices")],
-    _BY_KIND,
-    _within(Rate),
-]
-EpochsSpace = Annotated[
-    Annotated[Epochs, Tag("value")] | Annotated[IntRange, Tag("range")] | Annotated[Choices, Tag("choices")],
-    _BY_KIND,
-    _within(Epochs),
-]
-BatchSizeSpace = Annotated[
-    Annotated[BatchSize, Tag("value")]
-    | Annotated[IntRange, Tag("range")]
-    | Annotated[Choices, Tag("choices")],
-    _BY_KIND,
-    _within(BatchSize),
-]
-WeightDecaySpace = Annotated[
-    Annotated[WeightDecay, Tag("value")]
-    | Annotated[FloatRange, Tag("range")]
-    | Annotated[Choices, Tag("choices")],
-    _BY_KIND,
-    _within(WeightDecay),
-]
-WarmupRatioSpace = Annotated[
-    Annotated[WarmupRatio, Tag("value")]
-    | Annotated[FloatRange, Tag("range")]
-    | Annotated[Choices, Tag("choices")],
-    _BY_KIND,
-    _within(WarmupRatio),
-]
-GradNormSpace = Annotated[
-    Annotated[GradNorm, Tag("value")]
-    | Annotated[FloatRange, Tag("range")]
-    | Annotated[Choices, Tag("choices")],
-    _BY_KIND,
-    _within(GradNorm),
-]
-HeadDropoutSpace = Annotated[
-    Annotated[HeadDropout, Tag("value")]
-    | Annotated[FloatRange, Tag("range")]
-    | Annotated[Choices, Tag("choices")],
-    _BY_KIND,
-    _within(HeadDropout),
-]
+RateSpace = Annotated[FloatSpace[Rate], _within(Rate)]
+EpochsSpace = Annotated[IntSpace[Epochs], _within(Epochs)]
+BatchSizeSpace = Annotated[IntSpace[BatchSize], _within(BatchSize)]
+WeightDecaySpace = Annotated[FloatSpace[WeightDecay], _within(WeightDecay)]
+WarmupRatioSpace = Annotated[FloatSpace[WarmupRatio], _within(WarmupRatio)]
+GradNormSpace = Annotated[FloatSpace[GradNorm], _within(GradNorm)]
+HeadDropoutSpace = Annotated[FloatSpace[HeadDropout], _within(HeadDropout)]
 
 
 def searched(section: BaseModel) -> dict[str, Dimension]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, model_validator
 
@@ -163,10 +163,21 @@ def _dimension_tag(value: Any) -> str:
     return "whole" if isinstance(value, IntRange) else space_tag(value)
 
 
-Space = Annotated[
-    Annotated[float, Tag("value")] | Annotated[FloatRange, Tag("range")] | Annotated[Choices, Tag("choices")],
+ValueT = TypeVar("ValueT")
+FloatSpace = Annotated[
+    Annotated[ValueT, Tag("value")]
+    | Annotated[FloatRange, Tag("range")]
+    | Annotated[Choices, Tag("choices")],
     Discriminator(space_tag),
 ]
+"""One value, a range of numbers, or choices."""
+IntSpace = Annotated[
+    Annotated[ValueT, Tag("value")] | Annotated[IntRange, Tag("range")] | Annotated[Choices, Tag("choices")],
+    Discriminator(space_tag),
+]
+"""One value, a range of whole numbers, or choices."""
+
+Space = FloatSpace[float]
 """A search dimension of numbers: one (fixed), a :class:`FloatRange` or :class:`Choices`."""
 
 Dimension: TypeAlias = float | FloatRange | IntRange | Choices

@@ -161,9 +161,7 @@ class _JointWork:
     def _publish(self, result: JointResult) -> None:
         best, job = result.best, self.job
         assert best is not None
-        heads = sum(
-            one.numel() for name, one in result.tensors.items() if name.startswith(weights.HEAD_PREFIX)
-        )
+        count = weights.size(weights.without_head(result.tensors))
         device = str(self.worker.backbone.device)
         record = JointRecord(
             key=self.claim.key,
@@ -179,8 +177,8 @@ class _JointWork:
             value=best.selected_by,
             steps=self.run.step,
             best_step=best.step,
-            n_parameters=sum(one.numel() for one in result.tensors.values()) - heads,
-            head_parameters=heads,
+            n_parameters=count,
+            head_parameters=weights.size(result.tensors) - count,
             seconds=result.seconds,
             train_rows=result.train_rows,
             device=device,
@@ -252,9 +250,7 @@ class _JointWork:
             metrics=best.metrics[facts.task],
             test=result.test_metrics[facts.task],
             n_parameters=run.n_parameters,
-            head_parameters=sum(
-                one.numel() for name, one in tensors.items() if name.startswith(weights.HEAD_PREFIX)
-            ),
+            head_parameters=weights.size(tensors) - weights.size(weights.without_head(tensors)),
             # An equal part of the run, so that all of them together took as long as it did.
             seconds=result.seconds / len(self.tasks),
             device=run.device,

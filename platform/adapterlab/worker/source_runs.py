@@ -109,8 +109,7 @@ class _SourceRun:
         best, facts, job = result.best, self.task.facts, self.job
         assert best is not None
         assert result.test_metrics is not None
-        adapter = weights.without_head(result.tensors)
-        count = sum(tensor.numel() for tensor in adapter.values())
+        count = weights.size(weights.without_head(result.tensors))
         record = AdapterRecord(
             key=self.claim.key,
             backbone_digest=self.worker.context.backbone.digest,
@@ -131,7 +130,7 @@ class _SourceRun:
             epochs=len(result.epochs),
             best_epoch=result.best_epoch,
             n_parameters=count,
-            head_parameters=sum(tensor.numel() for tensor in result.tensors.values()) - count,
+            head_parameters=weights.size(result.tensors) - count,
             seconds=result.seconds,
             train_rows=result.train_rows,
             device=str(self.worker.backbone.device),
