@@ -6,14 +6,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from adapterlab.caching.file_digests import write_atomically
+from adapterlab.caching.file_digests import recall_or_compute
 from adapterlab.cluster.gpus import WorkerDevice
-from adapterlab.fingerprint import Json, key_of
+from adapterlab.fingerprint import Json
 from adapterlab.planning.baselines import pool_recipes
 from adapterlab.records import BackboneFacts
 from adapterlab.spec.model import Spec
@@ -50,18 +49,22 @@ def seconds_per_row(
         return None
     # The digest, not the place: a folder may be another one tomorrow.
     identity = {**order, "folder": backbone.weights_digest, "device": device.words, "torch": version("torch")}
-    entry = cache / "speeds" / f"{key_of('speed', VERSION, identity)}.json"
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        return float(json.loads(entry.read_bytes())["seconds_per_row"])
-    if tell is None:
+
+    def timed() -> dict[str, Any]:
+        if tell is None:
+            raise _NotTimedError
+        tell(f"timing a few training steps of this backbone on {device.words}, once")
+        return _measured(order)
+
+    try:
+        found = recall_or_compute(cache, "speed", [], [VERSION, identity], timed)
+    except _NotTimedError:
         return None
-    tell(f"timing a few training steps of this backbone on {device.words}, once")
-    found = _measured(order)
-    if found is None:
-        return None
-    with suppress(OSError):  # a cache that cannot be written only costs time
-        write_atomically(entry, json.dumps(found).encode())
     return float(found["seconds_per_row"])
+
+
+class _NotTimedError(Exception):
+    """Nothing is kept, and nothing could be, or is to be, timed."""
 
 
 def _order(spec: Spec, backbone: BackboneFacts, device: WorkerDevice, tokens: int) -> dict[str, Json] | None:
@@ -83,13 +86,13 @@ def _order(spec: Spec, backbone: BackboneFacts, device: WorkerDevice, tokens: in
     }
 
 
-def _measured(order: dict[str, Json]) -> dict[str, Any] | None:
+def _measured(order: dict[str, Json]) -> dict[str, Any]:
     command = [sys.executable, "-m", "adapterlab.train.speed"]
     try:
         reply = subprocess.run(
             command, input=json.dumps(order), capture_output=True, text=True, timeout=_TIMEOUT_S, check=True
         )
         found: dict[str, Any] = json.loads(reply.stdout.splitlines()[-1])
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return None  # what keeps it from training is a submit's to say
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
+        raise _NotTimedError from error  # what keeps it from training is a submit's to say
     return found
