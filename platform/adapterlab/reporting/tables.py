@@ -359,8 +359,7 @@ def separations(summary: Summary) -> Grid | None:
     """Return how far the best trials of searches lie apart in units of their runs' noise; ``None``: not known of any."""
     if not any(cell.separation for cell in summary.cells):
         return None
-    shown = short_names(summary.targets)
-    columns = (Column("method", is_number=False), *(Column(shown[target]) for target in summary.targets))
+    columns = _methods_and_targets(summary)
     rows = tuple(
         (Entry(row), *(_separation(cell) for cell in summary.row(row)))
         for row in summary.combiners
@@ -390,8 +389,7 @@ def variances(summary: Summary, *, digits: int = 1) -> Grid | None:
     """Return rows × targets: deviations between pools and over one pool; ``None`` where there is one pool each."""
     if not any(cell.is_nested for cell in summary.cells):
         return None
-    shown = short_names(summary.targets)
-    columns = (Column("method", is_number=False), *(Column(shown[target]) for target in summary.targets))
+    columns = _methods_and_targets(summary)
     rows = tuple(
         (Entry(row), *(_variance(cell, digits) for cell in summary.row(row)))
         for row in summary.combiners
@@ -563,8 +561,7 @@ def _interval(one: Interval | None, digits: int) -> Entry:
 
 def row_by_row(resampled: Resampled, summary: Summary) -> Grid:
     """Return rows × targets: McNemar's tests against the reference, all seeds of a cell in one entry."""
-    shown = short_names(summary.targets)
-    columns = (Column("method", is_number=False), *(Column(shown[target]) for target in summary.targets))
+    columns = _methods_and_targets(summary)
     rows = tuple(
         (Entry(row), *(_mcnemar(resampled.tests_of(row, target)) for target in summary.targets))
         for row in summary.combiners
@@ -641,6 +638,12 @@ def task_rows(backgrounds: Sequence[Background]) -> Grid | None:
 def short(task: str) -> str:
     """Return a task's name without its benchmark."""
     return task.rsplit("/", 1)[-1]
+
+
+def _methods_and_targets(summary: Summary) -> tuple[Column, ...]:
+    """Return the columns of a table of methods × targets."""
+    shown = short_names(summary.targets)
+    return (Column("method", is_number=False), *(Column(shown[target]) for target in summary.targets))
 
 
 def _per_cent(value: float, digits: int) -> str:
