@@ -115,8 +115,10 @@ def _copy_backbone_and_task(
             )
             target.record_backbone(facts)
     described = {(one.name, one.digest) for one in target.tasks() if one.problem_type is not None}
+    several = record.tasks if isinstance(record, StudyRecord) else {}
+    mine = several or {record.task: record.task_digest}
     for task in source.tasks():
-        own = (task.name, task.digest) == (record.task, record.task_digest)
+        own = mine.get(task.name) == task.digest
         if own and task.problem_type is not None and (task.name, task.digest) not in described:
             target.record_task(
                 TaskFacts(

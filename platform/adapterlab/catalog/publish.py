@@ -145,6 +145,7 @@ def put_study(connection: Connection, record: StudyRecord, claim: Claim) -> Stud
         schema.Study,
         {
             **_shared(record),
+            **_tasks(record),
             "combiner": record.combiner,
             "settings": _json(record.settings),
             "pool": [entry.to_json() for entry in record.pool],
@@ -158,6 +159,14 @@ def put_study(connection: Connection, record: StudyRecord, claim: Claim) -> Stud
     _put_lineage(connection, record.key, StepKind.STUDY, pool, StepKind.SOURCE)
     claims.finish(connection, claim, State.COMPLETE)
     return record
+
+
+def _tasks(record: StudyRecord) -> dict[str, Any]:
+    """Return the columns of a study that say what it is of: one task, or several."""
+    if not record.tasks:
+        return {"tasks": None}
+    listed = [{"task": task, "task_digest": digest} for task, digest in record.tasks.items()]
+    return {"task": None, "task_digest": None, "tasks": listed}
 
 
 def put_transfer(
@@ -295,10 +304,12 @@ def _put(connection: Connection, table: type[Base], row: Mapping[str, Any]) -> N
 def _put_backbone_and_task(connection: Connection, record: Stored) -> None:
     """Make sure that the backbone and the task have rows, if only with their digests."""
     _put_backbone(connection, record)
-    task = insert_into(connection, schema.Task).values(
-        name=record.task, digest=record.task_digest, created_at=record.created_at
-    )
-    connection.execute(task.on_conflict_do_nothing())
+    several = record.tasks if isinstance(record, StudyRecord) else {}
+    for name, digest in (several or {record.task: record.task_digest}).items():
+        task = insert_into(connection, schema.Task).values(
+            name=name, digest=digest, created_at=record.created_at
+        )
+        connection.execute(task.on_conflict_do_nothing())
 
 
 def _put_backbone(connection: Connection, record: Stored | JointRecord) -> None:

@@ -371,6 +371,9 @@ def studies_from(connection: Connection, found: Sequence[Row[Any]]) -> list[Stud
         StudyRecord(
             **{
                 **_columns(StudyRecord, row),
+                "task": row.task or "",
+                "task_digest": row.task_digest or "",
+                "tasks": {one["task"]: one["task_digest"] for one in row.tasks or ()},
                 "pool": tuple(
                     PoolEntry(entry["key"], entry["task"], entry.get("name")) for entry in row.pool
                 ),

@@ -257,28 +257,31 @@ class PoolEntry(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRecord(Record):
-    """The finished search of one combiner on one target, or of a method's training on one task."""
+    """The finished search of one combiner on one target, of a method's training on one task, or of a joint run."""
 
     key: str
     task: str
-    """Full name of the target task."""
+    """Full name of the target task; empty for the search of a joint run, which has ``tasks``."""
     task_digest: str
+    """Empty likewise."""
     backbone_digest: str
     combiner: str
-    """Name of the combiner; of a method's search the method's."""
+    """Name of the combiner; of a method's search, or a joint run's, the method's."""
     pool: tuple[PoolEntry, ...]
     """Source adapters in coefficient order; of a method's search none."""
     metric: str
     best_trial: int | None
     """Number of the chosen trial in the Optuna study."""
     best_value: float
-    """The leading metric on validation of the chosen trial."""
+    """The leading metric on validation of the chosen trial; of a joint run the mean over tasks that it is chosen by."""
     best_settings: Mapping[str, Json]
     """The chosen trial's value of every dimension: ``lr``, ``init_scale``, ``dropout``, and what else was searched."""
     trials: Mapping[str, int] = field(default_factory=dict)
     """Number of trials by state: ``{"complete": 12, "pruned": 4}``."""
     settings: Mapping[str, Json] = field(default_factory=dict)
     """The combiner's own settings, or the method's that were not searched."""
+    tasks: Mapping[str, str] = field(default_factory=dict)
+    """Of a joint run's search: the digest of each of its tasks by full name, in order."""
     study_name: str | None = None
     """Name in the Optuna storage."""
     seconds: float | None = None

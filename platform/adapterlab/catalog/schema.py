@@ -18,7 +18,7 @@ from sqlalchemy import BigInteger, ColumnElement, ForeignKey, ForeignKeyConstrai
 
 from adapterlab.catalog.tables import Base, column
 
-HEAD_REVISION = "b83f5d17e6a4"
+HEAD_REVISION = "c6e2f90a74d1"
 """The revision these models describe; compared at every opening, so that Alembic is not imported."""
 
 VERSION_TABLE = "catalog_version"
@@ -183,25 +183,29 @@ class JointRun(Base):
 
 
 class Study(Base):
-    """The finished search of one combiner on one target, or of a method's training on one task."""
+    """The finished search of one combiner on one target, of a method's training on one task, or of a joint run."""
 
     __tablename__ = "studies"
 
     key: ColumnElement[str] = column(Digest, primary_key=True)
     state: ColumnElement[str]
     backbone_digest: ColumnElement[str] = column(ForeignKey("backbones.digest"))
-    task: ColumnElement[str]
-    task_digest: ColumnElement[str] = column(Digest)
+    task: ColumnElement[str | None]
+    """NULL for the search of a joint run, which has ``tasks``."""
+    task_digest: ColumnElement[str | None] = column(Digest)
+    tasks: ColumnElement[list[Any] | None]
+    """Of a joint run's search its tasks, in order: ``[{"task": …, "task_digest": …}, …]``; NULL for one task."""
     combiner: ColumnElement[str]
-    """Name of the combiner; of a method's search the method's."""
+    """Name of the combiner; of a method's search, or a joint run's, the method's."""
     settings: ColumnElement[dict[str, Any]]
     """The combiner's own settings, or the method's that were not searched."""
     pool: ColumnElement[list[Any]]
     """Source adapters in coefficient order: ``[{"key": …, "task": …}, …]``; of a method's search none."""
     metric: ColumnElement[str]
+    """The task's leading metric; of a joint run ``loss`` or ``metric``, whose mean over tasks is meant."""
     best_trial: ColumnElement[int | None]
     best_value: ColumnElement[float | None]
-    """The leading metric on validation of the chosen trial."""
+    """The leading metric on validation of the chosen trial; of a joint run the mean over tasks that it is chosen by."""
     best_settings: ColumnElement[dict[str, Any]]
     """The chosen trial's value of every dimension: ``lr``, ``init_scale``, ``dropout``, and what else was searched."""
     trials: ColumnElement[dict[str, Any]]

@@ -14,7 +14,7 @@ from adapterlab.cli.options import JsonOption, SetOption, SpecArgument
 from adapterlab.cli.output import emit, emit_json, emit_wrapped, matrix, note_wrapped, table
 from adapterlab.planning.baselines import POOL
 from adapterlab.planning.matrix import RunCounts
-from adapterlab.planning.steps import ExistingAdapter, Step, is_study
+from adapterlab.planning.steps import ExistingAdapter, Step, is_search
 from adapterlab.records import State, StepKind
 from adapterlab.reporting.summary import short_names
 from adapterlab.tracking.run_names import compact
@@ -88,7 +88,7 @@ def _remarks(planned: PlannedSweep, *, all_of_them: bool) -> None:
 def _starts(planned: PlannedSweep) -> list[str]:
     """Return one line for each list of settings that studies start from."""
     of: dict[str, list[str]] = {}
-    for study in planned.plan.studies:
+    for study in planned.plan.searches:
         tried = [
             " · ".join(f"{name} {compact(value)}" for name, value in one.items())
             for one in study.job.search.start
@@ -133,7 +133,7 @@ def _steps(planned: PlannedSweep) -> None:
             (
                 step.title,
                 _LABELS[planned.state(step)],
-                step.job.search.trials if is_study(step) else None,
+                step.job.search.trials if is_search(step) else None,
                 f"{cached}/{len(finals)}" if finals else None,
                 _count(step.trainable_parameters),
                 _count(step.head_parameters),
@@ -239,7 +239,7 @@ def summary_line(planned: PlannedSweep) -> str:
         "sources": pool,
         "baselines": baselines,
         "joint runs": planned.plan.joints,
-        "studies": planned.plan.studies,
+        "studies": planned.plan.searches,
         "final runs": planned.plan.finals,
     }
     for name, found in kinds.items():

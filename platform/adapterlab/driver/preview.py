@@ -23,7 +23,7 @@ from adapterlab.planning.compile import Facts, Plan, compile_plan
 from adapterlab.planning.estimate import Estimate, estimate
 from adapterlab.planning.matrix import MatrixRow, plan_matrix
 from adapterlab.planning.parameter_counts import MethodCost, method_costs
-from adapterlab.planning.steps import ExistingAdapter, Job, Step, is_study
+from adapterlab.planning.steps import ExistingAdapter, Job, Step, is_joint_study, is_search, is_study
 from adapterlab.planning.variants import few_rows_complaint
 from adapterlab.records import State, StepKind, TaskFacts
 from adapterlab.spec.load import LoadedSpec, refused
@@ -107,7 +107,7 @@ class PlannedSweep:
                     "trainable_parameters": step.trainable_parameters,
                     "head_parameters": step.head_parameters,
                     "needs": [str(need) for need in step.needs],
-                    **({"start": [dict(one) for one in step.job.search.start]} if is_study(step) else {}),
+                    **({"start": [dict(one) for one in step.job.search.start]} if is_search(step) else {}),
                 }
                 for step in self.plan.steps
             ],
@@ -248,6 +248,8 @@ def _estimate(
         return sum(past) / len(past) if past else None
 
     def seconds_per_row(step: Step[Job]) -> float | None:
+        if is_joint_study(step):
+            return measured(StepKind.JOINT)
         if is_study(step):  # its trials are measured as what they train
             return measured(StepKind.TRANSFER if step.job.method is None else StepKind.SOURCE)
         return measured(step.kind)

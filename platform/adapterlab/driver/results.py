@@ -20,13 +20,15 @@ from adapterlab.planning.steps import (
     StudyJob,
     is_final,
     is_joint,
+    is_joint_study,
+    is_search,
     is_share,
     is_source,
     is_study,
 )
 from adapterlab.records import State, StepKind
 from adapterlab.tracking import vocabulary
-from adapterlab.worker.chosen import as_chosen
+from adapterlab.worker.chosen import as_chosen, joint_as_chosen
 from adapterlab.worker.run_tree import RunRecorder, SweepTree, by_source, scores
 
 _MOST_ASKED = 5
@@ -58,7 +60,7 @@ def set_damaged_aside(catalog: Catalog, steps: Iterable[Step[Job]]) -> tuple[Ste
     Raises:
         ConflictError: The catalog has results, but the blob store is empty: it is another one.
     """
-    results = {step.id: stored_result(catalog, step) for step in steps if not is_study(step)}
+    results = {step.id: stored_result(catalog, step) for step in steps if not is_search(step)}
     stored = {
         one: result
         for one, result in results.items()
@@ -129,10 +131,15 @@ def show_failed(tree: SweepTree, catalog: Catalog, plan: Plan, failed: Mapping[s
 def _open(tree: SweepTree, catalog: Catalog, plan: Plan, step: Step[Job]) -> RunRecorder:
     key, facts = str(step.key), plan.facts.tasks
     if is_joint(step):
-        return tree.joint(key, step.job)
+        run = step.job
+        if run.study is not None and (chooser := catalog.find_study(run.study)) is not None:
+            run = joint_as_chosen(run, chooser)
+        return tree.joint(key, run)
+    if is_joint_study(step):
+        return tree.joint_study(key, step.job)
     if is_share(step):
-        run = next(one for one in plan.joints if one.id == step.job.joint)
-        return tree.share(tree.at(str(run.key)), key, step.job, facts[step.job.task])
+        joint = next(one for one in plan.joints if one.id == step.job.joint)
+        return tree.share(tree.at(str(joint.key)), key, step.job, facts[step.job.task])
     if is_source(step):
         job = step.job
         if job.study is not None and (chooser := catalog.find_study(job.study)) is not None:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from adapterlab.catalog.records import Claim
 from adapterlab.planning.compile import Plan
-from adapterlab.planning.steps import FinalJob, JointJob, SourceJob, Step, StepId, StudyJob
+from adapterlab.planning.steps import AnyStudy, FinalJob, JointJob, SourceJob, Step, StepId, StudyJob
 from adapterlab.worker.orders import (
     Assignment,
     Context,
@@ -70,7 +70,7 @@ def joint_orders(
 
 def study_orders(
     plan: Plan,
-    studies: Sequence[Step[StudyJob]],
+    studies: Sequence[Step[AnyStudy]],
     missing: Collection[str],
     held: FindClaim,
     context: Context,
@@ -97,7 +97,7 @@ def study_orders(
 
 
 def trial_orders(
-    studies: Sequence[Step[StudyJob]], held: FindClaim, context: Context, *, workers: int
+    studies: Sequence[Step[AnyStudy]], held: FindClaim, context: Context, *, workers: int
 ) -> list[TrialsOrder]:
     """Return orders that share the trials of each study that is ours among ``workers`` workers."""
     return [
@@ -110,7 +110,7 @@ def trial_orders(
 
 def runnable_sources(plan: Plan, missing: Collection[str], held: FindClaim) -> list[Step[SourceJob]]:
     """Return the source steps that are missing and ours, and whose setting is known: chosen, or not searched."""
-    open_ = {step.id for step in plan.studies if step.key in missing}
+    open_ = _open_searches(plan, missing)
     return [
         step
         for step in plan.sources
@@ -119,13 +119,22 @@ def runnable_sources(plan: Plan, missing: Collection[str], held: FindClaim) -> l
 
 
 def runnable_joints(plan: Plan, missing: Collection[str], held: FindClaim) -> list[Step[JointJob]]:
-    """Return the joint runs that are missing and ours."""
-    return [step for step in plan.joints if step.key in missing and held(str(step.key))]
+    """Return the joint runs that are missing and ours, and whose setting is known: chosen, or not searched."""
+    open_ = _open_searches(plan, missing)
+    return [
+        step
+        for step in plan.joints
+        if step.key in missing and open_.isdisjoint(step.needs) and held(str(step.key))
+    ]
+
+
+def _open_searches(plan: Plan, missing: Collection[str]) -> set[StepId]:
+    return {step.id for step in plan.searches if step.key in missing}
 
 
 def runnable_studies(
     plan: Plan, missing: Collection[str], held: FindClaim, *, coming: Collection[str] = ()
-) -> list[Step[StudyJob]]:
+) -> list[Step[AnyStudy]]:
     """Return the studies with something to do that is ours, and whose sources are there or coming.
 
     Args:
@@ -136,10 +145,12 @@ def runnable_studies(
     """
     waited_for = {step.id for step in plan.steps if step.key in missing and step.key not in coming}
     ready = []
-    for study in plan.studies:
+    for study in plan.searches:
         if not waited_for.isdisjoint(study.needs):
             continue
-        if study.key in missing or study.job.method is not None:  # adapters after it are a source's order
+        # Adapters and joint runs after it have orders of their own.
+        of_training = not isinstance(study.job, StudyJob) or study.job.method is not None
+        if study.key in missing or of_training:
             ours = study.key in missing and held(str(study.key)) is not None
         else:
             ours = bool(_ours(plan.finals_of(study.id), missing, held))

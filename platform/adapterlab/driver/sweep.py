@@ -48,7 +48,7 @@ from adapterlab.home import Stores, is_writable
 from adapterlab.passwords import hide_passwords
 from adapterlab.patience import NO_PATIENCE, Patience
 from adapterlab.planning.compile import Plan
-from adapterlab.planning.steps import Job, Step, StepId, StudyJob
+from adapterlab.planning.steps import AnyStudy, Job, Step, StepId, is_joint, is_joint_study
 from adapterlab.private_files import private_umask
 from adapterlab.records import State, StepKind
 from adapterlab.spec.model import Spec
@@ -368,8 +368,8 @@ class _Driver:
         ]
 
     def _with_their_search(
-        self, studies: Sequence[Step[StudyJob]], missing: set[str], holding: HeldClaims
-    ) -> list[Step[StudyJob]]:
+        self, studies: Sequence[Step[AnyStudy]], missing: set[str], holding: HeldClaims
+    ) -> list[Step[AnyStudy]]:
         """Return the studies that may search now: their search is ours, and no other of them is in it."""
         ready = []
         taken: set[str] = set()
@@ -578,7 +578,7 @@ class _Driver:
         )
 
 
-def _study_job(order: StudyOrder | TrialsOrder) -> StudyJob:
+def _study_job(order: StudyOrder | TrialsOrder) -> AnyStudy:
     return order.study.job if isinstance(order, TrialsOrder) else order.job
 
 
@@ -640,7 +640,12 @@ def prefetch(plan: Plan, missing: Collection[str], context: Context, tell: Calla
     from adapterlab.data.task_data import load_task
 
     sources = (step.job.task for step in plan.sources if step.key in missing)
-    joint = (one.task for step in plan.joints if step.key in missing for one in step.job.tasks)
+    joint = (
+        one.task
+        for step in plan.steps
+        if (is_joint(step) or is_joint_study(step)) and step.key in missing
+        for one in step.job.tasks
+    )
     studies = (step.job.task for step in plan.studies if step.key in missing)
     needed = dict.fromkeys((*sources, *joint, *studies))
     told = 0.0

@@ -179,7 +179,9 @@ def _rows_of(spec: Spec) -> Iterator[BaselineRow]:
     for joint in joint_recipes(spec):
         for target in (one for one in spec.targets.tasks if one in joint.tasks):
             steps = {seed: joint.share_id(target, seed) for seed in joint.seeds}
-            yield BaselineRow(joint.label, joint.method.name, target, steps)
+            yield BaselineRow(
+                joint.label, joint.method.name, target, steps, joint.study_id if joint.spaces else None
+            )
 
 
 def _whole_recipes(spec: Spec, target: str, few: int | None) -> tuple[Recipe, ...]:

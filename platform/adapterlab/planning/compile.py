@@ -42,17 +42,12 @@ from adapterlab.planning.keys import (
     told_rows,
 )
 from adapterlab.planning.rows import draw_of, few_rows_of, few_shot_spec, run_rows
-from adapterlab.planning.searches import (
-    SearchKeys,
-    TrialRows,
-    method_study,
-    search_settings,
-    trained_epochs,
-    trials_of_method,
-)
+from adapterlab.planning.search_keys import SearchKeys, search_settings, trained_epochs
+from adapterlab.planning.searches import TrialRows, method_study, trials_of_method
 from adapterlab.planning.starts import Earlier, starts_of, starts_of_method
 from adapterlab.planning.steps import (
     AdapterRecipe,
+    AnyStudy,
     ExistingAdapter,
     FinalJob,
     Job,
@@ -67,6 +62,7 @@ from adapterlab.planning.steps import (
     Trained,
     is_final,
     is_joint,
+    is_search,
     is_share,
     is_source,
     is_study,
@@ -142,8 +138,13 @@ class Plan:
 
     @property
     def studies(self) -> tuple[Step[StudyJob], ...]:
-        """The studies, in order."""
+        """The studies of one task each, in order."""
         return tuple(step for step in self.steps if is_study(step))
+
+    @property
+    def searches(self) -> tuple[Step[AnyStudy], ...]:
+        """Every study, those of joint runs among them, in order."""
+        return tuple(step for step in self.steps if is_search(step))
 
     @property
     def combinations(self) -> tuple[Step[StudyJob], ...]:
@@ -478,9 +479,7 @@ def _study_step(
             search=search,
             search_key=None if keys is None else keys.search,
             rows=told_rows(rows, few=few_rows_of(spec) is not None),
-            searched_pool=any(
-                step.job.searched for step in trained.values() if isinstance(step.job, SourceJob)
-            ),
+            searched_pool=any(step.job.searched for step in trained.values()),
         ),
         # the other seeds' adapters too, which the final runs read
         needs=tuple(dict.fromkeys(step.id for step in (*trained.values(), *own.values()))),

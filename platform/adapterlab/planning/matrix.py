@@ -99,7 +99,7 @@ def plan_matrix(
     for label, found in by_label.items():
         runs = {row.target: [steps[one] for one in row.steps.values() if one in steps] for row in found}
         own: list[Step[Any]] = [step for step in plan.sources if step.job.label == label]
-        searches = [one for one in plan.studies if one.id in {row.study for row in found}]
+        searches = [one for one in plan.searches if one.id in {row.study for row in found}]
         joint = [step for step in plan.joints if step.job.label == label]
         every = [*own, *searches, *joint]
         kind = "joint" if joint else "baseline"
@@ -142,7 +142,7 @@ def _pool(
     )
 
 
-def _trials(studies: Iterable[Step[StudyJob]]) -> int | None:
+def _trials(studies: Iterable[Step[AnyStudy]]) -> int | None:
     return max((study.job.search.trials for study in studies), default=None)
 
 

@@ -33,12 +33,13 @@ class StepId:
     Its texts: ``source/glue/rte/seed=0``, ``source/glue/rte/rows=16/seed=0`` (of the pool, on few rows),
     ``source/glue/rte/lora/seed=0`` (a baseline's, or what a task has of a joint run), ``joint/full_m/seed=0``,
     ``study/glue/rte/scalearn``, ``study/glue/rte/lora`` (a baseline's), ``study/glue/rte/source`` (of the pool),
+    ``study/full_m`` (a joint run's),
     ``transfer/glue/rte/scalearn/seed=0``, ``study/glue/rte/scalearn/source_seed=1`` (of several pools).
     """
 
     kind: StepKind
     task: str
-    """Full name; empty for a joint run, which has several."""
+    """Full name; empty for a joint run and its study, which have several."""
     label: str | None = None
     """The name of the baseline, the joint run or the study, ``"source"`` of a search for the pool; ``None``: an
     adapter of the pool."""
@@ -69,7 +70,8 @@ class StepId:
         """
         kind, *rest = text.split("/")
         task = ""
-        if kind != StepKind.JOINT:
+        # A study of a joint run has nothing but its label.
+        if kind != StepKind.JOINT and (kind != StepKind.STUDY or len(rest) > 1):
             benchmark, short, *rest = rest
             task = f"{benchmark}/{short}"
         labels = [part for part in rest if "=" not in part]  # quoted in a label
@@ -308,6 +310,40 @@ class JointJob:
     seed: int
     tasks: tuple[JointTask, ...]
     """In the order of the run."""
+    searched: bool = False
+    """Whether a study chooses what of settings and training is searched; here that has the first of its values."""
+    study: str | None = None
+    """Key of that study; ``None`` while it is not known."""
+
+
+@dataclass(frozen=True)
+class JointStudyJob:
+    """Search the settings and the training of a joint run; an evaluation is judged as the run itself judges it."""
+
+    kind: ClassVar[StepKind] = StepKind.STUDY
+    label: str
+    """The run's name."""
+    method: str
+    """Name of an installed joint method."""
+    version: int
+    """The method's."""
+    settings: Settings
+    """What is searched has the first of its values, here and in ``training``."""
+    exclusive: bool
+    """Whether it trains the backbone's own weights."""
+    training: JointSettings
+    tasks: tuple[JointTask, ...]
+    """In the order of the run."""
+    spaces: Mapping[str, StoredDimension]
+    """Its dimensions by name: ``lr``, keys of ``[joint]``, and keys of the method's settings."""
+    search: SearchSettings
+    search_key: str | None
+    """As a :class:`StudyJob`'s."""
+
+    @property
+    def fixed(self) -> Settings:
+        """The method's settings that are not searched."""
+        return {name: value for name, value in self.settings.items() if name not in self.spaces}
 
 
 @dataclass(frozen=True)
@@ -329,6 +365,8 @@ class ShareJob:
     """What its adapter is by itself; ``None``: none, only the run's method knows what it computes."""
     rows: RunRows | None
     """As the run's, of this task."""
+    searched: bool = False
+    """Whether a study chooses settings of its method, so that ``adapter`` has the first of their values."""
 
 
 Trained: TypeAlias = SourceJob | ShareJob
@@ -427,7 +465,10 @@ class FinalJob:
     """Where every seed has rows of its own: its pool; ``None``: the study's."""
 
 
-Job: TypeAlias = JointJob | ShareJob | SourceJob | StudyJob | FinalJob
+AnyStudy: TypeAlias = StudyJob | JointStudyJob
+"""What searches."""
+
+Job: TypeAlias = JointJob | ShareJob | SourceJob | StudyJob | JointStudyJob | FinalJob
 JobT_co = TypeVar("JobT_co", bound=Job, covariant=True)
 
 
@@ -472,8 +513,18 @@ def is_source(step: Step[Job]) -> TypeGuard[Step[SourceJob]]:
 
 
 def is_study(step: Step[Job]) -> TypeGuard[Step[StudyJob]]:
-    """Return whether a step searches a setting: a combiner's, or that of a method's training."""
+    """Return whether a step searches a setting on one task: a combiner's, or that of a method's training."""
     return isinstance(step.job, StudyJob)
+
+
+def is_joint_study(step: Step[Job]) -> TypeGuard[Step[JointStudyJob]]:
+    """Return whether a step searches the setting of a joint run."""
+    return isinstance(step.job, JointStudyJob)
+
+
+def is_search(step: Step[Job]) -> TypeGuard[Step[AnyStudy]]:
+    """Return whether a step searches a setting, on one task or on several."""
+    return isinstance(step.job, StudyJob | JointStudyJob)
 
 
 def is_final(step: Step[Job]) -> TypeGuard[Step[FinalJob]]:

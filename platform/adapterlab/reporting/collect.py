@@ -191,7 +191,8 @@ class _Found:
     @property
     def method_searches(self) -> list[_Step]:
         """The studies that choose how adapters are trained, in the order of the plan."""
-        chosen = {need for step in self.of_kind(StepKind.SOURCE) for need in step.needs}
+        trained = [*self.of_kind(StepKind.SOURCE), *self.of_kind(StepKind.JOINT)]
+        chosen = {need for step in trained for need in step.needs}
         return [step for step in self.of_kind(StepKind.STUDY) if step.id in chosen]
 
     @property
@@ -203,6 +204,8 @@ class _Found:
     def chooser(self, adapters: Sequence[_Step]) -> _Step | None:
         """Return the study that chose how some adapters are trained; ``None``: none did."""
         needs = {need for step in adapters for need in step.needs}
+        # What tasks have of a joint run needs the run, and that its study.
+        needs |= {need for run in self.of_kind(StepKind.JOINT) if run.id in needs for need in run.needs}
         return next((step for step in self.method_searches if step.id in needs), None)
 
     def finals(self, study: _Step) -> list[_Step]:
@@ -294,7 +297,8 @@ def _searches(studies: Iterable[_Step]) -> Iterator[Search]:
         trials = 0 if study is None else sum(study.trials.values())
         if study is not None and study.study_name is not None and trials > 1:
             label = str(step.id.label)
-            yield Search(study.task, label, study.key, study.study_name, study.metric, trials)
+            target = study.task or f"{len(study.tasks)} tasks"
+            yield Search(target, label, study.key, study.study_name, study.metric, trials)
 
 
 def _pool_search(found: _Found) -> Iterator[PoolSearch]:

@@ -6,6 +6,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from adapterlab.spec.ranges import (
+    BatchSizeSpace,
+    GradNormSpace,
+    HeadDropoutSpace,
+    RateSpace,
+    StepsSpace,
+    TemperatureSpace,
+    WarmupRatioSpace,
+    WeightDecaySpace,
+)
 from adapterlab.spec.search_space import Frozen
 from adapterlab.spec.training import Seeds, no_duplicates
 
@@ -17,25 +27,22 @@ _Task = Annotated[str, Field(pattern=r"^[a-z0-9_]+/[a-z0-9_]+$")]
 _Tasks = Annotated[tuple[_Task, ...], Field(strict=False, max_length=256)]
 _Steps = Annotated[int, Field(ge=1, le=100_000_000)]
 _Patience = Annotated[int, Field(ge=1)]
-_Batch = Annotated[int, Field(ge=1, le=4096)]
-_Temperature = Annotated[float, Field(gt=0, le=1e6)]
 _Caps = dict[_Task, Annotated[int, Field(ge=1)]]
-_Share = Annotated[float, Field(ge=0, lt=1)]
 _Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class JointOverrides(Frozen):
     """Keys of ``[joint]`` that are written here replace those; the others keep their values."""
 
-    steps: _Steps | None = None
+    steps: StepsSpace | None = None
     """As in ``[joint]``."""
     evaluate_every: _Steps | None = None
     """As in ``[joint]``."""
     patience: _Patience | None = None
     """As in ``[joint]``."""
-    batch_size: _Batch | None = None
+    batch_size: BatchSizeSpace | None = None
     """As in ``[joint]``."""
-    temperature: _Temperature | None = None
+    temperature: TemperatureSpace | None = None
     """As in ``[joint]``."""
     caps: _Caps | None = None
     """As in ``[joint]``."""
@@ -47,15 +54,15 @@ class JointOverrides(Frozen):
     """As in ``[joint]``."""
     unselected: _Tasks | None = None
     """As in ``[joint]``."""
-    weight_decay: Annotated[float, Field(ge=0, le=1)] | None = None
+    weight_decay: WeightDecaySpace | None = None
     """As in ``[joint]``."""
-    warmup_ratio: _Share | None = None
+    warmup_ratio: WarmupRatioSpace | None = None
     """As in ``[joint]``."""
-    max_grad_norm: Annotated[float, Field(gt=0)] | None = None
+    max_grad_norm: GradNormSpace | None = None
     """As in ``[joint]``."""
     backbone_dropout: bool | None = None
     """As in ``[joint]``."""
-    head_dropout: _Share | None = None
+    head_dropout: HeadDropoutSpace | None = None
     """As in ``[joint]``."""
 
 
@@ -70,7 +77,7 @@ class JointRunSpec(JointOverrides):
     """Name of the row; absent: the method's."""
     tasks: Annotated[tuple[_Task, ...], Field(strict=False, min_length=2, max_length=256)] | None = None
     """Tasks it trains on, of the targets and the pool, two or more; absent: all targets. Their order tells runs apart."""
-    lr: Annotated[float, Field(gt=0, le=1)] | None = None
+    lr: RateSpace | None = None
     """Peak learning rate; absent: the method's own, else 3e-4."""
     seeds: Seeds | None = None
     """One run a seed; absent: those of ``[joint]``."""
@@ -90,15 +97,15 @@ class JointSpec(Frozen):
     ``capped_rows = "first"`` and ``unselected = ["superglue/record"]``.
     """
 
-    steps: _Steps = 375_000
+    steps: StepsSpace = 375_000
     """Upper bound of batches; also the length of the learning-rate schedule."""
     evaluate_every: _Steps = 7_500
     """Steps between two evaluations of all tasks; a run that was killed goes on from its last one."""
     patience: _Patience = 10
     """Evaluations without improvement before a run stops."""
-    batch_size: _Batch = 32
+    batch_size: BatchSizeSpace = 32
     """Rows a step, all of one task."""
-    temperature: _Temperature = 10.0
+    temperature: TemperatureSpace = 10.0
     """A task of ``n`` of all ``N`` rows is drawn with ``p ∝ (n / N)^(1 / temperature)``: 1 by size, more is more even."""
     caps: _Caps = Field(default_factory=dict)
     """Rows that tasks count as at most, ``{ "superglue/record" = 100730 }``; a run that has not the task passes it over."""
@@ -111,15 +118,15 @@ class JointSpec(Frozen):
     their leading metrics. A regression's loss is in its labels' units and weighs accordingly."""
     unselected: _Tasks = ()
     """Tasks that have no part in that mean; a run that has not the task passes it over."""
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    weight_decay: WeightDecaySpace = 0.0
     """AdamW's decoupled weight decay."""
-    warmup_ratio: _Share = 0.1
+    warmup_ratio: WarmupRatioSpace = 0.1
     """Share of the schedule with a rising rate."""
-    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    max_grad_norm: GradNormSpace = 1.0
     """Gradients of a step are scaled down to this global norm."""
     backbone_dropout: bool = True
     """Keep the backbone's own dropout on while training, as in the papers."""
-    head_dropout: _Share = 0.1
+    head_dropout: HeadDropoutSpace = 0.1
     """Dropout inside the heads."""
     seeds: Seeds | None = None
     """One run a seed; absent: those of ``[final]``, whatever ``[per_task]`` says."""
@@ -141,6 +148,9 @@ class JointSpec(Frozen):
         return self
 
     def training_of(self, run: JointRunSpec) -> dict[str, Any]:
-        """Return how a run trains, but for its learning rate, by the names of ``JointRegime``."""
-        own = run.model_dump(include=set(JointOverrides.model_fields), exclude_none=True)
-        return {**self.model_dump(exclude={"run", "seeds"}), **own}
+        """Return how a run trains, but for its learning rate, by the names of ``JointRegime``; ranges as they are."""
+        own = {name: getattr(run, name) for name in JointOverrides.model_fields}
+        shared = {
+            name: getattr(self, name) for name in type(self).model_fields if name not in ("run", "seeds")
+        }
+        return {**shared, **{name: value for name, value in own.items() if value is not None}}

@@ -10,10 +10,13 @@ from itertools import islice
 from typing import Any
 
 from adapterlab.registry import entry_points
-from adapterlab.spec.complaints import MAX_COMPLAINTS, Complaint, complaints_of, suggest
+from adapterlab.spec.complaints import MAX_COMPLAINTS, Complaint, suggest
 from adapterlab.spec.joint import SINGLE
 from adapterlab.spec.look_up import look_up
 from adapterlab.spec.positions import Path
+from adapterlab.spec.range_checks import settings_complaints
+from adapterlab.spec.ranges import is_space, settings_at, split_settings
+from adapterlab.spec.search_space import OF_JOINT_TRAINING, first_of
 
 MT_A = "mt_a"
 """What papers call joint adapters, which here are the rows of a method."""
@@ -33,6 +36,7 @@ def joint_complaints(document: Mapping[str, Any]) -> Iterator[Complaint]:
         yield from _method(path, run)
         yield from islice(_tasks(path, run, document), MAX_COMPLAINTS)
     yield from _labels(listed, document)
+    yield from _threshold(joint, listed, document)
     yield from _named(joint, listed, document)
     if isinstance(document.get("data"), Mapping) and "few_shot" in document["data"]:
         yield Complaint(
@@ -76,7 +80,7 @@ def _method(path: Path, run: Mapping[str, Any]) -> Iterator[Complaint]:
         return
     settings = run.get("settings", {})
     if isinstance(settings, dict):
-        yield from complaints_of(plugin.settings, settings, (*path, "settings"))
+        yield from settings_complaints(plugin.settings, settings, (*path, "settings"))
 
 
 def _tasks(path: Path, run: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[Complaint]:
@@ -119,6 +123,29 @@ def _labels(runs: Sequence[Mapping[str, Any]], document: Mapping[str, Any]) -> I
             yield Complaint(
                 ("joint", "run", number, key), "value", f'"{label}" is {whose}', "give it another name"
             )
+
+
+def _threshold(
+    joint: Mapping[str, Any], runs: Sequence[Mapping[str, Any]], document: Mapping[str, Any]
+) -> Iterator[Complaint]:
+    """Check that no search by loss is pruned by a least metric."""
+    search = document.get("search")
+    if not isinstance(search, Mapping) or search.get("pruner") != "threshold":
+        return
+    for run in runs:
+        written = {**joint, **run}
+        settings = run.get("settings", {})
+        values = [written.get(name) for name in ("lr", *OF_JOINT_TRAINING)]
+        values += list(settings.values()) if isinstance(settings, Mapping) else []
+        if written.get("select_by", "loss") == "loss" and any(map(is_space, values)):
+            yield Complaint(
+                ("search", "pruner"),
+                "value",
+                f'search.pruner: "threshold" is a least value of a metric, and "{run.get("name") or run.get("method")}" '
+                "is searched by the mean validation loss over its tasks",
+                'take another pruner, or joint.select_by = "metric"',
+            )
+            return
 
 
 def _named(
@@ -199,7 +226,9 @@ def _pooled(
         return  # complained of already
     plugin = look_up(path, method, entry_points.joint_method)
     try:
-        made = plugin.adapters(plugin.settings.model_validate(run.get("settings", {})))
+        fixed, spaces = split_settings(run.get("settings", {}))
+        first = {one: first_of(space) for one, space in spaces.items()}
+        made = plugin.adapters(plugin.settings.model_validate(settings_at(fixed, first)))
     except (AttributeError, ValueError):
         return  # complained of already
     if made is None:

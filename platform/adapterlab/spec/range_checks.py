@@ -19,6 +19,7 @@ from adapterlab.spec.ranges import is_space, settings_at, split_settings
 from adapterlab.spec.search_space import (
     COMBINER,
     OF_EVERY_COMBINER,
+    OF_JOINT_TRAINING,
     OF_TRAINING,
     Choices,
     Dimension,
@@ -28,7 +29,7 @@ from adapterlab.spec.search_space import (
     parse_dimension,
 )
 
-_TAKEN = frozenset({"lr", COMBINER, *OF_EVERY_COMBINER, *OF_TRAINING})
+_TAKEN = frozenset({"lr", COMBINER, *OF_EVERY_COMBINER, *OF_TRAINING, *OF_JOINT_TRAINING})
 """Names of dimensions that are no method's."""
 
 
@@ -129,6 +130,10 @@ def _places(document: Mapping[str, Any]) -> Iterator[tuple[Path, Any]]:
         ("combiner", "per_kind", kind, "transfer") for kind in _table(document, "combiner", "per_kind")
     ]
     tables += [("per_task", task) for task in _table(document, "per_task")]
+    runs = _table(document, "joint").get("run")
+    tables.append(("joint",))
+    for number, _ in enumerate(runs if isinstance(runs, list) else ()):
+        tables += [("joint", "run", number), ("joint", "run", number, "settings")]
     for place in tables:
         for name, value in _table(document, *place).items():
             yield (*place, name), value

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 
 from adapterlab.spec.search_space import (
+    OF_JOINT_TRAINING,
     OF_TRAINING,
     Choices,
     Dimension,
@@ -34,6 +35,8 @@ WeightDecay = Annotated[float, Field(ge=0, le=1)]
 WarmupRatio = Annotated[float, Field(ge=0, lt=1)]
 GradNorm = Annotated[float, Field(gt=0)]
 HeadDropout = Annotated[float, Field(ge=0, lt=1)]
+Steps = Annotated[int, Field(ge=1, le=100_000_000)]
+Temperature = Annotated[float, Field(gt=0, le=1e6)]
 
 
 def _within(kind: Any) -> AfterValidator:
@@ -60,6 +63,8 @@ WeightDecaySpace = Annotated[FloatSpace[WeightDecay], _within(WeightDecay)]
 WarmupRatioSpace = Annotated[FloatSpace[WarmupRatio], _within(WarmupRatio)]
 GradNormSpace = Annotated[FloatSpace[GradNorm], _within(GradNorm)]
 HeadDropoutSpace = Annotated[FloatSpace[HeadDropout], _within(HeadDropout)]
+StepsSpace = Annotated[IntSpace[Steps], _within(Steps)]
+TemperatureSpace = Annotated[FloatSpace[Temperature], _within(Temperature)]
 
 
 def searched(section: BaseModel) -> dict[str, Dimension]:
@@ -68,6 +73,20 @@ def searched(section: BaseModel) -> dict[str, Dimension]:
     return {
         name: value for name, value in found.items() if isinstance(value, FloatRange | IntRange | Choices)
     }
+
+
+def split_training(training: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Dimension]]:
+    """Return how a joint run trains with one value for every key, and the keys that are searched, by name.
+
+    Args:
+        training: As written, by name, ``lr`` among them.
+    """
+    spaces: dict[str, Dimension] = {
+        name: training[name]
+        for name in ("lr", *OF_JOINT_TRAINING)
+        if isinstance(training[name], FloatRange | IntRange | Choices)
+    }
+    return {**training, **{name: _as_whole(first_of(one)) for name, one in spaces.items()}}, spaces
 
 
 def at_first(section: Any) -> Any:

@@ -18,8 +18,18 @@ OF_EVERY_COMBINER = (HEAD_LR, SOURCE_HEAD)
 
 OF_TRAINING = ("max_epochs", "batch_size", "weight_decay", "warmup_ratio", "max_grad_norm", "head_dropout")
 """Keys of training sections that may be searched; dimensions of a study only where a spec searches them."""
-WHOLE_NUMBERS = frozenset({"max_epochs", "batch_size"})
-"""Those that are whole numbers."""
+OF_JOINT_TRAINING = (
+    "steps",
+    "batch_size",
+    "temperature",
+    "weight_decay",
+    "warmup_ratio",
+    "max_grad_norm",
+    "head_dropout",
+)
+"""Keys of ``[joint]`` that may be searched; dimensions of a joint run's study only where a spec searches them."""
+WHOLE_NUMBERS = frozenset({"max_epochs", "batch_size", "steps"})
+"""Keys of training that are whole numbers."""
 
 COMBINER = "combiner"
 """The dimension whose value decides which others there are, in a study that chooses the combiner. Its

@@ -38,6 +38,11 @@ def joint_name(label: str, tasks: int, seed: int) -> str:
     return SEPARATOR.join([label, f"{tasks} tasks", f"seed {seed}"])
 
 
+def joint_study_name(label: str, tasks: int) -> str:
+    """Name the study of a joint run: ``hyperformer · 8 tasks``."""
+    return SEPARATOR.join([label, f"{tasks} tasks"])
+
+
 def study_name(task: str, combiner: str) -> str:
     """Name one study: ``rte · scalearn``."""
     return SEPARATOR.join([_short(task), combiner])

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from adapterlab.catalog.records import StudyRecord
 from adapterlab.errors import TrainingError
-from adapterlab.planning.steps import AdapterRecipe, SourceJob
-from adapterlab.records import TrainSettings
-from adapterlab.registry.entry_points import adapter_method
+from adapterlab.planning.steps import AdapterRecipe, JointJob, JointStudyJob, Settings, SourceJob, dump
+from adapterlab.records import JointSettings, TrainSettings
+from adapterlab.registry.entry_points import adapter_method, joint_method
 from adapterlab.spec.ranges import settings_at
-from adapterlab.spec.search_space import COMBINER, Setting, TrialSetting
+from adapterlab.spec.search_space import COMBINER, OF_JOINT_TRAINING, WHOLE_NUMBERS, Setting, TrialSetting
 
 
 def at_setting(
@@ -42,6 +43,42 @@ def as_chosen(job: SourceJob, study: StudyRecord | None) -> SourceJob:
         )
     adapter, training = at_setting(job.adapter, job.training, TrialSetting.of(settings_of(study)))
     return replace(job, adapter=adapter, training=training)
+
+
+def joint_at_setting(
+    job: JointJob | JointStudyJob, values: Mapping[str, Setting]
+) -> tuple[Settings, JointSettings]:
+    """Return a joint run's settings and training with a trial's values in place of the first ones.
+
+    Raises:
+        UsageError: A value makes no sense in training.
+        pydantic.ValidationError: The method's settings do not fit each other.
+    """
+    training: dict[str, Any] = {
+        name: int(value) if name in WHOLE_NUMBERS else float(value)
+        for name, value in values.items()
+        if name in ("lr", *OF_JOINT_TRAINING)
+    }
+    own = {name: float(value) for name, value in values.items() if name not in training}
+    settings = joint_method(job.method).settings.model_validate(settings_at(job.settings, own))
+    return dump(settings), replace(job.training, **training)
+
+
+def joint_as_chosen(job: JointJob, study: StudyRecord | None) -> JointJob:
+    """Return a joint run's job with what its study chose; one of which nothing is searched as it is.
+
+    Raises:
+        TrainingError: The study is not there.
+    """
+    if not job.searched:
+        return job
+    if study is None:
+        raise TrainingError(
+            f"{job.label}: the study that chooses its setting is not in the catalog",
+            remedy="Submit the spec again: it is searched anew.",
+        )
+    settings, training = joint_at_setting(job, settings_of(study))
+    return replace(job, settings=settings, training=training)
 
 
 def settings_of(record: StudyRecord) -> dict[str, Setting]:

@@ -14,11 +14,13 @@ from typing import Any
 
 from adapterlab.errors import BackboneError, CancelledError
 from adapterlab.patience import Patience
+from adapterlab.planning.steps import JointStudyJob
 from adapterlab.private_files import private_umask
 from adapterlab.records import RunInWork
 from adapterlab.train.capacity import Capacity
 from adapterlab.train.layers import Backbone
 from adapterlab.worker.joint_runs import train_joint_order
+from adapterlab.worker.joint_studies import run_joint_study, run_joint_trials
 from adapterlab.worker.orders import (
     BackboneFiles,
     Context,
@@ -62,8 +64,10 @@ def work(
         if isinstance(order, SourcesOrder):
             return train_sources(worker, order)
         if isinstance(order, TrialsOrder):
-            return run_trials(worker, order)
-        return run_study(worker, order)
+            joint = isinstance(order.study.job, JointStudyJob)
+            return run_joint_trials(worker, order) if joint else run_trials(worker, order)
+        joint = isinstance(order.job, JointStudyJob)
+        return run_joint_study(worker, order) if joint else run_study(worker, order)
 
 
 @contextmanager

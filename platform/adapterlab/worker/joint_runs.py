@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 
-from adapterlab.catalog.records import AdapterRecord, Claim, JointRecord, JointShare
+from adapterlab.catalog.records import AdapterRecord, Claim, JointRecord, JointShare, StudyRecord
 from adapterlab.data import run_predictions
-from adapterlab.errors import CancelledError, CorruptBlobError, UnavailableError, UsageError
+from adapterlab.errors import CancelledError, UnavailableError
 from adapterlab.planning.steps import JointJob
 from adapterlab.provenance import provenance_of
 from adapterlab.records import JointEvaluation, JointResult, State, TaskData
-from adapterlab.registry.entry_points import joint_method
 from adapterlab.train import weights
 from adapterlab.train.joint.run import JointRun, train_joint
+from adapterlab.worker.chosen import joint_as_chosen
+from adapterlab.worker.joint_models import go_on, joint_run, own_adapter, trial_checkpoint
 from adapterlab.worker.orders import Assignment, JointOrder, Share
 from adapterlab.worker.run_tree import RunRecorder, scores
 from adapterlab.worker.worker import Worker
@@ -58,6 +59,8 @@ class _JointWork:
     tasks: Sequence[TaskData]
     run: JointRun
     recorder: RunRecorder
+    chooser: StudyRecord | None = None
+    """The study that chose its setting; ``None``: nothing of it is searched."""
 
     def __post_init__(self) -> None:
         self._told_at, self._told_step = time.monotonic(), self.run.step
@@ -66,8 +69,14 @@ class _JointWork:
 
     @classmethod
     def begin(cls, worker: Worker, assigned: Assignment[JointJob], shares: Sequence[Share]) -> _JointWork:
-        """Read the tasks, and make the run as new or as it was left."""
-        job, claim = assigned.job, assigned.claim
+        """Read the tasks, and make the run as new or as it was left.
+
+        Raises:
+            TrainingError: The study that chooses its setting is not in the catalog.
+        """
+        claim = assigned.claim
+        chooser = None if assigned.job.study is None else worker.catalog.find_study(assigned.job.study)
+        job = joint_as_chosen(assigned.job, chooser)
         total = job.training.steps
         worker.begin(claim.key, claim.key, f"joint {job.label}")
         worker.progress(claim, 0, total, "loading data")
@@ -75,19 +84,18 @@ class _JointWork:
             worker.load_task(one.task, one.rows, tell=lambda what: worker.progress(claim, 0, total, what))
             for one in job.tasks
         ]
-        plugin = joint_method(job.method)
-        layer = plugin.layer(
-            plugin.settings.model_validate(job.settings),
-            worker.backbone.shape,
-            [one.facts.task for one in tasks],
-        )
-        run = JointRun(worker.backbone, layer, tasks, job.training, seed=job.seed, name=job.label)
-        if (left := worker.catalog.blobs.checkpoint(claim.key)) is not None:
-            with suppress(CorruptBlobError, UsageError):  # of another version of the code: it begins anew
-                run.restore(left)
+        run = joint_run(worker, job.method, job.settings, job.training, tasks, seed=job.seed, name=job.label)
         recorder = worker.tree.joint(claim.key, job)
+        if not go_on(worker, run, claim.key) and chooser is not None and chooser.best_trial is not None:
+            trial = trial_checkpoint(chooser.key, chooser.best_trial, job.seed)
+            if go_on(
+                worker, run, trial
+            ):  # the chosen trial had this seed: only the test split is left to see
+                names = {one.task: one.task_name for one in job.tasks}
+                for one in run.evaluations:
+                    recorder.evaluation(one, names)
         worker.end(claim.key)
-        return cls(worker, job, claim, shares, tasks, run, recorder)
+        return cls(worker, job, claim, shares, tasks, run, recorder, chooser)
 
     def train(self) -> JointResult:
         """Train to the end of the run; what each evaluation found is told and kept.
@@ -116,6 +124,9 @@ class _JointWork:
         # With a checkpoint nobody needs nothing is wrong; collecting the garbage removes it as well.
         with suppress(UnavailableError):
             self.worker.catalog.blobs.drop_checkpoint(self.claim.key)
+            if self.chooser is not None and self.chooser.best_trial is not None:
+                trial = trial_checkpoint(self.chooser.key, self.chooser.best_trial, self.job.seed)
+                self.worker.catalog.blobs.drop_checkpoint(trial)
         self.worker.end(self._lane)
 
     # -- while it trains ----------------------------------------------------------------------------
@@ -167,7 +178,11 @@ class _JointWork:
             key=self.claim.key,
             backbone_digest=self.worker.context.backbone.digest,
             method=job.method,
-            settings={"joint": job.settings, "training": job.training.identity()},
+            settings={
+                "joint": job.settings,
+                "training": job.training.identity(),
+                **({} if job.study is None else {"study": job.study}),
+            },
             shares=tuple(
                 JointShare(task.facts.task, str(task.facts.content_digest), share.key)
                 for task, share in zip(self.tasks, self.shares, strict=True)
@@ -227,6 +242,8 @@ class _JointWork:
         made = self.run.model.of_task(result.tensors, facts.task)
         tensors = {name: one.clone() for name, one in made.items()}
         adapter = share.job.adapter
+        if share.job.searched:  # it is made with what was chosen
+            adapter = own_adapter(job.method, job.settings)
         record = AdapterRecord(
             key=share.key,
             backbone_digest=run.backbone_digest,
@@ -242,6 +259,7 @@ class _JointWork:
                     "tasks": [one.task for one in job.tasks],
                 },
                 "training": job.training.identity(),
+                **({} if job.study is None else {"study": job.study}),
                 **({} if share.job.rows is None else {"rows": asdict(share.job.rows)}),
             },
             seed=job.seed,

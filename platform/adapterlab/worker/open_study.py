@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from adapterlab.catalog.records import Claim
 from adapterlab.data.splits import fold_rows
 from adapterlab.errors import TrainingError
-from adapterlab.planning.steps import FinalJob, StudyJob
+from adapterlab.planning.steps import AnyStudy, FinalJob, StudyJob
 from adapterlab.records import Examples, State, TaskData
+from adapterlab.search.samplers import Spaces
 from adapterlab.search.study import SearchRecipe, StudySearch
 from adapterlab.spec.search_space import TrialSetting
 from adapterlab.train.lane import Lane
@@ -114,28 +116,58 @@ class Study:
 
     def search(self) -> StudySearch:
         """Open the study's trials."""
-        search, facts = self.job.search, self.task.facts
-        of_each = {one.kind: one.spaces for one in self.job.combiners}
-        return StudySearch.open(
-            self.worker.context.stores.studies,
-            str(self.job.search_key),
-            SearchRecipe(
-                spaces=of_each if self.job.chooses else self.job.spaces,
-                trials=search.trials,
-                sampler=search.sampler,
-                pruner=search.pruner,
-                pruning=search.pruning,
-                start=search.start,
-                seed=search.seed,
-                limit_s=None if search.budget_minutes is None else search.budget_minutes * _MINUTE_S,
-            ),
-            title=f"{self.job.task_name} · {self.job.shown}",
+        facts, job = self.task.facts, self.job
+        of_each = {one.kind: one.spaces for one in job.combiners}
+        return open_search(
+            self.worker,
+            job,
+            of_each if job.chooses else job.spaces,
+            title=f"{job.task_name} · {job.shown}",
             attributes={
                 "target": facts.task,
-                "combiner": self.job.label,
+                "combiner": job.label,
                 "metric": facts.metric,
-                "pool": [member.task for member in self.job.pool],
+                "pool": [member.task for member in job.pool],
             },
-            locks=self.worker.context.stores.locks,
-            patience=self.worker.patience,
         )
+
+
+def open_search(
+    worker: Worker,
+    job: AnyStudy,
+    spaces: Spaces | Mapping[str, Spaces],
+    *,
+    title: str,
+    attributes: Mapping[str, Any],
+    direction: str = "maximize",
+) -> StudySearch:
+    """Open the trials of a study.
+
+    Args:
+        worker: Where it happens.
+        job: The study's.
+        spaces: Its dimensions; where it chooses the combiner, those of each combiner by its name.
+        title: What people call it.
+        attributes: What the dashboard shows of it.
+        direction: Of its objective.
+    """
+    search, context = job.search, worker.context
+    return StudySearch.open(
+        context.stores.studies,
+        str(job.search_key),
+        SearchRecipe(
+            spaces=spaces,
+            trials=search.trials,
+            direction=direction,
+            sampler=search.sampler,
+            pruner=search.pruner,
+            pruning=search.pruning,
+            start=search.start,
+            seed=search.seed,
+            limit_s=None if search.budget_minutes is None else search.budget_minutes * _MINUTE_S,
+        ),
+        title=title,
+        attributes=attributes,
+        locks=context.stores.locks,
+        patience=worker.patience,
+    )

@@ -18,11 +18,19 @@ from adapterlab.data.task_library import TaskLibrary
 from adapterlab.errors import UsageError
 from adapterlab.home import Stores
 from adapterlab.patience import NO_PATIENCE, Patience
-from adapterlab.planning.steps import FinalJob, JointJob, ShareJob, SourceJob, StudyJob
+from adapterlab.planning.steps import (
+    AnyStudy,
+    FinalJob,
+    JointJob,
+    JointStudyJob,
+    ShareJob,
+    SourceJob,
+    StudyJob,
+)
 from adapterlab.provenance import VERSION
 from adapterlab.worker.shipment import Shipment
 
-JobT = TypeVar("JobT", JointJob, SourceJob, StudyJob, FinalJob)
+JobT = TypeVar("JobT", JointJob, SourceJob, StudyJob, JointStudyJob, AnyStudy, FinalJob)
 T = TypeVar("T")
 
 
@@ -143,7 +151,7 @@ class TrialsOrder:
     context: Context
     name: str
     """Of the worker; the same when it is started again."""
-    study: Assignment[StudyJob]
+    study: Assignment[AnyStudy]
     kind: Literal["trials"] = "trials"
 
     @property
@@ -161,7 +169,7 @@ class StudyOrder:
     """Of the worker; the same when it is started again."""
     key: str
     """The study's."""
-    job: StudyJob
+    job: AnyStudy
     claim: Claim | None
     """On the study; ``None`` where it is complete already."""
     finals: tuple[Assignment[FinalJob], ...]

@@ -4,6 +4,7 @@
     ├── source · mnli · seed 0                          one a source adapter
     ├── hyperformer · 8 tasks · seed 0                  one a joint run
     │   └── hyperformer · rte · seed 0                  one a task of it
+    ├── hyperformer · 8 tasks · search                  one a study of a joint run, with its trials
     ├── rte · lora                                      one a baseline and target, when the sweep ends
     ├── rte · lora · search                             one a study of a baseline, or of the pool's, with its trials
     └── rte · scalearn                                  one a study
@@ -33,7 +34,15 @@ from adapterlab.fingerprint import digest_of
 from adapterlab.passwords import hide_passwords
 from adapterlab.patience import NO_PATIENCE, Patience
 from adapterlab.planning.baselines import POOL
-from adapterlab.planning.steps import JointJob, RunRows, ShareJob, SourceJob, StudyJob
+from adapterlab.planning.steps import (
+    JointJob,
+    JointStudyJob,
+    RunRows,
+    SearchSettings,
+    ShareJob,
+    SourceJob,
+    StudyJob,
+)
 from adapterlab.records import (
     EpochResult,
     JointEvaluation,
@@ -45,7 +54,7 @@ from adapterlab.records import (
     TaskFacts,
 )
 from adapterlab.spec.pruning import pruning_identity
-from adapterlab.spec.search_space import COMBINER, Setting, space_json
+from adapterlab.spec.search_space import COMBINER, Dimension, Setting, space_json
 from adapterlab.tracking import run_names as names
 from adapterlab.tracking import vocabulary
 from adapterlab.tracking.entities import KIND_TAG, Dataset
@@ -375,20 +384,52 @@ class SweepTree:
 
     def joint(self, key: str, job: JointJob) -> RunRecorder:
         """Open the run of one model that trains on several tasks."""
-        backbone = self._context.backbone
-        params = {
-            vocabulary.TARGET: ", ".join(one.task for one in job.tasks),
-            vocabulary.METHOD: job.label,
-            vocabulary.BACKBONE: backbone.name,
-            vocabulary.SEED: job.seed,
-            vocabulary.PRECISION: backbone.precision,
-        }
         name = names.joint_name(job.label, len(job.tasks), job.seed)
         return self._start(
             _Node(self.node(key), self._sweep, JOINT, name, key),
-            params=params,
+            params=self._of_tasks(job, job.seed),
             settings={"joint": job.method, **job.settings, **job.training.identity()},
         )
+
+    def joint_study(self, key: str, job: JointStudyJob) -> RunRecorder:
+        """Open the run of a joint run's study."""
+        name = f"{names.joint_study_name(job.label, len(job.tasks))} · search"
+        return self._start(
+            _Node(self.node(key), self._sweep, "study", name, key),
+            params=self._of_tasks(job, job.search.seed),
+            settings={"joint": job.method, **_searching(job.search, job.spaces)},
+        )
+
+    def joint_trial(
+        self,
+        study: RunRecorder,
+        job: JointStudyJob,
+        number: int,
+        settings: Mapping[str, Setting],
+        *,
+        new: bool = False,
+    ) -> RunRecorder:
+        """Open the run of one trial of a joint run's study; ``new`` where nobody began it before."""
+        name = names.trial_name(f"{len(job.tasks)} tasks", job.label, settings)
+        fixed = {**job.fixed, **job.training.identity()}
+        own = {one: value for one, value in fixed.items() if one not in job.spaces}
+        return self._start(
+            _Node(f"{study.node}/trial/{number}", study.node, _TRIAL, name),
+            params={**self._of_tasks(job, job.search.seed), "trial": number, **settings},
+            settings={"joint": job.method, **own},
+            new=new,
+        )
+
+    def _of_tasks(self, job: JointJob | JointStudyJob, seed: int) -> dict[str, Any]:
+        """Return the parameters that runs over several tasks have."""
+        backbone = self._context.backbone
+        return {
+            vocabulary.TARGET: ", ".join(one.task for one in job.tasks),
+            vocabulary.METHOD: job.label,
+            vocabulary.BACKBONE: backbone.name,
+            vocabulary.SEED: seed,
+            vocabulary.PRECISION: backbone.precision,
+        }
 
     def share(self, joint: RunRecorder, key: str, job: ShareJob, facts: TaskFacts) -> RunRecorder:
         """Open the run of what one task has of a joint run.
@@ -412,18 +453,8 @@ class SweepTree:
         settings = {
             "adapter": job.adapter.method,
             **({"pool": ", ".join(member.name for member in job.pool)} if job.pool else {}),
-            "trials": search.trials,
-            **({"seeds_per_trial": search.seeds} if search.seeds > 1 else {}),
-            **({"folds": search.folds} if search.folds > 1 else {}),
             **({} if job.source_seed is None else {"source_seed": job.source_seed}),
-            **({} if search.budget_minutes is None else {"budget_minutes": search.budget_minutes}),
-            "sampler": search.sampler,
-            "pruner": search.pruner,
-            **{
-                f"pruner.{name}": value
-                for name, value in (pruning_identity(search.pruner, search.pruning) or {}).items()
-            },
-            **{f"search.{name}": space_json(space) for name, space in job.spaces.items()},
+            **_searching(search, job.spaces),
         }
         name = names.study_name(job.task_name, job.shown)
         if job.method is not None:  # the row of that name is the baseline's
@@ -549,6 +580,23 @@ class _Node:
     kind: str
     name: str
     step_key: str | None = None
+
+
+def _searching(search: SearchSettings, spaces: Mapping[str, Dimension]) -> dict[str, Any]:
+    """Return what a study's run says of how it searches, and what."""
+    return {
+        "trials": search.trials,
+        **({"seeds_per_trial": search.seeds} if search.seeds > 1 else {}),
+        **({"folds": search.folds} if search.folds > 1 else {}),
+        **({} if search.budget_minutes is None else {"budget_minutes": search.budget_minutes}),
+        "sampler": search.sampler,
+        "pruner": search.pruner,
+        **{
+            f"pruner.{name}": value
+            for name, value in (pruning_identity(search.pruner, search.pruning) or {}).items()
+        },
+        **{f"search.{name}": space_json(space) for name, space in spaces.items()},
+    }
 
 
 def _method_of(job: StudyJob) -> str:

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from adapterlab.catalog.records import PoolEntry, StudyRecord
 from adapterlab.errors import AdapterlabError, TrainingError
-from adapterlab.planning.steps import PoolMember, SourceJob
+from adapterlab.planning.steps import PoolMember, SearchSettings, SourceJob, StudyJob
 from adapterlab.records import State
 from adapterlab.search.pictures import PicturedStudy, study_pictures
 from adapterlab.search.study import TrialRecord
@@ -20,6 +20,7 @@ from adapterlab.train.lane import Lane
 from adapterlab.worker.final_runs import train_finals
 from adapterlab.worker.open_study import Study
 from adapterlab.worker.orders import Assignment, StudyOrder, TrialsOrder
+from adapterlab.worker.run_tree import RunRecorder
 from adapterlab.worker.source_runs import train_adapters
 from adapterlab.worker.trial_runs import train_trials
 from adapterlab.worker.worker import Worker
@@ -31,8 +32,9 @@ def run_trials(worker: Worker, order: TrialsOrder) -> dict[str, int]:
     Returns:
         Number of trials by state.
     """
-    claim = order.study.claim
-    study = Study(worker, claim.key, order.study.job, claim)
+    claim, job = order.study.claim, order.study.job
+    assert isinstance(job, StudyJob)
+    study = Study(worker, claim.key, job, claim)
     with study.search() as search:
         return train_trials(study, search, claim)
 
@@ -46,6 +48,7 @@ def run_study(worker: Worker, order: StudyOrder) -> dict[str, int]:
     Raises:
         TrainingError: No trial of the study completed.
     """
+    assert isinstance(order.job, StudyJob)
     study = Study(worker, order.key, order.job, order.claim)
     study.wait_for_sources()
     record = worker.catalog.find_study(study.key)
@@ -64,45 +67,46 @@ def _search(study: Study) -> StudyRecord:
         train_trials(study, search, claim)
         trials, best, name = search.trials(), search.best(), search.name
     if best is None:
-        reasons = sorted({trial.reason for trial in trials if trial.reason})
-        message = f"{study.job.task} · {study.job.label}: no trial completed"
-        study.run.end(State.FAILED, message)
-        raise TrainingError(
-            f"{message}: {'; '.join(reasons) or 'all were pruned'}",
-            remedy='Lower the learning rates that are searched, or set search.pruner = "none".'
-            if study.job.search.budget_minutes is None
-            else "Raise search.budget_minutes, or lower the learning rates that are searched.",
-        )
+        raise none_completed(f"{study.job.task} · {study.job.label}", study.job.search, trials, study.run)
     record = _study_record(study, trials, best, study_name=name)
-    if len(trials) > 1:
-        _show_search(
-            study, record, budget=len(trials)
-        )  # before it is published: then nobody would do it again
+    if len(trials) > 1:  # before it is published: then nobody would do it again
+        title = f"{study.job.task_name} · {study.job.shown}"
+        show_search(study.worker, study.run, record, title, budget=len(trials))
     study.worker.catalog.publish_study(record, claim)
     study.run.chosen(best.number, best.settings, record.best_value, study.task.facts.metric)
     return record
 
 
-def _show_search(study: Study, record: StudyRecord, *, budget: int) -> None:
+def none_completed(
+    title: str, search: SearchSettings, trials: Sequence[TrialRecord], run: RunRecorder
+) -> TrainingError:
+    """End a study's run none of whose trials completed, and return the error that says why."""
+    reasons = sorted({trial.reason for trial in trials if trial.reason})
+    message = f"{title}: no trial completed"
+    run.end(State.FAILED, message)
+    return TrainingError(
+        f"{message}: {'; '.join(reasons) or 'all were pruned'}",
+        remedy='Lower the learning rates that are searched, or set search.pruner = "none".'
+        if search.budget_minutes is None
+        else "Raise search.budget_minutes, or lower the learning rates that are searched.",
+    )
+
+
+def show_search(worker: Worker, run: RunRecorder, record: StudyRecord, title: str, *, budget: int) -> None:
     """Store the pictures of a study's search; a study whose pictures cannot be drawn is as good without."""
-    stores = study.worker.context.stores
+    stores = worker.context.stores
     pictured = PicturedStudy(
-        key=record.key,
-        name=str(record.study_name),
-        title=f"{study.job.task_name} · {study.job.shown}",
-        metric=record.metric,
-        trials=budget,
+        key=record.key, name=str(record.study_name), title=title, metric=record.metric, trials=budget
     )
     with suppress(AdapterlabError, OSError, ValueError, RuntimeError):
         for name, png in study_pictures(stores.studies, pictured, cache=stores.cache).items():
-            study.run.search_picture(name, png)
+            run.search_picture(name, png)
 
 
 def _study_record(
     study: Study, trials: Sequence[TrialRecord], best: TrialRecord, *, study_name: str
 ) -> StudyRecord:
     facts, job = study.task.facts, study.job
-    states = [str(trial.state) for trial in trials]
     return StudyRecord(
         key=study.key,
         task=facts.task,
@@ -114,10 +118,10 @@ def _study_record(
         best_trial=best.number,
         best_value=best.value if best.value is not None else float("nan"),
         best_settings=dict(best.settings),
-        trials={state: states.count(state) for state in sorted(set(states))},
+        trials=by_state(trials),
         settings=job.settings,
         study_name=study_name,
-        seconds=_total([trial.seconds for trial in trials]),
+        seconds=total_seconds(trials),
         train_rows=sum(_trained_rows(trial, len(study.task.train.lengths)) for trial in trials),
         run_id=study.worker.catalog.run_id(study.run.node),
     )
@@ -128,10 +132,16 @@ def _trained_rows(trial: TrialRecord, rows: int) -> int:
     return int(trial.attributes.get(TRAINED_ROWS, len(trial.intermediate) * rows))
 
 
-def _total(seconds: Sequence[float | None]) -> float | None:
+def by_state(trials: Sequence[TrialRecord]) -> dict[str, int]:
+    """Return how many trials have come to each state."""
+    states = [str(trial.state) for trial in trials]
+    return {state: states.count(state) for state in sorted(set(states))}
+
+
+def total_seconds(trials: Sequence[TrialRecord]) -> float | None:
     """Return the computing of all trials; ``None`` where some were trained by a version that did not note it."""
-    known = [one for one in seconds if one is not None]
-    return sum(known) if len(known) == len(seconds) else None
+    known = [one.seconds for one in trials if one.seconds is not None]
+    return sum(known) if len(known) == len(trials) else None
 
 
 def _entry(member: PoolMember) -> PoolEntry:
