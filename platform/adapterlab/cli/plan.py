@@ -239,6 +239,7 @@ def summary_line(planned: PlannedSweep) -> str:
         "sources": pool,
         "baselines": baselines,
         "joint runs": planned.plan.joints,
+        "selections": planned.plan.selections,
         "studies": planned.plan.studies,
         "final runs": planned.plan.finals,
     }

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import TypeAlias
 
 from adapterlab.catalog.integrity import check_not_empty
-from adapterlab.catalog.records import AdapterRecord, JointRecord, StudyRecord, TransferRecord
+from adapterlab.catalog.records import (
+    AdapterRecord,
+    JointRecord,
+    SelectionRecord,
+    StudyRecord,
+    TransferRecord,
+)
 from adapterlab.catalog.store import Catalog
 from adapterlab.errors import AdapterlabError, CorruptBlobError
 from adapterlab.planning.compile import Plan
@@ -20,29 +26,33 @@ from adapterlab.planning.steps import (
     StudyJob,
     is_final,
     is_joint,
+    is_selection,
     is_share,
     is_source,
     is_study,
 )
 from adapterlab.records import State, StepKind
 from adapterlab.tracking import vocabulary
-from adapterlab.worker.chosen import as_chosen
+from adapterlab.worker.chosen import as_chosen, as_selected
 from adapterlab.worker.run_tree import RunRecorder, SweepTree, by_source, scores
 
 _MOST_ASKED = 5
 """Other sweeps with a reused result whose runs are asked what its sources contribute."""
 
-Result: TypeAlias = AdapterRecord | JointRecord | StudyRecord | TransferRecord
+Result: TypeAlias = AdapterRecord | JointRecord | SelectionRecord | StudyRecord | TransferRecord
 
 
 def stored_result(catalog: Catalog, step: Step[Job]) -> Result | None:
     """Return what the catalog has of a step; ``None`` if nothing."""
     key = str(step.key)
-    if step.kind is StepKind.JOINT:
-        return catalog.find_joint(key)
-    if step.kind is StepKind.SOURCE:
-        return catalog.find_adapter(key)
-    return catalog.find_study(key) if step.kind is StepKind.STUDY else catalog.find_transfer(key)
+    find: Mapping[StepKind, Callable[[str], Result | None]] = {
+        StepKind.JOINT: catalog.find_joint,
+        StepKind.SOURCE: catalog.find_adapter,
+        StepKind.SELECTION: catalog.find_selection,
+        StepKind.STUDY: catalog.find_study,
+        StepKind.TRANSFER: catalog.find_transfer,
+    }
+    return find[step.kind](key)
 
 
 def set_damaged_aside(catalog: Catalog, steps: Iterable[Step[Job]]) -> tuple[StepId, ...]:
@@ -58,7 +68,9 @@ def set_damaged_aside(catalog: Catalog, steps: Iterable[Step[Job]]) -> tuple[Ste
     Raises:
         ConflictError: The catalog has results, but the blob store is empty: it is another one.
     """
-    results = {step.id: stored_result(catalog, step) for step in steps if not is_study(step)}
+    results = {
+        step.id: stored_result(catalog, step) for step in steps if not (is_study(step) or is_selection(step))
+    }
     stored = {
         one: result
         for one, result in results.items()
@@ -138,11 +150,21 @@ def _open(tree: SweepTree, catalog: Catalog, plan: Plan, step: Step[Job]) -> Run
         if job.study is not None and (chooser := catalog.find_study(job.study)) is not None:
             job = as_chosen(job, chooser)
         return tree.source(key, job, facts[job.task])
+    if is_selection(step):
+        return tree.selection(key, step.job, facts[step.job.task])
     if is_study(step):
-        return tree.study(key, step.job, facts[step.job.task])
+        return tree.study(key, _selected(catalog, step.job), facts[step.job.task])
     assert is_final(step)
     study = _study_of(plan, step)
-    return tree.final(tree.at(str(study.key)), key, study.job, step.job.seed, {}, facts[study.job.task])
+    combined = _selected(catalog, study.job)
+    return tree.final(tree.at(str(study.key)), key, combined, step.job.seed, {}, facts[combined.task])
+
+
+def _selected(catalog: Catalog, job: StudyJob) -> StudyJob:
+    """Return a study's job with the sources that were selected for it, as far as that was done."""
+    wanted = job.selection
+    selection = None if wanted is None or wanted.key is None else catalog.find_selection(wanted.key)
+    return job if selection is None else as_selected(job, selection)
 
 
 def _study_of(plan: Plan, step: Step[FinalJob]) -> Step[StudyJob]:
@@ -153,6 +175,8 @@ def _numbers(catalog: Catalog, plan: Plan, step: Step[Job], record: Result) -> d
     """Return what the catalog knows of a result under the names that its own run would carry."""
     if isinstance(record, StudyRecord):
         return {f"best/{record.metric}": record.best_value}
+    if isinstance(record, SelectionRecord):
+        return {vocabulary.source_score(one.label): one.score for one in record.sources}
     if isinstance(record, JointRecord):
         found = {
             "best/selected_by": record.value,
@@ -170,7 +194,7 @@ def _numbers(catalog: Catalog, plan: Plan, step: Step[Job], record: Result) -> d
     numbers = scores(record.metric, best, record.test)
     numbers |= {name: float(value) for name, value in known.items() if value is not None}
     if isinstance(record, TransferRecord) and is_final(step):
-        numbers |= _coefficients(catalog, _pool(plan, step), record)
+        numbers |= _coefficients(catalog, _pool(catalog, plan, step), record)
     return numbers
 
 
@@ -184,8 +208,9 @@ def _coefficients(catalog: Catalog, pool: Sequence[PoolMember], record: Transfer
     return by_source(vocabulary.coefficient, names, [fmean(values[position]) for position in known])
 
 
-def _pool(plan: Plan, step: Step[FinalJob]) -> Sequence[PoolMember]:
-    return step.job.pool or _study_of(plan, step).job.pool
+def _pool(catalog: Catalog, plan: Plan, step: Step[FinalJob]) -> Sequence[PoolMember]:
+    """Return a final run's sources; in a pool of its own only the target's adapter is another, of the same name."""
+    return _selected(catalog, _study_of(plan, step).job).pool
 
 
 def _measured_before(tree: SweepTree, catalog: Catalog, record: Result) -> dict[str, float]:

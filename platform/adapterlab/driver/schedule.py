@@ -7,11 +7,12 @@ from typing import TypeVar
 
 from adapterlab.catalog.records import Claim
 from adapterlab.planning.compile import Plan
-from adapterlab.planning.steps import FinalJob, JointJob, SourceJob, Step, StepId, StudyJob
+from adapterlab.planning.steps import FinalJob, JointJob, SelectionJob, SourceJob, Step, StepId, StudyJob
 from adapterlab.worker.orders import (
     Assignment,
     Context,
     JointOrder,
+    SelectionOrder,
     Share,
     SourcesOrder,
     StudyOrder,
@@ -66,6 +67,17 @@ def joint_orders(
             name = f"joint-{claim.key[:12]}"
             orders.append(JointOrder(context, name, Assignment(step.job, claim), shares))
     return orders
+
+
+def selection_orders(
+    selections: Sequence[Step[SelectionJob]], held: FindClaim, context: Context
+) -> list[SelectionOrder]:
+    """Return one order per selection of sources that is ours, those that train most first."""
+    return [
+        SelectionOrder(context, f"selection-{claim.key[:12]}", Assignment(step.job, claim))
+        for step in sorted(selections, key=lambda one: -(one.train_rows or 0))
+        if (claim := held(str(step.key))) is not None
+    ]
 
 
 def study_orders(
@@ -123,6 +135,17 @@ def runnable_joints(plan: Plan, missing: Collection[str], held: FindClaim) -> li
     return [step for step in plan.joints if step.key in missing and held(str(step.key))]
 
 
+def runnable_selections(plan: Plan, missing: Collection[str], held: FindClaim) -> list[Step[SelectionJob]]:
+    """Return the selections of sources that are missing and ours, and whose sources are there; each key once."""
+    open_ = {step.id for step in plan.steps if step.key in missing}
+    ready = {
+        str(step.key): step
+        for step in plan.selections
+        if step.key in missing and open_.isdisjoint(step.needs) and held(str(step.key))
+    }
+    return list(ready.values())
+
+
 def runnable_studies(
     plan: Plan, missing: Collection[str], held: FindClaim, *, coming: Collection[str] = ()
 ) -> list[Step[StudyJob]]:
@@ -135,17 +158,18 @@ def runnable_studies(
         coming: Keys of source steps that start before the studies do.
     """
     waited_for = {step.id for step in plan.steps if step.key in missing and step.key not in coming}
-    ready = []
+    ready: dict[str, Step[StudyJob]] = {}
     for study in plan.studies:
-        if not waited_for.isdisjoint(study.needs):
+        # Two rules that select the same sources make one study under two names.
+        if str(study.key) in ready or not waited_for.isdisjoint(study.needs):
             continue
         if study.key in missing or study.job.method is not None:  # adapters after it are a source's order
             ours = study.key in missing and held(str(study.key)) is not None
         else:
             ours = bool(_ours(plan.finals_of(study.id), missing, held))
         if ours:
-            ready.append(study)
-    return ready
+            ready[str(study.key)] = study
+    return list(ready.values())
 
 
 def blocked(plan: Plan, failed: Mapping[str, str]) -> dict[str, str]:

@@ -18,11 +18,11 @@ from adapterlab.data.task_library import TaskLibrary
 from adapterlab.errors import UsageError
 from adapterlab.home import Stores
 from adapterlab.patience import NO_PATIENCE, Patience
-from adapterlab.planning.steps import FinalJob, JointJob, ShareJob, SourceJob, StudyJob
+from adapterlab.planning.steps import FinalJob, JointJob, SelectionJob, ShareJob, SourceJob, StudyJob
 from adapterlab.provenance import VERSION
 from adapterlab.worker.shipment import Shipment
 
-JobT = TypeVar("JobT", JointJob, SourceJob, StudyJob, FinalJob)
+JobT = TypeVar("JobT", JointJob, SourceJob, SelectionJob, StudyJob, FinalJob)
 T = TypeVar("T")
 
 
@@ -137,6 +137,22 @@ class JointOrder:
 
 
 @dataclass(frozen=True)
+class SelectionOrder:
+    """Measure which sources suit a target."""
+
+    context: Context
+    name: str
+    """Of the worker; the same when it is started again."""
+    selection: Assignment[SelectionJob]
+    kind: Literal["selection"] = "selection"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the steps it is to do."""
+        return (self.selection.claim.key,)
+
+
+@dataclass(frozen=True)
 class TrialsOrder:
     """Train trials of a study beside other workers until its budget is spent."""
 
@@ -176,7 +192,7 @@ class StudyOrder:
         return (self.key, *(claim.key for claim in claims))
 
 
-WorkOrder: TypeAlias = JointOrder | SourcesOrder | TrialsOrder | StudyOrder
+WorkOrder: TypeAlias = JointOrder | SourcesOrder | SelectionOrder | TrialsOrder | StudyOrder
 
 
 # -- JSON -----------------------------------------------------------------------------------------
@@ -221,6 +237,7 @@ def order_from_json(value: Mapping[str, Any]) -> WorkOrder:
     kinds: dict[str, type[WorkOrder]] = {
         "joint": JointOrder,
         "sources": SourcesOrder,
+        "selection": SelectionOrder,
         "trials": TrialsOrder,
         "study": StudyOrder,
     }
