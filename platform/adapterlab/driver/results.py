@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import TypeAlias
 
@@ -96,6 +97,7 @@ def show_reused(tree: SweepTree, catalog: Catalog, plan: Plan) -> None:
     whose run says otherwise, since MLflow or its disk was away when it ended, is brought to its end.
     """
     shown = tree.step_states()
+    plan = with_selected_sources(catalog, plan)
     for step in plan.steps:
         key = str(step.key)
         node = tree.node(key)
@@ -130,6 +132,7 @@ def show_failed(tree: SweepTree, catalog: Catalog, plan: Plan, failed: Mapping[s
     if shown is None:  # nothing failed, or MLflow does not answer
         return
     lost = {step.id for step in plan.steps if step.key in failed}
+    plan = with_selected_sources(catalog, plan)
     for step in plan.steps:
         key = str(step.key)
         if key not in failed or not lost.isdisjoint(step.needs):
@@ -153,18 +156,21 @@ def _open(tree: SweepTree, catalog: Catalog, plan: Plan, step: Step[Job]) -> Run
     if is_selection(step):
         return tree.selection(key, step.job, facts[step.job.task])
     if is_study(step):
-        return tree.study(key, _selected(catalog, step.job), facts[step.job.task])
+        return tree.study(key, step.job, facts[step.job.task])
     assert is_final(step)
     study = _study_of(plan, step)
-    combined = _selected(catalog, study.job)
-    return tree.final(tree.at(str(study.key)), key, combined, step.job.seed, {}, facts[combined.task])
+    return tree.final(tree.at(str(study.key)), key, study.job, step.job.seed, {}, facts[study.job.task])
 
 
-def _selected(catalog: Catalog, job: StudyJob) -> StudyJob:
-    """Return a study's job with the sources that were selected for it, as far as that was done."""
-    wanted = job.selection
-    selection = None if wanted is None or wanted.key is None else catalog.find_selection(wanted.key)
-    return job if selection is None else as_selected(job, selection)
+def with_selected_sources(catalog: Catalog, plan: Plan) -> Plan:
+    """Return a plan whose studies have the sources that were selected for them as their pool, as far as that was done."""
+
+    def of_study(step: Step[StudyJob]) -> Step[StudyJob]:
+        wanted = step.job.selection
+        found = None if wanted is None or wanted.key is None else catalog.find_selection(wanted.key)
+        return step if found is None else replace(step, job=as_selected(step.job, found))
+
+    return replace(plan, steps=tuple(of_study(step) if is_study(step) else step for step in plan.steps))
 
 
 def _study_of(plan: Plan, step: Step[FinalJob]) -> Step[StudyJob]:
@@ -194,23 +200,18 @@ def _numbers(catalog: Catalog, plan: Plan, step: Step[Job], record: Result) -> d
     numbers = scores(record.metric, best, record.test)
     numbers |= {name: float(value) for name, value in known.items() if value is not None}
     if isinstance(record, TransferRecord) and is_final(step):
-        numbers |= _coefficients(catalog, _pool(catalog, plan, step), record)
+        numbers |= _coefficients(catalog, _study_of(plan, step).job.pool, record)
     return numbers
 
 
 def _coefficients(catalog: Catalog, pool: Sequence[PoolMember], record: TransferRecord) -> dict[str, float]:
-    """Return each source's mean coefficient over the layers."""
+    """Return each source's mean coefficient over the layers; a seed's own few-shot adapter has the name of the study's."""
     values: dict[int, list[float]] = {}
     for one in catalog.coefficients(record.key):
         values.setdefault(one.position, []).append(one.mean)
     known = [position for position in range(len(pool)) if position in values]
     names = [pool[position].name for position in known]
     return by_source(vocabulary.coefficient, names, [fmean(values[position]) for position in known])
-
-
-def _pool(catalog: Catalog, plan: Plan, step: Step[FinalJob]) -> Sequence[PoolMember]:
-    """Return a final run's sources; in a pool of its own only the target's adapter is another, of the same name."""
-    return _selected(catalog, _study_of(plan, step).job).pool
 
 
 def _measured_before(tree: SweepTree, catalog: Catalog, record: Result) -> dict[str, float]:

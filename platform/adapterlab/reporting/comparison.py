@@ -18,6 +18,7 @@ from statistics import fmean
 from adapterlab.caching.leftovers import scratch_folder
 from adapterlab.catalog.records import SweepRecord
 from adapterlab.catalog.store import Catalog
+from adapterlab.driver.results import with_selected_sources
 from adapterlab.errors import AdapterlabError
 from adapterlab.planning.baselines import baseline_rows
 from adapterlab.planning.compile import Plan
@@ -64,6 +65,7 @@ def show_comparison(
     try:
         sweep = catalog.sweep(str(plan.key))
         summary = replace(summarise(catalog, sweep, cache=cache), state=str(state))
+        plan = with_selected_sources(catalog, plan)
         rows = [*_studies(summary, plan), *_baselines(summary, plan, sweep)]
         stable = correlations(summary)
         shares = _show_rows(tree, catalog, rows, plan, stable)
@@ -112,9 +114,9 @@ class Row:
 
 
 def _studies(summary: Summary, plan: Plan) -> Iterable[Row]:
-    values: dict[tuple[str, str], dict[int, list[float]]] = {}
+    values: dict[tuple[str, str, int | None], dict[int, list[float]]] = {}
     for one in summary.layers:
-        of_row = values.setdefault((one.target, one.combiner), {})
+        of_row = values.setdefault((one.target, one.combiner, one.source_seed), {})
         of_row.setdefault(one.position, []).append(one.mean)
     for step in plan.combinations:
         cell = summary.cell(step.id.task, str(step.id.label))
@@ -122,7 +124,7 @@ def _studies(summary: Summary, plan: Plan) -> Iterable[Row]:
             continue
         if step.id.source_seed is not None:  # the study's own run shows the runs over its own pool
             cell = cell.over(step.id.source_seed)
-        means = values.get((cell.target, cell.combiner), {})
+        means = values.get((cell.target, cell.combiner, step.id.source_seed), {})
         pool = [member.name for member in step.job.pool]
         yield Row(
             cell,

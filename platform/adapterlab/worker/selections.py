@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from adapterlab.caching.vectors import kept_vector
@@ -104,6 +105,7 @@ class _Selecting:
         for done, (name, rows) in enumerate(read.items()):
             self._tell(done, len(read), f"texts of {name}")
             scores[name] = cosine(self._embedding(self.worker.load_task(name, rows)), target)
+        self._tell(len(read), len(read), "")
         ranked = [RankedSource(name, score) for name, score in scores.items()]
         return Measured(_best_first(ranked), _COSINE)
 
@@ -112,6 +114,7 @@ class _Selecting:
         self._tell(0, 1, f"reading {len(members)} adapters")
         adapters = StudyCombiners(self.worker, self._study_of(members), self.task).adapters
         vectors = [adapter_vector(tensors) for tensors in adapters]
+        self._tell(1, 1, "")
         own = vectors[-1]  # as in every pool, the last of several is the one trained for it
         ranked = [
             _ranked(member, cosine(vector, own))
@@ -150,19 +153,18 @@ class _Selecting:
 
     def _embedding(self, task: TaskData) -> Vector:
         """Return the embedding of a task's first training rows, kept by what decides it."""
-        worker, rows = self.worker, task.train.first(self.job.max_rows)
-        backbone = worker.context.backbone
+        worker, backbone = self.worker, self.worker.context.backbone
+        rows = task.train.first(self.job.max_rows)
         key = key_of(
             "text embedding",
             _EMBEDDING_VERSION,
             {
                 "backbone": backbone.digest,
-                "config": digest_file(Path(worker.context.backbone.folder) / "config.json"),
+                "config": digest_file(Path(backbone.folder) / "config.json"),
                 "precision": backbone.precision,
                 "tokens": _digest(rows),
             },
         )
-        self.worker.check_cancelled()
         return kept_vector(
             worker.context.stores.cache,
             "text-embeddings",
@@ -230,8 +232,6 @@ def _settings(job: SelectionJob) -> dict[str, Json]:
 
 def _digest(rows: Examples) -> str:
     """Return what tells the tokens of some rows from others."""
-    from hashlib import sha256
-
     found = sha256()
     for part in (rows.token_ids, rows.type_ids, rows.offsets):
         found.update(f"{part.dtype.str} {part.shape}".encode())
