@@ -438,6 +438,7 @@ class Summary:
             "search_seconds": self.search_seconds,
             "search_clock_seconds": self.search_clock_seconds,
             "pool_searches": [asdict(one) for one in self.pool_searches],
+            "selections": [asdict(one) for one in self.selections],
             "sweeps": [asdict(one) for one in self.background],
         }
 
