@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from adapterlab.records import PoolShape, Site, TrainSettings
 from adapterlab.train.adaptation import SourcePool
-from adapterlab.train.combination import Combination, TokenMeans
+from adapterlab.train.combination import Combination
 from adapterlab.train.lane import transfer_lane
 from adapterlab.train.layers import FrozenPool
 from adapterlab.train.loop import gradients_of, train_lanes
 from adapterlab.train.rng import dropout as drop
 from adapterlab.train.rng import stream
+from adapterlab.train.token_means import TokenMeans
 from adapterlab_adapterfusion.plugin import ADAPTERFUSION, AdapterFusionSettings
 from adapterlab_bottleneck.plugin import PFEIFFER, PfeifferSettings
 from tiny_models import random_encoder, random_task
