@@ -363,7 +363,7 @@ class _Driver:
             return schedule.trial_orders(searched, holding.get, context, workers=sharing)
         return [
             *schedule.source_orders(sources, holding.get, context, groups=launcher.groups),
-            *schedule.joint_orders(self.plan, joints, missing, holding.get, context),
+            *schedule.joint_orders(self.plan, joints, missing, holding.get, context, groups=launcher.groups),
             *schedule.study_orders(self.plan, studies, missing, holding.get, context),
         ]
 
