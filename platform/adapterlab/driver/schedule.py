@@ -11,6 +11,7 @@ from adapterlab.planning.steps import FinalJob, JointJob, SelectionJob, SourceJo
 from adapterlab.worker.orders import (
     Assignment,
     Context,
+    JointAssignment,
     JointOrder,
     SelectionOrder,
     Share,
@@ -20,6 +21,7 @@ from adapterlab.worker.orders import (
 )
 
 JobT = TypeVar("JobT", SourceJob, FinalJob)
+AssignedT = TypeVar("AssignedT", Assignment[SourceJob], JointAssignment)
 FindClaim = Callable[[str], Claim | None]
 """Gives the claim on a step, if it is ours."""
 
@@ -31,17 +33,11 @@ def source_orders(
 
     Those that cannot share a pass come last, so that they keep nobody waiting.
     """
-    dealt: list[list[Assignment[SourceJob]]] = [[] for _ in range(min(groups, len(sources)))]
-    loads = [0] * len(dealt)
-    for step in sorted(sources, key=lambda one: (one.job.exclusive, -(one.train_rows or 0))):
-        lightest = loads.index(min(loads))
-        if (claim := held(str(step.key))) is not None:
-            dealt[lightest].append(Assignment(step.job, claim))
-            loads[lightest] += step.train_rows or 1
+    ours = [
+        (step, Assignment(step.job, claim)) for step in sources if (claim := held(str(step.key))) is not None
+    ]
     return [
-        SourcesOrder(context, f"sources-{number}", tuple(group))
-        for number, group in enumerate(dealt)
-        if group
+        SourcesOrder(context, f"sources-{number}", group) for number, group in enumerate(_dealt(ours, groups))
     ]
 
 
@@ -51,22 +47,35 @@ def joint_orders(
     missing: Collection[str],
     held: FindClaim,
     context: Context,
+    *,
+    groups: int,
 ) -> list[JointOrder]:
-    """Return one order per joint run whose claim and those of its missing shares are ours, the longest first.
-
-    Those that train the backbone's own weights come last, as among sources.
-    """
-    orders = []
-    for step in sorted(runs, key=lambda one: (one.job.exclusive, -(one.train_rows or 0))):
+    """Return orders for joint runs whose claim and those of their missing shares are ours, dealt as sources are."""
+    ours = []
+    for step in runs:
         shares = tuple(
             Share(one.job, str(one.key), held(str(one.key)) if one.key in missing else None)
             for one in plan.shares_of(step.id)
         )
         claim = held(str(step.key))
         if claim is not None and all(one.claim or one.key not in missing for one in shares):
-            name = f"joint-{claim.key[:12]}"
-            orders.append(JointOrder(context, name, Assignment(step.job, claim), shares))
-    return orders
+            ours.append((step, JointAssignment(Assignment(step.job, claim), shares)))
+    return [
+        JointOrder(context, f"joint-{number}", group) for number, group in enumerate(_dealt(ours, groups))
+    ]
+
+
+def _dealt(
+    ours: Sequence[tuple[Step[SourceJob] | Step[JointJob], AssignedT]], groups: int
+) -> list[tuple[AssignedT, ...]]:
+    """Return what is ours in at most ``groups`` parts of like size, in each the largest first, the exclusive last."""
+    parts: list[list[AssignedT]] = [[] for _ in range(min(groups, len(ours)))]
+    loads = [0] * len(parts)
+    for step, assigned in sorted(ours, key=lambda one: (one[0].job.exclusive, -(one[0].train_rows or 0))):
+        lightest = loads.index(min(loads))
+        parts[lightest].append(assigned)
+        loads[lightest] += step.train_rows or 1
+    return [tuple(part) for part in parts]
 
 
 def selection_orders(

@@ -483,7 +483,7 @@ class ClusterSpec(Frozen):
     address: str | None = None
     """A Ray cluster (``"auto"``, ``"host:6379"``); absent: a private one on this machine."""
     workers: Annotated[int, Field(ge=1)] | None = None
-    """Workers side by side; absent: as many as the cluster has room for."""
+    """Workers side by side; absent: as many as there is room for when the sweep starts."""
     workers_per_study: Annotated[int, Field(ge=1, le=64)] = 1
     """Workers that share one study."""
     cpus_per_worker: Annotated[float, Field(gt=0)] = 1.0

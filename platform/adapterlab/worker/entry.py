@@ -18,6 +18,7 @@ from adapterlab.private_files import private_umask
 from adapterlab.records import RunInWork
 from adapterlab.train.capacity import Capacity
 from adapterlab.train.layers import Backbone
+from adapterlab.worker.arrival import receive_backbone
 from adapterlab.worker.joint_runs import train_joint_order
 from adapterlab.worker.orders import (
     BackboneFiles,
@@ -30,7 +31,6 @@ from adapterlab.worker.orders import (
 )
 from adapterlab.worker.run_tree import SweepTree
 from adapterlab.worker.selections import run_selection
-from adapterlab.worker.shipment import receive_backbone
 from adapterlab.worker.source_runs import train_sources
 from adapterlab.worker.study_runs import run_study, run_trials
 from adapterlab.worker.worker import Worker

@@ -119,21 +119,33 @@ class Share:
 
 
 @dataclass(frozen=True)
-class JointOrder:
-    """Train one model on several tasks, and keep what each of them has of it."""
+class JointAssignment:
+    """One model to train on several tasks, and what each of them has of it."""
 
-    context: Context
-    name: str
-    """Of the worker; the same when it is started again."""
     run: Assignment[JointJob]
     shares: tuple[Share, ...]
     """One a task, in the order of the run."""
-    kind: Literal["joint"] = "joint"
 
     @property
     def keys(self) -> tuple[str, ...]:
         """Keys of the steps it is to do."""
         return (self.run.claim.key, *(one.key for one in self.shares if one.claim is not None))
+
+
+@dataclass(frozen=True)
+class JointOrder:
+    """Train joint runs, as many in one pass as make it faster."""
+
+    context: Context
+    name: str
+    """Of the worker; the same when it is started again."""
+    runs: tuple[JointAssignment, ...]
+    kind: Literal["joint"] = "joint"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the steps it is to do."""
+        return tuple(key for one in self.runs for key in one.keys)
 
 
 @dataclass(frozen=True)
