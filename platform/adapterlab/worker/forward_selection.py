@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
 from adapterlab.catalog.records import Claim
-from adapterlab.errors import CorruptBlobError, TrainingError, UnavailableError
+from adapterlab.errors import CorruptBlobError, TrainingError
 from adapterlab.planning.steps import PoolMember, SelectionJob, StudyJob
 from adapterlab.records import EpochResult, LaneResult, State, TaskData
 from adapterlab.spec.search_space import TrialSetting
@@ -99,7 +99,6 @@ class ForwardSelection:
             (one, float(self.scores[_keys(tuple(selected[: place + 1]))].value or 0.0))
             for place, one in enumerate(selected)
         )
-        self._forget()
         spent = self.scores.values()
         return Chosen(
             order, tuple(rounds), sum(one.seconds for one in spent), sum(one.train_rows for one in spent)
@@ -141,11 +140,6 @@ class ForwardSelection:
             found = {} if left is None else json.loads(left)
             if found.get("version") == _VERSION:
                 self.scores = dict(_set_of(one) for one in found["sets"])
-
-    def _forget(self) -> None:
-        # With a checkpoint nobody needs nothing is wrong; collecting the garbage removes it as well.
-        with suppress(UnavailableError):
-            self.worker.catalog.blobs.drop_checkpoint(self.claim.key)
 
 
 @dataclass
