@@ -241,6 +241,7 @@ def summary_line(planned: PlannedSweep) -> str:
         "sources": pool,
         "baselines": baselines,
         "joint runs": planned.plan.joints,
+        "selections": planned.plan.selections,
         "studies": planned.plan.studies,
         "final runs": planned.plan.finals,
     }

@@ -50,6 +50,9 @@ def _all(views: list[SweepView]) -> None:
         "left": [remaining_text(view.remaining_s) for view in views],
         "joint runs": [_done(view, StepKind.JOINT) if view.count(StepKind.JOINT) else None for view in views],
         "sources": [_done(view, StepKind.SOURCE) for view in views],
+        "selections": [
+            _done(view, StepKind.SELECTION) if view.count(StepKind.SELECTION) else None for view in views
+        ],
         "studies": [_done(view, StepKind.STUDY) for view in views],
         "final runs": [_done(view, StepKind.TRANSFER) for view in views],
         "failed": [len(view.in_state(State.FAILED)) or None for view in views],
@@ -58,9 +61,9 @@ def _all(views: list[SweepView]) -> None:
     said = {
         name: cells
         for name, cells in columns.items()
-        if name not in ("left", "joint runs", "failed", "tags") or any(cells)
+        if name not in ("left", "joint runs", "selections", "failed", "tags") or any(cells)
     }
-    right = ("elapsed", "left", "joint runs", "sources", "studies", "final runs", "failed")
+    right = ("elapsed", "left", "joint runs", "sources", "selections", "studies", "final runs", "failed")
     table(tuple(said), list(zip(*said.values(), strict=True)), right=[name for name in right if name in said])
 
 

@@ -190,6 +190,7 @@ def _counted(counts: Any) -> str:
     words = {
         StepKind.JOINT: ("joint run", "joint runs"),
         StepKind.SOURCE: ("source adapter", "source adapters"),
+        StepKind.SELECTION: ("selection", "selections"),
         StepKind.STUDY: ("study", "studies"),
         StepKind.TRANSFER: ("final run", "final runs"),
     }

@@ -18,6 +18,7 @@ from statistics import fmean
 from adapterlab.caching.leftovers import scratch_folder
 from adapterlab.catalog.records import SweepRecord
 from adapterlab.catalog.store import Catalog
+from adapterlab.driver.results import with_selected_sources
 from adapterlab.errors import AdapterlabError
 from adapterlab.planning.baselines import baseline_rows
 from adapterlab.planning.compile import Plan
@@ -67,6 +68,7 @@ def show_comparison(
     try:
         sweep = catalog.sweep(str(plan.key))
         summary = replace(summarise(catalog, sweep, cache=cache), state=str(state))
+        plan = with_selected_sources(catalog, plan)
         rows = [*rows_of_studies(summary, plan), *_baselines(summary, plan, sweep)]
         stable = correlations(summary)
         shares = _show_rows(tree, catalog, rows, plan, stable)

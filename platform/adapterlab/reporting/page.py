@@ -15,9 +15,10 @@ from typing import Any
 from adapterlab.passwords import hide_passwords
 from adapterlab.reporting.curves import curve_chart
 from adapterlab.reporting.evidence import Confusion, Evidence
+from adapterlab.reporting.grid import Column, Entry, Grid
 from adapterlab.reporting.picture import Figures, Kind, Picture
 from adapterlab.reporting.summary import Background, Summary, short_names
-from adapterlab.reporting.tables import MAJORITY, Column, Entry, Grid, task_rows
+from adapterlab.reporting.tables import MAJORITY, task_rows
 from adapterlab.spec.toml_text import toml_document
 
 _KEY_DIGITS = 12

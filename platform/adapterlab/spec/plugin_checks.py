@@ -7,7 +7,7 @@ over, because the spec's model refuses them already. A plug-in that raises never
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, product
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
@@ -34,6 +34,8 @@ from adapterlab.spec.search_space import (
     space_words,
     takes,
 )
+from adapterlab.spec.selection import MEASURED, possible_choices
+from adapterlab.spec.selection_checks import selection_complaints
 
 
 def plugin_complaints(document: Mapping[str, Any]) -> list[Complaint]:
@@ -51,6 +53,7 @@ def plugin_complaints(document: Mapping[str, Any]) -> list[Complaint]:
     found += _per_task(document)
     found += _per_source(document)
     found += _sizes(document)
+    found += selection_complaints(document)
     found += _combiners(document)
     found += _start_from(document)
     found += _heads(document)
@@ -438,10 +441,15 @@ def _pools(document: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]
 def _of_sizes(
     pool: Mapping[str, Any], target: str, others: tuple[str, ...], own: tuple[str, ...]
 ) -> Iterator[Sequence[str]]:
-    """Return what pools of every size take; all there are where that is not known, or complained of already."""
+    """Return what pools of every size may take; all there are where that is not known, or complained of already."""
     try:
         read = PoolSpec.model_validate(dict(pool))
-        yield from [read.chosen(target, others, len(own), size) for size in read.sizes]
+        for size, rule in product(read.sizes, read.rules):
+            taken = read.chosen(target, others, len(own), size, rule)
+            if size is not None and rule in MEASURED:
+                yield from possible_choices(taken, size - len(own))
+            else:
+                yield taken
     except ValueError:
         yield others
 

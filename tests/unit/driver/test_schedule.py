@@ -47,6 +47,27 @@ def test_what_cannot_share_a_pass_is_dealt_last():
     assert "lora" in methods[:-1]
 
 
+def test_joint_runs_are_dealt_as_sources_are_and_only_with_all_their_missing_shares():
+    runs = [
+        {"method": "full_m", "seeds": [0]},
+        {"method": "adapter_m", "seeds": [0, 1]},
+        {"method": "hyperformer_pp", "seeds": [0]},
+    ]
+    wanted = spec(**{"joint.run": runs})
+    plan = compile_plan(wanted, facts(wanted))
+    keys = {step.key for step in plan.steps}
+
+    def orders(held, groups):
+        return schedule.joint_orders(plan, plan.joints, keys, held_by(held), CONTEXT, groups=groups)
+
+    (whole,) = orders(keys, groups=1)
+    assert [one.run.job.method for one in whole.runs][-1] == "full_m"
+    assert set(whole.keys) == {step.key for step in (*plan.joints, *plan.shares)}
+    assert sorted(len(order.runs) for order in orders(keys, groups=2)) == [2, 2]
+    (share, *_) = plan.shares_of(plan.joints[0].id)
+    assert plan.joints[0].key not in {key for order in orders(keys - {share.key}, 1) for key in order.keys}
+
+
 def test_a_study_waits_for_every_source_it_reads():
     missing = ALL - {SOURCES[0].key, SOURCES[1].key}
     assert schedule.runnable_studies(PLAN, missing, held_by(ALL)) == []
