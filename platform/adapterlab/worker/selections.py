@@ -222,6 +222,7 @@ def _settings(job: SelectionJob) -> dict[str, Json]:
     combiner = job.trial.combiner
     return {
         **rows,
+        "count": job.count,
         "combiner": combiner.kind,
         "settings": dict(combiner.settings),
         "setting": dict(job.trial.setting),
