@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
 from adapterlab.catalog.records import Claim
-from adapterlab.errors import CorruptBlobError, TrainingError, UnavailableError
+from adapterlab.errors import CorruptBlobError, TrainingError
 from adapterlab.planning.steps import PoolMember, SelectionJob, StudyJob
 from adapterlab.records import EpochResult, LaneResult, State, TaskData
 from adapterlab.spec.search_space import TrialSetting
@@ -100,9 +100,8 @@ class ForwardSelection:
         rest = [(*selected[:-1], one) for one in self.job.candidates if one not in selected]
         sets += sorted(
             rest, key=lambda one: self.scores[_keys(one)].rank, reverse=True
-        )  # of equals the first
+        )  # equals stay as they are
         order = tuple((one[-1], self._value(one)) for one in sets)
-        self._forget()
         spent = self.scores.values()
         return Chosen(
             order, tuple(rounds), sum(one.seconds for one in spent), sum(one.train_rows for one in spent)
@@ -148,11 +147,6 @@ class ForwardSelection:
             found = {} if left is None else json.loads(left)
             if found.get("version") == _VERSION:
                 self.scores = dict(_set_of(one) for one in found["sets"])
-
-    def _forget(self) -> None:
-        # With a checkpoint nobody needs nothing is wrong; collecting the garbage removes it as well.
-        with suppress(UnavailableError):
-            self.worker.catalog.blobs.drop_checkpoint(self.claim.key)
 
 
 @dataclass

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from adapterlab.caching.vectors import kept_vector
 from adapterlab.catalog.records import Claim, RankedSource, SelectionRecord
-from adapterlab.errors import TrainingError
+from adapterlab.errors import TrainingError, UnavailableError
 from adapterlab.fingerprint import Json, digest_file, key_of
 from adapterlab.planning.steps import PoolMember, SearchSettings, SelectionJob, StudyJob
 from adapterlab.records import Examples, State, TaskData
@@ -196,6 +197,9 @@ class _Selecting:
             run_id=self.worker.catalog.run_id(self.run.node),
         )
         self.worker.catalog.publish_selection(record, self.claim)
+        # With a checkpoint nobody needs nothing is wrong; collecting the garbage removes it as well.
+        with suppress(UnavailableError):
+            self.worker.catalog.blobs.drop_checkpoint(self.claim.key)
         names = {one.key: one.name for one in job.candidates} | {one.task: one.name for one in job.candidates}
         scores = {names.get(one.key or one.task, one.label): one.score for one in found.sources}
         document = {"rule": job.rule, "metric": found.metric, "scores": scores, "rounds": list(found.rounds)}
