@@ -98,9 +98,8 @@ class ForwardSelection:
             selected.append(best)
         sets = [tuple(selected[: place + 1]) for place in range(len(selected))]
         rest = [(*selected[:-1], one) for one in self.job.candidates if one not in selected]
-        sets += sorted(
-            rest, key=lambda one: self.scores[_keys(one)].rank, reverse=True
-        )  # equals stay as they are
+        # Sorting keeps the order of equals.
+        sets += sorted(rest, key=lambda one: self.scores[_keys(one)].rank, reverse=True)
         order = tuple((one[-1], self._value(one)) for one in sets)
         spent = self.scores.values()
         return Chosen(
