@@ -1,7 +1,7 @@
 """A study may be of several tasks at once: the search of a joint run.
 
 Revision: c6e2f90a74d1
-Revises: b83f5d17e6a4
+Revises: c46a0e92d7f3
 Created: 2026-11-29
 """
 
@@ -12,7 +12,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "c6e2f90a74d1"
-down_revision = "b83f5d17e6a4"
+down_revision = "c46a0e92d7f3"
 branch_labels = None
 depends_on = None
 

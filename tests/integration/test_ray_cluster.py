@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from adapterlab.cluster.placement import WorkerNeeds
+from adapterlab.cluster.placement import WorkerNeeds, WorkersNow
 from adapterlab.cluster.ray_process import RayProcess, open_ray
 from adapterlab.errors import UsageError
 from adapterlab.records import State
@@ -55,17 +55,19 @@ def test_a_worker_goes_where_its_resources_and_labels_are(ray, tmp_path):
 
 
 def test_a_worker_waits_for_a_node_with_words_until_one_comes(ray, nodes, tmp_path):
-    told: list[str | None] = []
+    told: list[WorkersNow] = []
 
-    def hear(what: str | None) -> None:
+    def hear(now: WorkersNow) -> None:
         if not told:
             nodes.start("slow", labels="tier=slow")
-        told.append(what)
+        told.append(now)
 
-    outcome = run(ray, tmp_path, {}, WorkerNeeds(labels={"tier": "slow"}), on_waiting=hear)
+    outcome = run(ray, tmp_path, {"seconds": 1}, WorkerNeeds(labels={"tier": "slow"}), on_workers=hear)
     assert outcome.state is State.COMPLETE, outcome.error
-    assert told[0] == "waiting for a node with 1 CPU and tier = slow for a worker (the cluster has none now)"
-    assert told[-1] is None
+    waiting = "waiting for a node with 1 CPU and tier = slow for a worker (the cluster has none now)"
+    assert told[0] == WorkersNow(0, waiting)
+    assert WorkersNow(1) in told
+    assert told[-1].waiting_for is None
 
 
 @pytest.mark.parametrize("obedient", [True, False])

@@ -274,9 +274,12 @@ def test_secrets_are_not_shown_to_a_cluster():
 
 @pytest.mark.slow
 def test_an_existing_cluster_is_used_and_left_running(tmp_path, monkeypatch):
-    """It runs with a token of its own, as `ray start` does where one exists."""
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "f" * 64)
+    """It asks for the token in its user's file, as `ray start` does where one exists; others are told so."""
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("f" * 64)
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="al") as temporary:
         command = [Path(sys.executable).with_name("ray"), "start", "--head", "--block", f"--port={port}"]
@@ -288,7 +291,6 @@ def test_an_existing_cluster_is_used_and_left_running(tmp_path, monkeypatch):
         ]
         cluster = subprocess.Popen(
             [*command, *options],
-            env={**os.environ, "RAY_AUTH_MODE": "token"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -303,6 +305,14 @@ def test_an_existing_cluster_is_used_and_left_running(tmp_path, monkeypatch):
             )
             assert probe.returncode == 0, probe.stderr
             assert probe.stdout == "False 1.0 7\nFalse 1.0 7\n"
+            monkeypatch.setenv("HOME", str(tmp_path / "stranger"))
+            message = "wants its token, and got none"
+            with pytest.raises(UnavailableError, match=message), ray_session(f"127.0.0.1:{port}"):
+                pass
+            monkeypatch.setenv("RAY_AUTH_TOKEN", "e" * 64)
+            message = "wants its token, and got another one"
+            with pytest.raises(UnavailableError, match=message), ray_session(f"127.0.0.1:{port}"):
+                pass
             assert cluster.poll() is None
         finally:
             children = psutil.Process(cluster.pid).children(recursive=True)

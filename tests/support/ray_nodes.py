@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -22,9 +24,9 @@ def free_port() -> int:
 
 
 def environment() -> dict[str, str]:
-    """Return this process's environment without what tells Ray of another cluster."""
+    """Return this process's environment without what tells Ray of another cluster, or of its user's token."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    return {**kept, "RAY_USAGE_STATS_ENABLED": "0"}
+    return {**kept, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
 
 
 class RayNodes:
@@ -40,10 +42,13 @@ class RayNodes:
         self.address = f"127.0.0.1:{free_port()}"
         self._folder = folder
         self._nodes: dict[str, subprocess.Popen[bytes]] = {}
-        port = self.address.rpartition(":")[2]
-        self.start("head", "--head", f"--port={port}", *options, cpus=cpus)
+        self._start_head(options, cpus)
 
-    def start(self, name: str, *options: str, labels: str = "", cpus: int = 1) -> None:
+    def _start_head(self, options: tuple[str, ...], cpus: int, **variables: str) -> None:
+        port = self.address.rpartition(":")[2]
+        self.start("head", "--head", f"--port={port}", *options, cpus=cpus, **variables)
+
+    def start(self, name: str, *options: str, labels: str = "", cpus: int = 1, **variables: str) -> None:
         """Start a node and wait until it runs."""
         joining = () if "--head" in options else (f"--address={self.address}",)
         command = [RAY, "start", "--block", f"--num-cpus={cpus}", "--num-gpus=0", "--disable-usage-stats"]
@@ -55,7 +60,7 @@ class RayNodes:
                 command.append("--include-dashboard=false")
         log = (self._folder / f"{name}.log").open("w")
         self._nodes[name] = subprocess.Popen(
-            command, env=environment(), stdout=log, stderr=log, start_new_session=True
+            command, env={**environment(), **variables}, stdout=log, stderr=log, start_new_session=True
         )
         self._wait_for(name)
 
@@ -69,10 +74,7 @@ class RayNodes:
 
     def drain(self, label: str, value: str) -> None:
         """Tell the cluster that the node with a label goes away within a minute, as a cloud does of a spot node."""
-        found = subprocess.run(
-            [sys.executable, "-c", _NODE, self.address, label, value],
-            env=environment(), check=True, timeout=60, stdout=subprocess.PIPE, text=True,
-        ).stdout.strip()  # fmt: skip
+        (found,) = [node["NodeID"] for node in self.alive() if node["Labels"].get(label) == value]
         subprocess.run(
             [
                 RAY, "drain-node", f"--address={self.address}", f"--node-id={found}", "--reason=DRAIN_NODE_REASON_PREEMPTION",
@@ -80,6 +82,18 @@ class RayNodes:
             ],
             env=environment(), check=True, timeout=60, capture_output=True,
         )  # fmt: skip
+
+    def ever(self) -> list[dict[str, Any]]:
+        """Return all nodes, those that have gone too, as Ray tells of them."""
+        said = subprocess.run(
+            [sys.executable, "-c", _NODES, self.address],
+            env=environment(), check=True, timeout=60, stdout=subprocess.PIPE, text=True,
+        ).stdout  # fmt: skip
+        return list(json.loads(said.splitlines()[-1]))
+
+    def alive(self) -> list[dict[str, Any]]:
+        """Return the nodes that are there now."""
+        return [node for node in self.ever() if node["Alive"]]
 
     def kill(self, name: str) -> None:
         """Take a node away without a word."""
@@ -103,10 +117,69 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-_NODE = """
-import sys
-import ray
-ray.init(sys.argv[1], log_to_driver=False, configure_logging=False)
-(node,) = [one["NodeID"] for one in ray.nodes() if one["Alive"] and one["Labels"].get(sys.argv[2]) == sys.argv[3]]
-print(node)
+class AutoscaledNodes(RayNodes):
+    """A head without cores, whose autoscaler starts nodes of one core when workers wait, and removes idle ones.
+
+    The autoscaler is Ray's; its "cloud" is this machine (Ray's ``fake_multinode`` provider).
+
+    Args:
+        folder: For Ray's files; its path must be short, for Ray's sockets lie below it.
+        most: Nodes at most.
+        idle_s: Seconds after which a node that nobody uses is removed.
+    """
+
+    def __init__(self, folder: Path, *, most: int, idle_s: float) -> None:
+        self._most, self._idle_s = most, idle_s
+        super().__init__(folder, cpus=0)
+
+    def _start_head(self, options: tuple[str, ...], cpus: int, **variables: str) -> None:
+        config = self._folder / "autoscaling.json"
+        core = {"CPU": 1, "object_store_memory": 80_000_000}
+        nothing: dict[str, list[str]] = {
+            f"{whose}_commands": []
+            for whose in (
+                "initialization", "setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray",
+            )
+        }  # fmt: skip
+        described = {
+            "cluster_name": "fake",
+            "max_workers": self._most,
+            "idle_timeout_minutes": self._idle_s / 60,
+            "provider": {
+                "type": "fake_multinode",
+                "disable_node_updaters": True,
+                "launch_multiple": True,
+                "head_node_id": _HEAD,
+                "gcs_address": self.address,
+            },
+            "auth": {"ssh_user": "nobody"},
+            "docker": {},
+            **nothing,
+            "file_mounts": {},
+            "head_node_type": "ray.head.default",
+            "available_node_types": {
+                "ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
+                "spot": {"resources": core, "node_config": {}, "max_workers": self._most},
+            },
+        }
+        config.write_text(json.dumps(described))
+        asked = {"AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_FAKE_CLUSTER": "1", **variables}
+        super()._start_head((*options, f"--autoscaling-config={config}"), cpus, **asked)
+
+    def grown(self, *, ever: bool = False) -> list[str]:
+        """Return the ids of the nodes that the autoscaler has started and that are there; ``ever``: those gone, too."""
+        nodes = self.ever() if ever else self.alive()
+        return [node["NodeID"] for node in nodes if node["NodeID"] != _HEAD]
+
+
+_HEAD = "f" * 51 + "00000"
+"""The id Ray's provider gives a head."""
+_NODES = """
+import json, sys
+from ray._private.state import GlobalState
+from ray._raylet import GcsClientOptions
+# Not as a driver: that hangs where the node it is given has just gone.
+state = GlobalState()
+state._initialize_global_state(GcsClientOptions.create(sys.argv[1], None, True, True))
+print(json.dumps(state.node_table(), default=str))
 """

@@ -42,6 +42,16 @@ class WorkerNeeds:
 
 
 @dataclass(frozen=True)
+class WorkersNow:
+    """How a run's workers are placed at this moment."""
+
+    running: int
+    """Workers that have a place, >= 0."""
+    waiting_for: str | None = None
+    """What the others wait for, in words, where none has had a place for a while."""
+
+
+@dataclass(frozen=True)
 class Node:
     """One node of a Ray that runs now."""
 

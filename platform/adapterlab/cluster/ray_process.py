@@ -5,7 +5,7 @@ is gone, and may crash when a signal arrives while it starts. So the driver neve
 as a child that opens the session and runs workers in it, tells it what to do, and is told how each order ended:
 
     driver → child   open, run, stop                              one JSON object a line, over a socket
-    child → driver   opened, waiting, outcome, ended, lost, raised
+    child → driver   opened, workers, outcome, ended, lost, raised
 
 The child leads a session of its own, so that signals to the driver's process group reach neither it nor Ray. It ends
 with the driver: the socket's end is its end, and Ray's processes go with it (see :mod:`~adapterlab.cluster.session`).
@@ -33,7 +33,7 @@ from typing import Any
 
 from adapterlab.cluster import keeper
 from adapterlab.cluster.outcomes import Payload, Trainable, WorkerOutcome, never_ended, packed, unpacked_error
-from adapterlab.cluster.placement import Node, WorkerNeeds
+from adapterlab.cluster.placement import Node, WorkerNeeds, WorkersNow
 from adapterlab.cluster.session import RaySession, ray_session
 from adapterlab.cluster.tune import GRACE_S, run_workers
 from adapterlab.errors import AdapterlabError, TrainingError, UnavailableError
@@ -152,7 +152,7 @@ class RayProcess:
         name: str,
         on_outcome: Callable[[WorkerOutcome], None] | None = None,
         should_stop: Callable[[], float | None] | None = None,
-        on_waiting: Callable[[str | None], None] | None = None,
+        on_workers: Callable[[WorkersNow], None] | None = None,
     ) -> list[WorkerOutcome]:
         """Run every payload in a worker of its own; see :func:`~adapterlab.cluster.tune.run_workers`.
 
@@ -167,7 +167,7 @@ class RayProcess:
             on_outcome: Called here as each worker ends, in the order in which they end.
             should_stop: Polled here; returns ``None`` to go on, else how many seconds workers may take to stop
                 from now on, 0 to kill them.
-            on_waiting: Told what workers wait for while none can start, and ``None`` once one has.
+            on_workers: Told here of every change: how many run, and what they wait for while none can start.
 
         Returns:
             One outcome per payload, in their order.
@@ -176,7 +176,7 @@ class RayProcess:
             RayLostError: Ray was lost: a cluster's, or a private one too often.
             UsageError: A worker needs more than the private Ray has.
         """
-        work = _Run(list(payloads), on_outcome, should_stop, on_waiting)
+        work = _Run(list(payloads), on_outcome, should_stop, on_workers)
         for left in range(needs.max_retries, -1, -1):
             if not work.open_indices():
                 break
@@ -184,6 +184,7 @@ class RayProcess:
                 self._run_once(work, trainable, needs, storage, name)
                 break
             except RayLostError:
+                work.tell_workers(WorkersNow(0))
                 self.kill()
                 if self._address is not None or not left or work.stop_by is not None:
                     raise
@@ -224,9 +225,8 @@ class RayProcess:
         if "outcome" in said:
             work.note(_outcome_from(said["outcome"], indices))
             return False
-        if "waiting" in said:
-            if work.on_waiting is not None:
-                work.on_waiting(said["waiting"])
+        if "workers" in said:
+            work.tell_workers(WorkersNow(**said["workers"]))
             return False
         if "raised" in said:
             raise unpacked_error(said["raised"])
@@ -243,10 +243,9 @@ class _Run:
         payloads: list[Payload],
         on_outcome: Callable[[WorkerOutcome], None] | None,
         should_stop: Callable[[], float | None] | None,
-        on_waiting: Callable[[str | None], None] | None,
+        on_workers: Callable[[WorkersNow], None] | None,
     ) -> None:
         self.payloads = payloads
-        self.on_waiting = on_waiting
         self.outcomes: dict[int, WorkerOutcome] = {}
         self.failure: Exception | None = None
         self.stop_by: float | None = None
@@ -254,6 +253,11 @@ class _Run:
         self._grace_s: float | None = None
         self._on_outcome = on_outcome
         self._should_stop = should_stop
+        self._on_workers = on_workers
+
+    def tell_workers(self, now: WorkersNow) -> None:
+        if self._on_workers is not None:
+            self._on_workers(now)
 
     def open_indices(self) -> list[int]:
         return [index for index in range(len(self.payloads)) if index not in self.outcomes]
@@ -456,7 +460,7 @@ def _run(asked: dict[str, Any], driver: _Driver) -> None:
             name=asked["name"],
             on_outcome=lambda outcome: driver.say(outcome=_told(outcome)),
             should_stop=lambda: stop.grace_s,
-            on_waiting=lambda what: driver.say(waiting=what),
+            on_workers=lambda now: driver.say(workers=asdict(now)),
         )
     except Exception as error:  # noqa: BLE001  (the door of the process)
         driver.say(raised=packed(error if isinstance(error, AdapterlabError) else _unexpected(error)))

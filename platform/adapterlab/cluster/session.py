@@ -208,14 +208,17 @@ def _connected(
             remedy="Set it on the cluster's nodes instead.",
         )
     with ExitStack() as stack:
-        stack.enter_context(variables_set({"RAY_USAGE_STATS_ENABLED": "0", **_authentication(address)}))
+        stack.enter_context(variables_set({"RAY_USAGE_STATS_ENABLED": "0"}))
         if _JOB_CONFIG in os.environ and _OVERRIDE not in os.environ:
             # A job of the cluster submits: its environment stays, with our two variables on top.
             stack.enter_context(variables_set({_OVERRIDE: "1"}))
         ray = _import_ray(clusters=True)
         environment = _checked({**runtime_env, "env_vars": variables})
         target = _resolve(address)
-        if not _has_node_here(target):
+        has_node_here, mode = _look(target, _token_for(address))
+        stack.enter_context(variables_set({"RAY_AUTH_MODE": mode}))
+        _read_variables()
+        if not has_node_here:
             stack.enter_context(_visiting_node(target))
         stack.enter_context(loudness(quiet=quiet))
         stack.callback(ray.shutdown)
@@ -278,23 +281,30 @@ def _import_ray(*, clusters: bool) -> Any:
         raise ConflictError("this process has a Ray session already", remedy="End it first.")
     # Both are read when ray is imported, which may have been before us and for another purpose.
     ray_constants.ENABLE_RAY_CLUSTER = clusters
+    _read_variables()
+    return ray
+
+
+def _read_variables() -> None:
+    """Have Ray's compiled code read its variables again."""
     from ray import _raylet
 
     with suppress(AttributeError):
         getattr(_raylet, "Config").initialize("")  # noqa: B009  (compiled; its stub does not list it)
-    return ray
 
 
-def _authentication(address: str) -> dict[str, str]:
-    """Turn token authentication on where the user has a token meant for this cluster.
+def _token_for(address: str) -> bool:
+    """Return whether the user has a token that may be sent to a cluster.
 
-    Ray itself does so only for a cluster it finds with ``"auto"``.
+    The one in the user's file is for clusters on this machine, as Ray itself takes it; others are not sent it unasked.
     """
     given = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
-    found = address == "auto" and (Path.home() / ".ray" / "auth_token").is_file()
-    if "RAY_AUTH_MODE" in os.environ or not (given or found):
-        return {}
-    return {"RAY_AUTH_MODE": "token"}
+    return bool(given) or (_token_file().is_file() and (address == "auto" or _is_this_machine(address)))
+
+
+def _token_file() -> Path:
+    """Return where Ray looks for a token by itself, and writes one with ``ray get-auth-token --generate``."""
+    return Path.home() / ".ray" / "auth_token"
 
 
 def _describe(ray: Any, address: str, folder: Path | None) -> RaySession:
@@ -430,13 +440,20 @@ except BaseException as error:
     sys.exit(1)
 """
 _NO_NODE_HERE = 3
+_WRONG_TOKEN = 4
+"""Of no child's own: it is ended once Ray says so."""
 
 
-def _has_node_here(target: str) -> bool:
-    """Return whether one of a cluster's nodes runs on this machine.
+def _look(target: str, has_token: bool) -> tuple[bool, str]:
+    """Return whether one of a cluster's nodes runs on this machine, and the ``RAY_AUTH_MODE`` to connect with.
 
     Connects from a child first: what answers there may be no Ray, an incompatible one, or one that
-    wants another token, and Ray itself would retry for minutes, complaining on the console.
+    wants another token, and Ray itself would retry for minutes, complaining on the console. The cluster is asked
+    whether it wants a token: workers of one that wants none die where their driver has one.
+
+    Args:
+        target: ``host:port`` of the cluster.
+        has_token: Whether the user has a token that may be sent there.
 
     Raises:
         UnavailableError: Nothing answers there, or it refuses us.
@@ -452,7 +469,14 @@ def _has_node_here(target: str) -> bool:
         raise UnavailableError(
             f"nothing answers at the Ray cluster's address {target}: {error}", remedy=advice
         ) from error
-    code, said = _try_to_connect(target)
+    given = os.environ.get("RAY_AUTH_MODE")
+    mode = given or "disabled"
+    code, said = _try_to_connect(target, mode)
+    if code == _WRONG_TOKEN and given is None and has_token:
+        mode = "token"
+        code, said = _try_to_connect(target, mode)
+    if code == _WRONG_TOKEN:
+        raise _without_token(target, mode)
     if code == -signal.SIGALRM:
         raise UnavailableError(
             f"what listens at {target} did not answer as a Ray cluster within {_ANSWER_S:.0f} s",
@@ -460,24 +484,45 @@ def _has_node_here(target: str) -> bool:
         )
     if code not in (0, _NO_NODE_HERE):
         raise _unusable(target, said or f"connecting ended with {code}")
-    return code == 0
+    return code == 0, mode
 
 
-def _try_to_connect(target: str) -> tuple[int, str]:
-    """Connect from a child; return its exit code and what it said."""
-    tried = subprocess.run(
+def _try_to_connect(target: str, mode: str) -> tuple[int, str]:
+    """Connect from a child with this ``RAY_AUTH_MODE``; return its exit code and what it said.
+
+    Ray's compiled code tries a token that is refused again and again, and says why on the console only.
+    """
+    with subprocess.Popen(
         [sys.executable, "-c", _TRIAL_CONNECTION, target, str(int(_ANSWER_S))],
         env={
             **os.environ,
+            "RAY_AUTH_MODE": mode,
             "RAY_gcs_server_request_timeout_seconds": str(_LOOK_S),
         },  # also for a node on this machine
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
+        errors="replace",
+    ) as child:
+        for line in child.stderr or ():
+            if "InvalidAuthToken" in line:
+                child.kill()
+                return _WRONG_TOKEN, ""
+        said = "" if child.stdout is None else child.stdout.read()
+    return child.returncode, said.strip()
+
+
+def _without_token(target: str, mode: str) -> UnavailableError:
+    """Return the error of a cluster that refuses the token it was sent, or that it was sent none."""
+    sent = mode == "token"
+    remedy = "Set RAY_AUTH_TOKEN to its token (`ray get-auth-token` on its head prints it)."
+    if not sent and _token_file().is_file():
+        remedy += f" If it is the one in {_token_file()}, set RAY_AUTH_MODE=token."
+    return UnavailableError(
+        f"the Ray cluster at {target} wants its token, and got {'another one' if sent else 'none'}",
+        remedy=remedy,
     )
-    return tried.returncode, tried.stdout.strip()
 
 
 @contextmanager
@@ -514,7 +559,7 @@ def _visiting_node(target: str) -> Iterator[None]:
         stack.callback(keeper.end_processes, folder, 0.0)
         stack.callback(_terminate, node)
         deadline = time.monotonic() + _JOIN_S
-        while (said := _try_to_connect(target))[0] != 0:
+        while (said := _try_to_connect(target, os.environ["RAY_AUTH_MODE"]))[0] != 0:
             if node.poll() is not None or time.monotonic() > deadline:
                 lines = log.read_text(errors="replace").strip().splitlines()
                 raise UnavailableError(
@@ -532,6 +577,15 @@ def _own_address(target: str) -> str:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect((host, int(port)))  # sends nothing: it only looks up the route
         return str(probe.getsockname()[0])
+
+
+def _is_this_machine(address: str) -> bool:
+    """Return whether ``host:port`` is an address of this machine; ``False`` for what is no address."""
+    try:
+        host = socket.gethostbyname(address.rpartition(":")[0].strip("[]"))
+        return _own_address(f"{host}:{address.rpartition(':')[2]}") == host
+    except (OSError, ValueError):
+        return False
 
 
 def _terminate(process: subprocess.Popen[bytes]) -> None:

@@ -37,7 +37,7 @@ from adapterlab.cluster.outcomes import (
     outcome_of,
     tell_nobody,
 )
-from adapterlab.cluster.placement import WorkerNeeds, nodes_now, refuse_too_large, room
+from adapterlab.cluster.placement import WorkerNeeds, WorkersNow, nodes_now, refuse_too_large, room
 from adapterlab.cluster.process_state import memory_kills_are_deaths, variables_set
 from adapterlab.cluster.step_clock import StepClock, timed_out
 from adapterlab.records import RunInWork, State
@@ -70,7 +70,7 @@ def run_workers(
     name: str,
     on_outcome: Callable[[WorkerOutcome], None] | None = None,
     should_stop: Callable[[], float | None] | None = None,
-    on_waiting: Callable[[str | None], None] | None = None,
+    on_workers: Callable[[WorkersNow], None] | None = None,
 ) -> list[WorkerOutcome]:
     """Run every payload in a worker of its own, side by side, in the Ray session that is open.
 
@@ -83,7 +83,8 @@ def run_workers(
         on_outcome: Called here as each worker ends, in the order in which they end.
         should_stop: Polled here twice a second; returns ``None`` to go on, else how many seconds workers may take to
             stop before they are killed.
-        on_waiting: Told what workers wait for while none has found a place for a while, and ``None`` once one has.
+        on_workers: Told here of every change: how many run, and what they wait for while none has found a place for
+            a while.
 
     Returns:
         One outcome per payload, in their order.
@@ -99,8 +100,8 @@ def run_workers(
     run = f"{name}-{uuid.uuid4().hex[:8]}"
     board = Board(run)
     count = len(texts)
-    side_by_side = min(count, needs.side_by_side or count, _room(needs) or count)
-    watch = _Watch(board, needs, _Callers(on_outcome, should_stop, on_waiting))
+    side_by_side = min(count, _side_by_side(needs) or count)
+    watch = _Watch(board, needs, _Callers(on_outcome, should_stop, on_workers))
 
     def work(config: dict[str, Any]) -> dict[str, str]:
         return {"outcome": _work(texts[config["index"]], trainable, board, config["index"], needs)}
@@ -187,7 +188,7 @@ class _Callers:
 
     on_outcome: Callable[[WorkerOutcome], None] | None = None
     should_stop: Callable[[], float | None] | None = None
-    on_waiting: Callable[[str | None], None] | None = None
+    on_workers: Callable[[WorkersNow], None] | None = None
 
 
 class _Watch:
@@ -208,7 +209,7 @@ class _Watch:
         self._overdue: dict[int, tuple[int, tuple[RunInWork, ...]]] = {}
         """Of workers killed for it: the deaths before, and what took too long."""
         self._callers = callers
-        self._waiting = _Waiting(needs, callers.on_waiting)
+        self._places = _Places(needs, callers.on_workers)
         self._grace_s: float | None = None
         self._polled = 0.0
         self._looked = 0.0
@@ -225,7 +226,7 @@ class _Watch:
         if now - self._looked >= _POLL_S:
             self._looked = now
             running = [trial for trial in self.trials if trial.status == "RUNNING"]
-            self._waiting.look(now, idle=not running and self._grace_s is None)
+            self._places.look(now, len(running), idle=not running and self._grace_s is None)
             self._kill_overdue(running, now)
             self._clear_leaving_nodes(running)
         self._ask(now)
@@ -299,9 +300,9 @@ class _Watch:
 
     def _note(self, outcome: WorkerOutcome) -> None:
         self.outcomes[outcome.index] = outcome
-        self._waiting.look(
-            time.monotonic(), idle=False
-        )  # its worker may have come and gone between two looks
+        # Its worker may have come and gone between two looks.
+        running = sum(trial.status == "RUNNING" for trial in self.trials)
+        self._places.look(time.monotonic(), running, idle=False)
         if self._callers.on_outcome is not None and self.failure is None:
             try:
                 self._callers.on_outcome(outcome)
@@ -320,20 +321,20 @@ class _Watch:
                 self.failure, self._grace_s = error, GRACE_S
 
 
-class _Waiting:
-    """Says what workers wait for while none can start."""
+class _Places:
+    """Says how many workers run, and what they wait for while none can start."""
 
-    def __init__(self, needs: WorkerNeeds, tell: Callable[[str | None], None] | None) -> None:
+    def __init__(self, needs: WorkerNeeds, tell: Callable[[WorkersNow], None] | None) -> None:
         self._needs = needs
         self._tell = tell
         self._since: float | None = None
-        self._told: str | None = None
+        self._told = WorkersNow(0)
 
-    def look(self, now: float, *, idle: bool) -> None:
-        """Take note of whether no worker runs though some should."""
+    def look(self, now: float, running: int, *, idle: bool) -> None:
+        """Take note of how many workers run, and whether none does though some should."""
         self._since = (self._since or now) if idle else None
         waits = self._since is not None and now - self._since >= _WAITING_S
-        said = self._said() if waits else None
+        said = WorkersNow(running, self._said() if waits else None)
         if said != self._told and self._tell is not None:
             self._tell(said)
         self._told = said
@@ -386,8 +387,10 @@ def _placed(needs: WorkerNeeds) -> Any:
     return tune.PlacementGroupFactory([needs.bundle()], **labels)
 
 
-def _room(needs: WorkerNeeds) -> int:
-    """Return how many workers fit now, 0 where a cluster may grow to make room.
+def _side_by_side(needs: WorkerNeeds) -> int:
+    """Return how many workers may ask for a place at once; 0: as many as there are orders.
+
+    On a cluster, as many as the spec says: those that find no room are what an autoscaler sees.
 
     Raises:
         UsageError: None fits, and the Ray is private.
@@ -395,9 +398,12 @@ def _room(needs: WorkerNeeds) -> int:
     import ray
 
     found = room(nodes_now(), needs)
-    if not found and len(ray.nodes()) == 1 and ray.nodes()[0]["NodeManagerAddress"].startswith("127."):
+    private = len(ray.nodes()) == 1 and ray.nodes()[0]["NodeManagerAddress"].startswith("127.")
+    if not private:
+        return needs.side_by_side or found
+    if not found:
         refuse_too_large(nodes_now(), needs)
-    return found
+    return min(found, needs.side_by_side or found)
 
 
 def _leaving_nodes() -> frozenset[str]:

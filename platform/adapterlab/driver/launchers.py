@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from adapterlab.caching.leftovers import Leftover, remove_abandoned, scratch_folder, scratch_folders
 from adapterlab.cluster.gpus import worker_device
 from adapterlab.cluster.outcomes import InWork, Stop, WorkerOutcome, attempt, never_ended, outcome_of
-from adapterlab.cluster.placement import Node, WorkerNeeds, room
+from adapterlab.cluster.placement import Node, WorkerNeeds, WorkersNow, room
 from adapterlab.cluster.ray_process import RayProcess, open_ray
 from adapterlab.cluster.stop_signals import StopSignals
 from adapterlab.cluster.tune import GRACE_S
@@ -26,8 +26,8 @@ from adapterlab.worker.orders import WorkOrder, to_json
 
 OnOutcome = Callable[[WorkOrder, WorkerOutcome], None]
 """Told of each order as it ends."""
-OnWaiting = Callable[[str | None], None]
-"""Told what workers wait for, and ``None`` when they do not."""
+OnWorkers = Callable[[WorkersNow], None]
+"""Told how many workers run, and what they wait for, at every change."""
 
 _POLL_S = 0.5
 _SCRATCH_PREFIX = "driver-"
@@ -57,7 +57,7 @@ class Launcher(Protocol):
         name: str,
         on_outcome: OnOutcome,
         should_stop: Callable[[], bool],
-        on_waiting: OnWaiting,
+        on_workers: OnWorkers,
     ) -> None:
         """Do orders to their end, the first ones first.
 
@@ -66,7 +66,7 @@ class Launcher(Protocol):
             name: What people see of the run.
             on_outcome: Told of each order as it ends, in this thread.
             should_stop: Asked about twice a second; when true, workers are asked to stop.
-            on_waiting: Told what workers wait for while none can start, and ``None`` once one has.
+            on_workers: Told, in this thread, how many workers run, and what they wait for while none can start.
 
         Raises:
             CancelledError: A signal arrived; ``details["signal"]`` names it.
@@ -178,7 +178,7 @@ class OnRay:
         name: str,
         on_outcome: OnOutcome,
         should_stop: Callable[[], bool],
-        on_waiting: OnWaiting,
+        on_workers: OnWorkers,
     ) -> None:
         """See :meth:`Launcher.run`."""
         from adapterlab.worker.entry import work
@@ -200,7 +200,7 @@ class OnRay:
             name=name,
             on_outcome=lambda outcome: on_outcome(orders[outcome.index], outcome),
             should_stop=grace_s,
-            on_waiting=on_waiting,
+            on_workers=on_workers,
         )
         self.signals.check()
 
@@ -223,7 +223,7 @@ class InProcess:
         name: str,
         on_outcome: OnOutcome,
         should_stop: Callable[[], bool],
-        on_waiting: OnWaiting,  # noqa: ARG002  (nothing here waits for a place)
+        on_workers: OnWorkers,
     ) -> None:
         """See :meth:`Launcher.run`."""
         asked, signals = _Asked(should_stop), self.signals
@@ -231,6 +231,7 @@ class InProcess:
         def stop() -> bool:
             return signals.first is not None or asked.stopped()
 
+        on_workers(WorkersNow(1))
         for index, order in enumerate(orders):
             told = _attempt(order, stop, signals)
             outcome = never_ended(index) if signals.count > 1 else outcome_of(index, told, 1)

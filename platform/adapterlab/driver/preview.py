@@ -252,6 +252,8 @@ def _estimate(
             return measured(StepKind.JOINT)
         if is_study(step):  # its trials are measured as what they train
             return measured(StepKind.TRANSFER if step.job.method is None else StepKind.SOURCE)
+        if step.kind is StepKind.SELECTION:
+            return measured(StepKind.TRANSFER)
         return measured(step.kind)
 
     @cache

@@ -23,6 +23,7 @@ from adapterlab.caching.leftovers import remove_abandoned
 from adapterlab.catalog.records import SweepStep
 from adapterlab.catalog.store import Catalog, open_catalog
 from adapterlab.cluster.outcomes import WorkerOutcome
+from adapterlab.cluster.placement import WorkersNow
 from adapterlab.cluster.ray_process import RayLostError
 from adapterlab.cluster.stop_signals import StopSignals
 from adapterlab.data.task_library import TaskLibrary
@@ -337,6 +338,7 @@ class _Driver:
         """Return what can start now; empty: nothing of ours; ``None``: look again, something changed."""
         sources = schedule.runnable_sources(self.plan, missing, holding.get)
         joints = schedule.runnable_joints(self.plan, missing, holding.get)
+        selections = schedule.runnable_selections(self.plan, missing, holding.get)
         sharing = self.spec.cluster.workers_per_study
         # Where studies queue behind their sources in one run, processes that have their libraries
         # loaded go on.
@@ -350,7 +352,8 @@ class _Driver:
         if coming or not (sources or joints):
             studies = schedule.runnable_studies(self.plan, missing, holding.get, coming=coming)
             studies = self._with_their_search(studies, missing, holding)
-        needed = {need for study in studies for need in study.needs}
+        readers: list[Step[Job]] = [*selections, *studies]
+        needed = {need for reader in readers for need in reader.needs}
         if self._set_damaged_aside(step for step in self.plan.steps if step.id in needed):
             return None  # sources were damaged since; they are trained again first
         if sharing > 1 and (searched := [one for one in studies if one.key in missing - self.searched]):
@@ -363,7 +366,8 @@ class _Driver:
             return schedule.trial_orders(searched, holding.get, context, workers=sharing)
         return [
             *schedule.source_orders(sources, holding.get, context, groups=launcher.groups),
-            *schedule.joint_orders(self.plan, joints, missing, holding.get, context),
+            *schedule.joint_orders(self.plan, joints, missing, holding.get, context, groups=launcher.groups),
+            *schedule.selection_orders(selections, holding.get, context),
             *schedule.study_orders(self.plan, studies, missing, holding.get, context),
         ]
 
@@ -386,40 +390,30 @@ class _Driver:
     def _dispatch(self, orders: Sequence[WorkOrder], holding: HeldClaims, launcher: Launcher) -> None:
         """Do orders to their end and note what failed."""
         before, self.began = self.began, True
-        left = len(orders)
 
-        def at_work() -> None:
+        def placed(now: WorkersNow) -> None:
+            if now.running or now.waiting_for:
+                self.phase = now.waiting_for or "training"
             if self.device_time is not None:
-                self.device_time.work(min(left, launcher.groups) * (launcher.gpus or 1.0))
+                self.device_time.work(now.running * (launcher.gpus or 1.0))
 
-        def ended(order: WorkOrder, outcome: WorkerOutcome) -> None:
-            nonlocal left
-            left -= 1
-            at_work()
-            self._note(order, outcome, holding)
-
-        at_work()
         try:
             with self.signals.noting():
                 launcher.run(
                     orders,
                     name=f"{self.plan.name}-{str(self.plan.key)[:8]}",
-                    on_outcome=ended,
+                    on_outcome=lambda order, outcome: self._note(order, outcome, holding),
                     should_stop=self._must_stop,
-                    on_waiting=self._waiting,
+                    on_workers=placed,
                 )
         except UsageError:
             self.began = before  # no worker could be started for them
             raise
         finally:
-            left = 0
-            at_work()
+            placed(WorkersNow(0))
         self._check_cancelled()
         self._check_budget()
         self.failed |= schedule.blocked(self.plan, self.failed)
-
-    def _waiting(self, what: str | None) -> None:
-        self.phase = what or "training"
 
     def _note(self, order: WorkOrder, outcome: WorkerOutcome, holding: HeldClaims) -> None:
         """Note how an order's steps ended, at once: studies may be waiting for them."""
@@ -647,7 +641,16 @@ def prefetch(plan: Plan, missing: Collection[str], context: Context, tell: Calla
         for one in step.job.tasks
     )
     studies = (step.job.task for step in plan.studies if step.key in missing)
-    needed = dict.fromkeys((*sources, *joint, *studies))
+    selections = (
+        task
+        for step in plan.selections
+        if step.key in missing
+        for task in (
+            step.job.task,
+            *(one.task for one in step.job.candidates if step.job.max_rows is not None),
+        )
+    )
+    needed = dict.fromkeys((*sources, *joint, *selections, *studies))
     told = 0.0
     for task in needed:
 

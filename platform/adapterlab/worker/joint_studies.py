@@ -33,7 +33,8 @@ from adapterlab.records import (
 from adapterlab.search.pruners import judges_runs
 from adapterlab.search.study import Proposal, StudySearch, TrialRecord
 from adapterlab.search.trials import COMPUTING, RUN_VALUES, TRAINED_ROWS
-from adapterlab.train.joint.run import JointRun, train_joint
+from adapterlab.train.joint.loop import train_joint
+from adapterlab.train.joint.run import JointRun
 from adapterlab.worker.chosen import joint_at_setting
 from adapterlab.worker.joint_models import go_on, joint_run, trial_checkpoint
 from adapterlab.worker.open_study import open_search
@@ -286,7 +287,7 @@ class _Trial:
 
         try:
             result = (
-                train_joint(run, on_evaluation=evaluated, on_step=self._stepped)
+                train_joint(run, on_evaluation=evaluated, on_pass=lambda: self._passed(run))
                 if goes_on
                 else run.result(State.PRUNED)
             )
@@ -323,7 +324,7 @@ class _Trial:
     def _checkpoint(self, repeat: Repeat) -> str:
         return trial_checkpoint(self.study.key, self.proposal.number, repeat.seed, repeat.fold)
 
-    def _stepped(self, run: JointRun) -> None:
+    def _passed(self, run: JointRun) -> None:
         self.study.worker.check_cancelled()
         if time.monotonic() - self._told_at >= _TELL_S:
             self._told_at = time.monotonic()

@@ -17,6 +17,7 @@ from adapterlab.search.pictures import PicturedStudy, study_pictures
 from adapterlab.search.study import TrialRecord
 from adapterlab.search.trials import TRAINED_ROWS
 from adapterlab.train.lane import Lane
+from adapterlab.worker.chosen import as_selected
 from adapterlab.worker.final_runs import train_finals
 from adapterlab.worker.open_study import Study
 from adapterlab.worker.orders import Assignment, StudyOrder, TrialsOrder
@@ -34,7 +35,7 @@ def run_trials(worker: Worker, order: TrialsOrder) -> dict[str, int]:
     """
     claim, job = order.study.claim, order.study.job
     assert isinstance(job, StudyJob)
-    study = Study(worker, claim.key, job, claim)
+    study = Study(worker, claim.key, _selected(worker, job), claim)
     with study.search() as search:
         return train_trials(study, search, claim)
 
@@ -49,7 +50,7 @@ def run_study(worker: Worker, order: StudyOrder) -> dict[str, int]:
         TrainingError: No trial of the study completed.
     """
     assert isinstance(order.job, StudyJob)
-    study = Study(worker, order.key, order.job, order.claim)
+    study = Study(worker, order.key, _selected(worker, order.job), order.claim)
     study.wait_for_sources()
     record = worker.catalog.find_study(study.key)
     if record is None:
@@ -57,6 +58,12 @@ def run_study(worker: Worker, order: StudyOrder) -> dict[str, int]:
     if study.job.method is None:
         return train_finals(study, record, order.finals)
     return _train_adapters(study, record, order.adapters)
+
+
+def _selected(worker: Worker, job: StudyJob) -> StudyJob:
+    """Return a study's job with the sources that were selected for it."""
+    wanted = job.selection
+    return as_selected(job, None if wanted is None else worker.catalog.find_selection(str(wanted.key)))
 
 
 def _search(study: Study) -> StudyRecord:
@@ -121,6 +128,7 @@ def _study_record(
         trials=by_state(trials),
         settings=job.settings,
         study_name=study_name,
+        selection=None if job.selection is None else job.selection.key,
         seconds=total_seconds(trials),
         train_rows=sum(_trained_rows(trial, len(study.task.train.lengths)) for trial in trials),
         run_id=study.worker.catalog.run_id(study.run.node),
