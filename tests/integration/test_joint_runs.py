@@ -240,3 +240,53 @@ def test_a_run_that_diverges_fails_alone_and_says_why(tmp_path, home, monkeypatc
     assert "its joint run failed: diverged" in failed["source/glue/rte/spoilt/seed=0"]
     assert len(joint_blobs(home)) == 3
     assert not list((home / "blobs" / "checkpoints").glob("*"))
+
+
+# -- searched ------------------------------------------------------------------------------------------
+
+TUNED = """
+[[joint.run]]
+method = "propetl_m"
+name = "tuned"
+settings = { reduction_factor = { choices = [8, 16] } }
+lr = { low = 1e-4, high = 1e-2, log = true }
+seeds = [0, 1]
+"""
+THREE = ("pool.training='mt_a'", "search.trials=3", "search.pruner='none'")
+
+
+@pytest.mark.slow
+def test_a_search_that_was_stopped_goes_on_and_chooses_the_same(tmp_path, home, monkeypatch, steps):
+    spec = write_joint_world(tmp_path, steps=16, more=TUNED)
+    submit(spec, *THREE)
+    # Three trials and mt_a; the run of the search's seed goes on from the chosen trial, the other trains.
+    assert steps["taken"] == 16 * (1 + 3 + 1)
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(tmp_path / "second"))
+    steps |= {"taken": 0, "stop at": 16 + 16 + 9}  # in the second trial
+    submit(spec, *THREE)
+    assert steps == {"taken": 16 * 5, "stop at": 0}  # none of them twice
+    assert joint_blobs(tmp_path / "second") == joint_blobs(home)
+    assert not list((tmp_path / "second" / "blobs" / "checkpoints").glob("*"))
+    with catalog_at(home) as catalog, catalog_at(tmp_path / "second") as again:
+        (study,), (other,) = catalog.studies(), again.studies()
+        assert (study.key, study.best_settings, study.best_value) == (
+            other.key, other.best_settings, other.best_value,
+        )  # fmt: skip
+        assert list(study.tasks) == ["glue/rte", "superglue/cb"]
+        assert (study.task, study.combiner, study.trials) == ("", "propetl_m", {"complete": 3})
+        runs = [one for one in catalog.joint_runs() if one.method == "propetl_m"]
+        assert {one.settings["training"]["lr"] for one in runs} == {study.best_settings["lr"]}
+        assert {one.settings["study"] for one in runs} == {study.key}
+        assert min(one.value for one in runs) <= study.best_value
+        (sweep,) = catalog.sweeps()
+        summary = summarise(
+            catalog, catalog.sweep(sweep.key), cache=home / "cache",
+            studies=f"sqlite:///{home / 'studies.db'}",
+        )  # fmt: skip
+    cells = [cell for cell in summary.cells if cell.combiner == "tuned"]
+    assert [cell.search_trials for cell in cells] == [3, 3]
+    assert sum(cell.search_seconds for cell in cells) == pytest.approx(study.seconds)
+    assert all(cell.settings == study.best_settings for cell in cells)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ADAPTERLAB_HOME", str(home))
+        assert submit(spec, *THREE).nothing_to_do

@@ -144,17 +144,9 @@ def show_failed(tree: SweepTree, catalog: Catalog, plan: Plan, failed: Mapping[s
 
 
 def _open(tree: SweepTree, catalog: Catalog, plan: Plan, step: Step[Job]) -> RunRecorder:
+    if is_joint(step) or is_share(step) or is_joint_study(step):
+        return _open_joint(tree, catalog, plan, step)
     key, facts = str(step.key), plan.facts.tasks
-    if is_joint(step):
-        run = step.job
-        if run.study is not None and (chooser := catalog.find_study(run.study)) is not None:
-            run = joint_as_chosen(run, chooser)
-        return tree.joint(key, run)
-    if is_joint_study(step):
-        return tree.joint_study(key, step.job)
-    if is_share(step):
-        joint = next(one for one in plan.joints if one.id == step.job.joint)
-        return tree.share(tree.at(str(joint.key)), key, step.job, facts[step.job.task])
     if is_source(step):
         job = step.job
         if job.study is not None and (chooser := catalog.find_study(job.study)) is not None:
@@ -178,6 +170,21 @@ def with_selected_sources(catalog: Catalog, plan: Plan) -> Plan:
         return step if found is None else replace(step, job=as_selected(step.job, found))
 
     return replace(plan, steps=tuple(of_study(step) if is_study(step) else step for step in plan.steps))
+
+
+def _open_joint(tree: SweepTree, catalog: Catalog, plan: Plan, step: Step[Job]) -> RunRecorder:
+    """Open the run of what trains on several tasks, or of what one of them has of it."""
+    key = str(step.key)
+    if is_joint_study(step):
+        return tree.joint_study(key, step.job)
+    if is_share(step):
+        joint = next(one for one in plan.joints if one.id == step.job.joint)
+        return tree.share(tree.at(str(joint.key)), key, step.job, plan.facts.tasks[step.job.task])
+    assert is_joint(step)
+    job = step.job
+    if job.study is not None and (chooser := catalog.find_study(job.study)) is not None:
+        job = joint_as_chosen(job, chooser)
+    return tree.joint(key, job)
 
 
 def _study_of(plan: Plan, step: Step[FinalJob]) -> Step[StudyJob]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from adapterlab.catalog.records import Claim
@@ -30,6 +30,7 @@ from adapterlab.worker.orders import (
 )
 
 JobT = TypeVar("JobT", SourceJob, FinalJob)
+TrainedT = TypeVar("TrainedT", SourceJob, JointJob)
 AssignedT = TypeVar("AssignedT", Assignment[SourceJob], JointAssignment)
 FindClaim = Callable[[str], Claim | None]
 """Gives the claim on a step, if it is ours."""
@@ -139,23 +140,27 @@ def trial_orders(
 
 
 def runnable_sources(plan: Plan, missing: Collection[str], held: FindClaim) -> list[Step[SourceJob]]:
-    """Return the source steps that are missing and ours, and whose setting is known: chosen, or not searched."""
-    open_ = _open_searches(plan, missing)
-    return [
-        step
-        for step in plan.sources
-        if step.key in missing and open_.isdisjoint(step.needs) and held(str(step.key))
-    ]
+    """Return the source steps that are missing and ours, and whose setting is known: chosen, or not searched.
+
+    Each key once: few rows that are all a task has make one adapter under two names.
+    """
+    return _chosen(plan.sources, plan, missing, held)
 
 
 def runnable_joints(plan: Plan, missing: Collection[str], held: FindClaim) -> list[Step[JointJob]]:
-    """Return the joint runs that are missing and ours, and whose setting is known: chosen, or not searched."""
+    """Return the joint runs that are missing and ours, and whose setting is known; each key once, whatever its rows."""
+    return _chosen(plan.joints, plan, missing, held)
+
+
+def _chosen(
+    steps: Iterable[Step[TrainedT]], plan: Plan, missing: Collection[str], held: FindClaim
+) -> list[Step[TrainedT]]:
     open_ = _open_searches(plan, missing)
-    return [
-        step
-        for step in plan.joints
-        if step.key in missing and open_.isdisjoint(step.needs) and held(str(step.key))
-    ]
+    ready: dict[str, Step[TrainedT]] = {}
+    for step in steps:
+        if step.key in missing and open_.isdisjoint(step.needs) and held(str(step.key)):
+            ready.setdefault(str(step.key), step)
+    return list(ready.values())
 
 
 def _open_searches(plan: Plan, missing: Collection[str]) -> set[StepId]:

@@ -35,7 +35,7 @@ def background(
     digest = next((one.backbone_digest for one in records), None)
     backbone = next((one for one in catalog.backbones() if one.digest == digest), None)
     pool, targets = (tuple(spec.get(part, {}).get("tasks", ())) for part in ("pool", "targets"))
-    digests = {one.task: one.task_digest for one in records}
+    digests = {one.task: one.task_digest for one in records if one.task}
     for study in records:
         if isinstance(study, StudyRecord):
             pool = pool or tuple(entry.label for entry in study.pool)

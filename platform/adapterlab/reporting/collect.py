@@ -253,6 +253,8 @@ def _separations(
         return {}  # as with their times
     known: dict[str, Separation] = {}
     for one in studies:
+        if one.tasks and one.metric == "loss":
+            continue  # which says of metrics how far they lie apart
         count = sum(one.trials.values())
         values = {at: runs for at, runs in found.get(one.study_name or "", {}).items() if at < count}
         if (apart := separation(values, folds)) is not None:
@@ -329,12 +331,16 @@ def _search_cost(found: _Found, studies: Sequence[_Step]) -> dict[str, Any]:
     if not known:
         return {"study_key": studies[0].key}
     spans = (span for step in studies for span in found.spans.get(step.key or "", ()))
+    # The search of a joint run is for all of its tasks, and so is divided among them, as the run is.
+    tasks = len(known[0].tasks) or 1
+    clock, rows = _clock(joined_spans(spans)), _sum(one.train_rows for one in known)
+    seconds = _sum(one.seconds for one in known)
     return {
         "settings": _settings(known),
-        "search_seconds": _sum(one.seconds for one in known),
-        "search_clock_seconds": _clock(joined_spans(spans)),
+        "search_seconds": None if seconds is None else seconds / tasks,
+        "search_clock_seconds": None if clock is None else clock / tasks,
         "search_trials": sum(sum(one.trials.values()) for one in known),
-        "search_train_rows": _sum(one.train_rows for one in known),
+        "search_train_rows": None if rows is None else round(rows / tasks),
         # Of several searches each could tell something else apart.
         "separation": found.separations.get(studies[0].key or "") if len(studies) == 1 else None,
         "study_key": studies[0].key,

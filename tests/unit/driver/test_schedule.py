@@ -163,3 +163,37 @@ def test_two_rules_that_select_the_same_sources_are_one_study_in_work():
     missing = set(keys)
     ready = schedule.runnable_studies(plan, missing, held_by(missing))
     assert sorted(str(step.key) for step in ready) == sorted(map(str, missing))
+
+
+def test_one_key_under_two_names_is_trained_once():
+    wanted = spec(
+        **{
+            "data.few_shot": [100, "all"],  # which is all that each task has
+            "joint.run": [],
+            "combiner.kind": "scalearn",
+        }
+    )
+    plan = compile_plan(wanted, facts(wanted))
+    keys = {step.key for step in plan.steps}
+    ready = schedule.runnable_sources(plan, keys, held_by(keys))
+    assert len(plan.sources) > len(ready) == len({step.key for step in plan.sources})
+    studies = schedule.runnable_studies(plan, keys - {step.key for step in ready}, held_by(keys))
+    assert len(plan.studies) > len(studies) == len({step.key for step in plan.studies})
+    alike = [{"method": "adapter_m", "seeds": [0]}, {"method": "adapter_m", "name": "again", "seeds": [0]}]
+    wanted = spec(**{"joint.run": alike})
+    plan = compile_plan(wanted, facts(wanted))
+    keys = {step.key for step in plan.steps}
+    assert [step.job.label for step in schedule.runnable_joints(plan, keys, held_by(keys))] == ["adapter_m"]
+
+
+def test_joint_runs_wait_for_the_study_that_chooses_their_setting():
+    rates = {"low": 1e-4, "high": 1e-2}
+    wanted = spec(**{"joint.run": [{"method": "adapter_m", "lr": rates, "seeds": [0, 1]}]})
+    plan = compile_plan(wanted, facts(wanted))
+    keys = {step.key for step in plan.steps}
+    (study,) = (step for step in plan.searches if step.job.label == "adapter_m")
+    assert schedule.runnable_joints(plan, keys, held_by(keys)) == []
+    assert study in schedule.runnable_studies(plan, keys, held_by(keys))
+    assert len(schedule.runnable_joints(plan, keys - {study.key}, held_by(keys))) == 2
+    lost = schedule.blocked(plan, {study.key: "no trial completed"})
+    assert {step.key for step in (*plan.joints, *plan.shares)} <= set(lost)

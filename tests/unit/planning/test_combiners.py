@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from adapterlab.fingerprint import key_of
-from adapterlab.planning import searches
+from adapterlab.planning import search_keys
 from adapterlab.planning.compile import compile_plan
 from adapterlab.records import BackboneFacts, StepKind
 from specs import facts, spec
@@ -134,7 +134,7 @@ def test_a_scalearn_key_holds_what_it_always_held(monkeypatch):
         seen.append((kind, inputs))
         return key_of(kind, version, inputs)
 
-    monkeypatch.setattr(searches, "key_of", spy)
+    monkeypatch.setattr(search_keys, "key_of", spy)
     studies(**{"combiner.kind": "scalearn_uniform"})
     (inputs,) = [inputs for kind, inputs in seen if kind == "study"]
     parts = {"backbone", "task", "preprocessing", "pool", "combiner", "training", "search", "trials"}

@@ -43,7 +43,16 @@ def test_every_seed_is_a_run_and_the_final_ones_are_the_default():
     assert len({step.key for step in plan.joints}) == 2
 
 
-@pytest.mark.parametrize("text", ["joint/mt_a/seed=0", "joint/a%2Fb c/seed=3", "source/glue/rte/mt_a/seed=0"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "joint/mt_a/seed=0",
+        "joint/a%2Fb c/seed=3",
+        "source/glue/rte/mt_a/seed=0",
+        "study/mt_a",
+        "study/a%2Fb c",
+    ],
+)
 def test_the_identity_of_a_step_is_read_back(text):
     assert str(StepId.parse(text)) == text
 
@@ -170,3 +179,59 @@ def test_a_list_makes_every_combiner_a_row_for_each():
     single = plan_of(POOLED, **{"combiner.kind": "adapterfusion"})
     assert alone.key == next(one for one in single.studies if one.job.task == "glue/rte").key
     assert len(plan.of_kind(StepKind.SOURCE)) == 6
+
+
+# -- searched ------------------------------------------------------------------------------------------
+
+RATES = {"low": 1e-4, "high": 1e-2, "log": True}
+SEARCHED = {"method": "adapter_m", "name": "tuned", "lr": RATES}
+
+
+def test_one_study_chooses_for_the_runs_of_all_seeds():
+    plan = plan_of(SEARCHED)
+    (study,) = (step for step in plan.searches if step.job.label == "tuned")
+    assert str(study.id) == "study/tuned"
+    assert [run.needs for run in plan.joints] == [(study.id,), (study.id,)]
+    assert plan.steps.index(study) < plan.steps.index(plan.joints[0])
+    assert [run.job.study for run in plan.joints] == [study.key, study.key]
+    assert len({study.key, *(run.key for run in plan.joints)}) == 3
+    assert {row.study for row in baseline_rows(spec(**{"joint.run": [SEARCHED]}))} == {study.id}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"joint.run": [{**SEARCHED, "lr": {**RATES, "high": 2e-2}}]},
+        {"joint.run": [{**SEARCHED, "temperature": {"choices": [1, 10]}}]},
+        {"joint.run": [{**SEARCHED, "settings": {"reduction_factor": {"choices": [8, 16]}}}]},
+        {"joint.batch_size": {"low": 8, "high": 32}},
+        {"search.trials": 5},
+        {"search.sampler": "random"},
+        {"search.seed": 3},
+        {"search.seeds_per_trial": 2},
+        {"joint.select_by": "metric"},
+    ],
+)
+def test_what_decides_a_search_changes_the_keys_of_its_study_and_of_its_runs(changes):
+    before, after = plan_of(SEARCHED), plan_of(SEARCHED, **changes)
+    assert {run.key for run in before.joints}.isdisjoint(run.key for run in after.joints)
+    (one,), (other,) = (
+        [step.key for step in plan.searches if step.job.label == "tuned"] for plan in (before, after)
+    )
+    assert one != other
+
+
+def test_parameters_are_not_known_where_a_setting_that_makes_them_is_searched():
+    wanted = {**SEARCHED, "settings": {"reduction_factor": {"choices": [8, 16]}}}
+    assert plan_of(SEARCHED).joints[0].trainable_parameters is not None
+    assert plan_of(wanted).joints[0].trainable_parameters is None
+    assert all(share.job.searched for share in plan_of(wanted).shares)
+
+
+def test_a_range_of_one_value_is_one_trial():
+    (study,) = (
+        step
+        for step in plan_of({**SEARCHED, "lr": {"choices": [1e-3]}}).searches
+        if step.job.label == "tuned"
+    )
+    assert study.job.search.trials == 1

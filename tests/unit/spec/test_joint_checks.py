@@ -93,3 +93,40 @@ def test_a_run_may_name_tasks_of_the_pool():
     )
     found = faults(text)
     assert [one[0] for one in found] == ["joint.run[0].method"]
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "message"),
+    [
+        ("lr = { low = 1e-3, high = 1e-4 }", "joint.run[1].lr.low", "low must be less than high"),
+        ("lr = { low = 0.0, high = 1e-4 }", "joint.run[1].lr", "must be greater than 0, got 0"),
+        ("temperature = { choices = [10, 0] }", "joint.run[1].temperature", "must be greater than 0, got 0"),
+        ("steps = { low = 0, high = 10 }", "joint.run[1].steps", "must be greater than or equal to 1, got 0"),
+        ("patience = { choices = [1, 2] }", "joint.run[1].patience", "whole number"),
+    ],
+)
+def test_a_range_that_makes_no_sense_is_told_where_it_stands(line, key, message):
+    (found,) = faults(GOOD.replace("steps = 100", line))
+    assert found[0] == key
+    assert message in found[1]
+
+
+def test_every_end_of_a_range_of_settings_must_be_valid():
+    (found,) = faults(GOOD.replace("task_embedding = 8", "task_embedding = { choices = [8, 0] }"))
+    assert found[0] == "joint.run[1].settings.task_embedding"
+
+
+def test_a_search_by_loss_cannot_be_pruned_by_a_least_metric():
+    text = GOOD.replace("steps = 100", "lr = { low = 1e-4, high = 1e-3 }")
+    pruned = ('search.pruner="threshold"', "search.pruning.lower=0.5")
+    (found,) = faults(text, *pruned)
+    assert found[0] == "search.pruner"
+    assert '"hyperformer_pp"' in found[1]
+    assert 'joint.select_by = "metric"' in str(found[2])
+    load_spec(tomllib.loads(text), (*pruned, 'joint.select_by="metric"'))
+
+
+def test_a_grid_goes_through_no_range_of_a_joint_run():
+    text = GOOD.replace("steps = 100", "lr = { low = 1e-4, high = 1e-3 }")
+    found = faults(text, 'search.sampler="grid"')
+    assert "joint.run[1].lr" in {one[0] for one in found}
