@@ -40,7 +40,7 @@ def kept_vector(cache: Path, kind: str, key: str, make: Callable[[], Vector]) ->
 
 
 def _read(path: Path) -> Vector | None:
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, EOFError):
         kept: NDArray[Any] = np.load(path, allow_pickle=False)
         if kept.ndim == 1 and kept.dtype == np.float64 and bool(np.isfinite(kept).all()):
             return kept

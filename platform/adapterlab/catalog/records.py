@@ -301,9 +301,10 @@ class SelectionRecord(Record):
     settings: Mapping[str, Json]
     """What it measured with."""
     sources: tuple[RankedSource, ...]
-    """Best first; of forward selection those it selected, in the order in which it did."""
+    """Best first; of forward selection those it selected, then the others as its last round found them."""
     metric: str
-    """What a score is: ``"cosine"``, or the leading metric on validation with all sources up to this one."""
+    """What a score is: ``"cosine"``; or the leading metric on validation with all sources up to this one, of those that
+    were not selected in place of the last one that was."""
     value: float
     """The score of the first source."""
     seconds: float | None = None

@@ -201,7 +201,8 @@ class Selection(Base):
     """The order, best first: ``[{"task": …, "key": …, "score": …}, …]``; keys are of adapters, and missing where the
     rule looks at texts alone."""
     metric: ColumnElement[str]
-    """What a score is: ``cosine``, or the target's leading metric on validation with all sources up to this one."""
+    """What a score is: ``cosine``; or the target's leading metric on validation with all sources up to this one, of those
+    after the ``count`` that were selected in place of the last one that was."""
     value: ColumnElement[float | None]
     """The score of the first source."""
     seconds: ColumnElement[float | None]

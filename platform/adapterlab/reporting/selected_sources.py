@@ -48,5 +48,5 @@ def _note(metric: str) -> str:
         return "Of texts and of adapters: the cosine with the target's."
     return (
         "Of forward selection: the leading metric on validation in per cent, with all sources up to the one it stands "
-        "behind and the target's own."
+        "behind and the target's own; of those that were not selected, in place of the last one that was."
     )

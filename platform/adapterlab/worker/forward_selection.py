@@ -51,7 +51,8 @@ class Chosen:
     """The order that forward selection found."""
 
     order: tuple[tuple[PoolMember, float], ...]
-    """Each source with the score of it and all before it."""
+    """Those selected, each with the score of it and all before it; then the others, best first, each with its score in
+    the last round, NaN where it could not be trained."""
     rounds: tuple[tuple[tuple[PoolMember, float | None], ...], ...]
     """What every candidate of each round would have scored."""
     seconds: float
@@ -95,14 +96,19 @@ class ForwardSelection:
                     remedy="Set a lower learning rate with search.start_from, or select by text_similarity.",
                 )
             selected.append(best)
-        order = tuple(
-            (one, float(self.scores[_keys(tuple(selected[: place + 1]))].value or 0.0))
-            for place, one in enumerate(selected)
-        )
+        sets = [tuple(selected[: place + 1]) for place in range(len(selected))]
+        rest = [(*selected[:-1], one) for one in self.job.candidates if one not in selected]
+        # Sorting keeps the order of equals.
+        sets += sorted(rest, key=lambda one: self.scores[_keys(one)].rank, reverse=True)
+        order = tuple((one[-1], self._value(one)) for one in sets)
         spent = self.scores.values()
         return Chosen(
             order, tuple(rounds), sum(one.seconds for one in spent), sum(one.train_rows for one in spent)
         )
+
+    def _value(self, members: tuple[PoolMember, ...]) -> float:
+        found = self.scores[_keys(members)].value
+        return math.nan if found is None else found
 
     # -- one round ----------------------------------------------------------------------------------
 

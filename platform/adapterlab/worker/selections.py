@@ -7,8 +7,8 @@ kept as it ends, so whoever does the step next goes on from there, and comes to 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -62,11 +62,20 @@ def run_selection(worker: Worker, order: SelectionOrder) -> dict[str, int]:
     job, claim = order.selection.job, order.selection.claim
     if worker.catalog.find_selection(claim.key) is not None:  # an earlier try of this worker may have
         return {}
-    worker.progress(claim, 0, 1, "loading data")
-    task = worker.load_task(job.task, job.rows)
+    with _in_work(worker, claim, f"{job.task_name} · loading data"):
+        worker.progress(claim, 0, 1, "loading data")
+        task = worker.load_task(job.task, job.rows)
     selecting = _Selecting(worker, job, claim, task, worker.tree.selection(claim.key, job, task.facts))
     selecting.publish(selecting.measure())
     return {str(State.COMPLETE): 1}
+
+
+@contextmanager
+def _in_work(worker: Worker, claim: Claim, title: str) -> Iterator[None]:
+    """Say that a stretch of a selection is in work, which could hang."""
+    worker.begin(claim.key, claim.key, title)
+    yield
+    worker.end(claim.key)
 
 
 @dataclass
@@ -101,11 +110,11 @@ class _Selecting:
     def _by_texts(self) -> Measured:
         assert self.job.max_rows is not None
         read = dict(zip((one.task for one in self.job.candidates), self.job.candidate_rows, strict=True))
-        target = self._embedding(self.task)
+        target = self._embedding(self.task, self.job.task_name)
         scores: dict[str, float] = {}
         for done, (name, rows) in enumerate(read.items()):
             self._tell(done, len(read), f"texts of {name}")
-            scores[name] = cosine(self._embedding(self.worker.load_task(name, rows)), target)
+            scores[name] = cosine(self._embedding(self.worker.load_task(name, rows), name), target)
         self._tell(len(read), len(read), "")
         ranked = [RankedSource(name, score) for name, score in scores.items()]
         return Measured(_best_first(ranked), _COSINE)
@@ -113,8 +122,9 @@ class _Selecting:
     def _by_adapters(self) -> Measured:
         members = (*self.job.candidates, *self.job.own)
         self._tell(0, 1, f"reading {len(members)} adapters")
-        adapters = StudyCombiners(self.worker, self._study_of(members), self.task).adapters
-        vectors = [adapter_vector(tensors) for tensors in adapters]
+        with _in_work(self.worker, self.claim, f"{self.job.task_name} · {self.job.words}"):
+            adapters = StudyCombiners(self.worker, self._study_of(members), self.task).adapters
+            vectors = [adapter_vector(tensors) for tensors in adapters]
         self._tell(1, 1, "")
         own = vectors[-1]  # as in every pool, the last of several is the one trained for it
         ranked = [
@@ -152,7 +162,7 @@ class _Selecting:
             searched_pool=job.searched_pool,
         )
 
-    def _embedding(self, task: TaskData) -> Vector:
+    def _embedding(self, task: TaskData, name: str) -> Vector:
         """Return the embedding of a task's first training rows, kept by what decides it."""
         worker, backbone = self.worker, self.worker.context.backbone
         rows = task.train.first(self.job.max_rows)
@@ -166,12 +176,9 @@ class _Selecting:
                 "tokens": _digest(rows),
             },
         )
-        return kept_vector(
-            worker.context.stores.cache,
-            "text-embeddings",
-            key,
-            lambda: text_embedding(worker.backbone, rows),
-        )
+        cache = worker.context.stores.cache
+        with _in_work(worker, self.claim, f"{self.job.task_name} · texts of {name}"):
+            return kept_vector(cache, "text-embeddings", key, lambda: text_embedding(worker.backbone, rows))
 
     def _tell(self, done: int, total: int, detail: str) -> None:
         self.worker.check_cancelled()
@@ -226,6 +233,7 @@ def _settings(job: SelectionJob) -> dict[str, Json]:
     combiner = job.trial.combiner
     return {
         **rows,
+        "count": job.count,
         "combiner": combiner.kind,
         "settings": dict(combiner.settings),
         "setting": dict(job.trial.setting),

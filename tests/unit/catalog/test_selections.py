@@ -65,6 +65,20 @@ def test_lineage_leads_from_a_transfer_to_the_selection_and_what_it_looked_at(ca
 
 
 @on_both
+def test_what_was_chosen_and_made_can_be_removed_from_its_end(catalog):
+    put_adapter(catalog, "a")
+    put_selection(catalog, "x", "a")
+    put_study(catalog, "s", "a", selection=key("x"))
+    put_transfer(catalog, "t", "s", "a")
+    assert catalog.coefficients(key("t"))
+    for name in ("t", "s", "x", "a"):
+        catalog.remove(key(name))
+    assert catalog.coefficients(key("t")) == []
+    left = [*catalog.selections(), *catalog.studies(), *catalog.transfers(), *catalog.adapters()]
+    assert left == []
+
+
+@on_both
 def test_an_adapter_is_made_from_the_study_that_chose_its_setting(catalog):
     chooser = put_study(catalog, "chooser", task="glue/rte", task_digest=key("rte rows"), combiner="pfeiffer")
     put_adapter(catalog, "a", settings={"adapter": {}, "training": {}, "study": chooser.key})
