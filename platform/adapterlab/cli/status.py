@@ -9,7 +9,7 @@ import typer
 from adapterlab.api import status
 from adapterlab.catalog.records import SHORT_KEY
 from adapterlab.cli.options import JsonOption
-from adapterlab.cli.output import emit, emit_json, note, table
+from adapterlab.cli.output import emit, emit_json, emit_wrapped, note_wrapped, table
 from adapterlab.cli.quantities import clock_text, date_text, remaining_text
 from adapterlab.driver.progress import SweepView
 from adapterlab.records import State, StepKind
@@ -74,7 +74,7 @@ def _done(view: SweepView, kind: StepKind) -> str:
 def _one(view: SweepView, *, by_name: bool) -> None:
     emit(f"{view.name} {view.key[:SHORT_KEY]}: {view.state}{', put away' if view.archived else ''}")
     for line in _facts(view):
-        emit(line)
+        emit_wrapped(line)
     table(
         ("step", "state", "progress", "detail"),
         [
@@ -89,7 +89,7 @@ def _one(view: SweepView, *, by_name: bool) -> None:
         right=("progress",),
     )
     if by_name and view.namesakes:
-        note(f"{view.name} is also the name of {', '.join(view.namesakes)}; the latest is shown.")
+        note_wrapped(f"{view.name} is also the name of {', '.join(view.namesakes)}; the latest is shown.")
 
 
 def _facts(view: SweepView) -> list[str]:

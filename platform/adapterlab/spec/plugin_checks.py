@@ -7,12 +7,13 @@ over, because the spec's model refuses them already. A plug-in that raises never
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice, product
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from adapterlab.errors import NotFoundError
+from adapterlab.errors import NotFoundError, UsageError
 from adapterlab.records import ProblemType
 from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import AdapterMethod, Combiner
@@ -399,17 +400,24 @@ def _starts(plugin: Combiner, kind: str, document: Mapping[str, Any]) -> Iterato
 
 def _combinable(document: Mapping[str, Any]) -> Iterator[Complaint]:
     """Check that the pool's adapters can be combined at all."""
-    method = _table(document, "adapter").get("method")
-    if not isinstance(method, str):
+    method = _table(document, "adapter").get("method", AdapterSpec.model_fields["method"].default)
+    plugin = (
+        look_up(("adapter", "method"), method, entry_points.adapter_method)
+        if isinstance(method, str)
+        else None
+    )
+    if plugin is None or isinstance(plugin, Complaint):
         return
-    plugin = look_up(("adapter", "method"), method, entry_points.adapter_method)
-    if not isinstance(plugin, Complaint) and not plugin.combinable:
-        yield Complaint(
-            ("adapter", "method"),
-            "value",
-            f"adapters of {method} cannot be combined: their output has no linear last factor",
-            "train it as a [[baseline]], and let the pool be of another method",
-        )
+    remedy = "train it as a [[baseline]], and let the pool be of another method"
+    if not plugin.combinable:
+        said = f"adapters of {method} cannot be combined: their output has no linear last factor"
+        yield Complaint(("adapter", "method"), "value", said, remedy)
+        return
+    with suppress(ValidationError):  # of settings that are wrong themselves others complain
+        try:
+            plugin.pooled([plugin.settings.model_validate(_table(document, "adapter").get("settings", {}))])
+        except UsageError as error:
+            yield Complaint(("adapter", "settings"), "value", error.message, remedy)
 
 
 def _pooled(document: Mapping[str, Any]) -> Iterator[Complaint]:
