@@ -14,10 +14,11 @@ from torch import Tensor
 from adapterlab.plugin import AdapterMethod
 from adapterlab.records import Examples, ProblemType, TaskData, TaskFacts, TrainSettings
 from adapterlab.train.adaptation import Adaptation, OwnAdapter, SourcePool, trained_in
-from adapterlab.train.combination import Combination, TokenMeans, combiner_layer
+from adapterlab.train.combination import Combination, combiner_layer
 from adapterlab.train.lane import Lane
 from adapterlab.train.layers import Backbone, MethodLayer, PoolContext, Tensors
 from adapterlab.train.rng import stream
+from adapterlab.train.token_means import TokenMeans
 from adapterlab_adapterfusion.plugin import ADAPTERFUSION
 from adapterlab_bottleneck.plugin import PFEIFFER, PfeifferSettings
 from adapterlab_compacter.plugin import COMPACTER_PP

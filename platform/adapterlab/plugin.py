@@ -69,6 +69,7 @@ from adapterlab.registry.task_definitions import (
 
 if TYPE_CHECKING:
     from adapterlab.backbones.weight_files import weight_files
+    from adapterlab.caching.vectors import kept_vector
     from adapterlab.train.activations import ACTIVATIONS
     from adapterlab.train.layers import (
         MEAN_COEFFICIENTS,
@@ -113,6 +114,7 @@ _LAZY = {
     "dropout": "train.rng",
     "fresh_omega": "train.scaled_sum",
     "keep_mask": "train.rng",
+    "kept_vector": "caching.vectors",
     "linear": "train.packing",
     "omega_rows": "train.scaled_sum",
     "pick": "train.packing",
@@ -176,6 +178,7 @@ __all__ = [
     "dropout",
     "fresh_omega",
     "keep_mask",
+    "kept_vector",
     "key_of",
     "linear",
     "omega_rows",

@@ -68,6 +68,8 @@ class StepKind(StrEnum):
     """Train one model on several tasks; what each of them has of it is a source step that needs this one."""
     SOURCE = "source"
     """Train one source adapter."""
+    SELECTION = "selection"
+    """Measure which sources suit a target, and put them in that order."""
     STUDY = "study"
     """Search one combiner on one target."""
     TRANSFER = "transfer"

@@ -1,14 +1,12 @@
 """A task as one vector: the mean of its training texts' unit vectors, kept on disk.
 
 Vectors are kept by what decides them: the texts' digest, the encoder's, the seed and the number of
-texts. They lie as ``<cache>/sentence-vectors/<key>.npy``, written under a temporary name and renamed.
+texts. They lie as ``<cache>/sentence-vectors/<key>.npy``.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,10 +14,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor
 
-from adapterlab.plugin import DataError, PoolContext, key_of
+from adapterlab.plugin import DataError, PoolContext, kept_vector, key_of
 
 VERSION = 1
 """Raise it when vectors change; part of their keys."""
@@ -49,17 +46,14 @@ def task_vector(task: str, settings: Any, pool: PoolContext) -> Tensor:
             "max_texts": settings.max_texts,
         },
     )
-    path = pool.cache / "sentence-vectors" / f"{key}.npy"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):  # workers of other studies want the same vector
-        kept = _read(path)
-        if kept is None:
-            texts = chosen(pool.texts(task), settings.max_texts, settings.seed)
-            if not texts:
-                raise DataError(f"{task}: it has no training text to compare")
-            kept = mean_vector(texts, encoder.folder, pool.device)
-            _write(path, kept)
-    return torch.from_numpy(kept)
+
+    def make() -> np.ndarray[Any, Any]:
+        texts = chosen(pool.texts(task), settings.max_texts, settings.seed)
+        if not texts:
+            raise DataError(f"{task}: it has no training text to compare")
+        return mean_vector(texts, encoder.folder, pool.device)
+
+    return torch.from_numpy(kept_vector(pool.cache, "sentence-vectors", key, make))
 
 
 def chosen(texts: Sequence[str], most: int, seed: int) -> list[str]:
@@ -113,20 +107,3 @@ def _longest(folder: Path, config: Any) -> int:
         if 1 <= longest < 1 << 31:
             return longest
     return min(512, int(getattr(config, "max_position_embeddings", 512)) - 2)
-
-
-def _read(path: Path) -> np.ndarray[Any, Any] | None:
-    with suppress(OSError, ValueError):
-        kept: np.ndarray[Any, Any] = np.load(path, allow_pickle=False)
-        if kept.ndim == 1 and kept.dtype == np.float64 and bool(np.isfinite(kept).all()):
-            return kept
-    return None
-
-
-def _write(path: Path, vector: np.ndarray[Any, Any]) -> None:
-    draft = path.with_name(f".{path.stem}.{os.getpid()}.{uuid.uuid4().hex[:8]}.npy")
-    try:
-        np.save(draft, vector, allow_pickle=False)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -45,6 +45,27 @@ class BottleneckSettings(BaseModel):
         return max(1, int(hidden_size // self.reduction_factor))
 
 
+class DenseSettings(BottleneckSettings):
+    """What bottlenecks have whose weights are their own at every point."""
+
+    layer_norm: Literal["none", "before", "after", "both"] = Field(
+        "none", exclude_if=lambda one: one == "none"
+    )
+    """LayerNorms of the adapter's own, trained with it: none, as in the papers; before the first projection; after the
+    second; or both. With one, adapters cannot be combined. AdapterHub's ``ln_before`` and ``ln_after``. In keys where it
+    is not none."""
+
+    @property
+    def norms(self) -> tuple[str, ...]:
+        """Which of ``before`` and ``after`` there are."""
+        return ("before", "after") if self.layer_norm == "both" else tuple({self.layer_norm} - {"none"})
+
+    def norm_parameters(self, site: Site) -> int:
+        """Return the weights and biases of its LayerNorms at a site, two numbers a dimension each."""
+        sizes = {"before": site.input, "after": site.output}
+        return sum(2 * sizes[one] for one in self.norms)
+
+
 class BottleneckMethod(AdapterMethod):
     """What methods of bottlenecks have in common."""
 
@@ -54,10 +75,16 @@ class BottleneckMethod(AdapterMethod):
         """Return the first's settings: widths may differ, what is between the projections may not.
 
         Raises:
-            UsageError: Non-linearities differ; the pool's inner activations are one product and one non-linearity.
+            UsageError: Non-linearities differ; the pool's inner activations are one product and one non-linearity. Or
+                one has a LayerNorm of its own.
         """
         first = each[0]
         assert isinstance(first, BottleneckSettings)
+        for one in each:
+            if isinstance(one, DenseSettings) and one.norms:
+                raise UsageError(
+                    f"bottlenecks with LayerNorms of their own cannot be combined: layer_norm = {one.layer_norm!r}"
+                )
         for other in each:
             assert isinstance(other, BottleneckSettings)
             if other.non_linearity != first.non_linearity:
@@ -67,7 +94,7 @@ class BottleneckMethod(AdapterMethod):
         return first
 
 
-class PfeifferSettings(BottleneckSettings):
+class PfeifferSettings(DenseSettings):
     """Settings of ``method = "pfeiffer"``; the papers have reduction 16 and relu."""
 
 
@@ -86,14 +113,16 @@ class Pfeiffer(BottleneckMethod):
         """Return its one site, after the feed-forward block."""
         return ("ffn",)
 
-    def folds_into(self, settings: BaseModel) -> tuple[str, BaseModel]:
-        """Return what a combination of its adapters is: another of the kind, wider."""
-        return self.name, settings
+    def folds_into(self, settings: BaseModel) -> tuple[str, BaseModel] | None:
+        """Return what a combination of its adapters is: another of the kind, wider; none with LayerNorms of their own."""
+        assert isinstance(settings, PfeifferSettings)
+        return None if settings.norms else (self.name, settings)
 
     def trainable_parameters(self, settings: BaseModel, shape: BackboneShape) -> int:
-        """Return ``L · (2·d·r + r + d)``: 894,528 at roberta-base shape with the defaults."""
+        """Return ``L · (2·d·r + r + d)``, 894,528 at roberta-base shape with the defaults, and ``L · 2·d`` a LayerNorm."""
         assert isinstance(settings, PfeifferSettings)
-        return shape.layers * bottleneck_parameters(shape.site("ffn"), settings)
+        site = shape.site("ffn")
+        return shape.layers * (bottleneck_parameters(site, settings) + settings.norm_parameters(site))
 
     def layer(self, settings: BaseModel, shape: BackboneShape) -> MethodLayer:
         """Import the torch side."""

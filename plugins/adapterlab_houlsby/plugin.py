@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from adapterlab.plugin import BackboneShape, UsageError
 from adapterlab_bottleneck.plugin import (
     BottleneckMethod,
-    BottleneckSettings,
+    DenseSettings,
     NonLinearity,
     bottleneck_parameters,
 )
@@ -26,7 +26,7 @@ _SITES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-class HoulsbySettings(BottleneckSettings):
+class HoulsbySettings(DenseSettings):
     """Settings of ``method = "houlsby"``; AdapterHub's ``double_seq_bn`` has reduction 16 and swish."""
 
     non_linearity: NonLinearity = "swish"
@@ -67,15 +67,21 @@ class Houlsby(BottleneckMethod):
             )
         return super().pooled(each)
 
-    def folds_into(self, settings: BaseModel) -> tuple[str, BaseModel]:
-        """Return what a combination of its adapters is: another of the kind, wider."""
-        return self.name, settings
+    def folds_into(self, settings: BaseModel) -> tuple[str, BaseModel] | None:
+        """Return what a combination of its adapters is: another of the kind, wider; none with LayerNorms of their own."""
+        assert isinstance(settings, HoulsbySettings)
+        return None if settings.norms else (self.name, settings)
 
     def trainable_parameters(self, settings: BaseModel, shape: BackboneShape) -> int:
-        """Return ``2·L · (2·d·r + r + d)``, 1,789,056 at roberta-base shape with the defaults; of one place half."""
+        """Return ``2·L · (2·d·r + r + d)``, 1,789,056 at roberta-base shape with the defaults; of one place half.
+
+        And ``2·d`` for each LayerNorm.
+        """
         assert isinstance(settings, HoulsbySettings)
         points = [shape.site(name) for name in self.sites(settings)]
-        return shape.layers * sum(bottleneck_parameters(site, settings) for site in points)
+        return shape.layers * sum(
+            bottleneck_parameters(site, settings) + settings.norm_parameters(site) for site in points
+        )
 
     def layer(self, settings: BaseModel, shape: BackboneShape) -> MethodLayer:
         """Import the torch side."""

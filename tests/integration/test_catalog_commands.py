@@ -14,7 +14,7 @@ import pytest
 
 from adapterlab.cli.main import main
 from adapterlab.records import BackboneFacts
-from catalogs import BACKBONE, MADE_WITH, key, open_at, put_adapter, put_study, put_transfer
+from catalogs import BACKBONE, MADE_WITH, key, open_at, put_adapter, put_selection, put_study, put_transfer
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -68,6 +68,28 @@ def test_an_empty_home_is_an_empty_list_and_stays_empty(home, run):
     assert json.loads(run("catalog", "list", "--json")[1]) == {"adapters": [], "transfers": []}
     assert run("catalog", "show", "abcd")[0] == 4
     assert not home.exists()
+
+
+def test_selections_of_sources_are_listed_and_shown_with_their_scores(filled, run):
+    with open_at(f"sqlite:///{filled / 'catalog.db'}", filled) as catalog:
+        put_selection(catalog, "x", "a", "b", created_at=START)
+    code, out, err = run("catalog", "list", "--kind", "selection", "--task", "cb")
+    assert (code, err) == (0, "")
+    assert "adapter_similarity" in out
+    assert "glue/rte 0.9, glue/rte 0.8" in out
+    assert (
+        run("catalog", "list", "--kind", "selection", "--method", "text_similarity")[2]
+        == "Nothing matches.\n"
+    )
+    listed = json.loads(run("catalog", "list", "--kind", "selection", "--json")[1])
+    assert [one["key"] for one in listed["selections"][0]["sources"]] == [key("a"), key("b")]
+    shown = run("catalog", "show", key("x")[:12])[1]
+    assert key("b") in next(line for line in shown.splitlines() if line.startswith("source.1"))
+    assert json.loads(run("catalog", "show", key("x")[:12], "--json")[1])["kind"] == "selection"
+    for asked in (("--min", "0.5"), ("--metric", "cosine"), ("--seed", "1")):
+        code, _, err = run("catalog", "list", "--kind", "selection", *asked)
+        assert code == 2, asked
+        assert "selection" in err
 
 
 def test_list_shows_adapters_and_transfers(filled, run):

@@ -12,12 +12,15 @@ import time
 import optuna
 import pytest
 
+from adapterlab import api
 from adapterlab.catalog.store import open_catalog
 from adapterlab.data.task_library import TaskLibrary
 from adapterlab.driver.preview import compile_spec
 from adapterlab.driver.sweep import run_sweep
-from adapterlab.errors import PartialFailureError
+from adapterlab.errors import CancelledError, PartialFailureError
 from adapterlab.spec.load import load_spec
+from adapterlab.train.lane import Lane
+from adapterlab.worker import worker
 from tiny_world import environment, platform, start_platform, write_world
 
 IN_PROCESS = ("--set", "cluster.launcher='in_process'")
@@ -228,3 +231,26 @@ def test_a_study_whose_time_is_up_is_one_of_so_many_trials(world, tmp_path):
     assert {name: mine[name] for name in ("best_trial", "best_value", "best_settings", "trials")} == {
         name: same[name] for name in ("best_trial", "best_value", "best_settings", "trials")
     }
+
+
+def test_a_cancelled_sweep_waits_for_a_pass_and_not_for_the_end_of_an_epoch(world, tmp_path, monkeypatch):
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(worker, "_CANCEL_POLL_S", 0.0)
+    loaded = load_spec(
+        str(world), ["cluster.launcher='in_process'", "cluster.lanes=1", "source.batch_size=2"]
+    )
+    plan = compile_spec(loaded)
+    steps, step = [], Lane.next_step
+
+    def cancelled(lane):
+        steps.append(lane.name)
+        api.cancel(str(plan.key))
+        return step(lane)
+
+    monkeypatch.setattr(Lane, "next_step", cancelled)
+    with pytest.raises(CancelledError):
+        run_sweep(
+            plan, loaded.resolved(), stores=loaded.stores(), spec_toml=loaded.text,
+            library=TaskLibrary.of_loaded(loaded),
+        )  # fmt: skip
+    assert len(steps) == 1

@@ -170,11 +170,11 @@ def test_a_part_is_removed_with_its_run_alone(tmp_path, home):
 def steps(monkeypatch):
     """Count the steps of joint runs; of a number above 0 the run is asked to stop once it has had so many."""
     counted = {"taken": 0, "stop at": 0}
-    advance, check = engine.JointRun.advance, Worker.check_cancelled
+    step, check = engine.JointRun.next_step, Worker.check_cancelled
 
     def counting(run):
         counted["taken"] += 1
-        return advance(run)
+        return step(run)
 
     def stopping(worker):
         check(worker)
@@ -182,7 +182,7 @@ def steps(monkeypatch):
             counted["stop at"] = 0
             raise CancelledError("stopped on request")
 
-    monkeypatch.setattr(engine.JointRun, "advance", counting)
+    monkeypatch.setattr(engine.JointRun, "next_step", counting)
     monkeypatch.setattr(Worker, "check_cancelled", stopping)
     return counted
 
@@ -222,14 +222,14 @@ def test_a_run_that_diverges_fails_alone_and_says_why(tmp_path, home, monkeypatc
     """Not even a rate of 1 lets a tiny model diverge, so that a weight is spoilt in the middle of one run."""
     second = '[[joint.run]]\nmethod = "adapter_m"\nname = "spoilt"\nseeds = [0]\n'
     spec = write_joint_world(tmp_path, more=second)
-    advance = engine.JointRun.advance
+    step = engine.JointRun.next_step
 
     def spoiling(run):
         if run.name == "spoilt" and run.step == 11:
             next(iter(run.tensors.values())).data.fill_(float("nan"))
-        return advance(run)
+        return step(run)
 
-    monkeypatch.setattr(engine.JointRun, "advance", spoiling)
+    monkeypatch.setattr(engine.JointRun, "next_step", spoiling)
     with pytest.raises(PartialFailureError) as error:
         submit(spec, *ALONE)
     failed = error.value.details["failed"]

@@ -31,6 +31,7 @@ from catalogs import (
     open_at,
     put_adapter,
     put_joint,
+    put_selection,
     put_study,
     put_transfer,
 )
@@ -62,6 +63,8 @@ def fill(catalog: Catalog) -> None:
     put_joint(catalog, "j", "glue/rte", "glue/cola", created_at=WHEN)
     put_study(catalog, "s", "b", "a", created_at=WHEN)
     put_transfer(catalog, "t", "s", "b", "a", created_at=WHEN)
+    put_selection(catalog, "x", "a", "b", created_at=WHEN)
+    put_study(catalog, "y", "a", selection=key("x"), created_at=WHEN)
     claims = catalog.claim_many([key("held"), key("failed")], owner="someone", lease_s=60)
     catalog.fail(claims[key("failed")], "loss is NaN")
     let_leases_expire(catalog)

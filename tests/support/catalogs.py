@@ -22,6 +22,8 @@ from adapterlab.catalog.records import (
     JointRecord,
     JointShare,
     PoolEntry,
+    RankedSource,
+    SelectionRecord,
     StudyRecord,
     TransferRecord,
 )
@@ -175,6 +177,25 @@ def adapter(name: str, **changes: Any) -> AdapterRecord:
     return replace(record, **changes)
 
 
+def selection(name: str, *sources: str, **changes: Any) -> SelectionRecord:
+    """Return the record of a selection that ranks source adapters named ``sources``, the first one best."""
+    ranked = [RankedSource("glue/rte", 0.9 - place / 10, key(source)) for place, source in enumerate(sources)]
+    record = SelectionRecord(
+        key=key(name),
+        task="glue/cb",
+        task_digest=key("cb rows"),
+        backbone_digest=BACKBONE,
+        rule="adapter_similarity",
+        settings={},
+        sources=tuple(ranked),
+        metric="cosine",
+        value=0.9,
+        seconds=1.5,
+        train_rows=0,
+    )
+    return replace(record, **changes)
+
+
 def study(name: str, *sources: str, **changes: Any) -> StudyRecord:
     """Return a study record over source adapters named ``sources``."""
     record = StudyRecord(
@@ -274,6 +295,13 @@ def put_joint(catalog: Catalog, name: str, *tasks: str, **changes: Any) -> Joint
         for one in record.shares
     ]
     return catalog.publish_joint(record, name.encode(), shares, claims[record.key])
+
+
+def put_selection(catalog: Catalog, name: str, *sources: str, **changes: Any) -> SelectionRecord:
+    """Claim and publish a selection of sources."""
+    record = selection(name, *sources, **changes)
+    claim = catalog.claim_many([record.key], owner=current_owner(), lease_s=LEASE_S)[record.key]
+    return catalog.publish_selection(record, claim)
 
 
 def put_study(catalog: Catalog, name: str, *sources: str, **changes: Any) -> StudyRecord:

@@ -56,8 +56,8 @@ lease_s = {lease_s}
 """
 
 
-def write_backbone(folder: Path, *, layers: int = 2, hidden: int = 32) -> None:
-    """Write config, weights and tokenizer of a random BERT."""
+def write_backbone(folder: Path, *, layers: int = 2, hidden: int = 32, spread: float = 0.02) -> None:
+    """Write config, weights and tokenizer of a random BERT; the greater its weights' spread, the more tokens mix."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import BertConfig, BertModel
@@ -77,6 +77,7 @@ def write_backbone(folder: Path, *, layers: int = 2, hidden: int = 32) -> None:
         num_attention_heads=4,
         intermediate_size=2 * hidden,
         max_position_embeddings=64,
+        initializer_range=spread,
     )
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
 

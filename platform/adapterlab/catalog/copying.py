@@ -8,7 +8,13 @@ from dataclasses import replace
 from adapterlab.catalog.owners import current_owner
 from adapterlab.catalog.queries import StepRecord
 from adapterlab.catalog.reading import ReadableCatalog
-from adapterlab.catalog.records import AdapterRecord, JointRecord, StudyRecord, TransferRecord
+from adapterlab.catalog.records import (
+    AdapterRecord,
+    JointRecord,
+    SelectionRecord,
+    StudyRecord,
+    TransferRecord,
+)
 from adapterlab.catalog.store import Catalog
 from adapterlab.errors import ConflictError, CorruptBlobError
 from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, TaskFacts
@@ -23,12 +29,12 @@ def copy(source: Catalog, keys: Sequence[str], target: Catalog) -> list[tuple[St
 
     Args:
         source: The catalog that has them.
-        keys: Keys of adapters, joint runs, studies or transfers, or unique beginnings. What a task has of a joint run
+        keys: Keys of adapters, joint runs, selections, studies or transfers, or unique beginnings. What a task has of a joint run
             is copied with all of it.
         target: The other catalog.
 
     Returns:
-        Every record that was wanted or needed, adapters first, and whether it is new in the target.
+        Every record that was wanted or needed, each after what it was made from, and whether it is new in the target.
 
     Raises:
         NotFoundError: There is no such record, or what it was made from is gone.
@@ -39,9 +45,8 @@ def copy(source: Catalog, keys: Sequence[str], target: Catalog) -> list[tuple[St
     for key in keys:
         for record in _with_ancestors(source, source.get(key)):
             wanted.setdefault(record.key, record)
-    order = {JointRecord: 0, AdapterRecord: 0, StudyRecord: 1}
     done = []
-    for record in sorted(wanted.values(), key=lambda one: order.get(type(one), 2)):
+    for record in wanted.values():
         if record.state != "complete":
             raise CorruptBlobError(f"the weights of {record.key[:12]} were found damaged; it was not copied")
         done.append((record, _copy_one(source, record, target)))
@@ -49,26 +54,40 @@ def copy(source: Catalog, keys: Sequence[str], target: Catalog) -> list[tuple[St
 
 
 def _with_ancestors(source: ReadableCatalog, record: StepRecord) -> Iterator[StepRecord]:
+    for parent in _parents(source, record):
+        yield from _with_ancestors(source, parent)
+    joint = source.joint_of(record.key) if isinstance(record, AdapterRecord) else None
+    yield joint or record
+
+
+def _parents(source: ReadableCatalog, record: StepRecord) -> Iterator[StepRecord]:
+    """Yield what a record was made from; of an adapter its study, where one chose its setting."""
+    adapters: list[str] = []
     if isinstance(record, AdapterRecord):
-        yield source.joint_of(record.key) or record
-    elif isinstance(record, JointRecord):
-        yield record
+        chooser = source.find_study(str(record.settings.get("study", "")))
+        yield from [] if chooser is None else [chooser]
+    elif isinstance(record, SelectionRecord):
+        adapters = [one.key for one in record.sources if one.key is not None]
     elif isinstance(record, StudyRecord):
-        for entry in record.pool:
-            yield from _with_ancestors(source, source.get_adapter(entry.key))
-        yield record
-    else:
-        for used in dict.fromkeys(one.adapter_key for one in source.coefficients(record.key)):
-            yield from _with_ancestors(
-                source, source.get_adapter(used)
-            )  # every seed may have an adapter of its own
-        yield from _with_ancestors(source, source.get_study(record.study_key))
-        yield record
+        adapters = [entry.key for entry in record.pool]
+    elif isinstance(record, TransferRecord):  # every seed may have an adapter of its own
+        adapters = list(dict.fromkeys(one.adapter_key for one in source.coefficients(record.key)))
+    yield from map(source.get_adapter, adapters)
+    if isinstance(record, StudyRecord) and record.selection is not None:
+        yield source.get_selection(record.selection)
+    if isinstance(record, TransferRecord):
+        yield source.get_study(record.study_key)
 
 
 def _copy_one(source: Catalog, record: StepRecord, target: Catalog) -> bool:
     key = record.key
-    finders = (target.find_adapter, target.find_joint, target.find_study, target.find_transfer)
+    finders = (
+        target.find_adapter,
+        target.find_joint,
+        target.find_selection,
+        target.find_study,
+        target.find_transfer,
+    )
     if any(find(key) is not None for find in finders):
         return False
     keys = [key, *(one.key for one in record.shares)] if isinstance(record, JointRecord) else [key]
@@ -86,6 +105,8 @@ def _copy_one(source: Catalog, record: StepRecord, target: Catalog) -> bool:
         target.publish_joint(moved, source.read_weights(moved), parts, claim)
     elif isinstance(moved, AdapterRecord):
         target.publish_adapter(moved, source.read_weights(moved), claim)
+    elif isinstance(moved, SelectionRecord):
+        target.publish_selection(moved, claim)
     elif isinstance(moved, StudyRecord):
         target.publish_study(moved, claim)
     else:
@@ -97,7 +118,9 @@ def _copy_one(source: Catalog, record: StepRecord, target: Catalog) -> bool:
 
 
 def _copy_backbone_and_task(
-    source: ReadableCatalog, record: AdapterRecord | StudyRecord | TransferRecord, target: Catalog
+    source: ReadableCatalog,
+    record: AdapterRecord | SelectionRecord | StudyRecord | TransferRecord,
+    target: Catalog,
 ) -> None:
     """Copy what is known of a record's backbone and task, where the target knows nothing."""
     known = {one.digest for one in target.backbones() if one.source is not None}

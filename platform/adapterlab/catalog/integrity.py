@@ -170,13 +170,7 @@ def lost_rows(database: Database) -> dict[str, str]:
             select(transfers.key, transfers.study_key).where(transfers.state == schema.COMPLETE, ~study)
         ):
             found[row.key] = f"its study {row.study_key[:12]}"
-        known = set(connection.execute(select(adapters.key)).scalars())
-        for row in connection.execute(
-            select(studies.key, studies.pool).where(studies.state == schema.COMPLETE)
-        ):
-            gone = [entry["key"] for entry in row.pool if entry.get("key") not in known]
-            if gone:
-                found[row.key] = f"its source adapter {str(gone[0])[:12]}"
+        found |= _studies_without_parents(connection)
         counts = dict(
             connection.execute(
                 select(schema.Coefficient.transfer_key, func.count()).group_by(
@@ -195,7 +189,10 @@ def lost_rows(database: Database) -> dict[str, str]:
         recorded = set(
             connection.execute(
                 select(adapters.key).union(
-                    select(schema.JointRun.key), select(studies.key), select(transfers.key)
+                    select(schema.JointRun.key),
+                    select(schema.Selection.key),
+                    select(studies.key),
+                    select(transfers.key),
                 )
             ).scalars()
         )
@@ -203,10 +200,27 @@ def lost_rows(database: Database) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def _studies_without_parents(connection: Connection) -> dict[str, str]:
+    """Return the studies whose selection or one of whose source adapters is gone, with which."""
+    found: dict[str, str] = {}
+    adapters = set(connection.execute(select(schema.Adapter.key)).scalars())
+    selections = set(connection.execute(select(schema.Selection.key)).scalars())
+    studies = schema.Study
+    for row in connection.execute(
+        select(studies.key, studies.pool, studies.selection).where(studies.state == schema.COMPLETE)
+    ):
+        gone = [entry["key"] for entry in row.pool if entry.get("key") not in adapters]
+        if gone:
+            found[row.key] = f"its source adapter {str(gone[0])[:12]}"
+        elif row.selection is not None and row.selection not in selections:
+            found[row.key] = f"its selection {row.selection[:12]}"
+    return found
+
+
 def do_again(connection: Connection, lost: Mapping[str, str]) -> None:
     """Make steps count as not done: what :func:`lost_rows` found of them."""
     for chunk in chunks(sorted(lost)):
-        for table in (schema.Adapter, schema.JointRun, schema.Study, schema.Transfer):
+        for table in (schema.Adapter, schema.JointRun, schema.Selection, schema.Study, schema.Transfer):
             connection.execute(
                 update(table)
                 .where(table.key.in_(chunk), table.state == schema.COMPLETE)

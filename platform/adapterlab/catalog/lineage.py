@@ -37,7 +37,8 @@ class _Graph:
 def tree(connection: Connection, record: StepRecord) -> LineageNode:
     """Return a record with all its ancestors and descendants.
 
-    Ancestors end in the backbone and the tasks; no branch is longer than transfer, study, adapter, joint run.
+    Ancestors end in the backbone and the tasks; no branch is longer than transfer, study, selection, adapter, and the
+    joint run or the study that this came from.
     """
     parents = _walk_up(connection, record.key)
     children, hidden = _walk_down(connection, record.key)
@@ -107,7 +108,7 @@ def _nodes(
 
 def _node(kind: Any, row: Any, how: str, value: float | None) -> LineageNode:
     origin = row.origin if kind == "source" else None
-    seed = f" · seed {row.seed}" if kind != "study" and origin is None else ""
+    seed = f" · seed {row.seed}" if kind not in ("selection", "study") and origin is None else ""
     imported = "" if origin is None else f" · imported from {origin['source']}"
     what = f"{len(row.shares)} tasks" if kind == "joint" else row.task
     return LineageNode(
@@ -126,9 +127,10 @@ def _with_parents(graph: _Graph, key: str) -> LineageNode:
         return LineageNode(kind="source", key=key, title="no longer in the catalog", state="missing")
     made_from = [_with_parents(graph, parent) for parent in graph.parents.get(key, [])]
     task, backbone = graph.places[key]
-    if node.kind in ("source", "study"):
+    if node.kind in ("source", "selection", "study"):
         made_from.append(LineageNode(kind="task", key=task, title=task))
-    if node.kind == "joint" or (node.kind == "source" and not graph.parents.get(key)):
+    kinds = {parent.kind for parent in made_from}
+    if node.kind == "joint" or (node.kind in ("source", "selection") and not kinds & {"joint", "source"}):
         made_from.append(
             LineageNode(kind="backbone", key=backbone, title=graph.sources.get(backbone, backbone[:12]))
         )

@@ -18,6 +18,7 @@ from adapterlab.catalog.records import (
     Claim,
     CoefficientRecord,
     JointRecord,
+    SelectionRecord,
     StudyRecord,
     TransferRecord,
 )
@@ -70,6 +71,8 @@ def put_adapter(connection: Connection, record: AdapterRecord, claim: Claim) -> 
     if record.origin is not None:
         measured |= {(schema.REPORTED, name): value for name, value in record.origin.metrics.items()}
     _put_metrics(connection, record, StepKind.SOURCE, measured)
+    if (study := record.settings.get("study")) is not None:  # which chose its setting
+        _put_lineage(connection, record.key, StepKind.SOURCE, {str(study): StepKind.STUDY})
     claims.finish(connection, claim, State.COMPLETE)
     return record
 
@@ -116,7 +119,7 @@ def put_joint(
     for share, own in shares:
         if own is not None:  # else it is complete, of an earlier time the run was done
             put_adapter(connection, replace(share, created_at=record.created_at), own)
-        _put_lineage(connection, share.key, StepKind.SOURCE, [record.key], StepKind.JOINT)
+        _put_lineage(connection, share.key, StepKind.SOURCE, {record.key: StepKind.JOINT})
     claims.finish(connection, claim, State.COMPLETE)
     return record
 
@@ -128,17 +131,47 @@ def _with_leading(record: AdapterRecord) -> Mapping[str, float]:
     return {**record.metrics, record.metric: record.metric_value}
 
 
+def put_selection(connection: Connection, record: SelectionRecord, claim: Claim) -> SelectionRecord:
+    """Write a selection with the adapters it looked at, and give the claim back.
+
+    Raises:
+        ClaimLostError: The claim no longer holds.
+        NotFoundError: An adapter that it ranks is not in the catalog.
+    """
+    claims.verify(connection, claim)
+    record = replace(record, created_at=record.created_at or now(connection), state=schema.COMPLETE)
+    adapters = [one.key for one in record.sources if one.key is not None]
+    _require(connection, schema.Adapter, adapters, f"selection {record.key[:12]}: source adapter")
+    _put_backbone_and_task(connection, record)
+    _put(
+        connection,
+        schema.Selection,
+        {
+            **_shared(record),
+            "rule": record.rule,
+            "settings": _json(record.settings),
+            "sources": [one.to_json() for one in record.sources],
+            "value": _number(record.value),
+        },
+    )
+    _put_lineage(connection, record.key, StepKind.SELECTION, dict.fromkeys(adapters, StepKind.SOURCE))
+    claims.finish(connection, claim, State.COMPLETE)
+    return record
+
+
 def put_study(connection: Connection, record: StudyRecord, claim: Claim) -> StudyRecord:
     """Write a study with its pool, and give the claim back.
 
     Raises:
         ClaimLostError: The claim no longer holds.
-        NotFoundError: An adapter of its pool is not in the catalog.
+        NotFoundError: An adapter of its pool, or the selection that chose them, is not in the catalog.
     """
     claims.verify(connection, claim)
     record = replace(record, created_at=record.created_at or now(connection), state=schema.COMPLETE)
     pool = [entry.key for entry in record.pool]
     _require(connection, schema.Adapter, pool, f"study {record.key[:12]}: source adapter")
+    selections = [] if record.selection is None else [record.selection]
+    _require(connection, schema.Selection, selections, f"study {record.key[:12]}: selection")
     _put_backbone_and_task(connection, record)
     _put(
         connection,
@@ -153,9 +186,11 @@ def put_study(connection: Connection, record: StudyRecord, claim: Claim) -> Stud
             "best_settings": _json(record.best_settings),
             "trials": _json(record.trials),
             "study_name": record.study_name,
+            "selection": record.selection,
         },
     )
-    _put_lineage(connection, record.key, StepKind.STUDY, pool, StepKind.SOURCE)
+    made_from = {**dict.fromkeys(pool, StepKind.SOURCE), **dict.fromkeys(selections, StepKind.SELECTION)}
+    _put_lineage(connection, record.key, StepKind.STUDY, made_from)
     claims.finish(connection, claim, State.COMPLETE)
     return record
 
@@ -199,7 +234,7 @@ def put_transfer(
     measured |= {("test", name): value for name, value in record.test.items()}
     _put_metrics(connection, record, StepKind.TRANSFER, measured)
     _put_coefficients(connection, record.key, coefficients)
-    _put_lineage(connection, record.key, StepKind.TRANSFER, [record.study_key], StepKind.STUDY)
+    _put_lineage(connection, record.key, StepKind.TRANSFER, {record.study_key: StepKind.STUDY})
     claims.finish(connection, claim, State.COMPLETE)
     return record
 
@@ -248,11 +283,11 @@ def put_task(connection: Connection, facts: TaskFacts) -> None:
     connection.execute(insert.on_conflict_do_update(index_elements=["name", "digest"], set_=known))
 
 
-Stored = AdapterRecord | StudyRecord | TransferRecord
+Stored = AdapterRecord | SelectionRecord | StudyRecord | TransferRecord
 
 
 def _shared(record: Stored) -> dict[str, Any]:
-    """Return the columns that the three tables of results on one task have."""
+    """Return the columns that the tables of results on one task have."""
     return {
         "key": record.key,
         "state": record.state,
@@ -348,9 +383,7 @@ def _put_coefficients(connection: Connection, key: str, coefficients: Sequence[C
     _replace_rows(connection, schema.Coefficient, schema.Coefficient.transfer_key == key, rows)
 
 
-def _put_lineage(
-    connection: Connection, child: str, kind: StepKind, parents: Sequence[str], parent_kind: StepKind
-) -> None:
+def _put_lineage(connection: Connection, child: str, kind: StepKind, parents: Mapping[str, StepKind]) -> None:
     rows = [
         {
             "child": child,
@@ -359,7 +392,7 @@ def _put_lineage(
             "child_kind": str(kind),
             "parent_kind": str(parent_kind),
         }
-        for position, parent in enumerate(parents)
+        for position, (parent, parent_kind) in enumerate(parents.items())
     ]
     _replace_rows(connection, schema.Lineage, schema.Lineage.child == child, rows)
 

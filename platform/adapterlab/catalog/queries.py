@@ -22,6 +22,8 @@ from adapterlab.catalog.records import (
     JointShare,
     Origin,
     PoolEntry,
+    RankedSource,
+    SelectionRecord,
     StudyRecord,
     TaskRecord,
     TransferRecord,
@@ -30,7 +32,7 @@ from adapterlab.errors import NotFoundError, UsageError
 from adapterlab.provenance import Provenance
 
 Order = Literal["newest", "best"]
-StepRecord = AdapterRecord | JointRecord | StudyRecord | TransferRecord
+StepRecord = AdapterRecord | JointRecord | SelectionRecord | StudyRecord | TransferRecord
 
 _MIN_PREFIX = 4
 _HEX = set("0123456789abcdef")
@@ -71,7 +73,8 @@ ADAPTERS = ResultTable(schema.Adapter.__table__, "method", "metric_value", "vali
 STUDIES = ResultTable(schema.Study.__table__, "combiner", "best_value", None, "study")
 TRANSFERS = ResultTable(schema.Transfer.__table__, "combiner", "test_value", "test", "transfer")
 JOINT_RUNS = ResultTable(schema.JointRun.__table__, "method", "value", None, "joint")
-RESULT_TABLES = (ADAPTERS, JOINT_RUNS, STUDIES, TRANSFERS)
+SELECTIONS = ResultTable(schema.Selection.__table__, "rule", "value", None, "selection")
+RESULT_TABLES = (ADAPTERS, JOINT_RUNS, SELECTIONS, STUDIES, TRANSFERS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,9 +180,30 @@ class JointFilter(TypedDict, total=False):
     """Records left out at the beginning."""
 
 
-def filter_of(wanted: AdapterFilter | JointFilter | StudyFilter | TransferFilter) -> Filter:
+class SelectionFilter(TypedDict, total=False):
+    """What selections of sources can be asked for; absent means anything. The newest come first."""
+
+    task: str | None
+    """The target's full name, or the name without its benchmark."""
+    backbone: str | None
+    """Digest, 4 or more first digits of it, or a part of its source."""
+    rule: str | None
+    """Rule of ``pool.rule``."""
+    name: str | None
+    """Shell-style pattern of the name given by `platform catalog rename`."""
+    tags: Sequence[str]
+    """Shell-style patterns, each of which one of its tags fits."""
+    limit: int | None
+    """Most records returned; absent: all."""
+    offset: int
+    """Records left out at the beginning."""
+
+
+def filter_of(
+    wanted: AdapterFilter | JointFilter | SelectionFilter | StudyFilter | TransferFilter,
+) -> Filter:
     """Return one filter for all kinds of records."""
-    words = {"method": "how", "combiner": "how", "study_key": "study"}
+    words = {"method": "how", "combiner": "how", "rule": "how", "study_key": "study"}
     return Filter(**{words.get(name, name): value for name, value in wanted.items()})  # type: ignore[arg-type]
 
 
@@ -365,6 +389,19 @@ def joint_runs_from(connection: Connection, found: Sequence[Row[Any]]) -> list[J
     ]
 
 
+def selections_from(connection: Connection, found: Sequence[Row[Any]]) -> list[SelectionRecord]:  # noqa: ARG001
+    """Return selections with their order of sources."""
+    return [
+        SelectionRecord(
+            **{
+                **_columns(SelectionRecord, row),
+                "sources": tuple(RankedSource.from_json(one) for one in row.sources),
+            }
+        )
+        for row in found
+    ]
+
+
 def studies_from(connection: Connection, found: Sequence[Row[Any]]) -> list[StudyRecord]:  # noqa: ARG001
     """Return studies with their pools."""
     return [
@@ -397,6 +434,7 @@ def transfers_from(connection: Connection, found: Sequence[Row[Any]]) -> list[Tr
 _READERS: dict[str, Callable[[Connection, Sequence[Row[Any]]], Sequence[StepRecord]]] = {
     "source": adapters_from,
     "joint": joint_runs_from,
+    "selection": selections_from,
     "study": studies_from,
     "transfer": transfers_from,
 }

@@ -12,11 +12,13 @@ from adapterlab.catalog.database import Database
 from adapterlab.catalog.queries import (
     ADAPTERS,
     JOINT_RUNS,
+    SELECTIONS,
     STUDIES,
     TRANSFERS,
     AdapterFilter,
     JointFilter,
     ResultTable,
+    SelectionFilter,
     StepRecord,
     StudyFilter,
     TransferFilter,
@@ -29,6 +31,7 @@ from adapterlab.catalog.records import (
     CoefficientRecord,
     JointRecord,
     LineageNode,
+    SelectionRecord,
     StudyRecord,
     SweepRecord,
     TaskRecord,
@@ -37,17 +40,19 @@ from adapterlab.catalog.records import (
 from adapterlab.catalog.schema import COMPLETE
 from adapterlab.records import StepKind
 
-Stored = TypeVar("Stored", AdapterRecord, JointRecord, StudyRecord, TransferRecord)
+Stored = TypeVar("Stored", AdapterRecord, JointRecord, SelectionRecord, StudyRecord, TransferRecord)
 
 _TABLE_OF_STEP = {
     StepKind.JOINT: JOINT_RUNS,
     StepKind.SOURCE: ADAPTERS,
+    StepKind.SELECTION: SELECTIONS,
     StepKind.STUDY: STUDIES,
     StepKind.TRANSFER: TRANSFERS,
 }
 _TABLE_OF_RECORD: dict[type, ResultTable] = {
     AdapterRecord: ADAPTERS,
     JointRecord: JOINT_RUNS,
+    SelectionRecord: SELECTIONS,
     StudyRecord: STUDIES,
     TransferRecord: TRANSFERS,
 }
@@ -87,6 +92,10 @@ class ReadableCatalog:
         """Return a joint run by its whole key."""
         return self._find(JointRecord, key)
 
+    def find_selection(self, key: str) -> SelectionRecord | None:
+        """Return a selection of sources by its whole key."""
+        return self._find(SelectionRecord, key)
+
     def find_study(self, key: str) -> StudyRecord | None:
         """Return a study by its whole key."""
         return self._find(StudyRecord, key)
@@ -106,6 +115,10 @@ class ReadableCatalog:
     def get_joint(self, key: str) -> JointRecord:
         """Return a joint run, see :meth:`get_adapter`."""
         return self._get(JointRecord, key)
+
+    def get_selection(self, key: str) -> SelectionRecord:
+        """Return a selection of sources, see :meth:`get_adapter`."""
+        return self._get(SelectionRecord, key)
 
     def get_study(self, key: str) -> StudyRecord:
         """Return a study, see :meth:`get_adapter`."""
@@ -176,6 +189,19 @@ class ReadableCatalog:
         return self.database.read(
             lambda connection: queries.joint_runs_from(
                 connection, queries.rows(connection, JOINT_RUNS, asked)
+            )
+        )
+
+    def selections(self, **wanted: Unpack[SelectionFilter]) -> list[SelectionRecord]:
+        """Return selections of sources, see :class:`~adapterlab.catalog.queries.SelectionFilter`.
+
+        Raises:
+            UsageError: A number makes no sense.
+        """
+        asked = filter_of(wanted)
+        return self.database.read(
+            lambda connection: queries.selections_from(
+                connection, queries.rows(connection, SELECTIONS, asked)
             )
         )
 

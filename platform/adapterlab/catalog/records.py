@@ -255,6 +255,66 @@ class PoolEntry(Record):
         return {"key": self.key, "task": self.task, **({} if self.name is None else {"name": self.name})}
 
 
+@dataclass(frozen=True)
+class RankedSource(Record):
+    """One source as a selection found it."""
+
+    task: str
+    score: float
+    """See the selection's metric; NaN where it could not be measured."""
+    key: str | None = None
+    """Of the adapter; ``None`` where the rule looks at texts alone."""
+    name: str | None = None
+    """What it is called in its pool, where that is not its task."""
+
+    @property
+    def label(self) -> str:
+        """What people read."""
+        return self.name or self.task
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON-able mapping; a key and a name only where there is one."""
+        found = {"task": self.task, "score": None if math.isnan(self.score) else self.score}
+        return found | {
+            name: value for name, value in (("key", self.key), ("name", self.name)) if value is not None
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> RankedSource:
+        """Return what :meth:`to_json` described."""
+        score = value["score"]
+        return cls(
+            value["task"], math.nan if score is None else float(score), value.get("key"), value.get("name")
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectionRecord(Record):
+    """Which sources suit a target: all that were measured by one rule, in that order."""
+
+    key: str
+    task: str
+    """Full name of the target."""
+    task_digest: str
+    backbone_digest: str
+    rule: str
+    settings: Mapping[str, Json]
+    """What it measured with."""
+    sources: tuple[RankedSource, ...]
+    """Best first; of forward selection those it selected, then the others as its last round found them."""
+    metric: str
+    """What a score is: ``"cosine"``; or the leading metric on validation with all sources up to this one, of those that
+    were not selected in place of the last one that was."""
+    value: float
+    """The score of the first source."""
+    seconds: float | None = None
+    train_rows: int | None = None
+    """Rows it trained on; 0 where nothing is trained."""
+    run_id: str | None = None
+    created_at: datetime | None = None
+    state: str = "complete"
+
+
 @dataclass(frozen=True, kw_only=True)
 class StudyRecord(Record):
     """The finished search of one combiner on one target, or of a method's training on one task."""
@@ -281,6 +341,8 @@ class StudyRecord(Record):
     """The combiner's own settings, or the method's that were not searched."""
     study_name: str | None = None
     """Name in the Optuna storage."""
+    selection: str | None = None
+    """Key of the selection that chose its pool, in whose order that stands; ``None``: it had all there were."""
     seconds: float | None = None
     train_rows: int | None = None
     run_id: str | None = None
@@ -462,7 +524,7 @@ class SweepRecord(Record):
 class LineageNode(Record):
     """One record in a tree of ancestry."""
 
-    kind: Literal["joint", "source", "study", "transfer", "task", "backbone"]
+    kind: Literal["joint", "source", "selection", "study", "transfer", "task", "backbone"]
     key: str
     """Step key, backbone digest, or task name."""
     title: str

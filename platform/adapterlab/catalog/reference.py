@@ -80,7 +80,7 @@ MEANINGS = {
     ("coefficients", "maximum"): "Largest coefficient.",
     ("lineage", "child"): "Step key of what was made.",
     ("lineage", "parent"): "Step key of what it was made from.",
-    ("lineage", "child_kind"): "`study` or `transfer`.",
+    ("lineage", "child_kind"): "`source`, `selection`, `study` or `transfer`.",
     ("claims", "step_key"): "The step, or the sweep, that is claimed.",
     ("claims", "acquired_at"): "When the claim was made, in seconds since 1970 by the database's clock.",
     ("claims", "expires_at"): "When the lease ends, in seconds since 1970 by the database's clock.",
@@ -101,7 +101,7 @@ MEANINGS = {
     ("sweep_steps", "sweep_key"): "The sweep.",
     ("sweep_steps", "position"): "Place of the step in the plan, from 0.",
     ("sweep_steps", "step_key"): "The step's key.",
-    ("sweep_steps", "kind"): "`joint`, `source`, `study` or `transfer`.",
+    ("sweep_steps", "kind"): "`joint`, `source`, `selection`, `study` or `transfer`.",
     ("sweep_steps", "title"): "What the step is called in tables and progress bars.",
     ("tracking_runs", "node"): "A sweep, step or trial, as a path.",
     ("tracking_runs", "run_id"): "The MLflow run.",
@@ -241,7 +241,8 @@ A `sweeps` row has its steps in `sweep_steps`; `step_key` there is `key` in `ada
 `transfers`, whichever its `kind` says (`source`, `study`, `transfer`). Steps are shared: one adapter
 appears in as many sweeps as use it. `claims` and `progress` say who works on a step that is not there
 yet, and how far it is. `metrics` holds every metric of an adapter or a transfer; the leading one is
-repeated in their own rows. `lineage` leads from a transfer to its study and from a study to its adapters.
+repeated in their own rows. `lineage` leads from a transfer to its study and from a study to its adapters, and to the selection
+that chose them.
 
 """
 

@@ -49,9 +49,7 @@ def remove(connection: Connection, record: StepRecord) -> None:
         raise ConflictError(
             f"{record.key[:12]} is being worked on", remedy="Wait for it, or cancel its sweep."
         )
-    for results in RESULT_TABLES:
-        connection.execute(delete(results.table).where(results.columns.key.in_(keys)))
-    for column in (
+    for column in (  # before the record: a transfer's coefficients refer to it
         schema.Metric.key,
         schema.Lineage.child,
         schema.Coefficient.transfer_key,
@@ -59,6 +57,8 @@ def remove(connection: Connection, record: StepRecord) -> None:
         schema.Progress.step_key,
     ):
         connection.execute(delete(column.table).where(column.in_(keys)))
+    for results in RESULT_TABLES:
+        connection.execute(delete(results.table).where(results.columns.key.in_(keys)))
 
 
 def _check_not_a_share(connection: Connection, record: AdapterRecord) -> None:

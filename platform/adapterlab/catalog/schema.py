@@ -18,7 +18,7 @@ from sqlalchemy import BigInteger, ColumnElement, ForeignKey, ForeignKeyConstrai
 
 from adapterlab.catalog.tables import Base, column
 
-HEAD_REVISION = "b83f5d17e6a4"
+HEAD_REVISION = "c46a0e92d7f3"
 """The revision these models describe; compared at every opening, so that Alembic is not imported."""
 
 VERSION_TABLE = "catalog_version"
@@ -182,6 +182,44 @@ class JointRun(Base):
     )
 
 
+class Selection(Base):
+    """Which sources suit a target: all that were measured by one rule, in that order."""
+
+    __tablename__ = "selections"
+
+    key: ColumnElement[str] = column(Digest, primary_key=True)
+    state: ColumnElement[str]
+    backbone_digest: ColumnElement[str] = column(ForeignKey("backbones.digest"))
+    task: ColumnElement[str]
+    """The target."""
+    task_digest: ColumnElement[str] = column(Digest)
+    rule: ColumnElement[str]
+    """``text_similarity``, ``adapter_similarity`` or ``forward_selection``."""
+    settings: ColumnElement[dict[str, Any]]
+    """What it measured with: of forward selection the combiner, its setting and its training."""
+    sources: ColumnElement[list[Any]]
+    """The order, best first: ``[{"task": …, "key": …, "score": …}, …]``; keys are of adapters, and missing where the
+    rule looks at texts alone."""
+    metric: ColumnElement[str]
+    """What a score is: ``cosine``; or the target's leading metric on validation with all sources up to this one, of those
+    after the ``count`` that were selected in place of the last one that was."""
+    value: ColumnElement[float | None]
+    """The score of the first source."""
+    seconds: ColumnElement[float | None]
+    train_rows: ColumnElement[int | None] = column(BigInteger)
+    """Rows it trained on, over all epochs of all sets of sources; 0 where nothing is trained."""
+    run_id: ColumnElement[str | None]
+    created_at: ColumnElement[datetime]
+
+    __table_args__ = (
+        ForeignKeyConstraint(["task", "task_digest"], ["tasks.name", "tasks.digest"]),
+        Index(None, "created_at"),
+        Index(None, "task", "created_at", "rule", "backbone_digest"),
+        Index(None, "rule", "created_at"),
+        Index(None, "backbone_digest", "created_at"),
+    )
+
+
 class Study(Base):
     """The finished search of one combiner on one target, or of a method's training on one task."""
 
@@ -198,6 +236,8 @@ class Study(Base):
     """The combiner's own settings, or the method's that were not searched."""
     pool: ColumnElement[list[Any]]
     """Source adapters in coefficient order: ``[{"key": …, "task": …}, …]``; of a method's search none."""
+    selection: ColumnElement[str | None] = column(Digest, index=True)
+    """Key of the selection that chose them, in whose order they stand; NULL: it had all of its pool."""
     metric: ColumnElement[str]
     best_trial: ColumnElement[int | None]
     best_value: ColumnElement[float | None]
@@ -352,7 +392,7 @@ class Coefficient(Base):
 
 
 class Lineage(Base):
-    """What was made from what: transfer from study, study from adapters, a task's adapter from its joint run."""
+    """What was made from what: transfer from study, study from selection and adapters, adapter from study or joint run."""
 
     __tablename__ = "lineage"
 
@@ -362,7 +402,7 @@ class Lineage(Base):
     parent: ColumnElement[str] = column(Digest, index=True)
     child_kind: ColumnElement[str]
     parent_kind: ColumnElement[str]
-    """A step kind: ``joint``, ``source``, ``study`` or ``transfer``."""
+    """A step kind: ``joint``, ``source``, ``selection``, ``study`` or ``transfer``."""
 
 
 class Claim(Base):

@@ -38,6 +38,7 @@ from adapterlab.catalog.records import (
     GarbageReport,
     Holder,
     JointRecord,
+    SelectionRecord,
     StepStatus,
     StudyRecord,
     SweepRecord,
@@ -282,6 +283,19 @@ class Catalog(ReadableCatalog):
             return done
 
         return self._publish(record, weights, claim, put)
+
+    def publish_selection(self, record: SelectionRecord, claim: Claim) -> SelectionRecord:
+        """Store a selection of sources with its lineage, and give the claim back.
+
+        Raises:
+            ClaimLostError: Somebody else has the step, or has published it.
+            NotFoundError: An adapter that it ranks is not in the catalog.
+        """
+
+        def put(connection: Connection, blob: str) -> SelectionRecord:  # noqa: ARG001 - it has no weights
+            return publish.put_selection(connection, record, claim)
+
+        return self._publish(record, None, claim, put)
 
     def publish_study(self, record: StudyRecord, claim: Claim) -> StudyRecord:
         """Store a finished study with its lineage, and give the claim back.

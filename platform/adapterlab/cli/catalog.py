@@ -17,6 +17,7 @@ from adapterlab.catalog.records import (
     Annotation,
     JointRecord,
     LineageNode,
+    SelectionRecord,
     StudyRecord,
     TransferRecord,
 )
@@ -31,7 +32,7 @@ app = typer.Typer(
     help="List and inspect adapters and transfers, and where they come from.", no_args_is_help=True
 )
 
-_Record = TypeVar("_Record", AdapterRecord, JointRecord, StudyRecord, TransferRecord)
+_Record = TypeVar("_Record", AdapterRecord, JointRecord, SelectionRecord, StudyRecord, TransferRecord)
 
 KEY_DIGITS = 12
 """Digits of a key in tables; ``show`` and ``lineage`` take them."""
@@ -45,6 +46,7 @@ class Kind(StrEnum):
     ALL = "all"
     ADAPTER = "adapter"
     JOINT = "joint"
+    SELECTION = "selection"
     STUDY = "study"
     TRANSFER = "transfer"
 
@@ -58,7 +60,10 @@ def list_records(
         str | None, typer.Option(help="Backbone: a part of its name, or first digits of its digest.")
     ] = None,
     method: Annotated[
-        str | None, typer.Option("--method", "--combiner", help="Adapter method, joint method or combiner.")
+        str | None,
+        typer.Option(
+            "--method", "--combiner", help="Adapter method, joint method, rule of a selection or combiner."
+        ),
     ] = None,
     metric: Annotated[
         str | None, typer.Option(help="Compare by this metric instead of each record's leading one.")
@@ -92,12 +97,14 @@ def list_records(
     """
     _check_asked(
         kind,
-        of_task=task is not None or metric is not None or metric_min is not None,
+        of_task=task is not None,
+        of_metric=metric is not None or metric_min is not None,
         seed=seed,
         reported=reported,
     )
     adapters: list[AdapterRecord] = []
     joint: list[JointRecord] = []
+    selections: list[SelectionRecord] = []
     studies: list[StudyRecord] = []
     transfers: list[TransferRecord] = []
     common: dict[str, Any] = {
@@ -118,31 +125,38 @@ def list_records(
                 backbone=backbone, method=method, seed=seed, name=name, tags=tuple(tag or ()),
                 limit=limit, offset=offset,
             )  # fmt: skip
+        if catalog is not None and kind is Kind.SELECTION:
+            selections = catalog.selections(
+                task=task, backbone=backbone, rule=method, name=name, tags=tuple(tag or ()), limit=limit,
+                offset=offset,
+            )  # fmt: skip
         if catalog is not None and kind is Kind.STUDY:
             studies = catalog.studies(**common, combiner=method)
         if catalog is not None and kind in (Kind.ALL, Kind.TRANSFER) and not reported:
             transfers = catalog.transfers(**common, combiner=method, seed=seed)
-        found: list[StepRecord] = [*adapters, *joint, *studies, *transfers]
+        found: list[StepRecord] = [*adapters, *joint, *selections, *studies, *transfers]
         remarks = {} if catalog is None else catalog.annotations(one.key for one in found)
     if json:
         listed: dict[Kind, Sequence[StepRecord]] = {
-            Kind.ADAPTER: adapters, Kind.JOINT: joint, Kind.STUDY: studies, Kind.TRANSFER: transfers,
+            Kind.ADAPTER: adapters, Kind.JOINT: joint, Kind.SELECTION: selections, Kind.STUDY: studies,
+            Kind.TRANSFER: transfers,
         }  # fmt: skip
         emit_json(_document(kind, listed, remarks))
         return
     _print_adapters(adapters, metric, remarks, reported=reported)
     _print_joint(joint, remarks)
+    _print_selections(selections, remarks)
     _print_studies(studies, remarks)
     _print_transfers(transfers, metric, remarks, gap=bool(adapters))
-    if not (adapters or joint or studies or transfers):
+    if not found:
         note(_NOTHING_YET if catalog is None else "Nothing matches.")
-    elif limit in (len(adapters), len(joint), len(studies), len(transfers)):
+    elif limit in (len(adapters), len(joint), len(selections), len(studies), len(transfers)):
         note(f"First {limit} of a kind; --limit and --offset show more.")
 
 
 @app.command()
 def show(key: KeyArgument, json: JsonOption = False) -> None:
-    """Show everything known of one adapter, joint run, study or transfer."""
+    """Show everything known of one adapter, joint run, selection of sources, study or transfer."""
     with _catalog_if_any() as catalog:
         record = _existing(catalog, key).get(key)
         coefficients = (
@@ -214,30 +228,38 @@ def _existing(catalog: ReadableCatalog | None, key: str) -> ReadableCatalog:
 
 
 def _kind(record: StepRecord) -> str:
-    return {AdapterRecord: "adapter", JointRecord: "joint", StudyRecord: "study", TransferRecord: "transfer"}[
-        type(record)
-    ]
+    kinds = {
+        AdapterRecord: "adapter", JointRecord: "joint", SelectionRecord: "selection", StudyRecord: "study",
+        TransferRecord: "transfer",
+    }  # fmt: skip
+    return kinds[type(record)]
 
 
-def _check_asked(kind: Kind, *, of_task: bool, seed: int | None, reported: bool) -> None:
+def _check_asked(kind: Kind, *, of_task: bool, of_metric: bool, seed: int | None, reported: bool) -> None:
     """Check that records of a kind have what they are asked for.
 
     Args:
         kind: What is listed.
-        of_task: Whether a task or a metric is asked for.
+        of_task: Whether a task is asked for.
+        of_metric: Whether a metric is.
         seed: The seed asked for.
         reported: Whether what cards report is.
 
     Raises:
         UsageError: They have not.
     """
-    if kind is Kind.JOINT and of_task:
+    if kind is Kind.JOINT and (of_task or of_metric):
         raise UsageError(
             "a joint run has several tasks, and no metric of its own",
             remedy="Leave --task, --metric and --min out, or list adapters: what each task has of it is one.",
         )
-    if kind is Kind.STUDY and seed is not None:
-        raise UsageError("a study has no seed", remedy="Leave --seed out, or list transfers.")
+    if kind is Kind.SELECTION and of_metric:
+        raise UsageError(
+            "scores of selections by several rules cannot be compared",
+            remedy="Leave --metric and --min out; `catalog show KEY` shows the scores of one.",
+        )
+    if kind in (Kind.SELECTION, Kind.STUDY) and seed is not None:
+        raise UsageError(f"a {kind} has no seed", remedy="Leave --seed out, or list transfers.")
     if reported and kind not in (Kind.ALL, Kind.ADAPTER):
         raise UsageError(
             "only adapters that were imported have a card", remedy="Leave --kind or --reported out."
@@ -325,6 +347,25 @@ def _print_joint(joint: list[JointRecord], remarks: Mapping[str, Annotation]) ->
     )
 
 
+def _print_selections(selections: list[SelectionRecord], remarks: Mapping[str, Annotation]) -> None:
+    _table(
+        "selections of sources",
+        {
+            "key": lambda one: one.key[:KEY_DIGITS],
+            "task": lambda one: one.task,
+            "rule": lambda one: one.rule,
+            "metric": lambda one: one.metric,
+            "sources, best first": lambda one: ", ".join(
+                f"{source.label} {_number(source.score)}" for source in one.sources
+            ),
+            "created": _created,
+        },
+        selections,
+        remarks,
+        right=(),
+    )
+
+
 def _print_studies(studies: list[StudyRecord], remarks: Mapping[str, Annotation]) -> None:
     _table(
         "studies",
@@ -396,6 +437,14 @@ def _print_fields(record: StepRecord, remarks: Mapping[str, object]) -> None:
         elif name == "pool":
             rows.extend(
                 (f"pool.{place}", f"{item['task']}  {item['key']}") for place, item in enumerate(value)
+            )
+        elif name == "sources":
+            rows.extend(
+                (
+                    f"source.{place}",
+                    f"{item.get('name', item['task'])}  {_number(item['score'])}  {item.get('key', '')}".rstrip(),
+                )
+                for place, item in enumerate(value)
             )
         else:
             rows.append((name, _cell(value)))

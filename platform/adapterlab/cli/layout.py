@@ -120,6 +120,9 @@ def fitted(sheet: Sheet, width: int) -> list[Line]:
         return _block(sheet, natural)
     if _total(least) <= width:
         return _block(sheet, _grown(least, natural, width))
+    filled = [place for place in range(len(least)) if any(_says(row[place]) for row in sheet.rows)]
+    if sheet.rows and len(filled) < len(least):
+        return fitted(sheet.part(filled or [0]), width)
     return _hanging(sheet, least, width) or _folded(sheet, least, width) or _stacked(sheet, width)
 
 
@@ -141,7 +144,7 @@ def _hanging(sheet: Sheet, least: list[int], width: int) -> list[Line] | None:
 
 
 def _folded(sheet: Sheet, least: list[int], width: int) -> list[Line] | None:
-    """Fold every row, and the headings, into two lines."""
+    """Fold every row, and the headings, into two lines; a row's second one is left out where it says nothing."""
     first: list[int] = []
     for place in range(len(least)):
         if _total([least[one] for one in (*first, place)]) > width:
@@ -151,15 +154,23 @@ def _folded(sheet: Sheet, least: list[int], width: int) -> list[Line] | None:
     if not first or _INDENT + _total([least[place] for place in second]) > width:
         return None
     lines: list[Line] = []
-    parts = [
-        (sheet.part(some), [least[one] for one in some], pad) for some, pad in ((first, 0), (second, _INDENT))
-    ]
+    natural = _widths(sheet, natural=True)
+    parts = []
+    for some, pad in ((first, 0), (second, _INDENT)):
+        widths = _grown([least[one] for one in some], [natural[one] for one in some], width - pad)
+        parts.append((sheet.part(some), widths, pad))
     for part, widths, pad in parts:
         lines += _indented(_heading(part, widths), pad)
     for place in range(len(sheet.rows)):
         for part, widths, pad in parts:
-            lines += _indented(_row(part.heads, part.rows[place], widths), pad)
+            if not pad or any(map(_says, part.rows[place])):
+                lines += _indented(_row(part.heads, part.rows[place], widths), pad)
     return lines
+
+
+def _says(cell: Cell) -> bool:
+    """Return whether anything stands in a cell."""
+    return any(piece.text for piece in cell)
 
 
 def _stacked(sheet: Sheet, width: int) -> list[Line]:

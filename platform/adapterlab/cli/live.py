@@ -143,6 +143,7 @@ class _Bars(AbstractContextManager["_Bars"]):
 _TITLES = {
     StepKind.JOINT: "joint runs",
     StepKind.SOURCE: "source adapters",
+    StepKind.SELECTION: "selections",
     StepKind.STUDY: "studies",
     StepKind.TRANSFER: "final runs",
 }

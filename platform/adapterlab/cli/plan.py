@@ -203,6 +203,8 @@ def _device(planned: PlannedSweep) -> str:
 
 def _length(seconds: float) -> str:
     """Return a length of time for a column: ``12 s``, ``4 min``, ``3.2 h``, ``41,000 h``."""
+    if 0 < seconds < 1:
+        return "1 s"
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{_hours(seconds)} h"
@@ -239,6 +241,7 @@ def summary_line(planned: PlannedSweep) -> str:
         "sources": pool,
         "baselines": baselines,
         "joint runs": planned.plan.joints,
+        "selections": planned.plan.selections,
         "studies": planned.plan.studies,
         "final runs": planned.plan.finals,
     }
@@ -246,6 +249,8 @@ def summary_line(planned: PlannedSweep) -> str:
         states = Counter(planned.state(step) for step in found)
         if states:
             parts.append(f"{name}: {_listed({_LABELS[state]: count for state, count in states.items()})}")
+    if all(planned.state(step) is State.COMPLETE for step in planned.plan.steps):
+        return f"{'; '.join(parts)}. Nothing to train."
     basis = planned.estimate.basis
     return f"{'; '.join(parts)}. Time: {duration(planned.estimate.seconds)}{_device_time(planned)} ({basis})."
 

@@ -37,14 +37,15 @@ BackboneOption = Annotated[
 
 def command(
     what: WhatArgument,
-    file: Annotated[
+    rows: Annotated[
         str | None,
-        typer.Option(
-            metavar="ROWS",
+        typer.Argument(
+            metavar="[ROWS]",
             help="JSON lines, CSV, TSV or Parquet with the task's columns, or text and perhaps text_pair or "
             "choices; - reads JSON lines from standard input.",
         ),
     ] = None,
+    file: Annotated[str | None, typer.Option(metavar="ROWS", help="The same, as an option.")] = None,
     text: Annotated[list[str] | None, typer.Option(help="A text; repeat it for several.")] = None,
     text_pair: Annotated[
         list[str] | None, typer.Option(help="The second text of a pair; one for each --text.")
@@ -64,10 +65,13 @@ def command(
     json: JsonOption = False,
 ) -> None:
     """Print the most probable class, choice or labels with their probabilities, or the number, for each text."""
-    rows = _given(file, text or [], text_pair or [], choice or [])
+    if file is not None and rows is not None:
+        raise UsageError(f"rows are given twice: {rows} and --file {file}")
+    file = rows if file is None else file
+    given = _given(file, text or [], text_pair or [], choice or [])
     from adapterlab.api import answering_model
 
-    answered = answering_model(what, backbone=backbone).answer(rows)
+    answered = answering_model(what, backbone=backbone).answer(given)
     kept: list[Prediction] = []
     done = 0
     with _writing(to) as write, counted("predicting", rows_in(file)) as count:
@@ -91,7 +95,7 @@ def _given(
 ) -> Iterator[NumberedRow]:
     if (file is None) == (not texts):
         raise UsageError(
-            "give either --text or --file", remedy='For example: --text "No." --text-pair "Yes."'
+            "give either a file of rows or --text", remedy='For example: --text "No." --text-pair "Yes."'
         )
     if file is not None:
         if pairs or choices:
@@ -103,7 +107,7 @@ def _given(
         )
     if choices and len(texts) > 1:
         raise UsageError(
-            f"{len(texts)} --text with --choice", remedy="Choices belong to one text; --file takes many rows."
+            f"{len(texts)} --text with --choice", remedy="Choices belong to one text; a file takes many rows."
         )
     rows: list[dict[str, Any]] = [{"text": text} for text in texts]
     for row, pair in zip(rows, pairs, strict=False):

@@ -19,12 +19,13 @@ from adapterlab.reporting import render
 from adapterlab.reporting.evidence import gather, majorities
 from adapterlab.reporting.figures import report_figures
 from adapterlab.reporting.folder import document, whole_page, write_page, write_report
+from adapterlab.reporting.grid import Entry, Grid
 from adapterlab.reporting.intervals import Read, Resampled, resample
 from adapterlab.reporting.predictions import reader, write_predictions
 from adapterlab.reporting.settings import report_settings
 from adapterlab.reporting.significance import Significance, compare
 from adapterlab.reporting.summary import Summary
-from adapterlab.reporting.tables import Entry, Grid, grids, task_rows
+from adapterlab.reporting.tables import grids, task_rows
 from adapterlab.spec.model import ReportSpec
 
 

@@ -9,7 +9,7 @@ import typer
 from adapterlab.api import status
 from adapterlab.catalog.records import SHORT_KEY
 from adapterlab.cli.options import JsonOption
-from adapterlab.cli.output import emit, emit_json, note, table
+from adapterlab.cli.output import emit, emit_json, emit_wrapped, note_wrapped, table
 from adapterlab.cli.quantities import clock_text, date_text, remaining_text
 from adapterlab.driver.progress import SweepView
 from adapterlab.records import State, StepKind
@@ -50,6 +50,9 @@ def _all(views: list[SweepView]) -> None:
         "left": [remaining_text(view.remaining_s) for view in views],
         "joint runs": [_done(view, StepKind.JOINT) if view.count(StepKind.JOINT) else None for view in views],
         "sources": [_done(view, StepKind.SOURCE) for view in views],
+        "selections": [
+            _done(view, StepKind.SELECTION) if view.count(StepKind.SELECTION) else None for view in views
+        ],
         "studies": [_done(view, StepKind.STUDY) for view in views],
         "final runs": [_done(view, StepKind.TRANSFER) for view in views],
         "failed": [len(view.in_state(State.FAILED)) or None for view in views],
@@ -58,9 +61,9 @@ def _all(views: list[SweepView]) -> None:
     said = {
         name: cells
         for name, cells in columns.items()
-        if name not in ("left", "joint runs", "failed", "tags") or any(cells)
+        if name not in ("left", "joint runs", "selections", "failed", "tags") or any(cells)
     }
-    right = ("elapsed", "left", "joint runs", "sources", "studies", "final runs", "failed")
+    right = ("elapsed", "left", "joint runs", "sources", "selections", "studies", "final runs", "failed")
     table(tuple(said), list(zip(*said.values(), strict=True)), right=[name for name in right if name in said])
 
 
@@ -71,7 +74,7 @@ def _done(view: SweepView, kind: StepKind) -> str:
 def _one(view: SweepView, *, by_name: bool) -> None:
     emit(f"{view.name} {view.key[:SHORT_KEY]}: {view.state}{', put away' if view.archived else ''}")
     for line in _facts(view):
-        emit(line)
+        emit_wrapped(line)
     table(
         ("step", "state", "progress", "detail"),
         [
@@ -86,7 +89,7 @@ def _one(view: SweepView, *, by_name: bool) -> None:
         right=("progress",),
     )
     if by_name and view.namesakes:
-        note(f"{view.name} is also the name of {', '.join(view.namesakes)}; the latest is shown.")
+        note_wrapped(f"{view.name} is also the name of {', '.join(view.namesakes)}; the latest is shown.")
 
 
 def _facts(view: SweepView) -> list[str]:

@@ -77,10 +77,13 @@ def _detach(spec: str, overrides: Sequence[str], *, json: bool) -> int:
     )
     emit(f"{begun['name']} {key} {goes_on} (process {begun['pid']}).")
     emit("")
-    emit("Next:")
-    emit(f"  platform watch {key:<20} how far it is, until it ends")
-    emit(f"  platform logs {key:<21} what it says; --follow for what comes")
-    emit(f"  platform cancel {key:<19} stop it; the same submit continues it")
+    steps = [
+        (f"watch {key}", "how far it is, until it ends"),
+        (f"logs {key}", "what it says; --follow for what comes"),
+        (f"cancel {key}", "stop it; the same submit continues it"),
+    ]
+    for line in next_steps(steps):
+        emit(line)
     return code
 
 
@@ -187,6 +190,7 @@ def _counted(counts: Any) -> str:
     words = {
         StepKind.JOINT: ("joint run", "joint runs"),
         StepKind.SOURCE: ("source adapter", "source adapters"),
+        StepKind.SELECTION: ("selection", "selections"),
         StepKind.STUDY: ("study", "studies"),
         StepKind.TRANSFER: ("final run", "final runs"),
     }

@@ -250,6 +250,8 @@ def _estimate(
     def seconds_per_row(step: Step[Job]) -> float | None:
         if is_study(step):  # its trials are measured as what they train
             return measured(StepKind.TRANSFER if step.job.method is None else StepKind.SOURCE)
+        if step.kind is StepKind.SELECTION:
+            return measured(StepKind.TRANSFER)
         return measured(step.kind)
 
     @cache

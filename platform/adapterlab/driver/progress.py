@@ -10,11 +10,10 @@ from typing import Any
 
 from adapterlab.catalog.records import StepStatus, SweepRecord, SweepStep
 from adapterlab.catalog.store import Catalog
+from adapterlab.driver import forecast
+from adapterlab.driver.forecast import StepWork
 from adapterlab.planning.estimate import EARLY_STOP
 from adapterlab.records import State, StepKind
-
-_LEAST_SHARE = 0.02
-"""The part of the work that must be done before the rest can be guessed from it."""
 
 
 @dataclass(frozen=True)
@@ -109,9 +108,9 @@ class SweepView:
 
 
 def remaining_s(steps: Iterable[StepView], elapsed_s: float, started_at: float) -> float | None:
-    """Guess how long the steps that are not done will take.
+    """Guess how long the steps that are not done will take; see ``forecast``.
 
-    A step weighs as many rows as it is expected to train on; the rest takes its weight at the speed so far.
+    A step weighs as many rows as it is expected to train on.
 
     Args:
         steps: All of a sweep.
@@ -121,25 +120,25 @@ def remaining_s(steps: Iterable[StepView], elapsed_s: float, started_at: float) 
     Returns:
         Seconds, >= 0; ``None`` where too little is done, or a step's rows are not known.
     """
-    done = rest = 0.0
+    works = []
     for one in steps:
         status = one.status
-        if status.state is State.FAILED:
+        touched_at = status.updated_at if (status.updated_at or 0.0) >= started_at else None
+        if status.state is State.FAILED or (status.state is State.COMPLETE and touched_at is None):
             continue
         if one.train_rows is None:
             return None
         weight = EARLY_STOP[one.kind] * one.train_rows
         if status.state is State.COMPLETE:
-            done += weight if (status.updated_at or 0.0) >= started_at else 0.0
-            continue
-        share = (
-            min(1.0, status.done / status.total) if status.state is State.RUNNING and status.total else 0.0
-        )
-        done += share * weight
-        rest += (1.0 - share) * weight
-    if done < _LEAST_SHARE * (done + rest) or done == 0.0:
-        return None
-    return elapsed_s * rest / done
+            works.append(StepWork(weight, weight, told_at=touched_at))
+        elif status.state is State.RUNNING and status.total:
+            told = weight * min(1.0, status.done / status.total)
+            # What was told before this submit is done, but says nothing of how fast this one is.
+            own = (weight, told) if touched_at is not None else (weight - told, 0.0)
+            works.append(StepWork(*own, weight / status.total, touched_at or started_at, at_work=True))
+        else:
+            works.append(StepWork(weight))
+    return forecast.remaining_s(works, started_at, started_at + elapsed_s)
 
 
 def view_sweep(catalog: Catalog, sweep: SweepRecord) -> SweepView:

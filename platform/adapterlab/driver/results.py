@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import TypeAlias
 
 from adapterlab.catalog.integrity import check_not_empty
-from adapterlab.catalog.records import AdapterRecord, JointRecord, StudyRecord, TransferRecord
+from adapterlab.catalog.records import (
+    AdapterRecord,
+    JointRecord,
+    SelectionRecord,
+    StudyRecord,
+    TransferRecord,
+)
 from adapterlab.catalog.store import Catalog
 from adapterlab.errors import AdapterlabError, CorruptBlobError
 from adapterlab.planning.compile import Plan
@@ -20,29 +27,33 @@ from adapterlab.planning.steps import (
     StudyJob,
     is_final,
     is_joint,
+    is_selection,
     is_share,
     is_source,
     is_study,
 )
 from adapterlab.records import State, StepKind
 from adapterlab.tracking import vocabulary
-from adapterlab.worker.chosen import as_chosen
+from adapterlab.worker.chosen import as_chosen, as_selected
 from adapterlab.worker.run_tree import RunRecorder, SweepTree, by_source, scores
 
 _MOST_ASKED = 5
 """Other sweeps with a reused result whose runs are asked what its sources contribute."""
 
-Result: TypeAlias = AdapterRecord | JointRecord | StudyRecord | TransferRecord
+Result: TypeAlias = AdapterRecord | JointRecord | SelectionRecord | StudyRecord | TransferRecord
 
 
 def stored_result(catalog: Catalog, step: Step[Job]) -> Result | None:
     """Return what the catalog has of a step; ``None`` if nothing."""
     key = str(step.key)
-    if step.kind is StepKind.JOINT:
-        return catalog.find_joint(key)
-    if step.kind is StepKind.SOURCE:
-        return catalog.find_adapter(key)
-    return catalog.find_study(key) if step.kind is StepKind.STUDY else catalog.find_transfer(key)
+    find: Mapping[StepKind, Callable[[str], Result | None]] = {
+        StepKind.JOINT: catalog.find_joint,
+        StepKind.SOURCE: catalog.find_adapter,
+        StepKind.SELECTION: catalog.find_selection,
+        StepKind.STUDY: catalog.find_study,
+        StepKind.TRANSFER: catalog.find_transfer,
+    }
+    return find[step.kind](key)
 
 
 def set_damaged_aside(catalog: Catalog, steps: Iterable[Step[Job]]) -> tuple[StepId, ...]:
@@ -58,7 +69,9 @@ def set_damaged_aside(catalog: Catalog, steps: Iterable[Step[Job]]) -> tuple[Ste
     Raises:
         ConflictError: The catalog has results, but the blob store is empty: it is another one.
     """
-    results = {step.id: stored_result(catalog, step) for step in steps if not is_study(step)}
+    results = {
+        step.id: stored_result(catalog, step) for step in steps if not (is_study(step) or is_selection(step))
+    }
     stored = {
         one: result
         for one, result in results.items()
@@ -84,6 +97,7 @@ def show_reused(tree: SweepTree, catalog: Catalog, plan: Plan) -> None:
     whose run says otherwise, since MLflow or its disk was away when it ended, is brought to its end.
     """
     shown = tree.step_states()
+    plan = with_selected_sources(catalog, plan)
     for step in plan.steps:
         key = str(step.key)
         node = tree.node(key)
@@ -118,6 +132,7 @@ def show_failed(tree: SweepTree, catalog: Catalog, plan: Plan, failed: Mapping[s
     if shown is None:  # nothing failed, or MLflow does not answer
         return
     lost = {step.id for step in plan.steps if step.key in failed}
+    plan = with_selected_sources(catalog, plan)
     for step in plan.steps:
         key = str(step.key)
         if key not in failed or not lost.isdisjoint(step.needs):
@@ -138,11 +153,24 @@ def _open(tree: SweepTree, catalog: Catalog, plan: Plan, step: Step[Job]) -> Run
         if job.study is not None and (chooser := catalog.find_study(job.study)) is not None:
             job = as_chosen(job, chooser)
         return tree.source(key, job, facts[job.task])
+    if is_selection(step):
+        return tree.selection(key, step.job, facts[step.job.task])
     if is_study(step):
         return tree.study(key, step.job, facts[step.job.task])
     assert is_final(step)
     study = _study_of(plan, step)
     return tree.final(tree.at(str(study.key)), key, study.job, step.job.seed, {}, facts[study.job.task])
+
+
+def with_selected_sources(catalog: Catalog, plan: Plan) -> Plan:
+    """Return a plan whose studies have the sources that were selected for them as their pool, as far as that was done."""
+
+    def of_study(step: Step[StudyJob]) -> Step[StudyJob]:
+        wanted = step.job.selection
+        found = None if wanted is None or wanted.key is None else catalog.find_selection(wanted.key)
+        return step if found is None else replace(step, job=as_selected(step.job, found))
+
+    return replace(plan, steps=tuple(of_study(step) if is_study(step) else step for step in plan.steps))
 
 
 def _study_of(plan: Plan, step: Step[FinalJob]) -> Step[StudyJob]:
@@ -153,6 +181,8 @@ def _numbers(catalog: Catalog, plan: Plan, step: Step[Job], record: Result) -> d
     """Return what the catalog knows of a result under the names that its own run would carry."""
     if isinstance(record, StudyRecord):
         return {f"best/{record.metric}": record.best_value}
+    if isinstance(record, SelectionRecord):
+        return {vocabulary.source_score(one.label): one.score for one in record.sources}
     if isinstance(record, JointRecord):
         found = {
             "best/selected_by": record.value,
@@ -170,22 +200,18 @@ def _numbers(catalog: Catalog, plan: Plan, step: Step[Job], record: Result) -> d
     numbers = scores(record.metric, best, record.test)
     numbers |= {name: float(value) for name, value in known.items() if value is not None}
     if isinstance(record, TransferRecord) and is_final(step):
-        numbers |= _coefficients(catalog, _pool(plan, step), record)
+        numbers |= _coefficients(catalog, _study_of(plan, step).job.pool, record)
     return numbers
 
 
 def _coefficients(catalog: Catalog, pool: Sequence[PoolMember], record: TransferRecord) -> dict[str, float]:
-    """Return each source's mean coefficient over the layers."""
+    """Return each source's mean coefficient over the layers; a seed's own few-shot adapter has the name of the study's."""
     values: dict[int, list[float]] = {}
     for one in catalog.coefficients(record.key):
         values.setdefault(one.position, []).append(one.mean)
     known = [position for position in range(len(pool)) if position in values]
     names = [pool[position].name for position in known]
     return by_source(vocabulary.coefficient, names, [fmean(values[position]) for position in known])
-
-
-def _pool(plan: Plan, step: Step[FinalJob]) -> Sequence[PoolMember]:
-    return step.job.pool or _study_of(plan, step).job.pool
 
 
 def _measured_before(tree: SweepTree, catalog: Catalog, record: Result) -> dict[str, float]:

@@ -7,11 +7,13 @@ from typing import TypeVar
 
 from adapterlab.catalog.records import Claim
 from adapterlab.planning.compile import Plan
-from adapterlab.planning.steps import FinalJob, JointJob, SourceJob, Step, StepId, StudyJob
+from adapterlab.planning.steps import FinalJob, JointJob, SelectionJob, SourceJob, Step, StepId, StudyJob
 from adapterlab.worker.orders import (
     Assignment,
     Context,
+    JointAssignment,
     JointOrder,
+    SelectionOrder,
     Share,
     SourcesOrder,
     StudyOrder,
@@ -19,6 +21,7 @@ from adapterlab.worker.orders import (
 )
 
 JobT = TypeVar("JobT", SourceJob, FinalJob)
+AssignedT = TypeVar("AssignedT", Assignment[SourceJob], JointAssignment)
 FindClaim = Callable[[str], Claim | None]
 """Gives the claim on a step, if it is ours."""
 
@@ -30,17 +33,11 @@ def source_orders(
 
     Those that cannot share a pass come last, so that they keep nobody waiting.
     """
-    dealt: list[list[Assignment[SourceJob]]] = [[] for _ in range(min(groups, len(sources)))]
-    loads = [0] * len(dealt)
-    for step in sorted(sources, key=lambda one: (one.job.exclusive, -(one.train_rows or 0))):
-        lightest = loads.index(min(loads))
-        if (claim := held(str(step.key))) is not None:
-            dealt[lightest].append(Assignment(step.job, claim))
-            loads[lightest] += step.train_rows or 1
+    ours = [
+        (step, Assignment(step.job, claim)) for step in sources if (claim := held(str(step.key))) is not None
+    ]
     return [
-        SourcesOrder(context, f"sources-{number}", tuple(group))
-        for number, group in enumerate(dealt)
-        if group
+        SourcesOrder(context, f"sources-{number}", group) for number, group in enumerate(_dealt(ours, groups))
     ]
 
 
@@ -50,22 +47,46 @@ def joint_orders(
     missing: Collection[str],
     held: FindClaim,
     context: Context,
+    *,
+    groups: int,
 ) -> list[JointOrder]:
-    """Return one order per joint run whose claim and those of its missing shares are ours, the longest first.
-
-    Those that train the backbone's own weights come last, as among sources.
-    """
-    orders = []
-    for step in sorted(runs, key=lambda one: (one.job.exclusive, -(one.train_rows or 0))):
+    """Return orders for joint runs whose claim and those of their missing shares are ours, dealt as sources are."""
+    ours = []
+    for step in runs:
         shares = tuple(
             Share(one.job, str(one.key), held(str(one.key)) if one.key in missing else None)
             for one in plan.shares_of(step.id)
         )
         claim = held(str(step.key))
         if claim is not None and all(one.claim or one.key not in missing for one in shares):
-            name = f"joint-{claim.key[:12]}"
-            orders.append(JointOrder(context, name, Assignment(step.job, claim), shares))
-    return orders
+            ours.append((step, JointAssignment(Assignment(step.job, claim), shares)))
+    return [
+        JointOrder(context, f"joint-{number}", group) for number, group in enumerate(_dealt(ours, groups))
+    ]
+
+
+def _dealt(
+    ours: Sequence[tuple[Step[SourceJob] | Step[JointJob], AssignedT]], groups: int
+) -> list[tuple[AssignedT, ...]]:
+    """Return what is ours in at most ``groups`` parts of like size, in each the largest first, the exclusive last."""
+    parts: list[list[AssignedT]] = [[] for _ in range(min(groups, len(ours)))]
+    loads = [0] * len(parts)
+    for step, assigned in sorted(ours, key=lambda one: (one[0].job.exclusive, -(one[0].train_rows or 0))):
+        lightest = loads.index(min(loads))
+        parts[lightest].append(assigned)
+        loads[lightest] += step.train_rows or 1
+    return [tuple(part) for part in parts]
+
+
+def selection_orders(
+    selections: Sequence[Step[SelectionJob]], held: FindClaim, context: Context
+) -> list[SelectionOrder]:
+    """Return one order per selection of sources that is ours, those that train most first."""
+    return [
+        SelectionOrder(context, f"selection-{claim.key[:12]}", Assignment(step.job, claim))
+        for step in sorted(selections, key=lambda one: -(one.train_rows or 0))
+        if (claim := held(str(step.key))) is not None
+    ]
 
 
 def study_orders(
@@ -123,6 +144,17 @@ def runnable_joints(plan: Plan, missing: Collection[str], held: FindClaim) -> li
     return [step for step in plan.joints if step.key in missing and held(str(step.key))]
 
 
+def runnable_selections(plan: Plan, missing: Collection[str], held: FindClaim) -> list[Step[SelectionJob]]:
+    """Return the selections of sources that are missing and ours, and whose sources are there; each key once."""
+    open_ = {step.id for step in plan.steps if step.key in missing}
+    ready = {
+        str(step.key): step
+        for step in plan.selections
+        if step.key in missing and open_.isdisjoint(step.needs) and held(str(step.key))
+    }
+    return list(ready.values())
+
+
 def runnable_studies(
     plan: Plan, missing: Collection[str], held: FindClaim, *, coming: Collection[str] = ()
 ) -> list[Step[StudyJob]]:
@@ -135,17 +167,18 @@ def runnable_studies(
         coming: Keys of source steps that start before the studies do.
     """
     waited_for = {step.id for step in plan.steps if step.key in missing and step.key not in coming}
-    ready = []
+    ready: dict[str, Step[StudyJob]] = {}
     for study in plan.studies:
-        if not waited_for.isdisjoint(study.needs):
+        # Two rules that select the same sources make one study under two names.
+        if str(study.key) in ready or not waited_for.isdisjoint(study.needs):
             continue
         if study.key in missing or study.job.method is not None:  # adapters after it are a source's order
             ours = study.key in missing and held(str(study.key)) is not None
         else:
             ours = bool(_ours(plan.finals_of(study.id), missing, held))
         if ours:
-            ready.append(study)
-    return ready
+            ready[str(study.key)] = study
+    return list(ready.values())
 
 
 def blocked(plan: Plan, failed: Mapping[str, str]) -> dict[str, str]:

@@ -339,6 +339,7 @@ class _Driver:
         """Return what can start now; empty: nothing of ours; ``None``: look again, something changed."""
         sources = schedule.runnable_sources(self.plan, missing, holding.get)
         joints = schedule.runnable_joints(self.plan, missing, holding.get)
+        selections = schedule.runnable_selections(self.plan, missing, holding.get)
         sharing = self.spec.cluster.workers_per_study
         # Where studies queue behind their sources in one run, processes that have their libraries
         # loaded go on.
@@ -352,7 +353,8 @@ class _Driver:
         if coming or not (sources or joints):
             studies = schedule.runnable_studies(self.plan, missing, holding.get, coming=coming)
             studies = self._with_their_search(studies, missing, holding)
-        needed = {need for study in studies for need in study.needs}
+        readers: list[Step[Job]] = [*selections, *studies]
+        needed = {need for reader in readers for need in reader.needs}
         if self._set_damaged_aside(step for step in self.plan.steps if step.id in needed):
             return None  # sources were damaged since; they are trained again first
         if sharing > 1 and (searched := [one for one in studies if one.key in missing - self.searched]):
@@ -365,7 +367,8 @@ class _Driver:
             return schedule.trial_orders(searched, holding.get, context, workers=sharing)
         return [
             *schedule.source_orders(sources, holding.get, context, groups=launcher.groups),
-            *schedule.joint_orders(self.plan, joints, missing, holding.get, context),
+            *schedule.joint_orders(self.plan, joints, missing, holding.get, context, groups=launcher.groups),
+            *schedule.selection_orders(selections, holding.get, context),
             *schedule.study_orders(self.plan, studies, missing, holding.get, context),
         ]
 
@@ -634,7 +637,16 @@ def prefetch(plan: Plan, missing: Collection[str], context: Context, tell: Calla
     sources = (step.job.task for step in plan.sources if step.key in missing)
     joint = (one.task for step in plan.joints if step.key in missing for one in step.job.tasks)
     studies = (step.job.task for step in plan.studies if step.key in missing)
-    needed = dict.fromkeys((*sources, *joint, *studies))
+    selections = (
+        task
+        for step in plan.selections
+        if step.key in missing
+        for task in (
+            step.job.task,
+            *(one.task for one in step.job.candidates if step.job.max_rows is not None),
+        )
+    )
+    needed = dict.fromkeys((*sources, *joint, *selections, *studies))
     told = 0.0
     for task in needed:
 

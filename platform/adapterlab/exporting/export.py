@@ -140,9 +140,11 @@ def _draft_kind(trained: Trained) -> type[Draft]:
         return AdapterHubDraft
     if into is not None and into[0] == peft.METHOD:
         return PeftDraft
+    known = (*hub.PLACEMENTS, peft.METHOD, peft_ia3.METHOD)
+    kind = f"{trained.method} adapters" + (" with such settings" if trained.method in known else "")
     raise UsageError(
-        f"{what} is made of {trained.method} adapters, which no format written here has",
-        remedy=f"What becomes one of {', '.join((*hub.PLACEMENTS, peft.METHOD, peft_ia3.METHOD))} can be exported; "
+        f"{what} is made of {kind}, which no format written here has: {trained.method_settings!r}",
+        remedy=f"What becomes one of {', '.join(known)} can be exported; "
         "`platform predict` runs it as it is.",
     )
 

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapterlab.catalog.reading import ReadableCatalog
-from adapterlab.catalog.records import AdapterRecord, JointRecord, PoolEntry, StudyRecord, TransferRecord
+from adapterlab.catalog.records import (
+    AdapterRecord,
+    JointRecord,
+    PoolEntry,
+    SelectionRecord,
+    StudyRecord,
+    TransferRecord,
+)
 from adapterlab.catalog.store import Catalog
 from adapterlab.errors import CorruptBlobError, DataError, NotFoundError, UsageError
 from adapterlab.exporting.answers import Answers, answers_of
@@ -167,7 +174,7 @@ def trained_record(catalog: ReadableCatalog, key: str) -> AdapterRecord | Transf
 
     Raises:
         NotFoundError: There is none, or several.
-        UsageError: The key is a study's, or a joint run's.
+        UsageError: The key is a study's, a selection's, or a joint run's.
         CorruptBlobError: Its weights were found damaged.
     """
     record = catalog.get(key)
@@ -178,6 +185,11 @@ def trained_record(catalog: ReadableCatalog, key: str) -> AdapterRecord | Transf
             remedy=f"Name one of its transfers: {', '.join(finals) or 'none is complete yet'}."
             if record.pool
             else f"Name an adapter trained as it chose: `platform catalog list --kind adapter --task {record.task}`.",
+        )
+    if isinstance(record, SelectionRecord):
+        raise UsageError(
+            f"{record.key[:12]} is a selection of sources, which has no weights of its own",
+            remedy=f"Name a transfer made with it: `platform catalog lineage {record.key[:12]}` shows them.",
         )
     if isinstance(record, JointRecord):
         parts = ", ".join(f"{one.key[:12]} ({one.task})" for one in record.shares)
@@ -202,7 +214,7 @@ def open_trained(catalog: Catalog, key: str) -> Trained:
 
     Raises:
         NotFoundError: There is none, or several, or one of its sources is gone.
-        UsageError: The key is a study's, or a joint run's.
+        UsageError: The key is a study's, a selection's, or a joint run's.
         CorruptBlobError: Stored weights are damaged.
     """
     record = trained_record(catalog, key)

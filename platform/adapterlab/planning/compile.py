@@ -4,7 +4,9 @@ Pure: no disk, no network, no torch. What a key holds is written here:
 
     source    backbone, task content, preprocessing, adapter method + settings, training, seed; where some of it is
               searched: the study that chooses it, seed, and the rows where every seed has other ones
-    study     backbone, task content, preprocessing, pool (source keys in order), combiner with its
+    selection see :mod:`adapterlab.planning.selection`
+    study     backbone, task content, preprocessing, pool (source keys in order; where they are selected: the
+              selection's key, the target's own and how many), combiner with its
               settings and the content of models it reads, training, search space, sampler, pruner,
               the settings it starts from, trials, minutes if those are limited, seed; of "auto" all of that for every combiner it chooses among;
               of a method's search method and settings in place of pool and combiner
@@ -19,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import islice, product
 
 from adapterlab.errors import UsageError
 from adapterlab.fingerprint import Json, digest_of
@@ -50,6 +52,7 @@ from adapterlab.planning.searches import (
     trained_epochs,
     trials_of_method,
 )
+from adapterlab.planning.selection import Candidates, selection_of
 from adapterlab.planning.starts import Earlier, starts_of, starts_of_method
 from adapterlab.planning.steps import (
     AdapterRecipe,
@@ -59,6 +62,7 @@ from adapterlab.planning.steps import (
     JointJob,
     PoolMember,
     RunRows,
+    SelectionJob,
     ShareJob,
     SourceJob,
     Step,
@@ -67,6 +71,7 @@ from adapterlab.planning.steps import (
     Trained,
     is_final,
     is_joint,
+    is_selection,
     is_share,
     is_source,
     is_study,
@@ -141,6 +146,11 @@ class Plan:
         return tuple(step for step in self.shares if step.job.joint == run)
 
     @property
+    def selections(self) -> tuple[Step[SelectionJob], ...]:
+        """The steps that select sources, in order."""
+        return tuple(step for step in self.steps if is_selection(step))
+
+    @property
     def studies(self) -> tuple[Step[StudyJob], ...]:
         """The studies, in order."""
         return tuple(step for step in self.steps if is_study(step))
@@ -213,8 +223,12 @@ def _variant_steps(variant: Variant, facts: Facts) -> Iterator[Step[Job]]:
     for target in spec.targets.tasks:
         for wanted in study_plans(few_shot_spec(spec.of_task(target))):
             for pool in pools if wanted.joint is None else [of_runs[wanted.joint]]:
-                study = _study_step(pool, facts, target, variant.named(wanted), names)
-                if wanted.joint is None and len(pools) > 1:
+                of_several = wanted.joint is None and len(pools) > 1
+                seed = pool.seed if of_several else None
+                study, selection = _study_step(pool, facts, target, variant.named(wanted), names, seed)
+                if selection is not None:
+                    yield selection
+                if of_several:
                     study = _over_pool(study, pool.seed)
                 yield study
                 rows = _rows(spec, facts.tasks[target], wanted.max_epochs, few=True)
@@ -284,8 +298,8 @@ def _pool_steps(
     needed = {
         task
         for target in spec.targets.tasks
-        for size in spec.pool.sizes
-        for task in _chosen_of(spec, facts, target, size)[0]
+        for size, rule in product(spec.pool.sizes, spec.pool.rules)
+        for task in _chosen_of(spec, facts, target, size, rule)[0]
         if not (few and task == target)
     }
     return {
@@ -441,29 +455,45 @@ def _baseline_steps(
 
 
 def _study_step(
-    pools: _Pools, facts: Facts, target: str, study: StudyPlan, names: Mapping[str, str]
-) -> Step[StudyJob]:
+    pools: _Pools,
+    facts: Facts,
+    target: str,
+    study: StudyPlan,
+    names: Mapping[str, str],
+    source_seed: int | None,
+) -> tuple[Step[StudyJob], Step[SelectionJob] | None]:
+    """Return a study, and the step that selects its sources where that is measured."""
     spec, sources, own = pools.spec, pools.shared, pools.own.get(target, {})
     mine = next(iter(own.values()), None)  # the study's own, of its seed
-    tasks, existing = _chosen_of(spec, facts, target, study.sources)
+    tasks, existing = _chosen_of(spec, facts, target, study.sources, study.rule)
     trained: dict[str, Step[Trained]] = {
         task: mine if mine and task == target else sources[task] for task in tasks
     }
     pool, adapter = _pool_of(spec, facts, target, trained, existing)
-    _check_combiners(study, target, pool, facts, _recipes(trained))
+    candidates = Candidates(
+        target=target,
+        target_name=names[target],
+        pool=pool,
+        adapter=adapter,
+        searched=any(step.job.searched for step in trained.values() if isinstance(step.job, SourceJob)),
+        mixed=any(one != adapter for one in (*_recipes(trained), *_existing_recipes(existing))),
+        # the other seeds' adapters too, which the final runs read
+        needs=tuple(dict.fromkeys(step.id for step in (*trained.values(), *own.values()))),
+        source_seed=source_seed,
+    )
+    selected = selection_of(spec, facts, study, candidates)
+    for one in [pool] if selected is None else candidates.pools_of(selected.count):
+        _check_combiners(study, target, one, facts, _recipes(trained))
     rows = run_rows(spec, facts.tasks[target], few=True, draw=draw_of(spec, spec.search.seed))
     start = starts_of(spec, target, study, facts.earlier)
     search = search_settings(spec, trials_of(spec, study), start)
     keys = None
     identity = identity_of(study, facts.models)
-    if is_known(facts, target) and all(one.key for one in pool) and identity is not None:
-        inputs: dict[str, Json] = {
-            **common_inputs(spec, facts, target, rows),
-            "pool": [one.key for one in pool],
-            **identity,
-        }
+    of_pool = candidates.identity(selected)
+    if is_known(facts, target) and of_pool is not None and identity is not None:
+        inputs: dict[str, Json] = {**common_inputs(spec, facts, target, rows), **of_pool, **identity}
         keys = SearchKeys.of(STEP_VERSIONS[StepKind.STUDY], inputs, search)
-    return Step(
+    planned = Step(
         id=StepId(StepKind.STUDY, target, study.label),
         key=None if keys is None else keys.study,
         title=f"{names[target]} · {study.label}",
@@ -478,20 +508,24 @@ def _study_step(
             search=search,
             search_key=None if keys is None else keys.search,
             rows=told_rows(rows, few=few_rows_of(spec) is not None),
-            searched_pool=any(
-                step.job.searched for step in trained.values() if isinstance(step.job, SourceJob)
-            ),
+            searched_pool=candidates.searched or (selected is not None and candidates.mixed),
+            selection=None if selected is None else selected.of_pool,
         ),
-        # the other seeds' adapters too, which the final runs read
-        needs=tuple(dict.fromkeys(step.id for step in (*trained.values(), *own.values()))),
-        trainable_parameters=_combiner_parameters(adapter, facts.backbone.shape, study, len(pool)),
+        needs=candidates.needs if selected is None else (*candidates.needs, selected.step.id),
+        trainable_parameters=_combiner_parameters(
+            adapter,
+            facts.backbone.shape,
+            study,
+            len(pool) if selected is None else len(candidates.own) + selected.count,
+        ),
         head_parameters=head_parameters(facts.backbone.shape, facts.tasks[target]),
         train_rows=_rows(spec, facts.tasks[target], trained_epochs(study.max_epochs, search), few=True),
     )
+    return planned, None if selected is None else selected.step
 
 
 def _chosen_of(
-    spec: Spec, facts: Facts, target: str, size: int | None
+    spec: Spec, facts: Facts, target: str, size: int | None, rule: str
 ) -> tuple[tuple[str, ...], tuple[ExistingAdapter, ...]]:
     """Return the tasks whose trained adapters a target's pool of a size takes, and what it takes of what exists.
 
@@ -505,7 +539,7 @@ def _chosen_of(
     own: list[str | ExistingAdapter] = [one for one in existing if one.task == target]
     own += [task for task in tasks if task == target]
     try:
-        taken = [*spec.pool.chosen(target, others, len(own), size), *own]
+        taken = [*spec.pool.chosen(target, others, len(own), size, rule), *own]
     except ValueError as error:
         raise UsageError(f"pool.size: {error}") from None
     return (
@@ -543,11 +577,12 @@ def _pool_of(
             f"the pool of {target} is empty",
             remedy='Add adapters of other tasks, or set pool.target = "include".',
         )
-    recipes = [
-        *_recipes(trained),
-        *(one.adapter for one in existing if one.adapter is not None),
-    ]
+    recipes = [*_recipes(trained), *_existing_recipes(existing)]
     return (*others, *own), pooled_recipe(recipes) if recipes else _usual_recipe(spec)
+
+
+def _existing_recipes(existing: Sequence[ExistingAdapter]) -> list[AdapterRecipe]:
+    return [one.adapter for one in existing if one.adapter is not None]
 
 
 def _recipes(trained: Mapping[str, Step[Trained]]) -> list[AdapterRecipe]:

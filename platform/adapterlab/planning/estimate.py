@@ -10,7 +10,13 @@ from adapterlab.records import BackboneShape, StepKind
 
 _TOKENS_A_ROW = 40
 """Typical row of a GLUE task in tokens, or half the cut where that is less; used only without past runs."""
-EARLY_STOP = {StepKind.JOINT: 1.0, StepKind.SOURCE: 1.0, StepKind.STUDY: 0.6, StepKind.TRANSFER: 0.6}
+EARLY_STOP = {
+    StepKind.JOINT: 1.0,
+    StepKind.SOURCE: 1.0,
+    StepKind.SELECTION: 0.6,
+    StepKind.STUDY: 0.6,
+    StepKind.TRANSFER: 0.6,
+}
 """The part of its rows a step trains on before it stops: pruned trials and patience save about the rest."""
 _FLOPS_PER_S = {"cpu": 4e10, "gpu": 4e13}
 """What one core, or one card, does of this work in fp32; deliberately on the low side."""

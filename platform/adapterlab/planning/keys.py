@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 STEP_VERSIONS: Mapping[StepKind, int] = {
     StepKind.JOINT: 1,
     StepKind.SOURCE: 3,
+    StepKind.SELECTION: 1,
     StepKind.STUDY: 4,
     StepKind.TRANSFER: 2,
 }

@@ -12,7 +12,7 @@ from typing import Any
 from adapterlab.planning.baselines import POOL, BaselineRow
 from adapterlab.planning.compile import Plan
 from adapterlab.planning.parameter_counts import POOL_ROW
-from adapterlab.planning.steps import FinalJob, Job, Step, StepId, StudyJob
+from adapterlab.planning.steps import FinalJob, Job, SelectionJob, Step, StepId, StudyJob
 from adapterlab.records import State
 
 
@@ -43,13 +43,14 @@ class RunCounts:
 
 @dataclass(frozen=True)
 class MatrixRow:
-    """One method: the pool's adapters, a baseline, a joint run, or a combiner."""
+    """One method: the pool's adapters, a baseline, a joint run, a selection of sources, or a combiner."""
 
     name: str
     kind: str
-    """``"pool"``, ``"baseline"``, ``"joint"`` or ``"combiner"``."""
+    """``"pool"``, ``"baseline"``, ``"joint"``, ``"selection"`` or ``"combiner"``."""
     targets: Mapping[str, RunCounts]
-    """By target, those it trains on: adapters of the pool and of a baseline, joint runs, final runs of a combiner."""
+    """By target, those it trains on: adapters of the pool and of a baseline, joint runs, selections, final runs of a
+    combiner."""
     others: RunCounts | None
     """Of the pool: its adapters on tasks that are no targets."""
     trials: int | None
@@ -77,7 +78,7 @@ def plan_matrix(
     state: Callable[[Step[Job]], State],
     seconds: Mapping[StepId, float] | None,
 ) -> tuple[MatrixRow, ...]:
-    """Return a plan's rows: the pool, the baselines, the joint runs, the combiners.
+    """Return a plan's rows: the pool, the baselines, the joint runs, the selections, the combiners.
 
     A run that the pool and a baseline share is shown in both rows; its time counts for the pool. The time of a search
     that they share counts in both.
@@ -106,6 +107,15 @@ def plan_matrix(
         rows.append(
             MatrixRow(label, kind, _counts(runs, state), None, _trials(searches), _sum(every, seconds))
         )
+    for label in dict.fromkeys(step.job.label for step in plan.selections):
+        selections: dict[str, list[Step[SelectionJob]]] = {}
+        for step in plan.selections:
+            if step.job.label == label:
+                selections.setdefault(step.job.task, []).append(step)
+        measured = [one for some in selections.values() for one in some]
+        name = f"sources by {measured[0].job.words}"
+        counted = _counts(selections, state)
+        rows.append(MatrixRow(name, "selection", counted, None, None, _sum(measured, seconds)))
     for label in dict.fromkeys(study.job.label for study in plan.combinations):
         studies = [study for study in plan.combinations if study.job.label == label]
         finals: dict[str, list[Step[FinalJob]]] = {}

@@ -18,6 +18,7 @@ from adapterlab.records import JointSettings, StepKind, TrainRegime, TrainSettin
 from adapterlab.registry.plugins import AdapterMethod
 from adapterlab.spec.model import AUTO
 from adapterlab.spec.search_space import Setting, StoredDimension
+from adapterlab.spec.selection import rule_words
 
 Settings: TypeAlias = Mapping[str, JsonValue]
 """A plug-in's settings, validated, as JSON."""
@@ -33,21 +34,22 @@ class StepId:
     Its texts: ``source/glue/rte/seed=0``, ``source/glue/rte/rows=16/seed=0`` (of the pool, on few rows),
     ``source/glue/rte/lora/seed=0`` (a baseline's, or what a task has of a joint run), ``joint/full_m/seed=0``,
     ``study/glue/rte/scalearn``, ``study/glue/rte/lora`` (a baseline's), ``study/glue/rte/source`` (of the pool),
-    ``transfer/glue/rte/scalearn/seed=0``, ``study/glue/rte/scalearn/source_seed=1`` (of several pools).
+    ``transfer/glue/rte/scalearn/seed=0``, ``study/glue/rte/scalearn/source_seed=1`` (of several pools),
+    ``selection/glue/rte/text_similarity``, ``selection/glue/rte/forward_selection with scalearn``.
     """
 
     kind: StepKind
     task: str
     """Full name; empty for a joint run, which has several."""
     label: str | None = None
-    """The name of the baseline, the joint run or the study, ``"source"`` of a search for the pool; ``None``: an
-    adapter of the pool."""
+    """The name of the baseline, the joint run, the selection or the study, ``"source"`` of a search for the pool;
+    ``None``: an adapter of the pool."""
     rows: int | None = None
     """Of the pool's adapters trained on few rows: how many."""
     seed: int | None = None
     """``None`` for a study, whose seed is its search's."""
     source_seed: int | None = None
-    """Of studies and final runs over pools of several seeds: that of the pool; else ``None``."""
+    """Of selections, studies and final runs over pools of several seeds: that of the pool; else ``None``."""
 
     def __str__(self) -> str:
         parts = [str(self.kind), *([self.task] if self.task else [])]
@@ -213,6 +215,29 @@ class CombinerRecipe:
 
 
 @dataclass(frozen=True)
+class PoolSelection:
+    """How a study's pool is made of the sources that a selection puts in order."""
+
+    key: str | None
+    """Of the selection; ``None`` while that is not known."""
+    rule: str
+    """One of ``spec.selection.MEASURED``."""
+    count: int
+    """The first so many of the order are combined, with the target's own."""
+
+
+@dataclass(frozen=True)
+class ForwardTrial:
+    """What forward selection trains each set of sources with."""
+
+    combiner: CombinerRecipe
+    """Its dimensions are fixed: they are in ``setting``."""
+    setting: Mapping[str, Setting]
+    """Value of every dimension but those of training, which stand in the combiner's."""
+    seed: int
+
+
+@dataclass(frozen=True)
 class MethodRecipe:
     """What a search of a method's training varies, around an adapter and a training of which all else holds."""
 
@@ -336,6 +361,46 @@ Trained: TypeAlias = SourceJob | ShareJob
 
 
 @dataclass(frozen=True)
+class SelectionJob:
+    """Measure how well sources suit a target, and put them in that order."""
+
+    kind: ClassVar[StepKind] = StepKind.SELECTION
+    task: str
+    """Full name of the target."""
+    task_name: str
+    """What a person calls it."""
+    label: str
+    """What a person calls it: its rule, of forward selection with the combiner."""
+    rule: str
+    """One of ``spec.selection.MEASURED``."""
+    candidates: tuple[PoolMember, ...]
+    """The sources to choose from, by task and key, so that the order of a spec's pool decides nothing."""
+    own: tuple[PoolMember, ...]
+    """The target's own, which is in every pool; empty: there is none."""
+    count: int
+    """Most sources that any pool takes of the order."""
+    adapter: AdapterRecipe
+    """Of every adapter; what is searched of it has the first of its values."""
+    searched_pool: bool
+    """Whether only the adapters themselves tell their settings."""
+    rows: RunRows | None
+    """Of the target; ``None``: those that the sweep's ``data.max_train_rows`` leaves."""
+    candidate_rows: tuple[RunRows | None, ...] = ()
+    """Likewise of each candidate's task, of text similarity; else empty."""
+    max_rows: int | None = None
+    """Rows of each task that are embedded, at most, of text similarity; else ``None``."""
+    trial: ForwardTrial | None = None
+    """What each set of sources is trained with, of forward selection; else ``None``."""
+    source_seed: int | None = None
+    """Of its pool, where the sweep has pools of several seeds; else ``None``."""
+
+    @property
+    def words(self) -> str:
+        """Its label as people read it: ``forward selection with scalearn``."""
+        return self.label.replace(self.rule, rule_words(self.rule), 1)
+
+
+@dataclass(frozen=True)
 class StudyJob:
     """Search the setting of one combiner, or of several, on one target; or of a method's training on one task."""
 
@@ -352,7 +417,7 @@ class StudyJob:
     combiners: tuple[CombinerRecipe, ...]
     """Those it chooses among; one where it does not choose, none of a method's search."""
     pool: tuple[PoolMember, ...]
-    """In coefficient order; empty of a method's search."""
+    """In coefficient order; empty of a method's search. Where a selection narrows it: all there are to choose from."""
     adapter: AdapterRecipe
     """Of every adapter in the pool, or of the one that is trained; what is searched has the first of its values."""
     search: SearchSettings
@@ -363,9 +428,12 @@ class StudyJob:
     method: MethodRecipe | None = None
     """What a search of a method's training varies; ``None``: a combiner's search."""
     searched_pool: bool = False
-    """Whether searches choose settings of the pool's adapters, so that only these tell what the pool is."""
+    """Whether searches choose settings of the pool's adapters, or a selection which of several kinds are in it, so
+    that only these tell what the pool is."""
     source_seed: int | None = None
     """Of its pool, where the sweep has pools of several seeds; else ``None``."""
+    selection: PoolSelection | None = None
+    """How ``pool`` is narrowed before anything is trained; ``None``: all of it is combined."""
 
     @property
     def shown(self) -> str:
@@ -427,7 +495,7 @@ class FinalJob:
     """Where every seed has rows of its own: its pool; ``None``: the study's."""
 
 
-Job: TypeAlias = JointJob | ShareJob | SourceJob | StudyJob | FinalJob
+Job: TypeAlias = JointJob | ShareJob | SourceJob | SelectionJob | StudyJob | FinalJob
 JobT_co = TypeVar("JobT_co", bound=Job, covariant=True)
 
 
@@ -469,6 +537,11 @@ def is_share(step: Step[Job]) -> TypeGuard[Step[ShareJob]]:
 def is_source(step: Step[Job]) -> TypeGuard[Step[SourceJob]]:
     """Return whether a step trains a source adapter."""
     return isinstance(step.job, SourceJob)
+
+
+def is_selection(step: Step[Job]) -> TypeGuard[Step[SelectionJob]]:
+    """Return whether a step selects the sources of a target."""
+    return isinstance(step.job, SelectionJob)
 
 
 def is_study(step: Step[Job]) -> TypeGuard[Step[StudyJob]]:

@@ -31,7 +31,7 @@ class Variant:
 
     def named(self, study: StudyPlan) -> StudyPlan:
         """Return a study under the name it has among those of other variants."""
-        return replace(study, label=study.label + self.mark)
+        return replace(study, label=study.label + self.mark, selection=study.selection + self.mark)
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class RowDimensions:
     """Rows each target trains on; ``None``: all."""
     pool_size: int | None = None
     """Sources a combiner is to have; ``None``: all there are, or a baseline, which has none."""
+    rule: str | None = None
+    """Which rule selects them, where some are selected; else ``None``."""
     source_seed: int | None = None
     """Of a combiner's pool; ``None``: of several seeds, or of a joint run."""
     method: str = field(default="", compare=False)
@@ -86,6 +88,7 @@ def dimensions_of_rows(spec: Spec) -> dict[str, RowDimensions]:
             variant.named(one).label: RowDimensions(
                 variant.few_rows,
                 one.sources,
+                None if one.sources is None else one.rule,
                 seeds[0] if len(seeds) == 1 and one.joint is None else None,
                 one.label,
             )

@@ -8,51 +8,27 @@ import these names from :mod:`adapterlab.plugin`, and nothing else of adapterlab
 
 from __future__ import annotations
 
-import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
 from adapterlab.errors import PluginError, UsageError
 from adapterlab.records import BackboneShape, PoolShape, ProblemType, Reads
+from adapterlab.registry.checked import Checked
 from adapterlab.registry.task_definitions import TaskDefinition
 
 if TYPE_CHECKING:
     from adapterlab.train.layers import Backbone, CombinerLayer, HeadLayer, JointLayer, MethodLayer
-
-_NEAR = 0.85
-"""How alike a name must be to one of the base class to count as misspelt."""
 
 
 class NoSettings(BaseModel):
     """Settings of a plug-in that has none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Checked:
-    """A base class whose sub-classes are checked when they are written: a misspelt override is an error."""
-
-    page: ClassVar[str]
-    """Page of the documentation that says how to write one."""
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        own = {name for name in vars(cls) if not name.startswith("_")}
-        base: Any = next(one for one in cls.__mro__ if Checked in one.__bases__)
-        known = {name for name in dir(base) if not name.startswith("_")} | set(base.__annotations__)
-        for name in sorted(own - known):
-            near = difflib.get_close_matches(name, known - own, n=1, cutoff=_NEAR)
-            if near:
-                raise PluginError(
-                    f"{cls.__module__}.{cls.__qualname__}: a {base.__name__} has no {name!r}; "
-                    f"did you mean {near[0]!r}?",
-                    remedy=f"See {base.page}.",
-                )
 
 
 class AdapterMethod(Checked, ABC):

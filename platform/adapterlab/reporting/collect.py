@@ -15,6 +15,7 @@ from adapterlab.catalog.presence import is_missing
 from adapterlab.catalog.records import (
     AdapterRecord,
     JointRecord,
+    SelectionRecord,
     StepStatus,
     StudyRecord,
     SweepRecord,
@@ -37,11 +38,13 @@ from adapterlab.reporting.summary import (
     LayerInfluence,
     PoolSearch,
     Search,
+    SelectedSources,
     Summary,
 )
 from adapterlab.search.separation import Separation, separation
 from adapterlab.search.spans import joined_spans
 from adapterlab.spec.model import BackboneSpec, Spec
+from adapterlab.spec.selection import rule_words
 
 
 def summarise(catalog: Catalog, sweep: SweepRecord, *, cache: Path, studies: str | None = None) -> Summary:
@@ -80,6 +83,7 @@ def summarise(catalog: Catalog, sweep: SweepRecord, *, cache: Path, studies: str
         search_spans=joined_spans(span for spans in found.spans.values() for span in spans),
         background=(background(catalog, sweep, found.spec, list(records.values())),),
         pool_searches=tuple(_pool_search(found)),
+        selections=tuple(_selections(found)),
     )
 
 
@@ -126,6 +130,7 @@ class _Found:
         finders = {
             StepKind.JOINT: catalog.find_joint,
             StepKind.SOURCE: catalog.find_adapter,
+            StepKind.SELECTION: catalog.find_selection,
             StepKind.STUDY: catalog.find_study,
             StepKind.TRANSFER: catalog.find_transfer,
         }
@@ -394,6 +399,23 @@ def _settings(studies: Sequence[StudyRecord]) -> dict[str, Any]:
         values = [one.get(name) for one in chosen]
         found[name] = values[0] if all(value == values[0] for value in values) else values
     return found
+
+
+def _selections(found: _Found) -> Iterator[SelectedSources]:
+    """Yield the selections that are complete, in the order of the plan."""
+    for step in found.of_kind(StepKind.SELECTION):
+        record: SelectionRecord | None = step.record
+        if record is not None:
+            yield SelectedSources(
+                target=record.task,
+                rule=str(step.id.label).replace(record.rule, rule_words(record.rule), 1),
+                metric=record.metric,
+                sources=tuple((one.label, one.score) for one in record.sources),
+                seconds=record.seconds,
+                train_rows=record.train_rows,
+                source_seed=step.id.source_seed,
+                key=record.key,
+            )
 
 
 def _sum(values: Iterable[float | None]) -> float | None:

@@ -18,6 +18,7 @@ from statistics import fmean
 from adapterlab.caching.leftovers import scratch_folder
 from adapterlab.catalog.records import SweepRecord
 from adapterlab.catalog.store import Catalog
+from adapterlab.driver.results import with_selected_sources
 from adapterlab.errors import AdapterlabError
 from adapterlab.planning.baselines import baseline_rows
 from adapterlab.planning.compile import Plan
@@ -32,6 +33,7 @@ from adapterlab.reporting.summary import Average, Cell, Summary
 from adapterlab.reporting.tables import grids, short
 from adapterlab.spec.model import Spec
 from adapterlab.tracking import vocabulary
+from adapterlab.tracking.run_names import study_name
 from adapterlab.tracking.runs import UPLOADS
 from adapterlab.tracking.views import ROWS_VIEW, note_with, view_query, view_tags
 from adapterlab.worker.run_tree import RunRecorder, SweepTree, by_source
@@ -42,6 +44,8 @@ _REPORT = "report"
 """Folder of the report among the sweep's artifacts."""
 _MOST_ROWS = 25
 """Methods in the note; the report has all."""
+_MOST_IN_FIRST_LINE = 3
+"""Sources in the note's first line, of which MLflow shows as much as fits beside its panels."""
 _OWN_METRICS = ("test/", vocabulary.CONTRIBUTION)
 """Beginnings of the metrics whose mean over the seeds a row has."""
 
@@ -64,17 +68,19 @@ def show_comparison(
     try:
         sweep = catalog.sweep(str(plan.key))
         summary = replace(summarise(catalog, sweep, cache=cache), state=str(state))
-        rows = [*_studies(summary, plan), *_baselines(summary, plan, sweep)]
+        plan = with_selected_sources(catalog, plan)
+        rows = [*rows_of_studies(summary, plan), *_baselines(summary, plan, sweep)]
         stable = correlations(summary)
         shares = _show_rows(tree, catalog, rows, plan, stable)
         best = winner(summary)
         run.summary(_averages(summary, best), missing=sum(map(_missing, summary.cells)), winner=best)
         _keep_report(run, summary)
         sources = list(dict.fromkeys(name for row in rows for name in row.sources))
+        longest = max((len(study_name(*row.shown)) for row in rows), default=0)
         link = f"#/experiments/{tree.tracker.experiment_id}/runs?{view_query(ROWS_VIEW)}"
         text = note(summary, rows, shares, link)
         tree.tracker.describe_experiment(
-            view_tags(sweep.key, sources, created_ms=int(time.time() * 1000)),
+            view_tags(sweep.key, sources, created_ms=int(time.time() * 1000), longest_name=longest),
             lambda before: note_with(before, sweep.key, text),
         )
     except AdapterlabError as error:
@@ -110,11 +116,17 @@ class Row:
         """Target and method."""
         return self.cell.target, self.cell.combiner
 
+    @property
+    def shown(self) -> tuple[str, str]:
+        """Target and method, with the seed of its pool where that tells it from others."""
+        return self.cell.target, self.cell.combiner if self.study is None else self.study.job.shown
 
-def _studies(summary: Summary, plan: Plan) -> Iterable[Row]:
-    values: dict[tuple[str, str], dict[int, list[float]]] = {}
+
+def rows_of_studies(summary: Summary, plan: Plan) -> Iterable[Row]:
+    """Yield the row of each study of a combiner that the summary has, in order; each over its own pool."""
+    values: dict[tuple[str, str, int | None], dict[int, list[float]]] = {}
     for one in summary.layers:
-        of_row = values.setdefault((one.target, one.combiner), {})
+        of_row = values.setdefault((one.target, one.combiner, one.source_seed), {})
         of_row.setdefault(one.position, []).append(one.mean)
     for step in plan.combinations:
         cell = summary.cell(step.id.task, str(step.id.label))
@@ -122,7 +134,7 @@ def _studies(summary: Summary, plan: Plan) -> Iterable[Row]:
             continue
         if step.id.source_seed is not None:  # the study's own run shows the runs over its own pool
             cell = cell.over(step.id.source_seed)
-        means = values.get((cell.target, cell.combiner), {})
+        means = values.get((cell.target, cell.combiner, step.id.source_seed), {})
         pool = [member.name for member in step.job.pool]
         yield Row(
             cell,
@@ -172,7 +184,7 @@ def _show_rows(
     for row in rows:
         runs = [measured[node] for key in row.steps if (node := tree.node(key)) in measured]
         own = _means(runs)
-        shares[row.name] = {
+        shares[row.shown] = {
             name: value for name, value in own.items() if name.startswith(vocabulary.CONTRIBUTION)
         }
         if row.cell.mean is None:
@@ -308,8 +320,8 @@ def note(
         first += f", level with {_counted(len(level), 'other')}" if level else ""
         combined = _best_combination(rows, best)
         if combined is not None:
-            said = _sources_of(combined, shares)
-            whose = "" if combined.cell.combiner == best else f"{_safe(combined.cell.combiner)}'s "
+            said = _sources_of(combined, shares, most=_MOST_IN_FIRST_LINE)
+            whose = "" if combined.shown[1] == best else f"{_safe(combined.shown[1])}'s "
             first += f" · {whose}coefficients on {short(combined.cell.target)}: {said}"
     lines = [f"{first} · [all runs compared]({link})", ""]
     heads = [short(target) for target in summary.targets] + (["average"] if several else [])
@@ -327,9 +339,7 @@ def note(
         lines += ["", _line(["target", "best combination", "coefficient (share of the output)"])]
         lines.append(_line(["---"] * 3))
         lines += [
-            _line([_safe(short(row.cell.target)), _safe(row.cell.combiner), said])
-            for row, said in named
-            if said
+            _line([_safe(short(row.cell.target)), _safe(row.shown[1]), said]) for row, said in named if said
         ]
     return "\n".join(lines)
 
@@ -353,9 +363,9 @@ def _best_of_each(rows: Sequence[Row]) -> list[Row]:
     return list(found.values())
 
 
-def _sources_of(row: Row, shares: Mapping[tuple[str, str], Mapping[str, float]]) -> str:
-    """Return a row's sources, those with the greatest share of its output first: ``rte 0.52 (61 %)``."""
-    own = shares.get(row.name, {})
+def _sources_of(row: Row, shares: Mapping[tuple[str, str], Mapping[str, float]], *, most: int = 8) -> str:
+    """Return a row's sources, those with the greatest share of its output first: ``rte 0.52 (61 %), 7 more``."""
+    own = shares.get(row.shown, {})
     said = []
     for source, mean in sorted(
         (row.coefficients or {}).items(),
@@ -365,7 +375,8 @@ def _sources_of(row: Row, shares: Mapping[tuple[str, str], Mapping[str, float]])
         said.append(
             f"{_safe(short(source))} {mean:.3f}" + ("" if share is None else f" ({100 * share:.0f} %)")
         )
-    return ", ".join(said[:8])
+    rest = [f"{len(said) - most} more"] if len(said) > most else []
+    return ", ".join([*said[:most], *rest])
 
 
 def _height(average: Average) -> float:

@@ -14,13 +14,13 @@ from adapterlab.errors import UnavailableError
 from adapterlab.reporting import render
 from adapterlab.reporting.evidence import Evidence
 from adapterlab.reporting.figures import report_figures
+from adapterlab.reporting.grid import Grid
 from adapterlab.reporting.intervals import Resampled
 from adapterlab.reporting.page import page
 from adapterlab.reporting.picture import Figures
 from adapterlab.reporting.significance import Significance
 from adapterlab.reporting.stability import stabilities
 from adapterlab.reporting.summary import Summary
-from adapterlab.reporting.tables import Grid
 
 
 def write_report(

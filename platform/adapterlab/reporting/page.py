@@ -15,9 +15,10 @@ from typing import Any
 from adapterlab.passwords import hide_passwords
 from adapterlab.reporting.curves import curve_chart
 from adapterlab.reporting.evidence import Confusion, Evidence
+from adapterlab.reporting.grid import Column, Entry, Grid
 from adapterlab.reporting.picture import Figures, Kind, Picture
 from adapterlab.reporting.summary import Background, Summary, short_names
-from adapterlab.reporting.tables import MAJORITY, Column, Entry, Grid, task_rows
+from adapterlab.reporting.tables import MAJORITY, task_rows
 from adapterlab.spec.toml_text import toml_document
 
 _KEY_DIGITS = 12
@@ -53,7 +54,7 @@ dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: .
 dt { color: #616e7c } dd { margin: 0 }
 code, pre { font: .87em/1.5 ui-monospace, monospace } pre { background: #f5f7fa; padding: .7rem; overflow-x: auto }
 figure { margin: 1rem 0 } img, svg { max-width: 100%; height: auto } figcaption { color: #616e7c; font-size: .87rem }
-.side { display: flex; flex-wrap: wrap; gap: .5rem 2rem } .side figure { margin: .4rem 0 }
+.side { display: flex; flex-wrap: wrap; gap: .5rem 2rem } .side figure { margin: .4rem 0; max-width: 100%; min-width: 0 }
 ul.key { list-style: none; display: flex; flex-wrap: wrap; gap: .2rem 1rem; padding: 0; margin: .2rem 0; font-size: .87rem }
 ul.key svg { vertical-align: middle; margin-right: .3rem }
 summary { cursor: pointer; margin: .5rem 0 }
@@ -61,7 +62,7 @@ summary { cursor: pointer; margin: .5rem 0 }
 @media (max-width: 40rem) { dl { grid-template-columns: 1fr } dt { margin-top: .4rem } th, td { padding: .25rem .45rem }
   .wide td:first-child, .wide th:first-child { position: sticky; left: 0; background: #fff } }
 @media print { body { max-width: none; margin: 0; font-size: 11px } .wide { overflow: visible }
-  td:not(.text) { white-space: normal } tr, figure { break-inside: avoid } h2, h3 { break-after: avoid } pre { white-space: pre-wrap } }
+  th, td { padding: .15rem .35rem } td:not(.text) { white-space: normal } tr, figure { break-inside: avoid } h2, h3 { break-after: avoid } pre { white-space: pre-wrap } }
 """
 _SCRIPT = """
 for (const table of document.querySelectorAll("table.sorts")) {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapterlab.catalog.reading import ReadableCatalog
-from adapterlab.catalog.records import StudyRecord
+from adapterlab.catalog.records import SelectionRecord, StudyRecord
 from adapterlab.errors import CorruptBlobError, NotFoundError, UnavailableError, UsageError
 from adapterlab.reporting.intervals import Read
 from adapterlab.reporting.render import csv_text
@@ -33,15 +33,16 @@ def predictions_of_run(catalog: ReadableCatalog, key: str) -> KeptPredictions | 
 
     Raises:
         NotFoundError: There is no such record.
-        UsageError: It is a study's key: its final runs have predictions.
+        UsageError: It is a study's key, whose final runs have predictions, or a selection's.
         CorruptBlobError: Its weights, which hold them, are damaged or missing.
     """
     from adapterlab.data.run_predictions import from_weights
 
     record = catalog.get(key)
-    if isinstance(record, StudyRecord):
+    if isinstance(record, SelectionRecord | StudyRecord):
+        kind = "selection of sources" if isinstance(record, SelectionRecord) else "study"
         raise UsageError(
-            f"{key} is a study, which has no test predictions",
+            f"{key} is a {kind}, which has no test predictions",
             remedy="Name one of its transfers: `platform catalog list --kind transfer`.",
         )
     return from_weights(catalog.blobs.read(record.blob))

@@ -6,11 +6,11 @@ import csv
 import io
 from collections.abc import Sequence
 
+from adapterlab.reporting.grid import Column, Entry, Grid
 from adapterlab.reporting.intervals import Resampled
 from adapterlab.reporting.significance import Significance
 from adapterlab.reporting.stability import correlations
 from adapterlab.reporting.summary import Summary
-from adapterlab.reporting.tables import Column, Entry, Grid
 
 FORMATS = ("text", "markdown", "latex", "html", "csv")
 _LATEX = {

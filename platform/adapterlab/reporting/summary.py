@@ -98,11 +98,14 @@ class Cell:
 
     @property
     def series(self) -> str:
-        """The row without the number of rows, or of sources, that sets it apart from others of its method."""
+        """The row without the number of rows, or of sources, that sets it apart from others of its method and rule."""
         name = self.method or self.combiner
         name = name.removesuffix(f" {'all' if self.few_shot is None else self.few_shot} rows")
         count = len(self.sources)
-        return name.removesuffix(f" {count} source{'' if count == 1 else 's'}") if count else name
+        if not count:
+            return name
+        counted, by = f" {count} source{'' if count == 1 else 's'}", " by "
+        return name.removesuffix(counted).replace(counted + by, by, 1)
 
     @property
     def sweep_prefix(self) -> str:
@@ -254,6 +257,27 @@ class PoolSearch:
 
 
 @dataclass(frozen=True)
+class SelectedSources:
+    """Which sources a rule found to suit a target."""
+
+    target: str
+    rule: str
+    """In words, of forward selection with the combiner."""
+    metric: str
+    """What a score is, see the catalog's ``selections``."""
+    sources: tuple[tuple[str, float], ...]
+    """Name and score of each, best first."""
+    seconds: float | None
+    """Computing."""
+    train_rows: int | None
+    """Rows it trained on; 0 where nothing is trained."""
+    source_seed: int | None
+    """Of the pool, where there are several; else ``None``."""
+    key: str
+    """Of the selection."""
+
+
+@dataclass(frozen=True)
 class TaskRows:
     """One task of a sweep and its rows."""
 
@@ -330,6 +354,8 @@ class Summary:
     """One a sweep."""
     pool_searches: tuple[PoolSearch, ...] = ()
     """One a sweep whose ``[source]`` or ``[adapter.settings]`` is searched."""
+    selections: tuple[SelectedSources, ...] = ()
+    """Where sources were selected: what each rule measured, by target."""
 
     @property
     def device_seconds(self) -> float | None:
@@ -412,6 +438,7 @@ class Summary:
             "search_seconds": self.search_seconds,
             "search_clock_seconds": self.search_clock_seconds,
             "pool_searches": [asdict(one) for one in self.pool_searches],
+            "selections": [asdict(one) for one in self.selections],
             "sweeps": [asdict(one) for one in self.background],
         }
 
@@ -448,6 +475,7 @@ def together(summaries: Sequence[Summary]) -> Summary:
         search_spans=joined_spans(span for one in summaries for span in one.search_spans),
         background=tuple(item for one in summaries for item in one.background),
         pool_searches=tuple(item for one in summaries for item in one.pool_searches),
+        selections=tuple({item.key: item for one in summaries for item in one.selections}.values()),
     )
 
 

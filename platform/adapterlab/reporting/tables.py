@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
 
+from adapterlab.reporting.grid import NOTHING, Column, Entry, Grid, Mark
 from adapterlab.reporting.intervals import Interval, McNemar, Resampled
+from adapterlab.reporting.selected_sources import selected_sources
 from adapterlab.reporting.significance import ACROSS, AVERAGE, Comparison, Significance
 from adapterlab.reporting.stability import correlations
 from adapterlab.reporting.summary import (
@@ -25,7 +25,6 @@ from adapterlab.reporting.summary import (
     short_names,
 )
 
-NOTHING = "–"
 MAJORITY = "majority class"
 """Row of always answering a task's most frequent class."""
 _MARKS = "Best bold, second underlined, equal as shown; rows that lack seeds are not ranked."
@@ -48,44 +47,6 @@ _STABLE = (
     "Stability: how alike the coefficients of layers and sources are over seeds, mean rank correlation of all pairs of "
     "seeds; 1 the same order with every seed, around 0 as chance has it."
 )
-Mark = Literal["best", "second"]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One cell of a table."""
-
-    text: str
-    spread: str | None = None
-    """Standard deviation, set beside or below the text."""
-    note: str | None = None
-    """What is missing or odd, in a few words."""
-    mark: Mark | None = None
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column's heading."""
-
-    name: str
-    detail: str | None = None
-    """Smaller, beside it: a metric's name, a unit."""
-    is_number: bool = True
-    group: int = 0
-    """Where not all fit beside each other, columns of one group stand together."""
-
-
-@dataclass(frozen=True)
-class Grid:
-    """One table."""
-
-    title: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Entry, ...], ...]
-    notes: tuple[str, ...] = field(default=())
-    """Sentences below it."""
-    marks: str | None = None
-    """What its marks say; ``None`` where no entry has one."""
 
 
 def grids(
@@ -116,7 +77,8 @@ def grids(
         found.append(intervals(resampled, summary, digits=digits))
         if resampled.tests:
             found.append(row_by_row(resampled, summary))
-    return [*found, *(one for one in (variances(summary, digits=digits), influences(summary)) if one)]
+    last = (variances(summary, digits=digits), selected_sources(summary), influences(summary))
+    return [*found, *(one for one in last if one)]
 
 
 # -- scores -----------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from optuna.samplers._tpe.probability_distributions import _BatchedCategoricalDi
 from optuna.samplers._tpe.sampler import _split_trials, default_gamma
 from optuna.trial import FrozenTrial, TrialState
 
-from adapterlab.search.tpe import ToldTpe
+from adapterlab.search.told_tpe import ToldTpe
 
 Numbers = NDArray[np.float64]
 

@@ -18,6 +18,7 @@ from adapterlab.spec.placement import RuntimeEnvSpec, check_labels, check_resour
 from adapterlab.spec.pruning import Pruner, PruningSpec, check_pruning, check_runs
 from adapterlab.spec.ranges import RateSpace, searched
 from adapterlab.spec.search_space import Choices, FloatRange, Frozen, Space, bounds_of
+from adapterlab.spec.selection import MEASURED, Rule, SelectionSpec
 from adapterlab.spec.tasks import DataSpec, TaskSpec
 from adapterlab.spec.training import (
     FewShotSpec,
@@ -133,9 +134,13 @@ class PoolSpec(Frozen):
     ) = None
     """How many sources a target combines, its own counted; absent: all. A list makes every combiner a row for each
     size, ``size = [1, 2, 4, 8]``."""
-    rule: Literal["order", "random"] = "order"
-    """Which sources are taken besides the target's own: the first ones listed, or random ones of each target. Those
-    of a size are among those of every greater one."""
+    rule: Rule | Annotated[tuple[Rule, ...], Field(strict=False, min_length=1)] = "order"
+    """Which sources are taken besides the target's own: the first ones listed (``order``); ``random`` ones of each
+    target; those whose training texts the backbone embeds most like the target's (``text_similarity``), or whose
+    adapters' weights are most like those of the target's own (``adapter_similarity``), by cosine; or, one after
+    another, the one that improves the combiner's validation metric most (``forward_selection``). Those of a size are
+    among those of every greater one. A list makes every combiner a row for each rule."""
+    selection: SelectionSpec = SelectionSpec()
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of random ones."""
     training: Name | Annotated[tuple[Name, ...], Field(strict=False, min_length=1)] = "single"
@@ -153,6 +158,11 @@ class PoolSpec(Frozen):
             if min(size) < 1:
                 raise ValueError(f"a pool has at least 1 source, got {min(size)}")
         return size
+
+    @field_validator("rule")
+    @classmethod
+    def _check_rule(cls, rule: Rule | tuple[Rule, ...]) -> Rule | tuple[Rule, ...]:
+        return no_duplicates(rule) if isinstance(rule, tuple) else rule
 
     @field_validator("training")
     @classmethod
@@ -178,18 +188,26 @@ class PoolSpec(Frozen):
         return self.size if isinstance(self.size, tuple) else (self.size,)
 
     @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Every rule that selects sources."""
+        return self.rule if isinstance(self.rule, tuple) else (self.rule,)
+
+    @property
     def trainings(self) -> tuple[str, ...]:
         """Every way its adapters are trained: ``"single"``, and names of joint runs."""
         return self.training if isinstance(self.training, tuple) else (self.training,)
 
-    def chosen(self, target: str, others: Sequence[T], own: int, size: int | None) -> list[T]:
-        """Return the sources that a pool of a size takes besides a target's own, in the order given.
+    def chosen(
+        self, target: str, others: Sequence[T], own: int, size: int | None, rule: str = "order"
+    ) -> list[T]:
+        """Return the sources that a pool of a size may take besides a target's own, in the order given.
 
         Args:
             target: The target; random choices differ from target to target.
             others: All there are, in their order.
             own: How many of the target's own there are; they are taken first.
             size: Of the whole pool; ``None``: all.
+            rule: Which ones are taken; of a rule that measures all of them may be.
 
         Raises:
             ValueError: There are not so many.
@@ -199,8 +217,10 @@ class PoolSpec(Frozen):
         if not own <= size <= len(others) + own:
             have = f"has {len(others) + own}" if size > own else f"has {own} of its own"
             raise ValueError(f"a pool of {size} for {target}, which {have}")
+        if rule in MEASURED and size > own:
+            return list(others)
         order = list(range(len(others)))
-        if self.rule == "random":  # by digests, which no version of Python draws otherwise
+        if rule == "random":  # by digests, which no version of Python draws otherwise
             order.sort(key=lambda place: sha256(f"{self.seed} {target} {place}".encode()).digest())
         taken = sorted(order[: size - own])
         return [others[place] for place in taken]

@@ -7,12 +7,13 @@ over, because the spec's model refuses them already. A plug-in that raises never
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from contextlib import suppress
+from itertools import islice, product
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from adapterlab.errors import NotFoundError
+from adapterlab.errors import NotFoundError, UsageError
 from adapterlab.records import ProblemType
 from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import AdapterMethod, Combiner
@@ -34,6 +35,8 @@ from adapterlab.spec.search_space import (
     space_words,
     takes,
 )
+from adapterlab.spec.selection import MEASURED, possible_choices
+from adapterlab.spec.selection_checks import selection_complaints
 
 
 def plugin_complaints(document: Mapping[str, Any]) -> list[Complaint]:
@@ -51,6 +54,7 @@ def plugin_complaints(document: Mapping[str, Any]) -> list[Complaint]:
     found += _per_task(document)
     found += _per_source(document)
     found += _sizes(document)
+    found += selection_complaints(document)
     found += _combiners(document)
     found += _start_from(document)
     found += _heads(document)
@@ -396,17 +400,24 @@ def _starts(plugin: Combiner, kind: str, document: Mapping[str, Any]) -> Iterato
 
 def _combinable(document: Mapping[str, Any]) -> Iterator[Complaint]:
     """Check that the pool's adapters can be combined at all."""
-    method = _table(document, "adapter").get("method")
-    if not isinstance(method, str):
+    method = _table(document, "adapter").get("method", AdapterSpec.model_fields["method"].default)
+    plugin = (
+        look_up(("adapter", "method"), method, entry_points.adapter_method)
+        if isinstance(method, str)
+        else None
+    )
+    if plugin is None or isinstance(plugin, Complaint):
         return
-    plugin = look_up(("adapter", "method"), method, entry_points.adapter_method)
-    if not isinstance(plugin, Complaint) and not plugin.combinable:
-        yield Complaint(
-            ("adapter", "method"),
-            "value",
-            f"adapters of {method} cannot be combined: their output has no linear last factor",
-            "train it as a [[baseline]], and let the pool be of another method",
-        )
+    remedy = "train it as a [[baseline]], and let the pool be of another method"
+    if not plugin.combinable:
+        said = f"adapters of {method} cannot be combined: their output has no linear last factor"
+        yield Complaint(("adapter", "method"), "value", said, remedy)
+        return
+    with suppress(ValidationError):  # of settings that are wrong themselves others complain
+        try:
+            plugin.pooled([plugin.settings.model_validate(_table(document, "adapter").get("settings", {}))])
+        except UsageError as error:
+            yield Complaint(("adapter", "settings"), "value", error.message, remedy)
 
 
 def _pooled(document: Mapping[str, Any]) -> Iterator[Complaint]:
@@ -438,10 +449,15 @@ def _pools(document: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]
 def _of_sizes(
     pool: Mapping[str, Any], target: str, others: tuple[str, ...], own: tuple[str, ...]
 ) -> Iterator[Sequence[str]]:
-    """Return what pools of every size take; all there are where that is not known, or complained of already."""
+    """Return what pools of every size may take; all there are where that is not known, or complained of already."""
     try:
         read = PoolSpec.model_validate(dict(pool))
-        yield from [read.chosen(target, others, len(own), size) for size in read.sizes]
+        for size, rule in product(read.sizes, read.rules):
+            taken = read.chosen(target, others, len(own), size, rule)
+            if size is not None and rule in MEASURED:
+                yield from possible_choices(taken, size - len(own))
+            else:
+                yield taken
     except ValueError:
         yield others
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from statistics import median_low
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, model_validator
@@ -226,6 +228,14 @@ def first_of(space: Dimension) -> float:
     if isinstance(space, FloatRange | IntRange):
         return space.low
     return space.choices[0] if isinstance(space, Choices) else space
+
+
+def middle_of(space: Dimension) -> float:
+    """Return the middle of a dimension: of a range, in its logarithm where that is sampled, or of choices by size."""
+    if isinstance(space, FloatRange | IntRange):
+        middle = math.sqrt(space.low * space.high) if space.log else (space.low + space.high) / 2
+        return round(middle) if isinstance(space, IntRange) else middle
+    return median_low(space.choices) if isinstance(space, Choices) else space
 
 
 def ends_of(space: Dimension) -> tuple[float, ...]:

@@ -26,6 +26,7 @@ from adapterlab.spec.search_space import (
     bounds_of,
     parse_space,
 )
+from adapterlab.spec.selection import FORWARD_SELECTION, MEASURED, TEXT_SIMILARITY, rule_words
 from adapterlab.spec.training import TransferSpec
 
 Spaces = dict[str, Dimension]
@@ -62,6 +63,10 @@ class StudyPlan:
     """Whether the combiner is a dimension of the search."""
     sources: int | None = None
     """How many sources it combines; ``None``: all there are."""
+    rule: str = "order"
+    """Which ones these are, see ``pool.rule``."""
+    selection: str = ""
+    """What a person calls the selection of its sources; studies of one name share theirs."""
     joint: str | None = None
     """The joint run whose tasks' adapters it combines; ``None``: each was trained by itself."""
 
@@ -74,21 +79,39 @@ class StudyPlan:
 def study_plans(spec: Spec) -> tuple[StudyPlan, ...]:
     """Return the studies every target has, in the order of ``combiner.kind``, each for every pool there is of it.
 
-    A pool is of a ``pool.size`` and a ``pool.training``.
+    A pool is of a ``pool.training``, a ``pool.rule`` and a ``pool.size``.
 
     Raises:
         NotFoundError: A combiner is not installed.
         pydantic.ValidationError: Settings do not fit; a loaded spec never raises this.
         ValueError: A grid is among the combiners of ``auto``; a loaded spec never raises this.
     """
-    sizes, plans = spec.pool.sizes, []
-    trainings = spec.pool.trainings
-    for plan, training, size in product(_of_kinds(spec), trainings, sizes):
+    sizes, rules, trainings = spec.pool.sizes, spec.pool.rules, spec.pool.trainings
+    plans = []
+    for plan, training, rule, size in product(_of_kinds(spec), trainings, rules, sizes):
         joint = None if training == SINGLE else training
         over = f" over {joint}" if joint is not None and len(trainings) > 1 else ""
-        count = f" {size} source{'' if size == 1 else 's'}" if len(sizes) > 1 else ""
-        plans.append(replace(plan, label=plan.label + over + count, sources=size, joint=joint))
+        told = rule in MEASURED or len(rules) > 1
+        count = f" {size} source{'' if size == 1 else 's'}" if len(sizes) > 1 or told else ""
+        by = f" by {rule_words(rule)}" if told else ""
+        plans.append(
+            replace(
+                plan,
+                label=plan.label + over + count + by,
+                sources=size,
+                rule=rule,
+                selection=_selection_name(rule, plan.label, over),
+                joint=joint,
+            )
+        )
     return tuple(plans)
+
+
+def _selection_name(rule: str, label: str, over: str) -> str:
+    """Return what a selection is called: texts are the same for every study, adapters for every combiner of a pool."""
+    if rule == TEXT_SIMILARITY:
+        return rule
+    return f"{rule} with {label}{over}" if rule == FORWARD_SELECTION else rule + over
 
 
 def _of_kinds(spec: Spec) -> list[StudyPlan]:

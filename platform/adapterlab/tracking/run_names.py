@@ -38,6 +38,13 @@ def joint_name(label: str, tasks: int, seed: int) -> str:
     return SEPARATOR.join([label, f"{tasks} tasks", f"seed {seed}"])
 
 
+def selection_name(task: str, rule: str, seed: int | None = None) -> str:
+    """Name a selection of sources, ``rte · sources by text similarity``, with the seed of its pool if given."""
+    return SEPARATOR.join(
+        [_short(task), f"sources by {rule}", *([] if seed is None else [f"source seed {seed}"])]
+    )
+
+
 def study_name(task: str, combiner: str) -> str:
     """Name one study: ``rte · scalearn``."""
     return SEPARATOR.join([_short(task), combiner])

@@ -32,22 +32,33 @@ TREE_VIEW = "adapterlab-tree"
 _MOST_CHARACTERS = 4800  # MLflow's SQL store takes 5000 in an experiment's tag
 _NAME_COLUMN, _CREATED_COLUMN, _DURATION_COLUMN = "attributes.`Run Name`", "runDateAndNestInfo", "duration"
 _CHARTED_RUNS = 20
+_LEAST_NAMES, _WIDEST_NAMES = 280, 560
+"""Pixels of the column of names."""
+_BESIDE_NAME, _CHARACTER = 60, 6
+"""Pixels of what stands before a name in its cell, and of one of its characters."""
 _SECTION = re.compile(r"(?s)(?P<text>.*?)<!-- /adapterlab (?P<sweep>\S+) -->\s*")
 
 
-def view_tags(sweep: str, sources: Sequence[str], *, created_ms: int) -> dict[str, str]:
+def view_tags(
+    sweep: str, sources: Sequence[str], *, created_ms: int, longest_name: int = 0
+) -> dict[str, str]:
     """Return the tags of an experiment's views.
 
     Args:
         sweep: Key of the sweep that ended last.
         sources: Names of the sources of its pools, whose coefficients and contributions are columns.
         created_ms: When, in milliseconds since 1970.
+        longest_name: Characters of the longest name of a row, which its column shows whole where that leaves room
+            for the scores.
     """
+    width = min(_WIDEST_NAMES, max(_LEAST_NAMES, _BESIDE_NAME + _CHARACTER * longest_name))
     rows = f"tags.`{vocabulary.ROW_TAG}` = 'true'"
     latest = f"{rows} AND tags.`{ROOT_TAG}` = '{sweep}'"
     return {
-        VIEW_PREFIX + ROWS_VIEW: _fitting("Targets × methods", rows, sources, created_ms),
-        VIEW_PREFIX + LATEST_VIEW: _fitting("Targets × methods, latest sweep", latest, sources, created_ms),
+        VIEW_PREFIX + ROWS_VIEW: _fitting("Targets × methods", rows, sources, created_ms, width),
+        VIEW_PREFIX + LATEST_VIEW: _fitting(
+            "Targets × methods, latest sweep", latest, sources, created_ms, width
+        ),
         VIEW_PREFIX + TREE_VIEW: _envelope("Tree of runs", _tree_state(), created_ms),
     }
 
@@ -57,10 +68,10 @@ def view_query(view: str) -> str:
     return urlencode({"workflowType": "machine_learning", "viewStateShareKey": view})
 
 
-def _fitting(name: str, query: str, sources: Sequence[str], created_ms: int) -> str:
+def _fitting(name: str, query: str, sources: Sequence[str], created_ms: int, width: int) -> str:
     """Return a view of rows, with as many sources as a tag has room for."""
     for count in range(len(sources), -1, -1):
-        text = _envelope(name, _rows_state(query, sources[:count]), created_ms)
+        text = _envelope(name, _rows_state(query, sources[:count], width), created_ms)
         if len(text) <= _MOST_CHARACTERS:
             break
     return text
@@ -71,7 +82,7 @@ def _envelope(name: str, state: Mapping[str, Any], created_ms: int) -> str:
     return json.dumps({"name": name, "createdAt": created_ms, "state": compact}, ensure_ascii=False)
 
 
-def _rows_state(query: str, sources: Sequence[str]) -> dict[str, Any]:
+def _rows_state(query: str, sources: Sequence[str], width: int) -> dict[str, Any]:
     coefficients = [vocabulary.coefficient(source) for source in sources]
     contributions = [vocabulary.contribution(source) for source in sources]
     metrics = [
@@ -103,7 +114,7 @@ def _rows_state(query: str, sources: Sequence[str]) -> dict[str, Any]:
         **_state(query, f"metrics.`{vocabulary.TEST_SCORE}`"),
         "selectedColumns": columns,
         "columnOrder": [_NAME_COLUMN, *columns, _CREATED_COLUMN, _DURATION_COLUMN],
-        "columnWidths": {_NAME_COLUMN: 280, _CREATED_COLUMN: 130},
+        "columnWidths": {_NAME_COLUMN: width, _CREATED_COLUMN: 130},
         "compareRunSections": sections,
         "compareRunCharts": charts,
     }

@@ -40,6 +40,11 @@ PRECISION: Final = "precision"
 COMMON_PARAMETERS: Final = (TARGET, METHOD, BACKBONE, TRAIN_ROWS, SEED, PRECISION)
 """What every run below a sweep has."""
 
+SELECTION: Final = "selection"
+"""Rule that selected the sources; on studies and final runs where some were."""
+SOURCES: Final = "sources"
+"""The sources these combine, in coefficient order, by comma."""
+
 # -- tags -------------------------------------------------------------------------------------------
 
 ROW_TAG: Final = "adapterlab.row"
@@ -63,6 +68,11 @@ def coefficient(source: str) -> str:
 def contribution(source: str) -> str:
     """Return the metric of a source's share of the combined output, 0 to 1: ``contribution/mnli``."""
     return f"{CONTRIBUTION}{_word(source)}"
+
+
+def source_score(source: str) -> str:
+    """Return the metric of how well a selection found a source to suit its target: ``source_score/mnli``."""
+    return f"source_score/{_word(source)}"
 
 
 def of_task(metric: str, task: str) -> str:

@@ -12,7 +12,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, groupby
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -24,10 +23,7 @@ from adapterlab.train.packing import LaneRows, spread
 from adapterlab.train.passes import Pass, Rectangle, parts
 from adapterlab.train.rng import Draws, Numbers, key_of_numbers
 from adapterlab.train.together import InPrecision, Together, are_together
-
-if TYPE_CHECKING:
-    from adapterlab.train.combination import TokenMeans
-
+from adapterlab.train.token_means import TokenMeans
 
 _CPU = torch.device("cpu")
 

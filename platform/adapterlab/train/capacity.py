@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import logging
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
+
+from adapterlab.errors import TrainingError
 
 LIMIT = 64
 """Most lanes tried; beyond, a pass only waits for more lanes' epochs."""
@@ -43,6 +46,8 @@ _FULL_SHARE = 0.05
 """With less than this share of a card free, those errors are for want of memory."""
 
 Say = Callable[[str], None]
+_Member = TypeVar("_Member")
+_Computed = TypeVar("_Computed")
 _LOG = logging.getLogger(__name__)
 
 
@@ -104,6 +109,42 @@ class Capacity:
         self._seen.clear()
         self._settled = True
         self.say(f"out of memory with {lanes} lanes in a pass; going on with {self.lanes}")
+
+
+def in_halves(
+    members: Sequence[_Member],
+    compute: Callable[[Sequence[_Member]], _Computed],
+    *,
+    capacity: Capacity,
+    too_large: Callable[[_Member, str], TrainingError],
+) -> Iterator[tuple[Sequence[_Member], _Computed]]:
+    """Yield what is computed of all members at once; in two halves, and these in halves, where memory runs out.
+
+    Args:
+        members: At least one.
+        compute: Changes nothing, so that it can be done again.
+        capacity: Told when memory ran out.
+        too_large: The error for a member that does not fit by itself, given what was said.
+
+    Raises:
+        TrainingError: A single member does not fit.
+    """
+    try:
+        found = compute(members)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = str(error)
+    else:
+        yield members, found
+        return
+    # Outside of the handler: the error's traceback, which holds the pass's tensors, is gone here.
+    if len(members) == 1:
+        raise too_large(members[0], reason)
+    capacity.ran_out(len(members))
+    half = len(members) // 2
+    for part in (members[:half], members[half:]):
+        yield from in_halves(part, compute, capacity=capacity, too_large=too_large)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -24,6 +24,7 @@ from adapterlab.train.adaptation import Adaptation, SourcePool
 from adapterlab.train.layers import Backbone, CombinerLayer, MethodLayer, Tensors
 from adapterlab.train.rng import Draws
 from adapterlab.train.together import Together
+from adapterlab.train.token_means import TokenMeans
 from adapterlab.train.weights import HEAD_PREFIX
 
 
@@ -53,35 +54,6 @@ class HeadStart:
             name: (1 - self.share) * one + self.share * self.trained[name].to(one.dtype)
             for name, one in fresh.items()
         }
-
-
-class TokenMeans:
-    """Means of token-dependent coefficients over the real tokens of one lane's evaluation."""
-
-    def __init__(self, points: int) -> None:
-        self._sums: list[Tensor | None] = [None] * points
-        self._tokens = [0] * points
-
-    def observe(self, point: int, coefficients: Tensor) -> None:
-        """Add one pass's coefficients at a point, (N, T); a pass has real tokens only."""
-        total = coefficients.double().sum(0)
-        before = self._sums[point]
-        self._sums[point] = total if before is None else before + total
-        self._tokens[point] += len(coefficients)
-
-    def snapshot(self) -> tuple[list[Tensor | None], list[int]]:
-        """Return what was noted so far."""
-        return list(self._sums), list(self._tokens)
-
-    def restore(self, snapshot: tuple[list[Tensor | None], list[int]]) -> None:
-        """Forget what was noted since a snapshot."""
-        self._sums, self._tokens = (list(part) for part in snapshot)  # type: ignore[assignment]
-
-    @property
-    def values(self) -> Tensor:
-        """The means, (points, T, 1), float32."""
-        means = [one / count for one, count in zip(self._sums, self._tokens, strict=True) if one is not None]
-        return torch.stack(means).unsqueeze(-1).float().cpu()
 
 
 @dataclass(frozen=True)

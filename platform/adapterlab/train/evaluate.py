@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +16,7 @@ from adapterlab.train.answers import Answers, answers
 from adapterlab.train.capacity import is_out_of_memory
 from adapterlab.train.layers import Backbone
 from adapterlab.train.passes import Rectangle, evaluation_rectangles
+from adapterlab.train.step import nothing
 
 MAX_TOKENS = 4096
 """Token rows of one lane in an evaluation pass: enough to fill a processor, little memory."""
@@ -38,7 +39,12 @@ class Evaluation:
 
 @torch.inference_mode()
 def evaluate(
-    backbone: Backbone, seats: Sequence[Seat], examples: Sequence[Examples], facts: Sequence[TaskFacts]
+    backbone: Backbone,
+    seats: Sequence[Seat],
+    examples: Sequence[Examples],
+    facts: Sequence[TaskFacts],
+    *,
+    on_pass: Callable[[], None] = nothing,
 ) -> list[Evaluation]:
     """Evaluate lanes together, each on its own split.
 
@@ -47,6 +53,7 @@ def evaluate(
         seats: The lanes, with the tensors to evaluate; they have no key.
         examples: The split of each lane.
         facts: The task of each lane.
+        on_pass: Called after each pass; may raise to stop.
     """
     share = min(MAX_TOKENS, max(_LEAST_TOKENS, _PASS_TOKENS // max(1, len(seats))))
     queues = [evaluation_rectangles(split, share) for split in examples]
@@ -63,6 +70,7 @@ def evaluate(
             break
         rectangles = [drawn[lane].to(backbone.device) for lane in open_lanes]
         found = _answers(backbone, [seats[i] for i in open_lanes], rectangles)
+        on_pass()
         read = torch.cat([one.summed_losses for one in found]).tolist()
         for i, loss in zip((i for one in found for i in one.lanes), read, strict=True):
             losses[open_lanes[i]] += loss

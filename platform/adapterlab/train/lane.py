@@ -22,8 +22,9 @@ from adapterlab.train.combination import Combination
 from adapterlab.train.heads import head_of
 from adapterlab.train.layers import Backbone, HeadLayer, MethodLayer, Tensors
 from adapterlab.train.optimizer import Update, clipping, linear_rate
-from adapterlab.train.passes import Rectangle, epoch_batches, gather
+from adapterlab.train.passes import epoch_batches, gather
 from adapterlab.train.rng import key_of_numbers, stream
+from adapterlab.train.step import RunStep
 from adapterlab.train.weights import HEAD_PREFIX
 
 
@@ -64,11 +65,11 @@ class Lane:
 
     # -- one step ---------------------------------------------------------------------------------
 
-    def next_rectangle(self) -> Rectangle:
-        """Return the lane's next batch, on its device."""
+    def next_step(self) -> RunStep:
+        """Return the lane's part in the next pass: its next batch, on its device."""
         rows = next(self._batches)
         self.train_rows += len(rows) * self.task.train.choices
-        return gather(self.task.train, rows).to(self.device)
+        return RunStep(self.seat(), gather(self.task.train, rows).to(self.device), self.tensors)
 
     def seat(self) -> Seat:
         """Return the lane's place in a training pass; what it draws follows from its seed and the step alone."""

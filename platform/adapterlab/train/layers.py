@@ -27,7 +27,7 @@ from torch import Tensor
 
 from adapterlab.errors import UsageError
 from adapterlab.records import BackboneShape, PoolShape, ProblemType, Reads, Site
-from adapterlab.registry.plugins import Checked
+from adapterlab.registry.checked import Checked
 from adapterlab.train import objectives
 from adapterlab.train.passes import Pass, Rectangle
 from adapterlab.train.rng import Draws, Numbers

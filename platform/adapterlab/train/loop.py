@@ -11,25 +11,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
-from itertools import islice
 
-import torch
-
-from adapterlab.errors import TrainingError
 from adapterlab.records import EpochResult, LaneResult, State
-from adapterlab.train.adaptation import Adaptation, Seat, cohorts_of, read_states
-from adapterlab.train.answers import answers, in_order
-from adapterlab.train.capacity import Capacity, is_out_of_memory
+from adapterlab.train.adaptation import Adaptation, Seat
+from adapterlab.train.capacity import Capacity
 from adapterlab.train.combination import Combination
 from adapterlab.train.evaluate import evaluate
 from adapterlab.train.finite import rows_without_answer, told
 from adapterlab.train.freed_memory import SPARE
 from adapterlab.train.lane import Lane
-from adapterlab.train.layers import Backbone, Tensors
-from adapterlab.train.optimizer import advance, gradient_norms
-from adapterlab.train.passes import Rectangle
+from adapterlab.train.layers import Backbone
+from adapterlab.train.step import nothing, shared_time, take_step
 from adapterlab.train.together import head_shapes, lay_together
 
 OnEpoch = Callable[[Lane, EpochResult], bool]
@@ -42,6 +35,7 @@ def train_lanes(
     *,
     capacity: Capacity | int,
     on_epoch: OnEpoch,
+    on_pass: Callable[[], None] = nothing,
 ) -> Iterator[LaneResult]:
     """Train lanes until there are no more, yielding each one's result when it leaves.
 
@@ -52,6 +46,7 @@ def train_lanes(
             its result comes at once, with the test split if it sees that.
         capacity: Most lanes in one pass, >= 1, or what finds it.
         on_epoch: Told of every epoch of every lane; its answer prunes.
+        on_pass: Called after each pass, of a step or an evaluation; may raise to stop.
 
     Yields:
         Results in the order lanes end: complete, pruned, or failed with a reason.
@@ -73,19 +68,20 @@ def train_lanes(
             return
         if arrived := [lane for lane in active if lane.finished]:
             active = _without(arrived, active, started)
-            yield from _results(backbone, arrived, set())
+            yield from _results(backbone, arrived, set(), on_pass)
             continue
-        with _shared_time(active):
+        with shared_time(active):
             train_step(backbone, active, shared)
         SPARE.give_back()
+        on_pass()
 
         ended = [lane for lane in active if lane.reason is None and lane.epoch_ended]
-        pruned = _close_epochs(backbone, ended, started, on_epoch)
+        pruned = _close_epochs(backbone, ended, started, on_epoch, on_pass)
         leaving = [
             lane for lane in active if lane in pruned or lane.reason or (lane in ended and lane.finished)
         ]
         active = _without(leaving, active, started)
-        yield from _results(backbone, leaving, pruned)
+        yield from _results(backbone, leaving, pruned, on_pass)
 
 
 def _has_place(active: Sequence[Lane], capacity: int) -> bool:
@@ -104,27 +100,23 @@ def _without(leaving: Sequence[Lane], active: Sequence[Lane], started: dict[Lane
     return [lane for lane in active if lane not in leaving]
 
 
-@contextmanager
-def _shared_time(lanes: Sequence[Lane]) -> Iterator[None]:
-    """Charge the time of a block to the lanes that share it, in equal parts."""
-    start = time.monotonic()
-    yield
-    for lane in lanes:
-        lane.seconds += (time.monotonic() - start) / len(lanes)
-
-
 def _close_epochs(
-    backbone: Backbone, ended: Sequence[Lane], started: dict[Lane, float], on_epoch: OnEpoch
+    backbone: Backbone,
+    ended: Sequence[Lane],
+    started: dict[Lane, float],
+    on_epoch: OnEpoch,
+    on_pass: Callable[[], None],
 ) -> set[Lane]:
     """Evaluate lanes whose epoch ended, tell the caller, and return those it prunes."""
     if not ended:
         return set()
-    with _shared_time(ended):
+    with shared_time(ended):
         evaluations = evaluate(
             backbone,
             [Seat(lane.adaptation, lane.tensors, lane.head) for lane in ended],
             [lane.task.validation for lane in ended],
             [lane.task.facts for lane in ended],
+            on_pass=on_pass,
         )
     pruned: set[Lane] = set()
     for lane, evaluation in zip(ended, evaluations, strict=True):
@@ -136,7 +128,9 @@ def _close_epochs(
     return pruned
 
 
-def _results(backbone: Backbone, leaving: Sequence[Lane], pruned: set[Lane]) -> Iterator[LaneResult]:
+def _results(
+    backbone: Backbone, leaving: Sequence[Lane], pruned: set[Lane], on_pass: Callable[[], None]
+) -> Iterator[LaneResult]:
     """Yield the results of lanes that leave; final runs see the test split here, once."""
     complete = [lane for lane in leaving if lane.reason is None and lane not in pruned]
     for lane in leaving:
@@ -149,6 +143,7 @@ def _results(backbone: Backbone, leaving: Sequence[Lane], pruned: set[Lane]) -> 
         [Seat(watching[lane], lane.best_tensors, lane.head) for lane in tested],
         [lane.task.test for lane in tested],
         [lane.task.facts for lane in tested],
+        on_pass=on_pass,
     )
     scores = dict(zip(tested, evaluations, strict=True))
     for lane in complete:
@@ -178,9 +173,6 @@ def _watched(adaptation: Adaptation) -> Adaptation:
 def train_step(backbone: Backbone, lanes: Sequence[Lane], capacity: Capacity | None = None) -> None:
     """Advance every lane by one step with one forward and one backward pass.
 
-    A pass that does not fit into memory is done again in two halves; a step's random numbers follow from the
-    step, and gradients are kept nowhere, so that nothing of it shows in their results.
-
     Args:
         backbone: The shared frozen backbone.
         lanes: Those to advance, as :func:`side_by_side` orders them.
@@ -190,83 +182,7 @@ def train_step(backbone: Backbone, lanes: Sequence[Lane], capacity: Capacity | N
         TrainingError: A single lane's step does not fit into memory.
     """
     _lay_together(lanes)
-    rectangles = [lane.next_rectangle() for lane in lanes]
-    start = time.monotonic()
-    _advance(backbone, lanes, rectangles, capacity or Capacity(len(lanes)))
-    if capacity is not None:
-        capacity.observe(len(lanes), sum(one.tokens for one in rectangles), time.monotonic() - start)
-
-
-def _advance(
-    backbone: Backbone, lanes: Sequence[Lane], rectangles: Sequence[Rectangle], capacity: Capacity
-) -> None:
-    try:
-        losses, gradients = gradients_of(backbone, lanes, rectangles)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        reason = str(error)
-    else:
-        _update(lanes, losses, gradients)
-        return
-    # Outside of the handler: the error's traceback, which holds the pass's tensors, is gone here.
-    if len(lanes) == 1:
-        raise TrainingError(
-            f"{lanes[0].name}: one step of {len(rectangles[0].token_ids)} sequences does not fit into memory: "
-            f"{reason}",
-            remedy="Lower batch_size or data.max_length, or give the worker more memory.",
-        )
-    capacity.ran_out(len(lanes))
-    half = len(lanes) // 2
-    _advance(backbone, lanes[:half], rectangles[:half], capacity)
-    _advance(backbone, lanes[half:], rectangles[half:], capacity)
-
-
-def gradients_of(
-    backbone: Backbone, lanes: Sequence[Lane], rectangles: Sequence[Rectangle]
-) -> tuple[torch.Tensor, list[Tensors]]:
-    """Return every lane's loss, (K,), and the gradients of its tensors."""
-    seats = [lane.seat() for lane in lanes]
-    cohorts = cohorts_of(seats)
-    states = read_states(backbone, seats, rectangles, cohorts)
-    found = answers(seats, states, rectangles)
-    losses = in_order(found, [one.losses for one in found])
-    penalties = [one.penalties for one in cohorts]
-    if any(one is not None for one in penalties):
-        losses = losses + torch.cat(
-            [
-                losses.new_zeros(len(cohort.seats)) if one is None else one
-                for cohort, one in zip(cohorts, penalties, strict=True)
-            ]
-        )
-    # Lanes share no parameter, so the gradient of the sum is each lane's own gradient.
-    leaves = [
-        (lane, name, tensor)
-        for lane, seat in enumerate(seats)
-        for name, tensor in seat.tensors.items()
-        if tensor.requires_grad
-    ]
-    each = torch.autograd.grad(losses.sum(), [tensor for _, _, tensor in leaves], allow_unused=True)
-    gradients: list[Tensors] = [{} for _ in lanes]
-    for (lane, name, _), gradient in zip(leaves, each, strict=True):
-        if gradient is not None:
-            gradients[lane][name] = gradient
-    return losses.detach(), gradients
-
-
-def _update(lanes: Sequence[Lane], losses: torch.Tensor, gradients: Sequence[Tensors]) -> None:
-    """Take one optimizer step for every lane; losses and norms of all lanes are read at once."""
-    counts = [len(one) for one in gradients]
-    norms = gradient_norms([gradient for one in gradients for gradient in one.values()])
-    values = iter(torch.cat([losses, norms]).tolist())
-    known = list(islice(values, len(lanes)))
-    advance(
-        [
-            update
-            for lane, loss, own, count in zip(lanes, known, gradients, counts, strict=True)
-            for update in lane.updates(loss, own, list(islice(values, count)))
-        ]
-    )
+    take_step(backbone, lanes, capacity)
 
 
 def side_by_side(lanes: Sequence[Lane]) -> list[Lane]:

@@ -32,6 +32,9 @@ class Update:
     weight_decay: float
     scale: float
     """What clipping leaves of the gradient, in [0, 1]."""
+    eps_first: bool = False
+    """Whether the least denominator is added before the correction for the running means' start, as transformers' own
+    AdamW did: ``lr · √(1−β₂ᵏ)/(1−β₁ᵏ) · m/(√v + ε)``. A tensor whose gradients are far below ε then moves less at first."""
 
 
 def gradient_norms(gradients: Sequence[Tensor]) -> Tensor:
@@ -60,17 +63,19 @@ def linear_rate(step: int, total: int, warmup_ratio: float) -> float:
 
 
 @torch.no_grad()
-def advance(updates: Sequence[Update], *, eps_first: bool = False) -> None:
+def advance(updates: Sequence[Update]) -> None:
     """Take one step for every tensor, in place.
 
     Args:
-        updates: Of all lanes; those of a lane share rate and scale, not necessarily decay.
-        eps_first: Whether the least denominator is added before the correction for the running means' start, as
-            transformers' own AdamW did: ``lr · √(1−β₂ᵏ)/(1−β₁ᵏ) · m/(√v + ε)``. A tensor whose gradients are
-            far below ε then moves less at first.
+        updates: Of all runs; those of a run share rate and scale, not necessarily decay.
     """
-    if not updates:
-        return
+    for eps_first in (False, True):
+        alike = [one for one in updates if one.eps_first is eps_first]
+        if alike:
+            _advance(alike, eps_first=eps_first)
+
+
+def _advance(updates: Sequence[Update], *, eps_first: bool) -> None:
     tensors, gradients = [one.tensor for one in updates], [one.gradient for one in updates]
     means, squares = [one.mean for one in updates], [one.square for one in updates]
     if any(one.scale < 1 for one in updates):

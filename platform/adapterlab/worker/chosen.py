@@ -1,13 +1,13 @@
-"""What a study chose, put into what is trained by it."""
+"""What a study or a selection chose, put into what is trained by it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
 
-from adapterlab.catalog.records import StudyRecord
+from adapterlab.catalog.records import SelectionRecord, StudyRecord
 from adapterlab.errors import TrainingError
-from adapterlab.planning.steps import AdapterRecipe, SourceJob
+from adapterlab.planning.steps import AdapterRecipe, PoolMember, SourceJob, StudyJob
 from adapterlab.records import TrainSettings
 from adapterlab.registry.entry_points import adapter_method
 from adapterlab.spec.ranges import settings_at
@@ -48,3 +48,35 @@ def settings_of(record: StudyRecord) -> dict[str, Setting]:
     """Return a study's chosen setting; all but the combiner's name are numbers."""
     found: Mapping[str, object] = record.best_settings
     return {name: str(value) if name == COMBINER else float(str(value)) for name, value in found.items()}
+
+
+def as_selected(job: StudyJob, selection: SelectionRecord | None) -> StudyJob:
+    """Return a study's job with the sources its selection took as its pool; one that takes all of them as it is.
+
+    They stand in the selection's order, best first, and the target's own last.
+
+    Raises:
+        TrainingError: The selection is not there, or has not ranked so many of them.
+    """
+    wanted = job.selection
+    if wanted is None:
+        return job
+    if selection is None:
+        raise TrainingError(
+            f"{job.task} · {job.label}: the selection of its sources is not in the catalog",
+            remedy="Submit the spec again: they are selected anew.",
+        )
+    places = {one.key or one.task: place for place, one in enumerate(selection.sources)}
+
+    def place(member: PoolMember) -> tuple[int, str] | None:
+        found = places.get(member.adapter_key, places.get(member.task))
+        return None if found is None else (found, member.adapter_key)
+
+    ranked = [(at, one) for one in job.pool if one.task != job.task and (at := place(one)) is not None]
+    if len(ranked) < wanted.count:
+        raise TrainingError(
+            f"{job.task} · {job.label}: it combines {wanted.count} sources, and its selection has ranked {len(ranked)}",
+            remedy="Remove that selection and submit again: platform catalog remove " + selection.key[:12],
+        )
+    taken = [one for _, one in sorted(ranked, key=lambda pair: pair[0])[: wanted.count]]
+    return replace(job, pool=(*taken, *(one for one in job.pool if one.task == job.task)))

@@ -18,17 +18,19 @@ from adapterlab.private_files import private_umask
 from adapterlab.records import RunInWork
 from adapterlab.train.capacity import Capacity
 from adapterlab.train.layers import Backbone
+from adapterlab.worker.arrival import receive_backbone
 from adapterlab.worker.joint_runs import train_joint_order
 from adapterlab.worker.orders import (
     BackboneFiles,
     Context,
     JointOrder,
+    SelectionOrder,
     SourcesOrder,
     TrialsOrder,
     order_from_json,
 )
 from adapterlab.worker.run_tree import SweepTree
-from adapterlab.worker.shipment import receive_backbone
+from adapterlab.worker.selections import run_selection
 from adapterlab.worker.source_runs import train_sources
 from adapterlab.worker.study_runs import run_study, run_trials
 from adapterlab.worker.worker import Worker
@@ -61,6 +63,8 @@ def work(
             return train_joint_order(worker, order)
         if isinstance(order, SourcesOrder):
             return train_sources(worker, order)
+        if isinstance(order, SelectionOrder):
+            return run_selection(worker, order)
         if isinstance(order, TrialsOrder):
             return run_trials(worker, order)
         return run_study(worker, order)

@@ -1,4 +1,4 @@
-"""Joint runs: one model trained on several tasks, kept with what each of them has of it.
+"""Joint runs: one model trained on several tasks, kept with what each of them has of it; several share passes.
 
 A run may take days, so it is kept at every evaluation where it stands, and when it is asked to stop: whoever does the
 step next goes on from there, and ends with the bits of a run that was never stopped.
@@ -7,6 +7,7 @@ step next goes on from there, and ends with the bits of a run that was never sto
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -19,8 +20,9 @@ from adapterlab.provenance import provenance_of
 from adapterlab.records import JointEvaluation, JointResult, State, TaskData
 from adapterlab.registry.entry_points import joint_method
 from adapterlab.train import weights
-from adapterlab.train.joint.run import JointRun, train_joint
-from adapterlab.worker.orders import Assignment, JointOrder, Share
+from adapterlab.train.joint.loop import train_joint_runs
+from adapterlab.train.joint.run import JointRun
+from adapterlab.worker.orders import JointAssignment, JointOrder, Share
 from adapterlab.worker.run_tree import RunRecorder, scores
 from adapterlab.worker.worker import Worker
 
@@ -29,22 +31,50 @@ _TELL_S = 2.0
 
 
 def train_joint_order(worker: Worker, order: JointOrder) -> dict[str, int]:
-    """Train a joint run to its end, from where an earlier worker left it.
+    """Train joint runs to their end, several at a time, each from where an earlier worker left it.
 
     Returns:
         Number of runs by state.
 
     Raises:
-        CancelledError: The sweep is to stop; the run goes on from this step with the next submit.
-        TrainingError: A step does not fit into memory.
+        CancelledError: The sweep is to stop; the runs go on from this step with the next submit.
+        TrainingError: A single run's step does not fit into memory.
     """
-    key = order.run.claim.key
-    if worker.catalog.status([key])[key].state is State.COMPLETE:  # an earlier try of this worker may have
-        return {}
-    work = _JointWork.begin(worker, order.run, order.shares)
-    result = work.train()
-    work.end(result)
-    return {str(result.state): 1}
+    waiting = deque(order.runs)
+    training: dict[JointRun, _JointWork] = {}
+    counts: dict[str, int] = {}
+
+    def next_run() -> JointRun | None:
+        while waiting:
+            assigned = waiting.popleft()
+            key = assigned.run.claim.key
+            if worker.catalog.status([key])[key].state is not State.COMPLETE:  # an earlier try may have
+                work = _JointWork.begin(worker, assigned)
+                training[work.run] = work
+                return work.run
+        return None
+
+    def on_pass() -> None:
+        worker.check_cancelled()
+        for work in training.values():
+            work.stepped()
+
+    try:
+        for run, result in train_joint_runs(
+            next_run,
+            capacity=worker.capacity,
+            on_evaluation=lambda run, result: training[run].evaluated(result),
+            on_pass=on_pass,
+            sees_test=True,
+        ):
+            training.pop(run).end(result)
+            counts[result.state] = counts.get(result.state, 0) + 1
+    except CancelledError:
+        for work in training.values():
+            with suppress(UnavailableError):  # then it goes on from its last evaluation
+                work.keep()
+        raise
+    return counts
 
 
 @dataclass
@@ -65,9 +95,9 @@ class _JointWork:
         self._lane = ""
 
     @classmethod
-    def begin(cls, worker: Worker, assigned: Assignment[JointJob], shares: Sequence[Share]) -> _JointWork:
+    def begin(cls, worker: Worker, assigned: JointAssignment) -> _JointWork:
         """Read the tasks, and make the run as new or as it was left."""
-        job, claim = assigned.job, assigned.claim
+        job, claim = assigned.run.job, assigned.run.claim
         total = job.training.steps
         worker.begin(claim.key, claim.key, f"joint {job.label}")
         worker.progress(claim, 0, total, "loading data")
@@ -87,21 +117,9 @@ class _JointWork:
                 run.restore(left)
         recorder = worker.tree.joint(claim.key, job)
         worker.end(claim.key)
-        return cls(worker, job, claim, shares, tasks, run, recorder)
-
-    def train(self) -> JointResult:
-        """Train to the end of the run; what each evaluation found is told and kept.
-
-        Raises:
-            CancelledError: The sweep is to stop; the run is kept as it is.
-        """
-        self._begin_lane()
-        try:
-            return train_joint(self.run, on_evaluation=self._evaluated, on_step=self._stepped, sees_test=True)
-        except CancelledError:
-            with suppress(UnavailableError):  # then it goes on from its last evaluation
-                self._keep()
-            raise
+        made = cls(worker, job, claim, assigned.shares, tasks, run, recorder)
+        made._begin_lane()
+        return made
 
     def end(self, result: JointResult) -> None:
         """Keep what remains of it."""
@@ -120,25 +138,27 @@ class _JointWork:
 
     # -- while it trains ----------------------------------------------------------------------------
 
-    def _stepped(self, run: JointRun) -> None:
-        self.worker.check_cancelled()
+    def stepped(self) -> None:
+        """Say how far the run is, every few seconds."""
         since = time.monotonic() - self._told_at
         if since >= _TELL_S:
-            self._rate = (run.step - self._told_step) / since
-            self._told_at, self._told_step = time.monotonic(), run.step
+            self._rate = (self.run.step - self._told_step) / since
+            self._told_at, self._told_step = time.monotonic(), self.run.step
             self._tell()
 
-    def _evaluated(self, run: JointRun, result: JointEvaluation) -> bool:
+    def evaluated(self, result: JointEvaluation) -> bool:
+        """Tell and keep what an evaluation found; the run goes on."""
         names = {one.task: one.task_name for one in self.job.tasks}
         self.recorder.evaluation(result, names)
-        if run.reason is None:
-            self._keep()
+        if self.run.reason is None:
+            self.keep()
         self.worker.end(self._lane)
         self._begin_lane()
         self._tell()
         return True
 
-    def _keep(self) -> None:
+    def keep(self) -> None:
+        """Keep the run where it stands."""
         self.worker.catalog.blobs.keep_checkpoint(self.claim.key, self.run.checkpoint())
 
     def _begin_lane(self) -> None:

@@ -46,7 +46,11 @@ class Study:
         """Return the study as a final run sees it: itself, or with rows and a pool of the run's own seed."""
         if final.rows is None or final.pool is None:
             return self
-        return replace(self, job=replace(self.job, rows=final.rows, pool=final.pool), best=None)
+        task = self.job.task
+        # The others are those of the study: of all that a final run's pool names, some may be selected.
+        others = [one for one in self.job.pool if one.task != task]
+        pool = (*others, *(one for one in final.pool if one.task == task))
+        return replace(self, job=replace(self.job, rows=final.rows, pool=pool), best=None)
 
     def note(self, value: float, number: int, lanes: Sequence[Lane]) -> None:
         """Keep a trial's lanes, one a seed on the study's rows, if it is the best so far, the earliest of equals."""

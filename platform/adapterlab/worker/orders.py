@@ -18,11 +18,11 @@ from adapterlab.data.task_library import TaskLibrary
 from adapterlab.errors import UsageError
 from adapterlab.home import Stores
 from adapterlab.patience import NO_PATIENCE, Patience
-from adapterlab.planning.steps import FinalJob, JointJob, ShareJob, SourceJob, StudyJob
+from adapterlab.planning.steps import FinalJob, JointJob, SelectionJob, ShareJob, SourceJob, StudyJob
 from adapterlab.provenance import VERSION
 from adapterlab.worker.shipment import Shipment
 
-JobT = TypeVar("JobT", JointJob, SourceJob, StudyJob, FinalJob)
+JobT = TypeVar("JobT", JointJob, SourceJob, SelectionJob, StudyJob, FinalJob)
 T = TypeVar("T")
 
 
@@ -119,21 +119,49 @@ class Share:
 
 
 @dataclass(frozen=True)
-class JointOrder:
-    """Train one model on several tasks, and keep what each of them has of it."""
+class JointAssignment:
+    """One model to train on several tasks, and what each of them has of it."""
 
-    context: Context
-    name: str
-    """Of the worker; the same when it is started again."""
     run: Assignment[JointJob]
     shares: tuple[Share, ...]
     """One a task, in the order of the run."""
-    kind: Literal["joint"] = "joint"
 
     @property
     def keys(self) -> tuple[str, ...]:
         """Keys of the steps it is to do."""
         return (self.run.claim.key, *(one.key for one in self.shares if one.claim is not None))
+
+
+@dataclass(frozen=True)
+class JointOrder:
+    """Train joint runs, as many in one pass as make it faster."""
+
+    context: Context
+    name: str
+    """Of the worker; the same when it is started again."""
+    runs: tuple[JointAssignment, ...]
+    kind: Literal["joint"] = "joint"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the steps it is to do."""
+        return tuple(key for one in self.runs for key in one.keys)
+
+
+@dataclass(frozen=True)
+class SelectionOrder:
+    """Measure which sources suit a target."""
+
+    context: Context
+    name: str
+    """Of the worker; the same when it is started again."""
+    selection: Assignment[SelectionJob]
+    kind: Literal["selection"] = "selection"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the steps it is to do."""
+        return (self.selection.claim.key,)
 
 
 @dataclass(frozen=True)
@@ -176,7 +204,7 @@ class StudyOrder:
         return (self.key, *(claim.key for claim in claims))
 
 
-WorkOrder: TypeAlias = JointOrder | SourcesOrder | TrialsOrder | StudyOrder
+WorkOrder: TypeAlias = JointOrder | SourcesOrder | SelectionOrder | TrialsOrder | StudyOrder
 
 
 # -- JSON -----------------------------------------------------------------------------------------
@@ -221,6 +249,7 @@ def order_from_json(value: Mapping[str, Any]) -> WorkOrder:
     kinds: dict[str, type[WorkOrder]] = {
         "joint": JointOrder,
         "sources": SourcesOrder,
+        "selection": SelectionOrder,
         "trials": TrialsOrder,
         "study": StudyOrder,
     }

@@ -6,6 +6,7 @@
     │   └── hyperformer · rte · seed 0                  one a task of it
     ├── rte · lora                                      one a baseline and target, when the sweep ends
     ├── rte · lora · search                             one a study of a baseline, or of the pool's, with its trials
+    ├── rte · sources by text similarity                one a selection of sources
     └── rte · scalearn                                  one a study
         ├── rte · scalearn · lr 6e-3 · init 2 · …       one a trial
         └── rte · scalearn · final · seed 0             one a final run
@@ -33,7 +34,7 @@ from adapterlab.fingerprint import digest_of
 from adapterlab.passwords import hide_passwords
 from adapterlab.patience import NO_PATIENCE, Patience
 from adapterlab.planning.baselines import POOL
-from adapterlab.planning.steps import JointJob, RunRows, ShareJob, SourceJob, StudyJob
+from adapterlab.planning.steps import JointJob, RunRows, SelectionJob, ShareJob, SourceJob, StudyJob
 from adapterlab.records import (
     EpochResult,
     JointEvaluation,
@@ -143,6 +144,17 @@ class RunRecorder:
         """
         values = {**scores(metric, validation, {}), vocabulary.PARAMETERS: float(parameters)}
         self._run.metrics({**values, vocabulary.SECONDS: seconds}, step=0)
+
+    def selected(self, scores: Mapping[str, float], document: Mapping[str, Any]) -> None:
+        """Log what a selection measured.
+
+        Args:
+            scores: Of each source by its name, best first.
+            document: All of it, stored as ``selection.json``.
+        """
+        self._run.metrics({vocabulary.source_score(name): value for name, value in scores.items()}, step=0)
+        self._run.tags({"adapterlab.sources": ", ".join(scores)})
+        self._run.json("selection.json", document)
 
     def chosen(self, number: int, settings: Mapping[str, Setting], value: float, metric: str) -> None:
         """Log what a study decided for."""
@@ -406,6 +418,27 @@ class SweepTree:
             facts=facts,
         )
 
+    def selection(self, key: str, job: SelectionJob, facts: TaskFacts) -> RunRecorder:
+        """Open the run of one selection of sources."""
+        settings: dict[str, Any] = {"candidates": ", ".join(member.name for member in job.candidates)}
+        if job.max_rows is not None:
+            settings["max_rows"] = job.max_rows
+        if (trial := job.trial) is not None:
+            settings |= {"combiner": trial.combiner.kind, **trial.setting, **asdict(trial.combiner.training)}
+        seed = job.source_seed if job.trial is None else job.trial.seed
+        return self._start(
+            _Node(
+                self.node(key),
+                self._sweep,
+                "selection",
+                names.selection_name(job.task_name, job.words, job.source_seed),
+                key,
+            ),
+            params=self._common(facts, job.words, "none" if seed is None else seed, job.rows),
+            settings=settings,
+            facts=facts,
+        )
+
     def study(self, key: str, job: StudyJob, facts: TaskFacts) -> RunRecorder:
         """Open the run of one study."""
         search = job.search
@@ -430,7 +463,7 @@ class SweepTree:
             name = f"{name} · search"
         return self._start(
             _Node(self.node(key), self._sweep, "study", name, key),
-            params=self._common(facts, _method_of(job), search.seed, job.rows),
+            params={**self._common(facts, _method_of(job), search.seed, job.rows), **_selected(job)},
             settings=settings,
             facts=facts,
         )
@@ -487,7 +520,7 @@ class SweepTree:
         name = names.final_name(job.task_name, job.shown, seed)
         return self._start(
             _Node(self.node(key), study.node, "final", name, key),
-            params={**self._common(facts, job.label, seed, job.rows), **settings},
+            params={**self._common(facts, job.label, seed, job.rows), **_selected(job), **settings},
             settings=_own(job, settings),
             facts=facts,
         )
@@ -554,6 +587,16 @@ class _Node:
 def _method_of(job: StudyJob) -> str:
     """Return what a study's runs are compared as: its label; of a search of the pool's own training its method."""
     return job.adapter.method if job.method is not None and job.label == POOL else job.label
+
+
+def _selected(job: StudyJob) -> dict[str, str]:
+    """Return which sources a study combines, and by which rule, where they were selected."""
+    if job.selection is None:
+        return {}
+    return {
+        vocabulary.SELECTION: job.selection.rule,
+        vocabulary.SOURCES: ", ".join(member.name for member in job.pool),
+    }
 
 
 def _own(job: StudyJob, settings: Mapping[str, Setting]) -> dict[str, Any]:

@@ -9,23 +9,17 @@ made from: a machine that has other files of a task by chance cannot train on th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from adapterlab.backbones.weight_files import INDEX, weight_files
 from adapterlab.caching.file_digests import file_digest
-from adapterlab.caching.folders import read_or_build
 from adapterlab.catalog.blobs import Blobs, StoredFile, open_blobs
 from adapterlab.catalog.store import Catalog
 from adapterlab.data.task_library import TaskLibrary
 from adapterlab.data.task_rows import in_words, load_rows, rows_folder
-from adapterlab.errors import CorruptBlobError, UnavailableError
 from adapterlab.fingerprint import digest_of
 from adapterlab.records import TaskFacts
-
-if TYPE_CHECKING:
-    from adapterlab.worker.orders import Context
 
 _MODEL_ENDINGS = (".json", ".txt", ".model")
 """Of a backbone's config and tokenizer; its weights are named by :func:`weight_files`."""
@@ -85,42 +79,6 @@ def ship(
     return Shipment(backbone, folders, facts)
 
 
-def receive_backbone(context: Context) -> Context:
-    """Return a context as this machine sees it: the backbone handed over, the caches its own.
-
-    Args:
-        context: As the driver made it; without a shipment it is returned as it is.
-
-    Raises:
-        UnavailableError: This machine does not find in ``store.blobs`` what the driver put there.
-    """
-    shipment = context.shipment
-    if shipment is None:
-        return context
-    cache = context.stores.cache
-    _receive(shipment, shipment.backbone, cache, context.stores.blobs)
-    return replace(
-        context,
-        backbone=replace(context.backbone, folder=str(cache / shipment.backbone)),
-        library=replace(context.library, cache=cache, known=shipment.facts),
-    )
-
-
-def receive_rows(context: Context, task: str) -> None:
-    """Make a task's rows ready in this machine's cache, if they were handed over.
-
-    Args:
-        context: Of :func:`receive_backbone`.
-        task: Full name.
-
-    Raises:
-        UnavailableError: This machine does not find in ``store.blobs`` what the driver put there.
-    """
-    shipment = context.shipment
-    if shipment is not None and task in shipment.facts:
-        _receive(shipment, rows_folder(shipment.facts[task]), context.stores.cache, context.stores.blobs)
-
-
 def remove_unused(catalog: Catalog, blobs: str, *, grace_s: float, dry_run: bool) -> list[StoredFile]:
     """Remove what no sweep has handed over lately; nothing while a sweep of the catalog runs.
 
@@ -139,7 +97,7 @@ def remove_unused(catalog: Catalog, blobs: str, *, grace_s: float, dry_run: bool
     Raises:
         UnavailableError: The store or the catalog cannot be reached.
     """
-    inputs = _inputs(blobs)
+    inputs = inputs_of(blobs)
     before = inputs.clock() - max(grace_s, 2 * _YOUNG_S)
     old = [file for file in inputs.stored() if file.modified is not None and file.modified < before]
     if not old or any(catalog.holder(sweep.key) for sweep in catalog.sweeps()):
@@ -147,7 +105,8 @@ def remove_unused(catalog: Catalog, blobs: str, *, grace_s: float, dry_run: bool
     return old if dry_run else [file for file in old if inputs.remove(file.name, written_before=before)]
 
 
-def _inputs(blobs: str) -> Blobs:
+def inputs_of(blobs: str) -> Blobs:
+    """Return where inputs lie beside the blobs of adapters, given ``store.blobs``."""
     return open_blobs(f"{blobs.rstrip('/')}/inputs")
 
 
@@ -168,7 +127,7 @@ class _Store:
 
     @classmethod
     def look(cls, blobs: str) -> _Store:
-        inputs = _inputs(blobs)
+        inputs = inputs_of(blobs)
         since = inputs.clock() - _YOUNG_S
         files = inputs.stored()
         return cls(inputs, frozenset(file.name for file in files if (file.modified or since) >= since))
@@ -180,24 +139,3 @@ class _Store:
             if digest not in self.fresh:
                 self.inputs.write(path.read_bytes())
         return digests
-
-
-def _receive(shipment: Shipment, folder: str, cache: Path, blobs: str) -> None:
-    files, inputs = shipment.folders[folder], _inputs(blobs)
-
-    def check(there: Path) -> Path:
-        if missing := [name for name in files if not (there / name).is_file()]:
-            raise ValueError(f"{there}: {', '.join(missing)} gone")
-        return there
-
-    def fetch(draft: Path) -> None:
-        for name, digest in files.items():
-            try:
-                (draft / name).write_bytes(inputs.read(digest))
-            except CorruptBlobError as error:
-                raise UnavailableError(
-                    f"what the driver handed to this machine is not in its {inputs.name}: {error.message}",
-                    remedy="store.blobs must be a URL, or a folder, that all machines of the cluster share.",
-                ) from error
-
-    read_or_build(cache / folder, check, fetch)

@@ -11,12 +11,13 @@ from contextlib import suppress
 
 from adapterlab.catalog.records import PoolEntry, StudyRecord
 from adapterlab.errors import AdapterlabError, TrainingError
-from adapterlab.planning.steps import PoolMember, SourceJob
+from adapterlab.planning.steps import PoolMember, SourceJob, StudyJob
 from adapterlab.records import State
 from adapterlab.search.pictures import PicturedStudy, study_pictures
 from adapterlab.search.study import TrialRecord
 from adapterlab.search.trials import TRAINED_ROWS
 from adapterlab.train.lane import Lane
+from adapterlab.worker.chosen import as_selected
 from adapterlab.worker.final_runs import train_finals
 from adapterlab.worker.open_study import Study
 from adapterlab.worker.orders import Assignment, StudyOrder, TrialsOrder
@@ -32,7 +33,7 @@ def run_trials(worker: Worker, order: TrialsOrder) -> dict[str, int]:
         Number of trials by state.
     """
     claim = order.study.claim
-    study = Study(worker, claim.key, order.study.job, claim)
+    study = Study(worker, claim.key, _selected(worker, order.study.job), claim)
     with study.search() as search:
         return train_trials(study, search, claim)
 
@@ -46,7 +47,7 @@ def run_study(worker: Worker, order: StudyOrder) -> dict[str, int]:
     Raises:
         TrainingError: No trial of the study completed.
     """
-    study = Study(worker, order.key, order.job, order.claim)
+    study = Study(worker, order.key, _selected(worker, order.job), order.claim)
     study.wait_for_sources()
     record = worker.catalog.find_study(study.key)
     if record is None:
@@ -54,6 +55,12 @@ def run_study(worker: Worker, order: StudyOrder) -> dict[str, int]:
     if study.job.method is None:
         return train_finals(study, record, order.finals)
     return _train_adapters(study, record, order.adapters)
+
+
+def _selected(worker: Worker, job: StudyJob) -> StudyJob:
+    """Return a study's job with the sources that were selected for it."""
+    wanted = job.selection
+    return as_selected(job, None if wanted is None else worker.catalog.find_selection(str(wanted.key)))
 
 
 def _search(study: Study) -> StudyRecord:
@@ -117,6 +124,7 @@ def _study_record(
         trials={state: states.count(state) for state in sorted(set(states))},
         settings=job.settings,
         study_name=study_name,
+        selection=None if job.selection is None else job.selection.key,
         seconds=_total([trial.seconds for trial in trials]),
         train_rows=sum(_trained_rows(trial, len(study.task.train.lengths)) for trial in trials),
         run_id=study.worker.catalog.run_id(study.run.node),

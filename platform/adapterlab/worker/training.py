@@ -50,10 +50,15 @@ def train_runs(worker: Worker, next_run: Callable[[], Run | None]) -> dict[str, 
         return run.lane
 
     def on_epoch(lane: Lane, epoch: EpochResult) -> bool:
-        worker.check_cancelled()
         return training[lane.name].epoch(epoch)
 
-    for result in train_lanes(worker.backbone, next_lane, capacity=worker.capacity, on_epoch=on_epoch):
+    for result in train_lanes(
+        worker.backbone,
+        next_lane,
+        capacity=worker.capacity,
+        on_epoch=on_epoch,
+        on_pass=worker.check_cancelled,
+    ):
         run = training.pop(result.name)
         counts[result.state] = counts.get(result.state, 0) + 1
         run.end(result)

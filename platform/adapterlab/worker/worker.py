@@ -16,9 +16,9 @@ from adapterlab.planning.steps import RunRows
 from adapterlab.records import RunInWork, State, TaskData
 from adapterlab.train.capacity import Capacity
 from adapterlab.train.layers import Backbone
+from adapterlab.worker.arrival import receive_rows
 from adapterlab.worker.orders import Context
 from adapterlab.worker.run_tree import SweepTree
-from adapterlab.worker.shipment import receive_rows
 
 _CANCEL_POLL_S = 1.0
 _TELL_S = 1.0

@@ -108,6 +108,29 @@ def test_columns_that_do_not_fit_stand_below_with_their_rows_names():
     ]  # fmt: skip
 
 
+def test_a_column_that_says_nothing_makes_no_blank_lines_where_the_list_is_folded():
+    steps = [(f"entailment · scalearn · final · seed {seed}", "complete", "3/3", None) for seed in (0, 1)]
+
+    def shown(detail):
+        rows = [*steps[:1], (*steps[1][:3], detail)]
+        return on_terminal(50, lambda: output.table(("step", "state", "progress", "detail"), rows))
+
+    assert "detail" not in "".join(shown(None))
+    assert [line for line in shown(None)[:-1] if not line.strip()] == []
+    lines = shown("epoch 1/3")
+    assert [line for line in lines[:-1] if not line.strip()] == []
+    assert any("epoch 1/3" in line for line in lines)
+
+
+def test_a_heading_of_two_words_stays_on_one_line_where_a_list_is_folded():
+    heads = ("sweep", "key", "state", "submitted", "elapsed", "sources", "studies", "final runs")
+    rows = [("quickstart", "33595270f614", "complete", "2026-11-29 06:56", "9:29", "6/6", "2/2", "4/4")]
+    for width in (60, 80):
+        lines = on_terminal(width, lambda: output.table(heads, rows))
+        assert len(lines) - 1 == 4, lines
+        assert "final runs" in lines[1]
+
+
 def test_a_matrix_in_a_pipe_is_one_plain_line_a_row(capsys):
     rows = tuple(
         ((layout.Piece(name * 60, "bold"),), (layout.Piece("50.0"), layout.Piece("1 failed", breaks=True)))

@@ -72,6 +72,7 @@ def test_rows_of_every_format_have_the_same_answers(run, key, tmp_path, name):
     wanted = run("predict", key, "--file", "-", "--json", stdin=lines())[1]
     code, out, err = run("predict", key, "--file", str(tmp_path / name), "--json")
     assert (code, out) == (0, wanted), err
+    assert run("predict", key, str(tmp_path / name), "--json")[1] == wanted, "as `evaluate` takes them"
     code, out, _ = run("evaluate", key, str(tmp_path / name), "--json")
     assert (code, json.loads(out)["rows"]) == (0, 4)
 
@@ -90,8 +91,9 @@ def test_several_texts_are_several_rows(run, key):
         (("--text", "a"), 3, "row 1: expected sentence1, sentence2, or text and text_pair; it has text"),
         (("--text", "a", "--text", "b", "--text-pair", "c"), 2, "2 --text, but 1 --text-pair"),
         (("--text", "a", "--text", "b", "--choice", "c"), 2, "2 --text with --choice"),
-        ((), 2, "give either --text or --file"),
+        ((), 2, "give either a file of rows or --text"),
         (("--file", "-", "--text-pair", "a"), 2, "--text-pair needs --text"),
+        (("a.csv", "--file", "b.csv"), 2, "rows are given twice: a.csv and --file b.csv"),
         (("--file", "missing.jsonl"), 4, "missing.jsonl does not exist"),
         (("--file", "-"), 3, "standard input: no rows"),
         (("--text", "a", "--text-pair", "b", "--to", "x.txt"), 2, "ends in .jsonl or .csv"),

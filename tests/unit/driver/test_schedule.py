@@ -47,6 +47,27 @@ def test_what_cannot_share_a_pass_is_dealt_last():
     assert "lora" in methods[:-1]
 
 
+def test_joint_runs_are_dealt_as_sources_are_and_only_with_all_their_missing_shares():
+    runs = [
+        {"method": "full_m", "seeds": [0]},
+        {"method": "adapter_m", "seeds": [0, 1]},
+        {"method": "hyperformer_pp", "seeds": [0]},
+    ]
+    wanted = spec(**{"joint.run": runs})
+    plan = compile_plan(wanted, facts(wanted))
+    keys = {step.key for step in plan.steps}
+
+    def orders(held, groups):
+        return schedule.joint_orders(plan, plan.joints, keys, held_by(held), CONTEXT, groups=groups)
+
+    (whole,) = orders(keys, groups=1)
+    assert [one.run.job.method for one in whole.runs][-1] == "full_m"
+    assert set(whole.keys) == {step.key for step in (*plan.joints, *plan.shares)}
+    assert sorted(len(order.runs) for order in orders(keys, groups=2)) == [2, 2]
+    (share, *_) = plan.shares_of(plan.joints[0].id)
+    assert plan.joints[0].key not in {key for order in orders(keys - {share.key}, 1) for key in order.keys}
+
+
 def test_a_study_waits_for_every_source_it_reads():
     missing = ALL - {SOURCES[0].key, SOURCES[1].key}
     assert schedule.runnable_studies(PLAN, missing, held_by(ALL)) == []
@@ -103,3 +124,42 @@ def test_what_a_failed_search_should_have_chosen_is_blocked_and_so_is_what_combi
     titles = {step.title for step in plan.steps if step.key in lost}
     assert {"source · mrpc · seed 0", "rte · scalearn", "rte · scalearn · final · seed 0"} <= titles
     assert "source · rte · seed 0" not in titles
+
+
+def test_a_selection_waits_for_what_it_compares_and_its_studies_wait_for_it():
+    wanted = spec(
+        **{
+            "pool.size": 2,
+            "pool.rule": ["text_similarity", "adapter_similarity"],
+            "combiner.kind": "scalearn",
+        }
+    )
+    plan = compile_plan(wanted, facts(wanted))
+    every = {step.key for step in plan.steps}
+    sources = {step.key for step in plan.sources}
+    texts = [step for step in plan.selections if step.job.rule == "text_similarity"]
+
+    def ready(missing):
+        selections = schedule.runnable_selections(plan, missing, held_by(every))
+        studies = schedule.runnable_studies(plan, missing, held_by(every))
+        return {step.id for step in selections}, {step.id for step in studies}
+
+    assert ready(every) == ({step.id for step in texts}, set())
+    assert ready(every - sources) == ({step.id for step in plan.selections}, set())
+    of_texts = {step.id for step in plan.studies if step.job.selection.rule == "text_similarity"}
+    assert ready(every - sources - {step.key for step in texts})[1] == of_texts
+    # With sources that come in the same run a study still waits for its selection.
+    coming = schedule.runnable_studies(plan, every, held_by(every), coming=sources)
+    assert coming == []
+    orders = schedule.selection_orders(plan.selections, held_by({texts[0].key}), CONTEXT)
+    assert [order.keys for order in orders] == [(texts[0].key,)]
+
+
+def test_two_rules_that_select_the_same_sources_are_one_study_in_work():
+    wanted = spec(**{"pool.size": [1, 3], "pool.rule": ["order", "random"], "combiner.kind": "scalearn"})
+    plan = compile_plan(wanted, facts(wanted))
+    keys = [step.key for step in plan.studies]
+    assert len(set(keys)) < len(keys)
+    missing = set(keys)
+    ready = schedule.runnable_studies(plan, missing, held_by(missing))
+    assert sorted(str(step.key) for step in ready) == sorted(map(str, missing))

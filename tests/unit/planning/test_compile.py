@@ -79,11 +79,11 @@ def test_random_sources_are_nested_and_the_seeds_own(seed, sizes):
     tasks = ["glue/rte", "glue/mrpc", "glue/cola", "glue/sst2", "glue/qnli", "superglue/cb"]
     pool = PoolSpec(tasks=tuple(tasks), size=tuple(sizes), rule="random", seed=seed)
     others = tasks[1:]
-    chosen = {size: pool.chosen("glue/rte", others, 1, size) for size in sizes}
+    chosen = {size: pool.chosen("glue/rte", others, 1, size, "random") for size in sizes}
     for size, some in chosen.items():
         assert len(some) == size - 1
         assert some == [one for one in others if one in some], "in the order listed"
-        assert some == pool.chosen("glue/rte", others, 1, size)
+        assert some == pool.chosen("glue/rte", others, 1, size, "random")
     ordered = [chosen[size] for size in sorted(sizes)]
     assert all(set(few) <= set(more) for few, more in pairwise(ordered))
 
@@ -91,7 +91,7 @@ def test_random_sources_are_nested_and_the_seeds_own(seed, sizes):
 def test_random_sources_differ_from_seed_to_seed():
     tasks = tuple(f"glue/{name}" for name in ("rte", "mrpc", "cola", "sst2", "qnli"))
     drawn = {
-        tuple(PoolSpec(tasks=tasks, rule="random", seed=seed).chosen("glue/x", tasks, 0, 2))
+        tuple(PoolSpec(tasks=tasks, rule="random", seed=seed).chosen("glue/x", tasks, 0, 2, "random"))
         for seed in range(20)
     }
     assert len(drawn) > 3

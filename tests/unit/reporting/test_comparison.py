@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from adapterlab.reporting.comparison import Row, note, row_numbers, winner
+from adapterlab.planning.compile import Facts, compile_plan
+from adapterlab.reporting.comparison import Row, note, row_numbers, rows_of_studies, winner
 from adapterlab.reporting.summary import Cell, Gap, Summary
+from adapterlab.spec.model import Spec
 from adapterlab.tracking import vocabulary
 from adapterlab.tracking.views import note_with
+from reports import layer
 
 
 def cell(target: str, method: str, *test: float, **changes) -> Cell:
@@ -76,6 +79,45 @@ def test_the_first_line_of_the_note_names_the_winner_its_spread_and_its_coeffici
     assert table[0] == "| method | rte | cb | average |"
     assert table[2] == "| **scalearn** | 75.0 ± 7.1 | 55.0 ± 7.1 | 65.0 ± 7.1 |"
     assert "| adapterfusion | 99.0 | – | – |" in table
+
+
+def test_a_row_over_the_pool_of_one_seed_has_the_coefficients_of_that_pool():
+    spec = Spec.model_validate(
+        {
+            "name": "demo",
+            "backbone": {"source": "folder:/nowhere"},
+            "pool": {"tasks": ["glue/rte", "superglue/cb"]},
+            "source": {"seed": [1, 2]},
+            "targets": {"tasks": ["glue/rte"]},
+            "final": {"seeds": [0]},
+        }
+    )
+    plan = compile_plan(spec, Facts.unknown(spec))
+    layers = [
+        replace(layer(name, position, mean, combiner="scalearn"), source_seed=seed)
+        for seed, means in ((1, (0.2, 0.8)), (2, (0.6, 0.4)))
+        for position, (name, mean) in enumerate(zip(("cb", "rte"), means, strict=True))
+    ]
+    one = cell("glue/rte", "scalearn", 0.7, 0.9, seeds=(0, 0), source_seeds=(1, 2))
+    found = list(rows_of_studies(replace(SUMMARY, cells=(one,), layers=tuple(layers)), plan))
+    assert [(row.shown[1], row.cell.mean) for row in found] == [
+        ("scalearn · source seed 1", 0.7),
+        ("scalearn · source seed 2", 0.9),
+    ]
+    assert [list(row.coefficients.values()) for row in found] == [[0.2, 0.8], [0.6, 0.4]]
+    shares = {found[0].shown: {"contribution/cb": 0.9}, found[1].shown: {"contribution/cb": 0.3}}
+    text = note(replace(SUMMARY, cells=(one,)), found, shares, "#/x")
+    assert (
+        "scalearn · source seed 2's coefficients on rte: cb 0.600 (30 %), rte 0.400" in text.splitlines()[0]
+    )
+
+
+def test_the_first_line_names_three_sources_and_counts_the_rest():
+    """Of a longer one MLflow hides the end, where the link is."""
+    pool = {f"task{number}": 1.0 - number / 100 for number in range(10)}
+    of_ten = [Row(one, ("a",), coefficients=pool) for one in CELLS[2:4]]
+    text = note(replace(SUMMARY, cells=CELLS[2:4]), of_ten, {}, "#/x")
+    assert "rte: task0 1.000, task1 0.990, task2 0.980, 7 more · [all runs compared]" in text.splitlines()[0]
 
 
 def test_where_a_baseline_wins_the_best_combination_is_told_with_its_name():

@@ -7,10 +7,11 @@ import re
 from dataclasses import replace
 
 from adapterlab.reporting.evidence import Confusion, Curve, Evidence
+from adapterlab.reporting.grid import Column, Entry, Grid
 from adapterlab.reporting.page import page
 from adapterlab.reporting.picture import Figures, Picture
 from adapterlab.reporting.summary import Background, TaskRows
-from adapterlab.reporting.tables import Column, Entry, Grid, grids, scores
+from adapterlab.reporting.tables import grids, scores
 from reports import SUMMARY
 
 EVIL = '<script>alert("&")</script>'

@@ -14,10 +14,11 @@ import pytest
 from adapterlab.reporting import render
 from adapterlab.reporting.figures import report_figures
 from adapterlab.reporting.folder import document, write_report
+from adapterlab.reporting.grid import Column, Entry, Grid
 from adapterlab.reporting.page import page
 from adapterlab.reporting.significance import compare
 from adapterlab.reporting.summary import OWN_ADAPTER
-from adapterlab.reporting.tables import Column, Entry, Grid, costs, grids, scores
+from adapterlab.reporting.tables import costs, grids, scores
 from reports import SUMMARY, layer
 
 ODD = Grid("a_b & <c>", (Column("100 %", "x|y", is_number=False),), ((Entry("$5_{}~^\\#", "1", "*n*"),),))

@@ -242,6 +242,16 @@ def test_adapters_that_cannot_be_combined_are_refused():
     assert "cannot be combined" in complaint.message
 
 
+@pytest.mark.parametrize("method", [{"method": "houlsby"}, {"method": "pfeiffer"}, {}])
+def test_nor_are_settings_with_which_they_cannot_be(method):
+    adapter = {**method, "settings": {"layer_norm": "both"}}
+    (complaint,) = complaints({"kind": "scalearn"}, adapter=adapter)
+    assert complaint.path == ("adapter", "settings")
+    assert "cannot be combined: layer_norm = 'both'" in complaint.message
+    baseline = [{"method": "pfeiffer", "settings": {"layer_norm": "both"}}]
+    assert complaints({"kind": "scalearn"}, baseline=baseline) == []
+
+
 @pytest.mark.parametrize(
     ("combiner", "words"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from urllib.parse import parse_qs
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,6 +49,13 @@ def test_rows_are_filtered_sorted_and_charted():
     assert {chart["metricSectionId"] for chart in rows["compareRunCharts"]} <= sections
     assert f"'{'k' * 64}'" in found[LATEST_VIEW]["searchFilter"]
     assert found[TREE_VIEW]["searchFilter"] == ""
+
+
+@pytest.mark.parametrize(("longest", "width"), [(0, 280), (16, 280), (60, 420), (300, 560)])
+def test_the_column_of_names_is_as_wide_as_the_longest_where_that_leaves_room(longest, width):
+    tags = view_tags("k" * 64, ["rte"], created_ms=1, longest_name=longest)
+    state = json.loads(json.loads(tags[VIEW_PREFIX + ROWS_VIEW])["state"])
+    assert state["columnWidths"]["attributes.`Run Name`"] == width
 
 
 @given(st.lists(TEXTS, max_size=40))

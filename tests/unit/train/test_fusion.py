@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from adapterlab.records import PoolShape, Site, TrainSettings
 from adapterlab.train.adaptation import SourcePool
-from adapterlab.train.combination import Combination, TokenMeans
+from adapterlab.train.combination import Combination
 from adapterlab.train.lane import transfer_lane
 from adapterlab.train.layers import FrozenPool
-from adapterlab.train.loop import gradients_of, train_lanes
+from adapterlab.train.loop import train_lanes
 from adapterlab.train.rng import dropout as drop
 from adapterlab.train.rng import stream
+from adapterlab.train.step import gradients_of
+from adapterlab.train.token_means import TokenMeans
 from adapterlab_adapterfusion.plugin import ADAPTERFUSION, AdapterFusionSettings
 from adapterlab_bottleneck.plugin import PFEIFFER, PfeifferSettings
 from tiny_models import random_encoder, random_task
@@ -157,7 +159,7 @@ def test_the_value_regulariser_is_part_of_the_loss_that_is_clipped():
             lane.tensors["layer.0.value.weight"][0, 0] = 5.0
     losses, gradients = [], []
     for lane in (with_it, without):
-        loss, (gradient,) = gradients_of(ENCODER, [lane], [lane.next_rectangle()])
+        loss, (gradient,) = gradients_of(ENCODER, [lane.next_step()])
         losses.append(loss.item())
         gradients.append(gradient["layer.0.value.weight"])
     wanted = layer_of(2, 2, 16, regulariser=3.0).penalty(with_it.tensors)

@@ -207,8 +207,8 @@ def test_outputs_that_are_not_finite_fail_a_final_run_and_harm_no_other(monkeypa
     lanes = [make_lane(good), make_lane(bad)]
     sick = lanes[1].head
 
-    def spoiled(backbone, seats, examples, facts):
-        found = loop_evaluate(backbone, seats, examples, facts)
+    def spoiled(backbone, seats, examples, facts, **options):
+        found = loop_evaluate(backbone, seats, examples, facts, **options)
         for number, (seat, rows) in enumerate(zip(seats, examples, strict=True)):
             if seat.head is sick and len(rows) == {"validation": 9, "test": 11}[split]:
                 outputs = found[number].outputs.copy()
@@ -227,6 +227,32 @@ def test_outputs_that_are_not_finite_fail_a_final_run_and_harm_no_other(monkeypa
     said = {"validation": "accuracy of epoch 1 is nan", "test": "row 3 are not finite, nor those of 1 others"}
     assert said[split] in results[repr(bad)].reason
     assert results[repr(good)].test_metrics == alone.test_metrics
+
+
+def test_it_can_be_stopped_after_any_pass_not_only_at_the_end_of_an_epoch():
+    class StopError(Exception):
+        pass
+
+    lane = make_lane(("source", 1, 12, 2, 0.0, 3))
+    steps_an_epoch, waiting, passes, epochs = lane._steps_an_epoch, [lane], [], []
+
+    def stop():
+        passes.append(len(epochs))
+        if len(passes) == steps_an_epoch + 2:  # the epoch's steps, its evaluation, and a step
+            raise StopError
+
+    assert steps_an_epoch > 1
+    with pytest.raises(StopError):
+        list(
+            train_lanes(
+                ENCODER,
+                lambda: waiting.pop() if waiting else None,
+                capacity=1,
+                on_epoch=lambda *_: epochs.append(1) or True,
+                on_pass=stop,
+            )
+        )
+    assert passes == [0] * (steps_an_epoch + 1) + [1]
 
 
 def test_a_lane_that_has_left_is_gone_from_memory():

@@ -13,9 +13,10 @@ from adapterlab.registry import entry_points
 from adapterlab.train.activations import ACTIVATIONS
 from adapterlab.train.adaptation import OwnAdapter, Seat, SourcePool, read_states
 from adapterlab.train.lane import source_lane
-from adapterlab.train.loop import gradients_of, train_lanes, train_step
+from adapterlab.train.loop import train_lanes, train_step
 from adapterlab.train.passes import epoch_batches, gather
 from adapterlab.train.rng import stream
+from adapterlab.train.step import RunStep, gradients_of
 from adapterlab_encoder.loading import from_model
 from adapterlab_propetl.layer import mask_of
 from tiny_models import random_encoder, random_examples, random_task
@@ -185,7 +186,7 @@ def test_full_fine_tuning_is_that_of_transformers_own_model():
     assert set(reference.named()) == set(lane.tensors)
 
     rectangle = gather(task.train, torch.arange(6).numpy())
-    _, (gradients,) = gradients_of(encoder, [lane], [rectangle])
+    _, (gradients,) = gradients_of(encoder, [RunStep(lane.seat(), rectangle, lane.tensors)])
     F.cross_entropy(reference(rectangle), rectangle.labels).backward()
     for name, parameter in reference.named().items():
         torch.testing.assert_close(gradients[name], parameter.grad, rtol=0, atol=1e-9)
@@ -286,4 +287,4 @@ def test_batches_of_two_methods_are_the_same_rows():
     """Data order belongs to the seed, so that baselines differ in the method alone."""
     one, two = lane_of("lora", 4), lane_of("houlsby", 4)
     for _ in range(3):
-        assert (one.next_rectangle().rows == two.next_rectangle().rows).all()
+        assert (one.next_step().rectangle.rows == two.next_step().rectangle.rows).all()

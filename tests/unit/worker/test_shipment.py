@@ -20,8 +20,9 @@ from adapterlab.data.task_library import TaskLibrary
 from adapterlab.data.task_rows import train_texts
 from adapterlab.errors import UnavailableError
 from adapterlab.spec.tasks import TaskSpec
+from adapterlab.worker.arrival import receive_backbone, receive_rows
 from adapterlab.worker.orders import BackboneFiles, Context, from_json, to_json
-from adapterlab.worker.shipment import receive_backbone, receive_rows, remove_unused, ship
+from adapterlab.worker.shipment import remove_unused, ship
 from catalogs import open_at
 from tiny_world import write_backbone, write_tasks
 

@@ -9,17 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from adapterlab.errors import UsageError
 from adapterlab.records import TaskFacts
-from adapterlab.train.adaptation import OwnAdapter, Seat, read_states
-from adapterlab.train.answers import answers
+from adapterlab.train.adaptation import OwnAdapter, Seat
 from adapterlab.train.heads import head_of
 from adapterlab.train.lane import leaves_of
 from adapterlab.train.layers import Backbone, HeadLayer, JointLayer, Tensors
-from adapterlab.train.passes import Rectangle
 from adapterlab.train.rng import stream
 from adapterlab.train.weights import HEAD_PREFIX, without_head
 
@@ -90,23 +87,6 @@ class JointModel:
         """
         own = self.of_task(tensors, task)
         return Seat(OwnAdapter(self.layer.method), own, self.heads[task], key, backbone_dropout, head_dropout)
-
-    def gradients(
-        self, tensors: Mapping[str, Tensor], seat: Seat, rectangle: Rectangle
-    ) -> tuple[Tensor, Tensors]:
-        """Return the mean loss over a batch of one task, and the gradients of the tensors that it depends on.
-
-        Args:
-            tensors: The run's leaves.
-            seat: The task's, made of them.
-            rectangle: The batch.
-        """
-        states = read_states(self.backbone, [seat], [rectangle])
-        (found,) = answers([seat], states, [rectangle])
-        loss = found.losses[0]
-        each = torch.autograd.grad(loss, list(tensors.values()), allow_unused=True)
-        known = zip(tensors, each, strict=True)
-        return loss.detach(), {name: gradient for name, gradient in known if gradient is not None}
 
 
 def _of_task(name: str, task: str) -> str:

@@ -1,4 +1,4 @@
-"""A joint run: steps over batches of one task each, evaluation of all tasks, the best tensors, and a checkpoint.
+"""A joint run: batches of one task each, the tensors and their moments, the best evaluation, and a checkpoint.
 
 What a run computes follows from its settings, its seed and its tasks: batches and dropout are decided by the number of
 the step, so that a run that goes on from a checkpoint ends with the bits of one that was never stopped.
@@ -8,26 +8,25 @@ from __future__ import annotations
 
 import json
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
-import torch
+from torch import Tensor
 
-from adapterlab.errors import CorruptBlobError, TrainingError, UsageError
+from adapterlab.errors import CorruptBlobError, UsageError
 from adapterlab.fingerprint import digest_of
-from adapterlab.records import Examples, JointEvaluation, JointResult, JointSettings, State, TaskData
-from adapterlab.train.capacity import is_out_of_memory
-from adapterlab.train.evaluate import Evaluation, evaluate
-from adapterlab.train.finite import rows_without_answer, told
-from adapterlab.train.freed_memory import SPARE
+from adapterlab.records import JointEvaluation, JointResult, JointSettings, State, TaskData
+from adapterlab.train.adaptation import Seat
+from adapterlab.train.evaluate import Evaluation
 from adapterlab.train.joint.model import JointModel
 from adapterlab.train.joint.sampling import JointSampler
 from adapterlab.train.joint.steps import MEANS, SQUARES, JointSteps
 from adapterlab.train.lane import check_lengths
 from adapterlab.train.layers import Backbone, JointLayer, Tensors
+from adapterlab.train.optimizer import Update
 from adapterlab.train.passes import gather
 from adapterlab.train.rng import key_of_numbers
+from adapterlab.train.step import RunStep
 from adapterlab.train.weights import from_bytes, metadata_of, to_bytes
 
 _PRESENT, _BEST = "present/", "best/"
@@ -88,7 +87,14 @@ class JointRun:
         self._steps = JointSteps(self.tensors, settings, layer.lr_factor)
         self._losses: list[float] = []
         """Of the steps since the last evaluation."""
+        self._task = ""
+        """Of the step in work."""
         self._evaluated_at = 0.0
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether it trains the backbone's own weights, so that its passes are its own."""
+        return self.model.layer.method.trains_backbone
 
     @property
     def step(self) -> int:
@@ -115,55 +121,58 @@ class JointRun:
         ended = self.step % self.settings.evaluate_every == 0 or self.step == self.settings.steps
         return self.reason is None and self.step > evaluated and ended
 
-    def advance(self) -> float:
-        """Take one step, on a batch of one task, and return its training loss.
+    # -- one step ---------------------------------------------------------------------------------
 
-        A loss or gradient that is not finite ends the run with a reason and changes no tensor.
-
-        Raises:
-            TrainingError: The step does not fit into memory.
-        """
-        start = time.monotonic()
+    def next_step(self) -> RunStep:
+        """Return the run's part in the next pass: a batch of one task, on the backbone's device."""
         number, rows = self.sampler.batch(self.step)
-        task, data = list(self.tasks.items())[number]
-        rectangle = gather(data.train, rows).to(self.model.backbone.device)
+        self._task, data = list(self.tasks.items())[number]
+        self.train_rows += len(rows) * data.train.choices
         seat = self.model.seat(
             self.tensors,
-            task,
+            self._task,
             key=key_of_numbers(self.seed, "step", self.step),
             backbone_dropout=self.settings.backbone_dropout,
             head_dropout=self.settings.head_dropout,
         )
-        try:
-            found, gradients = self.model.gradients(self.tensors, seat, rectangle)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise TrainingError(
-                f"{self.name}: one step of {len(rectangle.token_ids)} sequences of {task} does not fit into memory: {error}",
-                remedy="Lower batch_size or data.max_length, or give the worker more memory.",
-            ) from None
-        loss = float(found)
-        norm = self._steps.take(loss, gradients)
-        self.train_rows += len(rows) * data.train.choices
-        self.seconds += time.monotonic() - start
-        SPARE.give_back()
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            self.reason = f"diverged in step {self.step} on {task}: loss {loss}, gradient norm {norm}"
-        self._losses.append(loss)
-        return loss
+        return RunStep(seat, gather(data.train, rows).to(self.model.backbone.device), self.tensors)
 
-    def evaluate(self) -> JointEvaluation:
-        """Evaluate every task on its validation split, and keep the tensors if they are the best so far."""
-        start = time.monotonic()
-        found = self._evaluated({task: data.validation for task, data in self.tasks.items()}, self.tensors)
+    def updates(self, loss: float, gradients: Mapping[str, Tensor], norms: Sequence[float]) -> list[Update]:
+        """Return what the optimizer does for this step, the gradients clipped and the rate as scheduled.
+
+        A loss or gradient that is not finite ends the run with a reason and changes no tensor.
+
+        Args:
+            loss: The training loss.
+            gradients: Of the run's tensors that have one.
+            norms: Their norms, in their order.
+        """
+        self._losses.append(loss)
+        made = self._steps.updates(loss, gradients, norms)
+        if not made:
+            norm = math.hypot(*norms)
+            self.reason = f"diverged in step {self.step} on {self._task}: loss {loss}, gradient norm {norm}"
+        return made
+
+    # -- one evaluation ---------------------------------------------------------------------------
+
+    def seats(self, tensors: Tensors) -> list[Seat]:
+        """Return the tasks' places in an evaluation of tensors of the run, in the order of the tasks."""
+        return [self.model.seat(tensors, task) for task in self.tasks]
+
+    def close_evaluation(self, evaluations: Sequence[Evaluation]) -> JointEvaluation:
+        """Record an evaluation, and keep the tensors if it is the best so far.
+
+        Args:
+            evaluations: Of the validation splits, in the order of the tasks.
+        """
+        found = dict(zip(self.tasks, evaluations, strict=True))
         chosen = [task for task in self.tasks if task not in self.settings.unselected]
         by_loss = self.settings.select_by == "loss"
         each = [
             found[task].loss if by_loss else found[task].metrics[self.tasks[task].facts.metric]
             for task in chosen
         ]
-        self.seconds += time.monotonic() - start
         result = JointEvaluation(
             step=self.step,
             train_loss=sum(self._losses) / len(self._losses) if self._losses else math.nan,
@@ -180,14 +189,12 @@ class JointRun:
             self._best_tensors = {name: one.detach().clone() for name, one in self.tensors.items()}
         return result
 
+    # -- the end ----------------------------------------------------------------------------------
+
     @property
     def best_tensors(self) -> Tensors:
         """The best evaluation's tensors; the present ones before there was any."""
         return self.tensors if self._best_tensors is None else self._best_tensors
-
-    def tested(self) -> dict[str, Evaluation]:
-        """Evaluate every task on its test split, with the best tensors."""
-        return self._evaluated({task: data.test for task, data in self.tasks.items()}, self.best_tensors)
 
     def result(self, state: State, *, reason: str | None = None) -> JointResult:
         """Return what remains of the run."""
@@ -282,67 +289,12 @@ class JointRun:
             own[name] = one.to(leaf.detach(), copy=True)
         return own
 
-    @torch.no_grad()
-    def _evaluated(self, splits: Mapping[str, Examples], tensors: Tensors) -> dict[str, Evaluation]:
-        seats = [self.model.seat(tensors, task) for task in splits]
-        facts = [self.tasks[task].facts for task in splits]
-        found = evaluate(self.model.backbone, seats, list(splits.values()), facts)
-        return dict(zip(splits, found, strict=True))
-
     def _improves(self, result: JointEvaluation) -> bool:
         if self.best is None:
             return True
         if self.settings.select_by == "loss":
             return result.selected_by < self.best.selected_by
         return result.selected_by > self.best.selected_by
-
-
-OnEvaluation = Callable[[JointRun, JointEvaluation], bool]
-"""Called after each evaluation; ``False`` prunes the run."""
-
-
-def train_joint(
-    run: JointRun,
-    *,
-    on_evaluation: OnEvaluation,
-    on_step: Callable[[JointRun], None] | None = None,
-    sees_test: bool = False,
-) -> JointResult:
-    """Train a run to its end, from where it is.
-
-    Args:
-        run: New, or restored from a checkpoint.
-        on_evaluation: Told of every evaluation; its answer prunes. A good moment for a checkpoint.
-        on_step: Called after each step; may raise to stop, after which a checkpoint can be made as well.
-        sees_test: Whether the best tensors are evaluated once on the test splits.
-
-    Returns:
-        The run's result: complete, pruned, or failed with a reason.
-
-    Raises:
-        TrainingError: A step does not fit into memory.
-    """
-    while not run.finished:
-        if run.evaluation_due:
-            if not on_evaluation(run, run.evaluate()) and not run.finished:
-                return run.result(State.PRUNED)
-            continue
-        run.advance()
-        if on_step is not None:
-            on_step(run)
-    if run.reason is not None:
-        return run.result(State.FAILED)
-    if not sees_test:
-        return run.result(State.COMPLETE)
-    found = run.tested()
-    for task, one in found.items():
-        if bad := rows_without_answer(one.outputs):
-            return run.result(State.FAILED, reason=f"test split of {task}: {told(bad)}")
-    return replace(
-        run.result(State.COMPLETE),
-        test_metrics={task: one.metrics for task, one in found.items()},
-        test_outputs={task: one.outputs for task, one in found.items()},
-    )
 
 
 def _without_number(result: JointEvaluation) -> str | None:

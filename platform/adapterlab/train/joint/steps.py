@@ -10,7 +10,7 @@ correction of the moments, which matters where gradients are far below 1e-8.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from torch import Tensor
 from adapterlab.errors import CorruptBlobError
 from adapterlab.records import JointSettings
 from adapterlab.train.layers import Tensors
-from adapterlab.train.optimizer import Update, advance, clipping, gradient_norms, linear_rate
+from adapterlab.train.optimizer import Update, clipping, linear_rate
 
 MEANS, SQUARES = "mean/", "square/"
 """What the names of running means of gradients, and of their squares, begin with in a checkpoint."""
@@ -47,37 +47,36 @@ class JointSteps:
         settings = self._settings
         return settings.lr * linear_rate(self.taken, settings.steps, settings.warmup_ratio)
 
-    def take(self, loss: float, gradients: Mapping[str, Tensor]) -> float:
-        """Take one step, and return the norm of all gradients before clipping.
+    def updates(self, loss: float, gradients: Mapping[str, Tensor], norms: Sequence[float]) -> list[Update]:
+        """Return what the optimizer does for this step, the gradients clipped and the rate as scheduled.
 
-        One with a loss or a gradient that is not finite changes no tensor, but counts.
+        With a loss or a gradient that is not finite it does nothing, and the step counts.
 
         Args:
             loss: The training loss.
             gradients: Of the tensors that have one.
+            norms: Their norms, in their order.
         """
-        norms = gradient_norms(list(gradients.values())).tolist()
         norm, scale = clipping(norms, self._settings.max_grad_norm)
         rate = self.rate
         self.taken += 1
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            return norm if math.isfinite(loss) else math.nan
-        updates = []
-        for name, gradient in gradients.items():
+            return []
+        for name in gradients:
             self.counts[name] = self.counts.get(name, 0) + 1
-            updates.append(
-                Update(
-                    self._tensors[name],
-                    gradient,
-                    *self._moments_of(name),
-                    self.counts[name],
-                    rate * self._lr_factor(name),
-                    self._settings.weight_decay,
-                    scale,
-                )
+        return [
+            Update(
+                self._tensors[name],
+                gradient,
+                *self._moments_of(name),
+                self.counts[name],
+                rate * self._lr_factor(name),
+                self._settings.weight_decay,
+                scale,
+                eps_first=True,
             )
-        advance(updates, eps_first=True)
-        return norm
+            for name, gradient in gradients.items()
+        ]
 
     def moments(self) -> Tensors:
         """Return all moments, for a checkpoint."""

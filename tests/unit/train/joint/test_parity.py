@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,8 @@ from adapterlab.records import JointSettings, ProblemType
 from adapterlab.train.adaptation import hidden_states
 from adapterlab.train.joint.sampling import JointSampler, probabilities
 from adapterlab.train.joint.steps import JointSteps
+from adapterlab.train.optimizer import advance, gradient_norms
+from adapterlab.train.step import RunStep, gradients_of
 from official_joint import METHODS, TASKS, load_official_joint
 
 CLOSE = {"rtol": 0, "atol": 1e-9}
@@ -30,7 +33,9 @@ def answered(model, tensors, task, rectangle):
     seat = model.seat(tensors, task)
     (states,) = hidden_states(model.backbone, [seat], [rectangle])
     outputs = seat.head.forward(seat.tensors, states[:, 0], rectangle.lengths, dropout=0.0, generator=None)
-    loss, gradients = model.gradients(tensors, model.seat(tensors, task), rectangle)
+    (loss,), (gradients,) = gradients_of(
+        model.backbone, [RunStep(model.seat(tensors, task), rectangle, tensors)]
+    )
     return states, outputs, loss, gradients
 
 
@@ -62,7 +67,8 @@ def test_states_outputs_losses_and_gradients_agree(joint, method):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_gradient_is_absent_where_a_task_has_no_part(joint, method):
     model, tensors = joint.model(method), joint.tensors(method)
-    _, gradients = model.gradients(tensors, model.seat(tensors, "tri"), joint.rectangle("tri"))
+    step = RunStep(model.seat(tensors, "tri"), joint.rectangle("tri"), tensors)
+    _, (gradients,) = gradients_of(model.backbone, [step])
     assert set(gradients) == set(joint.group(f"{method}/grad_one/"))
 
 
@@ -130,9 +136,12 @@ def test_ten_steps_agree(joint, method, run):
     losses, norms, rates = [], [], []
     for task in tasks:
         rates.append(steps.rate)
-        loss, gradients = model.gradients(tensors, model.seat(tensors, task), joint.rectangle(task))
+        step = RunStep(model.seat(tensors, task), joint.rectangle(task), tensors)
+        (loss,), (gradients,) = gradients_of(model.backbone, [step])
+        own = gradient_norms(list(gradients.values())).tolist()
         losses.append(float(loss))
-        norms.append(steps.take(losses[-1], gradients))
+        norms.append(math.hypot(*own))
+        advance(steps.updates(losses[-1], gradients, own))
     torch.testing.assert_close(
         torch.tensor(losses, dtype=torch.float64), joint.array(f"{method}/{run}/losses"), **TRAJECTORY
     )

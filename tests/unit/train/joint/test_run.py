@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+
+sys.path.insert(0, str(Path(__file__).parents[4] / "benchmarks"))
 
 from adapterlab.errors import CorruptBlobError, DataError, UsageError
 from adapterlab.records import JointSettings, State
 from adapterlab.train.adaptation import OwnAdapter, Seat
 from adapterlab.train.evaluate import evaluate
-from adapterlab.train.joint.run import JointRun, train_joint
+from adapterlab.train.joint.loop import evaluate_joint, train_joint_runs
+from adapterlab.train.joint.run import JointRun
+from adapterlab.train.step import take_step
 from adapterlab.train.together import together_anywhere
 from adapterlab_bottleneck.plugin import PFEIFFER
 from adapterlab_joint.plugin import ADAPTER_M, FULL_M, HYPERFORMER, HYPERFORMER_PP, PROPETL_M
+from operations import Counts
 from tiny_models import random_choice_task, random_encoder, random_label_task, random_task
 
 ENCODER = random_encoder(layers=2, d=16, dropout=0.1)
@@ -47,7 +55,21 @@ def run_of(method="hyperformer_pp", tasks=TASKS, settings=SETTINGS, *, seed=0, e
 
 
 def trained(run, *, sees_test=False):
-    return train_joint(run, on_evaluation=lambda run, result: True, sees_test=sees_test)
+    (result,) = together([run], sees_test=sees_test).values()
+    return result
+
+
+def together(runs, *, on_evaluation=lambda run, result: True, sees_test=False):
+    """Return the results of runs that shared passes, by run."""
+    waiting = iter(runs)
+    return dict(
+        train_joint_runs(
+            lambda: next(waiting, None),
+            capacity=len(runs),
+            on_evaluation=on_evaluation,
+            sees_test=sees_test,
+        )
+    )
 
 
 def copied(tensors):
@@ -66,7 +88,7 @@ def test_a_batch_of_one_task_leaves_other_tasks_tensors_alone(method):
     for step in range(8):
         number, _ = run.sampler.batch(step)
         before = copied(run.tensors)
-        run.advance()
+        take_step(run.model.backbone, [run])
         changed = {name for name in before if not torch.equal(before[name], run.tensors[name])}
         others = [task for task in names if task != names[number]]
         allowed = {names[-1]} if method == "propetl_m_shipped" else set()  # whose scores mask layer 0 of all
@@ -94,9 +116,9 @@ def test_a_restart_ends_with_the_bits_of_an_undisturbed_run(method):
             fresh.restore(going.checkpoint())
             going = fresh
         if going.evaluation_due:
-            going.evaluate()
+            evaluate_joint(going)
         else:
-            going.advance()
+            take_step(ENCODER, [going])
     result = going.result(State.COMPLETE)
     assert same(undisturbed.tensors, result.tensors)
     assert same(copied(whole.tensors), copied(going.tensors))
@@ -105,6 +127,83 @@ def test_a_restart_ends_with_the_bits_of_an_undisturbed_run(method):
     ]
     assert undisturbed.best.step == result.best.step
     assert undisturbed.train_rows == result.train_rows
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_runs_that_share_passes_come_to_what_each_comes_to_alone(gpu):
+    """Of other methods, seeds, rates and lengths, joining when one leaves; computed together as on a GPU, too."""
+
+    def runs():
+        return [
+            run_of("hyperformer_pp"),
+            run_of("adapter_m", settings=replace(SETTINGS, backbone_dropout=True), seed=1),
+            run_of("adapter_m", settings=replace(SETTINGS, lr=1e-3, steps=7, evaluate_every=3)),
+            run_of("propetl_m", tasks=TASKS[::-1]),
+            run_of("adapter_m_per_task"),
+        ]
+
+    waiting = iter(both := runs())
+    with together_anywhere() if gpu else nullcontext():
+        found = dict(
+            train_joint_runs(
+                lambda: next(waiting, None), capacity=3, on_evaluation=lambda *_: True, sees_test=True
+            )
+        )
+        alone = [trained(run, sees_test=True) for run in runs()]
+    for run, wanted in zip(both, alone, strict=True):
+        result = found[run]
+        assert result.state is State.COMPLETE
+        for name, tensor in wanted.tensors.items():
+            torch.testing.assert_close(result.tensors[name], tensor, rtol=0, atol=1e-9)
+        assert result.best.step == wanted.best.step
+        assert result.test_metrics.keys() == wanted.test_metrics.keys()
+        assert result.train_rows == wanted.train_rows
+
+
+@pytest.mark.parametrize("method", ["adapter_m", "propetl_m", "hyperformer", "hyperformer_pp"])
+def test_eight_runs_dispatch_far_less_than_eight_times_what_one_does(method):
+    """The backbone runs once for all; masks and generated adapters are each run's own."""
+    operations = []
+    for number in (1, 8):
+        runs = [run_of(method, seed=seed) for seed in range(number)]
+        with together_anywhere():
+            for _ in range(3):  # moments of AdamW are there by then
+                take_step(ENCODER, runs)
+            with Counts() as counts:
+                take_step(ENCODER, runs)
+        operations.append(counts.operations)
+    assert operations[1] <= 5.5 * operations[0]
+
+
+def test_of_runs_that_train_the_backbone_there_is_never_more_than_one():
+    runs = [run_of("adapter_m"), run_of("full_m"), run_of("full_m", seed=1), run_of("adapter_m", seed=1)]
+    waiting, in_work = iter(runs), []
+
+    def note():
+        in_work.append([run for run in runs if run.exclusive and 0 < run.step < SETTINGS.steps])
+
+    found = dict(
+        train_joint_runs(lambda: next(waiting, None), capacity=4, on_evaluation=lambda *_: True, on_pass=note)
+    )
+    assert {run.step for run in found} == {SETTINGS.steps}
+    assert max(len(one) for one in in_work) == 1
+
+
+def test_a_pass_of_runs_that_does_not_fit_is_done_in_halves(monkeypatch):
+    """With the same results, and fewer in the next pass."""
+    from adapterlab.train import step
+
+    whole = step.gradients_of
+
+    def small(backbone, steps):
+        if len(steps) > 1:
+            raise torch.OutOfMemoryError("no room")
+        return whole(backbone, steps)
+
+    alone = trained(run_of("adapter_m"))
+    monkeypatch.setattr(step, "gradients_of", small)
+    found = together([run_of("adapter_m"), run_of("adapter_m", seed=1)])
+    assert same(next(iter(found.values())).tensors, alone.tensors)
 
 
 def test_the_seed_decides_batches_init_and_dropout():
@@ -137,7 +236,7 @@ def test_computed_together_as_on_a_gpu_it_comes_to_the_same(method):
 def test_a_mask_keeps_its_share_exactly():
     run = run_of("propetl_m")
     for _ in range(3):
-        run.advance()
+        take_step(run.model.backbone, [run])
     keep = run.model.layer.settings.keep
     scores = {name: one for name, one in run.tensors.items() if name.startswith("score.")}
     assert scores
@@ -192,7 +291,7 @@ def test_the_last_step_is_evaluated_too():
 
 
 def test_a_pruned_run_ends_at_once():
-    result = train_joint(run_of(), on_evaluation=lambda run, evaluation: False)
+    (result,) = together([run_of()], on_evaluation=lambda run, evaluation: False).values()
     assert result.state is State.PRUNED
     assert [one.step for one in result.evaluations] == [4]
 
@@ -204,7 +303,7 @@ def test_a_run_that_diverges_fails_with_a_reason_and_keeps_its_tensors():
     before = {}
     while not run.finished:
         before = copied(run.tensors)
-        run.advance()
+        take_step(run.model.backbone, [run])
     assert "diverged in step" in run.reason
     assert "suite/two" in run.reason
     assert same(before, copied(run.tensors))
@@ -265,7 +364,7 @@ def test_bad_tasks_are_refused():
 
 def test_a_checkpoint_of_another_run_is_refused_and_changes_nothing():
     run = run_of()
-    run.advance()
+    take_step(run.model.backbone, [run])
     before, data = copied(run.tensors), run_of(seed=1).checkpoint()
     others = (
         run_of("hyperformer"),
