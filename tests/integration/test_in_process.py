@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -77,6 +78,19 @@ def home(tmp_path_factory):
 def alone(world, home):
     """What an in-process submit leaves in its catalog."""
     return submitted(home, world, "cluster.launcher='in_process'", "cluster.lanes=4")
+
+
+def test_results_that_a_killed_submit_published_without_their_run_get_it_from_the_next(home, world, alone):
+    """A worker publishes while MLflow is behind; killed before the end, its driver could not link the two."""
+    keys = [(found["key"], found["run_id"]) for found in alone["found"].values()]
+    assert all(run for _, run in keys)
+    with sqlite3.connect(home / "catalog.db") as connection:
+        for table in ("adapters", "studies", "transfers"):
+            connection.execute(f"UPDATE {table} SET run_id = NULL")
+        connection.execute("UPDATE sweeps SET state = 'killed'")
+    connection.close()
+    again = submitted(home, world, "cluster.launcher='in_process'", "cluster.lanes=4")
+    assert [(found["key"], found["run_id"]) for found in again["found"].values()] == keys
 
 
 def test_every_run_keeps_the_answers_that_its_test_metrics_are_of(home, alone):

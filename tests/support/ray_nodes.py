@@ -156,6 +156,8 @@ class AutoscaledNodes(RayNodes):
             "docker": {},
             **nothing,
             "file_mounts": {},
+            "cluster_synced_files": [],
+            "file_mounts_sync_continuously": False,
             "head_node_type": "ray.head.default",
             "available_node_types": {
                 "ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},

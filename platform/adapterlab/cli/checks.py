@@ -20,6 +20,7 @@ from pathlib import Path
 
 from adapterlab.cluster.gpus import find_gpus
 from adapterlab.errors import AdapterlabError
+from adapterlab.home import sqlite_file
 from adapterlab.passwords import hide_passwords
 from adapterlab.registry import entry_points
 
@@ -28,6 +29,7 @@ _LOW_DISK_GIB, _NO_DISK_GIB = 5.0, 0.5
 _DISTRIBUTION_OF = {"sklearn": "scikit-learn"}
 """Where a module's name is not its package's."""
 _MADE_LATER = " (made at first use)"
+_FOLDERS_OF_A_HOME = ("artifacts", "blobs", "cache", "locks", "logs", "ray", "spool")
 _NEEDED_BY = {
     "data": "submit",
     "train": "submit",
@@ -121,7 +123,7 @@ def plugins() -> Iterator[Check]:
 
 
 def home_folder(folder: Path) -> Iterator[Check]:
-    """Check that the home folder can be written and has room."""
+    """Check that the home folder can be written, is laid out as it should be, and has room."""
     there = folder
     while not there.exists() and there != there.parent:
         there = there.parent
@@ -134,6 +136,12 @@ def home_folder(folder: Path) -> Iterator[Check]:
             pass
     except OSError as error:
         yield Check("home folder", Verdict.FAIL, f"{there} cannot be written: {error.strerror}", remedy)
+        return
+    if others := [
+        one for one in _FOLDERS_OF_A_HOME if (folder / one).exists() and not (folder / one).is_dir()
+    ]:
+        found = f"no folder, where the home needs one: {', '.join(str(folder / one) for one in others)}"
+        yield Check("home folder", Verdict.FAIL, found, "move it away; the next submit makes the folder")
         return
     note = "" if folder.exists() else _MADE_LATER
     yield Check("home folder", Verdict.OK, f"{folder}{note}")
@@ -150,6 +158,8 @@ def database(name: str, url: str, home: str) -> Iterator[Check]:
     except (SQLAlchemyError, ImportError, OSError, ValueError) as error:
         reason = hide_passwords(str(getattr(error, "orig", None) or error).strip().split("\n")[0])
         remedy = "start it, or check the URL and the password"
+        if (file := sqlite_file(url)) is not None:
+            remedy = f"see that {file} may be read; if it is damaged, restore a copy of it or move it away"
         yield Check(name, Verdict.FAIL, f"{shown}: {reason}", remedy)
 
 

@@ -276,12 +276,13 @@ class _Driver:
                 tree.tracker.reap(run.node, reason=f"the sweep was stopped: {reason}", state=state)
                 run.end(state, reason)
                 with suppress(UnavailableError):
-                    self.hasty.link_runs(key, sorted(self.done_here))
+                    self.hasty.link_runs(key, self.keys)
                 self.catalog.set_sweep_state(key, state, reason, exit_code=exit_code_of(error))
                 raise
             tree.tracker.adopt(run.node)
             tree.tracker.reap(run.node)
-            self.catalog.link_runs(key, sorted(self.done_here))
+            # Steps of earlier submits too: one that was killed may have published before their runs were known.
+            self.catalog.link_runs(key, self.keys)
             state = State.FAILED if self.failed else State.COMPLETE
             unfinished = f"{len(self.failed)} of {len(self.keys)} steps failed" if self.failed else None
             if self.compare is not None:

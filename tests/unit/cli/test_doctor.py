@@ -71,7 +71,9 @@ def test_bad_database_urls_are_faults_not_crashes(url: str) -> None:
 def test_a_file_that_is_no_database_fails(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     path.write_text("not a database at all, but long enough to be looked at" * 10)
-    assert one(checks.database("studies", f"sqlite:///{path}", str(tmp_path))).verdict is Verdict.FAIL
+    check = one(checks.database("studies", f"sqlite:///{path}", str(tmp_path)))
+    assert check.verdict is Verdict.FAIL
+    assert str(path) in check.remedy, "a file needs no password"
 
 
 def test_a_database_that_is_there_is_asked(tmp_path: Path) -> None:
@@ -101,6 +103,12 @@ def test_a_home_that_cannot_be_written_fails(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert one(checks.home_folder(tmp_path / "file" / "home")).verdict is Verdict.FAIL
     assert one(checks.home_folder(Path("/proc/home"))).verdict is Verdict.FAIL
+
+
+def test_a_file_where_the_home_has_a_folder_is_found(tmp_path: Path) -> None:
+    (tmp_path / "locks").write_text("")
+    check = one(checks.home_folder(tmp_path))
+    assert (check.verdict, str(tmp_path / "locks") in check.found) == (Verdict.FAIL, True)
 
 
 def test_remote_blobs_need_a_protocol_that_is_known() -> None:

@@ -54,12 +54,18 @@ def test_the_spec_is_valid_and_where_the_job_looks_for_it(tmp_path: Path) -> Non
     file.write_text(SPECS["data"][file.name], encoding="utf-8")
     cluster = load_spec(str(file), []).spec.cluster
     (group,) = CLUSTER["workerGroupSpecs"]
-    assert [f"{name}={value}" for name, value in cluster.labels.items()] == [
-        group["rayStartParams"]["labels"]
-    ]
+    assert cluster.labels == group["labels"]
+    assert "labels" not in group["rayStartParams"], "KubeRay refuses them there"
     limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
     assert float(limits["cpu"]) >= cluster.cpus_per_worker
     assert float(limits["nvidia.com/gpu"]) >= cluster.gpus_per_worker
+
+
+def test_the_autoscaler_is_one_that_knows_labels() -> None:
+    assert CLUSTER["enableInTreeAutoscaling"] is True
+    assert CLUSTER["autoscalerOptions"] == {"version": "v2"}
+    for pod in _pods():
+        assert pod.get("restartPolicy", "Never") == "Never", "KubeRay takes no other with this autoscaler"
 
 
 def test_a_pod_has_time_to_stop() -> None:
