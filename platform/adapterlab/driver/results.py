@@ -21,7 +21,10 @@ from adapterlab.planning.compile import Plan
 from adapterlab.planning.steps import (
     FinalJob,
     Job,
+    JointJob,
+    JointStudyJob,
     PoolMember,
+    ShareJob,
     Step,
     StepId,
     StudyJob,
@@ -159,6 +162,25 @@ def _open(tree: SweepTree, catalog: Catalog, plan: Plan, step: Step[Job]) -> Run
     assert is_final(step)
     study = _study_of(plan, step)
     return tree.final(tree.at(str(study.key)), key, study.job, step.job.seed, {}, facts[study.job.task])
+
+
+def _open_joint(
+    tree: SweepTree,
+    catalog: Catalog,
+    plan: Plan,
+    step: Step[JointJob] | Step[JointStudyJob] | Step[ShareJob],
+) -> RunRecorder:
+    key = str(step.key)
+    if is_joint_study(step):
+        return tree.joint_study(key, step.job)
+    if is_share(step):
+        joint = next(one for one in plan.joints if one.id == step.job.joint)
+        return tree.share(tree.at(str(joint.key)), key, step.job, plan.facts.tasks[step.job.task])
+    assert is_joint(step)
+    run = step.job
+    if run.study is not None and (chooser := catalog.find_study(run.study)) is not None:
+        run = joint_as_chosen(run, chooser)
+    return tree.joint(key, run)
 
 
 def with_selected_sources(catalog: Catalog, plan: Plan) -> Plan:

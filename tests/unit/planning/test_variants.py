@@ -101,16 +101,16 @@ def test_every_method_has_a_row_for_each_number_of_rows():
     assert dimensions_of_rows(wanted) == {
         "adapter 4 rows": RowDimensions(4),
         "lora 4 rows": RowDimensions(4),
-        "scalearn 1 source 4 rows": RowDimensions(4, 1, 0),
-        "scalearn 2 sources 4 rows": RowDimensions(4, 2, 0),
-        "scalearn_uniform 1 source 4 rows": RowDimensions(4, 1, 0),
-        "scalearn_uniform 2 sources 4 rows": RowDimensions(4, 2, 0),
+        "scalearn 1 source 4 rows": RowDimensions(4, 1, "order", 0),
+        "scalearn 2 sources 4 rows": RowDimensions(4, 2, "order", 0),
+        "scalearn_uniform 1 source 4 rows": RowDimensions(4, 1, "order", 0),
+        "scalearn_uniform 2 sources 4 rows": RowDimensions(4, 2, "order", 0),
         "adapter all rows": RowDimensions(None),
         "lora all rows": RowDimensions(None),
-        "scalearn 1 source all rows": RowDimensions(None, 1, 0),
-        "scalearn 2 sources all rows": RowDimensions(None, 2, 0),
-        "scalearn_uniform 1 source all rows": RowDimensions(None, 1, 0),
-        "scalearn_uniform 2 sources all rows": RowDimensions(None, 2, 0),
+        "scalearn 1 source all rows": RowDimensions(None, 1, "order", 0),
+        "scalearn 2 sources all rows": RowDimensions(None, 2, "order", 0),
+        "scalearn_uniform 1 source all rows": RowDimensions(None, 1, "order", 0),
+        "scalearn_uniform 2 sources all rows": RowDimensions(None, 2, "order", 0),
     }
     plan = compile_plan(wanted, facts(wanted))
     known = {step.id for step in plan.steps}
