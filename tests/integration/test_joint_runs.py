@@ -110,6 +110,9 @@ def test_a_task_answers_as_it_was_tested(done):
                 rows = home.parent / "data" / share.task / name
                 found = api.evaluate(record.key, [json.loads(line) for line in rows.read_text().splitlines()])
                 assert found.scores["accuracy"].value == pytest.approx(record.test["accuracy"])
+            with pytest.raises(UsageError, match="a joint run, which has several tasks") as error:
+                api.evaluate(run.key, [])
+            assert all(f"{one.key[:12]} ({one.task})" in error.value.remedy for one in run.shares)
 
 
 @pytest.mark.slow
@@ -290,3 +293,6 @@ def test_a_search_that_was_stopped_goes_on_and_chooses_the_same(tmp_path, home, 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ADAPTERLAB_HOME", str(home))
         assert submit(spec, *THREE).nothing_to_do
+        with pytest.raises(UsageError, match="a study, which has no weights") as error:
+            api.evaluate(study.key, [])
+        assert "catalog list --kind joint --method propetl_m" in error.value.remedy

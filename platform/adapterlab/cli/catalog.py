@@ -371,7 +371,7 @@ def _print_studies(studies: list[StudyRecord], remarks: Mapping[str, Annotation]
         "studies",
         {
             "key": lambda one: one.key[:KEY_DIGITS],
-            "task": lambda one: one.task,
+            "task": lambda one: one.task or ", ".join(one.tasks),
             "combiner": lambda one: one.combiner,
             "sources": lambda one: len(one.pool),
             "metric": lambda one: one.metric,

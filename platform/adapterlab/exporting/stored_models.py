@@ -179,12 +179,9 @@ def trained_record(catalog: ReadableCatalog, key: str) -> AdapterRecord | Transf
     """
     record = catalog.get(key)
     if isinstance(record, StudyRecord):
-        finals = [one.key[:12] for one in catalog.transfers(study_key=record.key)]
         raise UsageError(
             f"{record.key[:12]} is a study, which has no weights of its own",
-            remedy=f"Name one of its transfers: {', '.join(finals) or 'none is complete yet'}."
-            if record.pool
-            else f"Name an adapter trained as it chose: `platform catalog list --kind adapter --task {record.task}`.",
+            remedy=_instead_of(catalog, record),
         )
     if isinstance(record, SelectionRecord):
         raise UsageError(
@@ -203,6 +200,18 @@ def trained_record(catalog: ReadableCatalog, key: str) -> AdapterRecord | Transf
             remedy="Submit its spec again to train it anew.",
         )
     return record
+
+
+def _instead_of(catalog: Catalog, study: StudyRecord) -> str:
+    """Return what has the weights that a study chose for."""
+    if study.tasks:
+        found = f"`platform catalog list --kind joint --method {study.combiner}`"
+        return f"Name what a task has of a joint run trained as it chose: {found} shows the runs."
+    if not study.pool:
+        found = f"`platform catalog list --kind adapter --task {study.task}`"
+        return f"Name an adapter trained as it chose: {found}."
+    finals = [one.key[:12] for one in catalog.transfers(study_key=study.key)]
+    return f"Name one of its transfers: {', '.join(finals) or 'none is complete yet'}."
 
 
 def open_trained(catalog: Catalog, key: str) -> Trained:

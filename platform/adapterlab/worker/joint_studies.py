@@ -89,6 +89,10 @@ def run_joint_study(worker: Worker, order: StudyOrder) -> dict[str, int]:
     if len(trials) > 1:  # before it is published: then nobody would do it again
         show_search(worker, study.run, record, study.title, budget=len(trials))
     worker.catalog.publish_study(record, claim)
+    # Of the trials that were the best for a while, other workers, or this one before it was killed, may have left some.
+    study.drop(
+        [one for trial in trials if trial.number != best.number for one in study.checkpoints(trial.number)]
+    )
     study.run.chosen(best.number, best.settings, record.best_value, "selected_by")
     study.run.end(State.COMPLETE)
     return counts
@@ -194,6 +198,12 @@ class _JointStudy:
         former, self.kept = self.kept, (value, checkpoints)
         if former is not None:
             self.drop(former[1])
+
+    def checkpoints(self, trial: int) -> list[str]:
+        """Return the keys of what a trial's runs leave."""
+        search = self.job.search
+        repeats = repeats_of(search.seed, search.seeds, search.folds)
+        return [trial_checkpoint(self.key, trial, one.seed, one.fold) for one in repeats]
 
     def drop(self, checkpoints: Sequence[str]) -> None:
         """Delete what runs left; what stays there, collecting the garbage removes."""
@@ -337,7 +347,7 @@ class _Trial:
             sum(one.train_rows for one in results),
         )
         search.annotate(number, **{COMPUTING: seconds, TRAINED_ROWS: rows})
-        left = [self._checkpoint(one) for one in self.repeats]
+        left = self.study.checkpoints(number)
         if judged.state is State.PRUNED:
             state = search.tell_pruned(number)
         elif judged.state is State.FAILED:

@@ -189,3 +189,18 @@ def test_an_old_checkpoint_is_garbage_unless_its_step_is_in_work(catalog_url, tm
             b"x",
             b"x",
         ]
+
+
+@on_both
+def test_the_study_of_a_joint_run_has_several_tasks_and_is_copied_with_them(catalog, tmp_path):
+    tasks = {task: key(f"{task} rows") for task in TASKS}
+    stored = put_study(catalog, "s", task="", task_digest="", tasks=tasks, combiner="full_m", metric="loss")
+    assert catalog.get_study(key("s")) == stored
+    assert list(stored.tasks) == list(TASKS)
+    assert catalog.studies(combiner="full_m") == [stored]
+    assert sql(catalog, "SELECT task, task_digest FROM studies") == [(None, None)]
+    with open_at(f"sqlite:///{tmp_path / 'other.db'}", tmp_path / "other") as other:
+        copy(catalog, [stored.key], other)
+        copied = other.get_study(stored.key)
+        assert {(one.name, one.digest) for one in other.tasks()} == set(tasks.items())
+    assert (copied.tasks, copied.best_settings) == (stored.tasks, stored.best_settings)
