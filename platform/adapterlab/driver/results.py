@@ -194,21 +194,6 @@ def with_selected_sources(catalog: Catalog, plan: Plan) -> Plan:
     return replace(plan, steps=tuple(of_study(step) if is_study(step) else step for step in plan.steps))
 
 
-def _open_joint(tree: SweepTree, catalog: Catalog, plan: Plan, step: Step[Job]) -> RunRecorder:
-    """Open the run of what trains on several tasks, or of what one of them has of it."""
-    key = str(step.key)
-    if is_joint_study(step):
-        return tree.joint_study(key, step.job)
-    if is_share(step):
-        joint = next(one for one in plan.joints if one.id == step.job.joint)
-        return tree.share(tree.at(str(joint.key)), key, step.job, plan.facts.tasks[step.job.task])
-    assert is_joint(step)
-    job = step.job
-    if job.study is not None and (chooser := catalog.find_study(job.study)) is not None:
-        job = joint_as_chosen(job, chooser)
-    return tree.joint(key, job)
-
-
 def _study_of(plan: Plan, step: Step[FinalJob]) -> Step[StudyJob]:
     return next(one for one in plan.studies if one.id in step.needs)
 
@@ -216,7 +201,7 @@ def _study_of(plan: Plan, step: Step[FinalJob]) -> Step[StudyJob]:
 def _numbers(catalog: Catalog, plan: Plan, step: Step[Job], record: Result) -> dict[str, float]:
     """Return what the catalog knows of a result under the names that its own run would carry."""
     if isinstance(record, StudyRecord):
-        return {f"best/{record.metric}": record.best_value}
+        return {f"best/{'selected_by' if record.tasks else record.metric}": record.best_value}
     if isinstance(record, SelectionRecord):
         return {vocabulary.source_score(one.label): one.score for one in record.sources}
     if isinstance(record, JointRecord):

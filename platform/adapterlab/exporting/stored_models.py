@@ -202,7 +202,7 @@ def trained_record(catalog: ReadableCatalog, key: str) -> AdapterRecord | Transf
     return record
 
 
-def _instead_of(catalog: Catalog, study: StudyRecord) -> str:
+def _instead_of(catalog: ReadableCatalog, study: StudyRecord) -> str:
     """Return what has the weights that a study chose for."""
     if study.tasks:
         found = f"`platform catalog list --kind joint --method {study.combiner}`"
