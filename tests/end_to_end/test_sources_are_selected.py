@@ -13,11 +13,12 @@ import pytest
 
 from adapterlab.catalog.store import Catalog, open_existing
 from adapterlab.exporting.stored_models import open_trained
+from adapterlab.reporting.collect import summarise
 from selection_world import RELATED, SOURCES, TARGET, write_selection_world
 from tiny_world import platform, start_platform
 
 RULES = ("text_similarity", "adapter_similarity", "forward_selection")
-SELECTION = f"size = [2, 3]\nrule = {json.dumps(RULES)}\nselection = {{ max_epochs = 6 }}"
+SELECTION = f"size = 3\nrule = {json.dumps(RULES)}\nselection = {{ max_epochs = 6 }}"
 
 
 @pytest.mark.slow
@@ -36,9 +37,8 @@ def test_each_rule_finds_the_related_source_whatever_the_order_and_whoever_is_ki
             assert study.selection is not None
             ranked = [one.task for one in catalog.get_selection(study.selection).sources]
             tasks = [one.task for one in study.pool]
-            assert tasks == [*ranked[: len(tasks) - 1], TARGET]
+            assert tasks == [*ranked[:2], TARGET]
             assert study.pool[0].task == RELATED
-        assert {len(study.pool) for study in catalog.studies()} == {2, 3}
         transfer = catalog.transfers()[0]
         study = catalog.get_study(transfer.study_key)
         assert [one.task for one in open_trained(catalog, transfer.key).sources] == [
@@ -77,10 +77,15 @@ def check_shown(home: Path) -> None:
         metrics = {name for (name,) in connection.execute("SELECT DISTINCT key FROM metrics")}
     connection.close()
     assert {value for name, value in params if name == "selection"} == set(RULES)
-    assert ("sources", "middle, goal") in params
+    assert all(
+        value.startswith("middle, ") and value.endswith(", goal")
+        for name, value in params
+        if name == "sources"
+    )
     assert "source_score/middle" in metrics
-    told = json.loads(platform(home, "report", "selecting", "--json").stdout)
-    assert [one["sources"][0][0] for one in told["selections"]] == [RELATED] * len(RULES)
+    with open_home(home) as catalog:
+        summary = summarise(catalog, catalog.sweep("selecting"), cache=home / "cache")
+    assert [one.sources[0][0] for one in summary.selections] == [RELATED] * len(RULES)
 
 
 def forget(home: Path, selection: str) -> None:

@@ -30,6 +30,7 @@ from adapterlab.catalog.migrate import ensure_current, schema_status
 from adapterlab.catalog.owners import current_owner
 from adapterlab.catalog.reading import ReadableCatalog, Stored
 from adapterlab.catalog.records import (
+    SHORT_KEY,
     AdapterRecord,
     Annotation,
     BlobReport,
@@ -598,7 +599,8 @@ class Catalog(ReadableCatalog):
             found = sweeps.find_only_sweep(connection, sweep)
             if away and found.state is State.RUNNING:
                 raise ConflictError(
-                    f"{found.name} runs", remedy="Wait for its end, or `platform cancel` it first."
+                    f"{found.name} {found.key[:SHORT_KEY]} is running",
+                    remedy=f"Wait for its end, or `platform cancel {found.key[:SHORT_KEY]}` first.",
                 )
             return sweeps.put_away(connection, found, away=away)
 

@@ -31,6 +31,12 @@ _SETTING_UP = ("--show-completion", "--install-completion")
 Item = tuple[str, str]
 """What may stand there, and what it is; the second may be empty."""
 
+_OPEN_ENDED = """\
+    if [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *= ]] && type compopt &> /dev/null; then
+        compopt -o nospace 2> /dev/null
+    fi
+"""
+"""Of bash's script. Bash 3.2, which macOS has, knows no ``compopt``."""
 _FORMAT = 1
 _MOST = 500
 """Records of a catalog that are offered; whoever has more types a digit."""
@@ -80,7 +86,10 @@ def set_up(words: Sequence[str]) -> int | None:
     Returns:
         The exit code.
     """
-    if len(words) != 2 or words[0] not in _SETTING_UP or words[1].startswith("-"):
+    if not words or words[0] not in _SETTING_UP:
+        return None
+    _leave_keys_open_in_bash()
+    if len(words) != 2 or words[1].startswith("-"):
         return None
     typers: Any = import_module("typer.completion")
     option, shell = words
@@ -94,6 +103,14 @@ def set_up(words: Sequence[str]) -> int | None:
     _, path = typers.install(shell=shell, prog_name=PROGRAM, complete_var=VARIABLE)
     typer.echo(f"{shell} completion installed in {path}; a new shell has it")
     return 0
+
+
+def _leave_keys_open_in_bash() -> None:
+    """Keep bash from putting a space behind the only thing that may stand there, where that is ``search.trials=``."""
+    with suppress(ImportError, AttributeError, KeyError):  # another Typer: the space has to be taken back
+        scripts: dict[str, str] = import_module("typer._completion_shared")._completion_scripts
+        if "compopt" not in scripts["bash"]:
+            scripts["bash"] = scripts["bash"].replace("    return 0\n", f"{_OPEN_ENDED}    return 0\n")
 
 
 def _for_zsh(asked: Any) -> str:

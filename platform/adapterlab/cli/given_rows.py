@@ -48,10 +48,16 @@ def _file(file: str) -> Iterator[tuple[str, Any]]:
     path = given_path(file, "--file")
     check_regular(path)
     line = counting_unit(path) == "line"
-    for number, record in records(path, ending=format_of(path) or ".jsonl"):
+    ending = format_of(path)
+    remedy = "Correct or remove this row."
+    if ending is None:
+        remedy = (
+            "Its ending names no format, so it is read as JSON lines; or end it in .csv, .tsv or .parquet."
+        )
+    for number, record in records(path, ending=ending or ".jsonl"):
         where = f"{file}:{number}" if line else f"{file}, row {number}"
         if isinstance(record, Fault):
-            raise DataError(f"{where}: {record}", remedy="Correct or remove this row.")
+            raise DataError(f"{where}: {record}", remedy=remedy)
         yield where, record
 
 

@@ -56,7 +56,8 @@ def command(
             }
         )
         return
-    emit(f"{loaded.path} is valid: {_summary(loaded)}")
+    name = "standard input" if loaded.path == "-" else loaded.path
+    emit(f"{name} is valid: {_summary(loaded)}")
     for warning in loaded.warnings:
         note(f"warning: {warning}")
     for line in dict.fromkeys(f"{one.what}; {one.why}" for one in unseen):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -116,6 +117,44 @@ def test_a_real_bash_is_given_what_stands_behind_its_word_breaks(home: Path) -> 
     assert shell("platform submit x.toml --set search.sampler=r", home) == ["random"]
     assert shell("platform submit x.toml --set search.sampler=", home) == ["tpe", "random", "grid"]
     assert "search.trials=" in shell("platform submit x.toml --set search.tri", home)
+
+
+@pytest.mark.timeout(60)
+def test_an_interactive_bash_puts_no_space_behind_a_key_of_the_spec(home: Path) -> None:
+    shell("platform su", home)  # writes the program
+    leader, terminal = pty.openpty()
+    environment = {
+        **os.environ,
+        "PATH": f"{home / 'bin'}:{os.environ['PATH']}",
+        "PYTHONPATH": str(PLATFORM),
+        "PS1": "$ ",
+        "TERM": "dumb",
+    }
+    bash = subprocess.Popen(
+        ["bash", "--norc", "--noprofile", "-i"],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env=environment,
+        start_new_session=True,
+    )
+    os.close(terminal)
+    said = ""
+
+    def typed(text: str, until: str) -> None:
+        nonlocal said
+        os.write(leader, text.encode())
+        while until not in said:
+            said += os.read(leader, 4096).decode(errors="replace")
+
+    try:
+        typed("source <(platform --show-completion bash); echo re''ady\n", "ready\r\n")
+        typed("echo '<'; platform submit --set search.tri\t", "search.trials=")
+        typed("4\x01: \x05; echo '>'; history 1\n", "search.trials=4; echo")
+    finally:
+        bash.kill()
+        bash.wait()
+        os.close(leader)
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,14 @@ def test_a_bad_row_is_named_by_its_file_and_line(run, key, tmp_path):
     assert "Standard input is read as JSON lines" in err
 
 
+def test_a_file_whose_ending_names_no_format_is_told_how_it_is_read(run, key, tmp_path):
+    (tmp_path / "rows.txt").write_text("sentence1,sentence2\na,b\n", encoding="utf-8")
+    code, _, err = run("predict", key, str(tmp_path / "rows.txt"))
+    assert code == 3
+    assert "rows.txt:1: broken JSON" in err
+    assert "end it in .csv" in err
+
+
 def test_answers_go_into_a_file_that_is_whole_or_not_there(run, key, tmp_path):
     rows, jsonl, table = tmp_path / "rows.jsonl", tmp_path / "out.jsonl", tmp_path / "out.csv"
     rows.write_text(lines())
