@@ -70,6 +70,27 @@ def test_a_worker_waits_for_a_node_with_words_until_one_comes(ray, nodes, tmp_pa
     assert told[-1].waiting_for is None
 
 
+def test_workers_beyond_the_room_there_is_ask_for_more(ray, nodes, tmp_path):
+    """An autoscaler adds nodes for workers that ask; here a node is added by hand once one of two workers runs."""
+    nodes.start("grown-1", labels="pool=grown")
+    told: list[WorkersNow] = []
+
+    def hear(now: WorkersNow) -> None:
+        if now.running and not any(one.running for one in told):
+            nodes.start("grown-2", labels="pool=grown")
+        told.append(now)
+
+    def stop() -> float | None:
+        return 5.0 if WorkersNow(2) in told else None
+
+    needs = WorkerNeeds(labels={"pool": "grown"}, side_by_side=2)
+    both = [{"name": str(index), "folder": str(tmp_path), "seconds": 90} for index in range(2)]
+    options = {"storage": tmp_path / "tune", "name": "test", "on_workers": hear, "should_stop": stop}
+    outcomes = ray.run(both, ray_driver.work, needs, **options)
+    assert WorkersNow(2) in told
+    assert [outcome.state for outcome in outcomes] == [State.KILLED, State.KILLED]
+
+
 @pytest.mark.parametrize("obedient", [True, False])
 def test_a_node_that_is_taken_away_does_not_count_as_a_death(ray, nodes, tmp_path, obedient):
     """One worker stops at the notice, the other is in the middle of something when its node goes."""

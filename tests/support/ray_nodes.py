@@ -42,13 +42,10 @@ class RayNodes:
         self.address = f"127.0.0.1:{free_port()}"
         self._folder = folder
         self._nodes: dict[str, subprocess.Popen[bytes]] = {}
-        self._start_head(options, cpus)
-
-    def _start_head(self, options: tuple[str, ...], cpus: int, **variables: str) -> None:
         port = self.address.rpartition(":")[2]
-        self.start("head", "--head", f"--port={port}", *options, cpus=cpus, **variables)
+        self.start("head", "--head", f"--port={port}", *options, cpus=cpus)
 
-    def start(self, name: str, *options: str, labels: str = "", cpus: int = 1, **variables: str) -> None:
+    def start(self, name: str, *options: str, labels: str = "", cpus: int = 1) -> None:
         """Start a node and wait until it runs."""
         joining = () if "--head" in options else (f"--address={self.address}",)
         command = [RAY, "start", "--block", f"--num-cpus={cpus}", "--num-gpus=0", "--disable-usage-stats"]
@@ -60,7 +57,7 @@ class RayNodes:
                 command.append("--include-dashboard=false")
         log = (self._folder / f"{name}.log").open("w")
         self._nodes[name] = subprocess.Popen(
-            command, env={**environment(), **variables}, stdout=log, stderr=log, start_new_session=True
+            command, env=environment(), stdout=log, stderr=log, start_new_session=True
         )
         self._wait_for(name)
 
@@ -83,17 +80,13 @@ class RayNodes:
             env=environment(), check=True, timeout=60, capture_output=True,
         )  # fmt: skip
 
-    def ever(self) -> list[dict[str, Any]]:
-        """Return all nodes, those that have gone too, as Ray tells of them."""
+    def alive(self) -> list[dict[str, Any]]:
+        """Return the nodes that are there now, as Ray tells of them."""
         said = subprocess.run(
             [sys.executable, "-c", _NODES, self.address],
             env=environment(), check=True, timeout=60, stdout=subprocess.PIPE, text=True,
         ).stdout  # fmt: skip
-        return list(json.loads(said.splitlines()[-1]))
-
-    def alive(self) -> list[dict[str, Any]]:
-        """Return the nodes that are there now."""
-        return [node for node in self.ever() if node["Alive"]]
+        return [node for node in json.loads(said.splitlines()[-1]) if node["Alive"]]
 
     def kill(self, name: str) -> None:
         """Take a node away without a word."""
@@ -117,65 +110,6 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-class AutoscaledNodes(RayNodes):
-    """A head without cores, whose autoscaler starts nodes of one core when workers wait, and removes idle ones.
-
-    The autoscaler is Ray's; its "cloud" is this machine (Ray's ``fake_multinode`` provider).
-
-    Args:
-        folder: For Ray's files; its path must be short, for Ray's sockets lie below it.
-        most: Nodes at most.
-        idle_s: Seconds after which a node that nobody uses is removed.
-    """
-
-    def __init__(self, folder: Path, *, most: int, idle_s: float) -> None:
-        self._most, self._idle_s = most, idle_s
-        super().__init__(folder, cpus=0)
-
-    def _start_head(self, options: tuple[str, ...], cpus: int, **variables: str) -> None:
-        config = self._folder / "autoscaling.json"
-        core = {"CPU": 1, "object_store_memory": 80_000_000}
-        nothing: dict[str, list[str]] = {
-            f"{whose}_commands": []
-            for whose in (
-                "initialization", "setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray",
-            )
-        }  # fmt: skip
-        described = {
-            "cluster_name": "fake",
-            "max_workers": self._most,
-            "idle_timeout_minutes": self._idle_s / 60,
-            "provider": {
-                "type": "fake_multinode",
-                "disable_node_updaters": True,
-                "launch_multiple": True,
-                "head_node_id": _HEAD,
-                "gcs_address": self.address,
-            },
-            "auth": {"ssh_user": "nobody"},
-            "docker": {},
-            **nothing,
-            "file_mounts": {},
-            "cluster_synced_files": [],
-            "file_mounts_sync_continuously": False,
-            "head_node_type": "ray.head.default",
-            "available_node_types": {
-                "ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
-                "spot": {"resources": core, "node_config": {}, "max_workers": self._most},
-            },
-        }
-        config.write_text(json.dumps(described))
-        asked = {"AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_FAKE_CLUSTER": "1", **variables}
-        super()._start_head((*options, f"--autoscaling-config={config}"), cpus, **asked)
-
-    def grown(self, *, ever: bool = False) -> list[str]:
-        """Return the ids of the nodes that the autoscaler has started and that are there; ``ever``: those gone, too."""
-        nodes = self.ever() if ever else self.alive()
-        return [node["NodeID"] for node in nodes if node["NodeID"] != _HEAD]
-
-
-_HEAD = "f" * 51 + "00000"
-"""The id Ray's provider gives a head."""
 _NODES = """
 import json, sys
 from ray._private.state import GlobalState
