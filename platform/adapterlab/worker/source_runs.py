@@ -156,6 +156,8 @@ def _begin(
     worker.progress(claim, 0, total, "loading data")
     task = worker.load_task(job.task, job.rows, tell=partial(worker.progress, claim, 0, total))
     run, lane = worker.tree.source(claim.key, job, task.facts), trained(job)
-    for epoch in () if lane is None else lane.epochs:
-        run.epoch(epoch)
+    if lane is not None:
+        for epoch in lane.epochs:
+            run.epoch(epoch)
+        worker.progress(claim, len(lane.epochs), total, "trained by its search")
     return _SourceRun(worker, job, claim, task, run, lane)
