@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from adapterlab.reporting.intervals import Resampled
     from adapterlab.reporting.summary import Summary
     from adapterlab.train.compose import Composition
-    from adapterlab.worker.run_tree import RunRecorder, SweepTree
+    from adapterlab.worker.run_recorder import RunRecorder
+    from adapterlab.worker.run_tree import SweepTree
 
 __all__ = [
     "PlannedSweep",

@@ -14,7 +14,7 @@ from adapterlab.data.task_library import TaskLibrary
 from adapterlab.records import TrainSettings
 from adapterlab.train.lane import source_lane
 from adapterlab.train.loop import train_lanes
-from adapterlab.worker.run_tree import outputs_document
+from adapterlab.worker.run_recorder import outputs_document
 from adapterlab_bottleneck.plugin import PFEIFFER, PfeifferSettings
 from adapterlab_encoder.loading import load
 from tiny_trained import write_backbone

@@ -11,7 +11,7 @@ import pytest
 
 from adapterlab.api import plan
 from adapterlab.errors import SpecError
-from adapterlab.planning.compile import Plan
+from adapterlab.planning.plan import Plan
 from adapterlab.records import StepKind
 from adapterlab.spec.load import load_spec
 from spec_comments import SPECS, commands, overrides, packaged

@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from adapterlab.planning.compile import Facts
+from adapterlab.planning.facts import Facts
 from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, TaskFacts
 from adapterlab.spec.model import Spec
 from adapterlab_encoder.config import encoder_shape

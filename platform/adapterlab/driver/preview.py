@@ -19,10 +19,12 @@ from adapterlab.driver.earlier_studies import earlier_studies
 from adapterlab.errors import DataError, NotFoundError
 from adapterlab.planning.baselines import BaselineRow, baseline_rows
 from adapterlab.planning.combiners import model_sources
-from adapterlab.planning.compile import Facts, Plan, compile_plan
+from adapterlab.planning.compile import compile_plan
 from adapterlab.planning.estimate import Estimate, estimate
+from adapterlab.planning.facts import Facts
 from adapterlab.planning.matrix import MatrixRow, plan_matrix
 from adapterlab.planning.parameter_counts import MethodCost, method_costs
+from adapterlab.planning.plan import Plan
 from adapterlab.planning.steps import ExistingAdapter, Job, Step, is_joint_study, is_search, is_study
 from adapterlab.planning.variants import few_rows_complaint
 from adapterlab.records import State, StepKind, TaskFacts

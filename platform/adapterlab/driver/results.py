@@ -17,7 +17,7 @@ from adapterlab.catalog.records import (
 )
 from adapterlab.catalog.store import Catalog
 from adapterlab.errors import AdapterlabError, CorruptBlobError
-from adapterlab.planning.compile import Plan
+from adapterlab.planning.plan import Plan
 from adapterlab.planning.steps import (
     FinalJob,
     Job,
@@ -40,7 +40,8 @@ from adapterlab.planning.steps import (
 from adapterlab.records import State, StepKind
 from adapterlab.tracking import vocabulary
 from adapterlab.worker.chosen import as_chosen, as_selected, joint_as_chosen
-from adapterlab.worker.run_tree import RunRecorder, SweepTree, by_source, scores
+from adapterlab.worker.run_recorder import RunRecorder, by_source, scores
+from adapterlab.worker.run_tree import SweepTree
 
 _MOST_ASKED = 5
 """Other sweeps with a reused result whose runs are asked what its sources contribute."""

@@ -48,7 +48,7 @@ from adapterlab.errors import (
 from adapterlab.home import Stores, is_writable
 from adapterlab.passwords import hide_passwords
 from adapterlab.patience import NO_PATIENCE, Patience
-from adapterlab.planning.compile import Plan
+from adapterlab.planning.plan import Plan
 from adapterlab.planning.steps import AnyStudy, Job, Step, StepId, is_joint, is_joint_study
 from adapterlab.private_files import private_umask
 from adapterlab.records import State, StepKind
@@ -56,7 +56,8 @@ from adapterlab.spec.model import Spec
 from adapterlab.tracking.schema import follow_home
 from adapterlab.tracking.store import ended_in_database, is_server
 from adapterlab.worker.orders import BackboneFiles, Context, StudyOrder, TrialsOrder, WorkOrder
-from adapterlab.worker.run_tree import RunRecorder, SweepTree
+from adapterlab.worker.run_recorder import RunRecorder
+from adapterlab.worker.run_tree import SweepTree
 from adapterlab.worker.shipment import Shipment, ship
 
 Watch = Callable[[SweepView], None]

@@ -20,7 +20,7 @@ Where it ran, on how many lanes, under which name, is in no key.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice, product
 
 from adapterlab.errors import UsageError
@@ -34,6 +34,7 @@ from adapterlab.planning.baselines import (
     pool_recipes,
 )
 from adapterlab.planning.combiners import identity_of, model_sources, models_of, recipes_of, trials_of
+from adapterlab.planning.facts import Facts
 from adapterlab.planning.joint import joint_steps, pooled_shares
 from adapterlab.planning.keys import (
     STEP_VERSIONS,
@@ -43,136 +44,33 @@ from adapterlab.planning.keys import (
     step_key,
     told_rows,
 )
+from adapterlab.planning.plan import Plan
 from adapterlab.planning.rows import draw_of, few_rows_of, few_shot_spec, run_rows
 from adapterlab.planning.search_keys import SearchKeys, search_settings, trained_epochs
 from adapterlab.planning.searches import TrialRows, method_study, trials_of_method
 from adapterlab.planning.selection import Candidates, selection_of
-from adapterlab.planning.starts import Earlier, starts_of, starts_of_method
+from adapterlab.planning.starts import starts_of, starts_of_method
 from adapterlab.planning.steps import (
     AdapterRecipe,
-    AnyStudy,
     ExistingAdapter,
     FinalJob,
     Job,
-    JointJob,
     PoolMember,
     RunRows,
     SelectionJob,
-    ShareJob,
     SourceJob,
     Step,
     StepId,
     StudyJob,
     Trained,
-    is_final,
-    is_joint,
-    is_search,
-    is_selection,
-    is_share,
-    is_source,
-    is_study,
 )
 from adapterlab.planning.variants import Variant, of_source, of_source_seed, variants_of
-from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, StepKind, TaskFacts
+from adapterlab.records import BackboneShape, StepKind, TaskFacts
 from adapterlab.registry import entry_points
 from adapterlab.spec.joint import SINGLE
 from adapterlab.spec.model import Spec
 from adapterlab.spec.search_space import SOURCE_HEAD, bounds_of
 from adapterlab.spec.studies import StudyPlan, study_plans
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What is known of a spec's inputs."""
-
-    backbone: BackboneFacts
-    tasks: Mapping[str, TaskFacts]
-    """By full name; every source and target task is here."""
-    models: Mapping[str, BackboneFacts] = field(default_factory=dict)
-    """Other models that combiners read, by the name in their settings."""
-    existing: tuple[ExistingAdapter, ...] = ()
-    """Source adapters that exist already, in the order of the spec, what a query found last."""
-    earlier: Earlier = field(default_factory=dict)
-    """Earlier studies that its searches start from, by what the spec calls them."""
-
-    @classmethod
-    def unknown(cls, spec: Spec) -> Facts:
-        """Return the facts of a spec none of whose inputs was looked at."""
-        backbone = BackboneFacts(spec.backbone.source, None, None, None, None, None, None)
-        names = dict.fromkeys((*spec.pool.tasks, *spec.targets.tasks))
-        return cls(
-            backbone, {name: TaskFacts(name, ProblemType.CLASSIFICATION, 0, (), (), None) for name in names}
-        )
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All steps of a sweep, each after those it needs."""
-
-    name: str
-    """Name of the sweep."""
-    key: str | None
-    """Identity of the sweep: its name and its steps' keys; ``None`` while a step has no key."""
-    steps: tuple[Step[Job], ...]
-    facts: Facts
-    pending: tuple[str, ...]
-    """Why keys are missing, one sentence each; empty when the plan can run."""
-
-    def of_kind(self, kind: StepKind) -> tuple[Step[Job], ...]:
-        """Return the steps of one kind, in order."""
-        return tuple(step for step in self.steps if step.kind is kind)
-
-    @property
-    def sources(self) -> tuple[Step[SourceJob], ...]:
-        """The steps that train source adapters, in order."""
-        return tuple(step for step in self.steps if is_source(step))
-
-    @property
-    def joints(self) -> tuple[Step[JointJob], ...]:
-        """The joint runs, in order."""
-        return tuple(step for step in self.steps if is_joint(step))
-
-    @property
-    def shares(self) -> tuple[Step[ShareJob], ...]:
-        """What tasks have of joint runs, in order; done with those."""
-        return tuple(step for step in self.steps if is_share(step))
-
-    def shares_of(self, run: StepId) -> tuple[Step[ShareJob], ...]:
-        """Return the shares of a joint run, in the order of its tasks."""
-        return tuple(step for step in self.shares if step.job.joint == run)
-
-    @property
-    def selections(self) -> tuple[Step[SelectionJob], ...]:
-        """The steps that select sources, in order."""
-        return tuple(step for step in self.steps if is_selection(step))
-
-    @property
-    def studies(self) -> tuple[Step[StudyJob], ...]:
-        """The studies of one task each, in order."""
-        return tuple(step for step in self.steps if is_study(step))
-
-    @property
-    def searches(self) -> tuple[Step[AnyStudy], ...]:
-        """Every study, those of joint runs among them, in order."""
-        return tuple(step for step in self.steps if is_search(step))
-
-    @property
-    def combinations(self) -> tuple[Step[StudyJob], ...]:
-        """The studies of combiners, in order."""
-        return tuple(step for step in self.studies if step.job.method is None)
-
-    @property
-    def finals(self) -> tuple[Step[FinalJob], ...]:
-        """The final runs, in order."""
-        return tuple(step for step in self.steps if is_final(step))
-
-    def finals_of(self, study: StepId) -> tuple[Step[FinalJob], ...]:
-        """Return the final runs of a study, in order."""
-        return tuple(step for step in self.finals if step.job.study == study)
-
-    def adapters_of(self, study: StepId) -> tuple[Step[SourceJob], ...]:
-        """Return the adapters that are trained as a study chooses, in order."""
-        return tuple(step for step in self.sources if study in step.needs)
 
 
 def compile_plan(spec: Spec, facts: Facts) -> Plan:

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
 from adapterlab.fingerprint import Json
+from adapterlab.planning.facts import Facts
 from adapterlab.planning.keys import (
     STEP_VERSIONS,
     backbone_inputs,
@@ -51,9 +51,6 @@ from adapterlab.spec.joint import JointRunSpec
 from adapterlab.spec.model import Spec
 from adapterlab.spec.ranges import settings_at, split_settings, split_training
 from adapterlab.spec.search_space import Dimension, bounds_of, first_of, space_json
-
-if TYPE_CHECKING:
-    from adapterlab.planning.compile import Facts
 
 _LR = 3e-4
 """Peak learning rate of a method that has none of its own, as its papers'."""

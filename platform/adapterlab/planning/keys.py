@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from adapterlab.fingerprint import Json, key_of
+from adapterlab.planning.facts import Facts
 from adapterlab.planning.steps import RunRows
 from adapterlab.records import BackboneShape, StepKind, TaskFacts, row_length
 from adapterlab.registry import entry_points
 from adapterlab.spec.model import Spec
-
-if TYPE_CHECKING:
-    from adapterlab.planning.compile import Facts
 
 STEP_VERSIONS: Mapping[StepKind, int] = {
     StepKind.JOINT: 1,

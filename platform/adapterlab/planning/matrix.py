@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapterlab.planning.baselines import POOL, BaselineRow
-from adapterlab.planning.compile import Plan
 from adapterlab.planning.parameter_counts import POOL_ROW
+from adapterlab.planning.plan import Plan
 from adapterlab.planning.steps import AnyStudy, FinalJob, Job, SelectionJob, Step, StepId
 from adapterlab.records import State
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapterlab.planning.baselines import POOL
-from adapterlab.planning.compile import Plan
+from adapterlab.planning.plan import Plan
 from adapterlab.planning.steps import StepId
 
 POOL_ROW = "source adapters"

@@ -9,11 +9,11 @@ have one selection.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from adapterlab.errors import UsageError
 from adapterlab.fingerprint import Json
 from adapterlab.planning.combiners import identity_of, recipes_of
+from adapterlab.planning.facts import Facts
 from adapterlab.planning.keys import (
     backbone_inputs,
     common_inputs,
@@ -47,9 +47,6 @@ from adapterlab.spec.selection import (
     rule_words,
 )
 from adapterlab.spec.studies import StudyPlan
-
-if TYPE_CHECKING:
-    from adapterlab.planning.compile import Facts
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from adapterlab.catalog.store import Catalog
 from adapterlab.driver.results import with_selected_sources
 from adapterlab.errors import AdapterlabError
 from adapterlab.planning.baselines import baseline_rows
-from adapterlab.planning.compile import Plan
+from adapterlab.planning.plan import Plan
 from adapterlab.planning.steps import ShareJob, SourceJob, Step, StudyJob
 from adapterlab.records import State
 from adapterlab.reporting.collect import summarise
@@ -36,7 +36,8 @@ from adapterlab.tracking import vocabulary
 from adapterlab.tracking.run_names import study_name
 from adapterlab.tracking.runs import UPLOADS
 from adapterlab.tracking.views import ROWS_VIEW, note_with, view_query, view_tags
-from adapterlab.worker.run_tree import RunRecorder, SweepTree, by_source
+from adapterlab.worker.run_recorder import RunRecorder, by_source
+from adapterlab.worker.run_tree import SweepTree
 
 _log = logging.getLogger(__name__)
 

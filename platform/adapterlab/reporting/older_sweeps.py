@@ -12,7 +12,8 @@ from dataclasses import replace
 
 from adapterlab.catalog.records import SweepStep
 from adapterlab.errors import AdapterlabError
-from adapterlab.planning.compile import Facts, compile_plan
+from adapterlab.planning.compile import compile_plan
+from adapterlab.planning.facts import Facts
 from adapterlab.planning.steps import StepId
 from adapterlab.records import StepKind
 from adapterlab.spec.model import Spec

@@ -25,7 +25,7 @@ from adapterlab.train.shares import output_shares
 from adapterlab.worker.chosen import settings_of
 from adapterlab.worker.open_study import Study
 from adapterlab.worker.orders import Assignment
-from adapterlab.worker.run_tree import RunRecorder
+from adapterlab.worker.run_recorder import RunRecorder
 from adapterlab.worker.training import train_runs
 
 _log = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from adapterlab.train.joint.run import JointRun
 from adapterlab.worker.chosen import joint_as_chosen
 from adapterlab.worker.joint_models import go_on, joint_run, own_adapter, trial_checkpoint
 from adapterlab.worker.orders import JointAssignment, JointOrder, Share
-from adapterlab.worker.run_tree import RunRecorder, scores
+from adapterlab.worker.run_recorder import RunRecorder, scores
 from adapterlab.worker.worker import Worker
 
 _TELL_S = 2.0

@@ -40,7 +40,7 @@ from adapterlab.worker.joint_models import go_on, joint_run, trial_checkpoint
 from adapterlab.worker.open_study import open_search
 from adapterlab.worker.orders import StudyOrder, TrialsOrder
 from adapterlab.worker.repeats import Judgement, Repeat, repeats_of
-from adapterlab.worker.run_tree import RunRecorder
+from adapterlab.worker.run_recorder import RunRecorder
 from adapterlab.worker.study_runs import by_state, none_completed, show_search, total_seconds
 from adapterlab.worker.worker import Worker
 

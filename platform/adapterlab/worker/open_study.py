@@ -20,7 +20,7 @@ from adapterlab.train.lane import Lane
 from adapterlab.worker.combiners import StudyCombiners
 from adapterlab.worker.methods import StudyMethod
 from adapterlab.worker.repeats import Repeat
-from adapterlab.worker.run_tree import RunRecorder
+from adapterlab.worker.run_recorder import RunRecorder
 from adapterlab.worker.worker import Worker
 
 _MINUTE_S = 60.0

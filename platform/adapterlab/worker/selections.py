@@ -24,7 +24,7 @@ from adapterlab.train.task_similarity import Vector, adapter_vector, cosine, tex
 from adapterlab.worker.combiners import StudyCombiners
 from adapterlab.worker.forward_selection import ForwardSelection
 from adapterlab.worker.orders import SelectionOrder
-from adapterlab.worker.run_tree import RunRecorder
+from adapterlab.worker.run_recorder import RunRecorder
 from adapterlab.worker.worker import Worker
 
 _EMBEDDING_VERSION = 1

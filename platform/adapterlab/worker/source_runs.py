@@ -17,7 +17,7 @@ from adapterlab.train import weights
 from adapterlab.train.lane import Lane, source_lane
 from adapterlab.worker.chosen import as_chosen
 from adapterlab.worker.orders import Assignment, SourcesOrder
-from adapterlab.worker.run_tree import RunRecorder
+from adapterlab.worker.run_recorder import RunRecorder
 from adapterlab.worker.training import train_runs
 from adapterlab.worker.worker import Worker
 

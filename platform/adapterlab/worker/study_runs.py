@@ -21,7 +21,7 @@ from adapterlab.worker.chosen import as_selected
 from adapterlab.worker.final_runs import train_finals
 from adapterlab.worker.open_study import Study
 from adapterlab.worker.orders import Assignment, StudyOrder, TrialsOrder
-from adapterlab.worker.run_tree import RunRecorder
+from adapterlab.worker.run_recorder import RunRecorder
 from adapterlab.worker.source_runs import train_adapters
 from adapterlab.worker.trial_runs import train_trials
 from adapterlab.worker.worker import Worker

@@ -20,7 +20,7 @@ from adapterlab.train import weights
 from adapterlab.train.lane import Lane
 from adapterlab.worker.open_study import Study
 from adapterlab.worker.repeats import Judgement, Repeat, repeats_of
-from adapterlab.worker.run_tree import RunRecorder
+from adapterlab.worker.run_recorder import RunRecorder
 from adapterlab.worker.training import train_runs
 
 _PROGRESS_S = 0.5

@@ -12,7 +12,7 @@ from adapterlab.driver import sweep as module
 from adapterlab.driver.preview import compile_spec
 from adapterlab.driver.sweep import prefetch
 from adapterlab.errors import CancelledError
-from adapterlab.planning.compile import Plan
+from adapterlab.planning.plan import Plan
 from adapterlab.spec.load import load_spec
 from adapterlab.worker.orders import BackboneFiles, Context
 from tiny_world import write_world

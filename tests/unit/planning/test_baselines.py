@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from adapterlab.planning.baselines import baseline_rows
-from adapterlab.planning.compile import Plan, compile_plan
+from adapterlab.planning.compile import compile_plan
+from adapterlab.planning.plan import Plan
 from adapterlab.records import StepKind
 from adapterlab_encoder.config import encoder_shape
 from specs import facts, spec

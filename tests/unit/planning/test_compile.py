@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapterlab.planning.compile import Plan, compile_plan
+from adapterlab.planning.compile import compile_plan
+from adapterlab.planning.plan import Plan
 from adapterlab.records import StepKind
 from adapterlab.spec.model import PoolSpec
 from specs import facts, spec, task_facts

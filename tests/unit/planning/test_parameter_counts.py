@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from adapterlab.planning.compile import Facts, compile_plan
+from adapterlab.planning.compile import compile_plan
+from adapterlab.planning.facts import Facts
 from adapterlab.planning.parameter_counts import POOL_ROW, method_costs
 from adapterlab.records import BackboneFacts, ProblemType, TaskFacts
 from adapterlab.spec.model import Spec

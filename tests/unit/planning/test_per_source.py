@@ -8,7 +8,8 @@ import pytest
 
 from adapterlab.errors import SpecError
 from adapterlab.planning.baselines import baseline_rows
-from adapterlab.planning.compile import Plan, compile_plan
+from adapterlab.planning.compile import compile_plan
+from adapterlab.planning.plan import Plan
 from adapterlab.planning.steps import RunRows
 from adapterlab.spec.load import load_spec
 from specs import facts, spec

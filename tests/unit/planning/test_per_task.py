@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from adapterlab.planning.baselines import baseline_rows
-from adapterlab.planning.compile import Plan, compile_plan
+from adapterlab.planning.compile import compile_plan
+from adapterlab.planning.plan import Plan
 from adapterlab.records import StepKind
 from specs import facts, spec
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 
-from adapterlab.planning.compile import Plan, compile_plan
+from adapterlab.planning.compile import compile_plan
+from adapterlab.planning.plan import Plan
 from adapterlab.planning.steps import RunRows, Step
 from adapterlab.records import StepKind
 from specs import facts, spec

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from adapterlab.planning.baselines import baseline_rows
-from adapterlab.planning.compile import Plan, compile_plan
+from adapterlab.planning.compile import compile_plan
+from adapterlab.planning.plan import Plan
 from adapterlab.planning.steps import StepId
 from adapterlab.records import StepKind
 from adapterlab.worker.orders import from_json, to_json

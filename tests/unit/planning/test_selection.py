@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from adapterlab.catalog.records import RankedSource, SelectionRecord
 from adapterlab.errors import TrainingError, UsageError
-from adapterlab.planning.compile import Plan, compile_plan
+from adapterlab.planning.compile import compile_plan
 from adapterlab.planning.matrix import plan_matrix
+from adapterlab.planning.plan import Plan
 from adapterlab.planning.steps import AdapterRecipe, ExistingAdapter, PoolMember, SelectionJob, StudyJob
 from adapterlab.records import State
 from adapterlab.worker.chosen import as_selected

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapterlab.planning.compile import Facts, compile_plan
+from adapterlab.planning.compile import compile_plan
+from adapterlab.planning.facts import Facts
 from adapterlab.planning.steps import StepId
 from adapterlab.records import StepKind
 from specs import facts, spec

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from adapterlab.planning.baselines import baseline_rows
-from adapterlab.planning.compile import Plan, compile_plan
+from adapterlab.planning.compile import compile_plan
 from adapterlab.planning.matrix import plan_matrix
+from adapterlab.planning.plan import Plan
 from adapterlab.planning.steps import StepId
 from adapterlab.planning.variants import RowDimensions, dimensions_of_rows, few_rows_complaint
 from adapterlab.records import State, StepKind

@@ -10,7 +10,8 @@ import pytest
 from adapterlab.catalog.records import SweepStep
 from adapterlab.catalog.store import current_owner
 from adapterlab.planning.baselines import baseline_rows
-from adapterlab.planning.compile import Facts, compile_plan
+from adapterlab.planning.compile import compile_plan
+from adapterlab.planning.facts import Facts
 from adapterlab.records import StepKind
 from adapterlab.reporting.collect import summarise
 from adapterlab.reporting.summary import OWN_ADAPTER

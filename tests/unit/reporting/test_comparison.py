@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from adapterlab.planning.compile import Facts, compile_plan
+from adapterlab.planning.compile import compile_plan
+from adapterlab.planning.facts import Facts
 from adapterlab.reporting.comparison import Row, note, row_numbers, rows_of_studies, winner
 from adapterlab.reporting.summary import Cell, Gap, Summary
 from adapterlab.spec.model import Spec

@@ -15,7 +15,8 @@ from adapterlab.data.metrics import score
 from adapterlab.data.task_library import TaskLibrary
 from adapterlab.records import State
 from adapterlab.worker.orders import BackboneFiles, Context
-from adapterlab.worker.run_tree import SweepTree, label_scores, outputs_document, scores
+from adapterlab.worker.run_recorder import label_scores, outputs_document, scores
+from adapterlab.worker.run_tree import SweepTree
 from catalogs import open_at
 from tiny_models import random_choice_task, random_label_task, random_task
 
