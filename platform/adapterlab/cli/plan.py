@@ -14,7 +14,7 @@ from adapterlab.cli.options import JsonOption, SetOption, SpecArgument
 from adapterlab.cli.output import emit, emit_json, emit_wrapped, matrix, note_wrapped, table
 from adapterlab.planning.baselines import POOL
 from adapterlab.planning.matrix import RunCounts
-from adapterlab.planning.steps import ExistingAdapter, Step, is_search
+from adapterlab.planning.steps import ExistingAdapter, Step, each_once, is_search
 from adapterlab.records import State, StepKind
 from adapterlab.reporting.summary import short_names
 from adapterlab.tracking.run_names import compact
@@ -246,7 +246,7 @@ def summary_line(planned: PlannedSweep) -> str:
         "final runs": planned.plan.finals,
     }
     for name, found in kinds.items():
-        states = Counter(planned.state(step) for step in found)
+        states = Counter(planned.state(step) for step in each_once(found))
         if states:
             parts.append(f"{name}: {_listed({_LABELS[state]: count for state, count in states.items()})}")
     if all(planned.state(step) is State.COMPLETE for step in planned.plan.steps):

@@ -25,7 +25,15 @@ from adapterlab.planning.facts import Facts
 from adapterlab.planning.matrix import MatrixRow, plan_matrix
 from adapterlab.planning.parameter_counts import MethodCost, method_costs
 from adapterlab.planning.plan import Plan
-from adapterlab.planning.steps import ExistingAdapter, Job, Step, is_joint_study, is_search, is_study
+from adapterlab.planning.steps import (
+    ExistingAdapter,
+    Job,
+    Step,
+    each_once,
+    is_joint_study,
+    is_search,
+    is_study,
+)
 from adapterlab.planning.variants import few_rows_complaint
 from adapterlab.records import State, StepKind, TaskFacts
 from adapterlab.spec.load import LoadedSpec, refused
@@ -75,9 +83,9 @@ class PlannedSweep:
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
-        """Number of steps by kind and state."""
+        """Number of steps by kind and state, each key once."""
         counted: dict[str, dict[str, int]] = {}
-        for step in self.plan.steps:
+        for step in each_once(self.plan.steps):
             of_kind = counted.setdefault(str(step.kind), {})
             state = str(self.state(step))
             of_kind[state] = of_kind.get(state, 0) + 1

@@ -49,7 +49,7 @@ from adapterlab.home import Stores, is_writable
 from adapterlab.passwords import hide_passwords
 from adapterlab.patience import NO_PATIENCE, Patience
 from adapterlab.planning.plan import Plan
-from adapterlab.planning.steps import AnyStudy, Job, Step, StepId, is_joint, is_joint_study
+from adapterlab.planning.steps import AnyStudy, Job, Step, StepId, each_once, is_joint, is_joint_study
 from adapterlab.private_files import private_umask
 from adapterlab.records import State, StepKind
 from adapterlab.spec.model import Spec
@@ -545,7 +545,10 @@ class _Driver:
             "followed": set(self.keys) - self.before - self.done_here - missing,
         }
         counts = {
-            name: {kind: sum(step.key in keys for step in self.plan.of_kind(kind)) for kind in StepKind}
+            name: {
+                kind: sum(step.key in keys for step in each_once(self.plan.of_kind(kind)))
+                for kind in StepKind
+            }
             for name, keys in groups.items()
         }
         if missing:
@@ -611,7 +614,7 @@ def _recorded(plan: Plan) -> list[SweepStep]:
 
 
 def _description(plan: Plan) -> str:
-    counts = {kind: len(plan.of_kind(kind)) for kind in StepKind}
+    counts = {kind: len(each_once(plan.of_kind(kind))) for kind in StepKind}
     return (
         f"**{plan.name}**: {counts[StepKind.SOURCE]} source adapters, {counts[StepKind.STUDY]} studies, "
         f"{counts[StepKind.TRANSFER]} final runs on `{plan.facts.backbone.source}`."

@@ -6,7 +6,7 @@ folders). It travels to the worker as it is, see ``worker/orders.py``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Generic, TypeAlias, TypeGuard, TypeVar
 from urllib.parse import quote, unquote
@@ -568,6 +568,15 @@ class Step(Generic[JobT_co]):
 def is_joint(step: Step[Job]) -> TypeGuard[Step[JointJob]]:
     """Return whether a step is a joint run."""
     return isinstance(step.job, JointJob)
+
+
+def each_once(steps: Iterable[Step[JobT_co]]) -> tuple[Step[JobT_co], ...]:
+    """Return the first step of each key, and those without one: what is trained under two names is one thing.
+
+    Few rows that are all a task has make such steps.
+    """
+    known: dict[str, Step[JobT_co]] = {}
+    return tuple(one for one in steps if one.key is None or known.setdefault(one.key, one) is one)
 
 
 def is_share(step: Step[Job]) -> TypeGuard[Step[ShareJob]]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from adapterlab.planning.compile import compile_plan
 from adapterlab.planning.facts import Facts
-from adapterlab.planning.steps import StepId
+from adapterlab.planning.steps import StepId, each_once
 from adapterlab.records import StepKind
 from specs import facts, spec
 
@@ -68,3 +68,17 @@ def test_identities_are_unique_in_a_plan_and_the_same_before_anything_is_known(c
         earlier.add(step.id)
     assert {final.job.study for final in plan.finals} == {study.id for study in plan.studies}
     assert before.key is None
+
+
+def test_few_rows_that_are_all_a_task_has_are_one_step_under_two_names():
+    """And one without a key is nobody's double."""
+    wanted = spec(**{"data.few_shot": [4, "all"]})
+    steps = compile_plan(wanted, facts(wanted)).sources
+    assert each_once(steps) == steps
+    wanted = spec(**{"data.few_shot": [100, "all"], "data.few_shot_draw": "fixed"})  # of 100
+    both = compile_plan(wanted, facts(wanted)).sources
+    once = each_once(both)
+    assert len(once) < len(both)
+    assert [step.key for step in once] == list(dict.fromkeys(step.key for step in both))
+    unknown = [replace(step, key=None) for step in steps]
+    assert each_once(unknown) == tuple(unknown)
