@@ -57,6 +57,7 @@ def test_a_new_run_trains_on_what_the_hub_gave(finished, tmp_path):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["outcome"]["trained"] == {
         "joint": 0,
+        "selection": 0,
         "source": 2,
         "study": 2,
         "transfer": 4,

@@ -243,7 +243,7 @@ def test_a_second_submit_trains_nothing(finished):
     assert again.returncode == 0, again.stderr
     outcome = json.loads(again.stdout)["outcome"]
     assert outcome["nothing_to_do"]
-    assert outcome["reused"] == {"joint": 0, "source": 2, "study": 2, "transfer": 4}
+    assert outcome["reused"] == {"joint": 0, "selection": 0, "source": 2, "study": 2, "transfer": 4}
 
 
 def test_report_and_status_agree_with_the_catalog(finished, catalog):
@@ -273,8 +273,8 @@ def test_a_changed_spec_trains_only_what_is_new(finished, tmp_path):
     more = platform(home, "submit", str(finished.spec), "--json", "--set", "final.seeds=[0, 1, 2]")
     assert more.returncode == 0, more.stderr
     outcome = json.loads(more.stdout)["outcome"]
-    assert outcome["trained"] == {"joint": 0, "source": 0, "study": 0, "transfer": 2}
-    assert outcome["reused"] == {"joint": 0, "source": 2, "study": 2, "transfer": 4}
+    assert outcome["trained"] == {"joint": 0, "selection": 0, "source": 0, "study": 0, "transfer": 2}
+    assert outcome["reused"] == {"joint": 0, "selection": 0, "source": 2, "study": 2, "transfer": 4}
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(tracking_uri=f"sqlite:///{home / 'mlflow.db'}")
@@ -306,7 +306,7 @@ def test_a_damaged_blob_is_set_aside_and_trained_again(finished, tmp_path):
     assert again.returncode == 0, again.stderr
     outcome = json.loads(again.stdout)["outcome"]
     assert outcome["repaired"] == ["source · cb · seed 0"]
-    assert outcome["trained"] == {"joint": 0, "source": 1, "study": 0, "transfer": 0}
+    assert outcome["trained"] == {"joint": 0, "selection": 0, "source": 1, "study": 0, "transfer": 0}
     with open_catalog(f"sqlite:///{home / 'catalog.db'}", str(home / "blobs"), locks=home / "locks") as one:
         assert one.get_adapter(adapter.key).blob == adapter.blob  # the same training gives the same bytes
 
@@ -326,6 +326,7 @@ def test_a_final_run_that_was_a_trial_is_what_training_it_again_gives(finished, 
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["outcome"]["trained"] == {
         "joint": 0,
+        "selection": 0,
         "source": 0,
         "study": 0,
         "transfer": len(before),

@@ -72,6 +72,7 @@ def test_a_team_sweeps_on_postgresql_and_an_mlflow_server(tmp_path, database, ml
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["outcome"]["trained"] == {
         "joint": 0,
+        "selection": 0,
         "source": 2,
         "study": 2,
         "transfer": 4,
