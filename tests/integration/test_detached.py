@@ -68,7 +68,7 @@ def test_a_detached_sweep_outlives_its_terminal(spec, tmp_path):
     wait_for(lambda: "ended" in (tmp_path / "said").read_text(), "the detaching")
     said = (tmp_path / "said").read_text()
     assert "ended 0" in said
-    assert "platform watch" in said
+    assert " watch " in said  # as it can be typed here
     os.close(master)
     assert shell.wait(TIMEOUT_S) == -signal.SIGHUP
     with suppress(ProcessLookupError):
