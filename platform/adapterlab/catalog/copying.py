@@ -17,7 +17,7 @@ from adapterlab.catalog.records import (
 )
 from adapterlab.catalog.store import Catalog
 from adapterlab.errors import ConflictError, CorruptBlobError
-from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, TaskFacts
+from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, StepKind, TaskFacts
 
 _LEASE_S = 120.0
 
@@ -81,14 +81,7 @@ def _parents(source: ReadableCatalog, record: StepRecord) -> Iterator[StepRecord
 
 def _copy_one(source: Catalog, record: StepRecord, target: Catalog) -> bool:
     key = record.key
-    finders = (
-        target.find_adapter,
-        target.find_joint,
-        target.find_selection,
-        target.find_study,
-        target.find_transfer,
-    )
-    if any(find(key) is not None for find in finders):
+    if any(target.find_result(kind, key) is not None for kind in StepKind):
         return False
     keys = [key, *(one.key for one in record.shares)] if isinstance(record, JointRecord) else [key]
     claims = target.claim_many(keys, owner=current_owner(), lease_s=_LEASE_S)

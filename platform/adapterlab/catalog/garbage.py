@@ -46,7 +46,6 @@ HELD_S = 3600.0
 Tell = Callable[[int, int], None]
 """Told how many blobs were looked at, and of how many."""
 
-_WITH_BLOBS = (schema.Adapter, schema.JointRun, schema.Transfer)
 _BATCH = 50
 _BATCH_S = 0.5
 """Blobs removed in one transaction, and seconds after which it ends before them: publications wait for it."""
@@ -209,14 +208,14 @@ def _keep_publishers_out(connection: Connection) -> None:
     """Wait for publications that have written their row, and hold off others, until the transaction ends."""
     if connection.dialect.name == "postgresql":
         # In the order in which everybody else touches them, so that nobody waits in a circle.
-        for table in _WITH_BLOBS:
+        for table in schema.WITH_BLOBS:
             connection.execute(text(f"LOCK TABLE {POSTGRES_SCHEMA}.{table.__tablename__} IN SHARE MODE"))
 
 
 def _referenced(connection: Connection, digests: Sequence[str] | None = None) -> set[str]:
     """Return the blobs that any row refers to, whatever its state; of some digests, or of all."""
     found: set[str] = set()
-    for table in _WITH_BLOBS:
+    for table in schema.WITH_BLOBS:
         if digests is None:
             found.update(connection.execute(select(table.blob).distinct()).scalars())
             continue

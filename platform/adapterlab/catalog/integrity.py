@@ -16,8 +16,6 @@ from adapterlab.catalog.step_status import write_progress
 from adapterlab.errors import ConflictError, CorruptBlobError
 from adapterlab.records import State
 
-_WITH_BLOBS = (schema.Adapter, schema.JointRun, schema.Transfer)
-
 
 def read_or_set_aside(database: Database, blobs: Blobs, digest: str) -> bytes:
     """Return a blob's bytes; if damaged or missing, set it aside and mark its records corrupt.
@@ -70,7 +68,7 @@ def mark_corrupt(connection: Connection, blobs: Blobs, digest: str) -> list[str]
     if _there(blobs, digest):
         return []
     keys: list[str] = []
-    for table in _WITH_BLOBS:
+    for table in schema.WITH_BLOBS:
         changed = (
             update(table)
             .where(table.blob == digest, table.state == schema.COMPLETE)
@@ -103,7 +101,7 @@ def verify(database: Database, blobs: Blobs, *, deep: bool) -> BlobReport:
     needed: dict[str, list[str]] = defaultdict(list)
     lengths: dict[str, int] = {}
     with database.reading() as connection:
-        for table in _WITH_BLOBS:
+        for table in schema.WITH_BLOBS:
             rows = connection.execute(
                 select(table.blob, table.key, table.blob_bytes).where(table.state == schema.COMPLETE)
             )
@@ -112,7 +110,7 @@ def verify(database: Database, blobs: Blobs, *, deep: bool) -> BlobReport:
                 lengths[row.blob] = row.blob_bytes
         noted = {
             digest
-            for table in _WITH_BLOBS
+            for table in schema.WITH_BLOBS
             for digest in connection.execute(
                 select(table.blob).where(table.state != schema.COMPLETE)
             ).scalars()
@@ -220,7 +218,7 @@ def _studies_without_parents(connection: Connection) -> dict[str, str]:
 def do_again(connection: Connection, lost: Mapping[str, str]) -> None:
     """Make steps count as not done: what :func:`lost_rows` found of them."""
     for chunk in chunks(sorted(lost)):
-        for table in (schema.Adapter, schema.JointRun, schema.Selection, schema.Study, schema.Transfer):
+        for table in schema.RESULTS:
             connection.execute(
                 update(table)
                 .where(table.key.in_(chunk), table.state == schema.COMPLETE)

@@ -104,6 +104,12 @@ class ReadableCatalog:
         """Return a transfer by its whole key."""
         return self._find(TransferRecord, key)
 
+    def find_result(self, kind: StepKind, key: str) -> StepRecord | None:
+        """Return what a step of a kind left, by its whole key."""
+        return self.database.read(
+            lambda connection: queries.find(connection, _TABLE_OF_STEP[kind], key, COMPLETE)
+        )
+
     def get_adapter(self, key: str) -> AdapterRecord:
         """Return an adapter by its key or a unique beginning of it, 4 or more digits.
 

@@ -498,3 +498,9 @@ class TrackingRun(Base):
     node: ColumnElement[str] = column(primary_key=True)
     run_id: ColumnElement[str]
     created_at: ColumnElement[float]
+
+
+RESULTS = (Adapter, JointRun, Selection, Study, Transfer)
+"""What steps leave, each under the step's key."""
+WITH_BLOBS = (Adapter, JointRun, Transfer)
+"""Those of them whose weights lie in the blob store."""

@@ -35,7 +35,8 @@ def complete_keys(connection: Connection, keys: Sequence[str]) -> set[str]:
     for chunk in chunks(keys):
         parts = [
             select(table.key).where(table.key.in_(chunk), table.state == schema.COMPLETE)
-            for table in (schema.Adapter, schema.Selection, schema.Study, schema.Transfer)
+            for table in schema.RESULTS
+            if table is not schema.JointRun
         ]
         parts.append(_whole_joint_runs(chunk))
         found.update(connection.execute(union_all(*parts)).scalars())

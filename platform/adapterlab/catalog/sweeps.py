@@ -196,7 +196,7 @@ def link_runs(connection: Connection, sweep: str, keys: Iterable[str]) -> int:
     """Let results that name no MLflow run name the one that a sweep has of them; return how many."""
     linked = 0
     for chunk in chunks(keys):
-        for table in (schema.Adapter, schema.Study, schema.Transfer):
+        for table in schema.RESULTS:
             without = select(table.key).where(table.key.in_(chunk), table.run_id.is_(None))
             for key in connection.execute(without).scalars().all():
                 run_id = run_of(connection, f"{sweep}/{key}")

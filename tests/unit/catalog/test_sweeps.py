@@ -10,7 +10,7 @@ from adapterlab.catalog.records import SweepStep
 from adapterlab.catalog.store import current_owner
 from adapterlab.errors import ConflictError, NotFoundError
 from adapterlab.records import State, StepKind
-from catalogs import BOTH_DATABASES, LEASE_S, key, put_study
+from catalogs import BOTH_DATABASES, LEASE_S, key, put_joint, put_selection, put_study
 
 pytestmark = pytest.mark.parametrize("catalog_url", BOTH_DATABASES, indirect=True)
 
@@ -217,3 +217,23 @@ def test_results_published_before_their_run_had_an_id_are_linked_to_it(catalog):
     assert catalog.get_study(key("a")).run_id == "run-a"
     assert catalog.get_study(key("b")).run_id == "made-elsewhere"
     assert catalog.link_runs(key("sweep"), [key("a")]) == 0
+
+
+def test_of_every_kind_of_result(catalog):
+    for name, put in (("joint", put_joint), ("selection", put_selection)):
+        put(catalog, name, run_id=None)
+        catalog.record_run(f"{key('sweep')}/{key(name)}", f"run-{name}")
+    assert catalog.link_runs(key("sweep"), [key("joint"), key("selection")]) == 2
+    assert catalog.get_joint(key("joint")).run_id == "run-joint"
+    assert catalog.get_selection(key("selection")).run_id == "run-selection"
+
+
+def test_what_a_step_left_is_found_by_its_kind(catalog):
+    left = {
+        StepKind.JOINT: put_joint(catalog, "joint"),
+        StepKind.SELECTION: put_selection(catalog, "selection"),
+        StepKind.STUDY: put_study(catalog, "study"),
+    }
+    for kind, record in left.items():
+        assert catalog.find_result(kind, record.key) == record
+        assert all(catalog.find_result(other, record.key) is None for other in StepKind if other is not kind)
