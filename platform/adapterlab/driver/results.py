@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
-from typing import TypeAlias
 
 from adapterlab.catalog.integrity import check_not_empty
+from adapterlab.catalog.queries import StepRecord
 from adapterlab.catalog.records import (
     AdapterRecord,
     JointRecord,
@@ -37,7 +37,7 @@ from adapterlab.planning.steps import (
     is_source,
     is_study,
 )
-from adapterlab.records import State, StepKind
+from adapterlab.records import State
 from adapterlab.tracking import vocabulary
 from adapterlab.worker.chosen import as_chosen, as_selected, joint_as_chosen
 from adapterlab.worker.run_recorder import RunRecorder, by_source, scores
@@ -45,21 +45,6 @@ from adapterlab.worker.run_tree import SweepTree
 
 _MOST_ASKED = 5
 """Other sweeps with a reused result whose runs are asked what its sources contribute."""
-
-Result: TypeAlias = AdapterRecord | JointRecord | SelectionRecord | StudyRecord | TransferRecord
-
-
-def stored_result(catalog: Catalog, step: Step[Job]) -> Result | None:
-    """Return what the catalog has of a step; ``None`` if nothing."""
-    key = str(step.key)
-    find: Mapping[StepKind, Callable[[str], Result | None]] = {
-        StepKind.JOINT: catalog.find_joint,
-        StepKind.SOURCE: catalog.find_adapter,
-        StepKind.SELECTION: catalog.find_selection,
-        StepKind.STUDY: catalog.find_study,
-        StepKind.TRANSFER: catalog.find_transfer,
-    }
-    return find[step.kind](key)
 
 
 def set_damaged_aside(catalog: Catalog, steps: Iterable[Step[Job]]) -> tuple[StepId, ...]:
@@ -76,7 +61,9 @@ def set_damaged_aside(catalog: Catalog, steps: Iterable[Step[Job]]) -> tuple[Ste
         ConflictError: The catalog has results, but the blob store is empty: it is another one.
     """
     results = {
-        step.id: stored_result(catalog, step) for step in steps if not (is_search(step) or is_selection(step))
+        step.id: catalog.find_result(step.kind, str(step.key))
+        for step in steps
+        if not (is_search(step) or is_selection(step))
     }
     stored = {
         one: result
@@ -110,7 +97,7 @@ def show_reused(tree: SweepTree, catalog: Catalog, plan: Plan) -> None:
         known = catalog.run_id(node)
         if known is not None and (shown is None or shown.get(node) is State.COMPLETE):
             continue
-        record = stored_result(catalog, step)
+        record = catalog.find_result(step.kind, str(step.key))
         if record is None:
             continue
         run = _open(tree, catalog, plan, step)
@@ -186,10 +173,11 @@ def _open_joint(
 
 def with_selected_sources(catalog: Catalog, plan: Plan) -> Plan:
     """Return a plan whose studies have the sources that were selected for them as their pool, as far as that was done."""
+    wanted = {step.job.selection.key for step in plan.studies if step.job.selection is not None} - {None}
+    selections = {key: catalog.find_selection(str(key)) for key in wanted}
 
     def of_study(step: Step[StudyJob]) -> Step[StudyJob]:
-        wanted = step.job.selection
-        found = None if wanted is None or wanted.key is None else catalog.find_selection(wanted.key)
+        found = None if step.job.selection is None else selections.get(step.job.selection.key)
         return step if found is None else replace(step, job=as_selected(step.job, found))
 
     return replace(plan, steps=tuple(of_study(step) if is_study(step) else step for step in plan.steps))
@@ -199,7 +187,7 @@ def _study_of(plan: Plan, step: Step[FinalJob]) -> Step[StudyJob]:
     return next(one for one in plan.studies if one.id in step.needs)
 
 
-def _numbers(catalog: Catalog, plan: Plan, step: Step[Job], record: Result) -> dict[str, float]:
+def _numbers(catalog: Catalog, plan: Plan, step: Step[Job], record: StepRecord) -> dict[str, float]:
     """Return what the catalog knows of a result under the names that its own run would carry."""
     if isinstance(record, StudyRecord):
         return {f"best/{'selected_by' if record.tasks else record.metric}": record.best_value}
@@ -236,7 +224,7 @@ def _coefficients(catalog: Catalog, pool: Sequence[PoolMember], record: Transfer
     return by_source(vocabulary.coefficient, names, [fmean(values[position]) for position in known])
 
 
-def _measured_before(tree: SweepTree, catalog: Catalog, record: Result) -> dict[str, float]:
+def _measured_before(tree: SweepTree, catalog: Catalog, record: StepRecord) -> dict[str, float]:
     """Return the sources' shares of the output, which only a run that measured them, or a copy of it, knows."""
     if not isinstance(record, TransferRecord):
         return {}

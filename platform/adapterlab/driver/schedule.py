@@ -16,6 +16,7 @@ from adapterlab.planning.steps import (
     Step,
     StepId,
     StudyJob,
+    each_once,
 )
 from adapterlab.worker.orders import (
     Assignment,
@@ -30,7 +31,7 @@ from adapterlab.worker.orders import (
 )
 
 JobT = TypeVar("JobT", SourceJob, FinalJob)
-TrainedT = TypeVar("TrainedT", SourceJob, JointJob)
+ReadyT = TypeVar("ReadyT", SourceJob, JointJob, SelectionJob)
 AssignedT = TypeVar("AssignedT", Assignment[SourceJob], JointAssignment)
 FindClaim = Callable[[str], Claim | None]
 """Gives the claim on a step, if it is ours."""
@@ -144,23 +145,24 @@ def runnable_sources(plan: Plan, missing: Collection[str], held: FindClaim) -> l
 
     Each key once: few rows that are all a task has make one adapter under two names.
     """
-    return _chosen(plan.sources, plan, missing, held)
+    return _ready(plan.sources, _open_searches(plan, missing), missing, held)
 
 
 def runnable_joints(plan: Plan, missing: Collection[str], held: FindClaim) -> list[Step[JointJob]]:
     """Return the joint runs that are missing and ours, and whose setting is known; each key once, whatever its rows."""
-    return _chosen(plan.joints, plan, missing, held)
+    return _ready(plan.joints, _open_searches(plan, missing), missing, held)
 
 
-def _chosen(
-    steps: Iterable[Step[TrainedT]], plan: Plan, missing: Collection[str], held: FindClaim
-) -> list[Step[TrainedT]]:
-    open_ = _open_searches(plan, missing)
-    ready: dict[str, Step[TrainedT]] = {}
-    for step in steps:
-        if step.key in missing and open_.isdisjoint(step.needs) and held(str(step.key)):
-            ready.setdefault(str(step.key), step)
-    return list(ready.values())
+def _ready(
+    steps: Iterable[Step[ReadyT]], waited_for: set[StepId], missing: Collection[str], held: FindClaim
+) -> list[Step[ReadyT]]:
+    """Return the steps that are missing and ours and need none that is waited for, each key once."""
+    ready = (
+        step
+        for step in steps
+        if step.key in missing and waited_for.isdisjoint(step.needs) and held(str(step.key))
+    )
+    return list(each_once(ready))
 
 
 def _open_searches(plan: Plan, missing: Collection[str]) -> set[StepId]:
@@ -169,13 +171,7 @@ def _open_searches(plan: Plan, missing: Collection[str]) -> set[StepId]:
 
 def runnable_selections(plan: Plan, missing: Collection[str], held: FindClaim) -> list[Step[SelectionJob]]:
     """Return the selections of sources that are missing and ours, and whose sources are there; each key once."""
-    open_ = {step.id for step in plan.steps if step.key in missing}
-    ready = {
-        str(step.key): step
-        for step in plan.selections
-        if step.key in missing and open_.isdisjoint(step.needs) and held(str(step.key))
-    }
-    return list(ready.values())
+    return _ready(plan.selections, {step.id for step in plan.steps if step.key in missing}, missing, held)
 
 
 def runnable_studies(

@@ -23,8 +23,8 @@ from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import AdapterMethod
 from adapterlab.spec.joint import SINGLE
 from adapterlab.spec.model import BaselineSpec, Spec
-from adapterlab.spec.ranges import at_first, searched, settings_at, split_settings
-from adapterlab.spec.search_space import Dimension, bounds_of, first_of, space_json
+from adapterlab.spec.ranges import at_first, searched, settings_at_first, split_settings
+from adapterlab.spec.search_space import Dimension, bounds_of, space_json
 from adapterlab.spec.training import SourceSpec
 
 POOL = "source"
@@ -208,13 +208,11 @@ def _of_seed(spec: Spec, baseline: BaselineSpec, seed: int) -> Recipe:
 
 def _recipe(label: str, method: str, settings: Mapping[str, object], source: SourceSpec, seed: int) -> Recipe:
     plugin = entry_points.adapter_method(method)
-    fixed, of_settings = split_settings(settings)
-    spaces = {**searched(source), **of_settings}
-    first = {name: first_of(space) for name, space in of_settings.items()}
+    spaces = {**searched(source), **split_settings(settings)[1]}
     return Recipe(
         label=label,
         method=plugin,
-        settings=plugin.settings.model_validate(settings_at(fixed, first)),
+        settings=plugin.settings.model_validate(settings_at_first(settings)),
         training=train_settings(at_first(source)),
         seed=seed,
         spaces={"lr": source.lr, **spaces} if spaces else {},

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -49,8 +50,8 @@ from adapterlab.registry import entry_points
 from adapterlab.registry.plugins import JointMethod
 from adapterlab.spec.joint import JointRunSpec
 from adapterlab.spec.model import Spec
-from adapterlab.spec.ranges import settings_at, split_settings, split_training
-from adapterlab.spec.search_space import Dimension, bounds_of, first_of, space_json
+from adapterlab.spec.ranges import settings_at_first, split_settings, split_training
+from adapterlab.spec.search_space import Dimension, bounds_of, space_json
 
 _LR = 3e-4
 """Peak learning rate of a method that has none of its own, as its papers'."""
@@ -131,13 +132,11 @@ def joint_recipe(spec: Spec, run: JointRunSpec) -> JointRecipe:
     training["unselected"] = tuple(task for task in training["unselected"] if task in tasks)
     lr = method.training.get("lr", _LR) if run.lr is None else run.lr
     at_first, spaces = split_training({**training, "lr": lr})
-    fixed, of_settings = split_settings(run.settings)
-    spaces |= of_settings
-    first = {name: first_of(space) for name, space in of_settings.items()}
+    spaces |= split_settings(run.settings)[1]
     return JointRecipe(
         label=run.label,
         method=method,
-        settings=method.settings.model_validate(settings_at(fixed, first)),
+        settings=method.settings.model_validate(settings_at_first(run.settings)),
         training=JointSettings(**at_first),
         tasks=tasks,
         seeds=run.seeds or spec.joint.seeds or spec.final.seeds,
@@ -195,6 +194,19 @@ def _tasks(spec: Spec, facts: Facts, recipe: JointRecipe, names: Mapping[str, st
     return tuple(JointTask(task, names[task], told_rows(one, few=False)) for task, one in rows.items())
 
 
+def _of_training(recipe: JointRecipe, tasks: tuple[JointTask, ...]) -> dict[str, Any]:
+    """Return what the jobs of a run and of its study have in common, see :class:`JointTraining`."""
+    return {
+        "label": recipe.label,
+        "method": recipe.method.name,
+        "version": recipe.method.version,
+        "settings": dump(recipe.settings),
+        "exclusive": recipe.method.exclusive,
+        "training": recipe.training,
+        "tasks": tasks,
+    }
+
+
 def _inputs(spec: Spec, facts: Facts, recipe: JointRecipe) -> dict[str, Json] | None:
     """Return what keys hold of all that a recipe trains, and on what; ``None`` while some of that is not known."""
     if not is_known(facts, *recipe.tasks):
@@ -219,13 +231,7 @@ def _study(spec: Spec, facts: Facts, recipe: JointRecipe, names: Mapping[str, st
         key=None if keys is None else keys.study,
         title=f"{recipe.label} · {len(recipe.tasks)} tasks · search",
         job=JointStudyJob(
-            label=recipe.label,
-            method=recipe.method.name,
-            version=recipe.method.version,
-            settings=dump(recipe.settings),
-            exclusive=recipe.method.exclusive,
-            training=recipe.training,
-            tasks=_tasks(spec, facts, recipe, names),
+            **_of_training(recipe, _tasks(spec, facts, recipe, names)),
             spaces=recipe.spaces,
             search=search,
             search_key=None if keys is None else keys.search,
@@ -263,14 +269,8 @@ def _steps(
         key=key,
         title=f"{recipe.label} · {len(recipe.tasks)} tasks · seed {seed}",
         job=JointJob(
-            label=recipe.label,
-            method=recipe.method.name,
-            version=recipe.method.version,
-            settings=dump(recipe.settings),
-            exclusive=recipe.method.exclusive,
-            training=recipe.training,
+            **_of_training(recipe, tasks),
             seed=seed,
-            tasks=tasks,
             searched=study is not None,
             study=None if study is None else study.key,
         ),

@@ -37,14 +37,14 @@ from adapterlab.planning.steps import (
 from adapterlab.planning.variants import of_source
 from adapterlab.records import StepKind, TaskFacts
 from adapterlab.spec.model import Spec
-from adapterlab.spec.search_space import OF_TRAINING, WHOLE_NUMBERS, Setting, middle_of
+from adapterlab.spec.search_space import Setting, middle_of, training_values
 from adapterlab.spec.selection import (
     ADAPTER_SIMILARITY,
     FORWARD_SELECTION,
     MEASURED,
     TEXT_SIMILARITY,
     possible_choices,
-    rule_words,
+    selection_words,
 )
 from adapterlab.spec.studies import StudyPlan
 
@@ -142,7 +142,7 @@ def _step(spec: Spec, facts: Facts, study: StudyPlan, found: Candidates) -> Step
     rows = run_rows(spec, facts.tasks[target], few=True, draw=draw_of(spec, spec.search.seed))
     read = [_source_rows(spec, facts, one.task) for one in others] if texts else []
     trial = _trial(spec, facts, target, study) if study.rule == FORWARD_SELECTION else None
-    words = study.selection.replace(study.rule, rule_words(study.rule), 1)
+    words = selection_words(study.selection, study.rule)
     return Step(
         id=StepId(StepKind.SELECTION, target, study.selection, source_seed=seed),
         key=_key(spec, facts, study, found, (rows, count, trial)),
@@ -213,12 +213,9 @@ def _trial(spec: Spec, facts: Facts, target: str, study: StudyPlan) -> ForwardTr
     setting: dict[str, Setting] = {name: middle_of(space) for name, space in choice.spaces.items()}
     setting |= next(iter(starts_of(spec, target, alone, facts.earlier)), {})
     (recipe,) = recipes_of(alone, facts.models)
-    of_training = {
-        name: int(float(setting.pop(name))) if name in WHOLE_NUMBERS else float(setting.pop(name))
-        for name in OF_TRAINING
-        if name in setting
-    }
+    of_training = training_values(setting)
     training = replace(recipe.training, **of_training)  # type: ignore[arg-type]
+    setting = {name: value for name, value in setting.items() if name not in of_training}
     most = spec.pool.selection.max_epochs
     if most is not None:
         training = replace(training, max_epochs=min(most, training.max_epochs))

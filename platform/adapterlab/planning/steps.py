@@ -18,7 +18,7 @@ from adapterlab.records import JointSettings, StepKind, TrainRegime, TrainSettin
 from adapterlab.registry.plugins import AdapterMethod
 from adapterlab.spec.model import AUTO
 from adapterlab.spec.search_space import Setting, StoredDimension
-from adapterlab.spec.selection import rule_words
+from adapterlab.spec.selection import selection_words
 
 Settings: TypeAlias = Mapping[str, JsonValue]
 """A plug-in's settings, validated, as JSON."""
@@ -145,6 +145,11 @@ class PoolMember:
     """Full name."""
     name: str
     """What a person calls the task: short where that is unique."""
+
+    @property
+    def own_name(self) -> str | None:
+        """Its name, where its task does not tell it from others."""
+        return None if self.name in (self.task, self.task.rsplit("/", 1)[-1]) else self.name
 
     @property
     def adapter_key(self) -> str:
@@ -317,35 +322,10 @@ class JointTask:
     """``None``: those that the sweep's ``data.max_train_rows`` leaves."""
 
 
-@dataclass(frozen=True)
-class JointJob:
-    """Train one model on several tasks."""
+@dataclass(frozen=True, kw_only=True)
+class JointTraining:
+    """One model that trains on several tasks."""
 
-    kind: ClassVar[StepKind] = StepKind.JOINT
-    label: str
-    """The run's name."""
-    method: str
-    """Name of an installed joint method."""
-    version: int
-    """The method's."""
-    settings: Settings
-    exclusive: bool
-    """Whether it trains the backbone's own weights."""
-    training: JointSettings
-    seed: int
-    tasks: tuple[JointTask, ...]
-    """In the order of the run."""
-    searched: bool = False
-    """Whether a study chooses what of settings and training is searched; here that has the first of its values."""
-    study: str | None = None
-    """Key of that study; ``None`` while it is not known."""
-
-
-@dataclass(frozen=True)
-class JointStudyJob:
-    """Search the settings and the training of a joint run; an evaluation is judged as the run itself judges it."""
-
-    kind: ClassVar[StepKind] = StepKind.STUDY
     label: str
     """The run's name."""
     method: str
@@ -359,6 +339,30 @@ class JointStudyJob:
     training: JointSettings
     tasks: tuple[JointTask, ...]
     """In the order of the run."""
+
+    @property
+    def task_names(self) -> dict[str, str]:
+        """What people call its tasks, by full name."""
+        return {one.task: one.task_name for one in self.tasks}
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointJob(JointTraining):
+    """Train one model on several tasks."""
+
+    kind: ClassVar[StepKind] = StepKind.JOINT
+    seed: int
+    searched: bool = False
+    """Whether a study chooses what of settings and training is searched."""
+    study: str | None = None
+    """Key of that study; ``None`` while it is not known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointStudyJob(JointTraining):
+    """Search the settings and the training of a joint run; an evaluation is judged as the run itself judges it."""
+
+    kind: ClassVar[StepKind] = StepKind.STUDY
     spaces: Mapping[str, StoredDimension]
     """Its dimensions by name: ``lr``, keys of ``[joint]``, and keys of the method's settings."""
     search: SearchSettings
@@ -435,7 +439,7 @@ class SelectionJob:
     @property
     def words(self) -> str:
         """Its label as people read it: ``forward selection with scalearn``."""
-        return self.label.replace(self.rule, rule_words(self.rule), 1)
+        return selection_words(self.label, self.rule)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ from adapterlab.reporting.summary import (
 from adapterlab.search.separation import Separation, separation
 from adapterlab.search.spans import joined_spans
 from adapterlab.spec.model import BackboneSpec, Spec
-from adapterlab.spec.selection import rule_words
+from adapterlab.spec.selection import selection_words
 
 
 def summarise(catalog: Catalog, sweep: SweepRecord, *, cache: Path, studies: str | None = None) -> Summary:
@@ -127,15 +127,8 @@ class _Found:
         self._catalog, self._sweep = catalog, sweep.key
         keys = [step.key for step in sweep.steps if step.key is not None]
         statuses = catalog.status(keys)
-        finders = {
-            StepKind.JOINT: catalog.find_joint,
-            StepKind.SOURCE: catalog.find_adapter,
-            StepKind.SELECTION: catalog.find_selection,
-            StepKind.STUDY: catalog.find_study,
-            StepKind.TRANSFER: catalog.find_transfer,
-        }
         records: dict[str, Any] = {
-            step.key: finders[step.kind](step.key) for step in sweep.steps if step.key is not None
+            step.key: catalog.find_result(step.kind, step.key) for step in sweep.steps if step.key is not None
         }
         self.spec = _parsed(sweep.spec)
         """The resolved spec; empty if it is not known."""
@@ -418,7 +411,7 @@ def _selections(found: _Found) -> Iterator[SelectedSources]:
         if record is not None:
             yield SelectedSources(
                 target=record.task,
-                rule=str(step.id.label).replace(record.rule, rule_words(record.rule), 1),
+                rule=selection_words(str(step.id.label), record.rule),
                 metric=record.metric,
                 sources=tuple((one.label, one.score) for one in record.sources),
                 seconds=record.seconds,

@@ -6,8 +6,7 @@ import math
 
 from adapterlab.reporting.grid import NOTHING, Column, Entry, Grid
 from adapterlab.reporting.summary import SelectedSources, Summary, short_names
-
-_COSINE = "cosine"
+from adapterlab.spec.selection import COSINE
 
 
 def selected_sources(summary: Summary) -> Grid | None:
@@ -40,11 +39,11 @@ def selected_sources(summary: Summary) -> Grid | None:
 def _score(one: SelectedSources, value: float) -> str:
     if math.isnan(value):
         return NOTHING
-    return f"{value:.3f}" if one.metric == _COSINE else f"{100 * value:.1f}"
+    return f"{value:.3f}" if one.metric == COSINE else f"{100 * value:.1f}"
 
 
 def _note(metric: str) -> str:
-    if metric == _COSINE:
+    if metric == COSINE:
         return "Of texts and of adapters: the cosine with the target's."
     return (
         "Of forward selection: the leading metric on validation in per cent, with all sources up to the one it stands "

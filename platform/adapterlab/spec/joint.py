@@ -11,6 +11,7 @@ from adapterlab.spec.ranges import (
     GradNormSpace,
     HeadDropoutSpace,
     RateSpace,
+    Steps,
     StepsSpace,
     TemperatureSpace,
     WarmupRatioSpace,
@@ -25,7 +26,6 @@ SINGLE = "single"
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 _Task = Annotated[str, Field(pattern=r"^[a-z0-9_]+/[a-z0-9_]+$")]
 _Tasks = Annotated[tuple[_Task, ...], Field(strict=False, max_length=256)]
-_Steps = Annotated[int, Field(ge=1, le=100_000_000)]
 _Patience = Annotated[int, Field(ge=1)]
 _Caps = dict[_Task, Annotated[int, Field(ge=1)]]
 _Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -36,7 +36,7 @@ class JointOverrides(Frozen):
 
     steps: StepsSpace | None = None
     """As in ``[joint]``."""
-    evaluate_every: _Steps | None = None
+    evaluate_every: Steps | None = None
     """As in ``[joint]``."""
     patience: _Patience | None = None
     """As in ``[joint]``."""
@@ -99,7 +99,7 @@ class JointSpec(Frozen):
 
     steps: StepsSpace = 375_000
     """Upper bound of batches; also the length of the learning-rate schedule."""
-    evaluate_every: _Steps = 7_500
+    evaluate_every: Steps = 7_500
     """Steps between two evaluations of all tasks; a run that was killed goes on from its last one."""
     patience: _Patience = 10
     """Evaluations without improvement before a run stops."""

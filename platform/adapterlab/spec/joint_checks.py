@@ -15,8 +15,8 @@ from adapterlab.spec.joint import SINGLE
 from adapterlab.spec.look_up import look_up
 from adapterlab.spec.positions import Path
 from adapterlab.spec.range_checks import settings_complaints
-from adapterlab.spec.ranges import is_space, settings_at, split_settings
-from adapterlab.spec.search_space import OF_JOINT_TRAINING, first_of
+from adapterlab.spec.ranges import is_space, settings_at_first
+from adapterlab.spec.search_space import OF_JOINT_TRAINING
 
 MT_A = "mt_a"
 """What papers call joint adapters, which here are the rows of a method."""
@@ -226,9 +226,7 @@ def _pooled(
         return  # complained of already
     plugin = look_up(path, method, entry_points.joint_method)
     try:
-        fixed, spaces = split_settings(run.get("settings", {}))
-        first = {one: first_of(space) for one, space in spaces.items()}
-        made = plugin.adapters(plugin.settings.model_validate(settings_at(fixed, first)))
+        made = plugin.adapters(plugin.settings.model_validate(settings_at_first(run.get("settings", {}))))
     except (AttributeError, ValueError):
         return  # complained of already
     if made is None:

@@ -23,13 +23,12 @@ from adapterlab.spec.look_up import broken, hint_of, look_up
 from adapterlab.spec.model import AUTO, AdapterSpec, CombinerSpec, PoolSpec, Spec
 from adapterlab.spec.positions import Path
 from adapterlab.spec.range_checks import grid_complaints, pool_complaints, settings_complaints
-from adapterlab.spec.ranges import is_space, settings_at, split_settings
+from adapterlab.spec.ranges import is_space, settings_at_first
 from adapterlab.spec.search_space import (
     COMBINER,
     OF_EVERY_COMBINER,
     SOURCE_HEAD,
     bounds_of,
-    first_of,
     parse_dimension,
     parse_space,
     space_words,
@@ -367,9 +366,7 @@ def _misfit(
     if isinstance(method, Complaint):
         return
     try:
-        fixed, spaces = split_settings(_table(adapter, "settings"))
-        first = {name: first_of(space) for name, space in spaces.items()}
-        each = [method.settings.model_validate(settings_at(fixed, first))]
+        each = [method.settings.model_validate(settings_at_first(_table(adapter, "settings")))]
     except (ValidationError, ValueError, OverflowError):
         return  # complained of already
     for point in settings:
@@ -415,7 +412,13 @@ def _combinable(document: Mapping[str, Any]) -> Iterator[Complaint]:
         return
     with suppress(ValidationError):  # of settings that are wrong themselves others complain
         try:
-            plugin.pooled([plugin.settings.model_validate(_table(document, "adapter").get("settings", {}))])
+            plugin.pooled(
+                [
+                    plugin.settings.model_validate(
+                        settings_at_first(_table(_table(document, "adapter"), "settings"))
+                    )
+                ]
+            )
         except UsageError as error:
             yield Complaint(("adapter", "settings"), "value", error.message, remedy)
 

@@ -120,6 +120,16 @@ def settings_at(fixed: Mapping[str, Any], values: Mapping[str, float]) -> dict[s
     return {**fixed, **{name: _as_whole(value) for name, value in values.items()}}
 
 
+def settings_at_first(written: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a method's settings with the first value of each range in its place.
+
+    Raises:
+        pydantic.ValidationError: A range makes no sense; a loaded spec never raises this.
+    """
+    fixed, spaces = split_settings(written)
+    return settings_at(fixed, {name: first_of(space) for name, space in spaces.items()})
+
+
 def _as_whole(value: float) -> float:
     return int(value) if value == int(value) else value
 

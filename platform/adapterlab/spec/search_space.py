@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median_low
 from typing import Annotated, Any, TypeAlias, TypeVar
@@ -71,12 +71,22 @@ class TrialSetting:
             combiner=None if chosen is None else str(chosen),
             head_lr=None if head_lr is None else float(head_lr),
             source_head=float(values.get(SOURCE_HEAD, 0.0)),
-            training={
-                name: int(values[name]) if name in WHOLE_NUMBERS else float(values[name])
-                for name in OF_TRAINING
-                if name in values
-            },
+            training=training_values(values),
         )
+
+
+def training_values(values: Mapping[str, Setting], names: Sequence[str] = OF_TRAINING) -> dict[str, float]:
+    """Return what a setting says of training, by name, whole numbers as such.
+
+    Args:
+        values: Of a setting, by name.
+        names: Those that are of training; others are passed over.
+    """
+    return {
+        name: int(values[name]) if name in WHOLE_NUMBERS else float(values[name])
+        for name in names
+        if name in values
+    }
 
 
 class Frozen(BaseModel):

@@ -17,6 +17,9 @@ FORWARD_SELECTION: Final = "forward_selection"
 MEASURED: Final = frozenset({TEXT_SIMILARITY, ADAPTER_SIMILARITY, FORWARD_SELECTION})
 """Rules whose choice is measured by a step of its own; what the others choose follows from the spec alone."""
 
+COSINE: Final = "cosine"
+"""What the scores of the rules are that compare vectors."""
+
 T = TypeVar("T")
 
 
@@ -34,6 +37,11 @@ class SelectionSpec(Frozen):
 def rule_words(rule: str) -> str:
     """Return a rule as people read it: ``text similarity``."""
     return rule.replace("_", " ")
+
+
+def selection_words(name: str, rule: str) -> str:
+    """Return the name of a selection by a rule as people read it: ``forward selection with scalearn``."""
+    return name.replace(rule, rule_words(rule), 1)
 
 
 def possible_choices(others: Sequence[T], count: int) -> Iterator[list[T]]:

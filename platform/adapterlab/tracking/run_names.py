@@ -35,7 +35,7 @@ def source_name(task: str, seed: int, *, label: str = "source") -> str:
 
 def joint_name(label: str, tasks: int, seed: int) -> str:
     """Name a joint run: ``hyperformer · 8 tasks · seed 0``."""
-    return SEPARATOR.join([label, f"{tasks} tasks", f"seed {seed}"])
+    return SEPARATOR.join([joint_study_name(label, tasks), f"seed {seed}"])
 
 
 def joint_study_name(label: str, tasks: int) -> str:

@@ -11,7 +11,7 @@ from adapterlab.errors import TrainingError
 from adapterlab.planning.steps import (
     AdapterRecipe,
     JointJob,
-    JointStudyJob,
+    JointTraining,
     PoolMember,
     Settings,
     SourceJob,
@@ -21,7 +21,7 @@ from adapterlab.planning.steps import (
 from adapterlab.records import JointSettings, TrainSettings
 from adapterlab.registry.entry_points import adapter_method, joint_method
 from adapterlab.spec.ranges import settings_at
-from adapterlab.spec.search_space import COMBINER, OF_JOINT_TRAINING, WHOLE_NUMBERS, Setting, TrialSetting
+from adapterlab.spec.search_space import COMBINER, OF_JOINT_TRAINING, Setting, TrialSetting, training_values
 
 
 def at_setting(
@@ -45,29 +45,19 @@ def as_chosen(job: SourceJob, study: StudyRecord | None) -> SourceJob:
     """
     if not job.searched:
         return job
-    if study is None:
-        raise TrainingError(
-            f"{job.task} · {job.label}: the study that chooses its setting is not in the catalog",
-            remedy="Submit the spec again: it is searched anew.",
-        )
-    adapter, training = at_setting(job.adapter, job.training, TrialSetting.of(settings_of(study)))
+    chosen = TrialSetting.of(_chosen_for(f"{job.task} · {job.label}", study))
+    adapter, training = at_setting(job.adapter, job.training, chosen)
     return replace(job, adapter=adapter, training=training)
 
 
-def joint_at_setting(
-    job: JointJob | JointStudyJob, values: Mapping[str, Setting]
-) -> tuple[Settings, JointSettings]:
+def joint_at_setting(job: JointTraining, values: Mapping[str, Setting]) -> tuple[Settings, JointSettings]:
     """Return a joint run's settings and training with a trial's values in place of the first ones.
 
     Raises:
         UsageError: A value makes no sense in training.
         pydantic.ValidationError: The method's settings do not fit each other.
     """
-    training: dict[str, Any] = {
-        name: int(value) if name in WHOLE_NUMBERS else float(value)
-        for name, value in values.items()
-        if name in ("lr", *OF_JOINT_TRAINING)
-    }
+    training: dict[str, Any] = training_values(values, ("lr", *OF_JOINT_TRAINING))
     own = {name: float(value) for name, value in values.items() if name not in training}
     settings = joint_method(job.method).settings.model_validate(settings_at(job.settings, own))
     return dump(settings), replace(job.training, **training)
@@ -81,13 +71,17 @@ def joint_as_chosen(job: JointJob, study: StudyRecord | None) -> JointJob:
     """
     if not job.searched:
         return job
+    settings, training = joint_at_setting(job, _chosen_for(job.label, study))
+    return replace(job, settings=settings, training=training)
+
+
+def _chosen_for(what: str, study: StudyRecord | None) -> dict[str, Setting]:
     if study is None:
         raise TrainingError(
-            f"{job.label}: the study that chooses its setting is not in the catalog",
+            f"{what}: the study that chooses its setting is not in the catalog",
             remedy="Submit the spec again: it is searched anew.",
         )
-    settings, training = joint_at_setting(job, settings_of(study))
-    return replace(job, settings=settings, training=training)
+    return settings_of(study)
 
 
 def settings_of(record: StudyRecord) -> dict[str, Setting]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 
-from adapterlab.catalog.records import AdapterRecord, Claim, JointRecord, JointShare, StudyRecord
+from adapterlab.catalog.records import AdapterRecord, Claim, JointRecord, JointShare
 from adapterlab.data import run_predictions
 from adapterlab.errors import CancelledError, UnavailableError
 from adapterlab.planning.steps import JointJob
@@ -89,8 +89,8 @@ class _JointWork:
     tasks: Sequence[TaskData]
     run: JointRun
     recorder: RunRecorder
-    chooser: StudyRecord | None = None
-    """The study that chose its setting; ``None``: nothing of it is searched."""
+    of_trial: str | None = None
+    """Key of what the chosen trial left, had it this run's seed; ``None``: nothing of it is searched."""
 
     def __post_init__(self) -> None:
         self._told_at, self._told_step = time.monotonic(), self.run.step
@@ -116,16 +116,15 @@ class _JointWork:
         ]
         run = joint_run(worker, job.method, job.settings, job.training, tasks, seed=job.seed, name=job.label)
         recorder = worker.tree.joint(claim.key, job)
-        if not go_on(worker, run, claim.key) and chooser is not None and chooser.best_trial is not None:
+        trial = None
+        if chooser is not None and chooser.best_trial is not None:
             trial = trial_checkpoint(chooser.key, chooser.best_trial, job.seed)
-            if go_on(
-                worker, run, trial
-            ):  # the chosen trial had this seed: only the test split is left to see
-                names = {one.task: one.task_name for one in job.tasks}
-                for one in run.evaluations:
-                    recorder.evaluation(one, names)
+        if not go_on(worker, run, claim.key) and trial is not None and go_on(worker, run, trial):
+            # The chosen trial had this seed: only the test split is left to see.
+            for evaluation in run.evaluations:
+                recorder.evaluation(evaluation, job.task_names)
         worker.end(claim.key)
-        made = cls(worker, job, claim, assigned.shares, tasks, run, recorder, chooser)
+        made = cls(worker, job, claim, assigned.shares, tasks, run, recorder, trial)
         made._begin_lane()
         return made
 
@@ -139,12 +138,9 @@ class _JointWork:
             for claim in (one.claim for one in self.shares if one.claim is not None):
                 self.worker.catalog.fail(claim, f"its joint run failed: {reason}")
         self.recorder.end(result.state, result.reason)
-        # With a checkpoint nobody needs nothing is wrong; collecting the garbage removes it as well.
-        with suppress(UnavailableError):
-            self.worker.catalog.blobs.drop_checkpoint(self.claim.key)
-            if self.chooser is not None and self.chooser.best_trial is not None:
-                trial = trial_checkpoint(self.chooser.key, self.chooser.best_trial, self.job.seed)
-                self.worker.catalog.blobs.drop_checkpoint(trial)
+        self.worker.drop_checkpoints(self.claim.key)
+        if self.of_trial is not None:
+            self.worker.drop_checkpoints(self.of_trial)
         self.worker.end(self._lane)
 
     # -- while it trains ----------------------------------------------------------------------------
@@ -159,8 +155,7 @@ class _JointWork:
 
     def evaluated(self, result: JointEvaluation) -> bool:
         """Tell and keep what an evaluation found; the run goes on."""
-        names = {one.task: one.task_name for one in self.job.tasks}
-        self.recorder.evaluation(result, names)
+        self.recorder.evaluation(result, self.job.task_names)
         if self.run.reason is None:
             self.keep()
         self.worker.end(self._lane)

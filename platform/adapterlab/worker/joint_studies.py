@@ -32,12 +32,12 @@ from adapterlab.records import (
 )
 from adapterlab.search.pruners import judges_runs
 from adapterlab.search.study import Proposal, StudySearch, TrialRecord
-from adapterlab.search.trials import COMPUTING, RUN_VALUES, TRAINED_ROWS
+from adapterlab.search.trials import COMPUTING, TRAINED_ROWS
 from adapterlab.train.joint.loop import train_joint
 from adapterlab.train.joint.run import JointRun
 from adapterlab.worker.chosen import joint_at_setting
 from adapterlab.worker.joint_models import go_on, joint_run, trial_checkpoint
-from adapterlab.worker.open_study import open_search
+from adapterlab.worker.open_study import ROUND_POLL_S, open_search
 from adapterlab.worker.orders import StudyOrder, TrialsOrder
 from adapterlab.worker.repeats import Judgement, Repeat, repeats_of
 from adapterlab.worker.run_recorder import RunRecorder
@@ -46,8 +46,6 @@ from adapterlab.worker.worker import Worker
 
 _TELL_S = 2.0
 """Seconds between two words about the step a trial is at."""
-_ROUND_POLL_S = 0.3
-"""How often a worker with nothing to train asks whether the other workers have ended a study's round."""
 
 
 def run_joint_trials(worker: Worker, order: TrialsOrder) -> dict[str, int]:
@@ -178,7 +176,7 @@ class _JointStudy:
             else:
                 # Another worker of the study trains what is left of the round.
                 self.worker.check_cancelled()
-                time.sleep(_ROUND_POLL_S)
+                time.sleep(ROUND_POLL_S)
                 self.tell(search)
 
     def tell(self, search: StudySearch, detail: str = "") -> None:
@@ -206,10 +204,8 @@ class _JointStudy:
         return [trial_checkpoint(self.key, trial, one.seed, one.fold) for one in repeats]
 
     def drop(self, checkpoints: Sequence[str]) -> None:
-        """Delete what runs left; what stays there, collecting the garbage removes."""
-        with suppress(UnavailableError):
-            for key in checkpoints:
-                self.worker.catalog.blobs.drop_checkpoint(key)
+        """Delete what runs left."""
+        self.worker.drop_checkpoints(*checkpoints)
 
     def record(self, trials: Sequence[TrialRecord], best: TrialRecord, *, study_name: str) -> StudyRecord:
         """Return the study as the catalog keeps it."""
@@ -312,7 +308,7 @@ class _Trial:
     def _judge(self, number: int, run: JointRun, evaluation: JointEvaluation) -> bool:
         """Take note of an evaluation; return whether to go on."""
         if len(self.repeats) == 1:
-            self.recorder.evaluation(evaluation, {one.task: one.task_name for one in self.study.job.tasks})
+            self.recorder.evaluation(evaluation, self.study.job.task_names)
         place = 1 + run.evaluations.index(evaluation)
         healthy = run.reason is None
         return self.judgement.epoch(number, self._as_epoch(place, evaluation), healthy=healthy) or not healthy
@@ -348,16 +344,9 @@ class _Trial:
         )
         search.annotate(number, **{COMPUTING: seconds, TRAINED_ROWS: rows})
         left = self.study.checkpoints(number)
-        if judged.state is State.PRUNED:
-            state = search.tell_pruned(number)
-        elif judged.state is State.FAILED:
-            state = search.tell_failed(number, judged.reason or "it ended without a result")
-        else:
-            values = judged.values
-            if len(values) > 1:
-                search.annotate(number, **{RUN_VALUES: values})
-            state = search.tell_complete(number, fmean(values))
-            self.recorder.numbers({"best/selected_by": fmean(values), "seconds": seconds})
+        state = judged.tell(search, number)
+        if judged.is_complete:
+            self.recorder.numbers({"best/selected_by": fmean(judged.values), "seconds": seconds})
         if len(self.repeats) > 1:
             for epoch in judged.mean_epochs():
                 self.recorder.epoch(epoch)

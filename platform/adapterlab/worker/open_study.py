@@ -23,6 +23,8 @@ from adapterlab.worker.repeats import Repeat
 from adapterlab.worker.run_recorder import RunRecorder
 from adapterlab.worker.worker import Worker
 
+ROUND_POLL_S = 0.3
+"""How often a worker with nothing to train asks whether the other workers have ended a study's round."""
 _MINUTE_S = 60.0
 _SOURCE_POLL_S = 0.5
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from adapterlab.records import EpochResult, LaneResult, State
+from adapterlab.search.study import StudySearch
+from adapterlab.search.trials import RUN_VALUES
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,27 @@ class Judgement:
         if self.by_run:
             return [length if run < self.judged else 0 for run, length in enumerate(lengths)]
         return [min(length, self.judged) for length in lengths]
+
+    def tell(self, search: StudySearch, number: int) -> State:
+        """Tell a search how the trial ended, once all that began has; return the state it has there.
+
+        Args:
+            search: The study's.
+            number: The trial's.
+        """
+        if self.state is State.PRUNED:
+            return search.tell_pruned(number)
+        if self.state is State.FAILED:
+            return search.tell_failed(number, self.reason or "it ended without a result")
+        values = self.values
+        if self.runs > 1:
+            search.annotate(number, **{RUN_VALUES: values})
+        return search.tell_complete(number, fmean(values))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it was neither pruned nor failed; of a trial that has ended."""
+        return self.state not in (State.PRUNED, State.FAILED)
 
     def mean_epochs(self) -> list[EpochResult]:
         """Return the mean over runs of each epoch that counts; a run that has ended goes on as it ended."""

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from adapterlab.caching.vectors import kept_vector
 from adapterlab.catalog.records import Claim, RankedSource, SelectionRecord
-from adapterlab.errors import TrainingError, UnavailableError
+from adapterlab.errors import TrainingError
 from adapterlab.fingerprint import Json, digest_file, key_of
 from adapterlab.planning.steps import PoolMember, SearchSettings, SelectionJob, StudyJob
 from adapterlab.records import Examples, State, TaskData
-from adapterlab.spec.selection import ADAPTER_SIMILARITY, FORWARD_SELECTION, TEXT_SIMILARITY
+from adapterlab.spec.selection import ADAPTER_SIMILARITY, COSINE, FORWARD_SELECTION, TEXT_SIMILARITY
 from adapterlab.train.task_similarity import Vector, adapter_vector, cosine, text_embedding
 from adapterlab.worker.combiners import StudyCombiners
 from adapterlab.worker.forward_selection import ForwardSelection
@@ -29,7 +29,6 @@ from adapterlab.worker.worker import Worker
 
 _EMBEDDING_VERSION = 1
 """Raise it when embeddings of texts change; part of their keys."""
-_COSINE = "cosine"
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ class _Selecting:
             scores[name] = cosine(self._embedding(self.worker.load_task(name, rows), name), target)
         self._tell(len(read), len(read), "")
         ranked = [RankedSource(name, score) for name, score in scores.items()]
-        return Measured(_best_first(ranked), _COSINE)
+        return Measured(_best_first(ranked), COSINE)
 
     def _by_adapters(self) -> Measured:
         members = (*self.job.candidates, *self.job.own)
@@ -131,7 +130,7 @@ class _Selecting:
             _ranked(member, cosine(vector, own))
             for member, vector in zip(self.job.candidates, vectors, strict=False)
         ]
-        return Measured(_best_first(ranked), _COSINE)
+        return Measured(_best_first(ranked), COSINE)
 
     def _forward(self) -> Measured:
         chosen = ForwardSelection(self.worker, self.job, self.claim, self.task, self._study_of).run()
@@ -204,9 +203,7 @@ class _Selecting:
             run_id=self.worker.catalog.run_id(self.run.node),
         )
         self.worker.catalog.publish_selection(record, self.claim)
-        # With a checkpoint nobody needs nothing is wrong; collecting the garbage removes it as well.
-        with suppress(UnavailableError):
-            self.worker.catalog.blobs.drop_checkpoint(self.claim.key)
+        self.worker.drop_checkpoints(self.claim.key)
         names = {one.key: one.name for one in job.candidates} | {one.task: one.name for one in job.candidates}
         scores = {names.get(one.key or one.task, one.label): one.score for one in found.sources}
         document = {"rule": job.rule, "metric": found.metric, "scores": scores, "rounds": list(found.rounds)}
@@ -215,8 +212,7 @@ class _Selecting:
 
 
 def _ranked(member: PoolMember, score: float) -> RankedSource:
-    own = member.name not in (member.task, member.task.rsplit("/", 1)[-1])
-    return RankedSource(member.task, score, member.adapter_key, member.name if own else None)
+    return RankedSource(member.task, score, member.adapter_key, member.own_name)
 
 
 def _best_first(ranked: list[RankedSource]) -> tuple[RankedSource, ...]:

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from adapterlab.catalog.records import PoolEntry, StudyRecord
 from adapterlab.errors import AdapterlabError, TrainingError
-from adapterlab.planning.steps import PoolMember, SearchSettings, SourceJob, StudyJob
+from adapterlab.planning.steps import SearchSettings, SourceJob, StudyJob
 from adapterlab.records import State
 from adapterlab.search.pictures import PicturedStudy, study_pictures
 from adapterlab.search.study import TrialRecord
@@ -120,7 +120,7 @@ def _study_record(
         task_digest=str(facts.content_digest),
         backbone_digest=study.worker.context.backbone.digest,
         combiner=job.combiner,
-        pool=tuple(_entry(member) for member in job.pool),
+        pool=tuple(PoolEntry(one.adapter_key, one.task, one.own_name) for one in job.pool),
         metric=facts.metric,
         best_trial=best.number,
         best_value=best.value if best.value is not None else float("nan"),
@@ -150,12 +150,6 @@ def total_seconds(trials: Sequence[TrialRecord]) -> float | None:
     """Return the computing of all trials; ``None`` where some were trained by a version that did not note it."""
     known = [one.seconds for one in trials if one.seconds is not None]
     return sum(known) if len(known) == len(trials) else None
-
-
-def _entry(member: PoolMember) -> PoolEntry:
-    """Return a member as the catalog keeps it: with its name where its task does not tell it from others."""
-    own = member.name not in (member.task, member.task.rsplit("/", 1)[-1])
-    return PoolEntry(member.adapter_key, member.task, member.name if own else None)
 
 
 def _train_adapters(

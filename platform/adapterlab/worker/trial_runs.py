@@ -14,19 +14,17 @@ from adapterlab.errors import UsageError
 from adapterlab.records import EpochResult, LaneResult, State
 from adapterlab.search.pruners import judges_runs
 from adapterlab.search.study import Proposal, StudySearch
-from adapterlab.search.trials import COMPUTING, RUN_VALUES, TRAINED_ROWS
+from adapterlab.search.trials import COMPUTING, TRAINED_ROWS
 from adapterlab.spec.search_space import TrialSetting
 from adapterlab.train import weights
 from adapterlab.train.lane import Lane
-from adapterlab.worker.open_study import Study
+from adapterlab.worker.open_study import ROUND_POLL_S, Study
 from adapterlab.worker.repeats import Judgement, Repeat, repeats_of
 from adapterlab.worker.run_recorder import RunRecorder
 from adapterlab.worker.training import train_runs
 
 _PROGRESS_S = 0.5
 """Progress is for people: trivial trials write it no oftener than they can look."""
-_ROUND_POLL_S = 0.3
-"""How often a worker with nothing to train asks whether the other workers have ended a study's round."""
 
 
 def train_trials(study: Study, search: StudySearch, claim: Claim) -> dict[str, int]:
@@ -51,7 +49,7 @@ def train_trials(study: Study, search: StudySearch, claim: Claim) -> dict[str, i
         # Another worker of the study trains what is left of the round. Should the study fail with it, its claim is
         # given back, and showing progress raises.
         study.worker.check_cancelled()
-        time.sleep(_ROUND_POLL_S)
+        time.sleep(ROUND_POLL_S)
 
 
 @dataclass
@@ -189,19 +187,13 @@ class _Repeated:
         search.annotate(number, **{COMPUTING: seconds, TRAINED_ROWS: rows})
         for epoch in judged.mean_epochs():
             self.run.epoch(epoch)
-        if judged.state is State.PRUNED:
-            state = search.tell_pruned(number)
-        elif judged.state is State.FAILED:
-            state = search.tell_failed(number, judged.reason or "it ended without a result")
-        else:
-            values = judged.values
-            search.annotate(number, **{RUN_VALUES: values})
-            state = search.tell_complete(number, fmean(values))
+        state = judged.tell(search, number)
+        if judged.is_complete:
             tensors = judged.ended[0].tensors
             parameters = weights.size(weights.without_head(tensors))
             self.run.several(judged.metric, judged.mean_best(), seconds=seconds, parameters=parameters)
             if study.job.search.folds == 1:  # the final runs train on all rows
-                study.note(fmean(values), number, list(self.lanes.values()))
+                study.note(fmean(judged.values), number, list(self.lanes.values()))
         self.run.end(state, judged.reason)
         trials.ended()
 

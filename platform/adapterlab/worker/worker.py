@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adapterlab.catalog.records import Claim
 from adapterlab.catalog.store import Catalog
-from adapterlab.errors import CancelledError
+from adapterlab.errors import CancelledError, UnavailableError
 from adapterlab.fingerprint import digest_of
 from adapterlab.patience import NO_PATIENCE, Patience
 from adapterlab.planning.steps import RunRows
@@ -125,6 +126,13 @@ class Worker:
             raise CancelledError(
                 "the sweep was stopped on request", remedy="Submit the same spec to continue it."
             )
+
+    def drop_checkpoints(self, *keys: str) -> None:
+        """Delete what steps or trials would have gone on from."""
+        # With a checkpoint nobody needs nothing is wrong; collecting the garbage removes it as well.
+        with suppress(UnavailableError):
+            for key in keys:
+                self.catalog.blobs.drop_checkpoint(key)
 
     def progress(self, claim: Claim, done: int, total: int, detail: str) -> None:
         """Say how far a step is; people see it in ``submit`` and ``status``."""
