@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -32,6 +32,7 @@ from adapterlab.driver.budget import HOUR_S, DeviceTime
 from adapterlab.driver.claims import HeldClaims
 from adapterlab.driver.launchers import Launcher, open_launcher
 from adapterlab.driver.leftovers import found_at_once
+from adapterlab.driver.prefetch import prefetch
 from adapterlab.driver.progress import SweepView, view_sweep
 from adapterlab.driver.results import set_damaged_aside, show_failed, show_reused
 from adapterlab.errors import (
@@ -49,7 +50,7 @@ from adapterlab.home import Stores, is_writable
 from adapterlab.passwords import hide_passwords
 from adapterlab.patience import NO_PATIENCE, Patience
 from adapterlab.planning.plan import Plan
-from adapterlab.planning.steps import AnyStudy, Job, Step, StepId, each_once, is_joint, is_joint_study
+from adapterlab.planning.steps import AnyStudy, Job, Step, StepId, each_once
 from adapterlab.private_files import private_umask
 from adapterlab.records import State, StepKind
 from adapterlab.spec.model import Spec
@@ -69,7 +70,6 @@ Compare = Callable[[SweepTree, RunRecorder, Catalog, State], None]
 """Told when a sweep has ended, in which state, to show in its tree of runs what it came to; raises nothing."""
 
 _FOLLOW_POLL_S = 1.0
-_TELL_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -619,56 +619,3 @@ def _description(plan: Plan) -> str:
         f"**{plan.name}**: {counts[StepKind.SOURCE]} source adapters, {counts[StepKind.STUDY]} studies, "
         f"{counts[StepKind.TRANSFER]} final runs on `{plan.facts.backbone.source}`."
     )
-
-
-def prefetch(plan: Plan, missing: Collection[str], context: Context, tell: Callable[[str], None]) -> None:
-    """Make the tasks of steps that are to be done ready once, before workers start.
-
-    They are read and tokenised, in this machine's cache; what is there already costs a look.
-
-    Args:
-        plan: The plan.
-        missing: Keys of the steps that are not complete.
-        context: Where data and caches are.
-        tell: Told what is being done, a few times a second; may raise to stop.
-
-    Raises:
-        DataError: A task's data is malformed, or changed since it was planned.
-        BackboneError: The backbone cannot take rows so long.
-    """
-    from adapterlab.data.task_data import load_task
-
-    sources = (step.job.task for step in plan.sources if step.key in missing)
-    joint = (
-        one.task
-        for step in plan.steps
-        if (is_joint(step) or is_joint_study(step)) and step.key in missing
-        for one in step.job.tasks
-    )
-    studies = (step.job.task for step in plan.studies if step.key in missing)
-    selections = (
-        task
-        for step in plan.selections
-        if step.key in missing
-        for task in (
-            step.job.task,
-            *(one.task for one in step.job.candidates if step.job.max_rows is not None),
-        )
-    )
-    needed = dict.fromkeys((*sources, *joint, *selections, *studies))
-    told = 0.0
-    for task in needed:
-
-        def progress(what: str, done: int, total: int, task: str = task) -> None:
-            nonlocal told
-            if time.monotonic() - told >= _TELL_S:
-                told = time.monotonic()
-                tell(f"{what} {task}: {done:,} of {total:,} rows")
-
-        load_task(
-            context.library,
-            task,
-            backbone_folder=Path(context.backbone.folder),
-            max_length=context.max_length,
-            progress=progress,
-        )

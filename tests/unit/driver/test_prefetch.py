@@ -9,8 +9,8 @@ import pytest
 from adapterlab import home
 from adapterlab.data.task_library import TaskLibrary
 from adapterlab.driver import sweep as module
+from adapterlab.driver.prefetch import prefetch
 from adapterlab.driver.preview import compile_spec
-from adapterlab.driver.sweep import prefetch
 from adapterlab.errors import CancelledError
 from adapterlab.planning.plan import Plan
 from adapterlab.spec.load import load_spec
