@@ -8,7 +8,7 @@ import pytest
 
 from adapterlab import home
 from adapterlab.data.task_library import TaskLibrary
-from adapterlab.driver import sweep as module
+from adapterlab.driver import prefetch as module
 from adapterlab.driver.prefetch import prefetch
 from adapterlab.driver.preview import compile_spec
 from adapterlab.errors import CancelledError
