@@ -91,34 +91,40 @@ def test_workers_beyond_the_room_there_is_ask_for_more(ray, nodes, tmp_path):
     assert [outcome.state for outcome in outcomes] == [State.KILLED, State.KILLED]
 
 
-@pytest.mark.parametrize("obedient", [True, False])
-def test_a_node_that_is_taken_away_does_not_count_as_a_death(ray, nodes, tmp_path, obedient):
-    """One worker stops at the notice, the other is in the middle of something when its node goes."""
-    here, there = f"spot-{obedient}-1", f"spot-{obedient}-2"
-    nodes.start(here, labels=f"spot={obedient},which={here}")
+@pytest.mark.parametrize("end", ["stopped in order", "cut off", "without notice"])
+def test_a_node_that_is_taken_away_does_not_count_as_a_death(ray, nodes, tmp_path, end):
+    """One worker stops at the notice, one is in the middle of something when its node goes, one gets no notice."""
+    pool = end.replace(" ", "-")
+    here, there = f"{pool}-1", f"{pool}-2"
+    nodes.start(here, labels=f"spot={pool},which={here}")
     begun = tmp_path / "begun-0"
 
     def take_away() -> None:
         while not begun.exists():
             if done.wait(0.1):
                 return
-        nodes.drain("which", here)
-        nodes.start(there, labels=f"spot={obedient},which={there}")
-        if not obedient:
+        if end != "without notice":
+            nodes.drain("which", here)
+        nodes.start(there, labels=f"spot={pool},which={there}")
+        if end != "stopped in order":
             nodes.kill(here)
 
     done = threading.Event()
     taker = threading.Thread(target=take_away)
     taker.start()
+    told: list[WorkersNow] = []
     try:
-        payload = {"seconds": 100, "stubborn": not obedient, "patient": 1}
-        needs = WorkerNeeds(labels={"spot": str(obedient)}, max_retries=0)
-        outcome = run(ray, tmp_path, payload, needs)
+        payload = {"seconds": 100, "stubborn": end == "cut off", "patient": 1}
+        needs = WorkerNeeds(labels={"spot": pool}, max_retries=0)
+        outcome = run(ray, tmp_path, payload, needs, on_workers=told.append)
     finally:
         done.set()
         taker.join()
     assert outcome.state is State.COMPLETE, outcome.error
     assert (outcome.result["attempt"], outcome.attempts) == (1, 1)
+    (said,) = [now.departed for now in told if now.departed]
+    was = "was lost" if end == "without notice" else "had notice to go"
+    assert f" {was}, and its worker " in said
 
 
 def test_a_runtime_environment_that_cannot_be_is_refused_with_words(nodes):

@@ -49,6 +49,8 @@ class WorkersNow:
     """Workers that have a place, >= 0."""
     waiting_for: str | None = None
     """What the others wait for, in words, where none has had a place for a while."""
+    departed: str | None = None
+    """The node that has just gone away under a worker, in words; told once."""
 
 
 @dataclass(frozen=True)
