@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 import threading
@@ -135,4 +136,24 @@ def test_a_runtime_environment_that_cannot_be_is_refused_with_words(nodes):
     missing = {"conda": "no-such-environment"}
     message = "cannot be prepared on the cluster: "
     with pytest.raises(UsageError, match=message), open_ray(nodes.address, runtime_env=missing):
+        pass
+
+
+def test_a_folder_to_be_copied_that_is_none_is_named(nodes, tmp_path):
+    absent, file = tmp_path / "absent", tmp_path / "file"
+    file.write_text("")
+    for wrong in ({"working_dir": str(absent)}, {"py_modules": [str(absent)]}, {"working_dir": str(file)}):
+        message = (
+            rf"cluster\.runtime_env: Ray does not take it: .*{'file' if 'file' in str(wrong) else 'absent'}"
+        )
+        with pytest.raises(UsageError, match=message), open_ray(nodes.address, runtime_env=wrong):
+            pass
+
+
+def test_an_environment_that_does_not_go_with_that_of_the_job_is_refused_with_words(nodes, monkeypatch):
+    """Within a job of the cluster, Ray puts the spec's environment on top of the job's."""
+    job = {"runtime_env": {"pip": ["a"], "env_vars": {"OF_THE_JOB": "1"}}}
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps(job))
+    message = r"cluster\.runtime_env: Ray does not take it on top of this job's \(env_vars, pip\): .*conda"
+    with pytest.raises(UsageError, match=message), open_ray(nodes.address, runtime_env={"conda": "b"}):
         pass
