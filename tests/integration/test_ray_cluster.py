@@ -55,6 +55,24 @@ def test_a_worker_goes_where_its_resources_and_labels_are(ray, tmp_path):
     assert not ray.session.private
 
 
+def test_workers_share_a_card_of_the_type_they_ask_for(ray, nodes, tmp_path):
+    """Two nodes with a card each; Ray sees no cards here, so the nodes are told which ones they have."""
+    for kind, card in (("T4", "3"), ("H100", "7")):
+        options = ("--num-gpus=1", f"--labels=ray.io/accelerator-type={kind}")
+        nodes.start(kind, *options, cpus=2, CUDA_VISIBLE_DEVICES=card)
+    told: list[WorkersNow] = []
+    both = [
+        {"name": str(index), "folder": str(tmp_path), "seconds": 2, "variable": "CUDA_VISIBLE_DEVICES"}
+        for index in range(2)
+    ]
+    needs = WorkerNeeds(gpus=0.5, labels={"ray.io/accelerator-type": "in(A100, H100)"})
+    options = {"storage": tmp_path / "tune", "name": "test", "on_workers": told.append}
+    outcomes = ray.run(both, ray_driver.work, needs, **options)
+    assert [outcome.state for outcome in outcomes] == [State.COMPLETE] * 2, outcomes
+    assert [outcome.result["variable"] for outcome in outcomes] == ["7", "7"]
+    assert WorkersNow(2) in told
+
+
 def test_a_worker_waits_for_a_node_with_words_until_one_comes(ray, nodes, tmp_path):
     told: list[WorkersNow] = []
 

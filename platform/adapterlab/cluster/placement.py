@@ -114,3 +114,8 @@ def matches(label: str | None, wanted: str) -> bool:
         return not matches(label, wanted[1:])
     listed = re.fullmatch(r"in\((.*)\)", wanted)
     return label in ([one.strip() for one in listed[1].split(",")] if listed else [wanted])
+
+
+def selector_for_ray(wanted: str) -> str:
+    """Return a label's selector as Ray reads it: a space behind a comma would be part of the value there."""
+    return re.sub(r"\s+", "", wanted) if wanted.endswith(")") else wanted

@@ -38,7 +38,14 @@ from adapterlab.cluster.outcomes import (
     outcome_of,
     tell_nobody,
 )
-from adapterlab.cluster.placement import WorkerNeeds, WorkersNow, nodes_now, refuse_too_large, room
+from adapterlab.cluster.placement import (
+    WorkerNeeds,
+    WorkersNow,
+    nodes_now,
+    refuse_too_large,
+    room,
+    selector_for_ray,
+)
 from adapterlab.cluster.process_state import deaths_weighed, memory_kills_are_deaths, variables_set
 from adapterlab.cluster.step_clock import StepClock, timed_out
 from adapterlab.records import RunInWork, State
@@ -408,7 +415,8 @@ def _placed(needs: WorkerNeeds) -> Any:
     """Return how Tune asks Ray for a worker's place."""
     from ray import tune
 
-    labels = {"bundle_label_selector": [dict(needs.labels)]} if needs.labels else {}
+    selector = {name: selector_for_ray(wanted) for name, wanted in needs.labels.items()}
+    labels = {"bundle_label_selector": [selector]} if selector else {}
     return tune.PlacementGroupFactory([needs.bundle()], **labels)
 
 
