@@ -263,8 +263,11 @@ def _checked(runtime_env: Mapping[str, Any], of_the_job: Mapping[str, Any]) -> d
 
 def _not_taken(error: Exception, below: Mapping[str, Any] | None = None) -> UsageError:
     """Return the error of a runtime environment that Ray does not take, perhaps only for what is below it."""
-    job = f" on top of this job's ({', '.join(sorted(below))})" if below else ""
-    return UsageError(f"cluster.runtime_env: Ray does not take it{job}: {_first_line(error)}")
+    said = _first_line(error)
+    if below:
+        job = ", ".join(sorted(below))
+        return UsageError(f"cluster.runtime_env: Ray does not take it on top of this job's ({job}): {said}")
+    return UsageError(f"cluster.runtime_env: Ray does not take it: {said}")
 
 
 def _is_of_a_folder(error: Exception, runtime_env: Mapping[str, Any]) -> bool:
