@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 
-def on_device(values: Sequence[int] | Sequence[float], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return values as a tensor on a device, (len(values),).
+def sent(values: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return numbers of the host on a device.
 
     To a GPU they go by pinned memory: from any other, torch waits until the copy, and all work before it, is done.
     """
