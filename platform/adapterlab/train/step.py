@@ -13,7 +13,7 @@ import math
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
@@ -117,10 +117,18 @@ class Steps(Generic[RunT]):
     Args:
         backbone: The shared frozen backbone.
         capacity: Most runs in a pass; told how fast steps were, and when memory ran out. ``None``: any number.
+        tell: Told of each step, when it has ended, how many runs were in it and its seconds.
     """
 
-    def __init__(self, backbone: Backbone, capacity: Capacity | None = None) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        capacity: Capacity | None = None,
+        *,
+        tell: Callable[[int, float], None] = lambda _runs, _seconds: None,
+    ) -> None:
         self._backbone, self._capacity = backbone, capacity or Capacity(sys.maxsize)
+        self._tell = tell
         self._flights: deque[_Flight[RunT]] = deque()
         self._ahead = passes_ahead(backbone.device)
         self._since: Mark | None = None
@@ -220,6 +228,7 @@ class Steps(Generic[RunT]):
         for run in flight.runs:
             run.seconds += seconds / len(flight.runs)
         self._capacity.observe(len(flight.runs), flight.tokens, seconds)
+        self._tell(len(flight.runs), seconds)
         if not self._flights:
             self._diverged.clear()
 
