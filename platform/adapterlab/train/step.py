@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 from typing import Generic, Protocol, Self, TypeVar
 
 import torch
@@ -97,6 +97,37 @@ def passes_ahead(device: torch.device) -> int:
     return AHEAD if are_together(device) else 0
 
 
+class _Outcome(Protocol):
+    """What comes of a step for some runs."""
+
+    def read(self) -> list[tuple[float, float]]:
+        """Return each run's loss and norm, once they are there."""
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the host had to know for the step."""
+
+    values: list[tuple[float, float]]
+
+    def read(self) -> list[tuple[float, float]]:
+        """Return it."""
+        return self.values
+
+
+@dataclass(frozen=True)
+class _Coming:
+    """What is on its way to the host."""
+
+    values: Fetched
+    """(2, K), float64."""
+
+    def read(self) -> list[tuple[float, float]]:
+        """Wait for it."""
+        losses, norms = self.values.read().tolist()
+        return list(zip(losses, norms, strict=True))
+
+
 @dataclass(frozen=True)
 class _Flight(Generic[RunT]):
     """A step that the device was given, and whose losses are not known yet."""
@@ -106,8 +137,8 @@ class _Flight(Generic[RunT]):
     """Rows of each run."""
     tokens: int
     """Token rows of all."""
-    results: Sequence[Fetched]
-    """Losses and norms of the runs, (2, K), float64; in as many parts as the pass was done in."""
+    outcomes: Sequence[_Outcome]
+    """Of the runs, in as many parts as the pass was done in."""
     end: Mark
 
 
@@ -177,7 +208,7 @@ class Steps(Generic[RunT]):
 
     def given(self, runs: Sequence[RunT], steps: Sequence[RunStep]) -> _Flight[RunT]:
         """Give the device a step, and wait for nothing."""
-        results = [
+        outcomes = [
             self._updated([run for run, _ in part], losses, gradients)
             for members in _evenly(list(zip(runs, steps, strict=True)), self._capacity.lanes)
             for part, (losses, gradients) in in_halves(
@@ -191,17 +222,17 @@ class Steps(Generic[RunT]):
             tuple(runs),
             [len(one.rectangle.token_ids) for one in steps],
             sum(one.rectangle.tokens for one in steps),
-            results,
+            outcomes,
             mark(self._backbone.device),
         )
 
-    def _updated(self, runs: Sequence[RunT], losses: Tensor, gradients: Sequence[Tensors]) -> Fetched:
-        """Take one optimizer step for every run, and return their losses and norms, (2, K)."""
+    def _updated(self, runs: Sequence[RunT], losses: Tensor, gradients: Sequence[Tensors]) -> _Outcome:
+        """Take one optimizer step for every run."""
         counts = [len(one) for one in gradients]
         norms = gradient_norms([gradient for one in gradients for gradient in one.values()])
         updates = [run.updates(own) for run, own in zip(runs, gradients, strict=True)]
         if not self._ahead:
-            return Fetched(_advanced(runs, updates, losses, norms, counts))
+            return _advanced(runs, updates, losses, norms, counts)
         before = [self._diverged.get(run) for run in runs]
         known = [losses.new_zeros((), dtype=torch.float32) if one is None else one for one in before]
         found = clipped(
@@ -213,13 +244,13 @@ class Steps(Generic[RunT]):
         )
         advance_unread(updates, found.scales, found.diverged)
         self._diverged |= zip(runs, found.diverged.unbind(), strict=True)
-        return Fetched(torch.stack([losses.double(), found.norms]))
+        return _Coming(Fetched(torch.stack([losses.double(), found.norms])))
 
     def _land(self) -> None:
         """Tell the runs of the first step in flight what came of it."""
         flight = self._flights.popleft()
-        read = torch.cat([one.read() for one in flight.results], 1).tolist()
-        for run, sequences, loss, norm in zip(flight.runs, flight.sequences, *read, strict=True):
+        known = chain.from_iterable(one.read() for one in flight.outcomes)
+        for run, sequences, (loss, norm) in zip(flight.runs, flight.sequences, known, strict=True):
             run.learn(loss, norm, sequences)
         assert self._since is not None
         flight.end.wait()
@@ -295,11 +326,8 @@ def _advanced(
     losses: Tensor,
     norms: Tensor,
     counts: Sequence[int],
-) -> Tensor:
-    """Take one optimizer step for every run that has not diverged, and return losses and norms, (2, K).
-
-    Losses and norms of all runs are read at once.
-    """
+) -> _Known:
+    """Take one optimizer step for every run that has not diverged; losses and norms of all runs are read at once."""
     values = iter(torch.cat([losses, norms]).tolist())
     known = list(islice(values, len(runs)))
     clips = [
@@ -313,7 +341,7 @@ def _advanced(
         for one in own
     ]
     advance([one for one, _ in well], [scale for _, scale in well])
-    return torch.tensor([known, [norm for norm, _ in clips]], dtype=torch.float64)
+    return _Known([(loss, norm) for loss, (norm, _) in zip(known, clips, strict=True)])
 
 
 def _evenly(members: Sequence[_ItemT], most: int) -> list[Sequence[_ItemT]]:
