@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from adapterlab.train.packing import LaneRows
-from adapterlab.train.transfer import sent
+from adapterlab.train.transfer import on_device
 
 _BETA1, _BETA2, _EPS = 0.9, 0.999, 1e-8
 _CLIP_EPS = 1e-6  # as torch.nn.utils.clip_grad_norm_ has it
@@ -161,16 +161,13 @@ def advance_unread(runs: Sequence[Sequence[Update]], scales: Tensor, diverged: T
         return
     device, dtype = updates[0].gradient.device, updates[0].gradient.dtype
     counts = sorted({one.step for one in updates})
-    steps = dict(zip(counts, sent(counts, torch.float32, device).unbind(), strict=True))
+    steps = dict(zip(counts, on_device(counts, torch.float32, device).unbind(), strict=True))
     for run, scale, bad in zip(runs, scales.to(dtype).unbind(), diverged.unbind(), strict=True):
         if not run:
             continue
         # Not in place: two tensors may have one gradient. The kernel goes through memory, whatever the strides.
         gradients = torch._foreach_mul([one.gradient for one in run], scale)
-        dense = [
-            one if one.stride() == update.tensor.stride() else torch.empty_like(update.tensor).copy_(one)
-            for one, update in zip(gradients, run, strict=True)
-        ]
+        dense = [_laid_as(one, update.tensor) for one, update in zip(gradients, run, strict=True)]
         for (step, lr, decay, eps_first), alike in groupby(
             sorted(zip(run, dense, strict=True), key=_options), key=_options
         ):
@@ -194,6 +191,13 @@ def advance_unread(runs: Sequence[Sequence[Update]], scales: Tensor, diverged: T
             )
 
 
+def _laid_as(gradient: Tensor, tensor: Tensor) -> Tensor:
+    """Return a gradient in a tensor's strides."""
+    if gradient.stride() == tensor.stride():
+        return gradient
+    return gradient.contiguous() if tensor.is_contiguous() else torch.empty_like(tensor).copy_(gradient)
+
+
 def _options(one: tuple[Update, Tensor]) -> tuple[int, float, float, bool]:
     """Return what tensors have in common that one call takes."""
     return one[0].step, one[0].lr, one[0].weight_decay, one[0].eps_first
@@ -207,4 +211,4 @@ def _rows_of(counts: tuple[int, ...], device: torch.device) -> LaneRows:
 
 @lru_cache(maxsize=256)
 def _limits(most: tuple[float, ...], device: torch.device) -> Tensor:
-    return sent(most, torch.float64, device)
+    return on_device(most, torch.float64, device)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adapterlab.train.transfer import sent
+from adapterlab.train.transfer import on_device
 
 
 def spread(x: Tensor, places: Tensor, cells: int) -> Tensor:
@@ -102,7 +102,7 @@ class LaneRows:
             return None
         widest = max(self.sizes)
         places = np.concatenate([lane * widest + np.arange(size) for lane, size in enumerate(self.sizes)])
-        return sent(places, torch.int64, self.device)
+        return on_device(places, torch.int64, self.device)
 
 
 def is_consecutive(tensors: Sequence[Tensor]) -> bool:

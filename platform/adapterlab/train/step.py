@@ -26,10 +26,10 @@ from adapterlab.errors import TrainingError
 from adapterlab.train.adaptation import Seat, cohorts_of, read_states
 from adapterlab.train.answers import answers, in_order
 from adapterlab.train.capacity import Capacity, in_halves
+from adapterlab.train.gpu_path import on_gpu_path
 from adapterlab.train.layers import Backbone, Tensors
 from adapterlab.train.optimizer import Update, advance, advance_unread, clipped, clipping, gradient_norms
 from adapterlab.train.passes import Rectangle, placed
-from adapterlab.train.together import are_together
 from adapterlab.train.transfer import Fetched, Mark, mark
 
 AHEAD = 4
@@ -94,7 +94,7 @@ def nothing() -> None:
 
 def passes_ahead(device: torch.device) -> int:
     """Return how many passes a device may be behind the host; none for a CPU."""
-    return AHEAD if are_together(device) else 0
+    return AHEAD if on_gpu_path(device) else 0
 
 
 class _Outcome(Protocol):

@@ -18,7 +18,7 @@ from torch import Tensor
 _ON_HOST = torch.device("cpu")
 
 
-def sent(values: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
+def on_device(values: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return numbers of the host on a device, which need not have arrived yet for the host to go on.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,12 +19,12 @@ from adapterlab.train import evaluate as evaluation
 from adapterlab.train import step as module
 from adapterlab.train.capacity import Capacity
 from adapterlab.train.evaluate import evaluate
+from adapterlab.train.gpu_path import as_on_a_gpu
 from adapterlab.train.joint.loop import train_joint_runs
 from adapterlab.train.joint.run import JointRun
 from adapterlab.train.lane import Lane, source_lane
 from adapterlab.train.loop import train_lanes
 from adapterlab.train.step import AHEAD, Steps
-from adapterlab.train.together import together_anywhere
 from adapterlab_joint.plugin import ADAPTER_M
 from tiny_models import random_choice_task, random_encoder, random_label_task, random_task
 from waits import waits
@@ -70,6 +70,14 @@ def joint_run(steps=12, seed=0, lr=5e-3):
     return JointRun(ENCODER, layer, TASKS, settings, seed=seed, name=f"joint {seed}")
 
 
+@contextmanager
+def one_by_one():
+    """As on a GPU, where the same numbers are drawn, but each step read on the host before the next."""
+    with pytest.MonkeyPatch.context() as patch, as_on_a_gpu():
+        patch.setattr(module, "AHEAD", 0)
+        yield
+
+
 def trained_joint(runs, on_pass=lambda: None):
     waiting = iter(runs)
     return dict(
@@ -94,7 +102,7 @@ def events(monkeypatch):
 
 
 def test_on_a_gpu_the_next_batches_are_prepared_while_earlier_steps_are_in_work(events):
-    with together_anywhere():
+    with as_on_a_gpu():
         (result,) = trained([lane_of()]).values()
     steps = 8  # of 24 rows
     assert result.state is State.COMPLETE
@@ -111,14 +119,14 @@ def test_on_a_cpu_a_step_has_ended_when_the_next_begins(events):
 def test_a_run_that_diverges_in_flight_has_the_record_of_one_that_is_stopped_at_once(kind):
     """The step, the rows, the tensors; and those beside it train on as if nothing had been."""
 
-    def results(ahead):
-        with together_anywhere() if ahead else nullcontext():
+    def results(way):
+        with way():
             if kind == "lanes":
                 return trained([lane_of(1), lane_of(2, LEAP), lane_of(3)])
             runs = [joint_run(seed=1), joint_run(seed=2, lr=1e200), joint_run(seed=3)]
             return {result.name: result for result in trained_joint(runs).values()}
 
-    at_once, in_flight = results(ahead=False), results(ahead=True)
+    at_once, in_flight = results(one_by_one), results(as_on_a_gpu)
     assert sorted(at_once) == sorted(in_flight)
     states = [one.state for _, one in sorted(in_flight.items())]
     assert states == [State.COMPLETE, State.FAILED, State.COMPLETE]
@@ -142,8 +150,9 @@ def test_of_a_run_that_diverged_no_later_step_moves_anything(row):
     labels = task.train.labels.copy()
     labels[row] = float("nan")
     task = replace(task, train=replace(task.train, labels=labels))
-    (wanted,) = trained([lane_of(task=task)]).values()
-    with together_anywhere():
+    with one_by_one():
+        (wanted,) = trained([lane_of(task=task)]).values()
+    with as_on_a_gpu():
         (got,) = trained([lane_of(task=task)]).values()
     assert got.state is wanted.state is State.FAILED
     assert got.reason == wanted.reason
@@ -158,7 +167,7 @@ def test_a_stop_between_two_passes_leaves_a_joint_run_whole():
     class StopError(Exception):
         pass
 
-    with together_anywhere():
+    with as_on_a_gpu():
         undisturbed = joint_run()
         (whole,) = trained_joint([undisturbed]).values()
         for passes in (1, AHEAD, AHEAD + 3):
@@ -183,8 +192,9 @@ def test_a_stop_between_two_passes_leaves_a_joint_run_whole():
 
 
 def test_losses_of_an_epoch_are_all_there_when_it_ends():
-    at_once = trained([lane_of(1), lane_of(2)])
-    with together_anywhere():
+    with one_by_one():
+        at_once = trained([lane_of(1), lane_of(2)])
+    with as_on_a_gpu():
         in_flight = trained([lane_of(1), lane_of(2)])
     for name, wanted in at_once.items():
         got = [one.train_loss for one in in_flight[name].epochs]
@@ -199,7 +209,7 @@ def test_losses_of_an_epoch_are_all_there_when_it_ends():
 def test_no_problem_type_makes_a_step_or_an_evaluation_wait(number, count):
     task = TASKS[number]
     lanes = [lane_of(seed, task=task) for seed in range(count)]
-    with together_anywhere():
+    with as_on_a_gpu():
         steps = Steps(ENCODER)
         for _ in range(2):
             steps.take(lanes)
@@ -217,7 +227,7 @@ def test_no_problem_type_makes_a_step_or_an_evaluation_wait(number, count):
 
 def test_no_step_of_a_joint_run_waits():
     runs = [joint_run(seed=seed) for seed in range(3)]
-    with together_anywhere():
+    with as_on_a_gpu():
         steps = Steps(ENCODER)
         for _ in range(8):  # batches of all tasks
             batches = steps.prepared(runs)
@@ -269,7 +279,7 @@ def card(monkeypatch):
 
     monkeypatch.setattr(module, "gradients_of", gradients_of)
     monkeypatch.setattr(module, "mark", card.mark)
-    with together_anywhere():
+    with as_on_a_gpu():
         yield card
 
 

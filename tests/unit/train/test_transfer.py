@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from adapterlab.train import transfer
 from adapterlab.train.passes import gather, placed
-from adapterlab.train.transfer import Fetched, copied_together, mark, sent, sent_together
+from adapterlab.train.transfer import Fetched, copied_together, mark, on_device, sent_together
 from tiny_models import random_examples
 
 CPU = torch.device("cpu")
@@ -60,8 +60,8 @@ def test_a_rectangle_that_goes_over_keeps_its_rows_and_knows_its_split(monkeypat
 
 
 def test_numbers_of_the_host_are_sent_in_the_precision_asked_for():
-    assert torch.equal(sent([1, 2], torch.float32, CPU), torch.tensor([1.0, 2.0]))
-    assert sent(np.arange(3), torch.int64, CPU).tolist() == [0, 1, 2]
+    assert torch.equal(on_device([1, 2], torch.float32, CPU), torch.tensor([1.0, 2.0]))
+    assert on_device(np.arange(3), torch.int64, CPU).tolist() == [0, 1, 2]
 
 
 def test_on_a_cpu_a_mark_is_a_moment(monkeypatch):
