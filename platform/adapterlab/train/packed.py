@@ -12,7 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from adapterlab.train.transfer import sent
+from adapterlab.train.transfer import on_device
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class LaneOfRows:
     def of(cls, sizes: Sequence[int], device: torch.device) -> LaneOfRows:
         """Lay out lanes of so many rows one after another."""
         rows = sum(sizes)
-        counts = sent(sizes, torch.int64, device)
+        counts = on_device(sizes, torch.int64, device)
         lanes = torch.arange(len(sizes), device=device).repeat_interleave(counts, output_size=rows)
         firsts = counts.cumsum(0) - counts
         return cls(lanes, torch.arange(rows, device=device) - firsts[lanes])

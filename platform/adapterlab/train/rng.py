@@ -22,7 +22,7 @@ from torch import Tensor
 from adapterlab.train.counters import LEVELS, SiteWords, levels, words_of_site
 from adapterlab.train.gpu_path import on_gpu_path
 from adapterlab.train.kernels import library
-from adapterlab.train.transfer import sent
+from adapterlab.train.transfer import on_device
 
 _FAST_FROM = 4096
 """Entries from which drawing many numbers at once pays for seeding a generator."""
@@ -82,13 +82,13 @@ class Numbers(Sequence[torch.Generator]):
     @cached_property
     def on_device(self) -> Tensor:
         """The keys where numbers are drawn, (K,), int64."""
-        return sent(self.keys, torch.int64, self.device)
+        return on_device(self.keys, torch.int64, self.device)
 
     def of_lanes(self, values: Sequence[float], dtype: torch.dtype) -> Tensor:
         """Return a value of each lane where numbers are drawn, (K,); the same ones are sent there once."""
         known = tuple(values)
         if known not in self._values:
-            self._values[known] = sent(known, torch.float64, self.device)
+            self._values[known] = on_device(known, torch.float64, self.device)
         return self._values[known].to(dtype)
 
     def at(self, *site: int) -> Draws:

@@ -24,7 +24,7 @@ from torch import Tensor
 from adapterlab.train import counters
 from adapterlab.train.counters import SiteWords
 from adapterlab.train.kernels.arguments import FLAT_COLUMNS, Attended, Drawn, Moments, Stepped
-from adapterlab.train.transfer import sent
+from adapterlab.train.transfer import on_device
 
 _COLUMN_STEP = tl.constexpr(counters.COLUMN_STEP)
 _FIRST_MIX = tl.constexpr(counters.FIRST_MIX)
@@ -61,7 +61,7 @@ def keep(keys: Tensor, sizes: list[int], dropped: Tensor, site: SiteWords) -> Te
     mask = torch.empty(sum(sizes), dtype=torch.uint8, device=keys.device)
     if len(mask) == 0:
         return mask
-    ends = sent(list(accumulate(sizes, initial=0)), torch.int64, keys.device)
+    ends = on_device(list(accumulate(sizes, initial=0)), torch.int64, keys.device)
     rows = -(-max(sizes) // FLAT_COLUMNS)
     _keep[(rows, len(sizes))](mask, ends, keys, dropped, *site, BLOCK=FLAT_COLUMNS, num_warps=_WARPS)
     return mask
@@ -117,7 +117,7 @@ def adamw(
     )
     blocks = -(-max(one.numel() for one in tensors) // _STEPPED)
     _adamw[(max(1, min(blocks, _MOST_BLOCKS)), len(tensors))](
-        sent(places, torch.int64, device), sent(numbers, torch.float32, device), scales, diverged,
+        on_device(places, torch.int64, device), on_device(numbers, torch.float32, device), scales, diverged,
         1 - moments.beta1, moments.beta2, 1 - moments.beta2, BLOCK=_STEPPED, num_warps=_WARPS,
     )  # fmt: skip
 
