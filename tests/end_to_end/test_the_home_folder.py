@@ -309,3 +309,29 @@ def test_doctor_finds_lost_rows_and_has_them_made_again(home, spec, table):
     assert "records" not in doctor(home)
     with closing(sqlite3.connect(home / "catalog.db")) as catalog:
         assert catalog.execute(f"SELECT count(*) FROM {table}").fetchone() == before
+
+
+@pytest.mark.parametrize(
+    ("table", "check"),
+    [
+        ("lineage", "derived rows"),
+        ("backbones", "derived rows"),
+        ("tasks", "derived rows"),
+        ("sweep_steps", "sweeps"),
+    ],
+)
+def test_rows_that_repeat_others_come_back_without_training(home, spec, table, check):
+    columns = (
+        "*"
+        if table in ("lineage", "sweep_steps")
+        else "digest, " + ("source, layers" if table == "backbones" else "problem_type, n_train")
+    )
+    with closing(sqlite3.connect(home / "catalog.db")) as catalog, catalog:
+        before = catalog.execute(f"SELECT {columns} FROM {table} ORDER BY 1, 2").fetchall()
+        catalog.execute(f"DELETE FROM {table} WHERE rowid IN (SELECT min(rowid) FROM {table})")
+    assert doctor(home)[check]["verdict"] in ("fail", "warn")
+    doctor(home, "--repair")
+    assert "trained" not in submit(home, spec).replace("nothing", "")
+    with closing(sqlite3.connect(home / "catalog.db")) as catalog:
+        assert catalog.execute(f"SELECT {columns} FROM {table} ORDER BY 1, 2").fetchall() == before
+    assert check not in doctor(home)
