@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from adapterlab.caching.leftovers import remove_abandoned
+from adapterlab.catalog.derived_rows import are_described
 from adapterlab.catalog.records import SweepStep
 from adapterlab.catalog.store import Catalog, open_catalog
 from adapterlab.cluster.outcomes import WorkerOutcome
@@ -512,10 +513,16 @@ class _Driver:
     # -- values -----------------------------------------------------------------------------------
 
     def _is_recorded_complete(self, key: str) -> bool:
+        """Return whether the catalog has this sweep as complete, with its steps, backbone and tasks."""
         try:
-            return self.catalog.sweep(key).state is State.COMPLETE
+            recorded = self.catalog.sweep(key)
         except NotFoundError:
             return False
+        return (
+            recorded.state is State.COMPLETE
+            and [step.key for step in recorded.steps] == self.keys
+            and are_described(self.catalog.database, self.plan.facts.backbone, self.plan.facts.tasks.values())
+        )
 
     def _context(self, key: str) -> Context:
         facts, cluster = self.plan.facts.backbone, self.spec.cluster
