@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
+from documents import DOCS
 from hosts import HOME, Host, Network, network, until
 from tiny_world import command, platform, write_world
 
@@ -23,6 +26,16 @@ _SLOW_CLOCK = """
 import time
 _now = time.time
 time.time = lambda: _now() - 3600.0  # this host believes it is an hour earlier
+"""
+_DRAINED = """
+import sys
+from ray._private.state import GlobalState
+from ray._raylet import GcsClientOptions
+state = GlobalState()
+state._initialize_global_state(GcsClientOptions.create(sys.argv[1], None, True, True))
+leaving = state.get_draining_nodes()  # until nothing runs there any more; then it is dead
+left = (node for node in state.node_table() if node["NodeID"] in leaving or not node["Alive"])
+print(*(node["NodeManagerAddress"] for node in left))
 """
 
 
@@ -205,6 +218,32 @@ def test_a_sweep_from_a_laptop_survives_what_befalls_the_hosts(cluster, undistur
 
     again = cluster.ask("submit", spec, "--set", f'cluster.address="{cluster.address}"')
     assert again["outcome"]["nothing_to_do"]
+
+
+@pytest.mark.nightly
+def test_the_hook_of_the_page_on_kubernetes_drains_the_host_it_runs_on(cluster, undisturbed):
+    """It is run in one of two hosts while workers train there, as the kubelet runs it before it ends a pod."""
+    page = (DOCS / "guide" / "kubernetes.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    job = list(yaml.safe_load_all(block))[1]
+    pod = job["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]
+    *shell, hook = pod["lifecycle"]["preStop"]["exec"]["command"]
+    drain, _, wait = hook.partition(" && ")
+    assert wait == "sleep 60"
+    one, two = cluster.add_node("one"), cluster.add_node("two")
+    submit = cluster.submit(f"{HOME}/tiny.toml", "--set", "cluster.max_retries=0")
+    until(lambda: cluster.said().count(": running") >= 2 or submit.poll() is not None, "two workers", 200)
+    assert submit.poll() is None, cluster.said()
+
+    one.variables({"RAY_ADDRESS": cluster.address})  # as KubeRay gives it to its pods
+    code, output = one.run(*shell, f"PATH={Path(sys.executable).parent}:$PATH {drain}")
+    assert code == 0, output
+    asked, drained = cluster.head.run(sys.executable, "-c", _DRAINED, cluster.address)
+    assert (asked, drained.split()[-1:]) == (0, [one.address]), drained
+    one.power_off()
+    assert submit.wait(400) == 0, cluster.said()
+    assert f"({two.address}) had notice" not in cluster.said()
+    assert results(cluster.ask) == undisturbed[1]
 
 
 @pytest.mark.nightly
