@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
+from itertools import islice
 from pathlib import Path
 
 from adapterlab.cli.checks import Check, Verdict
@@ -59,7 +60,7 @@ def database_file(name: str, url: str) -> Iterator[Check]:
 
 
 def records(stores: Stores, *, repair: bool) -> Iterator[Check]:
-    """Check that every record of the catalog has the rows that belong to it."""
+    """Check that every record of the catalog has the rows that belong to it, those of its ancestry too."""
     from adapterlab.catalog.store import open_existing
 
     try:
@@ -70,16 +71,26 @@ def records(stores: Stores, *, repair: bool) -> Iterator[Check]:
             lost = catalog.lost_rows()
             if lost and repair:
                 catalog.do_again(lost)
+            orphans = catalog.restore_lineage() if repair else catalog.lost_lineage()
     except AdapterlabError:
         return  # the catalog's own check says why
+    if orphans:
+        found = f"of {len(orphans)} records it was lost what they were made from ({_some(key[:12] for key in orphans)})"
+        if repair:
+            yield Check("lineage", Verdict.OK, f"{found}; it was written again from the records")
+        else:
+            yield Check("lineage", Verdict.FAIL, found, "platform doctor --repair")
     if not lost:
         return
-    some = "; ".join(f"{key[:12]}: {what}" for key, what in list(lost.items())[:3])
-    found = f"{len(lost)} records have lost rows ({some})"
+    found = f"{len(lost)} records have lost rows ({_some(f'{key[:12]}: {what}' for key, what in lost.items())})"
     if repair:
         yield Check("records", Verdict.WARN, f"{found}; they will be done again by the next submit")
     else:
         yield Check("records", Verdict.FAIL, found, "platform doctor --repair, then submit the specs again")
+
+
+def _some(said: Iterable[str]) -> str:
+    return "; ".join(islice(said, 3))
 
 
 def artifacts(stores: Stores, *, repair: bool) -> Iterator[Check]:
