@@ -128,8 +128,17 @@ def test_a_complete_step_that_mlflow_has_as_killed_is_mended_by_the_next_submit(
     assert {run.info.status for run in runs_of(home)} <= {"FINISHED", "KILLED"}
 
 
-@pytest.mark.parametrize("kind", ["sweep", "final"])
+def said(run) -> tuple[dict, dict, dict]:
+    """What a run tells of its step, but for how that came about."""
+    told = ("adapterlab.setting.", "adapterlab.best.", "adapterlab.row")
+    tags = {name: value for name, value in run.data.tags.items() if name.startswith(told)}
+    metrics = {name: value for name, value in run.data.metrics.items() if name.startswith(("best/", "test/"))}
+    return tags, dict(run.data.params), metrics
+
+
+@pytest.mark.parametrize("kind", ["sweep", "study", "final"])
 def test_a_submit_with_nothing_to_do_shows_again_what_was_deleted_in_mlflow(home, spec, kind):
+    before = {run.data.tags["adapterlab.node"]: said(run) for run in runs_of(home, kind)}
     for run in runs_of(home, kind):
         client_of(home).delete_run(run.info.run_id)
     submit(home, spec)
@@ -140,6 +149,7 @@ def test_a_submit_with_nothing_to_do_shows_again_what_was_deleted_in_mlflow(home
     for run in runs.values():
         above = run.data.tags.get("mlflow.parentRunId")
         assert above in runs or run.data.tags["adapterlab.kind"] == "sweep"
+    assert {run.data.tags["adapterlab.node"]: said(run) for run in runs_of(home, kind)} == before
     again = {run.info.run_id: run.data.tags["adapterlab.attempt"] for run in runs.values()}
     submit(home, spec)  # and then there is nothing to show either
     assert {run.info.run_id: run.data.tags["adapterlab.attempt"] for run in runs_of(home)} == again
@@ -292,6 +302,20 @@ def test_doctor_finds_a_database_that_was_damaged_or_is_another_programs(home, n
     found = doctor(home)
     assert found[label]["verdict"] == "fail"
     assert "is not" in found[label]["found"]
+
+
+def test_doctor_writes_again_what_was_lost_of_lineage(home):
+    def rows() -> list:
+        with closing(sqlite3.connect(home / "catalog.db")) as catalog:
+            return catalog.execute("SELECT * FROM lineage ORDER BY child, position").fetchall()
+
+    before = rows()
+    with closing(sqlite3.connect(home / "catalog.db")) as catalog, catalog:
+        catalog.execute("DELETE FROM lineage WHERE position = 0")
+    assert doctor(home)["lineage"]["verdict"] == "fail"
+    assert doctor(home, "--repair")["lineage"]["verdict"] == "ok"
+    assert rows() == before
+    assert {"lineage", "records"}.isdisjoint(doctor(home))
 
 
 @pytest.mark.parametrize("table", ["metrics", "coefficients", "adapters", "studies"])

@@ -19,6 +19,15 @@ from adapterlab.tracking.vocabulary import CONTRIBUTION, SECONDS
 _CIRCUMSTANCES = {"seconds", "run_id", "created_at", "provenance", "device"}
 """Of a result: when, where and how fast it came about."""
 
+_TOLD = (
+    "adapterlab.setting.",
+    "adapterlab.best.",
+    "adapterlab.sources",
+    "adapterlab.row",
+    "adapterlab.winner",
+)
+"""Beginnings of the tags that tell what a step is and came to."""
+
 
 @dataclass(frozen=True)
 class Places:
@@ -113,6 +122,7 @@ def _said(run: Run, nodes: Mapping[str, str]) -> dict[str, Any]:
         "state": tags["adapterlab.state"],
         "above": None if above is None else nodes.get(above, f"{above}, which is not there"),
         "parameters": dict(run.data.params),
+        "tags": {name: value for name, value in tags.items() if name.startswith(_TOLD)},
         # How long a run took is never the same twice; what sources contribute is known to the run that measured
         # it alone, and gone with one that is deleted.
         "metrics": {
