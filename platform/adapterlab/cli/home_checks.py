@@ -82,7 +82,9 @@ def records(stores: Stores, *, repair: bool) -> Iterator[Check]:
             yield Check("lineage", Verdict.FAIL, found, "platform doctor --repair")
     if not lost:
         return
-    found = f"{len(lost)} records have lost rows ({_some(f'{key[:12]}: {what}' for key, what in lost.items())})"
+    found = (
+        f"{len(lost)} records have lost rows ({_some(f'{key[:12]}: {what}' for key, what in lost.items())})"
+    )
     if repair:
         yield Check("records", Verdict.WARN, f"{found}; they will be done again by the next submit")
     else:

@@ -148,3 +148,23 @@ def test_a_healthy_catalog_is_healthy(catalog):
     assert report.healthy
     assert catalog.repair(report) == []
     assert catalog.read_weights(adapter("a", blob=key("a"))) == b"a"
+
+
+def test_every_lost_metric_is_missed(catalog):
+    put_adapter(catalog, "a", test={"accuracy": 0.5})
+    put_study(catalog, "s", "a")
+    put_transfer(catalog, "t", "s", "a")
+    rows = sql(catalog, "SELECT key, split, name FROM metrics ORDER BY key, split, name")
+    assert len({split for _, split, _ in rows}) == 2
+    assert catalog.lost_rows() == {}
+    for which, split, name in rows:
+        found = {"key": which, "split": split, "name": name}
+        sql(catalog, "DELETE FROM metrics WHERE key = :key AND split = :split AND name = :name", **found)
+        assert catalog.lost_rows() == {which: "its metrics"}
+        catalog.do_again(catalog.lost_rows())
+        if which == key("a"):
+            put_adapter(catalog, "a", test={"accuracy": 0.5})
+        else:
+            put_transfer(catalog, "t", "s", "a")
+        assert catalog.lost_rows() == {}
+    assert sql(catalog, "SELECT key, split, name FROM metrics ORDER BY key, split, name") == rows
