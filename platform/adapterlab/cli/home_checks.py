@@ -75,7 +75,8 @@ def records(stores: Stores, *, repair: bool) -> Iterator[Check]:
     except AdapterlabError:
         return  # the catalog's own check says why
     if orphans:
-        found = f"of {len(orphans)} records it was lost what they were made from ({_some(key[:12] for key in orphans)})"
+        some = _some(key[:12] for key in orphans)
+        found = f"{len(orphans)} records have lost what they were made from ({some})"
         if repair:
             yield Check("lineage", Verdict.OK, f"{found}; it was written again from the records")
         else:
