@@ -304,6 +304,22 @@ def test_doctor_finds_a_database_that_was_damaged_or_is_another_programs(home, n
     assert "is not" in found[label]["found"]
 
 
+@pytest.mark.parametrize("table", ["sweep_steps", "progress"])
+def test_a_submit_with_nothing_to_do_writes_again_which_steps_a_sweep_has(home, spec, table):
+    def rows() -> list:
+        with closing(sqlite3.connect(home / "catalog.db")) as catalog:
+            return catalog.execute("SELECT step_key FROM sweep_steps ORDER BY position").fetchall()
+
+    before = rows()
+    with closing(sqlite3.connect(home / "catalog.db")) as catalog, catalog:
+        catalog.execute(f"DELETE FROM {table} WHERE rowid IN (SELECT max(rowid) FROM {table})")
+    submit(home, spec)
+    assert rows() == before
+    (name,) = {run.data.tags["adapterlab.sweep"] for run in runs_of(home, "sweep")}
+    (told,) = json.loads(platform(home, "status", name, "--json").stdout)
+    assert {step["state"] for step in told["steps"]} == {"complete"}
+
+
 def test_doctor_writes_again_what_was_lost_of_lineage(home):
     def rows() -> list:
         with closing(sqlite3.connect(home / "catalog.db")) as catalog:

@@ -508,10 +508,14 @@ class _Driver:
     # -- values -----------------------------------------------------------------------------------
 
     def _is_recorded_complete(self, key: str) -> bool:
+        """Return whether the sweep is recorded as complete, with all of its steps."""
         try:
-            return self.catalog.sweep(key).state is State.COMPLETE
+            known = self.catalog.sweep(key)
         except NotFoundError:
             return False
+        return known.state is State.COMPLETE and sorted(self.keys) == sorted(
+            str(step.key) for step in known.steps
+        )
 
     def _context(self, key: str) -> Context:
         facts, cluster = self.plan.facts.backbone, self.spec.cluster
