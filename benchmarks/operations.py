@@ -22,9 +22,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from adapterlab.train.gpu_path import as_on_a_gpu
 from adapterlab.train.lane import Lane
 from adapterlab.train.loop import train_step
-from adapterlab.train.together import together_anywhere
 from measure import print_table, surroundings, write_json
 from world import CONSTRAINED, KINDS, METHODS, World
 
@@ -79,7 +79,7 @@ def _written(func: Any, args: Any, kwargs: Any, result: Any) -> Iterator[Tensor]
 
 def count(world: World, lanes: Sequence[Lane]) -> Counts:
     """Return what one step of the lanes dispatches and writes."""
-    with together_anywhere():  # as on a GPU
+    with as_on_a_gpu():  # as on a GPU
         for _ in range(_WARMUPS):
             train_step(world.backbone, lanes)
         with Counts() as counts:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from adapterlab.records import Examples, Reads
+from adapterlab.train.packed import PackedRows
 
 _MEGABATCH = 8
 """Batches whose rows are sorted by length together: enough to make rows of a batch alike in
@@ -133,6 +134,21 @@ class Pass:
         """The same rows with neighbouring rectangles of one width as one: what is alike for all lanes."""
         runs = [list(run) for _, run in groupby(self.rectangles, key=_width)]
         return self if len(runs) == len(self.rectangles) else Pass(tuple(_merged(run) for run in runs))
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether it has real tokens alone: no rectangle came with a mask of its own."""
+        return all(one.given_mask is None for one in self.rectangles)
+
+    @cached_property
+    def packed(self) -> PackedRows:
+        """Where sequences and lanes lie among its token rows, if it :attr:`is_packed`."""
+        return PackedRows(
+            lengths=torch.cat([one.lengths for one in self.rectangles]),
+            longest=max(one.token_ids.shape[1] for one in self.rectangles),
+            sequences_of_lanes=tuple(len(one.token_ids) for one in self.rectangles),
+            tokens_of_lanes=tuple(one.tokens for one in self.rectangles),
+        )
 
     def rows_read(self, reads: Sequence[Reads]) -> Tensor:
         """Return the packed row of each sequence that its lane's head reads, (Σ B,), int64.
