@@ -159,8 +159,8 @@ def lost_rows(database: Database) -> dict[str, str]:
             there = select(func.count()).where(schema.Metric.key == table.key).scalar_subquery()
             # A version that did not count them wrote one at least, unless it was imported.
             uncounted = case((adapters.origin.is_(None), 1), else_=0) if table is adapters else 1
-            expected = func.coalesce(table.n_metrics, uncounted)
-            lost = select(table.key).where(table.state == schema.COMPLETE, there < expected)
+            written = func.coalesce(table.n_metrics, uncounted)
+            lost = select(table.key).where(table.state == schema.COMPLETE, there < written)
             found |= dict.fromkeys(connection.execute(lost).scalars(), "its metrics")
         study = select(studies.key).where(studies.key == transfers.study_key).exists()
         for row in connection.execute(
