@@ -30,7 +30,7 @@ from own_postgres import OwnPostgres, own_postgres
 from sweep_record import Places, differences, read_record
 from tiny_world import environment
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 ROUNDS = 30
 """Without ``--rounds``, as CI runs them."""
@@ -117,7 +117,7 @@ class World:
             self.give_stores(places.home)
             start = submitter(self.specs[sweep], places, Setup(sweep, launcher, 1), log)
             begun = time.monotonic()
-            assert start().end(300) == 0, log.read_text()
+            assert start().end(900) == 0, log.read_text()
             self._undisturbed[sweep, launcher] = (time.monotonic() - begun, read_record(places))
         return self._undisturbed[sweep, launcher]
 
@@ -222,7 +222,7 @@ def disturb(round_: Round) -> list[str]:
                 kinds.append(kind)
             else:
                 round_.did.append("which found nothing")
-        submit.end(200)
+        submit.end(round_.most_s)
         round_.settle()
     return kinds
 
@@ -231,7 +231,7 @@ def submit_again(round_: Round) -> int:
     """Submit until it exits 0; return how often that took."""
     codes = []
     for attempt in range(1, MOST_SUBMITS + 1):
-        codes.append(round_.start().end(200))
+        codes.append(round_.start().end(round_.most_s))
         if codes[-1] == 0:
             return attempt
         time.sleep(1.0)

@@ -111,6 +111,11 @@ class Round:
         """Draw a moment of a submit, in seconds after its start: none before it has begun to look around."""
         return self.draw.uniform(0.1, 0.75) * self.length_s
 
+    @property
+    def most_s(self) -> float:
+        """How long a submit may take, in seconds: on a busy machine an undisturbed one takes minutes already."""
+        return max(200.0, 4 * self.length_s)
+
     def later(self, seconds: float, work: Callable[[], None]) -> None:
         """Do something in a while, beside what goes on."""
         timer = threading.Timer(seconds, work)
@@ -181,7 +186,7 @@ def stop_clock(round_: Round, submit: Submit) -> bool:
     for one in stopped:
         with suppress(psutil.Error):
             one.resume()
-    second.end(200)
+    second.end(round_.most_s)
     return True
 
 
