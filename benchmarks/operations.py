@@ -24,8 +24,10 @@ from torch.utils._pytree import tree_leaves
 
 from adapterlab.train.gpu_path import as_on_a_gpu
 from adapterlab.train.lane import Lane
-from adapterlab.train.loop import train_step
+from adapterlab.train.loop import take_together, train_step
+from adapterlab.train.step import Steps
 from measure import print_table, surroundings, write_json
+from waits import waits
 from world import CONSTRAINED, KINDS, METHODS, World
 
 ALL = (*KINDS, *CONSTRAINED, *METHODS)
@@ -85,6 +87,20 @@ def count(world: World, lanes: Sequence[Lane]) -> Counts:
         with Counts() as counts:
             train_step(world.backbone, lanes)
     return counts
+
+
+def waiting(world: World, lanes: Sequence[Lane]) -> Counter[str]:
+    """Return what in one step of the lanes, their batches being there, would make the host wait for a GPU."""
+    with as_on_a_gpu():  # as on a GPU
+        steps: Steps[Lane] = Steps(world.backbone)
+        for _ in range(_WARMUPS):
+            take_together(steps, lanes)
+        batches = steps.prepared(lanes)
+        with waits() as found:
+            flight = steps.given(lanes, batches)
+        steps.settle()
+    del flight
+    return found
 
 
 def main() -> None:

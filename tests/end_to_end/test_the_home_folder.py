@@ -304,36 +304,6 @@ def test_doctor_finds_a_database_that_was_damaged_or_is_another_programs(home, n
     assert "is not" in found[label]["found"]
 
 
-@pytest.mark.parametrize("table", ["sweep_steps", "progress"])
-def test_a_submit_with_nothing_to_do_writes_again_which_steps_a_sweep_has(home, spec, table):
-    def rows() -> list:
-        with closing(sqlite3.connect(home / "catalog.db")) as catalog:
-            return catalog.execute("SELECT step_key FROM sweep_steps ORDER BY position").fetchall()
-
-    before = rows()
-    with closing(sqlite3.connect(home / "catalog.db")) as catalog, catalog:
-        catalog.execute(f"DELETE FROM {table} WHERE rowid IN (SELECT max(rowid) FROM {table})")
-    submit(home, spec)
-    assert rows() == before
-    (name,) = {run.data.tags["adapterlab.sweep"] for run in runs_of(home, "sweep")}
-    (told,) = json.loads(platform(home, "status", name, "--json").stdout)
-    assert {step["state"] for step in told["steps"]} == {"complete"}
-
-
-def test_doctor_writes_again_what_was_lost_of_lineage(home):
-    def rows() -> list:
-        with closing(sqlite3.connect(home / "catalog.db")) as catalog:
-            return catalog.execute("SELECT * FROM lineage ORDER BY child, position").fetchall()
-
-    before = rows()
-    with closing(sqlite3.connect(home / "catalog.db")) as catalog, catalog:
-        catalog.execute("DELETE FROM lineage WHERE position = 0")
-    assert doctor(home)["lineage"]["verdict"] == "fail"
-    assert doctor(home, "--repair")["lineage"]["verdict"] == "ok"
-    assert rows() == before
-    assert {"lineage", "records"}.isdisjoint(doctor(home))
-
-
 @pytest.mark.parametrize("table", ["metrics", "coefficients", "adapters", "studies"])
 def test_doctor_finds_lost_rows_and_has_them_made_again(home, spec, table):
     with closing(sqlite3.connect(home / "catalog.db")) as catalog, catalog:
@@ -349,3 +319,23 @@ def test_doctor_finds_lost_rows_and_has_them_made_again(home, spec, table):
     assert "records" not in doctor(home)
     with closing(sqlite3.connect(home / "catalog.db")) as catalog:
         assert catalog.execute(f"SELECT count(*) FROM {table}").fetchone() == before
+
+
+def test_rows_that_repeat_others_come_back_without_training(home, spec):
+    said = {"lineage": "*", "backbones": "digest, source, layers", "sweep_steps": "*"}
+    with closing(sqlite3.connect(home / "catalog.db")) as catalog, catalog:
+        before = [
+            list(catalog.execute(f"SELECT {what} FROM {table} ORDER BY 1, 2")) for table, what in said.items()
+        ]
+        for table in said:
+            catalog.execute(f"DELETE FROM {table} WHERE rowid IN (SELECT min(rowid) FROM {table})")
+    found = doctor(home)
+    assert (found["derived rows"]["verdict"], found["sweeps"]["verdict"]) == ("fail", "warn")
+    assert doctor(home, "--repair")["derived rows"]["verdict"] == "ok"
+    assert "Nothing to train" in submit(home, spec)
+    with closing(sqlite3.connect(home / "catalog.db")) as catalog:
+        after = [
+            list(catalog.execute(f"SELECT {what} FROM {table} ORDER BY 1, 2")) for table, what in said.items()
+        ]
+    assert after == before
+    assert not {"derived rows", "sweeps", "records"} & doctor(home).keys()

@@ -21,7 +21,9 @@ SCALE = Path(__file__).parents[2] / "benchmarks" / "scale.py"
         (("search", "--trials", "60"), "growth"),
         pytest.param(("study", "--trials", "60"), "growth", marks=pytest.mark.nightly),
         pytest.param(("sweep", "--targets", "15"), "growth", marks=pytest.mark.nightly),
-        pytest.param(("workers", "--workers", "1", "2", "--trials", "8"), "workers", marks=pytest.mark.nightly),
+        pytest.param(
+            ("workers", "--workers", "1", "2", "--trials", "8"), "workers", marks=pytest.mark.nightly
+        ),
     ],
 )
 def test_what_is_measured_is_there_to_be_measured(options, told, tmp_path):

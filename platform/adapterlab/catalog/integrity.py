@@ -155,13 +155,7 @@ def lost_rows(database: Database) -> dict[str, str]:
     found: dict[str, str] = {}
     transfers, studies, adapters = schema.Transfer, schema.Study, schema.Adapter
     with database.reading() as connection:
-        for table in (adapters, transfers):
-            there = select(func.count()).where(schema.Metric.key == table.key).scalar_subquery()
-            # A version that did not count them wrote one at least, unless it was imported.
-            uncounted = case((adapters.origin.is_(None), 1), else_=0) if table is adapters else 1
-            written = func.coalesce(table.n_metrics, uncounted)
-            lost = select(table.key).where(table.state == schema.COMPLETE, there < written)
-            found |= dict.fromkeys(connection.execute(lost).scalars(), "its metrics")
+        found |= _without_metrics(connection)
         study = select(studies.key).where(studies.key == transfers.study_key).exists()
         for row in connection.execute(
             select(transfers.key, transfers.study_key).where(transfers.state == schema.COMPLETE, ~study)
@@ -195,6 +189,20 @@ def lost_rows(database: Database) -> dict[str, str]:
         )
         found |= dict.fromkeys(steps - recorded, "its record")
     return dict(sorted(found.items()))
+
+
+def _without_metrics(connection: Connection) -> dict[str, str]:
+    """Return the adapters and transfers that have fewer metrics than they say."""
+    adapters, metric = schema.Adapter, schema.Metric
+    found: dict[str, str] = {}
+    for table in (adapters, schema.Transfer):
+        there = select(func.count()).where(metric.key == table.key).scalar_subquery()
+        # A version that did not count them wrote one at least, unless it was imported.
+        uncounted = case((adapters.origin.is_(None), 1), else_=0) if table is adapters else 1
+        written = func.coalesce(table.n_metrics, uncounted)
+        lost = select(table.key).where(table.state == schema.COMPLETE, there < written)
+        found |= dict.fromkeys(connection.execute(lost).scalars(), "some of its metrics")
+    return found
 
 
 def _studies_without_parents(connection: Connection) -> dict[str, str]:

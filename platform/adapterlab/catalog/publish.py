@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
 
-from adapterlab.catalog import claims, made_from, schema
+from adapterlab.catalog import claims, schema
 from adapterlab.catalog.database import chunks, epoch_now, insert_into
 from adapterlab.catalog.records import (
     AdapterRecord,
@@ -72,8 +72,8 @@ def put_adapter(connection: Connection, record: AdapterRecord, claim: Claim) -> 
         },
     )
     _put_metrics(connection, record, StepKind.SOURCE, measured)
-    if parents := made_from.of_adapter(record.settings):
-        made_from.put(connection, record.key, StepKind.SOURCE, parents)
+    if (study := record.settings.get("study")) is not None:  # which chose its setting
+        put_lineage(connection, record.key, StepKind.SOURCE, {str(study): StepKind.STUDY})
     claims.finish(connection, claim, State.COMPLETE)
     return record
 
@@ -120,7 +120,7 @@ def put_joint(
     for share, own in shares:
         if own is not None:  # else it is complete, of an earlier time the run was done
             put_adapter(connection, replace(share, created_at=record.created_at), own)
-        made_from.put(connection, share.key, StepKind.SOURCE, made_from.of_share(record.key))
+        put_lineage(connection, share.key, StepKind.SOURCE, {record.key: StepKind.JOINT})
     claims.finish(connection, claim, State.COMPLETE)
     return record
 
@@ -155,7 +155,7 @@ def put_selection(connection: Connection, record: SelectionRecord, claim: Claim)
             "value": _number(record.value),
         },
     )
-    made_from.put(connection, record.key, StepKind.SELECTION, made_from.of_selection(adapters))
+    put_lineage(connection, record.key, StepKind.SELECTION, dict.fromkeys(adapters, StepKind.SOURCE))
     claims.finish(connection, claim, State.COMPLETE)
     return record
 
@@ -191,7 +191,8 @@ def put_study(connection: Connection, record: StudyRecord, claim: Claim) -> Stud
             "selection": record.selection,
         },
     )
-    made_from.put(connection, record.key, StepKind.STUDY, made_from.of_study(pool, record.selection))
+    made_from = {**dict.fromkeys(pool, StepKind.SOURCE), **dict.fromkeys(selections, StepKind.SELECTION)}
+    put_lineage(connection, record.key, StepKind.STUDY, made_from)
     claims.finish(connection, claim, State.COMPLETE)
     return record
 
@@ -244,7 +245,7 @@ def put_transfer(
     )
     _put_metrics(connection, record, StepKind.TRANSFER, measured)
     _put_coefficients(connection, record.key, coefficients)
-    made_from.put(connection, record.key, StepKind.TRANSFER, made_from.of_transfer(record.study_key))
+    put_lineage(connection, record.key, StepKind.TRANSFER, {record.study_key: StepKind.STUDY})
     claims.finish(connection, claim, State.COMPLETE)
     return record
 
@@ -393,6 +394,21 @@ def _put_coefficients(connection: Connection, key: str, coefficients: Sequence[C
         for item in coefficients
     ]
     _replace_rows(connection, schema.Coefficient, schema.Coefficient.transfer_key == key, rows)
+
+
+def put_lineage(connection: Connection, child: str, kind: StepKind, parents: Mapping[str, StepKind]) -> None:
+    """Write what a record was made from, in this order; replaces what was said before."""
+    rows = [
+        {
+            "child": child,
+            "position": position,
+            "parent": parent,
+            "child_kind": str(kind),
+            "parent_kind": str(parent_kind),
+        }
+        for position, (parent, parent_kind) in enumerate(parents.items())
+    ]
+    _replace_rows(connection, schema.Lineage, schema.Lineage.child == child, rows)
 
 
 def _replace_rows(

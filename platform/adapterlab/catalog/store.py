@@ -16,7 +16,6 @@ from adapterlab.catalog import (
     claims,
     garbage,
     integrity,
-    made_from,
     publish,
     queries,
     remarks,
@@ -509,15 +508,6 @@ class Catalog(ReadableCatalog):
     def do_again(self, lost: Mapping[str, str]) -> None:
         """Make the steps that :meth:`lost_rows` found count as not done."""
         self.database.write(lambda connection: integrity.do_again(connection, lost))
-
-    def lost_lineage(self) -> list[str]:
-        """Return the keys of the records whose rows of what they were made from are gone."""
-        with self.database.reading() as connection:
-            return sorted(made_from.lost(connection))
-
-    def restore_lineage(self) -> list[str]:
-        """Write these rows again from the records, which say what they were made from; return the records' keys."""
-        return self.database.write(made_from.restore)
 
     # --- Sweeps -------------------------------------------------------------------------------
 

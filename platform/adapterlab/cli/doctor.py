@@ -24,7 +24,7 @@ RepairOption = Annotated[
     typer.Option(
         "--repair",
         help="Mend what needs no guessing: mark results whose weights or rows are lost to be done again, write "
-        "lineage again, let MLflow's artifacts follow a moved home, close the home to others.",
+        "again what other rows repeat, let MLflow's artifacts follow a moved home, close the home to others.",
     ),
 ]
 

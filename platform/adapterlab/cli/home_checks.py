@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
-from itertools import islice
 from pathlib import Path
 
 from adapterlab.cli.checks import Check, Verdict
@@ -60,7 +59,8 @@ def database_file(name: str, url: str) -> Iterator[Check]:
 
 
 def records(stores: Stores, *, repair: bool) -> Iterator[Check]:
-    """Check that every record of the catalog has the rows that belong to it, those of its ancestry too."""
+    """Check that every record of the catalog has the rows that belong to it, and every sweep its steps."""
+    from adapterlab.catalog import derived_rows
     from adapterlab.catalog.store import open_existing
 
     try:
@@ -69,31 +69,32 @@ def records(stores: Stores, *, repair: bool) -> Iterator[Check]:
             return
         with catalog:
             lost = catalog.lost_rows()
+            derived = derived_rows.missing(catalog.database)
             if lost and repair:
                 catalog.do_again(lost)
-            orphans = catalog.restore_lineage() if repair else catalog.lost_lineage()
+            if derived.restorable and repair:
+                derived_rows.restore(catalog.database, derived)
     except AdapterlabError:
         return  # the catalog's own check says why
-    if orphans:
-        some = _some(key[:12] for key in orphans)
-        found = f"{len(orphans)} records have lost what they were made from ({some})"
+    if lost:
+        some = "; ".join(f"{key[:12]}: {what}" for key, what in list(lost.items())[:3])
+        found = f"{len(lost)} records have lost rows ({some})"
         if repair:
-            yield Check("lineage", Verdict.OK, f"{found}; it was written again from the records")
+            yield Check("records", Verdict.WARN, f"{found}; they will be done again by the next submit")
         else:
-            yield Check("lineage", Verdict.FAIL, found, "platform doctor --repair")
-    if not lost:
-        return
-    found = (
-        f"{len(lost)} records have lost rows ({_some(f'{key[:12]}: {what}' for key, what in lost.items())})"
-    )
-    if repair:
-        yield Check("records", Verdict.WARN, f"{found}; they will be done again by the next submit")
-    else:
-        yield Check("records", Verdict.FAIL, found, "platform doctor --repair, then submit the specs again")
-
-
-def _some(said: Iterable[str]) -> str:
-    return "; ".join(islice(said, 3))
+            yield Check(
+                "records", Verdict.FAIL, found, "platform doctor --repair, then submit the specs again"
+            )
+    if derived.restorable:
+        found = f"rows are lost that others repeat ({derived})"
+        if repair:
+            yield Check("derived rows", Verdict.OK, f"{found}; they are there again")
+        else:
+            yield Check("derived rows", Verdict.FAIL, found, "platform doctor --repair writes them again")
+    if derived.sweeps:
+        some = ", ".join(sorted(set(derived.sweeps.values()))[:3])
+        found = f"{len(derived.sweeps)} sweeps have lost steps ({some})"
+        yield Check("sweeps", Verdict.WARN, found, "submit their specs again; what is trained stays")
 
 
 def artifacts(stores: Stores, *, repair: bool) -> Iterator[Check]:

@@ -56,7 +56,7 @@ def philox(keys: Tensor, counter: Sequence[Tensor | int]) -> tuple[Tensor, Tenso
         keys: 64 bits each, int64.
         counter: Its four words, each a number or a tensor that broadcasts with ``keys``.
     """
-    c0, c1, c2, c3 = (torch.as_tensor(one, device=keys.device).to(torch.int64) & _WORD for one in counter)
+    c0, c1, c2, c3 = (_words(one, keys.device) for one in counter)
     k0, k1 = keys & _WORD, (keys >> 32) & _WORD
     for _ in range(_PHILOX_ROUNDS):
         # Products of two words wrap at 64 bits, which leaves all of their bits where they are.
@@ -64,6 +64,13 @@ def philox(keys: Tensor, counter: Sequence[Tensor | int]) -> tuple[Tensor, Tenso
         c0, c1, c2, c3 = (b >> 32 & _WORD) ^ c1 ^ k0, b & _WORD, (a >> 32 & _WORD) ^ c3 ^ k1, a & _WORD
         k0, k1 = (k0 + _PHILOX_KEY_STEPS[0]) & _WORD, (k1 + _PHILOX_KEY_STEPS[1]) & _WORD
     return c0, c1, c2, c3
+
+
+def _words(given: Tensor | int, device: torch.device) -> Tensor:
+    if isinstance(given, Tensor):
+        return given.to(torch.int64) & _WORD
+    # Filled on the device: a tensor made on the host would be a copy that it is waited for.
+    return torch.full((), given & _WORD, dtype=torch.int64, device=device)
 
 
 def kept(

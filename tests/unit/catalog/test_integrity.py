@@ -160,7 +160,7 @@ def test_every_lost_metric_is_missed(catalog):
     for which, split, name in rows:
         found = {"key": which, "split": split, "name": name}
         sql(catalog, "DELETE FROM metrics WHERE key = :key AND split = :split AND name = :name", **found)
-        assert catalog.lost_rows() == {which: "its metrics"}
+        assert catalog.lost_rows() == {which: "some of its metrics"}
         catalog.do_again(catalog.lost_rows())
         if which == key("a"):
             put_adapter(catalog, "a", test={"accuracy": 0.5})
@@ -168,3 +168,32 @@ def test_every_lost_metric_is_missed(catalog):
             put_transfer(catalog, "t", "s", "a")
         assert catalog.lost_rows() == {}
     assert sql(catalog, "SELECT key, split, name FROM metrics ORDER BY key, split, name") == rows
+
+
+def test_a_metric_that_was_lost_on_one_split_is_found(catalog):
+    whole = {"accuracy": 0.8, "f1": 0.7}
+    put_adapter(catalog, "a", settings={})
+    put_study(catalog, "s", "a")
+    for name in ("t", "u"):
+        put_transfer(catalog, name, "s", "a", validation=whole, test=whole)
+    lose = "DELETE FROM metrics WHERE key = :key AND split = :split AND name = :name"
+    assert catalog.lost_rows() == {}
+    sql(catalog, lose, key=key("t"), split="test", name="accuracy")
+    sql(catalog, lose, key=key("u"), split="validation", name="f1")
+    assert catalog.lost_rows() == {
+        key("t"): "some of its metrics",
+        key("u"): "some of its metrics",
+    }
+    catalog.do_again(catalog.lost_rows())
+    assert catalog.status([key("t")])[key("t")].state is State.PENDING
+    assert catalog.lost_rows() == {}
+
+
+def test_a_metric_that_is_of_one_split_by_nature_is_not_missed(catalog):
+    put_adapter(catalog, "a")
+    put_study(catalog, "s", "a")
+    for name in ("t", "u"):
+        put_transfer(
+            catalog, name, "s", "a", validation={"accuracy": 0.8}, test={"accuracy": 0.8, "parity": 0.9}
+        )
+    assert catalog.lost_rows() == {}
