@@ -14,6 +14,7 @@ from adapterlab.train.answers import answers
 from adapterlab.train.evaluate import MAX_TOKENS
 from adapterlab.train.layers import Backbone
 from adapterlab.train.passes import evaluation_rectangles
+from adapterlab.train.row_checks import check_examples
 
 
 @torch.inference_mode()
@@ -27,6 +28,7 @@ def outputs(backbone: Backbone, seat: Seat, examples: Examples) -> NDArray[np.fl
         seat: What is added to it, the head and their tensors; without a key.
         examples: The rows; labels are not read.
     """
+    check_examples(backbone, examples, "rows")
     found: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
     for one in evaluation_rectangles(examples, MAX_TOKENS):
         rectangle = one.to(backbone.device)
