@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 _BEFORE_HOST = r"(?<=://)[^\s/@:\"']*:(?!\*+@)[^\s\"']+(?=@)"
-_IN_QUERY = r"(?<=[?&])[\w.-]*(?:password|passwd|pwd|secret|token|access_key)[\w.-]*=[^&\s\"'#]+"
+_USER_BEFORE_HOST = r"(?:(?<=http://)|(?<=https://))(?!\*+@)[^\s/@:\"'?#]+(?=@)"
+_PARAMETER = r"(?<=[?&])[^\s=&\"'#?]+=[^&\s\"'#]+"
+_SETTING = r"(?:(?<![\w?&.%-])(?:password|passwd|pwd)\s*=\s*)(?:'[^'\n]*'|[^\s;&\"',]+)"
+_SECRET = re.compile(
+    f"(?P<login>{_BEFORE_HOST}|{_USER_BEFORE_HOST})|(?P<parameter>{_PARAMETER})|(?P<setting>{_SETTING})",
+    re.IGNORECASE,
+)
+"""What may be one in any text: before a host, in a query, or a setting as drivers of databases write theirs."""
+_WHOLE = re.compile(
+    r"[a-z][a-z0-9+.-]*://(?P<login>[^/@:?#]*:[^\n]+)@[^/@\s\"'?#]*(?:[/?#]\S*)?", re.IGNORECASE
+)
+"""A text that is one URL, whose password may have any letters."""
+_SECRET_PARAMETER = re.compile(
+    r"password|passwd|pwd|secret|token|credential|signature|(access|account|api)[_-]?key|^(key|pass|sig|sas|auth)$",
+    re.IGNORECASE,
+)
 _SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "API_KEY", "ACCESS_KEY")
-_QUERY = re.compile(_IN_QUERY, re.IGNORECASE)
-_SECRET = re.compile(f"(?P<login>{_BEFORE_HOST})|(?P<query>{_IN_QUERY})", re.IGNORECASE)
 
 
 def has_password(url: str) -> bool:
     """Return whether a URL holds a password, before its host or in its query."""
     try:
-        before_host = urlsplit(url).password
-    except ValueError:  # not a URL at all; whoever opens it says so
-        before_host = None
-    return bool(before_host) or _QUERY.search(url) is not None
+        parts = urlsplit(url)
+        _ = parts.port
+        before_host = bool(parts.password)
+    except ValueError:  # no port: the password holds a slash, or this is no URL, and whoever opens it says so
+        before_host = re.search(_BEFORE_HOST, url) is not None
+    return before_host or any(_is_secret_parameter(found.group()) for found in re.finditer(_PARAMETER, url))
 
 
 def is_secret_name(name: str) -> bool:
@@ -29,6 +44,9 @@ def is_secret_name(name: str) -> bool:
 
 def hide_passwords(text: str) -> str:
     """Black out user and password in every URL of a text, keeping all columns where they are."""
+    if (whole := _WHOLE.fullmatch(text)) is not None:
+        start, end = whole.span("login")
+        text = f"{text[:start]}{'*' * (end - start)}{text[end:]}"
     return _SECRET.sub(_stars, text)
 
 
@@ -41,8 +59,15 @@ def hide_in(value: Any) -> Any:
     return [hide_in(one) for one in value] if isinstance(value, list | tuple) else value
 
 
+def _is_secret_parameter(parameter: str) -> bool:
+    return _SECRET_PARAMETER.search(unquote(parameter.partition("=")[0])) is not None
+
+
 def _stars(found: re.Match[str]) -> str:
+    text = found.group()
     if found["login"] is not None:
-        return "*" * len(found.group())
-    name, _, value = found.group().partition("=")
+        return "*" * len(text)
+    if found["parameter"] is not None and not _is_secret_parameter(text):
+        return text
+    name, _, value = text.partition("=")
     return f"{name}={'*' * len(value)}"

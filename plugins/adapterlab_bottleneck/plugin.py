@@ -35,7 +35,9 @@ class BottleneckSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
-    reduction_factor: Annotated[int, Field(ge=1, le=1024)] | Annotated[float, Field(gt=0, le=1024)] = 16
+    reduction_factor: Annotated[int, Field(ge=1, le=1024)] | Annotated[float, Field(ge=1 / 1024, le=1024)] = (
+        16
+    )
     """Hidden size over bottleneck width; below 1 the bottleneck is wider than the hidden size."""
     non_linearity: NonLinearity = "relu"
     """Between the projections."""

@@ -309,3 +309,23 @@ def test_doctor_finds_lost_rows_and_has_them_made_again(home, spec, table):
     assert "records" not in doctor(home)
     with closing(sqlite3.connect(home / "catalog.db")) as catalog:
         assert catalog.execute(f"SELECT count(*) FROM {table}").fetchone() == before
+
+
+def test_rows_that_repeat_others_come_back_without_training(home, spec):
+    said = {"lineage": "*", "backbones": "digest, source, layers", "sweep_steps": "*"}
+    with closing(sqlite3.connect(home / "catalog.db")) as catalog, catalog:
+        before = [
+            list(catalog.execute(f"SELECT {what} FROM {table} ORDER BY 1, 2")) for table, what in said.items()
+        ]
+        for table in said:
+            catalog.execute(f"DELETE FROM {table} WHERE rowid IN (SELECT min(rowid) FROM {table})")
+    found = doctor(home)
+    assert (found["derived rows"]["verdict"], found["sweeps"]["verdict"]) == ("fail", "warn")
+    assert doctor(home, "--repair")["derived rows"]["verdict"] == "ok"
+    assert "Nothing to train" in submit(home, spec)
+    with closing(sqlite3.connect(home / "catalog.db")) as catalog:
+        after = [
+            list(catalog.execute(f"SELECT {what} FROM {table} ORDER BY 1, 2")) for table, what in said.items()
+        ]
+    assert after == before
+    assert not {"derived rows", "sweeps", "records"} & doctor(home).keys()

@@ -155,14 +155,7 @@ def lost_rows(database: Database) -> dict[str, str]:
     found: dict[str, str] = {}
     transfers, studies, adapters = schema.Transfer, schema.Study, schema.Adapter
     with database.reading() as connection:
-        for table in (adapters, transfers):
-            leading = and_(schema.Metric.key == table.key, schema.Metric.name == table.metric)
-            measured = select(schema.Metric.key).where(leading).exists()
-            whole = select(table.key).where(table.state == schema.COMPLETE, ~measured)
-            if table is adapters:  # of an imported one nobody may have said how good it is
-                whole = whole.where(adapters.origin.is_(None))
-            for key in connection.execute(whole).scalars():
-                found[key] = "its metrics"
+        found |= _without_metrics(connection)
         study = select(studies.key).where(studies.key == transfers.study_key).exists()
         for row in connection.execute(
             select(transfers.key, transfers.study_key).where(transfers.state == schema.COMPLETE, ~study)
@@ -196,6 +189,37 @@ def lost_rows(database: Database) -> dict[str, str]:
         )
         found |= dict.fromkeys(steps - recorded, "its record")
     return dict(sorted(found.items()))
+
+
+def _without_metrics(connection: Connection) -> dict[str, str]:
+    """Return the adapters and transfers that have lost metrics: a leading one, or another on one of two splits."""
+    adapters, transfers, metric = schema.Adapter, schema.Transfer, schema.Metric
+    found: dict[str, str] = {}
+    for table, split in ((adapters, "validation"), (transfers, "validation"), (transfers, "test")):
+        leading = and_(metric.key == table.key, metric.split == split, metric.name == table.metric)
+        measured = select(metric.key).where(leading).exists()
+        whole = select(table.key).where(table.state == schema.COMPLETE, ~measured)
+        if table is adapters:  # of an imported one nobody may have said how good it is
+            whole = whole.where(adapters.origin.is_(None))
+        elif split == "test":  # of a task without test labels there is none
+            whole = whole.where(transfers.test_value.is_not(None))
+        found |= dict.fromkeys(connection.execute(whole).scalars(), f"its {split} metrics")
+    splits: dict[str, set[str]] = defaultdict(set)
+    places: dict[tuple[str, str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for table in (adapters, transfers):
+        rows = select(metric.key, metric.kind, metric.task, metric.name, metric.split).join(
+            table, and_(table.key == metric.key, table.state == schema.COMPLETE)
+        )
+        for row in connection.execute(rows.where(metric.split != schema.REPORTED)):
+            splits[row.key].add(row.split)
+            places[row.kind, row.task, row.name][row.key].add(row.split)
+    for (_, _, name), of_keys in places.items():
+        # Some metrics are of one split by nature: they read what only its rows have.
+        if any(len(on) > 1 for on in of_keys.values()):
+            for key, on in of_keys.items():
+                if gone := splits[key] - on:
+                    found.setdefault(key, f"its {name} on {min(gone)}")
+    return found
 
 
 def _studies_without_parents(connection: Connection) -> dict[str, str]:

@@ -72,7 +72,7 @@ def put_adapter(connection: Connection, record: AdapterRecord, claim: Claim) -> 
         measured |= {(schema.REPORTED, name): value for name, value in record.origin.metrics.items()}
     _put_metrics(connection, record, StepKind.SOURCE, measured)
     if (study := record.settings.get("study")) is not None:  # which chose its setting
-        _put_lineage(connection, record.key, StepKind.SOURCE, {str(study): StepKind.STUDY})
+        put_lineage(connection, record.key, StepKind.SOURCE, {str(study): StepKind.STUDY})
     claims.finish(connection, claim, State.COMPLETE)
     return record
 
@@ -119,7 +119,7 @@ def put_joint(
     for share, own in shares:
         if own is not None:  # else it is complete, of an earlier time the run was done
             put_adapter(connection, replace(share, created_at=record.created_at), own)
-        _put_lineage(connection, share.key, StepKind.SOURCE, {record.key: StepKind.JOINT})
+        put_lineage(connection, share.key, StepKind.SOURCE, {record.key: StepKind.JOINT})
     claims.finish(connection, claim, State.COMPLETE)
     return record
 
@@ -154,7 +154,7 @@ def put_selection(connection: Connection, record: SelectionRecord, claim: Claim)
             "value": _number(record.value),
         },
     )
-    _put_lineage(connection, record.key, StepKind.SELECTION, dict.fromkeys(adapters, StepKind.SOURCE))
+    put_lineage(connection, record.key, StepKind.SELECTION, dict.fromkeys(adapters, StepKind.SOURCE))
     claims.finish(connection, claim, State.COMPLETE)
     return record
 
@@ -191,7 +191,7 @@ def put_study(connection: Connection, record: StudyRecord, claim: Claim) -> Stud
         },
     )
     made_from = {**dict.fromkeys(pool, StepKind.SOURCE), **dict.fromkeys(selections, StepKind.SELECTION)}
-    _put_lineage(connection, record.key, StepKind.STUDY, made_from)
+    put_lineage(connection, record.key, StepKind.STUDY, made_from)
     claims.finish(connection, claim, State.COMPLETE)
     return record
 
@@ -243,7 +243,7 @@ def put_transfer(
     measured |= {("test", name): value for name, value in record.test.items()}
     _put_metrics(connection, record, StepKind.TRANSFER, measured)
     _put_coefficients(connection, record.key, coefficients)
-    _put_lineage(connection, record.key, StepKind.TRANSFER, {record.study_key: StepKind.STUDY})
+    put_lineage(connection, record.key, StepKind.TRANSFER, {record.study_key: StepKind.STUDY})
     claims.finish(connection, claim, State.COMPLETE)
     return record
 
@@ -394,7 +394,8 @@ def _put_coefficients(connection: Connection, key: str, coefficients: Sequence[C
     _replace_rows(connection, schema.Coefficient, schema.Coefficient.transfer_key == key, rows)
 
 
-def _put_lineage(connection: Connection, child: str, kind: StepKind, parents: Mapping[str, StepKind]) -> None:
+def put_lineage(connection: Connection, child: str, kind: StepKind, parents: Mapping[str, StepKind]) -> None:
+    """Write what a record was made from, in this order; replaces what was said before."""
     rows = [
         {
             "child": child,

@@ -5,6 +5,7 @@ Nothing heavy is imported unless a check is told to go deep, and nothing is crea
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from adapterlab.cluster.gpus import find_gpus
 from adapterlab.errors import AdapterlabError
@@ -152,7 +154,7 @@ def database(name: str, url: str, home: str) -> Iterator[Check]:
     """Check that a database answers; a SQLite file that does not exist yet is fine."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    shown = hide_passwords(url)
+    shown = hide_passwords(url) if "://" in url else f"…{url.rpartition('@')[2]}"
     try:
         yield Check(name, Verdict.OK, _ask(url, home))
     except (SQLAlchemyError, ImportError, OSError, ValueError) as error:
@@ -244,7 +246,7 @@ def tracking(uri: str, home: str, *, deep: bool) -> Iterator[Check]:
         yield Check("tracking", Verdict.OK, f"{hide_passwords(uri)} (not asked; --deep does)")
         return
     try:
-        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=10) as reply:  # noqa: S310  checked above
+        with urllib.request.urlopen(_health_request(uri), timeout=10) as reply:  # noqa: S310  checked above
             yield Check(
                 "tracking", Verdict.OK, f"{hide_passwords(uri)}: {reply.read(100).decode('utf-8', 'replace')}"
             )
@@ -253,6 +255,18 @@ def tracking(uri: str, home: str, *, deep: bool) -> Iterator[Check]:
         yield Check(
             "tracking", Verdict.FAIL, f"{hide_passwords(uri)}: {reason}", "start the server, or check the URI"
         )
+
+
+def _health_request(uri: str) -> urllib.request.Request:
+    """Return the question whether a tracking server is up; ``urllib`` takes a login in an address for its host."""
+    parts = urlsplit(uri)
+    login, _, host = parts.netloc.rpartition("@")
+    address = urlunsplit(parts._replace(netloc=host, path=f"{parts.path.rstrip('/')}/health"))
+    request = urllib.request.Request(address)  # noqa: S310  http, as its caller has seen
+    if login:
+        credentials = base64.b64encode(unquote(login).encode()).decode()
+        request.add_header("Authorization", f"Basic {credentials}")
+    return request
 
 
 def processors(*, deep: bool) -> Iterator[Check]:

@@ -59,7 +59,8 @@ def database_file(name: str, url: str) -> Iterator[Check]:
 
 
 def records(stores: Stores, *, repair: bool) -> Iterator[Check]:
-    """Check that every record of the catalog has the rows that belong to it."""
+    """Check that every record of the catalog has the rows that belong to it, and every sweep its steps."""
+    from adapterlab.catalog import derived_rows
     from adapterlab.catalog.store import open_existing
 
     try:
@@ -68,18 +69,32 @@ def records(stores: Stores, *, repair: bool) -> Iterator[Check]:
             return
         with catalog:
             lost = catalog.lost_rows()
+            derived = derived_rows.missing(catalog.database)
             if lost and repair:
                 catalog.do_again(lost)
+            if derived.restorable and repair:
+                derived_rows.restore(catalog.database, derived)
     except AdapterlabError:
         return  # the catalog's own check says why
-    if not lost:
-        return
-    some = "; ".join(f"{key[:12]}: {what}" for key, what in list(lost.items())[:3])
-    found = f"{len(lost)} records have lost rows ({some})"
-    if repair:
-        yield Check("records", Verdict.WARN, f"{found}; they will be done again by the next submit")
-    else:
-        yield Check("records", Verdict.FAIL, found, "platform doctor --repair, then submit the specs again")
+    if lost:
+        some = "; ".join(f"{key[:12]}: {what}" for key, what in list(lost.items())[:3])
+        found = f"{len(lost)} records have lost rows ({some})"
+        if repair:
+            yield Check("records", Verdict.WARN, f"{found}; they will be done again by the next submit")
+        else:
+            yield Check(
+                "records", Verdict.FAIL, found, "platform doctor --repair, then submit the specs again"
+            )
+    if derived.restorable:
+        found = f"rows are lost that others repeat ({derived})"
+        if repair:
+            yield Check("derived rows", Verdict.OK, f"{found}; they are there again")
+        else:
+            yield Check("derived rows", Verdict.FAIL, found, "platform doctor --repair writes them again")
+    if derived.sweeps:
+        some = ", ".join(sorted(set(derived.sweeps.values()))[:3])
+        found = f"{len(derived.sweeps)} sweeps have lost steps ({some})"
+        yield Check("sweeps", Verdict.WARN, found, "submit their specs again; what is trained stays")
 
 
 def artifacts(stores: Stores, *, repair: bool) -> Iterator[Check]:

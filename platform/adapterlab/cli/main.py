@@ -26,7 +26,7 @@ import typer
 
 from adapterlab.cli.commands import COMMANDS, LazyGroup
 from adapterlab.cli.completion import VARIABLE, answer, set_up
-from adapterlab.cli.output import PrintableFormatter, SafeStreams, emit_json, note
+from adapterlab.cli.output import PrintableFormatter, SafeStreams, clipped, emit_json, note
 from adapterlab.cli.program import NAME as PROGRAM
 from adapterlab.cli.program import as_called
 from adapterlab.errors import (
@@ -194,7 +194,7 @@ def _report_error(error: AdapterlabError, flags: Flags) -> int:
     if flags.json:
         emit_json(hide_in(error.to_json()))
     else:
-        note(as_called(hide_passwords(str(error))))
+        note(as_called(clipped(hide_passwords(str(error)))))
     if flags.verbose:
         note(_traceback(error))
     return exit_code_of(error)
@@ -274,7 +274,7 @@ def _report_crash(error: Exception, flags: Flags) -> int:
             }
         )
     else:
-        note(f"internal error: {message}\n  {remedy}")
+        note(clipped(f"internal error: {message}\n  {remedy}"))
     if flags.verbose:
         note(trace)
     return 1

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 _PLAIN_WIDTH = 10_000
 """Wide enough that rich never breaks a line of a pipe."""
 
+_LONGEST_LINE = 2000
+"""Letters of a line of an error message; what is wrong stands at its beginning or its end."""
+
 _COMMANDING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
@@ -103,6 +106,18 @@ def note(text: str) -> None:
     sys.stdout.flush()  # keeps the order right where both streams are one terminal
     sys.stderr.write(f"{printable(text)}\n")
     sys.stderr.flush()
+
+
+def clipped(text: str) -> str:
+    """Return a message whose lines are short enough to be read: one may quote a cell, a value or 8,000 columns."""
+    return "\n".join(map(_clipped_line, text.split("\n")))
+
+
+def _clipped_line(line: str) -> str:
+    if len(line) <= _LONGEST_LINE:
+        return line
+    ends = _LONGEST_LINE // 4
+    return f"{line[: _LONGEST_LINE - ends]} … {len(line) - _LONGEST_LINE:,} letters … {line[-ends:]}"
 
 
 def emit_json(value: Any) -> None:

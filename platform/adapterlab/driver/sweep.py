@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from adapterlab.caching.leftovers import remove_abandoned
+from adapterlab.catalog.derived_rows import are_described
 from adapterlab.catalog.records import SweepStep
 from adapterlab.catalog.store import Catalog, open_catalog
 from adapterlab.cluster.outcomes import WorkerOutcome
@@ -176,6 +177,8 @@ class _Driver:
     """Whether everything is complete, but MLflow, or what it had of the sweep, is gone."""
     phase: str = "preparing the stores"
     """What the driver does while no step is in work."""
+    events: list[str] = field(default_factory=list)
+    """What has befallen this submit without stopping it."""
     shown: SweepView | None = None
     """What was last shown of it."""
     device_time: DeviceTime | None = None
@@ -396,6 +399,8 @@ class _Driver:
         def placed(now: WorkersNow) -> None:
             if now.running or now.waiting_for:
                 self.phase = now.waiting_for or "training"
+            if now.departed:
+                self.events.append(now.departed)
             if self.device_time is not None:
                 self.device_time.work(now.running * (launcher.gpus or 1.0))
 
@@ -463,8 +468,8 @@ class _Driver:
         key = str(self.plan.key)
         with suppress(UnavailableError, NotFoundError, OSError):  # the terminal may be gone
             try:
-                view = replace(view_sweep(self.hasty, self.hasty.sweep(key)), phase=self.phase)
-                self.shown = view
+                view = view_sweep(self.hasty, self.hasty.sweep(key))
+                self.shown = view = replace(view, phase=self.phase, events=tuple(self.events))
             except AwayError:
                 shown = self.shown or SweepView(self.plan.name, key, State.RUNNING, ())
                 view = replace(shown, waiting=f"{self.catalog.database.name} does not answer, waiting")
@@ -508,10 +513,16 @@ class _Driver:
     # -- values -----------------------------------------------------------------------------------
 
     def _is_recorded_complete(self, key: str) -> bool:
+        """Return whether the catalog has this sweep as complete, with its steps, backbone and tasks."""
         try:
-            return self.catalog.sweep(key).state is State.COMPLETE
+            recorded = self.catalog.sweep(key)
         except NotFoundError:
             return False
+        return (
+            recorded.state is State.COMPLETE
+            and [step.key for step in recorded.steps] == self.keys
+            and are_described(self.catalog.database, self.plan.facts.backbone, self.plan.facts.tasks.values())
+        )
 
     def _context(self, key: str) -> Context:
         facts, cluster = self.plan.facts.backbone, self.spec.cluster

@@ -107,17 +107,21 @@ def _tasks(path: Path, run: Mapping[str, Any], document: Mapping[str, Any]) -> I
             )
 
 
+def _label(table: Mapping[str, Any]) -> str | None:
+    """Return what a row is called; ``None``: by something that is no text, which the model refuses."""
+    label = table.get("name") or table.get("method")
+    return label if isinstance(label, str) else None
+
+
 def _labels(runs: Sequence[Mapping[str, Any]], document: Mapping[str, Any]) -> Iterator[Complaint]:
     """Check that no joint row is named as a baseline is, or as the pool's adapters are."""
     baselines = document.get("baseline")
     taken = {
-        one.get("name") or one.get("method")
-        for one in (baselines if isinstance(baselines, list) else ())
-        if isinstance(one, Mapping)
+        _label(one) for one in (baselines if isinstance(baselines, list) else ()) if isinstance(one, Mapping)
     }
     for number, run in enumerate(runs):
-        label = run.get("name") or run.get("method")
-        if label in taken or label == "source":
+        label = _label(run)
+        if label is not None and (label in taken or label == "source"):
             whose = "what the pool's adapters are called" if label == "source" else "the name of a baseline"
             key = "name" if run.get("name") else "method"
             yield Complaint(
@@ -193,9 +197,9 @@ def _pool(document: Mapping[str, Any]) -> Iterator[Complaint]:
     named = list(enumerate(written)) if isinstance(written, list) else [(None, written)]
     listed = joint.get("run") if isinstance(joint, Mapping) else None
     runs = {
-        one.get("name") or one.get("method"): one
+        label: one
         for one in (listed if isinstance(listed, list) else ())
-        if isinstance(one, Mapping)
+        if isinstance(one, Mapping) and (label := _label(one)) is not None
     }
     for place, name in named:
         path: Path = ("pool", "training") if place is None else ("pool", "training", place)

@@ -482,7 +482,7 @@ class ClusterSpec(Frozen):
     """What starts workers: Ray; or none is started, and the submitting process does one thing after another."""
     address: str | None = None
     """A Ray cluster (``"auto"``, ``"host:6379"``); absent: a private one on this machine."""
-    workers: Annotated[int, Field(ge=1)] | None = None
+    workers: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Workers side by side; absent: as many as there is room for when the sweep starts."""
     workers_per_study: Annotated[int, Field(ge=1, le=64)] = 1
     """Workers that share one study."""

@@ -121,7 +121,8 @@ def _baselines(document: Mapping[str, Any]) -> Iterator[Complaint]:
             yield from _plugin(path, table["method"], table, entry_points.adapter_method)
             label = table.get("name", table["method"])
             of_it = (table, _table(table, "settings"))
-            if label in kinds and any(is_space(value) for one in of_it for value in one.values()):
+            searched = isinstance(label, str) and label in kinds
+            if searched and any(is_space(value) for one in of_it for value in one.values()):
                 yield Complaint(
                     ("baseline", number, "name" if "name" in table else "method"),
                     "value",

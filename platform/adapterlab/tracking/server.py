@@ -143,7 +143,7 @@ def check_port(host: str, port: int) -> None:
 def public_address(uri: str) -> str:
     """Return a tracking server's address as one opens it, without anybody's credentials."""
     parts = urlsplit(uri)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")).rstrip("/")
 
 
 def comparison_address(uri: str, experiment_id: str) -> str:

@@ -13,11 +13,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby
 
 import torch
 from torch import Tensor
 
+from adapterlab.train.kernels import library
 from adapterlab.train.packing import LaneRows
 from adapterlab.train.transfer import on_device
 
@@ -156,51 +156,25 @@ def advance_unread(runs: Sequence[Sequence[Update]], scales: Tensor, diverged: T
         scales: What clipping leaves of a run's gradients, (K,).
         diverged: 1 for a run whose tensors and moments stay as they are, else 0, (K,), float32.
     """
-    updates = [one for run in runs for one in run]
-    if not updates:
+    members = [(place, one) for place, run in enumerate(runs) for one in run]
+    if not members:
         return
-    device, dtype = updates[0].gradient.device, updates[0].gradient.dtype
-    counts = sorted({one.step for one in updates})
-    steps = dict(zip(counts, on_device(counts, torch.float32, device).unbind(), strict=True))
-    for run, scale, bad in zip(runs, scales.to(dtype).unbind(), diverged.unbind(), strict=True):
-        if not run:
-            continue
-        # Not in place: two tensors may have one gradient. The kernel goes through memory, whatever the strides.
-        gradients = torch._foreach_mul([one.gradient for one in run], scale)
-        dense = [_laid_as(one, update.tensor) for one, update in zip(gradients, run, strict=True)]
-        for (step, lr, decay, eps_first), alike in groupby(
-            sorted(zip(run, dense, strict=True), key=_options), key=_options
-        ):
-            own, scaled = zip(*alike, strict=True)
-            torch._fused_adamw_(
-                [one.tensor for one in own],
-                list(scaled),
-                [one.mean for one in own],
-                [one.square for one in own],
-                [],
-                [steps[step]] * len(own),
-                lr=lr,
-                beta1=_BETA1,
-                beta2=_BETA2,
-                weight_decay=decay,
-                # √v/√(1−β₂ᵏ) + ε/√(1−β₂ᵏ) is (√v + ε)/√(1−β₂ᵏ).
-                eps=_EPS / math.sqrt(1 - _BETA2**step) if eps_first else _EPS,
-                amsgrad=False,
-                maximize=False,
-                found_inf=bad,
-            )
-
-
-def _laid_as(gradient: Tensor, tensor: Tensor) -> Tensor:
-    """Return a gradient in a tensor's strides."""
-    if gradient.stride() == tensor.stride():
-        return gradient
-    return gradient.contiguous() if tensor.is_contiguous() else torch.empty_like(tensor).copy_(gradient)
-
-
-def _options(one: tuple[Update, Tensor]) -> tuple[int, float, float, bool]:
-    """Return what tensors have in common that one call takes."""
-    return one[0].step, one[0].lr, one[0].weight_decay, one[0].eps_first
+    own = [one for _, one in members]
+    library.OPERATIONS.adamw(
+        [one.tensor for one in own],
+        [one.gradient for one in own],
+        [one.mean for one in own],
+        [one.square for one in own],
+        [_BETA1, _BETA2],
+        scales,
+        diverged,
+        [place for place, _ in members],
+        [1 - one.lr * one.weight_decay for one in own],
+        [one.lr / (1 - _BETA1**one.step) for one in own],
+        [math.sqrt(1 - _BETA2**one.step) for one in own],
+        [_EPS if one.eps_first else 0.0 for one in own],
+        [0.0 if one.eps_first else _EPS for one in own],
+    )
 
 
 @lru_cache(maxsize=256)

@@ -148,3 +148,29 @@ def test_a_healthy_catalog_is_healthy(catalog):
     assert report.healthy
     assert catalog.repair(report) == []
     assert catalog.read_weights(adapter("a", blob=key("a"))) == b"a"
+
+
+def test_a_metric_that_was_lost_on_one_split_is_found(catalog):
+    whole = {"accuracy": 0.8, "f1": 0.7}
+    put_adapter(catalog, "a", settings={})
+    put_study(catalog, "s", "a")
+    for name in ("t", "u"):
+        put_transfer(catalog, name, "s", "a", validation=whole, test=whole)
+    lose = "DELETE FROM metrics WHERE key = :key AND split = :split AND name = :name"
+    assert catalog.lost_rows() == {}
+    sql(catalog, lose, key=key("t"), split="test", name="accuracy")
+    sql(catalog, lose, key=key("u"), split="validation", name="f1")
+    assert catalog.lost_rows() == {key("t"): "its test metrics", key("u"): "its f1 on validation"}
+    catalog.do_again(catalog.lost_rows())
+    assert catalog.status([key("t")])[key("t")].state is State.PENDING
+    assert catalog.lost_rows() == {}
+
+
+def test_a_metric_that_is_of_one_split_by_nature_is_not_missed(catalog):
+    put_adapter(catalog, "a")
+    put_study(catalog, "s", "a")
+    for name in ("t", "u"):
+        put_transfer(
+            catalog, name, "s", "a", validation={"accuracy": 0.8}, test={"accuracy": 0.8, "parity": 0.9}
+        )
+    assert catalog.lost_rows() == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.server
 import json
 import sqlite3
@@ -116,9 +117,19 @@ def test_remote_blobs_need_a_protocol_that_is_known() -> None:
     assert one(checks.blobs("carrierpigeon://weights")).verdict is Verdict.FAIL
 
 
+def test_an_address_without_its_scheme_is_shown_without_what_stands_before_the_host() -> None:
+    check = one(checks.database("studies", "me:HUSH@db.example:5432/x", ""))
+    assert check.verdict is Verdict.FAIL
+    assert "db.example" in check.found
+    assert "HUSH" not in check.found
+
+
 def test_a_tracking_server_is_asked_only_when_going_deep() -> None:
+    logins = []
+
     class Healthy(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            logins.append(self.headers.get("Authorization"))
             self.send_response(200 if self.path == "/health" else 404)
             self.end_headers()
             self.wfile.write(b"OK")
@@ -131,6 +142,9 @@ def test_a_tracking_server_is_asked_only_when_going_deep() -> None:
     uri = f"http://127.0.0.1:{server.server_address[1]}"
     try:
         assert one(checks.tracking(uri, "", deep=True)) == Check("tracking", Verdict.OK, f"{uri}: OK")
+        check = one(checks.tracking(uri.replace("://", "://me:a%20HUSH@"), "", deep=True))
+        assert (check.verdict, "HUSH" in check.found) == (Verdict.OK, False)
+        assert logins == [None, f"Basic {base64.b64encode(b'me:a HUSH').decode()}"]
     finally:
         server.shutdown()
         server.server_close()

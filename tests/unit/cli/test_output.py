@@ -190,3 +190,14 @@ def test_the_contents_of_a_file_stay_as_they_are_in_a_pipe(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     output.emit_file("a\x1bb")
     assert capsys.readouterr().out == "a\\x1bb\n"
+
+
+def test_a_message_that_quotes_too_much_keeps_its_beginning_and_its_end_line_by_line() -> None:
+    long = "x" * 100_000
+    shown = output.clipped(f"--set pool.size={long}: expected a whole number\nshort")
+    first, second = shown.split("\n")
+    assert first.startswith("--set pool.size=xxx")
+    assert first.endswith("xxx: expected a whole number")
+    assert len(first) < 2100
+    assert second == "short"
+    assert output.clipped("as it is") == "as it is"

@@ -63,6 +63,7 @@ def test_loopback_is_told_from_the_world(host, expected):
 
 def test_address_of_a_server_is_shown_without_credentials():
     assert server.public_address("https://me:secret@ml.example:8443/base/") == "https://ml.example:8443/base"
+    assert server.public_address("https://ml.example/base/?token=secret#x") == "https://ml.example/base"
 
 
 def test_command_line_names_no_store():

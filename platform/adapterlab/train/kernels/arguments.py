@@ -5,7 +5,9 @@ Shapes: ``K`` lanes, ``B`` sequences, ``N`` rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -52,3 +54,33 @@ class Attended:
     heads: int
     drawn: Drawn
     """Of sequences, not of rows."""
+
+
+class Moments(NamedTuple):
+    """Running means of n tensors' gradients and of their squares."""
+
+    means: Sequence[Tensor]
+    squares: Sequence[Tensor]
+    beta1: float
+    beta2: float
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """What AdamW does to each of n tensors in a step, beside what their runs' gradients decide on the device.
+
+    ``θ ← shrink·θ − rate · m / ((√v + before) / correction + after)``.
+    """
+
+    runs: Sequence[int]
+    """Which of the K runs each tensor belongs to."""
+    shrinks: Sequence[float]
+    """1 − lr · weight decay."""
+    rates: Sequence[float]
+    """lr / (1 − β₁ᵏ) at the tensor's step k."""
+    corrections: Sequence[float]
+    """√(1 − β₂ᵏ)."""
+    before: Sequence[float]
+    """Added to the root before it is corrected; 0 but where ε comes first."""
+    after: Sequence[float]
+    """Added to the root afterwards; 0 where ε comes first."""

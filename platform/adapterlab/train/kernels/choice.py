@@ -7,7 +7,7 @@ a compiler, a driver and a card that nobody has tried together are no reason to 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from types import ModuleType
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from adapterlab.train.capacity import is_out_of_memory
 from adapterlab.train.counters import SiteWords, levels
 from adapterlab.train.kernels import plain
-from adapterlab.train.kernels.arguments import Attended, Drawn
+from adapterlab.train.kernels.arguments import Attended, Drawn, Moments, Stepped
 
 _LOG = logging.getLogger(__name__)
 _LENGTHS = 5, 130, 1, 64
@@ -45,6 +45,13 @@ def code_for_rows(x: Tensor) -> ModuleType:
 def code_for_attention(q: Tensor, heads: int) -> ModuleType:
     """Return what computes attention of so many heads on queries like ``q``, (Q, H·e)."""
     return _code("attention", q.device, q.dtype, q.shape[1] // heads) if _has_kernels(q) else plain
+
+
+def code_for_step(tensors: Sequence[Tensor]) -> ModuleType:
+    """Return what takes an optimizer's step for tensors of one device."""
+    card = tensors[0].device
+    known = card.type == "cuda" and all(one.dtype is torch.float32 and one.is_contiguous() for one in tensors)
+    return _code("AdamW", card, torch.float32, 0) if known else plain
 
 
 def _has_kernels(x: Tensor) -> bool:
@@ -87,6 +94,7 @@ def checks(device: torch.device, dtype: torch.dtype, width: int) -> dict[str, Ch
         "masks": partial(_same_masks, device),
         "dropout": partial(_same_dropout, device, dtype),
         "attention": partial(_same_attention, device, dtype, width),
+        "AdamW": partial(_same_step, device),
     }
 
 
@@ -131,6 +139,22 @@ def _same_attention(device: torch.device, dtype: torch.dtype, width: int, code: 
         if not all(_near(got, wanted) for got, wanted in zip(*found, strict=True)):
             return False
     return True
+
+
+def _same_step(device: torch.device, code: ModuleType) -> bool:
+    """Two runs' tensors of several sizes, of which one has diverged."""
+    stepped = Stepped([0, 1, 0], [0.99] * 3, [0.1, 0.2, 0.3], [0.5] * 3, [1e-8, 0.0, 0.0], [0.0, 1e-8, 1e-8])
+    scales = torch.tensor([0.5, 0.25], device=device, dtype=torch.float64)
+    diverged = torch.tensor([0.0, 1.0], device=device)
+    found = []
+    for one in (code, plain):
+        tensors, gradients, means, squares = (
+            [_rows(1, size, device, torch.float32, seed)[0] for size in (3000, 7, 1)] for seed in range(4)
+        )
+        squares = [square.square() for square in squares]
+        one.adamw(tensors, gradients, Moments(means, squares, 0.9, 0.999), scales, diverged, stepped)
+        found.append([*tensors, *means, *squares])
+    return all(_near(got, wanted) for got, wanted in zip(*found, strict=True))
 
 
 def _near(got: Tensor, wanted: Tensor) -> bool:

@@ -7,12 +7,13 @@ heads of width ``e``, ``S`` tokens of the longest sequence.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from adapterlab.train.counters import SiteWords, kept
-from adapterlab.train.kernels.arguments import FLAT_COLUMNS, Attended, Drawn
+from adapterlab.train.kernels.arguments import FLAT_COLUMNS, Attended, Drawn, Moments, Stepped
 
 
 def drop(x: Tensor, residual: Tensor | None, drawn: Drawn) -> Tensor:
@@ -63,6 +64,36 @@ def attend_backward(
         grid.packed_keys(to_scores.mT @ queries),
         grid.packed_keys(to_values),
     )
+
+
+def adamw(
+    tensors: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    moments: Moments,
+    scales: Tensor,
+    diverged: Tensor,
+    stepped: Stepped,
+) -> None:
+    """Take a step for tensors of runs, in place; those of runs that have diverged stay as they are, moments included.
+
+    Args:
+        tensors: Any shapes.
+        gradients: Of each.
+        moments: Of each, changed as well.
+        scales: What clipping leaves of a run's gradients, (K,).
+        diverged: Not 0 for runs that have, (K,).
+        stepped: The numbers of the step.
+    """
+    wells, shares = (diverged == 0).unbind(), scales.unbind()
+    for place, (tensor, gradient) in enumerate(zip(tensors, gradients, strict=True)):
+        run, (mean, square) = stepped.runs[place], (one[place] for one in moments[:2])
+        scaled = gradient * shares[run].to(gradient.dtype)
+        new_mean = torch.lerp(mean, scaled, 1 - moments.beta1)
+        new_square = (square * moments.beta2).addcmul_(scaled, scaled, value=1 - moments.beta2)
+        root = (new_square.sqrt() + stepped.before[place]) / stepped.corrections[place] + stepped.after[place]
+        moved = (tensor * stepped.shrinks[place]).addcdiv_(new_mean, root, value=-stepped.rates[place])
+        for old, new in ((tensor, moved), (mean, new_mean), (square, new_square)):
+            old.copy_(torch.where(wells[run], new, old))
 
 
 def _wide(x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ run on a CPU.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -22,7 +23,7 @@ from torch import Tensor
 
 from adapterlab.train import counters
 from adapterlab.train.counters import SiteWords
-from adapterlab.train.kernels.arguments import FLAT_COLUMNS, Attended, Drawn
+from adapterlab.train.kernels.arguments import FLAT_COLUMNS, Attended, Drawn, Moments, Stepped
 from adapterlab.train.transfer import on_device
 
 _COLUMN_STEP = tl.constexpr(counters.COLUMN_STEP)
@@ -32,6 +33,10 @@ _WARPS = 4
 BLOCKS = {2: (64, 32), 4: (32, 32), 8: (32, 32)}
 """Rows that look and rows looked at in a block, by bytes a number: the largest whose kernels spill nothing of
 a Hopper card's registers into memory."""
+_STEPPED = 1024
+"""Entries of a tensor that a program of AdamW takes at a time."""
+_MOST_BLOCKS = 1024
+"""Programs for a tensor: large ones take several turns, so that small ones beside them do not start many for nothing."""
 _SUMS = {torch.float64: tl.float64}
 """Precision of sums, where it is not 32 bits."""
 
@@ -90,6 +95,31 @@ def attend_backward(
         *given, to_k, to_v, *strides, *shape.told, **shape.settings
     )
     return to_q, to_k, to_v
+
+
+def adamw(
+    tensors: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    moments: Moments,
+    scales: Tensor,
+    diverged: Tensor,
+    stepped: Stepped,
+) -> None:
+    """Take a step for tensors of runs, in place, in one launch; all of them are contiguous, in 32 bits."""
+    if not tensors:
+        return
+    device = scales.device
+    dense = [one.contiguous() for one in gradients]  # held until the kernel was launched
+    addresses = zip(tensors, dense, *moments[:2], stepped.runs, strict=True)
+    places = [(*(one.data_ptr() for one in given), given[0].numel(), run) for *given, run in addresses]
+    numbers = list(
+        zip(stepped.shrinks, stepped.rates, stepped.corrections, stepped.before, stepped.after, strict=True)
+    )
+    blocks = -(-max(one.numel() for one in tensors) // _STEPPED)
+    _adamw[(max(1, min(blocks, _MOST_BLOCKS)), len(tensors))](
+        on_device(places, torch.int64, device), on_device(numbers, torch.float32, device), scales, diverged,
+        1 - moments.beta1, moments.beta2, 1 - moments.beta2, BLOCK=_STEPPED, num_warps=_WARPS,
+    )  # fmt: skip
 
 
 class _Shape:
@@ -167,6 +197,32 @@ def _keep(mask, ends, keys, dropped, site0, site1, BLOCK: tl.constexpr):
     places = start + row.to(tl.int64) * BLOCK + columns
     stays = _is_kept(word, other, columns, tl.load(dropped + lane))
     tl.store(mask + places, stays.to(tl.uint8), mask=places < end)
+
+
+@triton.jit
+def _adamw(places, numbers, scales, diverged, one_minus_beta1, beta2, one_minus_beta2, BLOCK: tl.constexpr):
+    tensor = tl.program_id(1)
+    at, told = places + tensor * 6, numbers + tensor * 5
+    size, run = tl.load(at + 4), tl.load(at + 5)
+    if tl.load(diverged + run) == 0:
+        kind = tl.pointer_type(tl.float32)
+        theta, gradient = tl.load(at).to(kind), tl.load(at + 1).to(kind)
+        means, squares = tl.load(at + 2).to(kind), tl.load(at + 3).to(kind)
+        scale, shrink, rate = tl.load(scales + run).to(tl.float32), tl.load(told), tl.load(told + 1)
+        correction, before, after = tl.load(told + 2), tl.load(told + 3), tl.load(told + 4)
+        for begin in range(tl.program_id(0).to(tl.int64) * BLOCK, size, tl.num_programs(0) * BLOCK):
+            own = begin + tl.arange(0, BLOCK)
+            inside = own < size
+            scaled = tl.load(gradient + own, mask=inside, other=0.0) * scale
+            mean = tl.load(means + own, mask=inside, other=0.0)
+            mean += (scaled - mean) * one_minus_beta1
+            square = tl.load(squares + own, mask=inside, other=0.0) * beta2
+            square += scaled * scaled * one_minus_beta2
+            root = (tl.sqrt(square) + before) / correction + after
+            moved = tl.load(theta + own, mask=inside, other=0.0) * shrink - rate * (mean / root)
+            tl.store(theta + own, moved, mask=inside)
+            tl.store(means + own, mean, mask=inside)
+            tl.store(squares + own, square, mask=inside)
 
 
 @triton.jit

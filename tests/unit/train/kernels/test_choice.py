@@ -15,6 +15,7 @@ class _Code:
     """Plain torch, but for what a test replaces."""
 
     keep, drop, attend, attend_backward = plain.keep, plain.drop, plain.attend, plain.attend_backward
+    adamw = plain.adamw
 
 
 def _one_entry_off(keys, sizes, dropped, site):
@@ -37,6 +38,10 @@ def _values_without_dropout(*given):
     return to_q, to_k, to_v * 0.9
 
 
+def _whatever_diverges(tensors, gradients, moments, scales, diverged, stepped):
+    plain.adamw(tensors, gradients, moments, scales, diverged * 0, stepped)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_plain_torch_passes_every_check(dtype):
     assert all(check(_Code) for check in checks(DEVICE, dtype, 24).values())
@@ -49,6 +54,7 @@ def test_plain_torch_passes_every_check(dtype):
         ("dropout", "drop", _of_another_lane),
         ("attention", "attend", _looking_past_the_end),
         ("attention", "attend_backward", _values_without_dropout),
+        ("AdamW", "adamw", _whatever_diverges),
     ],
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

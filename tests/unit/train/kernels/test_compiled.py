@@ -41,6 +41,11 @@ sources = {
         | {"factor": "fp32", "width": "i32"},
         {"ADDS": True, "BLOCK": 1024, "SUMS": tl.float32},
     ),
+    kernels._adamw: (
+        {"places": "*i64", "numbers": "*fp32", "scales": "*fp64", "diverged": "*fp32"}
+        | dict.fromkeys(["one_minus_beta1", "beta2", "one_minus_beta2"], "fp32"),
+        {"BLOCK": 1024},
+    ),
     kernels._keep: (
         {"mask": "*u8", "ends": "*i64", "keys": "*i64", "dropped": "*i32", "site0": "i32", "site1": "i32"},
         {"BLOCK": 1024},
@@ -81,7 +86,7 @@ def test_kernels_compile_and_fit(capability, kind):
     )
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
-    assert len(lines) == 5
+    assert len(lines) == 6
     for _, shared, stack in lines:
         assert int(shared) <= 99 * 1024  # what the smallest of these cards gives a block
         assert int(stack) == 0  # nothing is spilled into memory

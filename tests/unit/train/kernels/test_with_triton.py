@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from adapterlab.train.counters import kept, levels, words_of_site
 from adapterlab.train.kernels import plain
-from adapterlab.train.kernels.arguments import FLAT_COLUMNS, Attended, Drawn
+from adapterlab.train.kernels.arguments import FLAT_COLUMNS, Attended, Drawn, Moments, Stepped
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 KEYS = torch.tensor([5, 2**62 - 3, 77], device=DEVICE)
@@ -121,3 +121,50 @@ def test_plain_attention_is_softmax_over_each_sequence_with_probabilities_droppe
         own_gradients = plain.attend_backward(gradient, q, k, v, got, sums, at)
     for one, other in zip(own_gradients, autograd, strict=True):
         near(one, other, torch.float64)
+
+
+def test_a_step_of_adamw_is_equal_and_moves_nothing_of_a_run_that_diverged(with_triton, monkeypatch):
+    monkeypatch.setattr(with_triton, "_MOST_BLOCKS", 2)  # so that a program has two turns
+    sizes, runs = (2100, 7, 64, 1), [0, 0, 1, 2]
+    stepped = Stepped(
+        runs,
+        shrinks=[0.99, 1.0, 0.9, 1.0],
+        rates=[0.1, 0.2, 0.3, 0.4],
+        corrections=[0.5, 0.6, 0.7, 0.8],
+        before=[0.0, 1e-8, 0.0, 0.0],
+        after=[1e-8, 0.0, 1e-8, 1e-8],
+    )
+    scales = torch.tensor([0.5, 1.0, 0.25], device=DEVICE, dtype=torch.float64)
+    diverged = torch.tensor([0.0, 1.0, 0.0], device=DEVICE)
+    found = []
+    for code in (with_triton, plain):
+        tensors, gradients, means, squares = (
+            [some(size, dtype=torch.float32, seed=seed) for size in sizes] for seed in range(4)
+        )
+        gradients[2] *= float("nan")
+        squares = [one.square() for one in squares]
+        before = [one.clone() for one in (tensors[2], means[2], squares[2])]
+        code.adamw(tensors, gradients, Moments(means, squares, 0.9, 0.999), scales, diverged, stepped)
+        assert all(map(torch.equal, before, (tensors[2], means[2], squares[2])))
+        found.append([*tensors, *means, *squares])
+    for got, wanted in zip(*found, strict=True):
+        torch.testing.assert_close(got, wanted, rtol=2e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("eps_first", [False, True])
+def test_a_plain_step_is_that_of_torch(eps_first):
+    """Or, where ε comes first, of transformers' own AdamW."""
+    theta, gradient = (some(50, dtype=torch.float64, seed=seed) for seed in range(2))
+    own, mean, square = theta.clone(), torch.zeros_like(theta), torch.zeros_like(theta)
+    other = torch.nn.Parameter(theta.clone())
+    optimizer = torch.optim.AdamW([other], lr=0.01, weight_decay=0.1)
+    one = torch.ones(1, device=DEVICE)
+    for step in range(1, 4):
+        correction = math.sqrt(1 - 0.999**step)
+        before, after = (1e-8, 0.0) if eps_first else (0.0, 1e-8)
+        stepped = Stepped([0], [1 - 0.01 * 0.1], [0.01 / (1 - 0.9**step)], [correction], [before], [after])
+        plain.adamw([own], [gradient * step], Moments([mean], [square], 0.9, 0.999), one, one * 0, stepped)
+        optimizer.param_groups[0]["eps"] = 1e-8 / correction if eps_first else 1e-8
+        other.grad = gradient * step
+        optimizer.step()
+    near(own, other.detach(), torch.float64)
