@@ -7,6 +7,7 @@ success, or its exit code.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -70,6 +71,18 @@ COMMANDS: Mapping[str, Entry] = {
 }
 
 
+class Stopped(Exception):  # noqa: N818 - no error: somebody asked for it
+    """A command was left by a signal; Typer makes one exit code of all that it sees as a keyboard's interrupt.
+
+    Args:
+        number: Of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
 class LazyGroup(TyperGroup):
     """Lists commands from the table and imports only the one that is called."""
 
@@ -79,6 +92,17 @@ class LazyGroup(TyperGroup):
             if find_spec(f"adapterlab.cli.{name}") is not None:
                 self.commands[name] = TyperCommand(name=name, help=entry.summary)
         self._loaded: set[str] = set()
+
+    def invoke(self, ctx: Any) -> Any:
+        """Call the command; an interruption leaves it with its signal's number.
+
+        Raises:
+            Stopped: A signal interrupted it.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stopped:
+            raise Stopped(getattr(stopped, "number", signal.SIGINT)) from stopped
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Find the command that ``args`` begin with, and import it."""

@@ -24,7 +24,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from adapterlab.cli.commands import COMMANDS, LazyGroup
+from adapterlab.cli.commands import COMMANDS, LazyGroup, Stopped
 from adapterlab.cli.completion import VARIABLE, answer, set_up
 from adapterlab.cli.output import PrintableFormatter, SafeStreams, clipped, emit_json, note
 from adapterlab.cli.program import NAME as PROGRAM
@@ -121,7 +121,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         private = nullcontext() if _FOR_THE_USER.intersection(words[:1]) else private_umask()
         with private, signals_raised() as heard:
             code = _run(words, flags)
-        if heard and code == EXIT_SIGNAL + signal.SIGINT:  # Typer's code for every interruption
+        if (
+            heard and code == EXIT_SIGNAL + signal.SIGINT
+        ):  # before the command began: Typer's code for all of them
             code = _interrupted(heard[0])
         sys.stdout.flush()
         return code if streams.lost is None else _unread(code, words, streams.lost)
@@ -142,12 +144,14 @@ def _unread(code: int, words: Sequence[str], lost: OSError) -> int:
     return 1
 
 
-def _run(words: list[str], flags: Flags) -> int:
+def _run(words: list[str], flags: Flags, heard: Sequence[int]) -> int:
     try:
         _check_words(words)
         result = typer.main.get_command(app).main(args=words, prog_name=PROGRAM, standalone_mode=False)
     except AdapterlabError as error:
         return _report_error(error, flags)
+    except Stopped as stopped:
+        return _interrupted(stopped.number)
     except _ClickError as error:
         return _report_usage(error, flags)
     except (KeyboardInterrupt, typer.Abort) as stopped:
@@ -155,6 +159,10 @@ def _run(words: list[str], flags: Flags) -> int:
     except Exception as error:  # noqa: BLE001  the last door: nobody gets a bare traceback
         explained = _explained(error)
         return _report_crash(error, flags) if explained is None else _report_error(explained, flags)
+    if (
+        heard and result == EXIT_SIGNAL + signal.SIGINT
+    ):  # before a command began: Typer's code for every signal
+        return _interrupted(heard[0])
     return result if isinstance(result, int) else 0
 
 

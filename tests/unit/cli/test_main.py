@@ -17,6 +17,7 @@ import typer
 from adapterlab.cli import commands
 from adapterlab.cli import main as entry
 from adapterlab.cli.main import main
+from adapterlab.cluster.stop_signals import Interrupted
 from adapterlab.errors import ConflictError
 
 SPEC = """\
@@ -188,6 +189,17 @@ def test_a_bug_without_a_writable_home_still_ends_well(
 def test_an_interrupt_is_130(error: BaseException, failing) -> None:
     failing(error)
     assert main(["validate"]) == 130
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(signal.SIGTERM, "stopped by SIGTERM\n"), (signal.SIGINT, "interrupted\n")]
+)
+def test_an_interruption_that_a_command_raises_itself_is_its_signals_code(
+    number: int, said: str, failing, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing(Interrupted(number))
+    assert main(["validate"]) == 128 + number
+    assert capsys.readouterr().err == said
 
 
 def test_a_command_returns_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
