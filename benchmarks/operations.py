@@ -22,10 +22,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from adapterlab.train.gpu_path import as_on_a_gpu
 from adapterlab.train.lane import Lane
-from adapterlab.train.loop import train_step
-from adapterlab.train.together import together_anywhere
+from adapterlab.train.loop import take_together, train_step
+from adapterlab.train.step import Steps
 from measure import print_table, surroundings, write_json
+from waits import waits
 from world import CONSTRAINED, KINDS, METHODS, World
 
 ALL = (*KINDS, *CONSTRAINED, *METHODS)
@@ -79,12 +81,26 @@ def _written(func: Any, args: Any, kwargs: Any, result: Any) -> Iterator[Tensor]
 
 def count(world: World, lanes: Sequence[Lane]) -> Counts:
     """Return what one step of the lanes dispatches and writes."""
-    with together_anywhere():  # as on a GPU
+    with as_on_a_gpu():  # as on a GPU
         for _ in range(_WARMUPS):
             train_step(world.backbone, lanes)
         with Counts() as counts:
             train_step(world.backbone, lanes)
     return counts
+
+
+def waiting(world: World, lanes: Sequence[Lane]) -> Counter[str]:
+    """Return what in one step of the lanes, their batches being there, would make the host wait for a GPU."""
+    with as_on_a_gpu():  # as on a GPU
+        steps: Steps[Lane] = Steps(world.backbone)
+        for _ in range(_WARMUPS):
+            take_together(steps, lanes)
+        batches = steps.prepared(lanes)
+        with waits() as found:
+            flight = steps.given(lanes, batches)
+        steps.settle()
+    del flight
+    return found
 
 
 def main() -> None:

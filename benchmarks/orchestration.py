@@ -122,6 +122,7 @@ def watched_work(target: Path, profile: Path | None) -> Callable[..., Mapping[st
         from adapterlab.tracking.tracker import Tracker
         from adapterlab.tracking.writer import Writer
         from adapterlab.train import loop
+        from adapterlab.train.step import Steps
         from adapterlab.worker import combiners as mixing
         from adapterlab.worker import entry as door
         from adapterlab.worker import study_runs as studies
@@ -138,7 +139,7 @@ def watched_work(target: Path, profile: Path | None) -> Callable[..., Mapping[st
             (worker.Worker, "check_cancelled", "cancel poll"),
             (Tracker, "_hand_over", "tracking, handed over"),
             (mixing.Mixer, "lane", "lane made"),
-            (loop, "train_step", "training"),
+            (Steps, "take", "training"),
             (loop, "_close_epochs", "training"),
         ):
             watch.wrap(owner, name, part)

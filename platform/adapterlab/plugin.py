@@ -71,6 +71,8 @@ if TYPE_CHECKING:
     from adapterlab.backbones.weight_files import weight_files
     from adapterlab.caching.vectors import kept_vector
     from adapterlab.train.activations import ACTIVATIONS
+    from adapterlab.train.gpu_path import on_gpu_path
+    from adapterlab.train.kernels.functions import packed_attention, packed_dropout
     from adapterlab.train.layers import (
         MEAN_COEFFICIENTS,
         Backbone,
@@ -114,6 +116,9 @@ _LAZY = {
     "dropout": "train.rng",
     "fresh_omega": "train.scaled_sum",
     "keep_mask": "train.rng",
+    "on_gpu_path": "train.gpu_path",
+    "packed_attention": "train.kernels.functions",
+    "packed_dropout": "train.kernels.functions",
     "kept_vector": "caching.vectors",
     "linear": "train.packing",
     "omega_rows": "train.scaled_sum",
@@ -182,6 +187,9 @@ __all__ = [
     "key_of",
     "linear",
     "omega_rows",
+    "on_gpu_path",
+    "packed_attention",
+    "packed_dropout",
     "pick",
     "scaled_sum",
     "spread",

@@ -4,7 +4,8 @@ Weights never change, so they are prepared once and no gradient is ever computed
 products run over the packed rows of every lane; attention, which must not look from one sequence into
 another, runs over all sequences that lie next to each other and are padded alike, whosesoever they are.
 Dropout inside the frozen backbone, where wanted, acts on all lanes at once, by numbers that are each
-lane's own. Padding is computed nowhere but inside attention. Where one token of each sequence is read,
+lane's own. On a GPU attention and dropout are kernels over the packed rows, which keep no mask and need
+no padding. Padding is computed nowhere but inside a CPU's attention. Where one token of each sequence is read,
 the last layer computes nothing else for the other tokens than the keys and values they are looked at by.
 
 Shapes: ``N`` packed token rows, ``B`` sequences, ``S`` tokens, ``H`` heads, ``d`` hidden size.
@@ -26,7 +27,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adapterlab.plugin import ACTIVATIONS, Backbone, Hook, Numbers, Pass, Rectangle, Tensors, pick, spread
+from adapterlab.plugin import (
+    ACTIVATIONS,
+    Backbone,
+    Hook,
+    Numbers,
+    Pass,
+    Rectangle,
+    Tensors,
+    on_gpu_path,
+    packed_attention,
+    packed_dropout,
+    pick,
+    spread,
+)
 from adapterlab_encoder import inputs
 from adapterlab_encoder.attention import Bias, attention, biased_attention
 from adapterlab_encoder.config import EncoderConfig
@@ -42,6 +56,8 @@ from adapterlab_encoder.weights import Block, Pair, Weights, reader
 
 _EMBEDDED, _ATTENDED, _PROBABILITIES, _FED, _DISTANCES, _CONVOLVED = range(6)
 """Where a layer drops, as sites of the lanes' numbers; the embeddings count as a layer of their own."""
+_OUTPUTS = {_ATTENDED: "attention.out", _FED: "ffn.out"}
+"""The sites of a hook where what drops is a sub-block's output."""
 _TYPES = (0, 1)
 """Token types that a tokenizer gives, where the model has no table that says how many there are."""
 _Seen = Callable[[int, Tensor, Tensor], Bias]
@@ -199,18 +215,40 @@ class Encoder(Backbone):
         """Return a layer's ``f + a``, of which its output is the LayerNorm."""
         block, added = self._weights.blocks[layer], partial(_added, hook, layer)
         looking = h if rows is None else h.index_select(0, rows)
-        keep, share = self._kept(batch, numbers, layer, one_row=looking is not h)
         seen = self._distances(layer, batch, numbers, rows)
-        gathered = self._attend(block, looking, h, batch.merged, added, (keep, share), seen)
+        gathered = self._attend(block, (looking, h), batch, added, (numbers, layer), seen)
         gathered = added("attention.context", gathered, gathered)
         attended = added("attention.dense", gathered, F.linear(gathered, *block.attention_out))
-        attended = self._drop(attended, batch, numbers, (layer, _ATTENDED))
-        a = self._layer_norm(added("attention.out", attended, attended) + looking, block.attention_norm)
+        a = self._onto(looking, attended, batch, numbers, (layer, _ATTENDED), hook)
+        a = self._layer_norm(a, block.attention_norm)
         inner = ACTIVATIONS[self.config.activation](added("ffn.up", a, F.linear(a, *block.up)))
         inner = added("ffn.inner", inner, inner)
         down = added("ffn.down", inner, F.linear(inner, *block.down))
-        f = self._drop(down, batch, numbers, (layer, _FED)) if self.config.rules.drops_fed else down
-        return added("ffn.out", f, f) + a
+        return self._onto(
+            a, down, batch, numbers if self.config.rules.drops_fed else None, (layer, _FED), hook
+        )
+
+    def _onto(
+        self,
+        residual: Tensor,
+        x: Tensor,
+        batch: Pass,
+        numbers: Numbers | None,
+        site: tuple[int, int],
+        hook: Hook | None,
+    ) -> Tensor:
+        """Return a sub-block's output ``x`` with dropout and what is added to it, on its input."""
+        layer, where = site
+        name, p = _OUTPUTS[where], self.config.hidden_dropout
+        alone = hook is None or name not in hook.sites
+        if alone and numbers is not None and p > 0 and self._goes_packed(batch):
+            return packed_dropout(x, residual, batch.packed, numbers, site, p)
+        x = self._drop(x, batch, numbers, site)
+        return _added(hook, layer, name, x, x) + residual
+
+    def _goes_packed(self, batch: Pass) -> bool:
+        """Return whether rows are computed as they lie, by operations over all of them."""
+        return batch.is_packed and on_gpu_path(self.device)
 
     def _after_ffn(self, z: Tensor, hook: Hook | None, layer: int) -> Tensor:
         """Return a layer's output of its ``f + a``, with what is added at ``"ffn"``."""
@@ -289,30 +327,33 @@ class Encoder(Backbone):
     def _attend(
         self,
         block: Block,
-        looking: Tensor,
-        h: Tensor,
-        runs: Pass,
+        rows: tuple[Tensor, Tensor],
+        batch: Pass,
         added: _Added,
-        kept: tuple[Sequence[Tensor | None], float],
+        drawn: tuple[Numbers | None, int],
         seen: _Seen | None,
     ) -> Tensor:
-        """Return what the rows of ``looking`` gather from all tokens of their sequences.
+        """Return what rows gather from all tokens of their sequences, (N, d) or (Σ B, d).
 
         Args:
             block: The layer's weights.
-            looking: Rows that look, (N, d), or one a sequence, (Σ B, d).
-            h: All rows, (N, d).
-            runs: The rows as few rectangles.
+            rows: Those that look, (N, d), or one a sequence, (Σ B, d), and all, (N, d).
+            batch: What they are.
             added: What the lanes add at the layer's sites.
-            kept: Which probabilities of each run are kept, flat (``None``: all), and how many of them.
+            drawn: The lanes' numbers, if probabilities drop, and the layer.
             seen: What is added to a run's scores for the distances of tokens; ``None``: nothing is.
         """
-        keep, share = kept
+        (looking, h), (numbers, layer) = rows, drawn
         heads, d = self.config.heads, self.shape.hidden_size
         query, key, value = self._project(block, looking, h)
         query = added("attention.query", looking, query)
         key, value = added("attention.key", h, key), added("attention.value", h, value)
-        parts = []
+        if seen is None and self._goes_packed(batch):
+            p = self.config.attention_dropout
+            dropping = None if numbers is None or p == 0 else (numbers, (layer, _PROBABILITIES), p)
+            return packed_attention(query, key, value, heads, batch.packed, dropping)
+        keep, share = self._kept(batch, numbers, layer, one_row=looking is not h)
+        runs, parts = batch.merged, []
         grids_of_runs = zip(*map(runs.split, (query, key, value)), strict=True)
         for number, (rectangle, own, flat) in enumerate(
             zip(runs.rectangles, grids_of_runs, keep, strict=True)
@@ -425,6 +466,8 @@ class Encoder(Backbone):
         p = self.config.hidden_dropout
         if numbers is None or p == 0:
             return x
+        if self._goes_packed(batch):
+            return packed_dropout(x, None, batch.packed, numbers, site, p)
         sizes = [rows * x.shape[1] for rows in batch.sizes_of(x)]
         mask, chances = numbers.at(*site).keep(sizes, p)
         return (x * mask.view(x.shape)).mul_(1 / chances[0])

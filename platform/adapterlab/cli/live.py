@@ -53,6 +53,7 @@ class _Lines(AbstractContextManager["_Lines"]):
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._phase = self._waiting = ""
+        self._events = 0
         self._whole_at = time.monotonic()
         self._states: dict[str, State] = {}
         self._details: dict[str, tuple[float, str]] = {}
@@ -62,6 +63,9 @@ class _Lines(AbstractContextManager["_Lines"]):
         if view.waiting != self._waiting:
             self._waiting = view.waiting
             self._say(f"{view.name}: {view.waiting or 'it answers again'}")
+        for event in view.events[self._events :]:
+            self._say(f"{view.name}: {event}")
+        self._events = max(self._events, len(view.events))
         if view.phase != self._phase:
             self._phase = view.phase
             self._say(f"{view.name}: {view.phase}")
@@ -99,6 +103,7 @@ class _Bars(AbstractContextManager["_Bars"]):
 
         self._live = Live(console=stderr(), refresh_per_second=4, transient=True)
         self._started = time.monotonic()
+        self._events = 0
 
     def __enter__(self) -> _Bars:
         self._live.start()
@@ -115,6 +120,9 @@ class _Bars(AbstractContextManager["_Bars"]):
         from rich.table import Table
         from rich.text import Text
 
+        for event in view.events[self._events :]:
+            self._live.console.print(Text(f"{view.name}: {event}", style="yellow"))
+        self._events = max(self._events, len(view.events))
         overall = Table.grid(padding=(0, 2))
         for kind, title in _TITLES.items():
             done, total = view.count(kind, State.COMPLETE), view.count(kind)

@@ -6,6 +6,7 @@ Nothing here needs Ray: a worker in the driver's own process ends in the same wa
 from __future__ import annotations
 
 import json
+import re
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,6 +18,9 @@ from adapterlab import errors
 from adapterlab.errors import AdapterlabError, CancelledError, TrainingError
 from adapterlab.fingerprint import Json
 from adapterlab.records import RunInWork, State
+
+_SAYS_NOTHING = "The actor died unexpectedly before finishing this task."
+"""How Ray begins each such page."""
 
 Payload: TypeAlias = Mapping[str, Json]
 """What a worker is told to do, JSON-able."""
@@ -124,9 +128,10 @@ def death_of(trial: Any, attempts: int) -> TrainingError:
 
 
 def _essence(text: str) -> str:
-    """Return the one line of Ray's page that says why a worker is gone."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    for words in ("exit detail", "Worker exit", "killed", "died"):
+    """Return the one line of Ray's page that says why a worker is gone: of its last death, whose page comes last."""
+    page = re.split(r"^Failure # .*$", text, flags=re.MULTILINE)[-1]
+    lines = [line.strip() for line in page.splitlines() if line.strip() and line.strip() != _SAYS_NOTHING]
+    for words in ("exit detail", "Worker exit", "node has died", "killed", "died"):
         for line in lines:
             if words.lower() in line.lower():
                 return line[:300]

@@ -49,6 +49,8 @@ class WorkersNow:
     """Workers that have a place, >= 0."""
     waiting_for: str | None = None
     """What the others wait for, in words, where none has had a place for a while."""
+    departed: str | None = None
+    """The node that has just gone away under a worker, in words; told once."""
 
 
 @dataclass(frozen=True)
@@ -112,3 +114,8 @@ def matches(label: str | None, wanted: str) -> bool:
         return not matches(label, wanted[1:])
     listed = re.fullmatch(r"in\((.*)\)", wanted)
     return label in ([one.strip() for one in listed[1].split(",")] if listed else [wanted])
+
+
+def selector_for_ray(wanted: str) -> str:
+    """Return a label's selector as Ray reads it: a space behind a comma would be part of the value there."""
+    return re.sub(r"\s+", "", wanted) if wanted.endswith(")") else wanted

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -98,6 +98,32 @@ def memory_kills_are_deaths() -> Iterator[None]:
     finally:
         for module in asking:
             module.RayActorError = RayActorError
+
+
+@contextmanager
+def deaths_weighed(counts: Callable[[Any, Any], bool]) -> Iterator[None]:
+    """Have Tune ask which deaths count, before it decides whether to start a trial's worker again.
+
+    Tune itself leaves out only those that Ray calls a preemption.
+
+    Args:
+        counts: Given a trial and the error its worker ended with, whether that is one of the deaths it may have.
+    """
+    from ray.tune.experiment.trial import Trial
+
+    before = Trial.handle_error
+
+    def handle_error(trial: Any, exc: Any = None) -> None:
+        deaths = trial.num_failures
+        before(trial, exc)
+        if not counts(trial, exc):
+            trial.run_metadata.num_failures = deaths
+
+    Trial.handle_error = handle_error
+    try:
+        yield
+    finally:
+        Trial.handle_error = before
 
 
 @contextmanager

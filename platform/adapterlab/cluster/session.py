@@ -17,6 +17,7 @@ session, with a node that has no cores and so is given no work.
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -208,7 +209,7 @@ def _connected(
             # A job of the cluster submits: its environment stays, with our two variables on top.
             stack.enter_context(variables_set({_OVERRIDE: "1"}))
         ray = _import_ray(clusters=True)
-        environment = _checked({**runtime_env, "env_vars": variables})
+        environment = _checked({**runtime_env, "env_vars": variables}, _of_the_job())
         target = _resolve(address)
         has_node_here, mode = look(target, token_for(address))
         stack.enter_context(variables_set({"RAY_AUTH_MODE": mode}))
@@ -225,26 +226,54 @@ def _connected(
                     configure_logging=not quiet,
                     runtime_env=environment,
                 )
+            except ray.exceptions.RuntimeEnvSetupError as error:  # a folder of it cannot be copied
+                raise _not_taken(error) from error
             except (OSError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
+                if runtime_env and _is_of_a_folder(error, runtime_env):
+                    raise _not_taken(error) from error
                 raise unusable(target, _first_line(error)) from error
         if runtime_env:
             _prepare(ray)
         yield _describe(ray, target, None)
 
 
-def _checked(runtime_env: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a runtime environment that Ray takes.
+def _of_the_job() -> dict[str, Any]:
+    """Return the runtime environment of the cluster's job that this process is in; empty where it is in none."""
+    with suppress(ValueError, TypeError, KeyError):
+        return dict(json.loads(os.environ[_JOB_CONFIG])["runtime_env"])
+    return {}
+
+
+def _checked(runtime_env: Mapping[str, Any], of_the_job: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a runtime environment that Ray takes, also on top of a job's.
 
     Raises:
         UsageError: It does not.
     """
     from ray.runtime_env import RuntimeEnv
 
-    try:
-        RuntimeEnv(**runtime_env)
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"cluster.runtime_env: Ray does not take it: {_first_line(error)}") from error
+    own = runtime_env.keys() - {"env_vars"}
+    for below in ({}, of_the_job) if own else ({},):
+        try:
+            RuntimeEnv(**{**below, **runtime_env})  # as Ray puts them together: whole fields
+        except (ValueError, TypeError) as error:
+            raise _not_taken(error, below) from error
     return dict(runtime_env)
+
+
+def _not_taken(error: Exception, below: Mapping[str, Any] | None = None) -> UsageError:
+    """Return the error of a runtime environment that Ray does not take, perhaps only for what is below it."""
+    said = _first_line(error)
+    if below:
+        job = ", ".join(sorted(below))
+        return UsageError(f"cluster.runtime_env: Ray does not take it on top of this job's ({job}): {said}")
+    return UsageError(f"cluster.runtime_env: Ray does not take it: {said}")
+
+
+def _is_of_a_folder(error: Exception, runtime_env: Mapping[str, Any]) -> bool:
+    """Return whether an error names something that Ray was to copy to the nodes."""
+    copied = [runtime_env.get("working_dir"), *runtime_env.get("py_modules", ())]
+    return any(place and str(place) in str(error) for place in copied)
 
 
 def _prepare(ray: Any) -> None:

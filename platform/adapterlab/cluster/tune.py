@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from adapterlab.cluster.board import Board, OrdersBoard
+from adapterlab.cluster.departures import Departures, departure_of, leaving_nodes
 from adapterlab.cluster.outcomes import (
     Payload,
     Trainable,
@@ -37,8 +38,15 @@ from adapterlab.cluster.outcomes import (
     outcome_of,
     tell_nobody,
 )
-from adapterlab.cluster.placement import WorkerNeeds, WorkersNow, nodes_now, refuse_too_large, room
-from adapterlab.cluster.process_state import memory_kills_are_deaths, variables_set
+from adapterlab.cluster.placement import (
+    WorkerNeeds,
+    WorkersNow,
+    nodes_now,
+    refuse_too_large,
+    room,
+    selector_for_ray,
+)
+from adapterlab.cluster.process_state import deaths_weighed, memory_kills_are_deaths, variables_set
 from adapterlab.cluster.step_clock import StepClock, timed_out
 from adapterlab.records import RunInWork, State
 
@@ -83,8 +91,8 @@ def run_workers(
         on_outcome: Called here as each worker ends, in the order in which they end.
         should_stop: Polled here twice a second; returns ``None`` to go on, else how many seconds workers may take to
             stop before they are killed.
-        on_workers: Told here of every change: how many run, and what they wait for while none has found a place for
-            a while.
+        on_workers: Told here of every change: how many run, what they wait for while none has found a place for
+            a while, and which node went away under one.
 
     Returns:
         One outcome per payload, in their order.
@@ -107,7 +115,7 @@ def run_workers(
         return {"outcome": _work(texts[config["index"]], trainable, board, config["index"], needs)}
 
     work.__name__ = work.__qualname__ = "worker"  # what Ray shows of it
-    with _silence(side_by_side), memory_kills_are_deaths():
+    with _silence(side_by_side), memory_kills_are_deaths(), deaths_weighed(watch.counts):
         tuner = tune.Tuner(
             tune.with_resources(work, _placed(needs)),
             param_space={"index": tune.grid_search(list(range(count)))},
@@ -210,6 +218,7 @@ class _Watch:
         """Of workers killed for it: the deaths before, and what took too long."""
         self._callers = callers
         self._places = _Places(needs, callers.on_workers)
+        self._departures = Departures()
         self._grace_s: float | None = None
         self._polled = 0.0
         self._looked = 0.0
@@ -242,6 +251,19 @@ class _Watch:
     def told(self, trial: Any, text: str) -> None:
         """Note what a worker told."""
         self._note(outcome_of(trial.config["index"], text, trial.num_failures + 1))
+
+    def counts(self, trial: Any, error: Any) -> bool:
+        """Return whether a worker's death is one of those it may have; its node's is not."""
+        index = trial.config["index"]
+        note = self._board.read(index)
+        departure = departure_of(error, None if note is None else note.node, self._is_stopping)
+        said = None if departure is None else self._departures.excuse(index, departure)
+        if said is None:
+            return True
+        self._overdue.pop(index, None)  # the next worker is none that was killed for it
+        running = sum(one.status == "RUNNING" for one in self.trials if one is not trial)
+        self._places.tell_departed(running, said)
+        return False
 
     def died(self, trial: Any) -> None:
         """Note that an order's worker died, and whether that was once more than allowed."""
@@ -279,7 +301,7 @@ class _Watch:
 
     def _clear_leaving_nodes(self, running: Sequence[Any]) -> None:
         """Ask workers to stop whose node has notice to go, so that they end in order and start elsewhere."""
-        leaving = _leaving_nodes()
+        leaving = leaving_nodes()
         for trial in running if leaving else ():
             index = trial.config["index"]
             note = self._board.read(index)
@@ -308,6 +330,10 @@ class _Watch:
                 self._callers.on_outcome(outcome)
             except Exception as error:  # noqa: BLE001  (raised again once Tune has ended)
                 self.failure = error
+
+    def _is_stopping(self) -> bool:
+        self._ask(time.monotonic())
+        return self._grace_s is not None
 
     def _ask(self, now: float) -> None:
         """Ask, twice a second, how long workers may still take."""
@@ -338,6 +364,12 @@ class _Places:
         if said != self._told and self._tell is not None:
             self._tell(said)
         self._told = said
+
+    def tell_departed(self, running: int, said: str) -> None:
+        """Say that a node went away, and how many workers are left."""
+        self._told = WorkersNow(running)
+        if self._tell is not None:
+            self._tell(WorkersNow(running, departed=said))
 
     def _said(self) -> str:
         there = room(nodes_now(), self._needs)
@@ -383,7 +415,8 @@ def _placed(needs: WorkerNeeds) -> Any:
     """Return how Tune asks Ray for a worker's place."""
     from ray import tune
 
-    labels = {"bundle_label_selector": [dict(needs.labels)]} if needs.labels else {}
+    selector = {name: selector_for_ray(wanted) for name, wanted in needs.labels.items()}
+    labels = {"bundle_label_selector": [selector]} if selector else {}
     return tune.PlacementGroupFactory([needs.bundle()], **labels)
 
 
@@ -404,15 +437,6 @@ def _side_by_side(needs: WorkerNeeds) -> int:
     if not found:
         refuse_too_large(nodes_now(), needs)
     return min(found, needs.side_by_side or found)
-
-
-def _leaving_nodes() -> frozenset[str]:
-    """Return the nodes that are being drained, by Ray's ids."""
-    from ray._private.state import state
-
-    with suppress(Exception):
-        return frozenset(state.get_draining_nodes())
-    return frozenset()
 
 
 @contextmanager

@@ -39,6 +39,8 @@ class SweepView:
     """What the driver does while no step is in work; empty for onlookers."""
     waiting: str = ""
     """What everything waits for, in words; empty while all goes on."""
+    events: tuple[str, ...] = ()
+    """What has befallen this submit without stopping it, oldest first; empty for onlookers."""
     reason: str | None = None
     """Why it ended without being complete."""
     created_at: float | None = None

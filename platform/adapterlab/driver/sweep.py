@@ -177,6 +177,8 @@ class _Driver:
     """Whether everything is complete, but MLflow, or what it had of the sweep, is gone."""
     phase: str = "preparing the stores"
     """What the driver does while no step is in work."""
+    events: list[str] = field(default_factory=list)
+    """What has befallen this submit without stopping it."""
     shown: SweepView | None = None
     """What was last shown of it."""
     device_time: DeviceTime | None = None
@@ -397,6 +399,8 @@ class _Driver:
         def placed(now: WorkersNow) -> None:
             if now.running or now.waiting_for:
                 self.phase = now.waiting_for or "training"
+            if now.departed:
+                self.events.append(now.departed)
             if self.device_time is not None:
                 self.device_time.work(now.running * (launcher.gpus or 1.0))
 
@@ -464,8 +468,8 @@ class _Driver:
         key = str(self.plan.key)
         with suppress(UnavailableError, NotFoundError, OSError):  # the terminal may be gone
             try:
-                view = replace(view_sweep(self.hasty, self.hasty.sweep(key)), phase=self.phase)
-                self.shown = view
+                view = view_sweep(self.hasty, self.hasty.sweep(key))
+                self.shown = view = replace(view, phase=self.phase, events=tuple(self.events))
             except AwayError:
                 shown = self.shown or SweepView(self.plan.name, key, State.RUNNING, ())
                 view = replace(shown, waiting=f"{self.catalog.database.name} does not answer, waiting")

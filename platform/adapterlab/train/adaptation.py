@@ -18,11 +18,12 @@ from torch import Tensor
 
 from adapterlab.errors import UsageError
 from adapterlab.records import PoolShape, Reads
+from adapterlab.train.gpu_path import on_gpu_path
 from adapterlab.train.layers import Backbone, FrozenPool, HeadLayer, Joined, MethodLayer
 from adapterlab.train.packing import LaneRows, spread
 from adapterlab.train.passes import Pass, Rectangle, parts
 from adapterlab.train.rng import Draws, Numbers, key_of_numbers
-from adapterlab.train.together import InPrecision, Together, are_together
+from adapterlab.train.together import InPrecision, Together
 from adapterlab.train.token_means import TokenMeans
 
 _CPU = torch.device("cpu")
@@ -209,7 +210,7 @@ class Seat:
     @property
     def joins(self) -> bool:
         """Whether it is computed together with others that are alike; not on a CPU."""
-        return are_together(next((one.device for one in self.tensors.values()), _CPU))
+        return on_gpu_path(next((one.device for one in self.tensors.values()), _CPU))
 
     @property
     def kin(self) -> Hashable | None:

@@ -20,6 +20,7 @@ from adapterlab.train.layers import HeadLayer
 from adapterlab.train.packing import LaneRows
 from adapterlab.train.passes import Rectangle, parts
 from adapterlab.train.together import Together, head_shapes
+from adapterlab.train.transfer import on_device
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Answers:
         """Each lane's mean loss over its examples, (K,)."""
         if len(self.lanes) == 1:
             return self.head.loss(self.outputs, self.rectangles[0].labels).unsqueeze(0)
-        return self._sums / self.outputs.new_tensor([len(one.labels) for one in self.rectangles])
+        examples = [len(one.labels) for one in self.rectangles]
+        return self._sums / on_device(examples, self.outputs.dtype, self.outputs.device)
 
     @cached_property
     def summed_losses(self) -> Tensor:
@@ -83,7 +85,7 @@ def in_order(found: Sequence[Answers], values: Sequence[Tensor]) -> Tensor:
     if order == sorted(order):
         return together
     back = sorted(range(len(order)), key=order.__getitem__)
-    return together[torch.tensor(back, device=together.device)]
+    return together[on_device(back, torch.int64, together.device)]
 
 
 def _kin(head: HeadLayer, seat: Seat, rectangle: Rectangle) -> Hashable | None:

@@ -1,7 +1,8 @@
 """How many lanes share a pass: as many as make it faster, and as memory holds.
 
 A pass of twice the lanes is tried for a few steps of real training; while tokens a second still grow,
-it grows. The knee is where they stop. Lanes do not depend on each other, so trying costs no result.
+it grows. The knee is where they stop: a doubling that gains nothing is followed by one more, because kernels are made
+for sizes, and the next may have a better one. Lanes do not depend on each other, so trying costs no result.
 """
 
 from __future__ import annotations
@@ -20,10 +21,15 @@ LIMIT = 64
 """Most lanes tried; beyond, a pass only waits for more lanes' epochs."""
 _STEPS = 5
 """Steps that decide about a number of lanes; the median of them is taken."""
+_LONG_STEPS = 3
+_LONG_S = 0.25
+"""So few decide when they take so long together: the clock tells long ones apart sooner."""
 _WARM_UP = 1
 """Steps at a new number of lanes that do not count: memory is first reserved then."""
-_GAIN = 1.03
-"""Least growth of tokens a second that is worth twice the lanes."""
+_GAIN = 1.02
+"""Least growth of tokens a second that is worth twice the lanes, or four times."""
+_LOSS = 0.9
+"""Below this share of the best speed, more lanes are not tried."""
 _MEMORY_SHARE = 0.8
 """Share of what a card has for this process that a doubled pass may be expected to take."""
 _OUT_OF_MEMORY = (
@@ -66,8 +72,12 @@ class Capacity:
     say: Say = _LOG.warning
     """Told, in a sentence, when memory ran out."""
     lanes: int = field(init=False)
-    _seen: list[float] = field(default_factory=list, init=False)
+    _seen: list[tuple[float, float]] = field(default_factory=list, init=False)
+    """Tokens a second, and seconds, of steps of the present number."""
     _best: tuple[float, int] | None = field(default=None, init=False)
+    """Tokens a second, and lanes."""
+    _without_gain: int = field(default=0, init=False)
+    """Doublings since the best number."""
     _settled: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
@@ -85,26 +95,35 @@ class Capacity:
         Args:
             lanes: Lanes that were in it; steps of other than :attr:`lanes` say nothing.
             tokens: Token rows it computed.
-            seconds: How long it took.
+            seconds: How long it took the device, from the end of the step before where that was in work.
         """
         if self._settled or lanes != self.lanes:
             return
-        self._seen.append(tokens / seconds)
-        if len(self._seen) < _WARM_UP + _STEPS:
+        self._seen.append((tokens / seconds, seconds))
+        told = self._seen[_WARM_UP:]
+        long = len(told) >= _LONG_STEPS and sum(each for _, each in told) >= _LONG_S
+        if not long and len(told) < _STEPS:
             return
-        speed = statistics.median(self._seen[_WARM_UP:])
+        self._judge(statistics.median(speed for speed, _ in told))
         self._seen.clear()
-        if self._best is not None and speed < _GAIN * self._best[0]:
-            self.lanes, self._settled = self._best[1], True
-        elif 2 * self.lanes > self.limit or not _fits_doubled():
-            self._settled = True
+
+    def _judge(self, speed: float) -> None:
+        """Go on with twice the lanes, or settle on the best number so far."""
+        best = 0.0 if self._best is None else self._best[0]
+        if speed >= _GAIN * best:
+            self._best, self._without_gain = (speed, self.lanes), 0
         else:
-            self._best = speed, self.lanes
+            self._without_gain += 1
+        given_up = self._without_gain == 2 or speed < _LOSS * best
+        if given_up or 2 * self.lanes > self.limit or not _fits_doubled():
+            assert self._best is not None
+            self.lanes, self._settled = self._best[1], True
+        else:
             self.lanes *= 2
 
     def ran_out(self, lanes: int) -> None:
         """Go on with half the lanes after a pass of so many ran out of memory."""
-        _give_back_kept()
+        give_back_kept()
         self.lanes = max(1, lanes // 2)
         self._seen.clear()
         self._settled = True
@@ -173,7 +192,7 @@ def _card_is_full() -> bool:
     return free < _FULL_SHARE * total
 
 
-def _give_back_kept() -> None:
+def give_back_kept() -> None:
     """Let go of the memory of a card that torch keeps for later, in pieces that may fit nothing."""
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()

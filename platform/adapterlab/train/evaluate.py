@@ -1,7 +1,11 @@
-"""Evaluation of several lanes in one pass, without gradients or dropout."""
+"""Evaluation of several lanes in one pass, without gradients or dropout.
+
+As in training, a GPU is given passes ahead, and their outputs come to the host on their own.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,13 +14,15 @@ import torch
 from numpy.typing import NDArray
 
 from adapterlab.data import metrics
+from adapterlab.errors import TrainingError
 from adapterlab.records import Examples, TaskFacts
 from adapterlab.train.adaptation import Seat, read_states, trained_in
 from adapterlab.train.answers import Answers, answers
-from adapterlab.train.capacity import is_out_of_memory
+from adapterlab.train.capacity import give_back_kept, is_out_of_memory
 from adapterlab.train.layers import Backbone
-from adapterlab.train.passes import Rectangle, evaluation_rectangles
-from adapterlab.train.step import nothing
+from adapterlab.train.passes import Rectangle, evaluation_rectangles, gather, placed
+from adapterlab.train.step import nothing, passes_ahead
+from adapterlab.train.transfer import Fetched
 
 MAX_TOKENS = 4096
 """Token rows of one lane in an evaluation pass: enough to fill a processor, little memory."""
@@ -37,6 +43,32 @@ class Evaluation:
     """Head outputs in the examples' order, (N, C); for multiple choice one a choice, (N, K)."""
 
 
+@dataclass(frozen=True)
+class _Flight:
+    """What heads that answer together made of a pass, on its way to the host."""
+
+    lanes: Sequence[int]
+    rows: Sequence[NDArray[np.int64]]
+    """Which examples of its split each lane's are."""
+    sequences: list[int]
+    """Of each lane."""
+    losses: Fetched
+    """Summed over the lane's examples, (K,)."""
+    outputs: Fetched
+    """(Σ sequences, C)."""
+
+    @classmethod
+    def of(cls, found: Answers, lanes: Sequence[int]) -> _Flight:
+        """Send answers of some lanes on their way."""
+        return cls(
+            lanes,
+            [one.rows for one in found.rectangles],
+            [len(one.token_ids) for one in found.rectangles],
+            Fetched(found.summed_losses),
+            Fetched(found.outputs),
+        )
+
+
 @torch.inference_mode()
 def evaluate(
     backbone: Backbone,
@@ -54,6 +86,9 @@ def evaluate(
         examples: The split of each lane.
         facts: The task of each lane.
         on_pass: Called after each pass; may raise to stop.
+
+    Raises:
+        TrainingError: A single example does not fit into memory.
     """
     share = min(MAX_TOKENS, max(_LEAST_TOKENS, _PASS_TOKENS // max(1, len(seats))))
     queues = [evaluation_rectangles(split, share) for split in examples]
@@ -62,24 +97,32 @@ def evaluate(
         for split, task in zip(examples, facts, strict=True)
     ]
     losses = [0.0] * len(seats)
+    flights: deque[list[_Flight]] = deque()
+
+    def land() -> None:
+        for flight in flights.popleft():
+            read = zip(flight.lanes, flight.losses.read().tolist(), flight.rows, strict=True)
+            whole = torch.split(flight.outputs.read(), flight.sequences)
+            for (lane, loss, rows), out in zip(read, whole, strict=True):
+                losses[lane] += loss
+                outputs[lane][torch.from_numpy(rows)] = out.view(len(rows), -1)
+
+    ahead = passes_ahead(backbone.device)
     open_lanes = list(range(len(seats)))
     while open_lanes:
         drawn = {lane: rectangle for lane in open_lanes if (rectangle := next(queues[lane], None))}
         open_lanes = list(drawn)
         if not drawn:
             break
-        rectangles = [drawn[lane].to(backbone.device) for lane in open_lanes]
-        found = _answers(backbone, [seats[i] for i in open_lanes], rectangles)
+        found = _answers(
+            backbone, [seats[i] for i in open_lanes], placed(list(drawn.values()), backbone.device)
+        )
+        flights.append([_Flight.of(one, [open_lanes[i] for i in one.lanes]) for one in found])
+        while len(flights) > ahead:
+            land()
         on_pass()
-        read = torch.cat([one.summed_losses for one in found]).tolist()
-        for i, loss in zip((i for one in found for i in one.lanes), read, strict=True):
-            losses[open_lanes[i]] += loss
-        for one in found:
-            sizes = [len(each.token_ids) for each in one.rectangles]
-            for i, out, rectangle in zip(
-                one.lanes, torch.split(one.outputs.cpu(), sizes), one.rectangles, strict=True
-            ):
-                outputs[open_lanes[i]][torch.from_numpy(rectangle.rows)] = out.view(len(rectangle.rows), -1)
+    while flights:
+        land()
     return [
         Evaluation(
             loss=losses[lane] / len(examples[lane]),
@@ -93,23 +136,39 @@ def evaluate(
 
 
 def _answers(backbone: Backbone, seats: Sequence[Seat], rectangles: Sequence[Rectangle]) -> list[Answers]:
-    """Return the heads' answers; a pass that does not fit into memory is done in two halves."""
+    """Return the heads' answers; a pass that does not fit into memory is done in two halves, of lanes or of one's rows.
+
+    Raises:
+        TrainingError: A single example does not fit.
+    """
     means = [seat.adaptation.means for seat in seats]
     noted = [None if one is None else one.snapshot() for one in means]
     try:
-        states = read_states(backbone, seats, rectangles)
+        return answers(seats, read_states(backbone, seats, rectangles), rectangles)
     except (RuntimeError, MemoryError) as error:
-        if len(seats) == 1 or not is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
-    else:
-        return answers(seats, states, rectangles)
+        reason = str(error)
+    # Outside of the handler: the error's traceback, which holds the pass's tensors, is gone here.
+    give_back_kept()
     for one, before in zip(means, noted, strict=True):
         if one is not None and before is not None:
             one.restore(before)
     half = len(seats) // 2
-    first = _answers(backbone, seats[:half], rectangles[:half])
-    second = _answers(backbone, seats[half:], rectangles[half:])
-    return [
-        *first,
-        *(replace(one, lanes=tuple(half + lane for lane in one.lanes)) for one in second),
-    ]
+    if half:
+        first = _answers(backbone, seats[:half], rectangles[:half])
+        second = _answers(backbone, seats[half:], rectangles[half:])
+        return [
+            *first,
+            *(replace(one, lanes=tuple(half + lane for lane in one.lanes)) for one in second),
+        ]
+    (rectangle,) = rectangles
+    half = len(rectangle.rows) // 2
+    if not half or rectangle.examples is None:
+        raise TrainingError(
+            f"an evaluation of {len(rectangle.token_ids)} sequences of up to {rectangle.token_ids.shape[1]} tokens "
+            f"does not fit into memory: {reason}",
+            remedy="Lower data.max_length, or give the worker more memory.",
+        )
+    parts = [gather(rectangle.examples, rows) for rows in (rectangle.rows[:half], rectangle.rows[half:])]
+    return [answer for one in placed(parts, backbone.device) for answer in _answers(backbone, seats, [one])]

@@ -7,7 +7,7 @@ of it depends on the lanes it shares a pass with.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,7 +21,7 @@ from adapterlab.train.adaptation import Adaptation, OwnAdapter, Seat, trained_in
 from adapterlab.train.combination import Combination
 from adapterlab.train.heads import head_of
 from adapterlab.train.layers import Backbone, HeadLayer, MethodLayer, Tensors
-from adapterlab.train.optimizer import Update, clipping, linear_rate
+from adapterlab.train.optimizer import Update, linear_rate
 from adapterlab.train.passes import epoch_batches, gather
 from adapterlab.train.rng import key_of_numbers, stream
 from adapterlab.train.step import RunStep
@@ -56,6 +56,8 @@ class Lane:
         self._moments: dict[str, tuple[Tensor, Tensor]] = {}
         self._steps_an_epoch = math.ceil(len(self.task.train) / self.settings.batch_size)
         self._step = 0
+        self._known_steps = 0
+        """Those whose loss is known."""
         self._epoch_loss = 0.0
         # Not a method's generator: lane and generator would hold each other, and the lane's tensors with it.
         self._batches = _drawn(
@@ -65,11 +67,14 @@ class Lane:
 
     # -- one step ---------------------------------------------------------------------------------
 
+    @property
+    def max_grad_norm(self) -> float:
+        """Norm that its gradients are clipped to."""
+        return self.settings.max_grad_norm
+
     def next_step(self) -> RunStep:
-        """Return the lane's part in the next pass: its next batch, on its device."""
-        rows = next(self._batches)
-        self.train_rows += len(rows) * self.task.train.choices
-        return RunStep(self.seat(), gather(self.task.train, rows).to(self.device), self.tensors)
+        """Return the lane's part in the next pass: its next batch."""
+        return RunStep(self.seat(), gather(self.task.train, next(self._batches)), self.tensors)
 
     def seat(self) -> Seat:
         """Return the lane's place in a training pass; what it draws follows from its seed and the step alone."""
@@ -82,26 +87,14 @@ class Lane:
             self.settings.head_dropout,
         )
 
-    def updates(self, loss: float, gradients: Mapping[str, Tensor], norms: Sequence[float]) -> list[Update]:
-        """Return what the optimizer does for this step, the gradients clipped and the rate as scheduled.
-
-        A loss or gradient that is not finite ends the lane with a reason and changes nothing.
+    def updates(self, gradients: Mapping[str, Tensor]) -> list[Update]:
+        """Count a step, and return what the optimizer does in it, the rate as scheduled.
 
         Args:
-            loss: The training loss.
             gradients: Of the lane's tensors.
-            norms: Their norms, in their order.
         """
-        norm, scale = clipping(norms, self.settings.max_grad_norm)
         rate = self.settings.lr * self._rate(self._step)
         self._step += 1
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            self.reason = (
-                f"diverged in step {self._step} of epoch {len(self.epochs) + 1}: "
-                f"loss {loss}, gradient norm {norm}"
-            )
-            return []
-        self._epoch_loss += loss
         return [
             Update(
                 self.tensors[name],
@@ -110,10 +103,29 @@ class Lane:
                 self._step,
                 rate * self.adaptation.lr_factor(name),
                 self.settings.weight_decay if self.adaptation.decays(name) else 0.0,
-                scale,
             )
             for name, gradient in gradients.items()
         ]
+
+    def learn(self, loss: float, norm: float, sequences: int) -> None:
+        """Take note of a step, possibly some steps later; one that is not finite ends the lane with a reason.
+
+        Args:
+            loss: The training loss.
+            norm: Of all its gradients together.
+            sequences: Rows it trained on.
+        """
+        if self.reason is not None:
+            return
+        self._known_steps += 1
+        self.train_rows += sequences
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            self.reason = (
+                f"diverged in step {self._known_steps} of epoch {len(self.epochs) + 1}: "
+                f"loss {loss}, gradient norm {norm}"
+            )
+            return
+        self._epoch_loss += loss
 
     @property
     def epoch_ended(self) -> bool:

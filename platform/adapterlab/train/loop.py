@@ -22,7 +22,7 @@ from adapterlab.train.finite import rows_without_answer, told
 from adapterlab.train.freed_memory import SPARE
 from adapterlab.train.lane import Lane
 from adapterlab.train.layers import Backbone
-from adapterlab.train.step import nothing, shared_time, take_step
+from adapterlab.train.step import Steps, nothing, shared_time
 from adapterlab.train.together import head_shapes, lay_together
 
 OnEpoch = Callable[[Lane, EpochResult], bool]
@@ -57,31 +57,34 @@ def train_lanes(
     shared = Capacity(capacity) if isinstance(capacity, int) else capacity
     active: list[Lane] = []
     started: dict[Lane, float] = {}
-    while True:
-        staying = len(active)
-        while _has_place(active, shared.lanes) and (lane := next_lane()) is not None:
-            active.append(lane)
-            started[lane] = time.monotonic()
-        if len(active) > staying:
-            active = side_by_side(active)
-        if not active:
-            return
-        if arrived := [lane for lane in active if lane.finished]:
-            active = _without(arrived, active, started)
-            yield from _results(backbone, arrived, set(), on_pass)
-            continue
-        with shared_time(active):
-            train_step(backbone, active, shared)
-        SPARE.give_back()
-        on_pass()
+    with Steps[Lane](backbone, shared) as steps:
+        while True:
+            staying = len(active)
+            while _has_place(active, shared.lanes) and (lane := next_lane()) is not None:
+                steps.settle()
+                active.append(lane)
+                started[lane] = time.monotonic()
+            if len(active) > staying:
+                active = side_by_side(active)
+            if not active:
+                return
+            if arrived := [lane for lane in active if lane.finished]:
+                active = _without(arrived, active, started)
+                yield from _results(backbone, arrived, set(), on_pass)
+                continue
+            take_together(steps, active)
+            SPARE.give_back()
+            on_pass()
 
-        ended = [lane for lane in active if lane.reason is None and lane.epoch_ended]
-        pruned = _close_epochs(backbone, ended, started, on_epoch, on_pass)
-        leaving = [
-            lane for lane in active if lane in pruned or lane.reason or (lane in ended and lane.finished)
-        ]
-        active = _without(leaving, active, started)
-        yield from _results(backbone, leaving, pruned, on_pass)
+            if any(lane.epoch_ended or lane.reason for lane in active):
+                steps.settle()
+            ended = [lane for lane in active if lane.reason is None and lane.epoch_ended]
+            pruned = _close_epochs(backbone, ended, started, on_epoch, on_pass)
+            leaving = [
+                lane for lane in active if lane in pruned or lane.reason or (lane in ended and lane.finished)
+            ]
+            active = _without(leaving, active, started)
+            yield from _results(backbone, leaving, pruned, on_pass)
 
 
 def _has_place(active: Sequence[Lane], capacity: int) -> bool:
@@ -170,19 +173,29 @@ def _watched(adaptation: Adaptation) -> Adaptation:
     return adaptation
 
 
-def train_step(backbone: Backbone, lanes: Sequence[Lane], capacity: Capacity | None = None) -> None:
+def take_together(steps: Steps[Lane], lanes: Sequence[Lane]) -> None:
     """Advance every lane by one step with one forward and one backward pass.
 
     Args:
-        backbone: The shared frozen backbone.
+        steps: Of these lanes.
         lanes: Those to advance, as :func:`side_by_side` orders them.
-        capacity: Told how fast it was, and when memory ran out.
 
     Raises:
         TrainingError: A single lane's step does not fit into memory.
     """
     _lay_together(lanes)
-    take_step(backbone, lanes, capacity)
+    steps.take(lanes)
+
+
+def train_step(backbone: Backbone, lanes: Sequence[Lane], capacity: Capacity | None = None) -> None:
+    """Advance every lane by one step, as :func:`take_together` does, and wait for its end.
+
+    Raises:
+        TrainingError: A single lane's step does not fit into memory.
+    """
+    steps: Steps[Lane] = Steps(backbone, capacity)
+    take_together(steps, lanes)
+    steps.settle()
 
 
 def side_by_side(lanes: Sequence[Lane]) -> list[Lane]:

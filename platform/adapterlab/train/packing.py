@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from adapterlab.train.transfer import on_device
+
 
 def spread(x: Tensor, places: Tensor, cells: int) -> Tensor:
     """Return a grid with the rows of ``x`` at their places and zeros elsewhere, (N, …) -> (M, …).
@@ -100,7 +102,7 @@ class LaneRows:
             return None
         widest = max(self.sizes)
         places = np.concatenate([lane * widest + np.arange(size) for lane, size in enumerate(self.sizes)])
-        return torch.from_numpy(places).to(self.device)
+        return on_device(places, torch.int64, self.device)
 
 
 def is_consecutive(tensors: Sequence[Tensor]) -> bool:
@@ -152,7 +154,8 @@ class _Stacked(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
         del ctx
-        return gradient.unbind()
+        # A product's gradient is often the transpose of what lies in memory; here it takes one copy, not one a lane.
+        return gradient.contiguous().unbind()
 
 
 class _Joined(torch.autograd.Function):

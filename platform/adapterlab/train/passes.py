@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import groupby, pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from adapterlab.records import Examples, Reads
+from adapterlab.train.packed import PackedRows
+from adapterlab.train.transfer import sent_together
 
 _MEGABATCH = 8
 """Batches whose rows are sorted by length together: enough to make rows of a batch alike in
@@ -87,7 +89,10 @@ class Rectangle:
             return states
         if reads is not Reads.MEAN:
             return states.index_select(0, self.row_of(reads))
-        sequences = torch.arange(len(self.lengths), device=states.device).repeat_interleave(self.lengths)
+        sequences = torch.arange(len(self.lengths), device=states.device).repeat_interleave(
+            self.lengths,
+            output_size=len(states),  # which a card would be asked for
+        )
         sums = states.new_zeros(len(self.lengths), states.shape[1]).index_add(0, sequences, states)
         return sums / self.lengths.unsqueeze(1).to(states.dtype)
 
@@ -98,14 +103,29 @@ class Rectangle:
 
     def to(self, device: torch.device) -> Rectangle:
         """Return the same rows on another device."""
-        if self.token_ids.device == device:
-            return self
-        tensors: dict[str, Any] = {
-            part.name: value.to(device, non_blocking=True)
-            for part in fields(self)
-            if isinstance(value := getattr(self, part.name), Tensor)
-        }
-        return replace(self, **tensors)
+        return placed([self], device)[0]
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Its tensors by their fields' names."""
+        parts = {part.name: getattr(self, part.name) for part in fields(self)}
+        return {name: value for name, value in parts.items() if isinstance(value, Tensor)}
+
+
+def placed(rectangles: Sequence[Rectangle], device: torch.device) -> list[Rectangle]:
+    """Return the same rows on a device, in one copy that nobody waits for.
+
+    Args:
+        rectangles: All on the CPU; or all on the device, and then they come back as they are.
+        device: Where to.
+    """
+    if device.type == "cpu" or all(one.token_ids.device.type == device.type for one in rectangles):
+        return list(rectangles)
+    arrived = iter(sent_together([each for one in rectangles for each in one.tensors.values()], device))
+    return [
+        replace(one, **cast("dict[str, Any]", {name: next(arrived) for name in one.tensors}))
+        for one in rectangles
+    ]
 
 
 @dataclass(frozen=True)
@@ -133,6 +153,21 @@ class Pass:
         """The same rows with neighbouring rectangles of one width as one: what is alike for all lanes."""
         runs = [list(run) for _, run in groupby(self.rectangles, key=_width)]
         return self if len(runs) == len(self.rectangles) else Pass(tuple(_merged(run) for run in runs))
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether it has real tokens alone: no rectangle came with a mask of its own."""
+        return all(one.given_mask is None for one in self.rectangles)
+
+    @cached_property
+    def packed(self) -> PackedRows:
+        """Where sequences and lanes lie among its token rows, if it :attr:`is_packed`."""
+        return PackedRows(
+            lengths=torch.cat([one.lengths for one in self.rectangles]),
+            longest=max(one.token_ids.shape[1] for one in self.rectangles),
+            sequences_of_lanes=tuple(len(one.token_ids) for one in self.rectangles),
+            tokens_of_lanes=tuple(one.tokens for one in self.rectangles),
+        )
 
     def rows_read(self, reads: Sequence[Reads]) -> Tensor:
         """Return the packed row of each sequence that its lane's head reads, (Σ B,), int64.

@@ -3,7 +3,8 @@
 Each purpose of a lane has numbers of its own, seeded from the lane's seed and the purpose's name. What a step
 draws for dropout has no state that moves: it is decided by the lane's seed, the step, the site where it
 is drawn and the position of an entry in what is drawn there. So joining, leaving, neighbouring lanes and
-a step that is done again cannot shift another number.
+a step that is done again cannot shift another number. A GPU draws other numbers than a CPU, see
+:mod:`adapterlab.train.counters`.
 """
 
 from __future__ import annotations
@@ -11,18 +12,20 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
-_LEVELS = 1 << 16
-"""Chances are multiples of 2⁻¹⁶: 16 bits decide an entry."""
+from adapterlab.train.counters import LEVELS, SiteWords, levels, words_of_site
+from adapterlab.train.gpu_path import on_gpu_path
+from adapterlab.train.kernels import library
+from adapterlab.train.transfer import on_device
+
 _FAST_FROM = 4096
 """Entries from which drawing many numbers at once pays for seeding a generator."""
-_BLOCK = 1 << 20
-"""Numbers that torch draws together for a lane."""
 
 
 def key_of_numbers(seed: int, *names: str | int) -> int:
@@ -59,6 +62,7 @@ class Numbers(Sequence[torch.Generator]):
 
     def __init__(self, keys: Sequence[int], device: torch.device) -> None:
         self.keys, self.device = tuple(keys), device
+        self._values: dict[tuple[float, ...], Tensor] = {}
 
     @overload
     def __getitem__(self, lane: int) -> torch.Generator: ...
@@ -74,6 +78,18 @@ class Numbers(Sequence[torch.Generator]):
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    @cached_property
+    def on_device(self) -> Tensor:
+        """The keys where numbers are drawn, (K,), int64."""
+        return on_device(self.keys, torch.int64, self.device)
+
+    def of_lanes(self, values: Sequence[float], dtype: torch.dtype) -> Tensor:
+        """Return a value of each lane where numbers are drawn, (K,); the same ones are sent there once."""
+        known = tuple(values)
+        if known not in self._values:
+            self._values[known] = on_device(known, torch.float64, self.device)
+        return self._values[known].to(dtype)
 
     def at(self, *site: int) -> Draws:
         """Return what the lanes draw at a site; the numbers of two sites are independent."""
@@ -115,15 +131,30 @@ class Draws:
         Returns:
             The mask, one lane after another, (Σ sizes,), and a chance for each lane.
         """
+        each = [probability] * len(sizes) if isinstance(probability, float) else probability
+        dropped = [levels(one) for one in each]
+        chances = tuple(1 - below / LEVELS for below in dropped)
+        if on_gpu_path(self._numbers.device):
+            below = self._numbers.of_lanes(dropped, torch.int32)
+            mask = library.OPERATIONS.keep(self._numbers.on_device, list(sizes), below, *self.next_words())
+            return mask, chances
+        site = self._next_site()
+        mask = torch.empty(sum(sizes), dtype=torch.uint8)
+        draw_by_numpy(mask, sizes, [key_of_numbers(key, *site) for key in self._numbers.keys], dropped)
+        return mask, chances
+
+    def next_words(self) -> SiteWords:
+        """Return where what is drawn next is drawn, for whoever draws it by the lanes' keys."""
+        return words_of_site(*self._next_site())
+
+    def of_lanes(self, values: Sequence[float], dtype: torch.dtype) -> Tensor:
+        """Return a value of each lane where the numbers are, see :meth:`Numbers.of_lanes`."""
+        return self._numbers.of_lanes(values, dtype)
+
+    def _next_site(self) -> tuple[int, ...]:
         site = (*self._site, self._drawn)
         self._drawn += 1
-        device = self._numbers.device
-        each = [probability] * len(sizes) if isinstance(probability, float) else probability
-        dropped = [round(one * _LEVELS) for one in each]
-        draw = draw_by_numpy if device.type == "cpu" else draw_by_torch
-        mask = torch.empty(sum(sizes), dtype=torch.uint8, device=device)
-        draw(mask, sizes, [key_of_numbers(key, *site) for key in self._numbers.keys], dropped)
-        return mask, tuple(1 - below / _LEVELS for below in dropped)
+        return site
 
 
 def draw_by_numpy(mask: Tensor, sizes: Sequence[int], keys: Sequence[int], dropped: Sequence[int]) -> None:
@@ -143,27 +174,6 @@ def draw_by_numpy(mask: Tensor, sizes: Sequence[int], keys: Sequence[int], dropp
         bits = np.random.SFC64(key).random_raw(-(-size // 4)).view(np.uint16)
         np.greater_equal(bits[:size], below, out=out[start : start + size])
         start += size
-
-
-def draw_by_torch(mask: Tensor, sizes: Sequence[int], keys: Sequence[int], dropped: Sequence[int]) -> None:
-    """Fill lanes' masks by torch's own generator, on a GPU Philox, which each lane's key seeds.
-
-    It draws whole blocks, because which number an entry has depends on how many are drawn with it.
-
-    Args:
-        mask: One lane after another, (Σ sizes,).
-        sizes: Entries of each lane.
-        keys: Each lane's at this site.
-        dropped: Each lane's chance of a 0, in 2⁻¹⁶.
-    """
-    generator = torch.Generator(device=mask.device)
-    for lane, key, below in zip(torch.split(mask, list(sizes)), keys, dropped, strict=True):
-        for block, own in enumerate(torch.split(lane, _BLOCK)):
-            generator.manual_seed(key_of_numbers(key, block))
-            whole = own if len(own) == _BLOCK else own.new_empty(_BLOCK)
-            whole.bernoulli_(1 - below / _LEVELS, generator=generator)
-            if whole is not own:
-                own.copy_(whole[: len(own)])
 
 
 def dropout(
@@ -188,7 +198,7 @@ def dropout(
     kept = x * keep.view(x.shape)
     if len(set(chances)) == 1:
         return kept.mul_(1 / chances[0])
-    factors = torch.tensor([1 / one for one in chances], dtype=x.dtype, device=x.device)
+    factors = generator.of_lanes([1 / one for one in chances], x.dtype)
     return kept.mul_(factors.view(-1, *(1,) * (x.dim() - 1)))
 
 
@@ -205,6 +215,6 @@ def keep_mask(shape: Sequence[int], probability: float, generator: torch.Generat
     if device.type != "cpu" or size < _FAST_FROM:
         return keep.bernoulli_(1 - probability, generator=generator).view(tuple(shape)), 1 - probability
     key = int(torch.empty((), dtype=torch.int64).random_(generator=generator))
-    dropped = round(probability * _LEVELS)
+    dropped = levels(probability)
     draw_by_numpy(keep, [size], [key], [dropped])
-    return keep.view(tuple(shape)), 1 - dropped / _LEVELS
+    return keep.view(tuple(shape)), 1 - dropped / LEVELS

@@ -25,7 +25,8 @@ from adapterlab.train.capacity import Capacity
 from adapterlab.train.device import precision_of, prepare
 from adapterlab.train.lane import Lane, source_lane
 from adapterlab.train.layers import Backbone, MethodLayer
-from adapterlab.train.loop import side_by_side, train_step
+from adapterlab.train.loop import side_by_side, take_together
+from adapterlab.train.step import Steps
 from adapterlab.train.tensor_files import check_model_files
 
 _ROWS = 4
@@ -119,18 +120,22 @@ def fastest(
     lanes: list[Lane] = []
     times: dict[int, list[float]] = {}
     began = time.monotonic()
-    while True:
-        while len(lanes) < capacity.lanes:
-            lanes.append(source_lane(backbone, method, task, settings, seed=len(lanes), name=f"{len(lanes)}"))
-        active = side_by_side(lanes[: capacity.lanes])
-        start = time.monotonic()
-        train_step(backbone, active, capacity)  # ends when the losses are read, so that a card has ended too
-        own = times.setdefault(len(active), [])
-        own.append((time.monotonic() - start) / len(active))
-        told = {count: median(one[1:]) for count, one in times.items() if len(one) >= _LEAST_STEPS}
-        if told and (capacity.settled or time.monotonic() - began > _SECONDS):
-            best = min(told, key=lambda count: told[count])
-            return best, told[best]
+
+    def tell(count: int, seconds: float) -> None:
+        times.setdefault(count, []).append(seconds / count)
+
+    with Steps[Lane](backbone, capacity, tell=tell) as steps:
+        while True:
+            if len(lanes) < capacity.lanes:
+                steps.settle()
+            while len(lanes) < capacity.lanes:
+                fresh = source_lane(backbone, method, task, settings, seed=len(lanes), name=f"{len(lanes)}")
+                lanes.append(fresh)
+            take_together(steps, side_by_side(lanes[: capacity.lanes]))
+            told = {count: median(one[1:]) for count, one in times.items() if len(one) >= _LEAST_STEPS}
+            if told and (capacity.settled or time.monotonic() - began > _SECONDS):
+                best = min(told, key=lambda count: told[count])
+                return best, told[best]
 
 
 def made_up_task(tokens: int, rows: int, *, vocabulary: int) -> TaskData:

@@ -2,17 +2,11 @@
 
 A lane keeps its tensors to itself. Those of a cohort lie one after another in one piece of memory, so that
 stacking them is no copy; they are laid so anew when lanes join or leave.
-
-On a CPU lanes are not computed together: a product of stacked lanes is rounded otherwise than each lane's own, and
-how many lanes share a pass is found by the clock. What is a lane's own is computed on its own rows there, so
-that sweeps done twice have come out the same to the bit; it is on a GPU that lanes together are faster.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Protocol
 
 import torch
@@ -22,24 +16,6 @@ from adapterlab.train.packing import is_consecutive, stacked
 
 _HEAD = "head."
 """What the names of a head's tensors begin with."""
-
-
-_ANYWHERE: ContextVar[bool] = ContextVar("anywhere", default=False)
-
-
-def are_together(device: torch.device) -> bool:
-    """Return whether lanes that are alike are computed together on a device."""
-    return device.type != "cpu" or _ANYWHERE.get()
-
-
-@contextmanager
-def together_anywhere() -> Iterator[None]:
-    """Compute lanes together on a CPU too, as a GPU does: to count what that takes, and to test it."""
-    before = _ANYWHERE.set(True)
-    try:
-        yield
-    finally:
-        _ANYWHERE.reset(before)
 
 
 class Together(Mapping[str, Tensor]):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from adapterlab.catalog.records import StepStatus
 from adapterlab.cli.live import live_progress
 from adapterlab.driver.progress import StepView, SweepView
@@ -35,6 +37,16 @@ def test_changes_are_said_once_and_what_was_so_before_is_not(capsys):
     ]
 
 
+def test_what_befell_the_sweep_is_said_each_time_it_happens(capsys):
+    lost = "node a was lost, and its worker starts again elsewhere"
+    with live_progress() as watch:
+        watch(replace(view(State.RUNNING), events=(lost,)))
+        watch(replace(view(State.RUNNING), events=(lost,)))
+        watch(replace(view(State.RUNNING), events=(lost, lost)))
+    said = capsys.readouterr().err.splitlines()
+    assert said == [f"demo: {lost}", "step 0: running", f"demo: {lost}"]
+
+
 def test_bars_draw_on_a_terminal(monkeypatch, capsys):
     from adapterlab.cli import live
 
@@ -42,5 +54,7 @@ def test_bars_draw_on_a_terminal(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     with live_progress() as watch:
         watch(view(State.PENDING, phase="starting Ray"))
-        watch(view(State.COMPLETE, State.RUNNING, detail="epoch 1/2"))
-    assert "source adapters" in capsys.readouterr().err
+        watch(replace(view(State.COMPLETE, State.RUNNING, detail="epoch 1/2"), events=("node a was lost",)))
+    said = capsys.readouterr().err
+    assert "source adapters" in said
+    assert said.count("node a was lost") == 1

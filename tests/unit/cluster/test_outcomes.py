@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
-from adapterlab.cluster.outcomes import attempt, outcome_of
+from adapterlab.cluster.outcomes import attempt, death_of, outcome_of
 from adapterlab.errors import CancelledError, DataError, TrainingError
 from adapterlab.records import State
 
@@ -53,3 +54,28 @@ def test_what_is_stopped_is_killed_and_does_not_begin():
     assert begun == []
     answers = iter([False, True])
     assert ended(obey, lambda: next(answers))[0].error.message == "stopped at the end of an epoch"
+
+
+@dataclass
+class Trial:
+    """As much of a Tune trial as its last words are read from."""
+
+    error_file: str
+
+
+def test_the_last_death_is_told_in_the_line_that_says_why(tmp_path):
+    page = tmp_path / "error.txt"
+    first = "The actor is dead because its worker process has died. Worker exit detail: out of memory"
+    last = "The actor died because its node has died. Node Id: 4711"
+    page.write_text(
+        "".join(
+            f"Failure # {number} (occurred at 2026-11-29_11-16-27)\n"
+            f"The actor died unexpectedly before finishing this task.\n\tclass_name: worker\n{why}\n"
+            for number, why in enumerate((first, last), 1)
+        )
+    )
+    assert death_of(Trial(str(page)), 2).message == f"the worker died 2 times: {last}"
+    page.write_text(
+        "Failure # 1 (occurred at 2026-11-29_11-16-27)\nThe actor 02 is unavailable: Socket closed\n"
+    )
+    assert death_of(Trial(str(page)), 1).message.endswith("once: The actor 02 is unavailable: Socket closed")

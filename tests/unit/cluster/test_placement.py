@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from adapterlab.cluster.placement import Node, WorkerNeeds, matches, refuse_too_large, room
+from adapterlab.cluster.placement import (
+    Node,
+    WorkerNeeds,
+    matches,
+    refuse_too_large,
+    room,
+    selector_for_ray,
+)
 from adapterlab.errors import UsageError
 
 H100 = Node({"CPU": 8.0, "GPU": 2.0, "highmem": 1.0}, {"ray.io/accelerator-type": "H100"})
@@ -52,3 +59,9 @@ def test_a_private_ray_says_at_once_what_it_will_never_have():
     assert "leave out cluster.resources" in caught.value.remedy
     with pytest.raises(UsageError, match="zone = a"):
         refuse_too_large([SMALL], WorkerNeeds(labels={"zone": "a"}))
+
+
+def test_a_selector_reaches_ray_without_the_spaces_it_would_compare():
+    assert selector_for_ray("in(A100, H100)") == "in(A100,H100)"
+    assert selector_for_ray("!in(T4, A10G)") == "!in(T4,A10G)"
+    assert selector_for_ray("!T4") == "!T4"

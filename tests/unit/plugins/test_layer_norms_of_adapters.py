@@ -8,9 +8,9 @@ from torch import nn
 
 from adapterlab.errors import UsageError
 from adapterlab.records import TrainSettings
+from adapterlab.train.gpu_path import as_on_a_gpu
 from adapterlab.train.lane import source_lane
 from adapterlab.train.loop import train_lanes
-from adapterlab.train.together import together_anywhere
 from adapterlab_bottleneck.plugin import PFEIFFER, PfeifferSettings
 from adapterlab_encoder.config import encoder_shape
 from adapterlab_houlsby.plugin import HOULSBY, HoulsbySettings
@@ -106,12 +106,12 @@ def test_lanes_of_several_widths_train_together_as_alone():
         )
         return {one.name: one for one in found}
 
-    with together_anywhere():
+    with as_on_a_gpu():
         together = results(lanes())
-    for lane in lanes():
-        alone = results([lane])[lane.name]
+        each = [results([lane])[lane.name] for lane in lanes()]
+    for alone in each:
         for name, tensor in alone.tensors.items():
-            torch.testing.assert_close(together[lane.name].tensors[name], tensor, rtol=0, atol=1e-9)
+            torch.testing.assert_close(together[alone.name].tensors[name], tensor, rtol=0, atol=1e-9)
 
 
 def test_without_one_nothing_is_in_the_key():

@@ -42,6 +42,48 @@ def test_where_one_lane_is_fastest_it_stays_at_one(loss):
     assert settle(Capacity(), lambda lanes: 100 * loss ** (lanes - 1)) == 1
 
 
+def on_a_card(milliseconds):
+    """Return the number that is chosen where a lane's step takes so long by the number of lanes, and the seconds."""
+    capacity, seconds = Capacity(limit=max(milliseconds)), 0.0
+    while not capacity.settled:
+        step = capacity.lanes * milliseconds[capacity.lanes] / 1000
+        capacity.observe(capacity.lanes, 4096 * capacity.lanes, step)
+        seconds += step
+    return capacity.lanes, seconds
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "within"),
+    [
+        (
+            {1: 46.3, 2: 38.0, 4: 30.2, 8: 30.7, 16: 27.5, 32: 31.0, 64: 31.0},
+            8.0,
+        ),  # eight are no faster than four
+        ({1: 36.7, 2: 25.0, 4: 18.0, 8: 16.0, 16: 15.5, 32: 15.5, 64: 15.6}, 9.0),
+        ({1: 19.8, 2: 11.0, 4: 6.0, 8: 5.6, 16: 5.4, 32: 4.7, 64: 4.7}, 3.0),
+        ({1: 3.0, 2: 3.1, 4: 3.3, 8: 3.2, 16: 3.4, 32: 3.5, 64: 3.6}, 3.0),  # one is the best
+    ],
+)
+def test_the_choice_is_near_the_best_never_slower_than_one_lane_and_made_in_seconds(milliseconds, within):
+    """Curves as measured on a card, filled in between, and a made-up one; a number is tried for four steps at least."""
+    lanes, seconds = on_a_card(milliseconds)
+    assert milliseconds[lanes] <= 1.05 * min(milliseconds.values())
+    assert milliseconds[lanes] <= milliseconds[1]
+    assert seconds <= within
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(0.98, 2.0), min_size=6, max_size=6), st.integers(0, 6))
+def test_of_speeds_that_grow_ever_less_and_then_fall_the_choice_is_near_the_best(growth, knee):
+    """Growth from doubling to doubling as of a machine that fills up."""
+    speeds = {1: 1.0}
+    for place, gain in enumerate(sorted(growth, reverse=True)):
+        speeds[2 << place] = speeds[1 << place] * (gain if place < knee else min(gain, 1.0))
+    lanes, _ = on_a_card({count: 10 / speed for count, speed in speeds.items()})
+    assert speeds[lanes] >= 0.95 * max(speeds.values())
+    assert speeds[lanes] >= speeds[1]
+
+
 def test_a_slow_step_or_two_do_not_decide():
     capacity = Capacity(limit=2)
     for step in range(40):

@@ -171,7 +171,7 @@ def test_the_value_regulariser_is_part_of_the_loss_that_is_clipped():
 def test_weight_decay_spares_the_values_only():
     lane = fusion_lane(0.0)
     lane.settings = replace(lane.settings, weight_decay=0.1)
-    updates = lane.updates(1.0, {name: one.detach() for name, one in lane.tensors.items()}, [1.0])
+    updates = lane.updates({name: one.detach() for name, one in lane.tensors.items()})
     assert len(updates) == len(lane.tensors)
     assert [one.tensor.shape for one in updates if one.weight_decay == 0] == [(16, 16)] * 2
     assert {one.weight_decay for one in updates} == {0.0, 0.1}

@@ -22,10 +22,10 @@ from adapterlab.registry.entry_points import combiner
 from adapterlab.train import freed_memory as spare
 from adapterlab.train.adaptation import SourcePool
 from adapterlab.train.combination import Combination, combiner_layer, pool_for
+from adapterlab.train.gpu_path import as_on_a_gpu
 from adapterlab.train.lane import source_lane, transfer_lane
 from adapterlab.train.loop import train_lanes
 from adapterlab.train.rng import stream
-from adapterlab.train.together import together_anywhere
 from adapterlab_bottleneck.plugin import PFEIFFER, PfeifferSettings
 from adapterlab_scalearn.plugin import ScaLearn, ScaLearnSettings
 from plugin_packages import POOLING, importable, write_package
@@ -135,11 +135,11 @@ RECIPES = st.tuples(
 @given(st.lists(RECIPES, min_size=2, max_size=6, unique=True), st.integers(2, 5), st.booleans())
 def test_a_lane_equals_the_same_run_alone(recipes, capacity, stacked):
     """Random kinds, methods, pools, shapes, joins and leaves; all dropout on; as on a CPU and as on a GPU."""
-    with together_anywhere() if stacked else nullcontext():
+    with as_on_a_gpu() if stacked else nullcontext():
         together = run(recipes, capacity)
-    for recipe in recipes:
-        alone = run([recipe], 1)[repr(recipe)]
-        shared = together[repr(recipe)]
+        each = [run([recipe], 1)[repr(recipe)] for recipe in recipes]
+    for alone in each:
+        shared = together[alone.name]
         assert shared.state == alone.state
         assert shared.best_epoch == alone.best_epoch
         if alone.mean_coefficients is not None:
@@ -427,11 +427,11 @@ def run_decoder(recipes, capacity):
 @given(st.lists(DECODER_RECIPES, min_size=2, max_size=6, unique=True), st.integers(2, 5), st.booleans())
 def test_lanes_of_any_head_on_sites_of_any_width_equal_the_same_runs_alone(recipes, capacity, stacked):
     """Pools whose sites differ in width, and heads that read first, last, all or every token, in one pass."""
-    with together_anywhere() if stacked else nullcontext():
+    with as_on_a_gpu() if stacked else nullcontext():
         together = run_decoder(recipes, capacity)
-    for recipe in recipes:
-        alone = run_decoder([recipe], 1)[repr(recipe)]
-        shared = together[repr(recipe)]
+        each = [run_decoder([recipe], 1)[repr(recipe)] for recipe in recipes]
+    for alone in each:
+        shared = together[alone.name]
         assert shared.state is alone.state is State.COMPLETE
         assert shared.best_epoch == alone.best_epoch
         if alone.mean_coefficients is not None:

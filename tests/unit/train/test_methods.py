@@ -16,7 +16,7 @@ from adapterlab.train.lane import source_lane
 from adapterlab.train.loop import train_lanes, train_step
 from adapterlab.train.passes import epoch_batches, gather
 from adapterlab.train.rng import stream
-from adapterlab.train.step import RunStep, gradients_of
+from adapterlab.train.step import RunStep, Steps, gradients_of
 from adapterlab_encoder.loading import from_model
 from adapterlab_propetl.layer import mask_of
 from tiny_models import random_encoder, random_examples, random_task
@@ -114,15 +114,13 @@ def test_every_method_trains_to_a_result_and_learns():
 def test_there_is_never_more_than_one_copy_of_the_backbone_in_training(monkeypatch):
     lanes = [lane_of("full", seed) for seed in range(3)] + [lane_of("lora"), lane_of("full", 3)]
     seen = []
-    from adapterlab.train import loop
-
-    step = loop.train_step
+    take = Steps.take
     monkeypatch.setattr(
-        loop,
-        "train_step",
-        lambda backbone, active, capacity: (
+        Steps,
+        "take",
+        lambda steps, active: (
             seen.append([one.adaptation.exclusive for one in active]),
-            step(backbone, active, capacity),
+            take(steps, active),
         ),
     )
     assert len(train(lanes)) == 5

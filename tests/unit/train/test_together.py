@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from itertools import pairwise
 
 import pytest
@@ -9,8 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapterlab.train.gpu_path import as_on_a_gpu
 from adapterlab.train.packing import LaneRows, is_consecutive, linear, stacked
-from adapterlab.train.rng import Numbers, draw_by_numpy, draw_by_torch, dropout, stream
+from adapterlab.train.rng import Numbers, dropout, stream
 from adapterlab.train.together import lay_together
 
 CPU = torch.device("cpu")
@@ -70,32 +72,36 @@ def test_products_of_lanes_are_each_lanes_own(sizes, biased):
     torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("draw", [draw_by_numpy, draw_by_torch])
-def test_a_lanes_numbers_are_those_it_has_alone_however_many_are_drawn(draw, monkeypatch):
-    monkeypatch.setattr("adapterlab.train.rng._BLOCK", 64)
-    keys, dropped = [11, 12, 13], [20000, 0, 40000]
-    sizes = [100, 7, 300]
-    together = torch.empty(sum(sizes), dtype=torch.uint8)
-    draw(together, sizes, keys, dropped)
-    for own, key, below in zip(together.split(sizes), keys, dropped, strict=True):
-        alone = torch.empty(500, dtype=torch.uint8)
-        draw(alone, [500], [key], [below])
-        assert torch.equal(own, alone[: len(own)])
-        assert (alone == 0).double().mean().item() == pytest.approx(below / 2**16, abs=0.1)
+@pytest.mark.parametrize("where", [nullcontext, as_on_a_gpu])
+def test_a_lanes_numbers_are_those_it_has_alone_however_many_are_drawn(where):
+    keys, probabilities, sizes = [11, 12, 13], [0.3, 0.0, 0.6], [3000, 7, 5000]
+    with where():
+        together, chances = Numbers(keys, CPU).at(2, 1).keep(sizes, probabilities)
+        for own, key, probability, chance in zip(
+            together.split(sizes), keys, probabilities, chances, strict=True
+        ):
+            alone, _ = Numbers([key], CPU).at(2, 1).keep([9000], probability)
+            assert torch.equal(own, alone[: len(own)])
+            assert chance == pytest.approx(1 - probability, abs=1e-4)
+            assert (alone == 0).double().mean().item() == pytest.approx(probability, abs=0.02)
 
 
-def test_sites_and_what_is_drawn_next_are_independent():
+@pytest.mark.parametrize("where", [nullcontext, as_on_a_gpu])
+def test_sites_and_what_is_drawn_next_are_independent(where):
     numbers, x = Numbers([5, 6], CPU), torch.ones(2, 1000)
-    first = numbers.at(0, 1)
-    drawn = [dropout(x, 0.5, one) for one in (first, first, numbers.at(1, 1))]
-    assert not any(torch.equal(a, b) for a, b in pairwise(drawn))
-    assert torch.equal(dropout(x, 0.5, numbers.at(0, 1)), drawn[0])
+    with where():
+        first = numbers.at(0, 1)
+        drawn = [dropout(x, 0.5, one) for one in (first, first, numbers.at(1, 1))]
+        assert not any(torch.equal(a, b) for a, b in pairwise(drawn))
+        assert torch.equal(dropout(x, 0.5, numbers.at(0, 1)), drawn[0])
     assert not torch.equal(drawn[0][0], drawn[0][1])
 
 
-def test_each_lane_drops_by_its_own_probability():
+@pytest.mark.parametrize("where", [nullcontext, as_on_a_gpu])
+def test_each_lane_drops_by_its_own_probability(where):
     x = torch.ones(3, 20_000, dtype=torch.float64)
-    got = dropout(x, [0.0, 0.25, 0.75], Numbers([1, 2, 3], CPU).at())
+    with where():
+        got = dropout(x, [0.0, 0.25, 0.75], Numbers([1, 2, 3], CPU).at())
     assert torch.equal(got[0], x[0])
     assert [(one == 0).double().mean().item() for one in got] == pytest.approx([0, 0.25, 0.75], abs=0.02)
     assert [one.max().item() for one in got] == pytest.approx([1, 4 / 3, 4], abs=1e-3)

@@ -17,7 +17,7 @@ from adapterlab.train.finite import rows_without_answer, told
 from adapterlab.train.freed_memory import SPARE
 from adapterlab.train.joint.run import JointRun
 from adapterlab.train.layers import Tensors
-from adapterlab.train.step import nothing, shared_time, take_step
+from adapterlab.train.step import Steps, nothing, shared_time
 
 OnEvaluation = Callable[[JointRun, JointEvaluation], bool]
 """Called after each evaluation; ``False`` prunes the run."""
@@ -49,28 +49,34 @@ def train_joint_runs(
         TrainingError: A single run's step does not fit into memory.
     """
     shared = Capacity(capacity) if isinstance(capacity, int) else capacity
-    active: list[JointRun] = []
-    while True:
-        while _has_place(active, shared.lanes) and (run := next_run()) is not None:
-            active.append(run)
-        if not active:
-            return
-        pruned = {
-            run
-            for run in active
-            if run.evaluation_due
-            and not on_evaluation(run, evaluate_joint(run, on_pass))
-            and not run.finished
-        }
-        if leaving := [run for run in active if run.finished or run in pruned]:
-            active = [run for run in active if run not in leaving]
-            for run in leaving:
-                yield run, _result(run, on_pass, pruned=run in pruned, sees_test=sees_test)
-            continue
-        with shared_time(active):
-            take_step(active[0].model.backbone, active, shared)
-        SPARE.give_back()
-        on_pass()
+    first = next_run()
+    if first is None:
+        return
+    active = [first]
+    with Steps[JointRun](first.model.backbone, shared) as steps:
+        while True:
+            while _has_place(active, shared.lanes) and (run := next_run()) is not None:
+                steps.settle()
+                active.append(run)
+            if not active:
+                return
+            if any(run.evaluation_due or run.finished for run in active):
+                steps.settle()
+            pruned = {
+                run
+                for run in active
+                if run.evaluation_due
+                and not on_evaluation(run, evaluate_joint(run, on_pass))
+                and not run.finished
+            }
+            if leaving := [run for run in active if run.finished or run in pruned]:
+                active = [run for run in active if run not in leaving]
+                for run in leaving:
+                    yield run, _result(run, on_pass, pruned=run in pruned, sees_test=sees_test)
+                continue
+            steps.take(active)
+            SPARE.give_back()
+            on_pass()
 
 
 def train_joint(

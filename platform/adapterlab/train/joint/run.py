@@ -87,8 +87,8 @@ class JointRun:
         self._steps = JointSteps(self.tensors, settings, layer.lr_factor)
         self._losses: list[float] = []
         """Of the steps since the last evaluation."""
-        self._task = ""
-        """Of the step in work."""
+        self._known_steps = 0
+        """Steps whose loss is known."""
         self._evaluated_at = 0.0
 
     @property
@@ -123,36 +123,51 @@ class JointRun:
 
     # -- one step ---------------------------------------------------------------------------------
 
+    @property
+    def max_grad_norm(self) -> float:
+        """Norm that its gradients are clipped to."""
+        return self.settings.max_grad_norm
+
     def next_step(self) -> RunStep:
-        """Return the run's part in the next pass: a batch of one task, on the backbone's device."""
+        """Return the run's part in the next pass: a batch of one task."""
         number, rows = self.sampler.batch(self.step)
-        self._task, data = list(self.tasks.items())[number]
-        self.train_rows += len(rows) * data.train.choices
+        task, data = list(self.tasks.items())[number]
         seat = self.model.seat(
             self.tensors,
-            self._task,
+            task,
             key=key_of_numbers(self.seed, "step", self.step),
             backbone_dropout=self.settings.backbone_dropout,
             head_dropout=self.settings.head_dropout,
         )
-        return RunStep(seat, gather(data.train, rows).to(self.model.backbone.device), self.tensors)
+        return RunStep(seat, gather(data.train, rows), self.tensors)
 
-    def updates(self, loss: float, gradients: Mapping[str, Tensor], norms: Sequence[float]) -> list[Update]:
-        """Return what the optimizer does for this step, the gradients clipped and the rate as scheduled.
+    def updates(self, gradients: Mapping[str, Tensor]) -> list[Update]:
+        """Count a step, and return what the optimizer does in it, the rate as scheduled.
 
-        A loss or gradient that is not finite ends the run with a reason and changes no tensor.
+        Args:
+            gradients: Of the run's tensors that have one.
+        """
+        return self._steps.updates(gradients)
+
+    def learn(self, loss: float, norm: float, sequences: int) -> None:
+        """Take note of a step, possibly some steps later; one that is not finite ends the run with a reason.
 
         Args:
             loss: The training loss.
-            gradients: Of the run's tensors that have one.
-            norms: Their norms, in their order.
+            norm: Of all its gradients together.
+            sequences: Rows it trained on.
         """
+        if self.reason is not None:
+            return
+        self._known_steps += 1
+        self.train_rows += sequences
         self._losses.append(loss)
-        made = self._steps.updates(loss, gradients, norms)
-        if not made:
-            norm = math.hypot(*norms)
-            self.reason = f"diverged in step {self.step} on {self._task}: loss {loss}, gradient norm {norm}"
-        return made
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            number, _ = self.sampler.batch(self._known_steps - 1)
+            self.reason = (
+                f"diverged in step {self._known_steps} on {list(self.tasks)[number]}: "
+                f"loss {loss}, gradient norm {norm}"
+            )
 
     # -- one evaluation ---------------------------------------------------------------------------
 
@@ -257,6 +272,7 @@ class JointRun:
         kept = None if best is None else self._named(found, _BEST)
         moments = {name: one for name, one in found.items() if name.startswith((MEANS, SQUARES))}
         self._steps.restore(moments, state["counts"], state["step"])
+        self._known_steps = self.step
         for name, one in self.tensors.items():
             one.data.copy_(present[name])
         self.evaluations, self.best, self._best_tensors = evaluations, best, kept

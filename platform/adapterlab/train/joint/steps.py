@@ -9,8 +9,7 @@ correction of the moments, which matters where gradients are far below 1e-8.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -18,7 +17,7 @@ from torch import Tensor
 from adapterlab.errors import CorruptBlobError
 from adapterlab.records import JointSettings
 from adapterlab.train.layers import Tensors
-from adapterlab.train.optimizer import Update, clipping, linear_rate
+from adapterlab.train.optimizer import Update, linear_rate
 
 MEANS, SQUARES = "mean/", "square/"
 """What the names of running means of gradients, and of their squares, begin with in a checkpoint."""
@@ -29,7 +28,7 @@ class JointSteps:
 
     Args:
         tensors: The run's leaves.
-        settings: Rate, schedule, clipping and decay.
+        settings: Rate, schedule and decay.
         lr_factor: Of a tensor, by its name.
     """
 
@@ -47,21 +46,14 @@ class JointSteps:
         settings = self._settings
         return settings.lr * linear_rate(self.taken, settings.steps, settings.warmup_ratio)
 
-    def updates(self, loss: float, gradients: Mapping[str, Tensor], norms: Sequence[float]) -> list[Update]:
-        """Return what the optimizer does for this step, the gradients clipped and the rate as scheduled.
-
-        With a loss or a gradient that is not finite it does nothing, and the step counts.
+    def updates(self, gradients: Mapping[str, Tensor]) -> list[Update]:
+        """Count a step, and return what the optimizer does in it, the rate as scheduled.
 
         Args:
-            loss: The training loss.
             gradients: Of the tensors that have one.
-            norms: Their norms, in their order.
         """
-        norm, scale = clipping(norms, self._settings.max_grad_norm)
         rate = self.rate
         self.taken += 1
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            return []
         for name in gradients:
             self.counts[name] = self.counts.get(name, 0) + 1
         return [
@@ -72,7 +64,6 @@ class JointSteps:
                 self.counts[name],
                 rate * self._lr_factor(name),
                 self._settings.weight_decay,
-                scale,
                 eps_first=True,
             )
             for name, gradient in gradients.items()
