@@ -120,11 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _prepare_logging(flags)
         private = nullcontext() if _FOR_THE_USER.intersection(words[:1]) else private_umask()
         with private, signals_raised() as heard:
-            code = _run(words, flags)
-        if (
-            heard and code == EXIT_SIGNAL + signal.SIGINT
-        ):  # before the command began: Typer's code for all of them
-            code = _interrupted(heard[0])
+            code = _run(words, flags, heard)
         sys.stdout.flush()
         return code if streams.lost is None else _unread(code, words, streams.lost)
 
@@ -159,11 +155,9 @@ def _run(words: list[str], flags: Flags, heard: Sequence[int]) -> int:
     except Exception as error:  # noqa: BLE001  the last door: nobody gets a bare traceback
         explained = _explained(error)
         return _report_crash(error, flags) if explained is None else _report_error(explained, flags)
-    if (
-        heard and result == EXIT_SIGNAL + signal.SIGINT
-    ):  # before a command began: Typer's code for every signal
-        return _interrupted(heard[0])
-    return result if isinstance(result, int) else 0
+    code = result if isinstance(result, int) else 0
+    # Before a command began, Typer makes one code of every signal.
+    return _interrupted(heard[0]) if heard and code == EXIT_SIGNAL + signal.SIGINT else code
 
 
 def _interrupted(number: int) -> int:

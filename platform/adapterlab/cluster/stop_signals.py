@@ -54,7 +54,7 @@ def signals_raised() -> Iterator[list[int]]:
     heard: list[int] = []
 
     def arrived(number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, untouched[number])
+        signal.signal(number, untouched[signal.Signals(number)])
         heard.append(number)
         raise Interrupted(number)
 
