@@ -7,6 +7,7 @@ A step is the forward and backward pass, clipping and AdamW. Whatever torch's di
 one operation; ``launches`` leaves out those that only make another view of memory that is there. An
 operation writes what it returns and what it changes in place. Columns ``x`` are the last number of lanes
 over the first, of bytes those a lane. Bars for 16 lanes over one: 2 x the operations, 1.1 x the bytes a lane.
+What would make the host wait for a GPU is named below the table; nothing should.
 """
 
 from __future__ import annotations
@@ -154,6 +155,9 @@ def main() -> None:
     for what in ("operations", "launches", "MB a lane"):
         header += [f"{what} K={lanes}" for lanes in options.lanes] + ["x"]
     print_table(header, rows)
+    for kind in options.kind:
+        if asked := waiting(world, [world.lane(kind, seed) for seed in range(options.lanes[-1])]):
+            print(f"{kind}: a GPU would be waited for: {dict(asked)}")
     if options.names:
         for kind, found in results.items():
             for name in found[-1]["by_name"]:

@@ -245,8 +245,11 @@ def train_nothing() -> None:
     from adapterlab.train.loop import train_lanes
     from adapterlab.worker import training
 
-    def lanes(backbone: Any, next_lane: Callable[[], Any], *, capacity: Any, on_epoch: Any) -> Iterator[Any]:
+    def lanes(
+        backbone: Any, next_lane: Callable[[], Any], *, capacity: Any, on_epoch: Any, on_pass: Any
+    ) -> Iterator[Any]:
         while (lane := next_lane()) is not None:
+            on_pass()
             if lane.sees_test:
                 waiting = [lane]
                 yield from train_lanes(
@@ -254,6 +257,7 @@ def train_nothing() -> None:
                     lambda waiting=waiting: waiting.pop() if waiting else next_lane(),  # type: ignore[misc]
                     capacity=capacity,
                     on_epoch=on_epoch,
+                    on_pass=on_pass,
                 )
                 return
             goes_on = True
@@ -269,26 +273,26 @@ def train_nothing() -> None:
 def study(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Submit one large study, then a small one."""
     from adapterlab import api
-    from adapterlab.worker import study_runs
+    from adapterlab.worker import study_runs, trial_runs
 
     train_nothing()
     sampling = Sampling()
     growth = Growth()
-    end = study_runs._TrialRun.end
+    end = trial_runs._TrialRun.end
 
-    def noted(self: study_runs._TrialRun, result: Any) -> None:
+    def noted(self: trial_runs._TrialRun, result: Any) -> None:
         end(self, result)
         growth.note(backlog=self.trials.study.worker.tree.tracker.backlog, sampling=sampling.seconds)
 
-    study_runs._TrialRun.end = noted  # type: ignore[method-assign]
-    train_trials = study_runs._train_trials
+    trial_runs._TrialRun.end = noted  # type: ignore[method-assign]
+    train_trials = study_runs.train_trials
 
     def begun(*arguments: Any) -> dict[str, int]:
         growth.__init__()  # type: ignore[misc]  # sources have been trained meanwhile
         sampling.seconds = 0.0
         return train_trials(*arguments)
 
-    study_runs._train_trials = begun  # type: ignore[assignment]
+    study_runs.train_trials = begun
     start = time.perf_counter()
     api.submit(written(folder, options, "large"))
     wall_s = time.perf_counter() - start
@@ -359,6 +363,7 @@ class Processes:
 
     workers: int
     groups: int = 1
+    gpus: float = 0.0
     keeps_order: bool = False
     seconds: float = 0.0
     """Of the trials' orders."""
@@ -370,7 +375,7 @@ class Processes:
         name: str,  # noqa: ARG002
         on_outcome: Callable[..., None],
         should_stop: Callable[[], bool],  # noqa: ARG002
-        on_waiting: Callable[..., None],  # noqa: ARG002
+        on_workers: Callable[..., None],  # noqa: ARG002
     ) -> None:
         """See ``adapterlab.driver.launchers.Launcher``."""
         from adapterlab.cluster.outcomes import outcome_of

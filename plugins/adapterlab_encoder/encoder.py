@@ -100,6 +100,16 @@ class Encoder(Backbone):
         """Longest row in tokens."""
         return self.config.max_length
 
+    @property
+    def words(self) -> int:
+        """Rows of the word table."""
+        return len(self._weights.words)
+
+    @property
+    def types(self) -> int | None:
+        """Rows of the table of token types; a single one is every token's, whatever its type."""
+        return self.config.type_vocab_size if self.config.type_vocab_size > 1 else None
+
     def to(self, *, dtype: torch.dtype, device: torch.device | str) -> Encoder:
         """Return the same encoder in another precision or place."""
         other = copy(self)

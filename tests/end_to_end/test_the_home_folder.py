@@ -128,8 +128,17 @@ def test_a_complete_step_that_mlflow_has_as_killed_is_mended_by_the_next_submit(
     assert {run.info.status for run in runs_of(home)} <= {"FINISHED", "KILLED"}
 
 
-@pytest.mark.parametrize("kind", ["sweep", "final"])
+def said(run) -> tuple[dict, dict, dict]:
+    """What a run tells of its step, but for how that came about."""
+    told = ("adapterlab.setting.", "adapterlab.best.", "adapterlab.row")
+    tags = {name: value for name, value in run.data.tags.items() if name.startswith(told)}
+    metrics = {name: value for name, value in run.data.metrics.items() if name.startswith(("best/", "test/"))}
+    return tags, dict(run.data.params), metrics
+
+
+@pytest.mark.parametrize("kind", ["sweep", "study", "final"])
 def test_a_submit_with_nothing_to_do_shows_again_what_was_deleted_in_mlflow(home, spec, kind):
+    before = {run.data.tags["adapterlab.node"]: said(run) for run in runs_of(home, kind)}
     for run in runs_of(home, kind):
         client_of(home).delete_run(run.info.run_id)
     submit(home, spec)
@@ -140,6 +149,7 @@ def test_a_submit_with_nothing_to_do_shows_again_what_was_deleted_in_mlflow(home
     for run in runs.values():
         above = run.data.tags.get("mlflow.parentRunId")
         assert above in runs or run.data.tags["adapterlab.kind"] == "sweep"
+    assert {run.data.tags["adapterlab.node"]: said(run) for run in runs_of(home, kind)} == before
     again = {run.info.run_id: run.data.tags["adapterlab.attempt"] for run in runs.values()}
     submit(home, spec)  # and then there is nothing to show either
     assert {run.info.run_id: run.data.tags["adapterlab.attempt"] for run in runs_of(home)} == again

@@ -24,7 +24,10 @@ from sweep_record import Places
 from tiny_world import environment
 
 LEASE_S = 5.0
-_LOST_ROWS = ("metrics", "coefficients", "adapters", "studies")
+_LOST_ROWS = (
+    *("adapters", "joint_runs", "selections", "studies", "transfers"),
+    *("metrics", "coefficients", "lineage", "progress", "sweep_steps", "tracking_runs"),
+)
 
 
 class Server(Protocol):
@@ -67,6 +70,13 @@ class Submit:
                         found.append(one)
         return found
 
+    def other(self, draw: random.Random, *names: str) -> psutil.Process | None:
+        """Wait for a process of such a name, and draw one; ``None`` where the submit ends without."""
+        while not (found := self.others(*names)):
+            if not self.sleep(0.1):
+                return None
+        return draw.choice(found)
+
     def kill_all(self) -> None:
         """End it and whatever it started."""
         for one in [*self.others(), psutil.Process(self.pid)]:
@@ -101,6 +111,11 @@ class Round:
         """Draw a moment of a submit, in seconds after its start: none before it has begun to look around."""
         return self.draw.uniform(0.1, 0.75) * self.length_s
 
+    @property
+    def most_s(self) -> float:
+        """How long a submit may take, in seconds: on a busy machine an undisturbed one takes minutes already."""
+        return max(200.0, 4 * self.length_s)
+
     def later(self, seconds: float, work: Callable[[], None]) -> None:
         """Do something in a while, beside what goes on."""
         timer = threading.Timer(seconds, work)
@@ -114,45 +129,53 @@ class Round:
         self.threads.clear()
 
 
-# -- while a submit runs --------------------------------------------------------------------------------
+# -- while a submit runs: each returns whether there was what it is to hit ---------------------------------
 
 
-def kill_driver(round_: Round, submit: Submit) -> None:
+def kill_driver(round_: Round, submit: Submit) -> bool:
     """``kill -9`` the process that submits."""
     submit.process.kill()
+    return True
 
 
-def _kill_one(round_: Round, submit: Submit, *names: str) -> None:
-    victims = submit.others(*names)
-    if victims:
-        with suppress(psutil.Error):
-            round_.draw.choice(victims).kill()
+def _kill_one(round_: Round, submit: Submit, *names: str) -> bool:
+    victim = submit.other(round_.draw, *names)
+    if victim is None:
+        return False
+    try:
+        victim.kill()
+    except psutil.Error:
+        return False
+    return True
 
 
-def kill_worker(round_: Round, submit: Submit) -> None:
-    """``kill -9`` a process that trains."""
-    _kill_one(round_, submit, "ray::ImplicitFunc", "ray::IDLE")
+def kill_worker(round_: Round, submit: Submit) -> bool:
+    """``kill -9`` a process that trains, or will."""
+    return _kill_one(round_, submit, "ray::ImplicitFunc", "ray::IDLE")
 
 
-def kill_raylet(round_: Round, submit: Submit) -> None:
+def kill_raylet(round_: Round, submit: Submit) -> bool:
     """``kill -9`` Ray's raylet."""
-    _kill_one(round_, submit, "/raylet/raylet ")
+    return _kill_one(round_, submit, "/raylet/raylet ")
 
 
-def kill_gcs(round_: Round, submit: Submit) -> None:
+def kill_gcs(round_: Round, submit: Submit) -> bool:
     """``kill -9`` Ray's head service."""
-    _kill_one(round_, submit, "/gcs_server ")
+    return _kill_one(round_, submit, "/gcs_server ")
 
 
-def signal_group(round_: Round, submit: Submit) -> None:
+def signal_group(round_: Round, submit: Submit) -> bool:
     """Send a signal to the whole process group, as a terminal or ``timeout`` does."""
     number = round_.draw.choice([signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     round_.did.append(number.name)
-    with suppress(ProcessLookupError):
+    try:
         os.killpg(submit.pid, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
-def stop_clock(round_: Round, submit: Submit) -> None:
+def stop_clock(round_: Round, submit: Submit) -> bool:
     """Stop the driver and its workers for longer than a lease, while a second driver takes over; then go on."""
     stopped = [psutil.Process(submit.pid), *submit.others("ray::ImplicitFunc")]
     for one in stopped:
@@ -163,10 +186,17 @@ def stop_clock(round_: Round, submit: Submit) -> None:
     for one in stopped:
         with suppress(psutil.Error):
             one.resume()
-    second.end(200)
+    second.end(round_.most_s)
+    return True
 
 
-def fill_disk(round_: Round, submit: Submit) -> None:
+def collect_garbage(round_: Round, submit: Submit) -> bool:
+    """Remove, beside the submit, all weights that no record refers to, however young."""
+    _platform(round_, "catalog", "gc", "--grace", "0")
+    return True
+
+
+def fill_disk(round_: Round, submit: Submit) -> bool:
     """Fill the home's file system for a while."""
     ballast = round_.places.home / "ballast"
     with suppress(OSError), ballast.open("wb") as file:
@@ -175,86 +205,110 @@ def fill_disk(round_: Round, submit: Submit) -> None:
             file.flush()
     submit.sleep(round_.draw.uniform(1.0, 4.0))
     ballast.unlink()
+    return True
 
 
-def _take_away(round_: Round, server: Server, *, kill: bool) -> None:
+def _take_away(round_: Round, server: Server, *, kill: bool) -> bool:
     server.stop(kill=kill)
     round_.later(round_.draw.uniform(0.0, 4.0), server.start)
+    return True
 
 
-def restart_postgres(round_: Round, submit: Submit) -> None:
+def restart_postgres(round_: Round, submit: Submit) -> bool:
     """Shut PostgreSQL down in order, and start it a few seconds later."""
     assert round_.postgres is not None
-    _take_away(round_, round_.postgres, kill=False)
+    return _take_away(round_, round_.postgres, kill=False)
 
 
-def kill_postgres(round_: Round, submit: Submit) -> None:
+def kill_postgres(round_: Round, submit: Submit) -> bool:
     """``kill -9`` PostgreSQL, and start it a few seconds later."""
     assert round_.postgres is not None
-    _take_away(round_, round_.postgres, kill=True)
+    return _take_away(round_, round_.postgres, kill=True)
 
 
-def kill_mlflow(round_: Round, submit: Submit) -> None:
+def kill_mlflow(round_: Round, submit: Submit) -> bool:
     """``kill -9`` the MLflow server, and start it a few seconds later."""
     assert round_.mlflow is not None
-    _take_away(round_, round_.mlflow, kill=True)
+    return _take_away(round_, round_.mlflow, kill=True)
 
 
-# -- between submits ------------------------------------------------------------------------------------
+# -- between submits: likewise ----------------------------------------------------------------------------
 
 
-def delete_blob(round_: Round) -> None:
-    """Delete the weights of a result."""
+def delete_blob(round_: Round) -> bool:
+    """Delete the weights of a result, or what a run would go on from."""
     if blobs := _blobs(round_):
         round_.draw.choice(blobs).unlink()
+    return bool(blobs)
 
 
-def cut_blob(round_: Round) -> None:
-    """Cut the weights of a result short."""
+def cut_blob(round_: Round) -> bool:
+    """Cut the weights of a result short, or what a run would go on from."""
     if blobs := _blobs(round_):
         blob = round_.draw.choice(blobs)
         blob.chmod(0o600)
         blob.write_bytes(blob.read_bytes()[:-7])
+    return bool(blobs)
 
 
 def _blobs(round_: Round) -> list[Path]:
     return sorted((round_.places.home / "blobs").rglob("*.safetensors"))
 
 
-def delete_run(round_: Round) -> None:
+def delete_run(round_: Round) -> bool:
     """Delete the run of a step, or of the sweep, in MLflow."""
     client = MlflowClient(tracking_uri=round_.places.tracking)
     if client.get_experiment_by_name(round_.places.experiment) is None:
-        return
+        return False
     runs = [run for run in round_.places.runs() if run.data.tags["adapterlab.kind"] != "trial"]
     if not runs:
-        return
+        return False
     run = round_.draw.choice(sorted(runs, key=lambda one: one.data.tags["adapterlab.node"]))
     round_.did.append(run.data.tags["adapterlab.kind"])
     round_.deleted_runs.add(run.data.tags["adapterlab.node"])
     client.delete_run(run.info.run_id)
+    return True
 
 
-def delete_rows(round_: Round) -> None:
-    """Delete rows of the catalog behind its back; ``doctor --repair`` makes what they belong to be done again."""
-    table = round_.draw.choice(_LOST_ROWS)
-    round_.did.append(table)
-    url = round_.places.catalog
-    if url.startswith("sqlite"):
-        rows = f"{table} WHERE rowid IN (SELECT rowid FROM {table} LIMIT 1)"
-    else:
-        rows = f"adapterlab.{table} WHERE ctid IN (SELECT ctid FROM adapterlab.{table} LIMIT 1)"
-    engine = create_engine(url)
-    with suppress(DBAPIError), engine.begin() as connection:  # there may be no catalog yet
-        connection.execute(text(f"DELETE FROM {rows}"))
-    engine.dispose()
+def delete_rows(round_: Round) -> bool:
+    """Delete a row of the catalog behind its back; ``doctor --repair`` makes what it belongs to be done again."""
+    share = round_.draw.random()
+    engine = create_engine(round_.places.catalog)
+    sqlite = engine.dialect.name == "sqlite"
+    try:
+        with engine.begin() as connection:
+            if not sqlite:  # which asks for no foreign keys here
+                connection.exec_driver_sql("SET session_replication_role = replica")
+            prefix, place = ("", "rowid") if sqlite else ("adapterlab.", "ctid")
+            counts = {
+                table: connection.execute(text(f"SELECT count(*) FROM {prefix}{table}")).scalar_one()
+                for table in _LOST_ROWS
+            }
+            filled = [table for table, count in counts.items() if count]
+            if not filled:
+                return False
+            table = round_.draw.choice(filled)
+            row = f"SELECT {place} FROM {prefix}{table} LIMIT 1 OFFSET {int(share * counts[table])}"
+            connection.execute(text(f"DELETE FROM {prefix}{table} WHERE {place} IN ({row})"))
+    except DBAPIError:  # there is no catalog yet
+        return False
+    finally:
+        engine.dispose()
+    round_.did.append(f"of {table}")
+    _platform(round_, "doctor", "--repair")
+    return True
+
+
+def _platform(round_: Round, *arguments: str) -> None:
+    """Run another command on the round's stores to its end."""
+    places = round_.places
     environment_ = {
-        **environment(round_.places.home),
-        "ADAPTERLAB_CATALOG": url,
-        "ADAPTERLAB_STUDIES": round_.places.studies,
-        "MLFLOW_TRACKING_URI": round_.places.tracking,
+        **environment(places.home),
+        "ADAPTERLAB_CATALOG": places.catalog,
+        "ADAPTERLAB_STUDIES": places.studies,
+        "MLFLOW_TRACKING_URI": places.tracking,
     }
-    warm_platform.start(["doctor", "--repair"], environment_, round_.places.home.parent / "log").join()
+    warm_platform.start(list(arguments), environment_, places.home.parent / "log").join(120)
 
 
 WHILE_IT_RUNS = {
@@ -264,6 +318,7 @@ WHILE_IT_RUNS = {
     "kill gcs": kill_gcs,
     "signal": signal_group,
     "stop clock": stop_clock,
+    "collect garbage": collect_garbage,
     "full disk": fill_disk,
     "restart postgres": restart_postgres,
     "kill postgres": kill_postgres,
@@ -279,11 +334,11 @@ BETWEEN = {
 
 def possible(round_: Round) -> list[str]:
     """Return the faults that can happen to a round's running submit."""
-    names = ["kill driver", "signal", "stop clock"]
+    names = ["kill driver", "signal", "stop clock", "collect garbage"]
     if round_.launcher == "ray":
-        names += ["kill worker", "kill raylet", "kill gcs"] * 2  # the rest happens without Ray, too
+        names += ["kill worker", "kill raylet", "kill gcs"] * 3  # the rest happens without Ray, too
     if round_.tmpfs:
-        names += ["full disk"]
+        names += ["full disk"] * 2
     if round_.postgres is not None:
         names += ["restart postgres", "kill postgres"]
     if round_.mlflow is not None:

@@ -16,6 +16,18 @@ from adapterlab.catalog.store import Catalog, open_catalog
 from adapterlab.search.study import read_trials
 from adapterlab.tracking.vocabulary import CONTRIBUTION, SECONDS
 
+_CIRCUMSTANCES = {"seconds", "run_id", "created_at", "provenance", "device"}
+"""Of a result: when, where and how fast it came about."""
+
+_TOLD = (
+    "adapterlab.setting.",
+    "adapterlab.best.",
+    "adapterlab.sources",
+    "adapterlab.row",
+    "adapterlab.winner",
+)
+"""Beginnings of the tags that tell what a step is and came to."""
+
 
 @dataclass(frozen=True)
 class Places:
@@ -57,25 +69,25 @@ def read_record(places: Places) -> dict[str, Any]:
         assert catalog.lost_rows() == {}
         report = catalog.verify(deep=True)
         assert (report.missing, report.damaged) == ({}, {})
-        adapters, studies = catalog.adapters(limit=None), catalog.studies(limit=None)
-        transfers = catalog.transfers(limit=None)
+        studies, transfers = catalog.studies(limit=None), catalog.transfers(limit=None)
+        results = [
+            *catalog.adapters(limit=None),
+            *catalog.joint_runs(limit=None),
+            *catalog.selections(limit=None),
+            *studies,
+            *transfers,
+        ]
         (sweep,) = catalog.sweeps()
+        steps = catalog.sweep(sweep.key).steps
         record: dict[str, Any] = {
             "sweep": (sweep.key, str(sweep.state)),
-            "adapters": {
-                one.key: (one.blob, dict(one.metrics), dict(one.test), one.epochs, one.best_epoch)
-                for one in adapters
-            },
-            "studies": {
-                one.key: (one.best_trial, one.best_value, dict(one.best_settings), dict(one.trials))
-                for one in studies
-            },
-            "transfers": {
-                one.key: (one.blob, dict(one.validation), dict(one.test), dict(one.settings), one.best_epoch)
-                for one in transfers
+            "steps": {str(step.id): (step.key, step.needs) for step in steps},
+            "results": {one.key: _without_circumstances(one.to_json()) for one in results},
+            "made from": {
+                one.key: [above.key for above in catalog.lineage(one.key).parents] for one in results
             },
             "coefficients": {one.key: catalog.coefficients(one.key) for one in transfers},
-            "held": [step.key for step in catalog.sweep(sweep.key).steps if catalog.holder(str(step.key))],
+            "held": [step.key for step in steps if catalog.holder(str(step.key))],
         }
     record["trials"] = {
         one.key: [
@@ -86,6 +98,10 @@ def read_record(places: Places) -> dict[str, Any]:
     }
     record["runs"] = read_runs(places)
     return record
+
+
+def _without_circumstances(result: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in result.items() if name not in _CIRCUMSTANCES}
 
 
 def read_runs(places: Places) -> dict[str, Any]:
@@ -105,6 +121,8 @@ def _said(run: Run, nodes: Mapping[str, str]) -> dict[str, Any]:
         "status": run.info.status,
         "state": tags["adapterlab.state"],
         "above": None if above is None else nodes.get(above, f"{above}, which is not there"),
+        "parameters": dict(run.data.params),
+        "tags": {name: value for name, value in tags.items() if name.startswith(_TOLD)},
         # How long a run took is never the same twice; what sources contribute is known to the run that measured
         # it alone, and gone with one that is deleted.
         "metrics": {

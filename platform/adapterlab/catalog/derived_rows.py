@@ -126,7 +126,7 @@ def _missing_lineage(connection: Connection) -> dict[str, tuple[StepKind, Parent
     for row in connection.execute(select(schema.Lineage.child, schema.Lineage.parent)):
         known[row.child].add(row.parent)
     results = _keys(connection)
-    found = {}
+    found: dict[str, tuple[StepKind, Parents]] = {}
     for child, kind, parents in _lineage(connection):
         there = {parent: of for parent, of in parents.items() if parent in results}
         if child in results and not there.keys() <= known[child]:
@@ -164,9 +164,12 @@ def _backbones(connection: Connection) -> Iterator[str]:
 
 
 def _tasks(connection: Connection) -> Iterator[TaskDigest]:
-    for table in schema.RESULTS:
-        if table is schema.JointRun:
-            continue  # its shares are adapters
+    for table in (
+        schema.Adapter,
+        schema.Selection,
+        schema.Study,
+        schema.Transfer,
+    ):  # a joint run's are adapters
         pairs = select(table.task, table.task_digest).where(table.task.is_not(None)).distinct()
         for row in connection.execute(pairs):
             yield row.task, row.task_digest

@@ -52,12 +52,17 @@ def put_adapter(connection: Connection, record: AdapterRecord, claim: Claim) -> 
         created_at=record.created_at or now(connection),
         state=schema.COMPLETE,
     )
+    measured = {("validation", name): value for name, value in record.metrics.items()}
+    measured |= {("test", name): value for name, value in record.test.items()}
+    if record.origin is not None:
+        measured |= {(schema.REPORTED, name): value for name, value in record.origin.metrics.items()}
     _put_backbone_and_task(connection, record)
     _put(
         connection,
         schema.Adapter,
         {
             **_shared(record),
+            "n_metrics": len(measured),
             "method": record.method,
             "settings": _json(record.settings),
             "seed": record.seed,
@@ -66,10 +71,6 @@ def put_adapter(connection: Connection, record: AdapterRecord, claim: Claim) -> 
             **_training(record),
         },
     )
-    measured = {("validation", name): value for name, value in record.metrics.items()}
-    measured |= {("test", name): value for name, value in record.test.items()}
-    if record.origin is not None:
-        measured |= {(schema.REPORTED, name): value for name, value in record.origin.metrics.items()}
     _put_metrics(connection, record, StepKind.SOURCE, measured)
     if (study := record.settings.get("study")) is not None:  # which chose its setting
         put_lineage(connection, record.key, StepKind.SOURCE, {str(study): StepKind.STUDY})
@@ -223,12 +224,15 @@ def put_transfer(
     claims.verify(connection, claim)
     record = replace(record, created_at=record.created_at or now(connection), state=schema.COMPLETE)
     _require(connection, schema.Study, [record.study_key], f"transfer {record.key[:12]}: study")
+    measured = {("validation", name): value for name, value in record.validation.items()}
+    measured |= {("test", name): value for name, value in record.test.items()}
     _put_backbone_and_task(connection, record)
     _put(
         connection,
         schema.Transfer,
         {
             **_shared(record),
+            "n_metrics": len(measured),
             "study_key": record.study_key,
             "combiner": record.combiner,
             "settings": _json(record.settings),
@@ -239,8 +243,6 @@ def put_transfer(
             **_training(record),
         },
     )
-    measured = {("validation", name): value for name, value in record.validation.items()}
-    measured |= {("test", name): value for name, value in record.test.items()}
     _put_metrics(connection, record, StepKind.TRANSFER, measured)
     _put_coefficients(connection, record.key, coefficients)
     put_lineage(connection, record.key, StepKind.TRANSFER, {record.study_key: StepKind.STUDY})

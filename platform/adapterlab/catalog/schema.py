@@ -18,7 +18,7 @@ from sqlalchemy import BigInteger, ColumnElement, ForeignKey, ForeignKeyConstrai
 
 from adapterlab.catalog.tables import Base, column
 
-HEAD_REVISION = "c6e2f90a74d1"
+HEAD_REVISION = "d9b47c1f03e8"
 """The revision these models describe; compared at every opening, so that Alembic is not imported."""
 
 VERSION_TABLE = "catalog_version"
@@ -88,6 +88,8 @@ class Adapter(Base):
     """The leading metric; empty where nobody says how an imported adapter was scored."""
     metric_value: ColumnElement[float | None]
     """The leading metric on validation."""
+    n_metrics: ColumnElement[int | None]
+    """How many rows of ``metrics`` belong to it."""
     epochs: ColumnElement[int | None]
     best_epoch: ColumnElement[int | None]
     blob: ColumnElement[str] = column(Digest, index=True)
@@ -291,6 +293,8 @@ class Transfer(Base):
     """The leading metric on validation."""
     test_value: ColumnElement[float | None]
     """The leading metric on test."""
+    n_metrics: ColumnElement[int | None]
+    """How many rows of ``metrics`` belong to it."""
     epochs: ColumnElement[int | None]
     best_epoch: ColumnElement[int | None]
     blob: ColumnElement[str] = column(Digest, index=True)

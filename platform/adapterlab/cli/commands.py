@@ -7,7 +7,8 @@ success, or its exit code.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import signal
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -23,8 +24,19 @@ class Entry:
 
     summary: str
     section: str
-    works: bool = False
-    """Whether it does more than print: its exit code stands even where nobody reads what it says."""
+    works: bool | frozenset[str] = False
+    """Whether it does more than print: its exit code stands even where nobody reads what it says. Of a group, which
+    of its commands do."""
+
+    def does_more_than_print(self, words: Sequence[str]) -> bool:
+        """Return whether a call of it does.
+
+        Args:
+            words: What stands behind its name.
+        """
+        if isinstance(self.works, bool):
+            return self.works
+        return next((word for word in words if not word.startswith("-")), None) in self.works
 
 
 SWEEPS, STORES, SETUP = "Sweeps", "Results and stores", "Setting up"
@@ -43,16 +55,32 @@ COMMANDS: Mapping[str, Entry] = {
     "note": Entry("Note something of a sweep.", SWEEPS, works=True),
     "report": Entry("Show a sweep's results as a table.", STORES),
     "contributions": Entry("Show what each source contributes to a transfer.", STORES),
-    "catalog": Entry("List and inspect adapters and transfers, and where they come from.", STORES),
+    "catalog": Entry(
+        "List and inspect adapters and transfers, and where they come from.",
+        STORES,
+        works=frozenset({"import", "export", "publish", "copy", "tag", "note", "rename", "remove", "gc"}),
+    ),
     "export": Entry("Write an adapter or a transfer for AdapterHub or PEFT.", STORES, works=True),
     "predict": Entry("Show what an adapter or a transfer says of texts.", STORES),
     "evaluate": Entry("Show how good an adapter or a transfer is on labelled rows.", STORES),
     "ui": Entry("Open the tracked runs in the browser.", STORES, works=True),
-    "db": Entry("Create, upgrade and check the catalog's schema.", STORES, works=True),
+    "db": Entry("Create, upgrade and check the catalog's schema.", STORES, works=frozenset({"upgrade"})),
     "tasks": Entry("List tasks, show one as the model will see it, check their data.", SETUP),
     "schema": Entry("Print the spec's JSON Schema, for editors.", SETUP),
     "doctor": Entry("Check this machine: packages, folders, databases, accelerators.", SETUP),
 }
+
+
+class Stopped(Exception):  # noqa: N818 - no error: somebody asked for it
+    """A command was left by a signal; Typer makes one exit code of all that it sees as a keyboard's interrupt.
+
+    Args:
+        number: Of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
 
 
 class LazyGroup(TyperGroup):
@@ -64,6 +92,17 @@ class LazyGroup(TyperGroup):
             if find_spec(f"adapterlab.cli.{name}") is not None:
                 self.commands[name] = TyperCommand(name=name, help=entry.summary)
         self._loaded: set[str] = set()
+
+    def invoke(self, ctx: Any) -> Any:
+        """Call the command; an interruption leaves it with its signal's number.
+
+        Raises:
+            Stopped: A signal interrupted it.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stopped:
+            raise Stopped(getattr(stopped, "number", signal.SIGINT)) from stopped
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Find the command that ``args`` begin with, and import it."""

@@ -75,7 +75,9 @@ def start(words: Sequence[str], stdin: bytes | None) -> tuple[int, Mapping[str, 
         if line:
             return 0, json.loads(line)
         return _code(child.wait()), None
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
+        if getattr(stopped, "number", signal.SIGINT) != signal.SIGINT:
+            raise  # a terminal that closes is what it is detached from
         child.send_signal(signal.SIGINT)  # it has not begun: whoever typed it has thought better of it
         return _code(child.wait()), None
 

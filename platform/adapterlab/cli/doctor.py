@@ -23,8 +23,8 @@ RepairOption = Annotated[
     bool,
     typer.Option(
         "--repair",
-        help="Mend what needs no guessing: mark results whose weights or rows are lost to be done again, let "
-        "MLflow's artifacts follow a moved home, close the home to others.",
+        help="Mend what needs no guessing: mark results whose weights or rows are lost to be done again, write "
+        "again what other rows repeat, let MLflow's artifacts follow a moved home, close the home to others.",
     ),
 ]
 

@@ -24,11 +24,12 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from adapterlab.cli.commands import COMMANDS, LazyGroup
+from adapterlab.cli.commands import COMMANDS, LazyGroup, Stopped
 from adapterlab.cli.completion import VARIABLE, answer, set_up
 from adapterlab.cli.output import PrintableFormatter, SafeStreams, clipped, emit_json, note
 from adapterlab.cli.program import NAME as PROGRAM
 from adapterlab.cli.program import as_called
+from adapterlab.cluster.stop_signals import signals_raised
 from adapterlab.errors import (
     EXIT_SIGNAL,
     AdapterlabError,
@@ -117,8 +118,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags, words = _flags(words)
     with SafeStreams() as streams:
         _prepare_logging(flags)
-        with nullcontext() if _FOR_THE_USER.intersection(words[:1]) else private_umask():
-            code = _run(words, flags)
+        private = nullcontext() if _FOR_THE_USER.intersection(words[:1]) else private_umask()
+        with private, signals_raised() as heard:
+            code = _run(words, flags, heard)
         sys.stdout.flush()
         return code if streams.lost is None else _unread(code, words, streams.lost)
 
@@ -129,8 +131,8 @@ def _unread(code: int, words: Sequence[str], lost: OSError) -> int:
     What a command did stands, whether anybody read of it or not. One that only prints has not done what it was
     asked for; where the reader left by itself (``| head``) nothing is said.
     """
-    name = next((word for word in words if word in COMMANDS), None)
-    if code or (name is not None and COMMANDS[name].works):
+    place = next((place for place, word in enumerate(words) if word in COMMANDS), None)
+    if code or (place is not None and COMMANDS[words[place]].does_more_than_print(words[place + 1 :])):
         return code
     if lost.errno == errno.EPIPE:
         return EXIT_BROKEN_PIPE
@@ -138,22 +140,29 @@ def _unread(code: int, words: Sequence[str], lost: OSError) -> int:
     return 1
 
 
-def _run(words: list[str], flags: Flags) -> int:
+def _run(words: list[str], flags: Flags, heard: Sequence[int]) -> int:
     try:
         _check_words(words)
         result = typer.main.get_command(app).main(args=words, prog_name=PROGRAM, standalone_mode=False)
     except AdapterlabError as error:
         return _report_error(error, flags)
+    except Stopped as stopped:
+        return _interrupted(stopped.number)
     except _ClickError as error:
         return _report_usage(error, flags)
     except (KeyboardInterrupt, typer.Abort) as stopped:
-        number = getattr(stopped.__cause__ or stopped, "number", signal.SIGINT)  # Typer wraps it
-        note("interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}")
-        return EXIT_SIGNAL + number
+        return _interrupted(getattr(stopped.__cause__ or stopped, "number", signal.SIGINT))  # Typer wraps it
     except Exception as error:  # noqa: BLE001  the last door: nobody gets a bare traceback
         explained = _explained(error)
         return _report_crash(error, flags) if explained is None else _report_error(explained, flags)
-    return result if isinstance(result, int) else 0
+    code = result if isinstance(result, int) else 0
+    # Before a command began, Typer makes one code of every signal.
+    return _interrupted(heard[0]) if heard and code == EXIT_SIGNAL + signal.SIGINT else code
+
+
+def _interrupted(number: int) -> int:
+    note("interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}")
+    return EXIT_SIGNAL + number
 
 
 def _flags(words: list[str]) -> tuple[Flags, list[str]]:

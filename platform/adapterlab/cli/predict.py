@@ -15,7 +15,7 @@ import typer
 from adapterlab.cli.given_rows import counted, rows_in, rows_of
 from adapterlab.cli.options import JsonOption
 from adapterlab.cli.output import emit_json, note, table
-from adapterlab.errors import UnavailableError, UsageError
+from adapterlab.errors import AdapterlabError, UnavailableError, UsageError
 from adapterlab.given_files import given_path
 
 if TYPE_CHECKING:
@@ -134,6 +134,8 @@ def _writing(to: str | None) -> Iterator[Callable[[Sequence[Prediction]], None]]
         with draft.open("w", encoding="utf-8", newline="") as stream:
             yield _lines(stream) if path.suffix == ".jsonl" else _cells(stream)
         draft.replace(path)
+    except AdapterlabError:  # some are an OSError, too: the file is not to blame for what its rows met
+        raise
     except OSError as error:
         raise UnavailableError(
             f"{path}: cannot be written ({error.strerror or error})", remedy="Choose another place."

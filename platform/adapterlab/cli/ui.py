@@ -50,7 +50,6 @@ def command(
         note(f"warning: {host} can be reached from other machines, and the token travels there unencrypted")
     schema.follow_home(uri, places.artifacts, places.locks)
     log = places.locks.parent / "logs" / "ui.log"
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
         with server.serve(uri, places.artifacts, host=host, port=port, log=log) as running:
             emit(f"MLflow UI: {running.link}")
@@ -63,9 +62,7 @@ def command(
             emit("Ctrl-C stops it.")
             sys.stdout.flush()
             running.process.wait()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
+        if getattr(stopped, "number", signal.SIGINT) != signal.SIGINT:
+            raise
         note("stopped")
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt

@@ -39,6 +39,43 @@ class Interrupted(KeyboardInterrupt):
         self.number = number
 
 
+@contextmanager
+def signals_raised() -> Iterator[list[int]]:
+    """Let SIGTERM and SIGHUP leave the block as Ctrl-C does, so that what is open is closed and no draft is left.
+
+    The second of these ends the process at once. Whoever handles or ignores a signal already goes on doing so.
+
+    Yields:
+        The numbers of those that arrived, for a caller whose libraries make one exit code of all interruptions.
+
+    Raises:
+        Interrupted: One arrived.
+    """
+    heard: list[int] = []
+
+    def arrived(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, untouched[signal.Signals(number)])
+        heard.append(number)
+        raise Interrupted(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield heard
+        return
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    untouched = {
+        number: handler
+        for number, handler in before.items()
+        if handler in (signal.SIG_DFL, signal.default_int_handler)
+    }
+    for number in untouched:
+        signal.signal(number, arrived)
+    try:
+        yield heard
+    finally:
+        for number, handler in untouched.items():
+            signal.signal(number, handler)
+
+
 class StopSignals:
     """What signals have asked for. One that was ignored when the program began (``nohup``) stays ignored."""
 

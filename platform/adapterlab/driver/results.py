@@ -39,9 +39,10 @@ from adapterlab.planning.steps import (
 )
 from adapterlab.records import State
 from adapterlab.tracking import vocabulary
-from adapterlab.worker.chosen import as_chosen, as_selected, joint_as_chosen
+from adapterlab.worker.chosen import as_chosen, as_selected, joint_as_chosen, settings_of
 from adapterlab.worker.run_recorder import RunRecorder, by_source, scores
 from adapterlab.worker.run_tree import SweepTree
+from adapterlab.worker.selections import scores_by_name
 
 _MOST_ASKED = 5
 """Other sweeps with a reused result whose runs are asked what its sources contribute."""
@@ -106,6 +107,7 @@ def show_reused(tree: SweepTree, catalog: Catalog, plan: Plan) -> None:
             run.reused(record.run_id, {**_measured_before(tree, catalog, record), **numbers})
         else:
             run.mended(numbers)
+        _tell_choice(run, step, record)
         run.end(State.COMPLETE)
 
 
@@ -149,7 +151,9 @@ def _open(tree: SweepTree, catalog: Catalog, plan: Plan, step: Step[Job]) -> Run
         return tree.study(key, step.job, facts[step.job.task])
     assert is_final(step)
     study = _study_of(plan, step)
-    return tree.final(tree.at(str(study.key)), key, study.job, step.job.seed, {}, facts[study.job.task])
+    chooser = catalog.find_study(str(study.key))
+    settings = {} if chooser is None else settings_of(chooser)
+    return tree.final(tree.at(str(study.key)), key, study.job, step.job.seed, settings, facts[study.job.task])
 
 
 def _open_joint(
@@ -187,12 +191,20 @@ def _study_of(plan: Plan, step: Step[FinalJob]) -> Step[StudyJob]:
     return next(one for one in plan.studies if one.id in step.needs)
 
 
+def _tell_choice(run: RunRecorder, step: Step[Job], record: StepRecord) -> None:
+    """Show what a study or a selection decided for, beside its numbers."""
+    if isinstance(record, StudyRecord) and record.best_trial is not None:
+        metric = "selected_by" if record.tasks else record.metric
+        run.chosen(record.best_trial, settings_of(record), record.best_value, metric)
+    elif isinstance(record, SelectionRecord) and is_selection(step):
+        scores = scores_by_name(step.job, record.sources)
+        run.selected(scores, {"rule": record.rule, "metric": record.metric, "scores": scores})
+
+
 def _numbers(catalog: Catalog, plan: Plan, step: Step[Job], record: StepRecord) -> dict[str, float]:
     """Return what the catalog knows of a result under the names that its own run would carry."""
-    if isinstance(record, StudyRecord):
-        return {f"best/{'selected_by' if record.tasks else record.metric}": record.best_value}
-    if isinstance(record, SelectionRecord):
-        return {vocabulary.source_score(one.label): one.score for one in record.sources}
+    if isinstance(record, StudyRecord | SelectionRecord):
+        return {}  # see _tell_choice
     if isinstance(record, JointRecord):
         found = {
             "best/selected_by": record.value,

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from adapterlab.catalog.reading import ReadableCatalog
 from adapterlab.catalog.records import SelectionRecord, StudyRecord
-from adapterlab.errors import CorruptBlobError, NotFoundError, UnavailableError, UsageError
+from adapterlab.errors import (
+    AdapterlabError,
+    CorruptBlobError,
+    NotFoundError,
+    UnavailableError,
+    UsageError,
+)
 from adapterlab.reporting.intervals import Read
 from adapterlab.reporting.render import csv_text
 from adapterlab.reporting.summary import Summary
@@ -109,6 +115,8 @@ def write_predictions(folder: Path, summary: Summary, read: Read) -> list[str]:
         for name, data in prediction_files(summary, read):
             (folder / name).write_bytes(data)
             names.append(name)
+    except AdapterlabError:  # some are an OSError, too: the folder is not to blame for the store of weights
+        raise
     except OSError as error:
         raise UnavailableError(
             f"{folder}: cannot be written ({error.strerror or error})",

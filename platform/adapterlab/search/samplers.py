@@ -222,26 +222,38 @@ class _Tried:
 
     def __init__(self, identity: Callable[[Mapping[str, Any]], tuple[Any, ...]]) -> None:
         self._identity = identity
-        self._trials: list[FrozenTrial] = []
+        self._forget()
+
+    def _forget(self) -> None:
+        self._known, self._last = 0, -1
+        self._unfinished: dict[int, tuple[Any, ...]] = {}
         self._identities: set[tuple[Any, ...]] = set()
         self.passed = 0
         """Points of the grid, in its order, that are known to be tried."""
 
     def by(self, trials: Sequence[FrozenTrial]) -> Container[tuple[Any, ...]]:
         """Return the identities of trials that are ordered by number, most often those of before and one more."""
-        known = len(self._trials)
-        # Settings never change once they are written; but where a trial was not looked at before, one of another
-        # tool's, say, nothing that was known is taken for granted.
-        if known > len(trials) or any(map(_differ, self._trials, trials)):
-            self._trials, self._identities, self.passed, known = [], set(), 0, 0
-        for trial in trials[known:]:
-            self._identities.add(self._identity(trial.params))
-            self._trials.append(trial)
+        if not self._goes_on(trials):
+            self._forget()
+        for place in [place for place in self._unfinished if trials[place].state.is_finished()]:
+            del self._unfinished[place]
+        for place, trial in enumerate(trials[self._known :], start=self._known):
+            found = self._identity(trial.params)
+            self._identities.add(found)
+            if not trial.state.is_finished():
+                self._unfinished[place] = found
+        self._known, self._last = len(trials), trials[-1].number if trials else -1
         return self._identities
 
+    def _goes_on(self, trials: Sequence[FrozenTrial]) -> bool:
+        """Return whether trials begin with the known ones.
 
-def _differ(one: FrozenTrial, other: FrozenTrial) -> bool:
-    return one.params is not other.params and (one.number != other.number or one.params != other.params)
+        Trials are never taken away: as many with the same last one are the same ones. Only of one that has not ended may
+        another tool still write settings.
+        """
+        if self._known > len(trials) or (self._known and trials[self._known - 1].number != self._last):
+            return False
+        return all(self._identity(trials[place].params) == found for place, found in self._unfinished.items())
 
 
 class _Branch:

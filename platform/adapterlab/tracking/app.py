@@ -18,6 +18,7 @@ from mlflow.server.fastapi_app import app as mlflow_app
 
 from adapterlab.tracking.access import TOKEN_VARIABLE, Application, Message, Receive, Send, WithToken
 from adapterlab.tracking.entities import STATE_TAG
+from adapterlab.tracking.owner import OWNER_VARIABLE, end_with
 from adapterlab.tracking.views import ROWS_VIEW, VIEW_PREFIX
 
 # Keys of mlflow/mlflow:mlflow/server/js@v3.17.2; where a later MLflow names them otherwise, its own
@@ -107,5 +108,7 @@ async def _send_page(start: Message, page: bytes, send: Send) -> None:
 
 
 app: Application = WithFirstChoices(mlflow_app)
+if _owner := os.environ.get(OWNER_VARIABLE):
+    end_with(int(_owner))
 if _token := os.environ.get(TOKEN_VARIABLE):
     app = WithToken(app, _token)

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit, urlunsplit
 from adapterlab.errors import AdapterlabError, ConflictError, NotFoundError, UnavailableError
 from adapterlab.tracking import store
 from adapterlab.tracking.access import TOKEN_VARIABLE, new_token
+from adapterlab.tracking.owner import OWNER_VARIABLE
 from adapterlab.tracking.views import ROWS_VIEW, VIEW_PREFIX, view_query
 
 APP = "adapterlab"
@@ -111,8 +112,12 @@ def serve(uri: str, artifacts: str, *, host: str, port: int, log: Path) -> Itera
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **_environment(uri), **({TOKEN_VARIABLE: token} if token else {})},
-            start_new_session=True,  # Ctrl-C reaches us alone; we then stop the server and its children
+            env={
+                **os.environ,
+                **_environment(uri),
+                **({TOKEN_VARIABLE: token, OWNER_VARIABLE: str(os.getpid())} if token else {}),
+            },
+            start_new_session=True,  # signals reach us alone; we then stop the server and its children
         )
     try:
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -114,7 +114,7 @@ def evaluate(
         open_lanes = list(drawn)
         if not drawn:
             break
-        found = _answers(
+        found = answers_that_fit(
             backbone, [seats[i] for i in open_lanes], placed(list(drawn.values()), backbone.device)
         )
         flights.append([_Flight.of(one, [open_lanes[i] for i in one.lanes]) for one in found])
@@ -135,8 +135,18 @@ def evaluate(
     ]
 
 
-def _answers(backbone: Backbone, seats: Sequence[Seat], rectangles: Sequence[Rectangle]) -> list[Answers]:
+def answers_that_fit(
+    backbone: Backbone, seats: Sequence[Seat], rectangles: Sequence[Rectangle]
+) -> list[Answers]:
     """Return the heads' answers; a pass that does not fit into memory is done in two halves, of lanes or of one's rows.
+
+    Args:
+        backbone: The shared frozen backbone.
+        seats: The lanes; they have no key.
+        rectangles: Their rows, where the backbone is.
+
+    Returns:
+        Answers, of a lane whose rows were halved several.
 
     Raises:
         TrainingError: A single example does not fit.
@@ -156,8 +166,8 @@ def _answers(backbone: Backbone, seats: Sequence[Seat], rectangles: Sequence[Rec
             one.restore(before)
     half = len(seats) // 2
     if half:
-        first = _answers(backbone, seats[:half], rectangles[:half])
-        second = _answers(backbone, seats[half:], rectangles[half:])
+        first = answers_that_fit(backbone, seats[:half], rectangles[:half])
+        second = answers_that_fit(backbone, seats[half:], rectangles[half:])
         return [
             *first,
             *(replace(one, lanes=tuple(half + lane for lane in one.lanes)) for one in second),
@@ -171,4 +181,8 @@ def _answers(backbone: Backbone, seats: Sequence[Seat], rectangles: Sequence[Rec
             remedy="Lower data.max_length, or give the worker more memory.",
         )
     parts = [gather(rectangle.examples, rows) for rows in (rectangle.rows[:half], rectangle.rows[half:])]
-    return [answer for one in placed(parts, backbone.device) for answer in _answers(backbone, seats, [one])]
+    return [
+        answer
+        for one in placed(parts, backbone.device)
+        for answer in answers_that_fit(backbone, seats, [one])
+    ]

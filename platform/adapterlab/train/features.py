@@ -14,6 +14,7 @@ from adapterlab.train.evaluate import MAX_TOKENS
 from adapterlab.train.heads import head_of
 from adapterlab.train.layers import Backbone, MethodLayer
 from adapterlab.train.passes import evaluation_rectangles
+from adapterlab.train.row_checks import check_examples
 
 
 class FewRows:
@@ -42,6 +43,7 @@ class FewRows:
             all. Targets, (N, C): 1 for the row's classes, labels or right choice and 0 for others, or its number.
         """
         examples = self._chosen(rows, seed)
+        check_examples(self._backbone, examples, self._task.facts.task)
         head = head_of(self._task.facts, self._backbone.shape.hidden_size)
         placed = {
             name: one.to(device=self._backbone.device, dtype=self._backbone.dtype)

@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from adapterlab.errors import DataError
 from adapterlab.records import EpochResult, LaneResult, State, TaskData, TrainSettings
 from adapterlab.train.adaptation import Adaptation, OwnAdapter, Seat, trained_in
 from adapterlab.train.combination import Combination
@@ -24,6 +23,7 @@ from adapterlab.train.layers import Backbone, HeadLayer, MethodLayer, Tensors
 from adapterlab.train.optimizer import Update, linear_rate
 from adapterlab.train.passes import epoch_batches, gather
 from adapterlab.train.rng import key_of_numbers, stream
+from adapterlab.train.row_checks import check_task
 from adapterlab.train.step import RunStep
 from adapterlab.train.weights import HEAD_PREFIX
 
@@ -246,7 +246,7 @@ def source_lane(
         sees_test: Whether the best epoch is evaluated once on the test split.
 
     Raises:
-        DataError: A row is longer than the backbone can take.
+        DataError: A row is longer than the backbone can take, or an id or label is out of range.
         UsageError: The task's head cannot answer tasks of its kind.
     """
     tensors = backbone.weights() if method.trains_backbone else method.initial(stream(seed, "adapter init"))
@@ -275,7 +275,7 @@ def transfer_lane(
         sees_test: Whether the best epoch is evaluated once on the test split.
 
     Raises:
-        DataError: A row is longer than the backbone can take.
+        DataError: A row is longer than the backbone can take, or an id or label is out of range.
         UsageError: The task's head cannot answer tasks of its kind.
     """
     tensors = combination.combiner.initial(stream(seed, "combiner init"))
@@ -299,7 +299,7 @@ def _lane(
     sees_test: bool,
 ) -> Lane:
     head = head_of(task.facts, backbone.shape.hidden_size)
-    check_lengths(backbone, task)
+    check_task(backbone, task)
     return Lane(
         name=name,
         task=task,
@@ -311,20 +311,6 @@ def _lane(
         sees_test=sees_test,
         device=backbone.device,
     )
-
-
-def check_lengths(backbone: Backbone, task: TaskData) -> None:
-    """Check that a backbone takes a task's rows.
-
-    Raises:
-        DataError: A row is longer than that.
-    """
-    longest = max(int(split.lengths.max()) for split in (task.train, task.validation, task.test))
-    if longest > backbone.max_length:
-        raise DataError(
-            f"{task.facts.task}: a row has {longest} tokens, the backbone takes {backbone.max_length}",
-            remedy=f"Set data.max_length to {backbone.max_length} or less.",
-        )
 
 
 def leaves_of(backbone: Backbone, tensors: Tensors) -> Tensors:

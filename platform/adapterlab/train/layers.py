@@ -519,6 +519,16 @@ class Backbone(Checked, ABC):
     def max_length(self) -> int:
         """Longest row in tokens."""
 
+    @property
+    def words(self) -> int | None:
+        """Token ids it has embeddings for, from 0; ``None``: not known, and not checked."""
+        return None
+
+    @property
+    def types(self) -> int | None:
+        """Token type ids it has embeddings for, from 0; ``None``: any may be given."""
+        return None
+
     @abstractmethod
     def to(self, *, dtype: torch.dtype, device: torch.device | str) -> Backbone:
         """Return the same backbone in another precision or place."""

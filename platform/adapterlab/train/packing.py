@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from adapterlab.train.kernels import library
 from adapterlab.train.transfer import on_device
 
 
@@ -69,6 +70,30 @@ class _Pick(torch.autograd.Function):
         return gradient.new_zeros(ctx.cells, *gradient.shape[1:]).index_copy_(0, places, gradient), None
 
 
+class _Apart(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cells: Tensor, places: Tensor) -> Tensor:
+        ctx.save_for_backward(places)
+        return library.OPERATIONS.lay(x, cells)  # type: ignore[no-any-return]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (places,) = ctx.saved_tensors
+        return gradient.index_select(0, places), None, None
+
+
+class _Together(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, grid: Tensor, cells: Tensor, places: Tensor) -> Tensor:
+        ctx.save_for_backward(cells)
+        return grid.index_select(0, places)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (cells,) = ctx.saved_tensors
+        return library.OPERATIONS.lay(gradient, cells), None, None
+
+
 @dataclass(frozen=True)
 class LaneRows:
     """Rows of several lanes one after another, and the same rows lane by lane.
@@ -82,27 +107,35 @@ class LaneRows:
 
     def apart(self, x: Tensor) -> Tensor:
         """Return the rows lane by lane, zeros below a lane's own, (N, …) -> (K, R, …)."""
-        if self._places is not None:
-            x = spread(x, self._places, len(self.sizes) * max(self.sizes))
+        if self._ragged is not None:
+            x = _Apart.apply(x, *self._ragged)  # type: ignore[no-untyped-call]
         return x.reshape(len(self.sizes), -1, *x.shape[1:])
 
     def together(self, x: Tensor) -> Tensor:
         """Return the lanes' own rows one after another, (K, R, …) -> (N, …)."""
         flat = x.flatten(0, 1)
-        return flat if self._places is None else pick(flat, self._places)
+        if self._ragged is None:
+            return flat
+        rows: Tensor = _Together.apply(flat, *self._ragged)  # type: ignore[no-untyped-call]
+        return rows
 
     def sums(self, x: Tensor) -> Tensor:
         """Return the sum of each lane's rows, (N,) -> (K,)."""
         return self.apart(x).sum(1)
 
     @cached_property
-    def _places(self) -> Tensor | None:
-        """Cell of each row, (N,), int64; ``None``: lanes have equally many rows, so that nothing is moved."""
+    def _ragged(self) -> tuple[Tensor, Tensor] | None:
+        """The row in each cell or -1, (K·R,), and the cell of each row, (N,), int64.
+
+        ``None``: lanes have equally many rows, so that nothing is moved.
+        """
         if len(set(self.sizes)) == 1:
             return None
         widest = max(self.sizes)
         places = np.concatenate([lane * widest + np.arange(size) for lane, size in enumerate(self.sizes)])
-        return on_device(places, torch.int64, self.device)
+        cells = np.full(len(self.sizes) * widest, -1)
+        cells[places] = np.arange(len(places))
+        return on_device(cells, torch.int64, self.device), on_device(places, torch.int64, self.device)
 
 
 def is_consecutive(tensors: Sequence[Tensor]) -> bool:

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from adapterlab.records import Examples, ProblemType
-from adapterlab.train.adaptation import Seat, read_states
-from adapterlab.train.answers import answers
-from adapterlab.train.evaluate import MAX_TOKENS
+from adapterlab.train.adaptation import Seat
+from adapterlab.train.evaluate import MAX_TOKENS, answers_that_fit
 from adapterlab.train.layers import Backbone
 from adapterlab.train.passes import evaluation_rectangles
+from adapterlab.train.row_checks import check_examples
 
 
 @torch.inference_mode()
@@ -26,14 +26,18 @@ def outputs(backbone: Backbone, seat: Seat, examples: Examples) -> NDArray[np.fl
         backbone: The frozen backbone.
         seat: What is added to it, the head and their tensors; without a key.
         examples: The rows; labels are not read.
+
+    Raises:
+        DataError: A row is too long for the backbone, or an id is out of range.
+        TrainingError: A single row does not fit into memory.
     """
+    check_examples(backbone, examples, "rows")
     found: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
     for one in evaluation_rectangles(examples, MAX_TOKENS):
-        rectangle = one.to(backbone.device)
-        (states,) = read_states(backbone, [seat], [rectangle])
-        (answer,) = answers([seat], [states], [rectangle])
-        logits = answer.outputs
-        found.append((rectangle.rows, logits.double().cpu().view(len(rectangle.rows), -1).numpy()))
+        for answer in answers_that_fit(backbone, [seat], [one.to(backbone.device)]):
+            (rectangle,) = answer.rectangles
+            logits = answer.outputs.double().cpu()
+            found.append((rectangle.rows, logits.view(len(rectangle.rows), -1).numpy()))
     order = np.concatenate([rows for rows, _ in found])
     gathered: NDArray[np.float64] = np.empty((len(examples), found[0][1].shape[1]))
     gathered[order] = np.concatenate([values for _, values in found])

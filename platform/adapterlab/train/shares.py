@@ -29,6 +29,7 @@ from adapterlab.train.evaluate import MAX_TOKENS
 from adapterlab.train.layers import Backbone, Coefficients, HeadLayer
 from adapterlab.train.passes import evaluation_rectangles
 from adapterlab.train.rng import Draws
+from adapterlab.train.row_checks import check_examples
 
 MOST_EXAMPLES = 256
 """Examples that shares are measured on: a few passes, whatever the task's size."""
@@ -58,6 +59,7 @@ def output_shares(
     if combination.combiner.averages:
         weights = coefficients.means.double().abs().mean(0)  # (T,)
         return _normalised(weights.unsqueeze(0)).tolist()
+    check_examples(backbone, examples, "rows")
     placed = Coefficients(tuple(row.to(backbone.device) for row in coefficients.rows))
     measured = _Measured(combination, placed)
     seat = Seat(measured, tensors, head)

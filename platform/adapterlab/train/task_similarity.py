@@ -14,6 +14,7 @@ from adapterlab.records import Examples, Reads
 from adapterlab.train.evaluate import MAX_TOKENS
 from adapterlab.train.layers import Backbone
 from adapterlab.train.passes import Pass, evaluation_rectangles
+from adapterlab.train.row_checks import check_examples
 
 Vector = NDArray[np.float64]
 
@@ -31,6 +32,7 @@ def text_embedding(backbone: Backbone, examples: Examples) -> Vector:
         backbone: The frozen backbone, without its dropout.
         examples: Tokenised rows, at least one.
     """
+    check_examples(backbone, examples, "rows")
     total = torch.zeros(backbone.shape.hidden_size, dtype=torch.float64)
     count = 0
     for one in evaluation_rectangles(examples, MAX_TOKENS):

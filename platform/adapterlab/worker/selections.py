@@ -7,7 +7,7 @@ kept as it ends, so whoever does the step next goes on from there, and comes to 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -204,11 +204,16 @@ class _Selecting:
         )
         self.worker.catalog.publish_selection(record, self.claim)
         self.worker.drop_checkpoints(self.claim.key)
-        names = {one.key: one.name for one in job.candidates} | {one.task: one.name for one in job.candidates}
-        scores = {names.get(one.key or one.task, one.label): one.score for one in found.sources}
+        scores = scores_by_name(job, found.sources)
         document = {"rule": job.rule, "metric": found.metric, "scores": scores, "rounds": list(found.rounds)}
         self.run.selected(scores, document)
         self.run.end(State.COMPLETE)
+
+
+def scores_by_name(job: SelectionJob, sources: Sequence[RankedSource]) -> dict[str, float]:
+    """Return the scores of ranked sources by what people call these, best first."""
+    names = {one.key: one.name for one in job.candidates} | {one.task: one.name for one in job.candidates}
+    return {names.get(one.key or one.task, one.label): one.score for one in sources}
 
 
 def _ranked(member: PoolMember, score: float) -> RankedSource:

@@ -150,6 +150,26 @@ def test_a_healthy_catalog_is_healthy(catalog):
     assert catalog.read_weights(adapter("a", blob=key("a"))) == b"a"
 
 
+def test_every_lost_metric_is_missed(catalog):
+    put_adapter(catalog, "a", test={"accuracy": 0.5})
+    put_study(catalog, "s", "a")
+    put_transfer(catalog, "t", "s", "a")
+    rows = sql(catalog, "SELECT key, split, name FROM metrics ORDER BY key, split, name")
+    assert len({split for _, split, _ in rows}) == 2
+    assert catalog.lost_rows() == {}
+    for which, split, name in rows:
+        found = {"key": which, "split": split, "name": name}
+        sql(catalog, "DELETE FROM metrics WHERE key = :key AND split = :split AND name = :name", **found)
+        assert catalog.lost_rows() == {which: "some of its metrics"}
+        catalog.do_again(catalog.lost_rows())
+        if which == key("a"):
+            put_adapter(catalog, "a", test={"accuracy": 0.5})
+        else:
+            put_transfer(catalog, "t", "s", "a")
+        assert catalog.lost_rows() == {}
+    assert sql(catalog, "SELECT key, split, name FROM metrics ORDER BY key, split, name") == rows
+
+
 def test_a_metric_that_was_lost_on_one_split_is_found(catalog):
     whole = {"accuracy": 0.8, "f1": 0.7}
     put_adapter(catalog, "a", settings={})
@@ -160,7 +180,10 @@ def test_a_metric_that_was_lost_on_one_split_is_found(catalog):
     assert catalog.lost_rows() == {}
     sql(catalog, lose, key=key("t"), split="test", name="accuracy")
     sql(catalog, lose, key=key("u"), split="validation", name="f1")
-    assert catalog.lost_rows() == {key("t"): "its test metrics", key("u"): "its f1 on validation"}
+    assert catalog.lost_rows() == {
+        key("t"): "some of its metrics",
+        key("u"): "some of its metrics",
+    }
     catalog.do_again(catalog.lost_rows())
     assert catalog.status([key("t")])[key("t")].state is State.PENDING
     assert catalog.lost_rows() == {}

@@ -17,6 +17,7 @@ import typer
 from adapterlab.cli import commands
 from adapterlab.cli import main as entry
 from adapterlab.cli.main import main
+from adapterlab.cluster.stop_signals import Interrupted
 from adapterlab.errors import ConflictError
 
 SPEC = """\
@@ -190,6 +191,17 @@ def test_an_interrupt_is_130(error: BaseException, failing) -> None:
     assert main(["validate"]) == 130
 
 
+@pytest.mark.parametrize(
+    ("number", "said"), [(signal.SIGTERM, "stopped by SIGTERM\n"), (signal.SIGINT, "interrupted\n")]
+)
+def test_an_interruption_that_a_command_raises_itself_is_its_signals_code(
+    number: int, said: str, failing, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing(Interrupted(number))
+    assert main(["validate"]) == 128 + number
+    assert capsys.readouterr().err == said
+
+
 def test_a_command_returns_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
     app = typer.Typer()
     app.command(name="validate")(lambda: 6)
@@ -197,14 +209,21 @@ def test_a_command_returns_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> Non
     assert main(["validate"]) == 6
 
 
-def test_ctrl_c_while_reading_ends_with_130() -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [
+        (signal.SIGINT, 130, "interrupted\n"),
+        (signal.SIGTERM, 143, "stopped by SIGTERM\n"),
+        (signal.SIGHUP, 129, "stopped by SIGHUP\n"),
+    ],
+)
+def test_a_signal_while_reading_ends_with_its_code_and_one_line(number: int, code: int, said: str) -> None:
     program = [sys.executable, "-m", "adapterlab.cli", "validate", "-"]
     process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     _wait_until_it_reads(process.pid)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert b"Traceback" not in err
+    assert (process.returncode, err.decode()) == (code, said)
 
 
 def _wait_until_it_reads(pid: int) -> None:
@@ -231,7 +250,7 @@ def test_a_reader_that_leaves_is_no_error(spec: Path) -> None:
     assert process.returncode == 141
 
 
-PRINTING = [["--help"], ["--version"], ["validate", "SPEC", "--json"], ["tasks", "list"], ["doctor"],
+PRINTING = [["--help"], ["db", "status"], ["--version"], ["validate", "SPEC", "--json"], ["tasks", "list"], ["doctor"],
             ["status"], ["validate", "nowhere.toml"]]  # fmt: skip
 
 
@@ -268,6 +287,7 @@ def test_what_a_command_did_stands_whoever_reads_of_it(redirection: str, spec: P
     for arguments, there in (
         (["init", str(made)], made),
         (["db", "upgrade"], tmp_path / "home" / "catalog.db"),
+        (["catalog", "gc"], tmp_path / "home" / "catalog.db"),
     ):
         ((code, said),) = _codes(spec, [f"{redirection}; exit ${{PIPESTATUS[0]}}"], arguments)
         assert (code, there.is_file()) == (0, True), said

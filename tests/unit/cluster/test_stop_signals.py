@@ -11,7 +11,7 @@ import time
 import pytest
 
 from adapterlab.cluster import stop_signals
-from adapterlab.cluster.stop_signals import Interrupted, StopSignals
+from adapterlab.cluster.stop_signals import Interrupted, StopSignals, signals_raised
 from adapterlab.errors import CancelledError
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -154,3 +154,35 @@ def test_another_thread_than_the_first_hears_nothing_and_changes_nothing():
     thread.start()
     thread.join()
     assert found == [before]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_a_block_as_ctrl_c_does_and_what_was_before_comes_back(number):
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    closed = []
+
+    def work():
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(60)
+        finally:
+            closed.append(True)
+
+    with signals_raised() as heard, pytest.raises(KeyboardInterrupt):
+        work()
+    assert (heard, closed) == ([number], [True])
+    assert {one: signal.getsignal(one) for one in before} == before
+
+
+def test_a_signal_that_is_ignored_or_handled_already_stays_so():
+    told = []
+    before = signal.signal(signal.SIGTERM, lambda *_: told.append("mine"))
+    ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals_raised() as heard:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert (told, heard) == (["mine"], [])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGHUP, ignored)

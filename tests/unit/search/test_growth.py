@@ -6,9 +6,10 @@ from contextlib import contextmanager
 
 import pytest
 import sqlalchemy
+from optuna.trial import FrozenTrial
 
 from adapterlab.search.storage import _STATES, close_storage, open_storage, trial_states
-from adapterlab.spec.search_space import FloatRange
+from adapterlab.spec.search_space import Choices, FloatRange
 from searches import open_search
 
 SPACES = {"lr": FloatRange(low=1e-4, high=1e-2, log=True)}
@@ -110,3 +111,22 @@ def test_a_worker_that_waits_for_a_round_leaves_the_lock_to_those_that_work(new_
         with open_search(url, "study", spaces=SPACES, trials=6) as other:
             assert other.take_over("busy") == 1
         assert idle.ask("idle").number == 5, "what is free again is taken"
+
+
+def test_a_later_point_of_the_grid_is_found_without_looking_at_all_trials_again(new_sqlite, monkeypatch):
+    """Settings that were tried are known; of the trials before, those alone are asked that may still change."""
+    looked_at = []
+    stored = FrozenTrial.params
+    monkeypatch.setattr(
+        FrozenTrial, "params", property(lambda trial: looked_at.append(1) or stored.fget(trial))
+    )
+    spaces = {"lr": Choices(choices=tuple(number / 1000 for number in range(1, 121)))}
+    counts, found = [], []
+    with open_search(new_sqlite(), "study", spaces=spaces, trials=120, sampler="grid") as search:
+        while (proposal := search.ask("one")) is not None:
+            search.tell_complete(proposal.number, 0.5)
+            found.append(proposal.settings["lr"])
+            counts.append(len(looked_at))
+            looked_at.clear()
+    assert counts[-20] == counts[10] > 0
+    assert len(set(found)) == 120

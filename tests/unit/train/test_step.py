@@ -24,6 +24,7 @@ from adapterlab.train.joint.loop import train_joint_runs
 from adapterlab.train.joint.run import JointRun
 from adapterlab.train.lane import Lane, source_lane
 from adapterlab.train.loop import train_lanes
+from adapterlab.train.predict import outputs
 from adapterlab.train.step import AHEAD, Steps
 from adapterlab_joint.plugin import ADAPTER_M
 from tiny_models import random_choice_task, random_encoder, random_label_task, random_task
@@ -217,7 +218,7 @@ def test_no_problem_type_makes_a_step_or_an_evaluation_wait(number, count):
         with waits() as found:
             steps.given(lanes, batches)
             with torch.inference_mode():
-                evaluation._answers(
+                evaluation.answers_that_fit(
                     ENCODER,
                     [replace(lane.seat(), key=None) for lane in lanes],
                     [one.rectangle for one in batches],
@@ -330,7 +331,7 @@ def test_what_has_not_fitted_once_is_not_tried_again(monkeypatch):
     assert max(sizes[3:]) <= 2
 
 
-def test_an_evaluation_that_does_not_fit_is_done_in_halves_of_lanes_and_of_rows(monkeypatch):
+def test_evaluations_and_predictions_that_do_not_fit_are_done_in_halves_of_lanes_and_of_rows(monkeypatch):
     lanes = [lane_of(seed) for seed in range(3)]
     given = [
         [lane.seat() for lane in lanes],
@@ -349,6 +350,8 @@ def test_an_evaluation_that_does_not_fit_is_done_in_halves_of_lanes_and_of_rows(
     for got, want in zip(evaluate(ENCODER, *given), wanted, strict=True):
         assert got.loss == pytest.approx(want.loss, abs=1e-12)
         assert got.outputs == pytest.approx(want.outputs, abs=1e-12)
+    predicted = outputs(ENCODER, given[0][0], given[1][0])
+    assert predicted == pytest.approx(wanted[0].outputs, abs=1e-12)
 
 
 def test_one_example_that_does_not_fit_says_what_to_do(monkeypatch):

@@ -21,11 +21,11 @@ from adapterlab.train.evaluate import Evaluation
 from adapterlab.train.joint.model import JointModel
 from adapterlab.train.joint.sampling import JointSampler
 from adapterlab.train.joint.steps import MEANS, SQUARES, JointSteps
-from adapterlab.train.lane import check_lengths
 from adapterlab.train.layers import Backbone, JointLayer, Tensors
 from adapterlab.train.optimizer import Update
 from adapterlab.train.passes import gather
 from adapterlab.train.rng import key_of_numbers
+from adapterlab.train.row_checks import check_task
 from adapterlab.train.step import RunStep
 from adapterlab.train.weights import from_bytes, metadata_of, to_bytes
 
@@ -45,7 +45,8 @@ class JointRun:
         name: Shown in progress and results.
 
     Raises:
-        DataError: A task has no training rows, or a row is longer than the backbone can take.
+        DataError: A task has no training rows, a row is longer than the backbone can take, or
+            an id or label is out of range.
         UsageError: The layer was made for other tasks, a setting names a task that is not of the run, or a task's
             head cannot answer it.
     """
@@ -66,7 +67,7 @@ class JointRun:
         sizes = {task: len(data.train) for task, data in self.tasks.items()}
         self.sampler = JointSampler(sizes, settings, seed=seed)
         for one in tasks:
-            check_lengths(backbone, one)
+            check_task(backbone, one)
         for task in settings.unselected:
             if task not in self.tasks:
                 raise UsageError(

@@ -38,8 +38,8 @@ def code_for_masks(device: torch.device) -> ModuleType:
 
 
 def code_for_rows(x: Tensor) -> ModuleType:
-    """Return what drops entries of rows like ``x``."""
-    return _code("dropout", x.device, x.dtype, 0) if _has_kernels(x) else plain
+    """Return what drops entries of rows like ``x``, and lays rows apart."""
+    return _code("rows", x.device, x.dtype, 0) if _has_kernels(x) else plain
 
 
 def code_for_attention(q: Tensor, heads: int) -> ModuleType:
@@ -92,7 +92,7 @@ def checks(device: torch.device, dtype: torch.dtype, width: int) -> dict[str, Ch
     """
     return {
         "masks": partial(_same_masks, device),
-        "dropout": partial(_same_dropout, device, dtype),
+        "rows": partial(_same_rows, device, dtype),
         "attention": partial(_same_attention, device, dtype, width),
         "AdamW": partial(_same_step, device),
     }
@@ -117,11 +117,14 @@ def _same_masks(device: torch.device, code: ModuleType) -> bool:
     return torch.equal(*masks)
 
 
-def _same_dropout(device: torch.device, dtype: torch.dtype, code: ModuleType) -> bool:
+def _same_rows(device: torch.device, dtype: torch.dtype, code: ModuleType) -> bool:
     lengths, rows = torch.tensor(_LENGTHS, device=device), sum(_LENGTHS)
     lanes = _lanes(device)[0].repeat_interleave(lengths)
     drawn = Drawn(_keys(device), lanes, torch.arange(rows, device=device), _SITE, _DROPPED)
     x, residual = (_rows(rows, _WIDTH, device, dtype, seed) for seed in range(2))
+    cells = torch.tensor([3, -1, 0, rows - 1], device=device)
+    if not _near(*(one.lay(x, cells) for one in (code, plain))):
+        return False
     return all(_near(*(one.drop(x, added, drawn) for one in (code, plain))) for added in (residual, None))
 
 

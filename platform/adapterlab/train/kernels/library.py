@@ -1,6 +1,6 @@
 """The fused operations as torch's dispatcher knows them: each is one on any device, as the kernel is.
 
-torch.ops.adapterlab.drop, .keep, .attend, .attend_backward, .adamw
+torch.ops.adapterlab.drop, .keep, .lay, .attend, .attend_backward, .adamw
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ def _drop(x: Tensor, residual: Tensor | None, *drawn: Any) -> Tensor:
 
 def _keep(keys: Tensor, sizes: list[int], dropped: Tensor, first: int, second: int) -> Tensor:
     return code_for_masks(keys.device).keep(keys, sizes, dropped, SiteWords(first, second))  # type: ignore[no-any-return]
+
+
+def _lay(x: Tensor, rows: Tensor) -> Tensor:
+    return code_for_rows(x).lay(x, rows)  # type: ignore[no-any-return]
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, *told: Any) -> tuple[Tensor, Tensor]:
@@ -68,6 +72,7 @@ _LIBRARY: Any = torch.library.Library("adapterlab", "DEF")  # type: ignore[no-un
 for _schema, _function in {
     f"drop(Tensor x, Tensor? residual, {_DRAWN}) -> Tensor": _drop,
     "keep(Tensor keys, int[] sizes, Tensor dropped, int first, int second) -> Tensor": _keep,
+    "lay(Tensor x, Tensor rows) -> Tensor": _lay,
     f"attend(Tensor q, Tensor k, Tensor v, {_TOLD}) -> (Tensor, Tensor)": _attend,
     f"attend_backward(Tensor gradient, Tensor q, Tensor k, Tensor v, Tensor gathered, Tensor sums, {_TOLD}) "
     "-> (Tensor, Tensor, Tensor)": _attend_backward,

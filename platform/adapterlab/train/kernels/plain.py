@@ -35,6 +35,12 @@ def keep(keys: Tensor, sizes: list[int], dropped: Tensor, site: SiteWords) -> Te
     return torch.cat(masks).to(torch.uint8)
 
 
+def lay(x: Tensor, rows: Tensor) -> Tensor:
+    """Return the given rows of ``x``, zeros where a row is -1, (N, …) -> (M, …)."""
+    missing = (rows < 0).view(-1, *(1,) * (x.dim() - 1))
+    return x.index_select(0, rows.clamp(min=0)).masked_fill_(missing, 0)
+
+
 def attend(q: Tensor, k: Tensor, v: Tensor, at: Attended) -> tuple[Tensor, Tensor]:
     """Return what rows gather, (Q, H·e), and the logarithm of each one's sum of exponentials, (H, Q)."""
     grid = _Grid(q, k, at)

@@ -33,6 +33,8 @@ _WARPS = 4
 BLOCKS = {2: (64, 32), 4: (32, 32), 8: (32, 32)}
 """Rows that look and rows looked at in a block, by bytes a number: the largest whose kernels spill nothing of
 a Hopper card's registers into memory."""
+_LAID = 1024
+"""Most entries of a row that a program lays."""
 _STEPPED = 1024
 """Entries of a tensor that a program of AdamW takes at a time."""
 _MOST_BLOCKS = 1024
@@ -65,6 +67,17 @@ def keep(keys: Tensor, sizes: list[int], dropped: Tensor, site: SiteWords) -> Te
     rows = -(-max(sizes) // FLAT_COLUMNS)
     _keep[(rows, len(sizes))](mask, ends, keys, dropped, *site, BLOCK=FLAT_COLUMNS, num_warps=_WARPS)
     return mask
+
+
+def lay(x: Tensor, rows: Tensor) -> Tensor:
+    """Return the given rows of ``x``, zeros where a row is -1, (N, …) -> (M, …)."""
+    x = x.contiguous()
+    out = torch.empty(len(rows), *x.shape[1:], dtype=x.dtype, device=x.device)
+    if out.numel():
+        width = out.numel() // len(rows)
+        block = min(_LAID, triton.next_power_of_2(width))
+        _lay[(len(rows), -(-width // block))](x, rows, out, width, BLOCK=block, num_warps=_WARPS)
+    return out
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, at: Attended) -> tuple[Tensor, Tensor]:
@@ -197,6 +210,16 @@ def _keep(mask, ends, keys, dropped, site0, site1, BLOCK: tl.constexpr):
     places = start + row.to(tl.int64) * BLOCK + columns
     stays = _is_kept(word, other, columns, tl.load(dropped + lane))
     tl.store(mask + places, stays.to(tl.uint8), mask=places < end)
+
+
+@triton.jit
+def _lay(x, rows, out, width, BLOCK: tl.constexpr):
+    cell = tl.program_id(0).to(tl.int64)
+    row = tl.load(rows + cell)
+    columns = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = columns < width
+    values = tl.load(x + row * width + columns, mask=inside & (row >= 0), other=0.0)
+    tl.store(out + cell * width + columns, values, mask=inside)
 
 
 @triton.jit

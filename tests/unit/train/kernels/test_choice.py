@@ -15,7 +15,7 @@ class _Code:
     """Plain torch, but for what a test replaces."""
 
     keep, drop, attend, attend_backward = plain.keep, plain.drop, plain.attend, plain.attend_backward
-    adamw = plain.adamw
+    adamw, lay = plain.adamw, plain.lay
 
 
 def _one_entry_off(keys, sizes, dropped, site):
@@ -38,6 +38,10 @@ def _values_without_dropout(*given):
     return to_q, to_k, to_v * 0.9
 
 
+def _filled_with_a_row(x, rows):
+    return x[rows]
+
+
 def _whatever_diverges(tensors, gradients, moments, scales, diverged, stepped):
     plain.adamw(tensors, gradients, moments, scales, diverged * 0, stepped)
 
@@ -51,7 +55,8 @@ def test_plain_torch_passes_every_check(dtype):
     ("name", "function", "wrong"),
     [
         ("masks", "keep", _one_entry_off),
-        ("dropout", "drop", _of_another_lane),
+        ("rows", "drop", _of_another_lane),
+        ("rows", "lay", _filled_with_a_row),
         ("attention", "attend", _looking_past_the_end),
         ("attention", "attend_backward", _values_without_dropout),
         ("AdamW", "adamw", _whatever_diverges),

@@ -41,6 +41,7 @@ sources = {
         | {"factor": "fp32", "width": "i32"},
         {"ADDS": True, "BLOCK": 1024, "SUMS": tl.float32},
     ),
+    kernels._lay: ({"x": rows, "rows": "*i64", "out": rows, "width": "i32"}, {"BLOCK": 1024}),
     kernels._adamw: (
         {"places": "*i64", "numbers": "*fp32", "scales": "*fp64", "diverged": "*fp32"}
         | dict.fromkeys(["one_minus_beta1", "beta2", "one_minus_beta2"], "fp32"),
@@ -86,7 +87,7 @@ def test_kernels_compile_and_fit(capability, kind):
     )
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
-    assert len(lines) == 6
+    assert len(lines) == 7
     for _, shared, stack in lines:
         assert int(shared) <= 99 * 1024  # what the smallest of these cards gives a block
         assert int(stack) == 0  # nothing is spilled into memory

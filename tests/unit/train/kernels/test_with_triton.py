@@ -65,6 +65,14 @@ def test_dropout_of_rows_is_equal(with_triton, dtype, adds):
     assert zeros.double().mean().item() == pytest.approx(0.3, abs=0.04)
 
 
+@pytest.mark.parametrize("shape", [(9, 1100), (9, 2, 3), (9, 1)])
+def test_rows_are_laid_with_zeros_where_there_are_none(with_triton, shape):
+    x, rows = some(*shape, dtype=torch.float32), torch.tensor([8, -1, 0, 3, -1], device=DEVICE)
+    wanted = torch.stack([torch.zeros_like(x[0]) if row < 0 else x[row] for row in rows.tolist()])
+    for code in (with_triton, plain):
+        assert torch.equal(code.lay(x, rows), wanted)
+
+
 @pytest.mark.parametrize("dtype", TOLERANCES)
 @pytest.mark.parametrize("one_row", [False, True], ids=["all look", "one a sequence looks"])
 @pytest.mark.parametrize("probability", [0.0, 0.1])
