@@ -276,9 +276,13 @@ def _check_self_test(folder: Path, backbone: Backbone, seat: Seat) -> None:
         examples, wanted = selftest.rows_of(read_json(path), str(path))
         try:
             got = engine.outputs(backbone, seat, examples)
-        except (IndexError, RuntimeError) as error:  # what torch makes of an id or a length it has no row for
+        except (
+            DataError,
+            IndexError,
+            RuntimeError,
+        ) as error:  # the last two of torch, by a family that checks nothing
             raise DataError(
-                f"{path}: its token ids are not of this backbone ({error})",
+                f"{path}: its token ids are not of this backbone ({error.args[0]})",
                 remedy="Name the backbone it was made for, or export it again.",
             ) from None
         if got.shape != wanted.shape:
