@@ -7,7 +7,7 @@ driver that is gone lets everything go, and the fencing token stops whatever is 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 
 from adapterlab.catalog.records import Claim
@@ -50,14 +50,22 @@ class HeldClaims:
         self._stop.set()
         self._thread.join()
         with self._lock:
-            state = State.PENDING if kind is None else State.KILLED
-            if isinstance(error, BudgetSpentError):
-                state = State.STOPPED
-            elif isinstance(error, CancelledError) and "signal" not in error.details:
-                state = State.CANCELLED
-            reason = None if kind is None else (hide_passwords(str(error)).splitlines() or [kind.__name__])[0]
-            self._catalog.release(self._claims.values(), state=state, reason=reason)
+            _release(self._catalog, self._claims, error)
             self._claims.clear()
+
+    def end_all_but(self, key: str, error: BaseException) -> None:
+        """Give claims back because of an error, before it is told that the sweep has ended; all but one.
+
+        A database that is away is not waited for: what is left is given back at the end.
+
+        Raises:
+            UnavailableError: The database cannot be reached.
+        """
+        with self._lock:
+            ended = {one: claim for one, claim in self._claims.items() if one != key}
+            _release(self._hasty, ended, error)
+            for one in ended:
+                del self._claims[one]
 
     def claim(self, keys: Iterable[str]) -> set[str]:
         """Claim what is free; return the keys newly held."""
@@ -104,3 +112,14 @@ class HeldClaims:
             return False
         self.drop(lost)
         return True
+
+
+def _release(catalog: Catalog, claims: Mapping[str, Claim], error: BaseException | None) -> None:
+    """Give claims back in the state that an error leaves their steps in; ``None``: they were not begun."""
+    state = State.PENDING if error is None else State.KILLED
+    if isinstance(error, BudgetSpentError):
+        state = State.STOPPED
+    elif isinstance(error, CancelledError) and "signal" not in error.details:
+        state = State.CANCELLED
+    reason = None if error is None else (hide_passwords(str(error)).splitlines() or [type(error).__name__])[0]
+    catalog.release(claims.values(), state=state, reason=reason)

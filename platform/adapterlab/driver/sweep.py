@@ -281,6 +281,7 @@ class _Driver:
                 run.end(state, reason)
                 with suppress(UnavailableError):
                     self.hasty.link_runs(key, self.keys)
+                    holding.end_all_but(key, error)
                 self.catalog.set_sweep_state(key, state, reason, exit_code=exit_code_of(error))
                 raise
             tree.tracker.adopt(run.node)

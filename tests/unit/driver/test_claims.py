@@ -60,6 +60,17 @@ def test_steps_that_an_error_stopped_say_which_it_was(catalog, error, state):
     assert (status.state, status.reason) == (state, error.message)
 
 
+def test_steps_have_ended_before_the_sweep_that_held_them_is_said_to(catalog):
+    error = CancelledError("glue was cancelled")
+    with HeldClaims(catalog, 30.0, lambda: None) as holding:
+        holding.claim(KEYS)
+        holding.end_all_but(KEYS[0], error)
+        states = {key: status.state for key, status in catalog.status(KEYS).items()}
+        assert states == {KEYS[0]: State.RUNNING, KEYS[1]: State.CANCELLED}
+        assert holding.get(KEYS[1]) is None
+        assert holding.get(KEYS[0]) is not None
+
+
 def test_a_claim_that_was_taken_over_is_forgotten(catalog):
     with HeldClaims(catalog, 1.0, lambda: None) as holding:
         holding.claim(KEYS[:1])
