@@ -288,6 +288,7 @@ def put_joint(catalog: Catalog, name: str, *tasks: str, **changes: Any) -> Joint
                 task=one.task,
                 task_digest=one.task_digest,
                 created_at=record.created_at,
+                **({"settings": dict(record.settings)} if "study" in record.settings else {}),
             ),
             f"{name} {one.task}".encode(),
             claims[one.key],

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Connection, func, select
 
@@ -138,14 +139,14 @@ def _lineage(connection: Connection) -> Iterator[tuple[str, StepKind, Parents]]:
     """Yield each child with what its record says it was made from, as ``publish`` writes it."""
     shares = set()
     run = schema.JointRun
-    for row in connection.execute(select(run.key, run.shares)):
+    for row in connection.execute(select(run.key, run.shares, run.settings)):
+        yield row.key, StepKind.JOINT, _chooser(row.settings)
         for share in row.shares:
             shares.add(share["key"])
             yield share["key"], StepKind.SOURCE, {row.key: StepKind.JOINT}
     for row in connection.execute(select(schema.Adapter.key, schema.Adapter.settings)):
-        chooser = row.settings.get("study")
-        if chooser is not None and row.key not in shares:
-            yield row.key, StepKind.SOURCE, {str(chooser): StepKind.STUDY}
+        if row.key not in shares:
+            yield row.key, StepKind.SOURCE, _chooser(row.settings)
     for row in connection.execute(select(schema.Selection.key, schema.Selection.sources)):
         keys = [source["key"] for source in row.sources if source.get("key") is not None]
         yield row.key, StepKind.SELECTION, dict.fromkeys(keys, StepKind.SOURCE)
@@ -156,6 +157,12 @@ def _lineage(connection: Connection) -> Iterator[tuple[str, StepKind, Parents]]:
         yield row.key, StepKind.STUDY, {**parents, **chosen_by}
     for row in connection.execute(select(schema.Transfer.key, schema.Transfer.study_key)):
         yield row.key, StepKind.TRANSFER, {row.study_key: StepKind.STUDY}
+
+
+def _chooser(settings: Mapping[str, Any]) -> Parents:
+    """Return the study that chose a setting, if one did."""
+    study = settings.get("study")
+    return {} if study is None else {str(study): StepKind.STUDY}
 
 
 def _backbones(connection: Connection) -> Iterator[str]:

@@ -121,6 +121,8 @@ def put_joint(
         if own is not None:  # else it is complete, of an earlier time the run was done
             put_adapter(connection, replace(share, created_at=record.created_at), own)
         put_lineage(connection, share.key, StepKind.SOURCE, {record.key: StepKind.JOINT})
+    if (study := record.settings.get("study")) is not None:  # which chose its setting
+        put_lineage(connection, record.key, StepKind.JOINT, {str(study): StepKind.STUDY})
     claims.finish(connection, claim, State.COMPLETE)
     return record
 

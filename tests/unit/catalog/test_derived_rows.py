@@ -37,7 +37,7 @@ def filled(catalog):
     """A catalog with a record of every kind, and everything one can be made from."""
     put_study(catalog, "chooser")
     put_adapter(catalog, "a", settings={"study": key("chooser")})
-    put_joint(catalog, "joint", "glue/rte", "glue/cb")
+    put_joint(catalog, "joint", "glue/rte", "glue/cb", settings={"study": key("chooser")})
     put_selection(catalog, "x", "a", "joint glue/rte")
     put_study(catalog, "s", "a", "joint glue/rte", selection=key("x"))
     put_study(catalog, "of several", task=None, task_digest=None, tasks={"glue/mrpc": key("mrpc rows")})

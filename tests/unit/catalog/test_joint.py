@@ -45,6 +45,18 @@ def test_a_run_comes_back_as_it_went_in(catalog):
 
 
 @on_both
+def test_one_whose_setting_a_study_chose_is_made_from_the_study(catalog):
+    put_study(catalog, "chooser")
+    put_joint(catalog, "j", *TASKS, settings={"study": key("chooser")})
+    rows = sql(
+        catalog, "SELECT child_kind, parent, parent_kind FROM lineage WHERE child = :child", child=key("j")
+    )
+    assert list(map(tuple, rows)) == [("joint", key("chooser"), "study")]
+    share = catalog.get_joint(key("j")).shares[0].key
+    assert catalog.lineage(share).parents[0].parents[0].key == key("chooser")
+
+
+@on_both
 def test_with_one_claim_lost_nothing_of_it_is_stored(catalog):
     record = joint_run("j", *TASKS)
     keys = [record.key, *(share.key for share in record.shares)]
