@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import gzip
 import itertools
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from adapterlab.cli.output import is_interactive, stderr
-from adapterlab.data.formats import Fault, counting_unit, format_of, records
+from adapterlab.data.formats import Fault, counting_unit, format_of, json_lines, records
 from adapterlab.errors import AdapterlabError, DataError
 from adapterlab.given_files import check_regular, given_path
 
@@ -62,23 +61,12 @@ def _file(file: str) -> Iterator[tuple[str, Any]]:
 
 
 def _standard_input() -> Iterator[tuple[str, Any]]:
-    number = 0
-    try:
-        for number, line in enumerate(sys.stdin, start=1):
-            if line.strip():
-                yield f"standard input:{number}", _parsed(line, number)
-    except UnicodeDecodeError as error:
-        raise DataError(f"standard input:{number + 1}: not UTF-8 (byte {error.start})") from None
-
-
-def _parsed(line: str, number: int) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(
-            f"standard input:{number}: broken JSON ({error})",
-            remedy="Standard input is read as JSON lines; name a file of another format.",
-        ) from None
+    for number, record in json_lines(sys.stdin.buffer, "standard input"):
+        where = f"standard input:{number}"
+        if isinstance(record, Fault):
+            remedy = "Standard input is read as JSON lines; name a file of another format."
+            raise DataError(f"{where}: {record}", remedy=remedy)
+        yield where, record
 
 
 def rows_in(file: str | None) -> int | None:

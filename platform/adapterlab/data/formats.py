@@ -17,7 +17,7 @@ import json
 import math
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -146,8 +146,25 @@ def first_cells(path: Path) -> list[str]:
 # -- JSON lines -----------------------------------------------------------------------------------
 
 
+def json_lines(stream: IO[bytes], name: str) -> Iterator[tuple[int, Record]]:
+    """Yield the records of JSON lines from anywhere, read as those of a file are, each with its line from 1.
+
+    Args:
+        stream: The lines.
+        name: Of the stream, for errors.
+
+    Raises:
+        DataError: It is no UTF-8 text of lines.
+    """
+    yield from _json_records(_lines_of(stream, name))
+
+
 def _json_lines(path: Path) -> Iterator[tuple[int, Record]]:
-    for number, line in _lines(path):
+    yield from _json_records(_lines(path))
+
+
+def _json_records(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Record]]:
+    for number, line in lines:
         if line.strip():
             try:
                 yield number, _record(line)
@@ -339,37 +356,44 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield a text file's lines with their numbers, unpacked, without a byte order mark."""
     packed = path.name.lower().endswith(".gz")
     with _open(path, packed=packed) as stream:
-        size, seen, number, empty = path.stat().st_size, 0, 0, 0
-        while line := _next_line(path, stream):
-            number += 1
-            seen += len(line)
-            if packed:
-                _check_unpacked(path, seen, size)
-            if not line.strip():
-                empty += 1
-                if empty > MAX_EMPTY_LINES + 10 * (number - empty):
-                    raise DataError(
-                        f"{path}:{number}: {empty} empty lines so far, more than any text has",
-                        remedy="Is this the right file? Write it again without empty lines.",
-                    )
-            if len(line) > MAX_LINE_BYTES:
+        yield from _lines_of(stream, str(path), packed=path.stat().st_size if packed else None)
+
+
+def _lines_of(
+    stream: IO[bytes] | gzip.GzipFile, name: str, *, packed: int | None = None
+) -> Iterator[tuple[int, bytes]]:
+    """Yield a stream's lines with their numbers, without a byte order mark; ``packed``: bytes it is unpacked from."""
+    seen, number, empty = 0, 0, 0
+    while line := _next_line(name, stream):
+        number += 1
+        seen += len(line)
+        if packed is not None:
+            _check_unpacked(name, seen, packed)
+        if not line.strip():
+            empty += 1
+            if empty > MAX_EMPTY_LINES + 10 * (number - empty):
                 raise DataError(
-                    f"{path}:{number}: the line is longer than {MAX_LINE_BYTES >> 20} MiB",
-                    remedy="Every row needs a line of its own; write the file again.",
+                    f"{name}:{number}: {empty} empty lines so far, more than any text has",
+                    remedy="Is this the right file? Write it again without empty lines.",
                 )
-            if number == 1:
-                if line[:2] in (b"\xff\xfe", b"\xfe\xff"):
-                    raise DataError(f"{path}: UTF-16, expected UTF-8", remedy="Save the file as UTF-8.")
-                line = line.removeprefix(b"\xef\xbb\xbf")
-            yield number, line
+        if len(line) > MAX_LINE_BYTES:
+            raise DataError(
+                f"{name}:{number}: the line is longer than {MAX_LINE_BYTES >> 20} MiB",
+                remedy="Every row needs a line of its own; write the file again.",
+            )
+        if number == 1:
+            if line[:2] in (b"\xff\xfe", b"\xfe\xff"):
+                raise DataError(f"{name}: UTF-16, expected UTF-8", remedy="Save the file as UTF-8.")
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        yield number, line
 
 
-def _next_line(path: Path, stream: IO[bytes] | gzip.GzipFile) -> bytes:
+def _next_line(name: str, stream: IO[bytes] | gzip.GzipFile) -> bytes:
     try:
         return stream.readline(MAX_LINE_BYTES + 1)
     except (EOFError, zlib.error, OSError) as error:  # a gzip file that is none is an OSError
         raise DataError(
-            f"{path}: cannot be unpacked ({error}); it is cut off or no gzip file",
+            f"{name}: cannot be unpacked ({error}); it is cut off or no gzip file",
             remedy="Fetch or pack the file again.",
         ) from None
 
@@ -384,7 +408,7 @@ def _open(path: Path, *, packed: bool) -> IO[bytes] | gzip.GzipFile:
         ) from None
 
 
-def _check_unpacked(path: Path, unpacked: int, packed: int) -> None:
+def _check_unpacked(path: Path | str, unpacked: int, packed: int) -> None:
     if unpacked > FREE_BYTES and unpacked > MAX_RATIO * packed:
         raise DataError(
             f"{path}: {packed} bytes unpack to more than {MAX_RATIO} times as many; no text does that",

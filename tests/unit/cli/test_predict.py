@@ -29,7 +29,7 @@ def run(world, capsys, monkeypatch):
     monkeypatch.setenv("ADAPTERLAB_HOME", str(world.home))
 
     def running(*words, stdin=""):
-        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
         capsys.readouterr()
         code = main(list(words))
         out, err = capsys.readouterr()
@@ -115,6 +115,23 @@ def test_a_bad_row_is_named_by_its_file_and_line(run, key, tmp_path):
     assert code == 3
     assert "standard input:1: broken JSON" in err
     assert "Standard input is read as JSON lines" in err
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('{"text": NaN}', "standard input:2: NaN is not a value"),
+        ('{"text": "a"}\r{"text": "b"}', "standard input:2: broken JSON at column 15"),
+    ],
+)
+def test_lines_of_standard_input_are_read_as_those_of_a_file(run, key, tmp_path, line, says):
+    first, *_ = lines().splitlines()
+    text = f"\ufeff{first}\n{line}\n"
+    code, _, err = run("predict", key, "--file", "-", stdin=text)
+    assert code == 3
+    assert says in err
+    (tmp_path / "rows.jsonl").write_text(text, encoding="utf-8")
+    assert run("predict", key, "--file", str(tmp_path / "rows.jsonl"))[0] == code
 
 
 def test_a_file_whose_ending_names_no_format_is_told_how_it_is_read(run, key, tmp_path):
