@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json as jsonlib
+import os
 import sys
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,7 +131,7 @@ def _writing(to: str | None) -> Iterator[Callable[[Sequence[Prediction]], None]]
     path = given_path(to, "--to")
     if path.suffix not in _ENDINGS:
         raise UsageError(f"--to {to}: expected a name that ends in {' or '.join(_ENDINGS)}")
-    draft = path.with_name(f".{path.name}.part")
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}")  # others may write it, too
     try:
         with draft.open("w", encoding="utf-8", newline="") as stream:
             yield _lines(stream) if path.suffix == ".jsonl" else _cells(stream)

@@ -11,6 +11,7 @@ import pytest
 
 from adapterlab.cli.given_rows import rows_in
 from adapterlab.cli.main import main
+from adapterlab.cli.predict import _writing
 from tiny_trained import write_trained
 
 ROWS = [
@@ -103,6 +104,20 @@ def test_what_does_not_fit_is_told(run, key, words, code, says):
     found, _, err = run("predict", key, *words)
     assert found == code, err
     assert says in err
+
+
+def test_two_that_write_one_file_at_once_leave_a_whole_one(run, key, tmp_path):
+    """The one that ends last wins; neither writes into what the other has begun."""
+    to = tmp_path / "answers.jsonl"
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(lines(), encoding="utf-8")
+    with _writing(str(to)) as write:
+        assert run("predict", key, "--file", str(rows), "--to", str(to))[0] == 0
+        between = to.read_text(encoding="utf-8")
+        write([])
+    assert len(between.splitlines()) == len(lines().splitlines())
+    assert to.read_text(encoding="utf-8") == ""
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["answers.jsonl", "rows.jsonl"]
 
 
 def test_a_bad_row_is_named_by_its_file_and_line(run, key, tmp_path):
