@@ -49,7 +49,8 @@ def drop(x: Tensor, residual: Tensor | None, drawn: Drawn) -> Tensor:
     out = torch.empty(rows, width, dtype=x.dtype, device=x.device)
     if rows == 0:
         return out
-    added = x if residual is None else residual
+    x = _in_rows(x)
+    added = x if residual is None else _in_rows(residual)
     _drop[(rows,)](
         x, added, out, x.stride(0), added.stride(0), drawn.keys, drawn.lanes, drawn.places,
         *drawn.site, drawn.dropped, 1 / drawn.share, width,
@@ -82,6 +83,7 @@ def lay(x: Tensor, rows: Tensor) -> Tensor:
 
 def attend(q: Tensor, k: Tensor, v: Tensor, at: Attended) -> tuple[Tensor, Tensor]:
     """Return what rows gather, (Q, H·e), and the logarithm of each one's sum of exponentials, (H, Q)."""
+    q, k, v = _in_rows(q), _in_rows(k), _in_rows(v)
     shape = _Shape(q, k, at)
     gathered = torch.empty(q.shape, dtype=q.dtype, device=q.device)
     sums = torch.empty(
@@ -97,7 +99,8 @@ def attend_backward(
     gradient: Tensor, q: Tensor, k: Tensor, v: Tensor, gathered: Tensor, sums: Tensor, at: Attended
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of queries, keys and values, of which only the sums were kept."""
-    shape, gradient = _Shape(q, k, at), gradient.contiguous()
+    q, k, v, gradient = _in_rows(q), _in_rows(k), _in_rows(v), gradient.contiguous()
+    shape = _Shape(q, k, at)
     to_q, to_k, to_v = (torch.empty(one.shape, dtype=one.dtype, device=one.device) for one in (q, k, v))
     given = (q, k, v, gathered, gradient, sums)
     strides = (q.stride(0), k.stride(0), v.stride(0))
@@ -161,6 +164,11 @@ class _Shape:
     def grid(self, rows: int, block: int) -> tuple[int, int]:
         """Return the programs over blocks of a sequence's rows; only the first axis has no low limit."""
         return self._programs, -(-rows // block)
+
+
+def _in_rows(x: Tensor) -> Tensor:
+    """Return ``x`` with the numbers of a row one after another; the rows themselves may lie anywhere."""
+    return x if x.stride(1) == 1 else x.contiguous()
 
 
 def _sums(x: Tensor) -> Any:

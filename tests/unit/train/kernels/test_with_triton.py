@@ -73,6 +73,19 @@ def test_rows_are_laid_with_zeros_where_there_are_none(with_triton, shape):
         assert torch.equal(code.lay(x, rows), wanted)
 
 
+def test_numbers_that_lie_apart_are_read_in_their_places(with_triton):
+    """As gradients of sums and of transposes do."""
+    drawn, heads = rows_drawn(levels(0.3)), 2
+    x = some(72, 25, dtype=torch.float32).T
+    near(with_triton.drop(x, x, drawn), plain.drop(x, x, drawn), torch.float32)
+    one = torch.ones((), device=DEVICE).expand(25, 72)
+    near(with_triton.drop(one, None, drawn), plain.drop(one, None, drawn), torch.float32)
+    q = some(heads * 8, ROWS, dtype=torch.float32).T
+    at = attended(levels(0.1), heads)
+    for got, wanted in zip(with_triton.attend(q, q, q, at), plain.attend(q, q, q, at), strict=True):
+        near(got, wanted, torch.float32)
+
+
 @pytest.mark.parametrize("dtype", TOLERANCES)
 @pytest.mark.parametrize("one_row", [False, True], ids=["all look", "one a sequence looks"])
 @pytest.mark.parametrize("probability", [0.0, 0.1])
