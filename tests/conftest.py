@@ -24,6 +24,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # and what `nohup` starts, to its terminal's end
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+if not Path("/proc/driver/nvidia").exists():
+    # Triton reads it when it is first imported, whoever does that: without a card its kernels are interpreted.
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 # How fast a machine draws its examples is no property of the code: a busy one must not fail a test.
 settings.register_profile("any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any_machine")

@@ -16,7 +16,7 @@ _SECRET = re.compile(
 )
 """What may be one in any text: before a host, in a query, or a setting as drivers of databases write theirs."""
 _WHOLE = re.compile(
-    r"[a-z][a-z0-9+.-]*://(?P<login>[^/@:?#]*:[^\n]+)@[^/@\s\"'?#]*(?:[/?#]\S*)?", re.IGNORECASE
+    r"[a-z][a-z0-9+.-]*://(?P<login>[^/@:?#]*:(?!\*+@)[^\n]+)@[^/@\s\"'?#]*(?:[/?#]\S*)?", re.IGNORECASE
 )
 """A text that is one URL, whose password may have any letters."""
 _SECRET_PARAMETER = re.compile(

@@ -1,14 +1,8 @@
-"""Triton's kernels, run by its interpreter where there is no GPU."""
+"""Triton's kernels, run by its interpreter where there is no GPU: see the conftest of all tests."""
 
 from __future__ import annotations
 
-import os
-
 import pytest
-import torch
-
-if not torch.cuda.is_available():  # read when the kernels are first imported
-    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 @pytest.fixture(scope="session")
