@@ -121,5 +121,9 @@ def _release(catalog: Catalog, claims: Mapping[str, Claim], error: BaseException
         state = State.STOPPED
     elif isinstance(error, CancelledError) and "signal" not in error.details:
         state = State.CANCELLED
-    reason = None if error is None else (hide_passwords(str(error)).splitlines() or [type(error).__name__])[0]
-    catalog.release(claims.values(), state=state, reason=reason)
+    catalog.release(claims.values(), state=state, reason=None if error is None else reason_of(error))
+
+
+def reason_of(error: BaseException) -> str:
+    """Return in a line, without passwords, why something ended."""
+    return (hide_passwords(str(error)).splitlines() or [type(error).__name__])[0]

@@ -30,7 +30,7 @@ from adapterlab.cluster.stop_signals import StopSignals
 from adapterlab.data.task_library import TaskLibrary
 from adapterlab.driver import schedule
 from adapterlab.driver.budget import HOUR_S, DeviceTime
-from adapterlab.driver.claims import HeldClaims
+from adapterlab.driver.claims import HeldClaims, reason_of
 from adapterlab.driver.launchers import Launcher, open_launcher
 from adapterlab.driver.leftovers import found_at_once
 from adapterlab.driver.prefetch import prefetch
@@ -275,7 +275,7 @@ class _Driver:
                     show_failed(tree, self.catalog, self.plan, self.failed)
             except BaseException as error:
                 state = ended_as(error, began=self.began)
-                reason = (hide_passwords(str(error)).splitlines() or [type(error).__name__])[0]
+                reason = reason_of(error)
                 # MLflow first: the catalog may be what is out of reach.
                 tree.tracker.reap(run.node, reason=f"the sweep was stopped: {reason}", state=state)
                 run.end(state, reason)
