@@ -72,7 +72,6 @@ if TYPE_CHECKING:
     from adapterlab.caching.vectors import kept_vector
     from adapterlab.train.activations import ACTIVATIONS
     from adapterlab.train.gpu_path import on_gpu_path
-    from adapterlab.train.kernels.functions import packed_attention, packed_dropout
     from adapterlab.train.layers import (
         MEAN_COEFFICIENTS,
         Backbone,
@@ -88,6 +87,7 @@ if TYPE_CHECKING:
         PoolContext,
         Tensors,
     )
+    from adapterlab.train.packed_operations import packed_attention, packed_dropout
     from adapterlab.train.packing import linear, pick, spread
     from adapterlab.train.passes import Pass, Rectangle
     from adapterlab.train.rng import Draws, Numbers, dropout, keep_mask
@@ -117,8 +117,8 @@ _LAZY = {
     "fresh_omega": "train.scaled_sum",
     "keep_mask": "train.rng",
     "on_gpu_path": "train.gpu_path",
-    "packed_attention": "train.kernels.functions",
-    "packed_dropout": "train.kernels.functions",
+    "packed_attention": "train.packed_operations",
+    "packed_dropout": "train.packed_operations",
     "kept_vector": "caching.vectors",
     "linear": "train.packing",
     "omega_rows": "train.scaled_sum",

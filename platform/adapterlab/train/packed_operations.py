@@ -1,4 +1,4 @@
-"""The fused operations for the rows of a pass, with their gradients.
+"""Dropout and attention over the rows of a pass as they lie, with their gradients.
 
 Shapes: ``N`` token rows, ``B`` sequences, ``Q`` rows that look (``N``, or ``B`` where one a sequence does), ``H``
 heads of width ``e``.
