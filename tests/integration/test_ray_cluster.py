@@ -55,6 +55,7 @@ def test_a_worker_goes_where_its_resources_and_labels_are(ray, tmp_path):
     assert not ray.session.private
 
 
+@pytest.mark.nightly
 def test_workers_share_a_card_of_the_type_they_ask_for(ray, nodes, tmp_path):
     """Two nodes with a card each; Ray sees no cards here, so the nodes are told which ones they have."""
     for kind, card in (("T4", "3"), ("H100", "7")):
