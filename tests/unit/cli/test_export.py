@@ -85,7 +85,7 @@ def test_a_file_of_rows_and_standard_input(trained, tmp_path, capsys, monkeypatc
     assert code == 0
     predictions = json.loads(out)["predictions"]
     assert [one["texts"] for one in predictions] == [["a cat", "the dog"], ["a bird", "no fish"]]
-    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
     _, again, _ = run(capsys, "predict", key, "--file", "-", "--json")
     assert json.loads(again)["predictions"] == predictions
 

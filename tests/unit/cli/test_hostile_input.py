@@ -188,7 +188,9 @@ def test_odd_paths_of_export_predict_and_others(kind, tmp_path, capsys, trained,
 
 
 def test_standard_input_is_read_where_it_is_named(tmp_path, capsys, exported_once, trained, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO('{"text": "a cat", "text_pair": "the dog"}\n'))
+    monkeypatch.setattr(
+        sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"text": "a cat", "text_pair": "the dog"}\n'))
+    )
     code = main(
         [
             "predict",
