@@ -130,20 +130,28 @@ class Capacity:
         self.say(f"out of memory with {lanes} lanes in a pass; going on with {self.lanes}")
 
 
+def halved(members: Sequence[_Member]) -> Sequence[Sequence[_Member]]:
+    """Return the first and the second half of members; nothing of a single one."""
+    half = len(members) // 2
+    return (members[:half], members[half:]) if half else ()
+
+
 def in_halves(
     members: Sequence[_Member],
     compute: Callable[[Sequence[_Member]], _Computed],
     *,
-    capacity: Capacity,
+    ran_out: Callable[[int], None],
     too_large: Callable[[_Member, str], TrainingError],
+    halves: Callable[[Sequence[_Member]], Sequence[Sequence[_Member]]] = halved,
 ) -> Iterator[tuple[Sequence[_Member], _Computed]]:
     """Yield what is computed of all members at once; in two halves, and these in halves, where memory runs out.
 
     Args:
         members: At least one.
         compute: Changes nothing, so that it can be done again.
-        capacity: Told when memory ran out.
-        too_large: The error for a member that does not fit by itself, given what was said.
+        ran_out: Told of how many members memory was too small for.
+        too_large: The error for a member that has no halves, given what was said.
+        halves: Of members; none where there are none.
 
     Raises:
         TrainingError: A single member does not fit.
@@ -158,12 +166,12 @@ def in_halves(
         yield members, found
         return
     # Outside of the handler: the error's traceback, which holds the pass's tensors, is gone here.
-    if len(members) == 1:
+    parts = halves(members)
+    if not parts:
         raise too_large(members[0], reason)
-    capacity.ran_out(len(members))
-    half = len(members) // 2
-    for part in (members[:half], members[half:]):
-        yield from in_halves(part, compute, capacity=capacity, too_large=too_large)
+    ran_out(len(members))
+    for part in parts:
+        yield from in_halves(part, compute, ran_out=ran_out, too_large=too_large, halves=halves)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from adapterlab.errors import TrainingError
 from adapterlab.records import Examples, TaskFacts
 from adapterlab.train.adaptation import Seat, read_states, trained_in
 from adapterlab.train.answers import Answers, answers
-from adapterlab.train.capacity import give_back_kept, is_out_of_memory
+from adapterlab.train.capacity import give_back_kept, halved, in_halves
 from adapterlab.train.layers import Backbone
 from adapterlab.train.passes import Rectangle, evaluation_rectangles, gather, placed
 from adapterlab.train.step import nothing, passes_ahead
@@ -151,38 +152,60 @@ def answers_that_fit(
     Raises:
         TrainingError: A single example does not fit.
     """
+    asked = [_Asked(*one) for one in zip(range(len(seats)), seats, rectangles, strict=True)]
+    return [
+        replace(answer, lanes=tuple(some[place].lane for place in answer.lanes))
+        for some, found in in_halves(
+            asked,
+            partial(_answers, backbone),
+            ran_out=lambda _: give_back_kept(),
+            too_large=_too_large,
+            halves=partial(_halves, device=backbone.device),
+        )
+        for answer in found
+    ]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Rows that one lane is asked about in a pass."""
+
+    lane: int
+    """Which of the lanes that are asked together."""
+    seat: Seat
+    rectangle: Rectangle
+
+
+def _answers(backbone: Backbone, asked: Sequence[_Asked]) -> list[Answers]:
+    """Return the heads' answers; where memory runs out, coefficients that were noted are forgotten."""
+    seats, rectangles = [one.seat for one in asked], [one.rectangle for one in asked]
     means = [seat.adaptation.means for seat in seats]
     noted = [None if one is None else one.snapshot() for one in means]
     try:
         return answers(seats, read_states(backbone, seats, rectangles), rectangles)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        reason = str(error)
-    # Outside of the handler: the error's traceback, which holds the pass's tensors, is gone here.
-    give_back_kept()
-    for one, before in zip(means, noted, strict=True):
-        if one is not None and before is not None:
-            one.restore(before)
-    half = len(seats) // 2
-    if half:
-        first = answers_that_fit(backbone, seats[:half], rectangles[:half])
-        second = answers_that_fit(backbone, seats[half:], rectangles[half:])
-        return [
-            *first,
-            *(replace(one, lanes=tuple(half + lane for lane in one.lanes)) for one in second),
-        ]
-    (rectangle,) = rectangles
-    half = len(rectangle.rows) // 2
-    if not half or rectangle.examples is None:
-        raise TrainingError(
-            f"an evaluation of {len(rectangle.token_ids)} sequences of up to {rectangle.token_ids.shape[1]} tokens "
-            f"does not fit into memory: {reason}",
-            remedy="Lower data.max_length, or give the worker more memory.",
-        )
-    parts = [gather(rectangle.examples, rows) for rows in (rectangle.rows[:half], rectangle.rows[half:])]
-    return [
-        answer
-        for one in placed(parts, backbone.device)
-        for answer in answers_that_fit(backbone, seats, [one])
-    ]
+    except (RuntimeError, MemoryError):
+        for one, before in zip(means, noted, strict=True):
+            if one is not None and before is not None:
+                one.restore(before)
+        raise
+
+
+def _halves(asked: Sequence[_Asked], device: torch.device) -> Sequence[Sequence[_Asked]]:
+    """Return halves of lanes, or of one lane's rows."""
+    if len(asked) > 1:
+        return halved(asked)
+    (one,) = asked
+    rows, examples = one.rectangle.rows, one.rectangle.examples
+    half = len(rows) // 2
+    if not half or examples is None:
+        return ()
+    rectangles = placed([gather(examples, part) for part in (rows[:half], rows[half:])], device)
+    return [[replace(one, rectangle=rectangle)] for rectangle in rectangles]
+
+
+def _too_large(asked: _Asked, reason: str) -> TrainingError:
+    sequences, tokens = asked.rectangle.token_ids.shape
+    return TrainingError(
+        f"an evaluation of {sequences} sequences of up to {tokens} tokens does not fit into memory: {reason}",
+        remedy="Lower data.max_length, or give the worker more memory.",
+    )

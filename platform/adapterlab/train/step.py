@@ -214,7 +214,7 @@ class Steps(Generic[RunT]):
             for part, (losses, gradients) in in_halves(
                 members,
                 lambda some: gradients_of(self._backbone, [step for _, step in some]),
-                capacity=self._capacity,
+                ran_out=self._capacity.ran_out,
                 too_large=_too_large,
             )
         ]
