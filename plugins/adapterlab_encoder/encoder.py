@@ -249,10 +249,9 @@ class Encoder(Backbone):
     ) -> Tensor:
         """Return a sub-block's output ``x`` with dropout and what is added to it, on its input."""
         layer, where = site
-        name, p = _OUTPUTS[where], self.config.hidden_dropout
-        alone = hook is None or name not in hook.sites
-        if alone and numbers is not None and p > 0 and self._goes_packed(batch):
-            return packed_dropout(x, residual, batch.packed, numbers, site, p)
+        name = _OUTPUTS[where]
+        if hook is None or name not in hook.sites:
+            return self._drop(x, batch, numbers, site, onto=residual)
         x = self._drop(x, batch, numbers, site)
         return _added(hook, layer, name, x, x) + residual
 
@@ -472,15 +471,24 @@ class Encoder(Backbone):
         key, value = F.linear(h, weight[d:], bias[d:]).chunk(2, dim=1)
         return F.linear(looking, weight[:d], bias[:d]), key, value
 
-    def _drop(self, x: Tensor, batch: Pass, numbers: Numbers | None, site: tuple[int, int]) -> Tensor:
+    def _drop(
+        self,
+        x: Tensor,
+        batch: Pass,
+        numbers: Numbers | None,
+        site: tuple[int, int],
+        *,
+        onto: Tensor | None = None,
+    ) -> Tensor:
+        """Return ``x`` with dropout, where lanes drop, added onto another tensor, if one is given."""
         p = self.config.hidden_dropout
-        if numbers is None or p == 0:
-            return x
-        if self._goes_packed(batch):
-            return packed_dropout(x, None, batch.packed, numbers, site, p)
-        sizes = [rows * x.shape[1] for rows in batch.sizes_of(x)]
-        mask, chances = numbers.at(*site).keep(sizes, p)
-        return (x * mask.view(x.shape)).mul_(1 / chances[0])
+        if numbers is not None and p > 0:
+            if self._goes_packed(batch):
+                return packed_dropout(x, onto, batch.packed, numbers, site, p)
+            sizes = [rows * x.shape[1] for rows in batch.sizes_of(x)]
+            mask, chances = numbers.at(*site).keep(sizes, p)
+            x = (x * mask.view(x.shape)).mul_(1 / chances[0])
+        return x if onto is None else x + onto
 
     def _layer_norm(self, x: Tensor, norm: Pair) -> Tensor:
         return F.layer_norm(x, x.shape[-1:], *norm, eps=self.config.layer_norm_eps)

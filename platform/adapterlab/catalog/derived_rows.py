@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from sqlalchemy import Connection, func, select
 
 from adapterlab.catalog import schema
 from adapterlab.catalog.database import Database, chunks, insert_into
-from adapterlab.catalog.publish import now, put_lineage
+from adapterlab.catalog.publish import chooser_of, now, put_lineage
 from adapterlab.catalog.step_status import write_progress
 from adapterlab.records import BackboneFacts, State, StepKind, TaskFacts
 
@@ -140,13 +139,13 @@ def _lineage(connection: Connection) -> Iterator[tuple[str, StepKind, Parents]]:
     shares = set()
     run = schema.JointRun
     for row in connection.execute(select(run.key, run.shares, run.settings)):
-        yield row.key, StepKind.JOINT, _chooser(row.settings)
+        yield row.key, StepKind.JOINT, chooser_of(row.settings)
         for share in row.shares:
             shares.add(share["key"])
             yield share["key"], StepKind.SOURCE, {row.key: StepKind.JOINT}
     for row in connection.execute(select(schema.Adapter.key, schema.Adapter.settings)):
         if row.key not in shares:
-            yield row.key, StepKind.SOURCE, _chooser(row.settings)
+            yield row.key, StepKind.SOURCE, chooser_of(row.settings)
     for row in connection.execute(select(schema.Selection.key, schema.Selection.sources)):
         keys = [source["key"] for source in row.sources if source.get("key") is not None]
         yield row.key, StepKind.SELECTION, dict.fromkeys(keys, StepKind.SOURCE)
@@ -157,12 +156,6 @@ def _lineage(connection: Connection) -> Iterator[tuple[str, StepKind, Parents]]:
         yield row.key, StepKind.STUDY, {**parents, **chosen_by}
     for row in connection.execute(select(schema.Transfer.key, schema.Transfer.study_key)):
         yield row.key, StepKind.TRANSFER, {row.study_key: StepKind.STUDY}
-
-
-def _chooser(settings: Mapping[str, Any]) -> Parents:
-    """Return the study that chose a setting, if one did."""
-    study = settings.get("study")
-    return {} if study is None else {str(study): StepKind.STUDY}
 
 
 def _backbones(connection: Connection) -> Iterator[str]:

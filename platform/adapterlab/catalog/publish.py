@@ -72,8 +72,8 @@ def put_adapter(connection: Connection, record: AdapterRecord, claim: Claim) -> 
         },
     )
     _put_metrics(connection, record, StepKind.SOURCE, measured)
-    if (study := record.settings.get("study")) is not None:  # which chose its setting
-        put_lineage(connection, record.key, StepKind.SOURCE, {str(study): StepKind.STUDY})
+    if chosen_by := chooser_of(record.settings):
+        put_lineage(connection, record.key, StepKind.SOURCE, chosen_by)
     claims.finish(connection, claim, State.COMPLETE)
     return record
 
@@ -121,8 +121,8 @@ def put_joint(
         if own is not None:  # else it is complete, of an earlier time the run was done
             put_adapter(connection, replace(share, created_at=record.created_at), own)
         put_lineage(connection, share.key, StepKind.SOURCE, {record.key: StepKind.JOINT})
-    if (study := record.settings.get("study")) is not None:  # which chose its setting
-        put_lineage(connection, record.key, StepKind.JOINT, {str(study): StepKind.STUDY})
+    if chosen_by := chooser_of(record.settings):
+        put_lineage(connection, record.key, StepKind.JOINT, chosen_by)
     claims.finish(connection, claim, State.COMPLETE)
     return record
 
@@ -396,6 +396,12 @@ def _put_coefficients(connection: Connection, key: str, coefficients: Sequence[C
         for item in coefficients
     ]
     _replace_rows(connection, schema.Coefficient, schema.Coefficient.transfer_key == key, rows)
+
+
+def chooser_of(settings: Mapping[str, Any]) -> Mapping[str, StepKind]:
+    """Return the study that chose a setting, as what it was made from; nothing where none did."""
+    study = settings.get("study")
+    return {} if study is None else {str(study): StepKind.STUDY}
 
 
 def put_lineage(connection: Connection, child: str, kind: StepKind, parents: Mapping[str, StepKind]) -> None:

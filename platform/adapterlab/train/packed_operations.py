@@ -70,18 +70,15 @@ def packed_attention(
     """
     if dropping is None:
         none = rows.starts[:0]
-        drawn: tuple[Any, ...] = (none, none, none, 0, 0, 0)
+        drawn: tuple[Tensor, ...] = (none, none, none)
+        where: tuple[int, ...] = (0, 0, 0)
     else:
         numbers, site, probability = dropping
-        own = rows.sequences
-        drawn = (
-            numbers.on_device,
-            own.lanes,
-            own.places,
-            *numbers.at(*site).next_words(),
-            levels(probability),
-        )
-    gathered: Tensor = _Attend.apply(q, k, v, rows.starts, rows.lengths, rows.longest, heads, *drawn)  # type: ignore[no-untyped-call]
+        drawn = (numbers.on_device, rows.sequences.lanes, rows.sequences.places)
+        where = (*numbers.at(*site).next_words(), levels(probability))
+    gathered: Tensor = _Attend.apply(  # type: ignore[no-untyped-call]
+        q, k, v, (rows.starts, rows.lengths, *drawn), (rows.longest, heads, *where)
+    )
     return gathered
 
 
@@ -100,18 +97,15 @@ class _Drop(torch.autograd.Function):
 
 class _Attend(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, *told: Any) -> Tensor:
-        gathered, sums = library.OPERATIONS.attend(q, k, v, *told)
-        tensors = {place: one for place, one in enumerate(told) if isinstance(one, Tensor)}
-        ctx.save_for_backward(q, k, v, gathered, sums, *tensors.values())
-        ctx.told, ctx.places = [None if isinstance(one, Tensor) else one for one in told], tuple(tensors)
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, rows: tuple[Tensor, ...], numbers: tuple[int, ...]
+    ) -> Tensor:
+        gathered, sums = library.OPERATIONS.attend(q, k, v, *rows, *numbers)
+        ctx.save_for_backward(q, k, v, gathered, sums, *rows)
+        ctx.numbers = numbers
         return gathered  # type: ignore[no-any-return]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, gathered, sums, *tensors = ctx.saved_tensors
-        told = list(ctx.told)
-        for place, one in zip(ctx.places, tensors, strict=True):
-            told[place] = one
-        gradients = library.OPERATIONS.attend_backward(gradient, q, k, v, gathered, sums, *told)
-        return *gradients, *(None,) * len(told)
+        gradients = library.OPERATIONS.attend_backward(gradient, *ctx.saved_tensors, *ctx.numbers)
+        return *gradients, None, None

@@ -161,7 +161,7 @@ class Pass:
 
     @cached_property
     def packed(self) -> PackedRows:
-        """Where sequences and lanes lie among its token rows, if it :attr:`is_packed`."""
+        """Where sequences and lanes lie among its token rows."""
         return PackedRows(
             lengths=torch.cat([one.lengths for one in self.rectangles]),
             longest=max(one.token_ids.shape[1] for one in self.rectangles),
@@ -175,8 +175,7 @@ class Pass:
         Args:
             reads: The first or the last token, for each rectangle.
         """
-        lengths = torch.cat([one.lengths for one in self.rectangles])
-        starts = lengths.cumsum(0) - lengths
+        starts = self.packed.starts
         if all(which is Reads.FIRST for which in reads):
             return starts
         own = zip(self.rectangles, reads, strict=True)

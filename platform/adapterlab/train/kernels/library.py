@@ -48,8 +48,11 @@ def _drawn(keys: Tensor, lanes: Tensor, places: Tensor, first: int, second: int,
     return Drawn(keys, lanes, places, SiteWords(first, second), dropped)
 
 
-def _attended(starts: Tensor, lengths: Tensor, longest: int, heads: int, *drawn: Any) -> Attended:
-    return Attended(starts, lengths, longest, heads, _drawn(*drawn))
+def _attended(
+    starts: Tensor, lengths: Tensor, keys: Tensor, lanes: Tensor, places: Tensor, *told: int
+) -> Attended:
+    longest, heads, *where = told
+    return Attended(starts, lengths, longest, heads, _drawn(keys, lanes, places, *where))
 
 
 def _adamw(
@@ -66,11 +69,11 @@ def _adamw(
     code_for_step(tensors).adamw(tensors, gradients, moments, scales, diverged, Stepped(*stepped))
 
 
-_DRAWN = "Tensor keys, Tensor lanes, Tensor places, int first, int second, int dropped"
-_TOLD = f"Tensor starts, Tensor lengths, int longest, int heads, {_DRAWN}"
+_KEYS, _WHERE = "Tensor keys, Tensor lanes, Tensor places", "int first, int second, int dropped"
+_TOLD = f"Tensor starts, Tensor lengths, {_KEYS}, int longest, int heads, {_WHERE}"
 _LIBRARY: Any = torch.library.Library("adapterlab", "DEF")  # type: ignore[no-untyped-call]
 for _schema, _function in {
-    f"drop(Tensor x, Tensor? residual, {_DRAWN}) -> Tensor": _drop,
+    f"drop(Tensor x, Tensor? residual, {_KEYS}, {_WHERE}) -> Tensor": _drop,
     "keep(Tensor keys, int[] sizes, Tensor dropped, int first, int second) -> Tensor": _keep,
     "lay(Tensor x, Tensor rows) -> Tensor": _lay,
     f"attend(Tensor q, Tensor k, Tensor v, {_TOLD}) -> (Tensor, Tensor)": _attend,
