@@ -12,8 +12,8 @@ from types import TracebackType
 
 from adapterlab.catalog.records import Claim
 from adapterlab.catalog.store import Catalog, current_owner
-from adapterlab.errors import BudgetSpentError, CancelledError, ConflictError, UnavailableError
-from adapterlab.passwords import hide_passwords
+from adapterlab.driver.endings import reason_of, stopped_as
+from adapterlab.errors import ConflictError, UnavailableError
 from adapterlab.patience import NO_PATIENCE
 from adapterlab.records import State
 
@@ -116,14 +116,7 @@ class HeldClaims:
 
 def _release(catalog: Catalog, claims: Mapping[str, Claim], error: BaseException | None) -> None:
     """Give claims back in the state that an error leaves their steps in; ``None``: they were not begun."""
-    state = State.PENDING if error is None else State.KILLED
-    if isinstance(error, BudgetSpentError):
-        state = State.STOPPED
-    elif isinstance(error, CancelledError) and "signal" not in error.details:
-        state = State.CANCELLED
-    catalog.release(claims.values(), state=state, reason=None if error is None else reason_of(error))
-
-
-def reason_of(error: BaseException) -> str:
-    """Return in a line, without passwords, why something ended."""
-    return (hide_passwords(str(error)).splitlines() or [type(error).__name__])[0]
+    if error is None:
+        catalog.release(claims.values(), state=State.PENDING)
+    else:
+        catalog.release(claims.values(), state=stopped_as(error) or State.KILLED, reason=reason_of(error))

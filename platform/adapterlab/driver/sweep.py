@@ -25,12 +25,12 @@ from adapterlab.catalog.records import SweepStep
 from adapterlab.catalog.store import Catalog, open_catalog
 from adapterlab.cluster.outcomes import WorkerOutcome
 from adapterlab.cluster.placement import WorkersNow
-from adapterlab.cluster.ray_process import RayLostError
 from adapterlab.cluster.stop_signals import StopSignals
 from adapterlab.data.task_library import TaskLibrary
 from adapterlab.driver import schedule
 from adapterlab.driver.budget import HOUR_S, DeviceTime
-from adapterlab.driver.claims import HeldClaims, reason_of
+from adapterlab.driver.claims import HeldClaims
+from adapterlab.driver.endings import ended_as, reason_of
 from adapterlab.driver.launchers import Launcher, open_launcher
 from adapterlab.driver.leftovers import found_at_once
 from adapterlab.driver.prefetch import prefetch
@@ -38,7 +38,6 @@ from adapterlab.driver.progress import SweepView, view_sweep
 from adapterlab.driver.results import set_damaged_aside, show_failed, show_reused
 from adapterlab.errors import (
     AwayError,
-    BudgetSpentError,
     CancelledError,
     ClaimLostError,
     NotFoundError,
@@ -591,22 +590,6 @@ class _Driver:
 
 def _study_job(order: StudyOrder | TrialsOrder) -> AnyStudy:
     return order.study.job if isinstance(order, TrialsOrder) else order.job
-
-
-def ended_as(error: BaseException, *, began: bool) -> State:
-    """Return the state of a sweep that an error ended.
-
-    Args:
-        error: What ended it.
-        began: Whether any of its workers had begun.
-    """
-    if isinstance(error, BudgetSpentError):
-        return State.STOPPED
-    if isinstance(error, CancelledError):
-        return State.KILLED if "signal" in error.details else State.CANCELLED
-    if isinstance(error, RayLostError) or not isinstance(error, Exception):
-        return State.KILLED  # the sweep is without fault, and goes on with the next submit
-    return State.FAILED if began else State.REFUSED
 
 
 def _recorded(plan: Plan) -> list[SweepStep]:

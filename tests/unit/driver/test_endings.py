@@ -6,7 +6,7 @@ import pytest
 
 from adapterlab.cluster.ray_process import RayLostError
 from adapterlab.cluster.stop_signals import Interrupted
-from adapterlab.driver.sweep import ended_as
+from adapterlab.driver.endings import ended_as
 from adapterlab.errors import AwayError, BudgetSpentError, CancelledError, DataError, UsageError
 from adapterlab.records import State
 
