@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import subprocess
 import time
 from collections import Counter
 from contextlib import closing, suppress
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from adapterlab.catalog.store import open_catalog
+from adapterlab.catalog.store import Catalog, open_catalog
 from tiny_world import platform, start_platform, write_world
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -34,11 +35,13 @@ def submit(home: Path, spec: Path, trials: int) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def catalog_of(home: Path) -> Catalog:
+    return open_catalog(f"sqlite:///{home / 'catalog.db'}", str(home / "blobs"), locks=home / "locks")
+
+
 def results(home: Path, trials: int) -> tuple[list, list]:
     """What the catalog has of the studies with this budget and of their final runs, down to the weights' digests."""
-    with open_catalog(
-        f"sqlite:///{home / 'catalog.db'}", str(home / "blobs"), locks=home / "locks"
-    ) as catalog:
+    with catalog_of(home) as catalog:
         studies = [one for one in catalog.studies(limit=None) if sum(one.trials.values()) == trials]
         keys = {one.key for one in studies}
         finals = [one for one in catalog.transfers(limit=None) if one.study_key in keys]
@@ -96,6 +99,66 @@ def test_when_the_holder_of_a_search_is_killed_the_other_takes_over(spec, alone,
     output, _ = follower.communicate(timeout=300)
     assert follower.returncode == 0, output
     assert results(home, 2) == alone
+
+
+@pytest.mark.parametrize("rows", [120, 6000])
+def test_a_driver_that_slept_while_its_study_went_to_another_waits_for_it_and_gives_the_search_back(
+    rows, tmp_path
+):
+    """Else each would wait for what the other has: one for the search, one for the study.
+
+    With few rows its worker notices first that the study is lost, with many the thread that renews its claims.
+    """
+    home, spec = tmp_path / "home", write_world(tmp_path / "world", epochs=2, rows=rows, lease_s=5.0)
+    sleeper = start_platform(home, "submit", str(spec), "--set", "cluster.launcher=in_process")
+    try:
+        wait_for_trials(home)
+        stop_between_transactions(sleeper, home)
+        steps, searches = steps_and_claimed_searches(home)
+        assert searches
+        time.sleep(6.0)  # longer than its lease
+        with catalog_of(home) as catalog:
+            taken = catalog.claim_many(sorted(steps), owner="another", lease_s=600)
+            assert taken
+            sleeper.send_signal(signal.SIGCONT)
+            time.sleep(4.0)  # it renews what nobody took
+            deadline = time.monotonic() + 60
+            while any(catalog.holder(search) for search in searches):
+                assert time.monotonic() < deadline, "it keeps a search of which it has no study"
+                time.sleep(0.2)
+            catalog.release(taken.values())
+        output, _ = sleeper.communicate(timeout=300)
+        assert sleeper.returncode == 0, output
+    finally:
+        sleeper.kill()
+
+
+def stop_between_transactions(process: subprocess.Popen[str], home: Path) -> None:
+    """Stop a process while it does not hold the catalog, where it would keep everybody out."""
+    with closing(sqlite3.connect(home / "catalog.db", timeout=0.1)) as file:
+        while True:
+            process.send_signal(signal.SIGSTOP)
+            try:
+                file.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                process.send_signal(signal.SIGCONT)
+                time.sleep(0.05)
+            else:
+                return file.rollback()
+
+
+def steps_and_claimed_searches(home: Path) -> tuple[set[str], set[str]]:
+    """Return the keys of a sweep's steps, and those of the searches that somebody has."""
+    with closing(sqlite3.connect(home / "catalog.db")) as file:
+        steps, sweeps, claimed = (
+            {key for (key,) in file.execute(query)}
+            for query in (
+                "SELECT step_key FROM sweep_steps",
+                "SELECT key FROM sweeps",
+                "SELECT step_key FROM claims WHERE owner IS NOT NULL",
+            )
+        )
+    return steps, claimed - steps - sweeps
 
 
 def wait_for_trials(home: Path) -> None:

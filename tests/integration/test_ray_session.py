@@ -8,8 +8,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -17,6 +19,7 @@ import pytest
 from filelock import FileLock
 
 import adapterlab.cluster.session as session_module
+from adapterlab.cluster import ray_process
 from adapterlab.cluster.session import ray_session
 from adapterlab.errors import ConflictError, UnavailableError, UsageError
 from process_output import finish
@@ -212,6 +215,46 @@ def test_what_a_machine_that_lost_power_left_is_removed_by_the_next_session(star
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_a_ray_that_hangs_while_it_starts_is_started_again(monkeypatch):
+    monkeypatch.setattr(ray_process, "_START_S", (15.0, 90.0))
+    hunter = threading.Thread(target=stop_the_first_raylet)
+    hunter.start()
+    with ray_process.open_ray(cpus=2) as ray:
+        hunter.join()
+        assert ray.session.cpus == 2
+    assert raylets() == []
+
+
+def stop_the_first_raylet() -> None:
+    """Stop the raylet of a Ray below this process as soon as there is one."""
+    while not (found := raylets()):
+        time.sleep(0.005)
+    found[0].suspend()
+
+
+def raylets() -> list[psutil.Process]:
+    """Return the raylets below this process."""
+    found = []
+    for one in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            found += [one] if "/raylet/raylet " in " ".join(one.cmdline()) else []
+    return found
+
+
+@pytest.mark.slow
+def test_a_ray_does_not_wait_for_workers_that_may_have_died(start):
+    """It would for ever, of those that it starts before there is work."""
+    driver = start("empty")
+    idle = []
+    while driver.process.poll() is None:
+        with suppress(psutil.Error):
+            idle += [one for one in driver.descendants() if "ray::IDLE" in " ".join(one.cmdline())]
+        time.sleep(0.01)
+    assert driver.end()[0] == 0
+    assert idle == []
+
+
 def test_two_sessions_of_two_processes_do_not_meet(start):
     drivers = [start("quick"), start("quick")]
     addresses = {driver.wait_for_line("session") for driver in drivers}

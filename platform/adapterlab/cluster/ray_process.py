@@ -5,7 +5,7 @@ is gone, and may crash when a signal arrives while it starts. So the driver neve
 as a child that opens the session and runs workers in it, tells it what to do, and is told how each order ended:
 
     driver → child   open, run, stop                              one JSON object a line, over a socket
-    child → driver   opened, workers, outcome, ended, lost, raised
+    child → driver   starting, opened, workers, outcome, ended, lost, raised
 
 The child leads a session of its own, so that signals to the driver's process group reach neither it nor Ray. It ends
 with the driver: the socket's end is its end, and Ray's processes go with it (see :mod:`~adapterlab.cluster.session`).
@@ -39,6 +39,12 @@ from adapterlab.cluster.tune import GRACE_S, run_workers
 from adapterlab.errors import AdapterlabError, TrainingError, UnavailableError
 from adapterlab.records import State
 
+_START_S = (60.0, 180.0)
+"""How long Ray may take to start, at the first try and at the second.
+
+A cluster's raylet tells a process that it may begin once the workers it starts beforehand are there; where one of
+them dies meanwhile, it never does. The second try may take longer, for a machine that is merely slow.
+"""
 _POLL_S = 0.25
 _WATCH_S = 0.5
 _END_S = 20.0
@@ -107,16 +113,29 @@ class RayProcess:
         return self._session
 
     def open(self) -> None:
-        """Start the child and wait until its Ray runs.
+        """Start the child and wait until its Ray runs; where it is lost meanwhile, once more.
 
         Raises:
             UnavailableError: The cluster does not answer, refuses us, or Ray cannot start here.
             UsageError: The address is malformed.
         """
+        first_s, second_s = _START_S
+        try:
+            self._open_once(first_s)
+        except RayLostError:
+            self.kill()
+            self._open_once(second_s)
+
+    def _open_once(self, within_s: float) -> None:
         self._child = _Child()
         self._child.tell(open=self._asked)
-        while (said := self._child.hear(_POLL_S)) is None:
-            pass
+        until: float | None = None
+        while (said := self._child.hear(_POLL_S)) is None or "starting" in said:
+            if said is not None:
+                until = time.monotonic() + within_s if said["starting"] else None
+            elif until is not None and time.monotonic() > until:
+                said = {"lost": f"it did not start within {within_s:.0f} s"}
+                break
         if "raised" in said:
             raise unpacked_error(said["raised"])
         if "opened" not in said:
@@ -389,7 +408,11 @@ def serve(descriptor: int) -> None:
         asked = driver.next("open")
         log_folder = None if asked["log_folder"] is None else Path(asked["log_folder"])
         with ray_session(
-            asked["address"], cpus=asked["cpus"], log_folder=log_folder, runtime_env=asked["runtime_env"]
+            asked["address"],
+            cpus=asked["cpus"],
+            log_folder=log_folder,
+            runtime_env=asked["runtime_env"],
+            starting=_told_that_it_starts(driver),
         ) as session:
             driver.say(opened=asdict(session))
             threading.Thread(target=_watch, args=(session, driver), daemon=True).start()
@@ -481,6 +504,17 @@ def _told(outcome: WorkerOutcome) -> dict[str, Any]:
         "error": None if outcome.error is None else packed(outcome.error),
         "attempts": outcome.attempts,
     }
+
+
+@contextmanager
+def _told_that_it_starts(driver: _Driver) -> Iterator[None]:
+    """Tell the driver that Ray is being started, for as long as it is.
+
+    Ray keeps every other thread of this process waiting meanwhile, so only the driver can tell that it takes too long.
+    """
+    driver.say(starting=True)
+    yield
+    driver.say(starting=False)
 
 
 def _watch(session: RaySession, driver: _Driver) -> None:

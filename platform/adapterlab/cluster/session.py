@@ -28,7 +28,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,7 @@ def ray_session(
     runtime_env: Mapping[str, Any] | None = None,
     log_folder: Path | None = None,
     quiet: bool = True,
+    starting: AbstractContextManager[None] | None = None,
 ) -> Iterator[RaySession]:
     """Start a private Ray, or connect to a cluster; call it in the main thread.
 
@@ -117,6 +118,8 @@ def ray_session(
         log_folder: Where the workers' output is kept after a private session: a sub-folder for each
             of the last 20.
         quiet: Keep Ray's own messages off the console.
+        starting: Entered while Ray starts or is joined, which may take for ever, with all threads of this process
+            kept waiting.
 
     Yields:
         The session.
@@ -136,10 +139,11 @@ def ray_session(
         "RAY_CHDIR_TO_TRIAL_DIR": "0",
         **(environment or {}),
     }
+    starting = starting or nullcontext()
     opened = (
-        _private(variables, cpus, gpus, log_folder, quiet=quiet)
+        _private(variables, cpus, gpus, log_folder, quiet=quiet, starting=starting)
         if address is None
-        else _connected(address, variables, runtime_env or {}, quiet=quiet)
+        else _connected(address, variables, runtime_env or {}, quiet=quiet, starting=starting)
     )
     with opened as session:
         yield session
@@ -153,6 +157,7 @@ def _private(
     log_folder: Path | None,
     *,
     quiet: bool,
+    starting: AbstractContextManager[None],
 ) -> Iterator[RaySession]:
     with ExitStack() as stack:
         folder = stack.enter_context(_session_folder())
@@ -162,16 +167,16 @@ def _private(
             stack.enter_context(variable_absent(name))
         # Ray binds to loopback only where it believes clusters to be unsupported.
         loopback = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_TOKEN": _TOKEN}
+        # Else it would wait for an idle worker a core, and for ever where one of them dies meanwhile.
+        loopback["RAY_prestart_worker_first_driver"] = "0"
         own_token = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
         if own_token:
             del loopback["RAY_AUTH_TOKEN"]
-        if cpus is None and (os.cpu_count() or 1) > 8:
-            loopback["RAY_prestart_worker_first_driver"] = "0"  # else one idle process a core
         stack.enter_context(variables_set({**variables, **loopback}))
         ray = _import_ray(clusters=False)
         stack.enter_context(loudness(quiet=quiet))
         stack.callback(_stop, ray, folder, log_folder)
-        with sigterm_kept(), fewer_processes():
+        with starting, sigterm_kept(), fewer_processes():
             try:
                 context = ray.init(
                     address="local",
@@ -194,7 +199,12 @@ def _private(
 
 @contextmanager
 def _connected(
-    address: str, variables: Mapping[str, str], runtime_env: Mapping[str, Any], *, quiet: bool
+    address: str,
+    variables: Mapping[str, str],
+    runtime_env: Mapping[str, Any],
+    *,
+    quiet: bool,
+    starting: AbstractContextManager[None],
 ) -> Iterator[RaySession]:
     variables = {**runtime_env.get("env_vars", {}), **variables}
     exposed = sorted(filter(is_secret_name, variables))
@@ -218,7 +228,7 @@ def _connected(
             stack.enter_context(_visiting_node(target))
         stack.enter_context(loudness(quiet=quiet))
         stack.callback(ray.shutdown)
-        with sigterm_kept():
+        with starting, sigterm_kept():
             try:
                 ray.init(
                     address=target,

@@ -202,6 +202,16 @@ def runnable_studies(
     return list(ready.values())
 
 
+def idle_searches(plan: Plan, held: FindClaim) -> set[str]:
+    """Return the keys of searches that are ours without a study of them: it has ended, or another process has it.
+
+    A process that kept one would wait for the study, and whoever has the study for the search.
+    """
+    searches = {str(study.job.search_key) for study in plan.searches}
+    in_use = {str(study.job.search_key) for study in plan.searches if held(str(study.key))}
+    return {key for key in searches - in_use if held(key)}
+
+
 def blocked(plan: Plan, failed: Mapping[str, str]) -> dict[str, str]:
     """Return the steps that cannot run because something they need failed, with the reason.
 

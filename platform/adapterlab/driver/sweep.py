@@ -21,7 +21,7 @@ from pathlib import Path
 
 from adapterlab.caching.leftovers import remove_abandoned
 from adapterlab.catalog.derived_rows import are_described
-from adapterlab.catalog.records import SweepStep
+from adapterlab.catalog.records import Claim, SweepStep
 from adapterlab.catalog.store import Catalog, open_catalog
 from adapterlab.cluster.outcomes import WorkerOutcome
 from adapterlab.cluster.placement import WorkersNow
@@ -56,7 +56,7 @@ from adapterlab.records import State, StepKind
 from adapterlab.spec.model import Spec
 from adapterlab.tracking.schema import follow_home
 from adapterlab.tracking.store import ended_in_database, is_server
-from adapterlab.worker.orders import BackboneFiles, Context, StudyOrder, TrialsOrder, WorkOrder
+from adapterlab.worker.orders import BackboneFiles, Context, TrialsOrder, WorkOrder
 from adapterlab.worker.run_recorder import RunRecorder
 from adapterlab.worker.run_tree import SweepTree
 from adapterlab.worker.shipment import Shipment, ship
@@ -319,6 +319,7 @@ class _Driver:
             while missing := self._open_steps():
                 self._check_budget()
                 holding.claim(missing)
+                holding.release(schedule.idle_searches(self.plan, holding.get))
                 orders = self._next_orders(holding, missing, launcher, context)
                 if orders:
                     self._dispatch(orders, holding, launcher)
@@ -426,6 +427,7 @@ class _Driver:
         """Note how an order's steps ended, at once: studies may be waiting for them."""
         statuses = self.catalog.status(order.keys)
         guilty = set() if outcome.error is None else set(outcome.error.details.get("steps", ()))
+        lost: set[str] = set()
         for key in order.keys:
             status, claim = statuses[key], holding.get(key)
             if status.state is State.COMPLETE:
@@ -436,16 +438,26 @@ class _Driver:
                 continue  # stopped on request, or a share of a study that goes on
             elif guilty and key not in guilty:
                 continue  # another step of the order hangs; this one is done without it
+            elif isinstance(outcome.error, ClaimLostError):
+                lost |= {str(outcome.error.details.get("key"))}
+                continue  # another process has a step of the order; the others are done without it
             elif isinstance(outcome.error, AwayError):
                 raise outcome.error  # a server was away for too long: no fault of the step
-            elif claim is not None:
-                self.failed[key] = hide_passwords(str(outcome.error or "its worker ended without a result"))
-                with suppress(ClaimLostError):  # then it is somebody else's to report
-                    self.catalog.fail(claim, self.failed[key])
+            elif claim is not None and not self._fail(claim, outcome.error):
+                lost.add(key)  # then it is somebody else's to report
         ended = {key for key in order.keys if statuses[key].state is not State.RUNNING or key in self.failed}
-        holding.drop(ended)
-        if isinstance(order, StudyOrder | TrialsOrder) and order.keys[0] in ended:
-            holding.release([str(_study_job(order).search_key)])
+        holding.drop(ended | lost)
+        holding.release(schedule.idle_searches(self.plan, holding.get))
+
+    def _fail(self, claim: Claim, error: Exception | None) -> bool:
+        """Record that a step failed; ``False``: it is not ours any more."""
+        reason = hide_passwords(str(error or "its worker ended without a result"))
+        try:
+            self.catalog.fail(claim, reason)
+        except ClaimLostError:
+            return False
+        self.failed[claim.key] = reason
+        return True
 
     def _set_damaged_aside(self, steps: Iterable[Step[Job]]) -> tuple[StepId, ...]:
         return set_damaged_aside(self.catalog, steps)
@@ -586,10 +598,6 @@ class _Driver:
             remedy="The rest is kept. Mend the cause and submit the same spec again.",
             failed={str(step.id): reason for step, reason in failed},
         )
-
-
-def _study_job(order: StudyOrder | TrialsOrder) -> AnyStudy:
-    return order.study.job if isinstance(order, TrialsOrder) else order.job
 
 
 def _recorded(plan: Plan) -> list[SweepStep]:

@@ -197,3 +197,12 @@ def test_joint_runs_wait_for_the_study_that_chooses_their_setting():
     assert len(schedule.runnable_joints(plan, keys - {study.key}, held_by(keys))) == 2
     lost = schedule.blocked(plan, {study.key: "no trial completed"})
     assert {step.key for step in (*plan.joints, *plan.shares)} <= set(lost)
+
+
+def test_a_search_is_idle_once_no_study_in_it_is_ours():
+    searches = {str(study.job.search_key) for study in STUDIES}
+    assert schedule.idle_searches(PLAN, held_by(ALL | searches)) == set()
+    kept, *lost = STUDIES
+    mine = {str(kept.key), *searches}
+    assert schedule.idle_searches(PLAN, held_by(mine)) == {str(study.job.search_key) for study in lost}
+    assert schedule.idle_searches(PLAN, held_by({str(kept.key)})) == set()
