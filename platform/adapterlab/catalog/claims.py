@@ -19,10 +19,10 @@ from sqlalchemy import Connection, and_, or_, select, update
 
 from adapterlab.catalog import schema
 from adapterlab.catalog.database import chunks, epoch_now, insert_into
-from adapterlab.catalog.owners import owner_is_dead
 from adapterlab.catalog.records import Claim, Holder
 from adapterlab.catalog.step_status import complete_keys, write_progress
 from adapterlab.errors import ClaimLostError
+from adapterlab.owners import owner_is_dead
 from adapterlab.records import State
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from adapterlab.catalog.owners import current_owner
 from adapterlab.catalog.queries import StepRecord
 from adapterlab.catalog.reading import ReadableCatalog
 from adapterlab.catalog.records import (
@@ -17,6 +16,7 @@ from adapterlab.catalog.records import (
 )
 from adapterlab.catalog.store import Catalog
 from adapterlab.errors import ConflictError, CorruptBlobError
+from adapterlab.owners import current_owner
 from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, StepKind, TaskFacts
 
 _LEASE_S = 120.0

@@ -27,7 +27,6 @@ from adapterlab.catalog import (
 from adapterlab.catalog.blobs import Blobs, open_blobs
 from adapterlab.catalog.database import Database
 from adapterlab.catalog.migrate import ensure_current, schema_status
-from adapterlab.catalog.owners import current_owner
 from adapterlab.catalog.reading import ReadableCatalog, Stored
 from adapterlab.catalog.records import (
     SHORT_KEY,
@@ -47,6 +46,7 @@ from adapterlab.catalog.records import (
     TransferRecord,
 )
 from adapterlab.errors import ClaimLostError, ConflictError, NotFoundError
+from adapterlab.owners import current_owner
 from adapterlab.patience import NO_PATIENCE, Patience
 from adapterlab.records import BackboneFacts, State, TaskFacts
 

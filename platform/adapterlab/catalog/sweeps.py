@@ -12,10 +12,10 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from adapterlab.catalog import schema
 from adapterlab.catalog.claims import holders
 from adapterlab.catalog.database import chunks, epoch_now, insert_into
-from adapterlab.catalog.owners import owner_is_dead
 from adapterlab.catalog.records import Annotation, SweepRecord, SweepStep
 from adapterlab.catalog.remarks import annotations_of
 from adapterlab.errors import NotFoundError
+from adapterlab.owners import owner_is_dead
 from adapterlab.records import State, StepKind
 
 _NAMES_COMPARED = 1000

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from adapterlab.backbones.weight_files import weight_files
-from adapterlab.catalog.owners import current_owner
 from adapterlab.catalog.records import AdapterRecord, Origin
 from adapterlab.catalog.store import Catalog
 from adapterlab.errors import (
@@ -34,6 +33,7 @@ from adapterlab.exporting.foreign_adapter import read_foreign
 from adapterlab.fingerprint import digest_of, key_of
 from adapterlab.importing.card import Card, read_card
 from adapterlab.importing.sources import Place
+from adapterlab.owners import current_owner
 from adapterlab.records import BackboneFacts, BackboneShape, ProblemType, StepKind, TaskFacts
 from adapterlab.registry.entry_points import adapter_method, task_definition
 from adapterlab.registry.task_definitions import TaskDefinition

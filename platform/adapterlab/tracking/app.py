@@ -109,6 +109,6 @@ async def _send_page(start: Message, page: bytes, send: Send) -> None:
 
 app: Application = WithFirstChoices(mlflow_app)
 if _owner := os.environ.get(OWNER_VARIABLE):
-    end_with(int(_owner))
+    end_with(_owner)
 if _token := os.environ.get(TOKEN_VARIABLE):
     app = WithToken(app, _token)

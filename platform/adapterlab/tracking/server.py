@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from adapterlab.errors import AdapterlabError, ConflictError, NotFoundError, UnavailableError
+from adapterlab.owners import current_owner
 from adapterlab.tracking import store
 from adapterlab.tracking.access import TOKEN_VARIABLE, new_token
 from adapterlab.tracking.owner import OWNER_VARIABLE
@@ -115,7 +116,7 @@ def serve(uri: str, artifacts: str, *, host: str, port: int, log: Path) -> Itera
             env={
                 **os.environ,
                 **_environment(uri),
-                **({TOKEN_VARIABLE: token, OWNER_VARIABLE: str(os.getpid())} if token else {}),
+                **({TOKEN_VARIABLE: token, OWNER_VARIABLE: current_owner()} if token else {}),
             },
             start_new_session=True,  # signals reach us alone; we then stop the server and its children
         )

@@ -1,4 +1,4 @@
-"""Which process holds a claim, and whether it still exists."""
+"""Which process something belongs to, a claim or a server, and whether it still exists."""
 
 from __future__ import annotations
 

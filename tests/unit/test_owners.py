@@ -9,13 +9,13 @@ import sys
 
 import pytest
 
-from adapterlab.catalog.owners import current_owner, owner_is_dead
+from adapterlab.owners import current_owner, owner_is_dead
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's /proc")
 
 SCRIPT = """
 import sys, time
-from adapterlab.catalog.owners import current_owner
+from adapterlab.owners import current_owner
 print(current_owner(), flush=True)
 sys.stdin.readline()
 """
