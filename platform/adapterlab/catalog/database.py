@@ -294,8 +294,8 @@ def _engine(url: URL) -> Engine:
     to_json = partial(json.dumps, ensure_ascii=False, allow_nan=False, sort_keys=True)
     if url.get_backend_name() == "sqlite":
         options: dict[str, Any] = {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
-        if _is_read_only(file := Path(str(url.database)).absolute()):
-            options = {"creator": partial(_connect_read_only, file)}
+        if is_read_only(file := Path(str(url.database)).absolute()):
+            options = {"creator": partial(connect_read_only, file)}
         engine = create_engine(url, json_serializer=to_json, **options)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -310,11 +310,12 @@ def _engine(url: URL) -> Engine:
     return engine.execution_options(schema_translate_map={None: POSTGRES_SCHEMA})
 
 
-def _is_read_only(file: Path) -> bool:
+def is_read_only(file: Path) -> bool:
+    """Return whether there is a SQLite file that can be read, but not written, nor have a log beside it."""
     return file.is_file() and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
 
 
-def _connect_read_only(file: Path) -> sqlite3.Connection:
+def connect_read_only(file: Path) -> sqlite3.Connection:
     """Open a SQLite file in a folder where SQLite can make none of the files it needs beside it.
 
     What was written last may still be in the log beside it: then a private copy of both is read.

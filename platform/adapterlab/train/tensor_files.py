@@ -28,6 +28,9 @@ from adapterlab.train.weights import is_finite, widened
 RESERVED_NAMES = frozenset(dir(torch.nn.ModuleDict()))
 """Names that AdapterHub's containers of modules have already, so that no adapter can have them."""
 
+_TWO_NUMBERS = getattr(torch, "float4_e2m1fn_x2", None)
+"""The type, of torch 2.8 and later, that has two numbers of 4 bits to an element."""
+
 
 def read_tensor_file(path: Path) -> Tensors:
     """Return the tensors of a ``.safetensors`` file or a ``.bin`` as ``torch.save`` writes a state dict.
@@ -107,7 +110,7 @@ def is_plain(tensor: Any) -> bool:
         isinstance(tensor, Tensor)
         and tensor.layout is torch.strided
         and tensor.is_floating_point()
-        and tensor.dtype is not torch.float4_e2m1fn_x2  # two numbers to an element
+        and tensor.dtype is not _TWO_NUMBERS
         and not (tensor.is_meta or tensor.is_quantized or tensor.is_nested)
     )
 

@@ -205,7 +205,6 @@ ODD = {
     "meta": lambda one: one.to("meta"),
     "expanded": lambda one: one[:1].expand_as(one) if one.dim() else one,
     "whole numbers": lambda one: one.long(),
-    "four bits": lambda one: torch.zeros(one.shape, dtype=torch.uint8).view(torch.float4_e2m1fn_x2),
     "complex": lambda one: one.to(torch.complex64),
     "nested": lambda one: torch.nested.nested_tensor([one, one]),
     "text": lambda one: "one",
