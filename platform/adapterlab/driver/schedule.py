@@ -219,7 +219,7 @@ def parted_joints(plan: Plan, missing: Collection[str], held: FindClaim) -> set[
     """
     found: set[str] = set()
     for run in plan.joints:
-        keys = {str(step.key) for step in (run, *plan.shares_of(run.id))} & set(missing)
+        keys = {str(run.key), *(str(share.key) for share in plan.shares_of(run.id))} & set(missing)
         ours = {key for key in keys if held(key)}
         if ours != keys:
             found |= ours
