@@ -194,8 +194,8 @@ class Database:
                 f"{self.name}: the catalog can be read here, but not written",
                 remedy="Set ADAPTERLAB_HOME to a folder of your own, or ask the owner of this one to let you write.",
             )
-        if "database is locked" in text:
-            return UnavailableError(
+        if "database is locked" in text:  # by a process that stands still: no step failed for that
+            return AwayError(
                 f"{self.name}: another process held the database for more than {BUSY_TIMEOUT_S:.0f} s",
                 remedy="End that process (for example an open transaction in a database browser), or try again.",
             )
