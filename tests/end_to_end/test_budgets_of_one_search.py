@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import subprocess
 import time
 from collections import Counter
 from contextlib import closing, suppress
@@ -15,6 +14,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from adapterlab.catalog.store import Catalog, open_catalog
+from faults import stop_between_transactions
 from tiny_world import platform, start_platform, write_world
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -113,7 +113,7 @@ def test_a_driver_that_slept_while_its_study_went_to_another_waits_for_it_and_gi
     sleeper = start_platform(home, "submit", str(spec), "--set", "cluster.launcher=in_process")
     try:
         wait_for_trials(home)
-        stop_between_transactions(sleeper, home)
+        stop_between_transactions(sleeper, home / "catalog.db")
         steps, searches = steps_and_claimed_searches(home)
         assert searches
         time.sleep(6.0)  # longer than its lease
@@ -131,20 +131,6 @@ def test_a_driver_that_slept_while_its_study_went_to_another_waits_for_it_and_gi
         assert sleeper.returncode == 0, output
     finally:
         sleeper.kill()
-
-
-def stop_between_transactions(process: subprocess.Popen[str], home: Path) -> None:
-    """Stop a process while it does not hold the catalog, where it would keep everybody out."""
-    with closing(sqlite3.connect(home / "catalog.db", timeout=0.1)) as file:
-        while True:
-            process.send_signal(signal.SIGSTOP)
-            try:
-                file.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError:
-                process.send_signal(signal.SIGCONT)
-                time.sleep(0.05)
-            else:
-                return file.rollback()
 
 
 def steps_and_claimed_searches(home: Path) -> tuple[set[str], set[str]]:

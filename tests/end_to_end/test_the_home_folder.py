@@ -256,6 +256,12 @@ def test_a_home_that_may_only_be_read_is_read(read_only, spec):
         ["export", transfer, "--to", str(home.parent / "user" / "exported")],
     ):
         platform_ok(home, *arguments)
+    found = {
+        one["name"]: one["verdict"] for one in json.loads(reading(home, "doctor", "--json").stdout)["checks"]
+    }
+    databases = {"catalog", "catalog schema", "studies", "tracking"}
+    assert {found[name] for name in databases} == {"ok"}
+    assert (found["home folder"], found["blobs"]) == ("fail", "fail")
     refused = reading(home, "submit", str(spec), "--set", "final.seeds=[7]")
     assert refused.returncode == 5
     assert "can be read, but not written" in refused.stderr

@@ -6,10 +6,12 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import threading
+import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -359,3 +361,17 @@ def mounted(folder: Path, megabytes: int) -> bool:
 def unmount(folder: Path) -> None:
     """Unmount it, whoever still has a file open there."""
     subprocess.run(["umount", "-l", str(folder)], capture_output=True, check=False)
+
+
+def stop_between_transactions(process: subprocess.Popen[str], database: Path) -> None:
+    """Stop a process while it does not hold a SQLite file, which it would keep everybody out of."""
+    with closing(sqlite3.connect(database, timeout=0.1)) as file:
+        while True:
+            process.send_signal(signal.SIGSTOP)
+            try:
+                file.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                process.send_signal(signal.SIGCONT)
+                time.sleep(0.05)
+            else:
+                return file.rollback()

@@ -194,8 +194,8 @@ class Database:
                 f"{self.name}: the catalog can be read here, but not written",
                 remedy="Set ADAPTERLAB_HOME to a folder of your own, or ask the owner of this one to let you write.",
             )
-        if "database is locked" in text:
-            return UnavailableError(
+        if "database is locked" in text:  # by a process that stands still: no step failed for that
+            return AwayError(
                 f"{self.name}: another process held the database for more than {BUSY_TIMEOUT_S:.0f} s",
                 remedy="End that process (for example an open transaction in a database browser), or try again.",
             )
@@ -294,8 +294,8 @@ def _engine(url: URL) -> Engine:
     to_json = partial(json.dumps, ensure_ascii=False, allow_nan=False, sort_keys=True)
     if url.get_backend_name() == "sqlite":
         options: dict[str, Any] = {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
-        if _is_read_only(file := Path(str(url.database)).absolute()):
-            options = {"creator": partial(_connect_read_only, file)}
+        if is_read_only(file := Path(str(url.database)).absolute()):
+            options = {"creator": partial(connect_read_only, file)}
         engine = create_engine(url, json_serializer=to_json, **options)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -310,11 +310,12 @@ def _engine(url: URL) -> Engine:
     return engine.execution_options(schema_translate_map={None: POSTGRES_SCHEMA})
 
 
-def _is_read_only(file: Path) -> bool:
+def is_read_only(file: Path) -> bool:
+    """Return whether there is a SQLite file that can be read, but not written, nor have a log beside it."""
     return file.is_file() and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
 
 
-def _connect_read_only(file: Path) -> sqlite3.Connection:
+def connect_read_only(file: Path) -> sqlite3.Connection:
     """Open a SQLite file in a folder where SQLite can make none of the files it needs beside it.
 
     What was written last may still be in the log beside it: then a private copy of both is read.

@@ -179,13 +179,15 @@ def _tasks(connection: Connection) -> Iterator[TaskDigest]:
 
 
 def _sweeps_without_steps(connection: Connection) -> dict[str, str]:
-    """Return sweeps whose steps have a gap in their positions, or that have none."""
+    """Return sweeps that have fewer steps than they say, or than the position of the last one says; or none."""
     sweep, step = schema.Sweep, schema.SweepStep
     counted = (
-        select(sweep.key, sweep.name, func.count(step.position), func.max(step.position))
+        select(sweep.key, sweep.name, sweep.n_steps, func.count(step.position), func.max(step.position))
         .outerjoin(step, step.sweep_key == sweep.key)
-        .group_by(sweep.key, sweep.name)
+        .group_by(sweep.key, sweep.name, sweep.n_steps)
     )
     return {
-        key: name for key, name, count, last in connection.execute(counted) if count == 0 or count != last + 1
+        key: name
+        for key, name, of, count, last in connection.execute(counted)
+        if count == 0 or count < max(of or 0, last + 1)
     }

@@ -18,7 +18,7 @@ from sqlalchemy import BigInteger, ColumnElement, ForeignKey, ForeignKeyConstrai
 
 from adapterlab.catalog.tables import Base, column
 
-HEAD_REVISION = "d9b47c1f03e8"
+HEAD_REVISION = "e5a18c62f0d7"
 """The revision these models describe; compared at every opening, so that Alembic is not imported."""
 
 VERSION_TABLE = "catalog_version"
@@ -472,6 +472,8 @@ class Sweep(Base):
     """Workers × seconds it has had, over all its submits."""
     exit_code: ColumnElement[int | None]
     """What the submit that ended it returned; NULL while it runs, or where its process was killed."""
+    n_steps: ColumnElement[int | None]
+    """How many steps it has, so that a lost one is missed; NULL: written by a program older than this column."""
 
     __table_args__ = (Index(None, "name", "updated_at"), Index(None, "updated_at"))
 

@@ -42,10 +42,11 @@ def open_sweep(
         ended_at=None,
         archived_at=None,
         exit_code=None,
+        n_steps=len(steps),
     )
     replaced = [
         *("name", "spec", "state", "owner", "updated_at", "cancel_requested_at"),
-        *("reason", "started_at", "ended_at", "archived_at", "exit_code"),
+        *("reason", "started_at", "ended_at", "archived_at", "exit_code", "n_steps"),
     ]
     connection.execute(
         sweep.on_conflict_do_update(

@@ -40,9 +40,7 @@ def database_file(name: str, url: str) -> Iterator[Check]:
     label, (owner, expected) = f"{name} file", _TABLES[name]
     aside = f"restore a copy of {file}, or move it away to begin anew"
     try:
-        with closing(
-            sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
-        ) as connection:
+        with closing(_looking_at(file.absolute())) as connection:
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
             faults = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
     except sqlite3.OperationalError:
@@ -56,6 +54,14 @@ def database_file(name: str, url: str) -> Iterator[Check]:
     elif tables and not expected <= tables:
         remedy = f"move it away; {owner} makes a file of its own"
         yield Check(label, Verdict.FAIL, f"{file} is not {owner}'s: it lacks the tables it needs", remedy)
+
+
+def _looking_at(file: Path) -> sqlite3.Connection:
+    from adapterlab.catalog.database import connect_read_only, is_read_only
+
+    if is_read_only(file):
+        return connect_read_only(file)
+    return sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=30)
 
 
 def records(stores: Stores, *, repair: bool) -> Iterator[Check]:

@@ -212,6 +212,20 @@ def idle_searches(plan: Plan, held: FindClaim) -> set[str]:
     return {key for key in searches - in_use if held(key)}
 
 
+def parted_joints(plan: Plan, missing: Collection[str], held: FindClaim) -> set[str]:
+    """Return the keys of joint runs and shares that are ours while another process has the rest of the same run.
+
+    A run is done by whoever has all of it: with a part each, two processes would wait for each other.
+    """
+    found: set[str] = set()
+    for run in plan.joints:
+        keys = {str(run.key), *(str(share.key) for share in plan.shares_of(run.id))} & set(missing)
+        ours = {key for key in keys if held(key)}
+        if ours != keys:
+            found |= ours
+    return found
+
+
 def blocked(plan: Plan, failed: Mapping[str, str]) -> dict[str, str]:
     """Return the steps that cannot run because something they need failed, with the reason.
 

@@ -320,6 +320,7 @@ class _Driver:
                 self._check_budget()
                 holding.claim(missing)
                 holding.release(schedule.idle_searches(self.plan, holding.get))
+                holding.release(schedule.parted_joints(self.plan, missing, holding.get))
                 orders = self._next_orders(holding, missing, launcher, context)
                 if orders:
                     self._dispatch(orders, holding, launcher)
@@ -368,7 +369,8 @@ class _Driver:
             self.searched |= {str(one.key) for one in searched}
             for study in searched:  # a round waits for its trials, whoever left them
                 search = str(study.job.search_key)
-                self._patience().retry(partial(free_trials, self.stores.studies, search))
+                free = partial(free_trials, self.stores.studies, search, self.stores.locks)
+                self._patience().retry(free)
             return schedule.trial_orders(searched, holding.get, context, workers=sharing)
         return [
             *schedule.source_orders(sources, holding.get, context, groups=launcher.groups),
@@ -422,6 +424,7 @@ class _Driver:
         self._check_cancelled()
         self._check_budget()
         self.failed |= schedule.blocked(self.plan, self.failed)
+        holding.release(self.failed)  # another sweep may try them, without waiting for the end of this one
 
     def _note(self, order: WorkOrder, outcome: WorkerOutcome, holding: HeldClaims) -> None:
         """Note how an order's steps ended, at once: studies may be waiting for them."""

@@ -31,7 +31,7 @@ from adapterlab.train.combination import Combination, combiner_layer, pool_for
 from adapterlab.train.fold import Folded, expand, fold
 from adapterlab.train.layers import Backbone, Coefficients, CombinerLayer, HeadLayer, MethodLayer, Tensors
 from adapterlab.train.pooling import adopted
-from adapterlab.train.tensor_files import is_finite
+from adapterlab.train.weights import is_finite
 
 
 @dataclass(frozen=True)

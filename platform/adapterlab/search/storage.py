@@ -13,7 +13,7 @@ import json
 import math
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -251,7 +251,8 @@ def database_lock(url: str, name: str, locks: Path | None = None) -> Iterator[No
         locks: Folder of lock files; ``None``: beside the SQLite file.
 
     Raises:
-        UnavailableError: The database cannot be reached, or the lock was not free in time.
+        AwayError: The server is away for the moment, or the lock was not free in time.
+        UnavailableError: The database cannot be reached.
     """
     parsed = _parse(url)
     file = _sqlite_file(parsed)
@@ -270,12 +271,26 @@ def database_lock(url: str, name: str, locks: Path | None = None) -> Iterator[No
         yield
 
 
+def study_lock(url: str, key: str, locks: Path | None = None) -> AbstractContextManager[None]:
+    """Return the lock that all processes share which propose trials of a search, or hand them out.
+
+    Args:
+        url: The database.
+        key: The search's.
+        locks: As :func:`database_lock` takes them.
+
+    Raises:
+        AwayError: The database cannot be reached, or the lock was not free in time.
+    """
+    return database_lock(url, f"study {key}", locks)
+
+
 @contextmanager
 def readable_errors(url: str) -> Iterator[None]:
     """Turn database failures inside the block into one clear error without the password.
 
     Raises:
-        AwayError: The server is away for the moment.
+        AwayError: The server is away for the moment, or another process held the file for too long.
         UnavailableError: Anything else is wrong with it.
     """
     try:
@@ -288,7 +303,8 @@ def readable_errors(url: str) -> Iterator[None]:
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         cause = error.__cause__ or error
         reason = str(getattr(cause, "orig", None) or cause).strip().splitlines()
-        kind = AwayError if is_away(cause) else UnavailableError
+        locked = "database is locked" in str(cause)  # SQLite: whoever holds it stands still, and may go on
+        kind = AwayError if locked or is_away(cause) else UnavailableError
         raise kind(
             f"{display_url(url)}: the studies cannot be used: {reason[0] if reason else type(cause).__name__}",
             remedy="Check that the database is up, the URL is right and the disk is not full; then submit again.",
@@ -459,8 +475,9 @@ def _number_of(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 
 
-def _held_too_long(url: str, name: str) -> UnavailableError:
-    return UnavailableError(
+def _held_too_long(url: str, name: str) -> AwayError:
+    # Whoever holds it stands still and may go on, or is ended: no step failed for that.
+    return AwayError(
         f"{display_url(url)}: the lock on {name!r} was not free within {LOCK_TIMEOUT_S:.0f} s",
         remedy="Another process holds it; stop that process or wait, then submit again.",
     )

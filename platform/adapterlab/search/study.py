@@ -43,10 +43,10 @@ from adapterlab.search.samplers import Proposer, Spaces, by_dimension, round_sta
 from adapterlab.search.storage import (
     SEARCH_KEY,
     close_storage,
-    database_lock,
     find_study,
     open_storage,
     readable_errors,
+    study_lock,
     trial_number,
 )
 from adapterlab.search.trial_view import TrialView
@@ -57,7 +57,10 @@ from adapterlab.spec.search_space import Dimension, Setting, space_json
 __all__ = ["Guard", "Proposal", "StudySearch", "TrialRecord", "read_trials"]
 
 Guard = Callable[[], AbstractContextManager[Any]]
-"""Makes a lock that all workers of a study share; held while a proposal is made and written."""
+"""Makes a lock that all workers of a study share; held while a proposal is made and written.
+
+May raise where its caller must not propose, for example because another process has the study now.
+"""
 
 SEARCH = "search"
 """Study attribute: the space, sampler, seed and direction it was made with."""
@@ -254,7 +257,7 @@ class StudySearch:
             seed=recipe.seed,
             start=recipe.start,
         )
-        shared = guard or (lambda: database_lock(storage_url, f"study {key}", locks))
+        shared = guard or (lambda: study_lock(storage_url, key, locks))
         made_with = _description(recipe)
 
         def opened() -> StudySearch:
@@ -576,16 +579,21 @@ class StudySearch:
             self.tell_failed(number, f"the objective is {value} after epoch {epoch}")
             return True
 
-        def write() -> bool:
+        def write() -> State:
+            trial_id = self._id_of(number)
             try:
-                self._storage.set_trial_intermediate_value(self._id_of(number), epoch, value)
+                self._storage.set_trial_intermediate_value(trial_id, epoch, value)
             except optuna.exceptions.UpdateFinishedTrialError:
-                return False
-            return True
+                return STATES[self._storage.get_trial(trial_id).state]
+            return State.RUNNING
 
-        if not self._patiently(write):
-            return True  # somebody else ended it; nothing this worker finds can count
-        self._view.note_value(number, epoch, value)
+        state = self._patiently(write)
+        if state is State.FAILED:
+            return True  # nothing this worker finds can count
+        # A worker that has lost the study may end the trial it was at. This run comes to the same end, and is taken
+        # to it: what is shown of it, and a final run that goes on from it, are as if nobody else had been there.
+        if state is State.RUNNING:
+            self._view.note_value(number, epoch, value)
         proposal._values[epoch] = value
         # The pruner judges this run alone: later epochs of a run that died are not its own.
         judged = create_trial(state=TrialState.RUNNING, intermediate_values=dict(proposal._values))

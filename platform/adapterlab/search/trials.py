@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -17,6 +18,7 @@ from adapterlab.search.storage import (
     find_study,
     open_storage,
     readable_errors,
+    study_lock,
 )
 from adapterlab.spec.search_space import Setting
 
@@ -89,19 +91,21 @@ def read_trials(storage_url: str, name: str) -> list[TrialRecord]:
         close_storage(storage)
 
 
-def free_trials(storage_url: str, key: str) -> None:
+def free_trials(storage_url: str, key: str, locks: Path | None = None) -> None:
     """Let whoever asks next continue a study's running trials; for who has the search to himself.
 
     Args:
         storage_url: Database of the studies.
         key: That of the search; nothing happens where there is no study of it yet.
+        locks: Folder of lock files; absent: beside the SQLite file.
 
     Raises:
         UnavailableError: The storage cannot be reached or was never initialised.
     """
     storage = open_storage(storage_url)
     try:
-        with readable_errors(storage_url):
+        # Under the lock, so that a trial which another process begins just now is there to be freed, or never begins.
+        with readable_errors(storage_url), study_lock(storage_url, key, locks):
             found = find_study(storage, key)
             if found is None:
                 return

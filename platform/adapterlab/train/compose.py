@@ -28,7 +28,8 @@ from adapterlab.train.layers import (
     Tensors,
 )
 from adapterlab.train.rng import stream
-from adapterlab.train.tensor_files import is_finite, is_plain
+from adapterlab.train.tensor_files import is_plain
+from adapterlab.train.weights import is_finite
 
 if TYPE_CHECKING:
     from transformers.modeling_outputs import BaseModelOutput

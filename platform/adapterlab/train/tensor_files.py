@@ -23,9 +23,13 @@ from adapterlab.errors import BackboneError, CorruptBlobError, DataError
 from adapterlab.given_files import read_file
 from adapterlab.train import weights
 from adapterlab.train.layers import Tensors
+from adapterlab.train.weights import is_finite, widened
 
 RESERVED_NAMES = frozenset(dir(torch.nn.ModuleDict()))
 """Names that AdapterHub's containers of modules have already, so that no adapter can have them."""
+
+_TWO_NUMBERS = getattr(torch, "float4_e2m1fn_x2", None)
+"""The type, of torch 2.8 and later, that has two numbers of 4 bits to an element."""
 
 
 def read_tensor_file(path: Path) -> Tensors:
@@ -96,16 +100,17 @@ def checked_tensors(where: str, found: Any) -> Tensors:
             )
         if not is_finite(tensor):
             raise DataError(f"{where}: values that are not finite in {name}")
-        tensors[name] = tensor.detach()
+        tensors[name] = widened(tensor.detach())
     return tensors
 
 
 def is_plain(tensor: Any) -> bool:
-    """Return whether something is a dense tensor of floating-point numbers that has values."""
+    """Return whether something is a dense tensor of floating-point numbers that has values, one for each element."""
     return (
         isinstance(tensor, Tensor)
         and tensor.layout is torch.strided
         and tensor.is_floating_point()
+        and tensor.dtype is not _TWO_NUMBERS
         and not (tensor.is_meta or tensor.is_quantized or tensor.is_nested)
     )
 
@@ -114,19 +119,6 @@ def shares_memory(tensor: Tensor) -> bool:
     """Return whether a tensor claims more elements than it has: a file of bytes can claim terabytes."""
     repeated = any(size > 1 and step == 0 for size, step in zip(tensor.shape, tensor.stride(), strict=True))
     return repeated or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
-
-
-def is_finite(tensor: Tensor) -> bool:
-    """Return whether all values are finite numbers of float32, the widest we compute in by default.
-
-    The sum is asked first: one pass without a copy, and no finite sum has anything else in it.
-    """
-    wide = tensor.detach()
-    if wide.dtype not in (torch.float32, torch.float64, torch.bfloat16):
-        wide = wide.to(torch.float32)
-    if bool(torch.isfinite(wide.sum(dtype=torch.float32))):
-        return True
-    return bool(torch.isfinite(wide.to(torch.float32)).all())
 
 
 def named_tensors(files: Sequence[Path], wanted: Mapping[str, Sequence[str]]) -> Tensors:

@@ -53,11 +53,34 @@ def from_bytes(data: bytes) -> Tensors:
         read = load(data)
     except (SafetensorError, ValueError, KeyError) as error:
         raise CorruptBlobError(f"not a safetensors file: {error}") from error
-    tensors = {name: one for name, one in read.items() if not name.startswith(run_predictions.PREFIX)}
-    bad = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
+    tensors = {
+        name: widened(one) for name, one in read.items() if not name.startswith(run_predictions.PREFIX)
+    }
+    bad = [name for name, tensor in tensors.items() if not is_finite(tensor)]
     if bad:
         raise CorruptBlobError(f"values that are not finite in {', '.join(sorted(bad))}")
     return tensors
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Return whether all values are finite numbers of float32, the widest we compute in by default.
+
+    The sum is asked first: one pass without a copy, and no finite sum has anything else in it.
+    """
+    wide = tensor.detach()
+    if wide.dtype not in (torch.float32, torch.float64, torch.bfloat16):
+        wide = wide.to(torch.float32)
+    if bool(torch.isfinite(wide.sum(dtype=torch.float32))):
+        return True
+    return bool(torch.isfinite(wide.to(torch.float32)).all())
+
+
+def widened(tensor: Tensor) -> Tensor:
+    """Return a tensor of 8-bit floats in float32, which holds their values exactly; any other as it is.
+
+    Torch stores 8-bit floats, and neither multiplies nor compares most kinds of them.
+    """
+    return tensor.to(torch.float32) if tensor.is_floating_point() and tensor.element_size() == 1 else tensor
 
 
 def described(task: str, key: str, kind: str, labels: Sequence[str]) -> dict[str, str]:

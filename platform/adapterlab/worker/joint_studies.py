@@ -150,6 +150,7 @@ class _JointStudy:
             self.worker,
             self.job,
             self.job.spaces,
+            self.claim,
             title=self.title,
             attributes={
                 "target": ", ".join(one.task for one in self.job.tasks),

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from adapterlab.catalog.records import Claim
 from adapterlab.data.splits import fold_rows
-from adapterlab.errors import TrainingError
+from adapterlab.errors import ClaimLostError, TrainingError
+from adapterlab.patience import NO_PATIENCE
 from adapterlab.planning.steps import AnyStudy, FinalJob, StudyJob
 from adapterlab.records import Examples, State, TaskData
 from adapterlab.search.samplers import Spaces
+from adapterlab.search.storage import study_lock
 from adapterlab.search.study import SearchRecipe, StudySearch
 from adapterlab.spec.search_space import TrialSetting
 from adapterlab.train.lane import Lane
@@ -70,20 +73,33 @@ class Study:
         return lane
 
     def wait_for_sources(self) -> None:
-        """Wait until every source adapter is in the catalog; they are in training beside us.
+        """Wait until every source adapter is in the catalog; they are in training beside us, or another process has them.
 
         Raises:
             TrainingError: One of them failed.
+            ClaimLostError: For longer than a lease nobody has had one of them: the process that had taken it over
+                ended, and our driver, which has other things of its own to do, waits for us.
             CancelledError: The sweep is to stop.
         """
         keys = [member.adapter_key for member in self.job.pool]
+        owned_at = dict.fromkeys(keys, time.monotonic())
         while True:
             statuses = self.worker.catalog.status(keys)
             for member in self.job.pool:
                 if statuses[member.adapter_key].state is State.FAILED:
                     raise TrainingError(f"needs source {member.task}, which failed")
-            if all(one.state is State.COMPLETE for one in statuses.values()):
+            waited_for = [key for key, one in statuses.items() if one.state is not State.COMPLETE]
+            if not waited_for:
                 return
+            for key in waited_for:
+                if self.worker.catalog.holder(key) is not None:
+                    owned_at[key] = time.monotonic()
+                elif time.monotonic() - owned_at[key] > self.worker.context.patience_s:
+                    raise ClaimLostError(
+                        f"source {key[:12]} is not there, and nobody trains it any more",
+                        remedy="Nothing is lost: the driver has it trained, and goes on with the study.",
+                        key=key,
+                    )
             self.worker.check_cancelled()
             time.sleep(_SOURCE_POLL_S)
 
@@ -123,11 +139,13 @@ class Study:
     def search(self) -> StudySearch:
         """Open the study's trials."""
         facts, job = self.task.facts, self.job
+        assert self.claim is not None, "a study that is not complete is done under a claim"
         of_each = {one.kind: one.spaces for one in job.combiners}
         return open_search(
             self.worker,
             job,
             of_each if job.chooses else job.spaces,
+            self.claim,
             title=f"{job.task_name} · {job.shown}",
             attributes={
                 "target": facts.task,
@@ -142,25 +160,43 @@ def open_search(
     worker: Worker,
     job: AnyStudy,
     spaces: Spaces | Mapping[str, Spaces],
+    claim: Claim,
     *,
     title: str,
     attributes: Mapping[str, Any],
     direction: str = "maximize",
 ) -> StudySearch:
-    """Open the trials of a study.
+    """Open the trials of a study, for as long as it is this worker's.
+
+    A worker that stood still for longer than its driver's lease begins no trial of a study that another process
+    has by then: that one would wait for it without end, or leave it out.
 
     Args:
         worker: Where it happens.
         job: The study's.
         spaces: Its dimensions; where it chooses the combiner, those of each combiner by its name.
+        claim: The one on the study.
         title: What people call it.
         attributes: What the dashboard shows of it.
         direction: Of its objective.
+
+    Raises:
+        ClaimLostError: Another process has the study; likewise whenever the search is asked for a trial.
     """
     search, context = job.search, worker.context
+    studies, search_key = context.stores.studies, str(job.search_key)
+    catalog = worker.catalog.with_patience(NO_PATIENCE)  # the search waits, not whoever has its lock
+
+    @contextmanager
+    def guard() -> Iterator[None]:
+        # Whoever takes the study over has the claim first and frees its trials after, under the same lock.
+        with study_lock(studies, search_key, context.stores.locks):
+            catalog.check(claim)
+            yield
+
     return StudySearch.open(
-        context.stores.studies,
-        str(job.search_key),
+        studies,
+        search_key,
         SearchRecipe(
             spaces=spaces,
             trials=search.trials,
@@ -174,6 +210,6 @@ def open_search(
         ),
         title=title,
         attributes=attributes,
-        locks=context.stores.locks,
+        guard=guard,
         patience=worker.patience,
     )

@@ -10,7 +10,7 @@ import pytest
 
 from adapterlab.catalog.database import BUSY_TIMEOUT_S, Database, parse_url
 from adapterlab.catalog.store import current_owner, open_catalog
-from adapterlab.errors import UnavailableError, UsageError
+from adapterlab.errors import AwayError, UnavailableError, UsageError
 from catalogs import BOTH_DATABASES, LEASE_S, key, open_at, put_adapter
 
 SECRET = "canary-s3cret"
@@ -117,7 +117,7 @@ def test_a_lock_that_is_never_given_back_is_reported_and_reading_goes_on(tmp_pat
         put_adapter(catalog, "a")
         other = sqlite3.connect(tmp_path / "catalog.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(UnavailableError, match="another process held the database") as error:
+        with pytest.raises(AwayError, match="another process held the database") as error:
             catalog.claim_many([key("b")], owner=current_owner(), lease_s=LEASE_S)
         assert error.value.exit_code == 5
         assert len(catalog.adapters()) == 1

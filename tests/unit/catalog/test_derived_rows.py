@@ -89,16 +89,22 @@ def test_nothing_is_said_to_be_made_from_a_record_that_is_not_there(filled):
     assert key("x") not in {parent for _, _, parent, _, _ in rows(filled, "lineage")}
 
 
-def test_a_sweep_with_a_gap_in_its_steps_is_named(catalog):
+def test_a_sweep_with_a_gap_in_its_steps_or_without_its_last_is_named(catalog):
     steps = [
         SweepStep(place, key(str(place)), StepKind.SOURCE, "a step", (), str(place)) for place in range(3)
     ]
     catalog.open_sweep(key("whole"), "whole", "{}", steps)
     catalog.open_sweep(key("gap"), "with a gap", "{}", steps)
     catalog.open_sweep(key("none"), "without any", "{}", steps)
+    catalog.open_sweep(key("last"), "without its last", "{}", steps)
+    sql(catalog, "DELETE FROM sweep_steps WHERE sweep_key = :key AND position = 2", key=key("last"))
     sql(catalog, "DELETE FROM sweep_steps WHERE sweep_key = :key AND position = 1", key=key("gap"))
     sql(catalog, "DELETE FROM sweep_steps WHERE sweep_key = :key", key=key("none"))
-    assert missing(catalog.database).sweeps == {key("gap"): "with a gap", key("none"): "without any"}
+    assert missing(catalog.database).sweeps == {
+        key("gap"): "with a gap",
+        key("none"): "without any",
+        key("last"): "without its last",
+    }
 
 
 def test_a_backbone_and_a_task_are_described_once_more_than_their_digests_are_known(filled):

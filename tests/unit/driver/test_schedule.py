@@ -206,3 +206,19 @@ def test_a_search_is_idle_once_no_study_in_it_is_ours():
     mine = {str(kept.key), *searches}
     assert schedule.idle_searches(PLAN, held_by(mine)) == {str(study.job.search_key) for study in lost}
     assert schedule.idle_searches(PLAN, held_by({str(kept.key)})) == set()
+
+
+def test_a_joint_run_of_which_another_process_has_a_part_is_given_back_whole():
+    """Else each would wait for what the other has: a run is done with all its shares only."""
+    wanted = spec(
+        **{"joint.run": [{"method": "adapter_m", "seeds": [0]}, {"method": "full_m", "seeds": [0]}]}
+    )
+    plan = compile_plan(wanted, facts(wanted))
+    keys = {step.key for step in plan.steps}
+    run, other = plan.joints
+    shares = [share.key for share in plan.shares_of(run.id)]
+    assert schedule.parted_joints(plan, keys, held_by(keys)) == set()
+    assert schedule.parted_joints(plan, keys, held_by({other.key})) == {other.key}
+    mine = keys - {shares[0]}
+    assert schedule.parted_joints(plan, keys, held_by(mine)) == {run.key, *shares[1:]}
+    assert schedule.parted_joints(plan, keys - {shares[0]}, held_by(mine)) == set()

@@ -13,7 +13,8 @@ import adapterlab
 from adapterlab.cli.main import main
 from adapterlab.errors import AdapterlabError, BackboneError, DataError, TrainingError
 from adapterlab.train import weights
-from adapterlab.train.tensor_files import check_model_files, is_finite
+from adapterlab.train.tensor_files import check_model_files
+from adapterlab.train.weights import is_finite
 from catalogs import key
 from tiny_trained import adapter_tensors, open_at
 
@@ -53,6 +54,31 @@ def test_finite_weights_that_overflow_together_name_the_row(world, exported, cap
     out, err = capsys.readouterr()
     assert (code, out) == (3, "")
     assert "the outputs of row 1 are not finite" in err
+
+
+EIGHT_BITS = [torch.float8_e4m3fn, torch.float8_e4m3fnuz, torch.float8_e5m2, torch.float8_e5m2fnuz]
+
+
+@pytest.mark.parametrize("dtype", EIGHT_BITS, ids=str)
+def test_weights_of_eight_bits_are_read_as_the_numbers_they_hold(world, exported, dtype):
+    (exported / "self_test.json").unlink()
+    path = next(exported.glob("*adapter*.safetensors"))
+    narrow = {name: one.to(dtype) for name, one in load_file(path).items()}
+    save_file({name: one.float() for name, one in narrow.items()}, path)
+    wide = adapterlab.predict(exported, ROWS, backbone=str(world.backbone))
+    save_file(narrow, path)
+    assert adapterlab.predict(exported, ROWS, backbone=str(world.backbone)) == wide
+
+
+@pytest.mark.parametrize("dtype", EIGHT_BITS, ids=str)
+def test_a_value_of_eight_bits_that_is_not_finite_is_refused_with_its_tensor(world, exported, dtype):
+    path = next(exported.glob("*adapter*.safetensors"))
+    tensors = {name: one.to(dtype) for name, one in load_file(path).items()}
+    name = next(iter(tensors))
+    tensors[name] = torch.full_like(tensors[name].float(), float("nan")).to(dtype)
+    save_file(tensors, path)
+    with pytest.raises(DataError, match=f"not finite in .*{name.split('.')[-1]}"):
+        adapterlab.predict(exported, ROWS, backbone=str(world.backbone))
 
 
 def test_values_that_only_a_wider_precision_holds_are_refused_by_name(world, exported):

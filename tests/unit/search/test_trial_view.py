@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
+from adapterlab.records import State
 from adapterlab.search.study import StudySearch
 from adapterlab.spec.search_space import Choices, FloatRange
 from searches import open_search
@@ -83,15 +84,27 @@ def test_what_is_remembered_is_what_is_stored(new_sqlite, actions):
             assert remembered(search) == stored(search, url)
 
 
-def test_a_trial_another_process_ended_is_over_here_too(new_sqlite):
+def test_a_trial_that_another_process_completed_keeps_its_value_and_is_trained_to_its_end_here_too(
+    new_sqlite,
+):
     url = new_sqlite()
     with open_study(url) as search, open_study(url) as other:
         proposal = search.ask("w0")
         assert not proposal.report(0.5, 1)
         other.tell_complete(proposal.number, 0.9)
-        assert proposal.report(0.6, 2)
+        assert not proposal.report(0.6, 2)
+        assert search.tell_complete(proposal.number, 0.6) is State.COMPLETE
         assert search.trials()[0].value == 0.9
         assert dict(search.trials()[0].intermediate) == {1: 0.5}
+
+
+def test_a_trial_that_another_process_has_failed_is_over_here_too(new_sqlite):
+    url = new_sqlite()
+    with open_study(url) as search, open_study(url) as other:
+        proposal = search.ask("w0")
+        assert not proposal.report(0.5, 1)
+        other.tell_failed(proposal.number, "it diverged")
+        assert proposal.report(0.6, 2)
 
 
 def test_the_pruner_sees_what_other_workers_completed(new_sqlite):
