@@ -27,6 +27,9 @@ _PASSING_WORDS = re.compile(
     r"|too many clients|connection slots"
 )
 
+_PASSING_CLASSES = frozenset({"OperationalError", "ConnectionTimeout"})
+"""Of psycopg, where there is no state."""
+
 
 class Patience:
     """How long one process waits for one server. Safe to share between threads.
@@ -109,6 +112,6 @@ def is_away(error: BaseException) -> bool:
         return True
     # PostgreSQL's driver gives a refused connection no state, and names no class for it.
     is_postgres = type(cause).__module__.partition(".")[0] == "psycopg"
-    if not is_postgres or state is not None or type(cause).__name__ != "OperationalError":
+    if not is_postgres or state is not None or type(cause).__name__ not in _PASSING_CLASSES:
         return False
     return "FATAL:" not in text or _PASSING_WORDS.search(text) is not None

@@ -44,6 +44,19 @@ class OwnPostgres:
             kill_if_there(process)
         psutil.wait_procs(everyone, timeout=10)
 
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Stop its processes without ending them: it takes connections and answers nothing."""
+        postmaster = psutil.Process(self._server.get_pid())
+        everyone = [postmaster, *postmaster.children(recursive=True)]
+        for process in everyone:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in everyone:
+                process.resume()
+
     def start(self) -> None:
         """Start it again at its address."""
         deadline = time.monotonic() + 30

@@ -32,6 +32,7 @@ from adapterlab.caching.leftovers import scratch_folder
 from adapterlab.errors import AwayError, ConflictError, UnavailableError, UsageError
 from adapterlab.passwords import hide_passwords
 from adapterlab.patience import NO_PATIENCE, Patience, is_away
+from adapterlab.silent_servers import end_silence
 
 POSTGRES_SCHEMA = "adapterlab"
 """Schema of all catalog tables on PostgreSQL."""
@@ -307,6 +308,7 @@ def _engine(url: URL) -> Engine:
         raise UnavailableError(
             f"no PostgreSQL driver: {error}", remedy="pip install 'adapterlab[postgres]'"
         ) from error
+    end_silence(engine)
     return engine.execution_options(schema_translate_map={None: POSTGRES_SCHEMA})
 
 

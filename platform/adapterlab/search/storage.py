@@ -31,6 +31,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from adapterlab.errors import AwayError, ConflictError, UnavailableError, UsageError
 from adapterlab.passwords import hide_passwords
 from adapterlab.patience import is_away
+from adapterlab.silent_servers import end_silence
 
 BUSY_TIMEOUT_S = 60.0
 """How long one statement waits for SQLite's write lock. Writes take milliseconds; 64 workers queue."""
@@ -98,6 +99,7 @@ def open_storage(url: str) -> BaseStorage:
                 remedy="Run `platform db upgrade`.",
             ) from error
         if file is None:
+            end_silence(storage.engine)
             _check_when_idle(storage.engine)
         else:
             _relax_durability(storage)
@@ -391,6 +393,7 @@ def _connect(url: str) -> Iterator[sqlalchemy.Connection]:
     engine = sqlalchemy.create_engine(
         url, poolclass=sqlalchemy.NullPool, isolation_level="AUTOCOMMIT", **_engine_options(_parse(url))
     )
+    end_silence(engine)
     try:
         with engine.connect() as connection:
             yield connection
@@ -467,6 +470,7 @@ def _lock_engine(url: str) -> sqlalchemy.Engine:
         connection.execute(f"SET lock_timeout = {int(LOCK_TIMEOUT_S * 1000)}")
 
     sqlalchemy.event.listen(engine, "connect", limit_the_wait)
+    end_silence(engine)
     _check_when_idle(engine)
     return engine
 

@@ -18,7 +18,7 @@ DIE = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
 LEAVE = {
     "tune": "from adapterlab.driver.launchers import tune_folder\nwith tune_folder(home): " + DIE,
     "ray": "from adapterlab.cluster.session import _session_folder\nwith _session_folder(): " + DIE,
-    "copy": "import shutil, sqlite3\nfrom adapterlab.catalog.database import _connect_read_only\n"
+    "copy": "import shutil, sqlite3\nfrom adapterlab.catalog.database import connect_read_only\n"
     "file = home / 'catalog.db'\nkept = sqlite3.connect(file)\nkept.execute('pragma journal_mode = wal')\n"
     "kept.execute('create table t (a)')\nkept.commit()\n"
     f"def die(*words): {DIE}\n"
