@@ -19,7 +19,7 @@ from tiny_world import platform, start_platform, write_world
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-EPOCHS = 10
+EPOCHS = 30
 ONE_TRIAL = (
     "search.trials=1",
     "search.lr=1e-2",
@@ -86,7 +86,7 @@ def end_the_trial(home: Path, value: float) -> bool:
     try:
         (study,) = storage.get_all_studies()
         (trial,) = storage.get_all_trials(study._study_id)
-        if len(trial.intermediate_values) == EPOCHS:
+        if trial.state.is_finished() or len(trial.intermediate_values) == EPOCHS:
             return False
         assert storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.COMPLETE, [value])
         return True
