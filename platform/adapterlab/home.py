@@ -19,6 +19,8 @@ from adapterlab.given_files import given_path
 HOME_VARIABLE = "ADAPTERLAB_HOME"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _SQLITE, _SPELLED_OUT = "sqlite:///", "sqlite+pysqlite:///"
+_LONGEST_FILE = 503
+"""Bytes in the path of a SQLite file: SQLite takes 512 with what it appends for the journal, and tells no reason."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,10 @@ def stores(
         blobs: Folder or fsspec URL.
         tracking: MLflow tracking URI.
         studies: Database URL.
+
+    Raises:
+        NotFoundError: The home folder cannot be a path here.
+        UsageError: It is a URL, or a database in it has a longer path than SQLite takes.
     """
     home = home_folder()
     environment = os.environ.get
@@ -116,7 +122,16 @@ def is_writable(folder: Path) -> bool:
 
 
 def sqlite_url(file: Path) -> str:
-    """Return the URL of a SQLite file, whatever letters its path has."""
+    """Return the URL of a SQLite file, whatever letters its path has.
+
+    Raises:
+        UsageError: The path is longer than SQLite takes.
+    """
+    if (length := len(os.fsencode(file))) > _LONGEST_FILE:
+        raise UsageError(
+            f"{str(file)[:60]}…: a path of {length} bytes, SQLite takes {_LONGEST_FILE}",
+            remedy=f"Choose a folder with a shorter path ({HOME_VARIABLE}).",
+        )
     # In a URL these two mean something; SQLAlchemy takes all others as they are.
     path = str(file).replace("%", "%25").replace("?", "%3F")
     # Behind the short scheme MLflow would make a folder of the path as it is spelled here.

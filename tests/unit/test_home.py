@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -97,3 +99,19 @@ def test_a_home_that_is_a_url_is_refused_and_not_made_a_folder(
         home.stores()
     assert "secret" not in str(error.value)
     assert "ADAPTERLAB_BLOBS" in str(error.value)
+
+
+def test_a_home_whose_path_sqlite_does_not_take_is_refused_and_the_longest_it_takes_is_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path
+    while len(str(folder)) < 430:
+        folder /= "f" * 40
+    longest = folder / ("l" * (503 - len("/studies.db") - len(str(folder)) - 1))
+    longest.mkdir(parents=True)
+    monkeypatch.setenv("ADAPTERLAB_HOME", str(longest))
+    with closing(sqlite3.connect(str(home.sqlite_file(home.stores().studies)))) as studies:
+        studies.execute("CREATE TABLE t (x)")
+    monkeypatch.setenv("ADAPTERLAB_HOME", f"{longest}l")
+    with pytest.raises(UsageError, match="a path of 504 bytes, SQLite takes 503"):
+        home.stores()
