@@ -22,7 +22,7 @@ LEAVE = {
     "file = home / 'catalog.db'\nkept = sqlite3.connect(file)\nkept.execute('pragma journal_mode = wal')\n"
     "kept.execute('create table t (a)')\nkept.commit()\n"
     f"def die(*words): {DIE}\n"
-    "shutil.copyfile = die\n_connect_read_only(file)",
+    "shutil.copyfile = die\nconnect_read_only(file)",
     "upload": "from adapterlab.tracking.runs import Runs\nimport threading\n"
     f"class Client:\n    def log_artifact(self, *words): {DIE}\n"
     "runs = Runs.__new__(Runs)\nruns._mutex = threading.Lock()\nruns._client = Client()\n"
