@@ -11,12 +11,15 @@ import json
 import os
 import stat
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from adapterlab.errors import AdapterlabError, DataError, NotFoundError
 
 _SHOWN = 200
+_DEEPEST = 100
+"""Lists and mappings in each other in a JSON file: whoever walks through it may take several calls for each."""
 
 
 def given_path(text: str | Path, what: str) -> Path:
@@ -102,16 +105,33 @@ def read_json_file(path: Path, error: type[AdapterlabError] = DataError, *, limi
         error: It cannot be read, or is no JSON: broken, nested too deep, a number of thousands of digits.
     """
     data = read_file(path, error, limit=limit)
+    too_deep = error(
+        f"{path}: cannot be read: no JSON (nested too deep)", remedy="Fetch or write the file again."
+    )
     try:
-        return json.loads(data)
+        told = json.loads(data)
     except RecursionError:
-        raise error(
-            f"{path}: cannot be read: no JSON (nested too deep)", remedy="Fetch or write the file again."
-        ) from None
+        raise too_deep from None
     except ValueError as fault:
         raise error(
             f"{path}: cannot be read: no JSON ({fault})", remedy="Fetch or write the file again."
         ) from None
+    if _is_deeper(told, _DEEPEST):
+        raise too_deep
+    return told
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Return whether lists and mappings stand in each other more than so many times."""
+    layer = [value]
+    for _ in range(levels + 1):
+        inner = [
+            one.values() if isinstance(one, dict) else one for one in layer if isinstance(one, dict | list)
+        ]
+        if not inner:
+            return False
+        layer = list(chain.from_iterable(inner))
+    return True
 
 
 def shortened(text: str) -> str:

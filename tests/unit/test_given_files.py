@@ -83,3 +83,18 @@ def test_a_module_that_writes_a_page_explains_itself_and_writes_no_other_file(tm
     assert list(tmp_path.iterdir()) == []
     assert run("page.md").returncode == 0
     assert (tmp_path / "page.md").read_text(encoding="utf-8").startswith("# ")
+
+
+@pytest.mark.parametrize("brackets", ["[]", '{"a":}'])
+def test_json_is_read_as_deep_as_anything_can_walk_through(tmp_path, brackets):
+    begin, end = brackets[:-1], brackets[-1]
+
+    def nested(levels: int) -> Path:
+        file = tmp_path / "deep.json"
+        file.write_text(begin * levels + "1" + end * levels)
+        return file
+
+    assert read_json_file(nested(100))
+    for levels in (102, 500, 100_000):
+        with pytest.raises(DataError, match="nested too deep"):
+            read_json_file(nested(levels))

@@ -155,7 +155,7 @@ def check_token_ids(folder: Path, vocabulary: int | None, cache: Path, *, keep: 
         )
     except BackboneError:  # which is a ValueError as well, and says all there is to say
         raise
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise BackboneError(
             f"{folder / name}: no vocabulary ({type(error).__name__}: {error})",
             remedy="Fetch the model again.",

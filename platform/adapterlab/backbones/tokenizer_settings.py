@@ -129,7 +129,7 @@ def apply_settings(folder: Path, tokenizer: Tokenizer) -> tuple[Tokenizer, dict[
                     model.unk_token = changes["unk_token"] = unknown
     except BackboneError:
         raise
-    except (TypeError, ValueError, AttributeError, KeyError) as error:
+    except (TypeError, ValueError, AttributeError, KeyError, OverflowError) as error:
         raise BackboneError(
             f"{folder / 'tokenizer_config.json'}: not a tokenizer's settings ({type(error).__name__}: {error})",
             remedy="Save the tokenizer again: AutoTokenizer.from_pretrained(…).save_pretrained(folder).",

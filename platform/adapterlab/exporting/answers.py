@@ -99,7 +99,7 @@ class Answers:
                 raise TypeError("task and metric must be names")
             for template in (*found.columns, *(found.choices if len(found.choices) > 1 else ())):
                 template_columns(template)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError(f"{where}: {type(error).__name__}: {error}") from None
         choices = len(found.labels) if len(found.choices) == 1 else len(found.choices)
         wanted = {ProblemType.REGRESSION: 0, ProblemType.MULTIPLE_CHOICE: choices}

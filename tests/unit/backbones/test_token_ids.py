@@ -43,7 +43,13 @@ def test_older_vocabularies_are_counted_too(tmp_path, cache, name, text):
     check_token_ids(tmp_path, None, cache)
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", '{"model": {"vocab": 7}}', '{"a": []}', "7", '{"a": "x"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{}", "[]", '{"model": {"vocab": 7}}', '{"a": []}', "7", '{"a": "x"}'),
+        *('{"a": 1e999}', '{"model": {"vocab": {"a": Infinity}}}', '{"a": NaN}'),
+    ],
+)
 @pytest.mark.parametrize("name", ["tokenizer.json", "vocab.json"])
 def test_a_vocabulary_that_is_none_is_refused(tmp_path, cache, name, text):
     (tmp_path / name).write_text(text)
