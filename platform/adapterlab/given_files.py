@@ -105,19 +105,18 @@ def read_json_file(path: Path, error: type[AdapterlabError] = DataError, *, limi
         error: It cannot be read, or is no JSON: broken, nested too deep, a number of thousands of digits.
     """
     data = read_file(path, error, limit=limit)
-    too_deep = error(
-        f"{path}: cannot be read: no JSON (nested too deep)", remedy="Fetch or write the file again."
-    )
     try:
         told = json.loads(data)
+        if _is_deeper(told, _DEEPEST):
+            raise RecursionError
     except RecursionError:
-        raise too_deep from None
+        raise error(
+            f"{path}: cannot be read: no JSON (nested too deep)", remedy="Fetch or write the file again."
+        ) from None
     except ValueError as fault:
         raise error(
             f"{path}: cannot be read: no JSON ({fault})", remedy="Fetch or write the file again."
         ) from None
-    if _is_deeper(told, _DEEPEST):
-        raise too_deep
     return told
 
 

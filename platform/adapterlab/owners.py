@@ -38,14 +38,21 @@ def owner_is_dead(owner: str) -> bool:
         return False
     if started is None or not all(place) or place != _machine():
         return False
+    if not has_process(pid):
+        return True
+    now = _started(pid)
+    return now is not None and now != started
+
+
+def has_process(pid: int) -> bool:
+    """Return whether a process of this machine has a number, whichever it is, ended but not yet waited for or not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return True
+        return False
     except (PermissionError, OverflowError):
         pass
-    now = _started(pid)
-    return now is not None and now != started
+    return True
 
 
 @cache

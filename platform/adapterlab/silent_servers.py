@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, event
@@ -31,13 +32,16 @@ def end_silence(engine: Engine, within_s: float = ANSWER_S) -> None:
     if engine.dialect.driver != "psycopg":
         return
 
+    connection = _impatient(within_s)
+
     @event.listens_for(engine, "do_connect")
     def _connect(_dialect: Any, _record: Any, arguments: Any, named: Any) -> psycopg.Connection[Any]:
-        return _impatient(within_s).connect(*arguments, **named)
+        return connection.connect(*arguments, **named)
 
     engine.dispose()
 
 
+@cache
 def _impatient(within_s: float) -> type[psycopg.Connection[Any]]:
     import psycopg
 

@@ -134,8 +134,7 @@ class World:
 
 def on_files(home: Path) -> Places:
     """Return the places of a home in which everything is a file."""
-    urls = [f"sqlite:///{home / name}.db" for name in ("catalog", "studies", "mlflow")]
-    return Places(home, *urls, "chaos")
+    return Places.on_files(home, "chaos")
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sqlite3
-import time
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,7 @@ import optuna
 import pytest
 
 from adapterlab.search.storage import close_storage, open_storage
-from faults import stop_between_transactions
+from faults import stop_between_transactions, wait_for_rows
 from sweep_record import Places, differences, read_runs
 from tiny_world import platform, start_platform, write_world
 
@@ -36,8 +33,7 @@ def options() -> list[str]:
 
 
 def places(home: Path) -> Places:
-    databases = (f"sqlite:///{home / name}.db" for name in ("catalog", "studies", "mlflow"))
-    return Places(home, *databases, experiment="adapterlab/tiny")
+    return Places.on_files(home, "adapterlab/tiny")
 
 
 def results(home: Path) -> dict[str, Any]:
@@ -66,7 +62,7 @@ def is_the_same(expected: dict[str, Any], spec: Path, value: float, home: Path) 
     """Submit, and end the trial meanwhile; ``False`` where that came too late."""
     process = start_platform(home, "submit", str(spec), *options())
     try:
-        wait_for_an_epoch(home)
+        wait_for_rows(home / "studies.db", "trial_intermediate_values")
         stop_between_transactions(process, home / "studies.db")
         if not end_the_trial(home, value):
             return False
@@ -92,19 +88,3 @@ def end_the_trial(home: Path, value: float) -> bool:
         return True
     finally:
         close_storage(storage)
-
-
-def wait_for_an_epoch(home: Path) -> None:
-    """Wait until the study's trial has reported."""
-    file, deadline = home / "studies.db", time.monotonic() + 120
-    while not (file.exists() and reported(file)):
-        assert time.monotonic() < deadline, "no trial reported"
-        time.sleep(0.005)
-
-
-def reported(file: Path) -> bool:
-    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as studies:
-        try:
-            return bool(studies.execute("SELECT count(*) FROM trial_intermediate_values").fetchone()[0])
-        except sqlite3.OperationalError:  # its tables are not there yet
-            return False

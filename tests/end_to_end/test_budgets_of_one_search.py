@@ -7,14 +7,14 @@ import signal
 import sqlite3
 import time
 from collections import Counter
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
 
 from adapterlab.catalog.store import Catalog, open_catalog
-from faults import stop_between_transactions
+from faults import stop_between_transactions, wait_for_rows
 from tiny_world import platform, start_platform, write_world
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -91,7 +91,7 @@ def test_two_budgets_at_once_train_each_trial_once(spec, alone, tmp_path):
 def test_when_the_holder_of_a_search_is_killed_the_other_takes_over(spec, alone, tmp_path):
     home = tmp_path / "home"
     holder = start_platform(home, "submit", str(spec), *budget(5))
-    wait_for_trials(home)
+    wait_for_rows(home / "studies.db", "trials")
     follower = start_platform(home, "submit", str(spec), *budget(2))
     time.sleep(1.0)
     os.kill(holder.pid, signal.SIGKILL)
@@ -112,7 +112,7 @@ def test_a_driver_that_slept_while_its_study_went_to_another_waits_for_it_and_gi
     home, spec = tmp_path / "home", write_world(tmp_path / "world", epochs=2, rows=rows, lease_s=5.0)
     sleeper = start_platform(home, "submit", str(spec), "--set", "cluster.launcher=in_process")
     try:
-        wait_for_trials(home)
+        wait_for_rows(home / "studies.db", "trials")
         stop_between_transactions(sleeper, home / "catalog.db")
         steps, searches = steps_and_claimed_searches(home)
         assert searches
@@ -145,16 +145,3 @@ def steps_and_claimed_searches(home: Path) -> tuple[set[str], set[str]]:
             )
         )
     return steps, claimed - steps - sweeps
-
-
-def wait_for_trials(home: Path) -> None:
-    """Wait until some study has a trial."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        with suppress(sqlite3.Error):  # neither the file nor its tables are there yet
-            file = f"{(home / 'studies.db').as_uri()}?mode=ro"
-            with closing(sqlite3.connect(file, uri=True)) as studies:
-                if studies.execute("SELECT count(*) FROM trials").fetchone()[0]:
-                    return
-        time.sleep(0.2)
-    raise AssertionError("no trial was begun")

@@ -37,8 +37,7 @@ def until(true: Callable[[], bool], what: str, within_s: float = 120) -> None:
 
 
 def places(home: Path) -> Places:
-    urls = [f"sqlite:///{home / name}.db" for name in ("catalog", "studies", "mlflow")]
-    return Places(home, *urls, "spot")
+    return Places.on_files(home, "spot")
 
 
 def test_a_cluster_grows_shrinks_and_loses_a_node_while_one_sweep_goes_on(cluster, tmp_path):

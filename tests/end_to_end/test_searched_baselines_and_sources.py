@@ -6,15 +6,13 @@ import csv
 import json
 import os
 import signal
-import sqlite3
-import time
-from contextlib import closing, suppress
 from pathlib import Path
 from statistics import fmean
 
 import pytest
 
 from adapterlab.catalog.store import open_catalog
+from faults import wait_for_rows
 from tiny_world import platform, start_platform, write_world
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -121,22 +119,11 @@ def test_a_second_submit_has_nothing_to_do(home, spec):
 def test_killed_in_a_search_and_submitted_again_it_has_the_same_record(spec, home, tmp_path):
     killed = tmp_path / "home"
     process = start_platform(killed, "submit", str(spec), *OVERRIDES, "--set", "cluster.lanes=1")
-    wait_for_trials(killed, 3)  # of two searches: one source of the pool is trained, the other is not
+    wait_for_rows(
+        killed / "studies.db", "trials", 3
+    )  # of two searches: one source of the pool is trained, the other is not
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     done = platform(killed, "submit", str(spec), *OVERRIDES)
     assert done.returncode == 0, done.stderr
     assert record(killed) == record(home)
-
-
-def wait_for_trials(home: Path, trials: int) -> None:
-    """Wait until so many trials were begun."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        with suppress(sqlite3.Error):  # neither the file nor its tables are there yet
-            file = f"{(home / 'studies.db').as_uri()}?mode=ro"
-            with closing(sqlite3.connect(file, uri=True)) as studies:
-                if studies.execute("SELECT count(*) FROM trials").fetchone()[0] >= trials:
-                    return
-        time.sleep(0.05)
-    raise AssertionError(f"{trials} trials were not begun")

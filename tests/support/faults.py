@@ -375,3 +375,17 @@ def stop_between_transactions(process: subprocess.Popen[str], database: Path) ->
                 time.sleep(0.05)
             else:
                 return file.rollback()
+
+
+def wait_for_rows(database: Path, table: str, count: int = 1) -> None:
+    """Wait until a table of a SQLite file has so many rows; neither need be there yet."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        with (
+            suppress(sqlite3.Error),
+            closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as file,
+        ):
+            if file.execute(f"SELECT count(*) FROM {table}").fetchone()[0] >= count:
+                return
+        time.sleep(0.02)
+    raise AssertionError(f"{table} of {database.name} did not come to {count} rows")

@@ -39,6 +39,12 @@ class Places:
     tracking: str
     experiment: str
 
+    @classmethod
+    def on_files(cls, home: Path, experiment: str) -> Places:
+        """Return those of a home in which everything is a file."""
+        urls = [f"sqlite:///{home / name}.db" for name in ("catalog", "studies", "mlflow")]
+        return cls(home, *urls, experiment)
+
     def options(self) -> list[str]:
         """Return the options of ``submit`` that make it so."""
         settings = {

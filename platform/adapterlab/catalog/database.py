@@ -294,9 +294,7 @@ def chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
 def _engine(url: URL) -> Engine:
     to_json = partial(json.dumps, ensure_ascii=False, allow_nan=False, sort_keys=True)
     if url.get_backend_name() == "sqlite":
-        options: dict[str, Any] = {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
-        if is_read_only(file := Path(str(url.database)).absolute()):
-            options = {"creator": partial(connect_read_only, file)}
+        options = sqlite_options(Path(str(url.database)), BUSY_TIMEOUT_S)
         engine = create_engine(url, json_serializer=to_json, **options)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -310,6 +308,13 @@ def _engine(url: URL) -> Engine:
         ) from error
     end_silence(engine)
     return engine.execution_options(schema_translate_map={None: POSTGRES_SCHEMA})
+
+
+def sqlite_options(file: Path, timeout_s: float) -> dict[str, Any]:
+    """Return the options of ``create_engine`` for a SQLite file, which may be one that can only be read."""
+    if is_read_only(file := file.absolute()):
+        return {"creator": partial(connect_read_only, file)}
+    return {"connect_args": {"timeout": timeout_s}}
 
 
 def is_read_only(file: Path) -> bool:

@@ -149,7 +149,8 @@ class Catalog(ReadableCatalog):
             reason: Why, for ``platform status``.
         """
         mine = list(held)
-        self.database.write(lambda connection: claims.release(connection, mine, state, reason))
+        if mine:
+            self.database.write(lambda connection: claims.release(connection, mine, state, reason))
 
     def fail(self, claim: Claim, reason: str) -> None:
         """Record that a step failed, and give it back; it can be claimed again.

@@ -16,10 +16,8 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from adapterlab.cluster.gpus import find_gpus
@@ -338,26 +336,22 @@ def _ask(url: str, home: str) -> str:
     from sqlalchemy import create_engine, make_url, text
     from sqlalchemy.pool import NullPool
 
-    from adapterlab.catalog.database import connect_read_only, is_read_only
+    from adapterlab.catalog.database import sqlite_options
 
     parsed = make_url(url)
     shown = hide_passwords(url)
-    file = None
     if parsed.get_backend_name() == "sqlite":
-        file = Path(parsed.database or ":memory:").absolute()
+        file = Path(parsed.database or ":memory:")
         if parsed.database and not file.exists():
             parent = file.parent
             if not parent.is_dir() and str(parent) != home:
                 raise OSError(f"the folder {parent} does not exist")
             return f"{shown}{_MADE_LATER}"
         # Naming no table, SQLite would not even look into the file.
-        question, options = "SELECT count(*) FROM sqlite_master", {"timeout": 5}
+        question, options = "SELECT count(*) FROM sqlite_master", sqlite_options(file, 5)
     else:
-        question, options = "SELECT 1", {"connect_timeout": 10}
-    reading: dict[str, Any] = {"connect_args": options}
-    if file is not None and is_read_only(file):
-        reading = {"creator": partial(connect_read_only, file)}
-    engine = create_engine(parsed, poolclass=NullPool, **reading)
+        question, options = "SELECT 1", {"connect_args": {"connect_timeout": 10}}
+    engine = create_engine(parsed, poolclass=NullPool, **options)
     with engine.connect() as connection:
         connection.execute(text(question))
     return shown

@@ -166,9 +166,12 @@ def _private(
         for name in (_JOB_CONFIG, "RAY_ADDRESS", "RAY_NAMESPACE"):
             stack.enter_context(variable_absent(name))
         # Ray binds to loopback only where it believes clusters to be unsupported.
-        loopback = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_TOKEN": _TOKEN}
-        # Else it would wait for an idle worker a core, and for ever where one of them dies meanwhile.
-        loopback["RAY_prestart_worker_first_driver"] = "0"
+        loopback = {
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+            "RAY_AUTH_TOKEN": _TOKEN,
+            # Else it would wait for an idle worker a core, and for ever where one of them dies meanwhile.
+            "RAY_prestart_worker_first_driver": "0",
+        }
         own_token = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
         if own_token:
             del loopback["RAY_AUTH_TOKEN"]

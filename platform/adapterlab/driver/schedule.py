@@ -207,9 +207,9 @@ def idle_searches(plan: Plan, held: FindClaim) -> set[str]:
 
     A process that kept one would wait for the study, and whoever has the study for the search.
     """
-    searches = {str(study.job.search_key) for study in plan.searches}
-    in_use = {str(study.job.search_key) for study in plan.searches if held(str(study.key))}
-    return {key for key in searches - in_use if held(key)}
+    studies = [(str(study.job.search_key), held(str(study.key))) for study in plan.searches]
+    in_use = {search for search, ours in studies if ours}
+    return {search for search, _ in studies if search not in in_use and held(search)}
 
 
 def parted_joints(plan: Plan, missing: Collection[str], held: FindClaim) -> set[str]:

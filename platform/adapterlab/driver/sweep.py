@@ -319,8 +319,8 @@ class _Driver:
             while missing := self._open_steps():
                 self._check_budget()
                 holding.claim(missing)
-                holding.release(schedule.idle_searches(self.plan, holding.get))
-                holding.release(schedule.parted_joints(self.plan, missing, holding.get))
+                idle = schedule.idle_searches(self.plan, holding.get)
+                holding.release(idle | schedule.parted_joints(self.plan, missing, holding.get))
                 orders = self._next_orders(holding, missing, launcher, context)
                 if orders:
                     self._dispatch(orders, holding, launcher)
@@ -431,6 +431,8 @@ class _Driver:
         statuses = self.catalog.status(order.keys)
         guilty = set() if outcome.error is None else set(outcome.error.details.get("steps", ()))
         lost: set[str] = set()
+        if isinstance(outcome.error, ClaimLostError):
+            lost.add(str(outcome.error.details.get("key")))
         for key in order.keys:
             status, claim = statuses[key], holding.get(key)
             if status.state is State.COMPLETE:
@@ -442,7 +444,6 @@ class _Driver:
             elif guilty and key not in guilty:
                 continue  # another step of the order hangs; this one is done without it
             elif isinstance(outcome.error, ClaimLostError):
-                lost |= {str(outcome.error.details.get("key"))}
                 continue  # another process has a step of the order; the others are done without it
             elif isinstance(outcome.error, AwayError):
                 raise outcome.error  # a server was away for too long: no fault of the step

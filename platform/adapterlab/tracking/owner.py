@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 
-from adapterlab.owners import owner_is_dead
+from adapterlab.owners import has_process, owner_is_dead
 
 OWNER_VARIABLE = "ADAPTERLAB_UI_OWNER"
 """The process that a server belongs to, as ``owners.current_owner`` names it."""
@@ -27,18 +27,8 @@ def end_with(owner: str) -> None:
 def _watch(owner: str) -> None:
     pid = int(json.loads(owner)["pid"])
     # The number alone says too little, since a later process may have it; it is all there is without Linux's /proc.
-    while _has_process(pid) and not owner_is_dead(owner):
+    while has_process(pid) and not owner_is_dead(owner):
         time.sleep(_LOOK_EVERY_S)
     for number in (signal.SIGTERM, signal.SIGKILL):
         os.killpg(os.getpgid(0), number)
         time.sleep(_GRACE_S)  # the first may end this thread with all else
-
-
-def _has_process(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

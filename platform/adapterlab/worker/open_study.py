@@ -88,11 +88,11 @@ class Study:
             for member in self.job.pool:
                 if statuses[member.adapter_key].state is State.FAILED:
                     raise TrainingError(f"needs source {member.task}, which failed")
-            waited_for = [key for key, one in statuses.items() if one.state is not State.COMPLETE]
+            waited_for = {key: one for key, one in statuses.items() if one.state is not State.COMPLETE}
             if not waited_for:
                 return
-            for key in waited_for:
-                if self.worker.catalog.holder(key) is not None:
+            for key, one in waited_for.items():
+                if one.owner is not None:
                     owned_at[key] = time.monotonic()
                 elif time.monotonic() - owned_at[key] > self.worker.context.patience_s:
                     raise ClaimLostError(
